@@ -1,0 +1,92 @@
+"""What a plan costs, computed before anything is built: parameters, multiply-adds, memory."""
+
+import math
+from dataclasses import dataclass, replace
+
+from cnnsearch.plan import Block, Head, Item, Plan, sentence
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The price of one candidate.
+
+    Attributes:
+        params: all weights, those that are not trained included, as Keras' `count_params` has them.
+        macs: multiply-adds of one image forward, of convolutions and dense layers.
+        activations: numbers kept for the backward pass of one image.
+    """
+
+    params: int = 0
+    macs: int = 0
+    activations: int = 0
+
+    def training_bytes(self, batch_size: int) -> int:
+        """Memory for weights, gradients, two optimizer moments and a batch's activations, in float32."""
+        return 4 * (4 * self.params + 2 * batch_size * self.activations)
+
+
+def cost(plan: Plan) -> Cost:
+    """The cost of `plan`. Layers given by class name count as free and shape-preserving.
+
+    Raises:
+        ValueError: if the image shrinks to nothing on the way.
+    """
+    shape: Shape = plan.input_shape
+    total = Cost(activations=math.prod(shape))
+    for number, block in enumerate(plan.blocks, 1):
+        for item in sentence(block.layers):
+            shape, total = _step(item, block, shape, total)
+            if min(shape) < 1:
+                raise ValueError(f"block {number} shrinks the image to {shape[0]}x{shape[1]}")
+    return _head(plan.head, plan.classes, shape, total)
+
+
+def _head(head: Head, classes: int, shape: Shape, total: Cost) -> Cost:
+    features: Shape = (math.prod(shape),) if head.reduce == "flatten" else shape[-1:]
+    for width in head.widths:
+        for item in sentence(head.layers):
+            features, total = _step(item, width, features, total)
+    return _step("dense", classes, features, total)[1]
+
+
+def _step(item: Item, size: Block | int, shape: Shape, total: Cost) -> tuple[Shape, Cost]:
+    """The shape and running cost after one item of a sentence."""
+    if item == "dense":
+        assert isinstance(size, int)
+        weights = shape[-1] * size
+        return (size,), _add(total, weights + size, weights, size)
+    if item == "norm":
+        return shape, _add(total, 4 * shape[-1], 0, math.prod(shape))
+    if isinstance(size, int):
+        return shape, total
+    if item in ("conv", "down"):
+        return _conv(item == "down", size, shape, total)
+    if item in ("pool", "avgpool"):
+        # Keras' pooling is 'valid': what does not fill a window is dropped
+        shape = (shape[0] // size.pool, shape[1] // size.pool, shape[2])
+        return shape, _add(total, 0, 0, math.prod(shape))
+    return shape, _add(total, 0, 0, math.prod(shape)) if item in ("act", "drop") else total
+
+
+def _conv(down: bool, block: Block, shape: Shape, total: Cost) -> tuple[Shape, Cost]:
+    kernel = block.down_kernel or block.kernel if down else block.kernel
+    stride = 2 if down else 1
+    # a strided convolution pads, so that the smallest image still passes
+    padding = "same" if down else block.padding
+    taken = 0 if padding == "same" else kernel - 1
+    height, width = (-(-(side - taken) // stride) for side in shape[:2])
+    weights = kernel * kernel * shape[2] * block.filters
+    out = (height, width, block.filters)
+    bias = block.filters if block.bias or down else 0
+    return out, _add(total, weights + bias, weights * height * width, math.prod(out))
+
+
+def _add(total: Cost, params: int, macs: int, activations: int) -> Cost:
+    return replace(
+        total,
+        params=total.params + params,
+        macs=total.macs + macs,
+        activations=total.activations + activations,
+    )

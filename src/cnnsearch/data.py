@@ -1,0 +1,144 @@
+"""Images and labels: the Dataset a plugin returns, its checks, its fingerprint and its one split."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnsearch.errors import DataError
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images as uint8 (n, height, width, channels) and labels as integers (n,), with the classes' names.
+
+    `x_val` is for datasets that bring their own validation split; `x_test` may be absent, then a fifth is
+    split off. Images of shape (n, height, width) get their channel axis here.
+
+    Raises:
+        DataError: if images and labels do not fit together, or there are fewer than two classes.
+    """
+
+    name: str
+    x: Images
+    y: Labels
+    classes: tuple[str, ...]
+    x_test: Images | None = None
+    y_test: Labels | None = None
+    x_val: Images | None = None
+    y_val: Labels | None = None
+
+    def __post_init__(self) -> None:
+        for part in ("", "_test", "_val"):
+            images, labels = getattr(self, f"x{part}"), getattr(self, f"y{part}")
+            if (images is None) != (labels is None):
+                raise DataError(f"{self.name}: x{part} and y{part} go together, but only one is there.")
+            if images is not None:
+                object.__setattr__(self, f"x{part}", self._images(images, f"x{part}"))
+                object.__setattr__(self, f"y{part}", self._labels(labels, len(images), f"y{part}"))
+        object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))
+        self._check_whole()
+
+    def _images(self, images: Any, part: str) -> Images:
+        images = np.asarray(images)
+        if images.ndim == 3:
+            images = images[..., None]
+        if images.ndim != 4 or images.dtype != np.uint8:
+            raise DataError(
+                f"{self.name}: {part} is {images.dtype} of shape {images.shape}; "
+                "expected uint8 of shape (n, height, width) or (n, height, width, channels)."
+            )
+        return images
+
+    def _labels(self, labels: Any, count: int, part: str) -> Labels:
+        labels = np.asarray(labels)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+            raise DataError(
+                f"{self.name}: {part} is {labels.dtype} of shape {labels.shape} for {count} images; "
+                f"expected {count} integers."
+            )
+        return labels.astype(np.int64)
+
+    def _check_whole(self) -> None:
+        if not len(self.x):
+            raise DataError(f"{self.name}: there are no training images.")
+        if len(self.classes) < 2 or len(np.unique(self.y)) < 2:
+            raise DataError(f"{self.name}: there is one class only; a classifier needs two or more.")
+        for part in ("", "_test", "_val"):
+            images, labels = getattr(self, f"x{part}"), getattr(self, f"y{part}")
+            if images is None:
+                continue
+            if images.shape[1:] != self.x.shape[1:]:
+                raise DataError(
+                    f"{self.name}: x{part} holds images of {images.shape[1:]}, x of {self.x.shape[1:]}."
+                )
+            if len(labels) and not (0 <= labels.min() and labels.max() < len(self.classes)):
+                raise DataError(
+                    f"{self.name}: y{part} has labels from {labels.min()} to {labels.max()}; "
+                    f"with {len(self.classes)} classes they must be 0 to {len(self.classes) - 1}."
+                )
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        height, width, channels = self.x.shape[1:]
+        return height, width, channels
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of all images and labels."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        for array in (self.x, self.y, self.x_val, self.y_val, self.x_test, self.y_test):
+            if array is not None:
+                digest.update(repr(array.shape).encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A dataset cut into train, validation and test. Only an export may look at test."""
+
+    x: Images
+    y: Labels
+    x_val: Images
+    y_val: Labels
+    x_test: Images
+    y_test: Labels
+
+
+def split(data: Dataset, seed: int, validation: float = 1 / 6) -> Split:
+    """Cut `data` once, stratified by class, by `seed`; parts that the dataset brings stay as they are.
+
+    Raises:
+        DataError: if a class has too few images to be in every part.
+    """
+    x, y, x_test, y_test = data.x, data.y, data.x_test, data.y_test
+    if x_test is None or y_test is None:
+        x, x_test, y, y_test = _cut(data.name, x, y, 0.2, seed)
+    if data.x_val is not None and data.y_val is not None:
+        return Split(x, y, data.x_val, data.y_val, x_test, y_test)
+    x, x_val, y, y_val = _cut(data.name, x, y, validation, seed)
+    return Split(x, y, x_val, y_val, x_test, y_test)
+
+
+def _cut(name: str, x: Images, y: Labels, fraction: float, seed: int) -> tuple[Any, ...]:
+    from sklearn.model_selection import train_test_split
+
+    try:
+        parts = train_test_split(np.arange(len(x)), test_size=fraction, random_state=seed, stratify=y)
+    except ValueError as error:
+        counts = np.bincount(y)
+        raise DataError(
+            f"{name}: the smallest class has {counts[counts > 0].min()} images, too few to split off "
+            f"{fraction:.0%} of each class ({error})."
+        ) from error
+    kept, taken = (np.sort(part) for part in parts)
+    return x[kept], x[taken], y[kept], y[taken]

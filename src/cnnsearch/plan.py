@@ -1,0 +1,203 @@
+"""A candidate as frozen plain data: what is built and how it is trained, before anything heavy is imported."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+Spec = tuple[str, dict[str, Any]]
+"""A Keras object as data: its class name and its configuration."""
+
+Item = str | Spec
+"""One step of a sentence: a word of WORDS, or a Spec for any other Keras layer."""
+
+WORDS = {
+    "conv": "a convolution, stride 1",
+    "down": "a convolution with stride 2",
+    "norm": "batch normalisation",
+    "act": "the activation",
+    "pool": "max pooling",
+    "avgpool": "average pooling",
+    "drop": "dropout",
+    "dense": "a dense layer (in a head)",
+}
+REDUCTIONS = ("flatten", "average", "max")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stage of the network, spelled as a sentence: `"conv norm act conv norm act pool drop"`.
+
+    `filters` and `kernel` hold for every `conv`; `down_kernel` (0: as `kernel`) for `down`; `pool` is the
+    window and stride of `pool` and `avgpool`; `rate` is the dropout rate of every `drop`.
+    """
+
+    layers: tuple[Item, ...] | str
+    filters: int = 32
+    kernel: int = 3
+    down_kernel: int = 0
+    padding: str = "same"
+    bias: bool = True
+    pool: int = 2
+    rate: float = 0.0
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", sentence(self.layers))
+        _require(self.filters >= 1, f"filters must be at least 1, got {self.filters}")
+        _require(self.kernel >= 1, f"kernel must be at least 1, got {self.kernel}")
+        _require(self.pool >= 1, f"pool must be at least 1, got {self.pool}")
+        _require(self.padding in ("same", "valid"), f"padding must be 'same' or 'valid', got {self.padding!r}")
+        _require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def rewrite(self, old: str, new: str) -> Self:
+        """A copy whose sentence has each run of the words `old` replaced by `new` (may be empty)."""
+        return self.replace(layers=_rewrite(sentence(self.layers), sentence(old), sentence(new)))
+
+
+@dataclass(frozen=True)
+class Head:
+    """What follows the blocks: a reduction to a vector, then the sentence `layers` once for each width."""
+
+    reduce: str = "flatten"
+    widths: tuple[int, ...] = ()
+    layers: tuple[Item, ...] | str = "dense act"
+    rate: float = 0.0
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", sentence(self.layers))
+        object.__setattr__(self, "widths", tuple(int(width) for width in self.widths))
+        _require(self.reduce in REDUCTIONS, f"reduce must be one of {', '.join(REDUCTIONS)}, got {self.reduce!r}")
+        _require(all(width >= 1 for width in self.widths), f"widths must be at least 1, got {self.widths}")
+        _require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One candidate. Survives JSON unchanged; equal plans have equal `key`s.
+
+    Attributes:
+        input_shape: (height, width, channels) of the raw pixels, 0 to 255.
+        classes: how many classes are told apart.
+        augment: Keras layers for training alone, on pixels scaled to [0, 1]; never part of an export.
+        loss: a Keras loss on one-hot labels and probabilities.
+        schedule: factors of the learning rate at the start of epoch 1, 2, … and at the end of the last,
+            linear in between; empty for a constant rate.
+        callbacks: further Keras callbacks, such as EarlyStopping; they see `val_` metrics.
+        epochs: how many epochs the schedule is made for, and the most that are trained.
+    """
+
+    input_shape: tuple[int, int, int]
+    classes: int
+    blocks: tuple[Block, ...] = ()
+    head: Head = Head()
+    augment: tuple[Spec, ...] = ()
+    loss: Spec = ("CategoricalCrossentropy", {})
+    optimizer: Spec = ("Adam", {"learning_rate": 0.001})
+    schedule: tuple[float, ...] = ()
+    callbacks: tuple[Spec, ...] = ()
+    batch_size: int = 128
+    epochs: int = 10
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "input_shape", tuple(int(side) for side in self.input_shape))
+        set_field(self, "blocks", tuple(self.blocks))
+        set_field(self, "schedule", tuple(float(factor) for factor in self.schedule))
+        for name in ("augment", "callbacks"):
+            set_field(self, name, tuple(spec(item) for item in getattr(self, name)))
+        for name in ("loss", "optimizer"):
+            set_field(self, name, spec(getattr(self, name)))
+        _require(self.batch_size >= 1, f"batch_size must be at least 1, got {self.batch_size}")
+        _require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def each_block(self, **changes: Any) -> Self:
+        """A copy with these fields changed in every block."""
+        return self.replace(blocks=tuple(block.replace(**changes) for block in self.blocks))
+
+    def configure(self, field: str, **changes: Any) -> Self:
+        """A copy with these entries added to the configuration of `loss` or `optimizer`."""
+        name, config = getattr(self, field)
+        return self.replace(**{field: (name, {**config, **changes})})
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that tell this plan from every other."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """The plan as one line of JSON, its keys sorted."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The plan that `to_json` wrote.
+
+        Raises:
+            ValueError: if the text is no plan, or a value is out of its range.
+        """
+        try:
+            fields = json.loads(text)
+            blocks = tuple(Block(**block) for block in fields.pop("blocks"))
+            return cls(**fields | {"blocks": blocks, "head": Head(**fields.pop("head"))})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"this is no plan: {error}") from error
+
+
+def sentence(layers: tuple[Item, ...] | list[Item] | str) -> tuple[Item, ...]:
+    """The items of a sentence, checked: `"conv act"` -> `("conv", "act")`.
+
+    Raises:
+        ValueError: if a word is not one of WORDS.
+    """
+    items = layers.split() if isinstance(layers, str) else layers
+    return tuple(_word(item) if isinstance(item, str) else spec(item) for item in items)
+
+
+def spec(item: Any) -> Spec:
+    """`item` as (class name, plain configuration), as JSON would give it back.
+
+    Raises:
+        ValueError: if it is no such pair.
+        TypeError: if the configuration is not plain data.
+    """
+    if not (isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str)):
+        raise ValueError(f"expected a pair (class name, configuration), got {item!r}")
+    return item[0], json.loads(json.dumps(item[1]))
+
+
+def _word(word: str) -> str:
+    _require(word in WORDS, f"there is no layer word {word!r}; the words are {', '.join(WORDS)}")
+    return word
+
+
+def _rewrite(items: tuple[Item, ...], old: tuple[Item, ...], new: tuple[Item, ...]) -> tuple[Item, ...]:
+    written: list[Item] = []
+    at = 0
+    while at < len(items):
+        found = bool(old) and items[at : at + len(old)] == old
+        written.extend(new if found else items[at : at + 1])
+        at += len(old) if found else 1
+    return tuple(written)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
