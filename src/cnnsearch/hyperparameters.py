@@ -44,7 +44,11 @@ class Distribution:
         """Whether `value` can be drawn."""
         if self.kind == "choice":
             return any(value == choice and type(value) is type(choice) for choice in self.choices)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not self.low <= value <= self.high
+        ):
             return False
         steps = (value - self.low) / self.step if self.step else 0
         return abs(steps - round(steps)) < 1e-6 and (self.kind == "float" or value == int(value))
@@ -64,7 +68,9 @@ class Distribution:
     def __str__(self) -> str:
         if self.kind == "choice":
             return " | ".join(str(choice) for choice in self.choices)
-        return f"{self.low:g} to {self.high:g}" + (" (log)" if self.log else f" by {self.step:g}" if self.step else "")
+        return f"{self.low:g} to {self.high:g}" + (
+            " (log)" if self.log else f" by {self.step:g}" if self.step else ""
+        )
 
 
 Draw = Callable[[str, Distribution], Value]
@@ -136,7 +142,9 @@ class HyperParameters:
         if sampling == "log" and step:
             distribution = Distribution("choice", int(first), tuple(map(int, _powers(low, high, step))))
         else:
-            distribution = _numbers("int", first, low, high, step or (None if sampling == "log" else 1), sampling)
+            distribution = _numbers(
+                "int", first, low, high, step or (None if sampling == "log" else 1), sampling
+            )
         return self._take(name, distribution, parent_name, parent_values)
 
     def Float(
@@ -186,7 +194,9 @@ class HyperParameters:
         """
         full = self._full(name)
         if full not in self.values:
-            raise KeyError(f"no hyperparameter {full!r} was drawn; there are {', '.join(self.values) or 'none'}")
+            raise KeyError(
+                f"no hyperparameter {full!r} was drawn; there are {', '.join(self.values) or 'none'}"
+            )
         return self.values[full]
 
     def __getitem__(self, name: str) -> Any:

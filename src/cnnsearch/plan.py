@@ -25,6 +25,48 @@ WORDS = {
 REDUCTIONS = ("flatten", "average", "max")
 
 
+def sentence(layers: tuple[Item, ...] | list[Item] | str) -> tuple[Item, ...]:
+    """The items of a sentence, checked: `"conv act"` -> `("conv", "act")`.
+
+    Raises:
+        ValueError: if a word is not one of WORDS.
+    """
+    items = layers.split() if isinstance(layers, str) else layers
+    return tuple(_word(item) if isinstance(item, str) else spec(item) for item in items)
+
+
+def spec(item: Any) -> Spec:
+    """`item` as (class name, plain configuration), as JSON would give it back.
+
+    Raises:
+        ValueError: if it is no such pair.
+        TypeError: if the configuration is not plain data.
+    """
+    if not (isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str)):
+        raise ValueError(f"expected a pair (class name, configuration), got {item!r}")
+    return item[0], json.loads(json.dumps(item[1]))
+
+
+def _word(word: str) -> str:
+    _require(word in WORDS, f"there is no layer word {word!r}; the words are {', '.join(WORDS)}")
+    return word
+
+
+def _rewrite(items: tuple[Item, ...], old: tuple[Item, ...], new: tuple[Item, ...]) -> tuple[Item, ...]:
+    written: list[Item] = []
+    at = 0
+    while at < len(items):
+        found = bool(old) and items[at : at + len(old)] == old
+        written.extend(new if found else items[at : at + 1])
+        at += len(old) if found else 1
+    return tuple(written)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
 @dataclass(frozen=True)
 class Block:
     """A stage of the network, spelled as a sentence: `"conv norm act conv norm act pool drop"`.
@@ -48,7 +90,9 @@ class Block:
         _require(self.filters >= 1, f"filters must be at least 1, got {self.filters}")
         _require(self.kernel >= 1, f"kernel must be at least 1, got {self.kernel}")
         _require(self.pool >= 1, f"pool must be at least 1, got {self.pool}")
-        _require(self.padding in ("same", "valid"), f"padding must be 'same' or 'valid', got {self.padding!r}")
+        _require(
+            self.padding in ("same", "valid"), f"padding must be 'same' or 'valid', got {self.padding!r}"
+        )
         _require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
 
     def replace(self, **changes: Any) -> Self:
@@ -73,7 +117,9 @@ class Head:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", sentence(self.layers))
         object.__setattr__(self, "widths", tuple(int(width) for width in self.widths))
-        _require(self.reduce in REDUCTIONS, f"reduce must be one of {', '.join(REDUCTIONS)}, got {self.reduce!r}")
+        _require(
+            self.reduce in REDUCTIONS, f"reduce must be one of {', '.join(REDUCTIONS)}, got {self.reduce!r}"
+        )
         _require(all(width >= 1 for width in self.widths), f"widths must be at least 1, got {self.widths}")
         _require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
 
@@ -159,45 +205,3 @@ class Plan:
             return cls(**fields | {"blocks": blocks, "head": Head(**fields.pop("head"))})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"this is no plan: {error}") from error
-
-
-def sentence(layers: tuple[Item, ...] | list[Item] | str) -> tuple[Item, ...]:
-    """The items of a sentence, checked: `"conv act"` -> `("conv", "act")`.
-
-    Raises:
-        ValueError: if a word is not one of WORDS.
-    """
-    items = layers.split() if isinstance(layers, str) else layers
-    return tuple(_word(item) if isinstance(item, str) else spec(item) for item in items)
-
-
-def spec(item: Any) -> Spec:
-    """`item` as (class name, plain configuration), as JSON would give it back.
-
-    Raises:
-        ValueError: if it is no such pair.
-        TypeError: if the configuration is not plain data.
-    """
-    if not (isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str)):
-        raise ValueError(f"expected a pair (class name, configuration), got {item!r}")
-    return item[0], json.loads(json.dumps(item[1]))
-
-
-def _word(word: str) -> str:
-    _require(word in WORDS, f"there is no layer word {word!r}; the words are {', '.join(WORDS)}")
-    return word
-
-
-def _rewrite(items: tuple[Item, ...], old: tuple[Item, ...], new: tuple[Item, ...]) -> tuple[Item, ...]:
-    written: list[Item] = []
-    at = 0
-    while at < len(items):
-        found = bool(old) and items[at : at + len(old)] == old
-        written.extend(new if found else items[at : at + 1])
-        at += len(old) if found else 1
-    return tuple(written)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
