@@ -15,7 +15,7 @@ class Cost:
     Attributes:
         params: all weights, those that are not trained included, as Keras' `count_params` has them.
         macs: multiply-adds of one image forward, of convolutions and dense layers.
-        activations: numbers kept for the backward pass of one image.
+        activations: numbers that the layers put out for one image, kept for the backward pass.
     """
 
     params: int = 0
@@ -44,30 +44,27 @@ def cost(plan: Plan) -> Cost:
 
 
 def _head(head: Head, classes: int, shape: Shape, total: Cost) -> Cost:
-    features: Shape = (math.prod(shape),) if head.reduce == "flatten" else shape[-1:]
+    features = math.prod(shape) if head.reduce == "flatten" else shape[-1]
+    if head.reduce != "flatten":  # flattening only looks at the same numbers another way
+        total = _add(total, activations=features)
     for width in head.widths:
         for item in sentence(head.layers):
-            features, total = _step(item, width, features, total)
-    return _step("dense", classes, features, total)[1]
+            if item == "dense":
+                features, total = width, _dense(features, width, total)
+            else:
+                total = _same(item, head, (features,), total)
+    return _dense(features, classes, total)
 
 
-def _step(item: Item, size: Block | int, shape: Shape, total: Cost) -> tuple[Shape, Cost]:
-    """The shape and running cost after one item of a sentence."""
-    if item == "dense":
-        assert isinstance(size, int)
-        weights = shape[-1] * size
-        return (size,), _add(total, weights + size, weights, size)
-    if item == "norm":
-        return shape, _add(total, 4 * shape[-1], 0, math.prod(shape))
-    if isinstance(size, int):
-        return shape, total
+def _step(item: Item, block: Block, shape: Shape, total: Cost) -> tuple[Shape, Cost]:
+    """The shape and running cost after one item of a block's sentence."""
     if item in ("conv", "down"):
-        return _conv(item == "down", size, shape, total)
+        return _conv(item == "down", block, shape, total)
     if item in ("pool", "avgpool"):
         # Keras' pooling is 'valid': what does not fill a window is dropped
-        shape = (shape[0] // size.pool, shape[1] // size.pool, shape[2])
-        return shape, _add(total, 0, 0, math.prod(shape))
-    return shape, _add(total, 0, 0, math.prod(shape)) if item in ("act", "drop") else total
+        shape = (shape[0] // block.pool, shape[1] // block.pool, shape[2])
+        return shape, _add(total, activations=math.prod(shape))
+    return shape, _same(item, block, shape, total)
 
 
 def _conv(down: bool, block: Block, shape: Shape, total: Cost) -> tuple[Shape, Cost]:
@@ -83,7 +80,21 @@ def _conv(down: bool, block: Block, shape: Shape, total: Cost) -> tuple[Shape, C
     return out, _add(total, weights + bias, weights * height * width, math.prod(out))
 
 
-def _add(total: Cost, params: int, macs: int, activations: int) -> Cost:
+def _dense(features: int, width: int, total: Cost) -> Cost:
+    weights = features * width
+    return _add(total, weights + width, weights, width)
+
+
+def _same(item: Item, stage: Block | Head, shape: Shape, total: Cost) -> Cost:
+    """The running cost after a layer that keeps the shape."""
+    if item == "norm":
+        return _add(total, params=4 * shape[-1], activations=math.prod(shape))
+    if item == "act" or (item == "drop" and stage.rate):
+        return _add(total, activations=math.prod(shape))
+    return total
+
+
+def _add(total: Cost, params: int = 0, macs: int = 0, activations: int = 0) -> Cost:
     return replace(
         total,
         params=total.params + params,

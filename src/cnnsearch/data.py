@@ -13,7 +13,7 @@ Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Images as uint8 (n, height, width, channels) and labels as integers (n,), with the classes' names.
 
@@ -44,8 +44,8 @@ class Dataset:
         object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))
         self._check_whole()
 
-    def _images(self, images: Any, part: str) -> Images:
-        images = np.asarray(images)
+    def _images(self, given: Any, part: str) -> Images:
+        images: NDArray[Any] = np.asarray(given)
         if images.ndim == 3:
             images = images[..., None]
         if images.ndim != 4 or images.dtype != np.uint8:
@@ -55,8 +55,8 @@ class Dataset:
             )
         return images
 
-    def _labels(self, labels: Any, count: int, part: str) -> Labels:
-        labels = np.asarray(labels)
+    def _labels(self, given: Any, count: int, part: str) -> Labels:
+        labels: NDArray[Any] = np.asarray(given)
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
@@ -69,6 +69,9 @@ class Dataset:
     def _check_whole(self) -> None:
         if not len(self.x):
             raise DataError(f"{self.name}: there are no training images.")
+        for part in ("test", "val"):
+            if (images := getattr(self, f"x_{part}")) is not None and not len(images):
+                raise DataError(f"{self.name}: x_{part} holds no images; leave it out and it is split off.")
         if len(self.classes) < 2 or len(np.unique(self.y)) < 2:
             raise DataError(f"{self.name}: there is one class only; a classifier needs two or more.")
         for part in ("", "_test", "_val"):
@@ -76,9 +79,7 @@ class Dataset:
             if images is None:
                 continue
             if images.shape[1:] != self.x.shape[1:]:
-                raise DataError(
-                    f"{self.name}: x{part} holds images of {images.shape[1:]}, x of {self.x.shape[1:]}."
-                )
+                raise DataError(f"{self.name}: x{part} holds images of {images.shape[1:]}, x of {self.x.shape[1:]}.")
             if len(labels) and not (0 <= labels.min() and labels.max() < len(self.classes)):
                 raise DataError(
                     f"{self.name}: y{part} has labels from {labels.min()} to {labels.max()}; "
@@ -95,14 +96,15 @@ class Dataset:
     def fingerprint(self) -> str:
         """16 hexadecimal digits of all images and labels."""
         digest = hashlib.sha256(repr(self.classes).encode())
-        for array in (self.x, self.y, self.x_val, self.y_val, self.x_test, self.y_test):
-            if array is not None:
-                digest.update(repr(array.shape).encode())
+        for part in ("x", "y", "x_val", "y_val", "x_test", "y_test"):
+            if (array := getattr(self, part)) is not None:
+                # The name too: the same images for validation and for test are two datasets.
+                digest.update(f"{part}{array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """A dataset cut into train, validation and test. Only an export may look at test."""
 
@@ -122,23 +124,32 @@ def split(data: Dataset, seed: int, validation: float = 1 / 6) -> Split:
     """
     x, y, x_test, y_test = data.x, data.y, data.x_test, data.y_test
     if x_test is None or y_test is None:
-        x, x_test, y, y_test = _cut(data.name, x, y, 0.2, seed)
+        x, x_test, y, y_test = _cut(data, x, y, 0.2, seed)
     if data.x_val is not None and data.y_val is not None:
         return Split(x, y, data.x_val, data.y_val, x_test, y_test)
-    x, x_val, y, y_val = _cut(data.name, x, y, validation, seed)
+    x, x_val, y, y_val = _cut(data, x, y, validation, seed)
     return Split(x, y, x_val, y_val, x_test, y_test)
 
 
-def _cut(name: str, x: Images, y: Labels, fraction: float, seed: int) -> tuple[Any, ...]:
+def _cut(data: Dataset, x: Images, y: Labels, fraction: float, seed: int) -> tuple[Any, ...]:
     from sklearn.model_selection import train_test_split
 
     try:
-        parts = train_test_split(np.arange(len(x)), test_size=fraction, random_state=seed, stratify=y)
+        parts = train_test_split(np.arange(len(y)), test_size=fraction, random_state=seed, stratify=y)
     except ValueError as error:
-        counts = np.bincount(y)
-        raise DataError(
-            f"{name}: the smallest class has {counts[counts > 0].min()} images, too few to split off "
-            f"{fraction:.0%} of each class ({error})."
-        ) from error
+        raise _too_few(data, fraction) from error
     kept, taken = (np.sort(part) for part in parts)
+    # scikit-learn leaves a rare class out of a part without a word.
+    if len({len(np.unique(part)) for part in (y, y[kept], y[taken])}) > 1:
+        raise _too_few(data, fraction)
     return x[kept], x[taken], y[kept], y[taken]
+
+
+def _too_few(data: Dataset, fraction: float) -> DataError:
+    kinds, counts = np.unique(data.y, return_counts=True)
+    rarest = counts.argmin()
+    return DataError(
+        f"{data.name}: class '{data.classes[kinds[rarest]]}' has {counts[rarest]} of {len(data.y)} images, "
+        f"too few to split off {fraction:.0%} of every class. Give it more images, or bring "
+        "a validation and a test set."
+    )

@@ -1,4 +1,4 @@
-"""hp: KerasTuner's vocabulary for drawing hyperparameters, with the drawing itself left to whoever made it."""
+"""hp: KerasTuner's vocabulary for drawing hyperparameters, the drawing itself left to whoever made it."""
 
 import contextlib
 import math
@@ -44,11 +44,7 @@ class Distribution:
         """Whether `value` can be drawn."""
         if self.kind == "choice":
             return any(value == choice and type(value) is type(choice) for choice in self.choices)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not self.low <= value <= self.high
-        ):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
         steps = (value - self.low) / self.step if self.step else 0
         return abs(steps - round(steps)) < 1e-6 and (self.kind == "float" or value == int(value))
@@ -68,9 +64,7 @@ class Distribution:
     def __str__(self) -> str:
         if self.kind == "choice":
             return " | ".join(str(choice) for choice in self.choices)
-        return f"{self.low:g} to {self.high:g}" + (
-            " (log)" if self.log else f" by {self.step:g}" if self.step else ""
-        )
+        return f"{self.low:g} to {self.high:g}" + (" (log)" if self.log else f" by {self.step:g}" if self.step else "")
 
 
 Draw = Callable[[str, Distribution], Value]
@@ -104,18 +98,15 @@ class HyperParameters:
         choices = tuple(values)
         if not choices:
             raise ValueError(f"{self._full(name)} has no values to choose from")
-        first = choices[0] if default is None else default
-        if first not in choices:
-            raise ValueError(f"the default {first!r} of {self._full(name)} is not one of {choices}")
+        wanted = choices[0] if default is None else default
+        first = next((choice for choice in choices if choice == wanted), wanted)
         return self._take(name, Distribution("choice", first, choices), parent_name, parent_values)
 
     def Boolean(
         self, name: str, default: bool = False, parent_name: str | None = None, parent_values: Any = None
     ) -> Any:
         """True or False."""
-        return self._take(
-            name, Distribution("choice", default, (default, not default)), parent_name, parent_values
-        )
+        return self._take(name, Distribution("choice", default, (default, not default)), parent_name, parent_values)
 
     def Fixed(self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None) -> Any:
         """A value that is recorded but not searched."""
@@ -142,9 +133,7 @@ class HyperParameters:
         if sampling == "log" and step:
             distribution = Distribution("choice", int(first), tuple(map(int, _powers(low, high, step))))
         else:
-            distribution = _numbers(
-                "int", first, low, high, step or (None if sampling == "log" else 1), sampling
-            )
+            distribution = _numbers("int", first, low, high, step or (None if sampling == "log" else 1), sampling)
         return self._take(name, distribution, parent_name, parent_values)
 
     def Float(
@@ -162,7 +151,7 @@ class HyperParameters:
         low, high = _ordered(self._full(name), min_value, max_value)
         first = low if default is None else default
         if sampling == "log" and step:
-            distribution = Distribution("choice", first, tuple(_powers(low, high, step)))
+            distribution = Distribution("choice", float(first), tuple(_powers(low, high, step)))
         else:
             distribution = _numbers("float", first, low, high, step, sampling)
         return self._take(name, distribution, parent_name, parent_values)
@@ -194,9 +183,7 @@ class HyperParameters:
         """
         full = self._full(name)
         if full not in self.values:
-            raise KeyError(
-                f"no hyperparameter {full!r} was drawn; there are {', '.join(self.values) or 'none'}"
-            )
+            raise KeyError(f"no hyperparameter {full!r} was drawn; there are {', '.join(self.values) or 'none'}")
         return self.values[full]
 
     def __getitem__(self, name: str) -> Any:
@@ -210,6 +197,10 @@ class HyperParameters:
             return None
         full = self._full(name)
         if full not in self.values:
+            if not distribution.contains(distribution.default):
+                raise ValueError(
+                    f"the default {distribution.default!r} of {full} is not among its values: {distribution}"
+                )
             self.space[full] = distribution
             self.values[full] = self._draw(full, distribution)
         return self.values[full]
@@ -235,9 +226,7 @@ class _Trial:
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> Any:
         return self._hp.Int(name, low, high, None if log else step, "log" if log else "linear")
 
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> Any:
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> Any:
         return self._hp.Float(name, low, high, step, "log" if log else "linear")
 
 
@@ -257,9 +246,9 @@ def replay(values: dict[str, Any]) -> Draw:
     return lambda name, distribution: values.get(name, distribution.default)
 
 
-def _numbers(
-    kind: str, default: float, low: float, high: float, step: float | None, sampling: str
-) -> Distribution:
+def _numbers(kind: str, default: float, low: float, high: float, step: float | None, sampling: str) -> Distribution:
+    if sampling not in ("linear", "log"):
+        raise ValueError(f"sampling must be 'linear' or 'log', got {sampling!r}")
     if sampling == "log" and low <= 0:
         raise ValueError(f"a logarithmic scale must begin above 0, got {low}")
     if step:
@@ -278,4 +267,5 @@ def _powers(low: float, high: float, step: float) -> list[float]:
     if low <= 0 or step <= 1:
         raise ValueError(f"a logarithmic step must be above 1 and begin above 0, got {step} from {low}")
     count = math.floor(math.log(high / low, step) + 1e-9) + 1
-    return [low * step**power for power in range(count)]
+    # rounded, so that 1e-6 times 10 is the 1e-5 that a default or a file says
+    return [float(f"{low * step**power:.12g}") for power in range(count)]

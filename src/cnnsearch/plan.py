@@ -1,8 +1,9 @@
-"""A candidate as frozen plain data: what is built and how it is trained, before anything heavy is imported."""
+"""A candidate as frozen plain data: what is built and how it is trained; imports nothing heavy."""
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ WORDS = {
     "drop": "dropout",
     "dense": "a dense layer (in a head)",
 }
+BLOCK_WORDS = tuple(word for word in WORDS if word != "dense")
+HEAD_WORDS = ("norm", "act", "drop", "dense")
 REDUCTIONS = ("flatten", "average", "max")
 
 
@@ -50,6 +53,12 @@ def spec(item: Any) -> Spec:
 def _word(word: str) -> str:
     _require(word in WORDS, f"there is no layer word {word!r}; the words are {', '.join(WORDS)}")
     return word
+
+
+def _allow(items: tuple[Item, ...], words: Iterable[str], place: str) -> tuple[Item, ...]:
+    refused = [item for item in items if isinstance(item, str) and item not in words]
+    _require(not refused, f"{place} has no place for {', '.join(map(repr, refused))}")
+    return items
 
 
 def _rewrite(items: tuple[Item, ...], old: tuple[Item, ...], new: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -86,13 +95,12 @@ class Block:
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", sentence(self.layers))
+        object.__setattr__(self, "layers", _allow(sentence(self.layers), BLOCK_WORDS, "a block"))
+        object.__setattr__(self, "rate", float(self.rate))
         _require(self.filters >= 1, f"filters must be at least 1, got {self.filters}")
         _require(self.kernel >= 1, f"kernel must be at least 1, got {self.kernel}")
         _require(self.pool >= 1, f"pool must be at least 1, got {self.pool}")
-        _require(
-            self.padding in ("same", "valid"), f"padding must be 'same' or 'valid', got {self.padding!r}"
-        )
+        _require(self.padding in ("same", "valid"), f"padding must be 'same' or 'valid', got {self.padding!r}")
         _require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
 
     def replace(self, **changes: Any) -> Self:
@@ -115,11 +123,10 @@ class Head:
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", sentence(self.layers))
+        object.__setattr__(self, "layers", _allow(sentence(self.layers), HEAD_WORDS, "a head"))
+        object.__setattr__(self, "rate", float(self.rate))
         object.__setattr__(self, "widths", tuple(int(width) for width in self.widths))
-        _require(
-            self.reduce in REDUCTIONS, f"reduce must be one of {', '.join(REDUCTIONS)}, got {self.reduce!r}"
-        )
+        _require(self.reduce in REDUCTIONS, f"reduce must be one of {', '.join(REDUCTIONS)}, got {self.reduce!r}")
         _require(all(width >= 1 for width in self.widths), f"widths must be at least 1, got {self.widths}")
         _require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
 
@@ -166,6 +173,10 @@ class Plan:
             set_field(self, name, spec(getattr(self, name)))
         _require(self.batch_size >= 1, f"batch_size must be at least 1, got {self.batch_size}")
         _require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+
+    def __eq__(self, other: object) -> bool:
+        # by key: 1 == 1.0 inside a configuration would make equal plans with unequal hashes
+        return isinstance(other, Plan) and self.key == other.key
 
     def __hash__(self) -> int:
         return hash(self.key)

@@ -1,0 +1,17 @@
+"""scikit-learn's bundled handwritten digits: real data that needs neither a file nor a network."""
+
+import numpy as np
+
+from cnnsearch import Dataset, dataset
+from cnnsearch.arrays import limited
+
+
+@dataset
+def digits(*, limit=0) -> Dataset:
+    """1,797 handwritten digits of 8x8 grey pixels, bundled with scikit-learn."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    # The pixels are 0 to 16; every dataset here is 0 to 255.
+    pixels = np.rint(x.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    return limited(Dataset("digits", pixels, y, tuple("0123456789")), limit)

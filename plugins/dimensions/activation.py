@@ -1,0 +1,24 @@
+"""The nonlinearity of the whole network."""
+
+from cnnsearch import dimension
+
+# Keras' names; those left out (softmax, sigmoid, linear, ...) make no sense between hidden layers
+_NAMES = (
+    *("relu", "gelu", "silu", "swish", "elu", "leaky_relu", "selu", "celu"),
+    *("mish", "softplus", "tanh", "relu6", "hard_silu", "hard_swish"),
+)
+
+
+@dimension
+def activation(hp, plan, *, choices=("relu", "gelu", "silu", "elu", "leaky_relu")):
+    """Which activation stands after convolutions and dense layers.
+
+    Stands after the dimension that makes the blocks.
+
+    Args:
+        choices: names of Keras activations.
+    """
+    if not set(choices) <= set(_NAMES):
+        raise ValueError(f"choices must be among {', '.join(_NAMES)}, got {choices}")
+    name = hp.Choice("name", choices)
+    return plan.each_block(activation=name).replace(head=plan.head.replace(activation=name))

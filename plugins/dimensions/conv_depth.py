@@ -1,0 +1,51 @@
+"""The body of the network: blocks of convolutions, each closed by a pooling."""
+
+from cnnsearch import Block, dimension
+
+
+@dimension
+def conv_depth(hp, plan, *, min=1, max=3, convs=(1, 2), padding=("same",), bias=(True,)):
+    """How many blocks there are, and how many convolutions each holds.
+
+    Makes the blocks, so it stands before every dimension that edits them. Never more blocks than the
+    image bears: 8x8 pixels can be halved three times.
+
+    Args:
+        min: the fewest blocks; 0 leaves a network of dense layers alone as one of the candidates.
+        max: the most blocks; lowered to what the image bears.
+        convs: convolutions in a block, `conv act` each.
+        padding: `same`, or `valid`, where a convolution loses the rim of the image; a block keeps `same`
+            where losing the rim of 3x3 convolutions would leave too little for it and those after it.
+        bias: whether convolutions have a bias, which a normalisation after them makes needless.
+    """
+    if not set(padding) <= {"same", "valid"}:
+        raise ValueError(f"padding must be among same and valid, got {padding}")
+    if any(count < 1 for count in convs):
+        raise ValueError(f"convs must be numbers of at least 1, got {convs}")
+    side = sorted(plan.input_shape[:2])[0]
+    low, high = _limits(min, max, side)
+    blocks = hp.Int("blocks", low, high, default=sorted((low, 2, high))[1])
+    if not blocks:
+        return plan.replace(blocks=())
+    count = hp.Choice("convs", convs)
+    block = Block("conv act " * count + "pool", bias=hp.Choice("bias", bias))
+    rim = 2 * count if hp.Choice("padding", padding) == "valid" else 0
+    return plan.replace(blocks=tuple(block.replace(padding=padding) for padding in _paddings(side, rim, blocks)))
+
+
+def _limits(low, high, side):
+    """`low` and `high`, the latter no more than the halvings that an image of this side bears."""
+    if not 0 <= low <= high:
+        raise ValueError(f"expected 0 <= min <= max, got min={low} and max={high}")
+    bears = side.bit_length() - 1
+    if low > bears:
+        raise ValueError(f"min must be at most {bears}, as many blocks as the image bears, got {low}")
+    return low, min(high, bears)
+
+
+def _paddings(side, rim, blocks):
+    """`valid` for each block whose convolutions may take `rim` pixels from the side, else `same`."""
+    for later in reversed(range(blocks)):
+        fits = rim and (side - rim) // 2 >= 2**later
+        side = (side - rim if fits else side) // 2
+        yield "valid" if fits else "same"

@@ -1,0 +1,151 @@
+"""Arrays from .npz files: the datasets known by name, and a smaller part of any dataset."""
+
+import contextlib
+import io
+import os
+import socket
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnsearch.data import Dataset
+from cnnsearch.errors import DataError
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+PATIENCE = 10.0  # seconds without an answer; Keras itself would wait for minutes
+# RuntimeError: a zip with a password, or packed in a way that is not known.
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def load_named(name: str, classes: tuple[str, ...], limit: int = 0) -> Dataset:
+    """The dataset `name`: NAME.npz in CNNSEARCH_DATA, else in Keras' cache, else what Keras downloads.
+
+    Raises:
+        DataError: if it is in none of these places, or not what it should be.
+    """
+    places = _places()
+    # os.access answers False where Path.is_file would raise: in a folder that may not be entered.
+    path = next((file for place in places if os.access(file := place / f"{name}.npz", os.F_OK)), None)
+    arrays = _from_keras(name, places) if path is None else _from_file(path)
+    parts = {"x": "x_train", "y": "y_train", "x_test": "x_test", "y_test": "y_test"}
+    content = {part: arrays[key] for part, key in parts.items()}
+    data = make(str(path or f"keras.datasets.{name}"), name=name, classes=classes, **content)
+    return limited(data, limit)
+
+
+def make(where: str, name: str, **content: Any) -> Dataset:
+    """A Dataset whose error says `where` its content came from."""
+    try:
+        return Dataset(name=name, **content)
+    except DataError as error:
+        raise DataError(f"{where}: {error.message.removeprefix(f'{name}: ')}") from error
+
+
+def limited(data: Dataset, limit: int) -> Dataset:
+    """`data` with `limit` of its training images, every class in proportion; 0 keeps them all."""
+    if not limit:
+        return data
+    kept = pick(data.name, data.y, limit)
+    return replace(data, x=data.x[kept], y=data.y[kept])
+
+
+def pick(name: str, labels: NDArray[Any], limit: int) -> NDArray[np.intp]:
+    """Where the `limit` images to keep are: always the same ones, in order, every class in proportion."""
+    _, label, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if limit and not len(counts) <= limit <= len(labels):
+        raise DataError(
+            f"{name}: limit={limit} cannot be had; expected {len(counts)} (one image of each class) to "
+            f"{len(labels)} (all training images). Set it with `--set dataset.limit=N`; 0 takes them all."
+        )
+    # The i-th of a class's n images stands at i/n, so that a cut anywhere leaves the classes in proportion
+    # and every class with an image.
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    place = np.empty(len(labels))
+    for kind, count in enumerate(counts):
+        place[shuffled[label[shuffled] == kind]] = np.arange(count) / count
+    return np.sort(np.argsort(place, kind="stable")[: limit or None])
+
+
+@contextlib.contextmanager
+def open_npz(path: Path) -> Iterator[Any]:
+    """The arrays in a .npz file by name; whatever is wrong with the file becomes a DataError."""
+    if not os.access(path, os.F_OK):
+        raise DataError(f"{path}: there is no such file; expected a .npz file, as numpy.savez writes it.")
+    # is_zipfile says no to a file that may not be read; np.load tells why.
+    if not path.is_file() or (os.access(path, os.R_OK) and not zipfile.is_zipfile(path)):
+        raise DataError(
+            f"{path}: this is no whole .npz file. Write it again with numpy.savez, or delete it and fetch it anew."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            yield archive
+    except UNREADABLE as error:
+        raise DataError(
+            f"{path}: it cannot be read ({reason(error)}). Write it again with numpy.savez from plain "
+            "arrays of numbers, or delete it and fetch it anew."
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    """An exception on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+
+
+def _places() -> list[Path]:
+    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
+    named = os.environ.get("CNNSEARCH_DATA")
+    if not named:
+        return [cache]
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise DataError(
+            f"CNNSEARCH_DATA names {folder}, which is not a folder; expected a folder of NAME.npz files. "
+            "Set it to one, or unset it."
+        )
+    return [folder, cache]
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    with open_npz(path) as archive:
+        if missing := [key for key in KEYS if key not in archive.files]:
+            raise DataError(
+                f"{path}: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; expected "
+                f"{', '.join(KEYS)}, but it holds {', '.join(archive.files) or 'nothing'}."
+            )
+        return {key: archive[key] for key in KEYS}
+
+
+def _from_keras(name: str, places: list[Path]) -> dict[str, Any]:
+    import keras
+
+    try:
+        with _quickly_and_quietly():
+            train, test = getattr(keras.datasets, name).load_data()
+    # Keras raises a bare Exception where a download fails.
+    except Exception as error:
+        raise DataError(
+            f"{name}: there is no {name}.npz in {' or '.join(map(str, places))}, and Keras could not "
+            f"download it ({reason(error)}). Put {name}.npz into a folder that CNNSEARCH_DATA names, or into "
+            f"{places[-1]}, or connect to the network; `--space digits_cnn` needs none of these."
+        ) from error
+    images = [train[0], test[0]]
+    if images[0].ndim == 4 and keras.config.image_data_format() == "channels_first":
+        images = [np.moveaxis(part, 1, -1) for part in images]
+    return dict(zip(KEYS, (images[0], train[1], images[1], test[1]), strict=True))
+
+
+@contextlib.contextmanager
+def _quickly_and_quietly() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        socket.setdefaulttimeout(before)

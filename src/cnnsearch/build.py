@@ -1,0 +1,175 @@
+"""Builds the Keras model that a plan describes: the one file that knows layers."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnsearch import layers
+from cnnsearch.errors import nearest
+from cnnsearch.plan import Block, Head, Item, Plan, Spec, sentence
+
+
+def _conv(block: Block, _: int) -> Spec:
+    config = {"filters": block.filters, "kernel_size": block.kernel}
+    return "Conv2D", {**config, "padding": block.padding, "use_bias": block.bias}
+
+
+def _down(block: Block, _: int) -> Spec:
+    config = {"filters": block.filters, "kernel_size": block.down_kernel or block.kernel}
+    # padded, so that the smallest image still passes
+    return "Conv2D", {**config, "strides": 2, "padding": "same"}
+
+
+Stage = Block | Head
+WORDS: dict[str, Callable[[Any, int], Spec | None]] = {
+    "conv": _conv,
+    "down": _down,
+    "norm": lambda stage, width: ("BatchNormalization", {}),
+    "act": lambda stage, width: ("Activation", {"activation": stage.activation}),
+    "pool": lambda block, width: ("MaxPooling2D", {"pool_size": block.pool}),
+    "avgpool": lambda block, width: ("AveragePooling2D", {"pool_size": block.pool}),
+    "drop": lambda stage, width: ("Dropout", {"rate": stage.rate}) if stage.rate else None,
+    "dense": lambda head, width: ("Dense", {"units": width}),
+}
+"""What each word of a sentence stands for, given its block or head and the width of a dense layer."""
+
+REDUCTIONS: dict[str, Spec] = {
+    "flatten": ("Flatten", {}),
+    "average": ("GlobalAveragePooling2D", {}),
+    "max": ("GlobalMaxPooling2D", {}),
+}
+
+
+def core(plan: Plan) -> keras.Sequential:
+    """The network that is exported: raw pixels (0 to 255) in, probabilities out, nothing random before them.
+
+    It is built of Keras' own layers unless the plan names others, and is never compiled, so that the saved
+    file loads where this package is not installed.
+    """
+    # float32 under every policy: half precision is too coarse for the logarithm in the loss
+    output = keras.layers.Dense(plan.classes, activation="softmax", dtype="float32", name="probabilities")
+    scaling = keras.layers.Rescaling(1 / 255, name="rescaling")
+    # all at once: `add` traces the whole model anew for every layer
+    return keras.Sequential([_pixels(plan), scaling, *_body(plan), output])
+
+
+def training_model(plan: Plan, core_model: keras.Sequential) -> keras.Sequential:
+    """`core_model` with the plan's augmentation after its scaling; the layers are shared, so it trains them.
+
+    Without augmentation it is a second model too: a compiled core would save this package's classes with it.
+    """
+    scaling, *rest = core_model.layers
+    return keras.Sequential([_pixels(plan), scaling, *map(layer, plan.augment), *rest])
+
+
+def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: int) -> None:
+    """Make `model` ready to be trained as `plan` says, on one-hot labels.
+
+    Raises:
+        ValueError: if the loss or the optimizer does not exist, or does not take its configuration.
+    """
+    optimizer = _make("optimizer", keras.optimizers, keras.optimizers.Optimizer, plan.optimizer)
+    if plan.schedule:
+        base = float(optimizer.learning_rate)
+        optimizer.learning_rate = Factors(base, plan.schedule, steps_per_epoch)
+    # a metric by name guesses the kind of accuracy from shapes
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    loss = _make("loss", keras.losses, keras.losses.Loss, plan.loss)
+    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
+    # variables that do not exist yet make `fit` trace its step twice
+    model.optimizer.build(model.trainable_variables)
+
+
+def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
+    """New callbacks: they keep state, so each training needs its own.
+
+    Raises:
+        ValueError: if one does not exist, does not take its configuration, or fights the plan's schedule.
+    """
+    if plan.schedule and any(name == "ReduceLROnPlateau" for name, _ in plan.callbacks):
+        raise ValueError("ReduceLROnPlateau cannot lower a rate that a schedule sets; leave one of them out")
+    return [_make("callback", keras.callbacks, keras.callbacks.Callback, spec) for spec in plan.callbacks]
+
+
+def learning_rate(model: keras.Model) -> float:
+    """The rate of the next step of a compiled model."""
+    return float(model.optimizer.learning_rate)
+
+
+def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
+    """The layer that `spec` describes: Keras', this package's, or one registered with Keras.
+
+    Raises:
+        ValueError: if there is no such layer, or it does not take this configuration.
+    """
+    kind, config = spec
+    named = {"name": name, **config} if name else config
+    return _make("layer", keras.layers, keras.layers.Layer, (kind, named))
+
+
+@keras.saving.register_keras_serializable("cnnsearch")
+class Factors(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """The rate `base` times `factors`: one at each epoch's start and one at the end, linear in between."""
+
+    def __init__(self, base: float, factors: tuple[float, ...], steps_per_epoch: int) -> None:
+        super().__init__()
+        self.base, self.factors, self.steps_per_epoch = base, tuple(factors), steps_per_epoch
+
+    def __call__(self, step: Any) -> Any:
+        epoch = keras.ops.cast(step, "float32") / self.steps_per_epoch
+        factors = keras.ops.convert_to_tensor(np.asarray(self.factors, "float32"))
+        # a tent over each epoch's start: the two whose sum is not 0 interpolate between them
+        at = keras.ops.minimum(epoch, len(self.factors) - 1.0)
+        near = keras.ops.relu(1 - keras.ops.abs(at - np.arange(len(self.factors), dtype="float32")))
+        return self.base * keras.ops.sum(near * factors)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"base": self.base, "factors": self.factors, "steps_per_epoch": self.steps_per_epoch}
+
+
+def _pixels(plan: Plan) -> Any:
+    return keras.Input(plan.input_shape, dtype="float32", name="pixels")
+
+
+def _body(plan: Plan) -> Iterator[keras.layers.Layer]:
+    for number, block in enumerate(plan.blocks, 1):
+        yield from _stage(f"block{number}", block, sentence(block.layers))
+    yield layer(REDUCTIONS[plan.head.reduce], "reduce")
+    for number, width in enumerate(plan.head.widths, 1):
+        yield from _stage(f"head{number}", plan.head, sentence(plan.head.layers), width)
+
+
+def _stage(prefix: str, stage: Stage, items: tuple[Item, ...], width: int = 0) -> Iterator[keras.layers.Layer]:
+    """A sentence's layers, named by their place, so that the names do not depend on earlier models."""
+    for number, item in enumerate(items, 1):
+        spec = WORDS[item](stage, width) if isinstance(item, str) else item
+        if spec is not None:
+            yield layer(spec, f"{prefix}_{number}_{spec[0].lower()}")
+
+
+def _make(kind: str, module: ModuleType, base: type, spec: Spec) -> Any:
+    name, config = spec
+    known = dict(_classes(module, base))
+    if name not in known:
+        raise ValueError(f"there is no {kind} '{name}'.{nearest(name, known)}")
+    try:
+        return known[name](**config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the {kind} {name} does not take {config}: {_first_line(error)}") from error
+
+
+def _classes(module: ModuleType, base: type) -> Iterator[tuple[str, type]]:
+    """All by name. Registered by others comes first, so that it can never stand in for one of Keras'."""
+    registered = keras.saving.get_custom_objects()
+    short = {key.rpartition(">")[2]: value for key, value in registered.items()}
+    for name, value in {**short, **registered, **vars(module), **vars(layers)}.items():
+        if inspect.isclass(value) and issubclass(value, base):
+            yield name, value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

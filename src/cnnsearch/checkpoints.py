@@ -1,0 +1,39 @@
+"""The best few models on disk, and no more."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cnnsearch.study import Record
+
+
+class Checkpoints:
+    """Keeps `keep` model files in `folder`: those of the best scores."""
+
+    def __init__(self, folder: Path, keep: int, maximize: bool) -> None:
+        self.folder, self.keep, self._sign = folder.resolve(), max(1, keep), 1 if maximize else -1
+
+    def offer(self, done: Record, others: Iterable[Record]) -> Path | None:
+        """Where to save the model of `done`, or None if enough others are better."""
+        if done.score is None:
+            return None
+        better = [r for r in self._ranked(others) if self._score(r) >= self._score(done)]
+        return self.folder / f"trial-{done.number:05d}.keras" if len(better) < self.keep else None
+
+    def tidy(self, records: Iterable[Record]) -> None:
+        """Delete the files of all but the best."""
+        kept = {Path(record.checkpoint).name for record in self._ranked(records)[: self.keep]}
+        for path in self.folder.glob("trial-*.keras"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+
+    def best(self, records: Iterable[Record]) -> Record | None:
+        """The complete trial with the best score."""
+        complete = [record for record in self._ranked(records) if record.state == "complete"]
+        return complete[0] if complete else None
+
+    def _ranked(self, records: Iterable[Record]) -> list[Record]:
+        scored = [record for record in records if record.score is not None and record.checkpoint]
+        return sorted(scored, key=lambda record: (-self._score(record), record.number))
+
+    def _score(self, record: Record) -> float:
+        return self._sign * (record.score or 0.0)

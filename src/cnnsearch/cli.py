@@ -1,0 +1,331 @@
+"""The commands: each parses, calls one function and prints. Nothing heavy is imported before it is needed."""
+
+import functools
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import cnnsearch
+from cnnsearch.errors import CnnsearchError
+
+Command = Callable[..., Any]
+
+
+class Cli(click.Group):
+    """Turns what can be mended into one line, and keeps tracebacks for --debug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            if _debug(ctx):
+                import traceback
+
+                traceback.print_exc()
+            raise
+        except Exception as error:
+            if _debug(ctx):
+                raise
+            first = str(error).partition("\n")[0]
+            message = f"{type(error).__name__}: {first}. This is a fault of cnnsearch; --debug shows where."
+            raise CnnsearchError(message) from error
+
+
+def _debug(ctx: click.Context) -> bool:
+    return bool(ctx.params.get("debug") or "--debug" in sys.argv or os.environ.get("CNNSEARCH_DEBUG"))
+
+
+def places(command: Command) -> Command:
+    """The options that say where studies and plugins are."""
+    for option in (
+        click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."),
+        click.option(
+            "--plugins",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            envvar="CNNSEARCH_PLUGINS",
+            help="A folder or file of your own plugins; its code is run. May be repeated.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def stored(command: Command) -> Command:
+    """The options that say where the studies are kept."""
+    for option in (
+        click.option(
+            "--storage",
+            default="",
+            envvar="CNNSEARCH_STORAGE",
+            help="Optuna's storage address, such as postgresql://…  [default: a SQLite file in --runs]",
+        ),
+        click.option(
+            "--runs",
+            default="runs",
+            show_default=True,
+            type=click.Path(path_type=Path, file_okay=False),
+            envvar="CNNSEARCH_RUNS",
+            help="The folder of studies and checkpoints.",
+        ),
+    ):
+        command = option(command)
+    return places(command)
+
+
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CNNSEARCH"})
+@click.version_option(cnnsearch.__version__)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Hyperparameter search for Keras image classifiers.
+
+    \b
+    cnnsearch run --space digits_cnn --trials 10    search
+    cnnsearch leaderboard                           what was found
+    cnnsearch ui                                    every trial, in MLflow
+    cnnsearch export --best                         the winner as files
+
+    Every option can be set in the environment: CNNSEARCH_RUN_TRIALS=50 for `run --trials 50`.
+    """
+
+
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "grid")
+PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+
+@main.command()
+@click.option(
+    "--space",
+    required=True,
+    help="A space's name, a TOML file, or file.py:NAME / module:NAME of a hypermodel.",
+)
+@click.option(
+    "--trials",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Trials of the study in all, earlier runs counted.",
+)
+@click.option("--study", help="The study's name.  [default: the space's]")
+@click.option("--epochs", type=click.IntRange(1), help="Most epochs of a trial.  [default: the space's]")
+@click.option("--timeout", default="0", help="End this run after so long: 90, 30m, 2h.  [default: no limit]")
+@click.option("--trial-timeout", default="0", help="End a trial after so long.  [default: no limit]")
+@click.option("--jobs", type=click.IntRange(1), help="Trials side by side.  [default: one a GPU, else one]")
+@click.option("--sampler", default="tpe", show_default=True, type=click.Choice(SAMPLERS))
+@click.option("--pruner", default="median", show_default=True, type=click.Choice(PRUNERS))
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Fixes split, sampler and each trial.",
+)
+@click.option("--dataset", help="A dataset's name, npz:PATH or folder:PATH.  [default: the space's]")
+@click.option("--metric", help="What is searched for, such as val_accuracy or val_loss.  [default: the space's]")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="DIMENSION.OPTION=VALUE",
+    help="Change the space. May be repeated.",
+)
+@click.option(
+    "--max-params",
+    type=click.IntRange(0),
+    help="Refuse larger candidates; 0: no limit.  [default: the space's]",
+)
+@click.option(
+    "--max-macs",
+    type=click.IntRange(0),
+    help="Refuse candidates of more multiply-adds.  [default: the space's]",
+)
+@click.option("--precision", default="auto", show_default=True, type=click.Choice(PRECISIONS))
+@click.option(
+    "--keep",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many of the best models stay on disk.",
+)
+@click.option("--space-from-study", is_flag=True, help="Go on under the space the study began with.")
+@click.option("--quiet", is_flag=True, help="Print nothing but the leaderboard's top.")
+@click.option("--json", "json_lines", is_flag=True, help="One JSON object a line, for programs.")
+@stored
+def run(**given: Any) -> None:
+    """Search: train candidates of a space and rank them. The same command again goes on."""
+    from cnnsearch import command, display
+
+    settings = command.settings(**{k: v for k, v in given.items() if k not in ("quiet", "json_lines")})
+    shown = display.choose(given["json_lines"], given["quiet"])
+    line = command.masked(shlex.join(["cnnsearch", *sys.argv[1:]]), settings.storage)
+    try:
+        study, ended = command.run(settings, shown, line)
+    except KeyboardInterrupt:
+        click.echo("\nStopped; nothing is lost. The same command goes on.", err=True)
+        sys.exit(130)
+    command.report(study, ended, settings, given["json_lines"])
+
+
+@main.command()
+@click.argument("study", required=False)
+@click.option("--format", "form", default="table", show_default=True, type=click.Choice(("table", "csv", "json", "md")))
+@click.option("--top", default=0, type=click.IntRange(0), help="Only so many.  [default: all]")
+@stored
+def leaderboard(study: str | None, form: str, top: int, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """The trials of STUDY (default: the latest), ranked."""
+    from cnnsearch import leaderboard as board
+    from cnnsearch import study as studies
+
+    opened = studies.load(study, runs, storage)
+    rows = board.rows(opened, top)
+    if form == "table":
+        _print(board.to_table(rows, f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"))
+    else:
+        click.echo(board.FORMATS[form](rows).rstrip("\n"))
+
+
+@main.command()
+@click.argument("study", required=False)
+@click.option("--best", is_flag=True, help="The best complete trial (the default).")
+@click.option("--trial", type=click.IntRange(0), help="This trial instead.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write.  [default: exports/STUDY]")
+@stored
+def export(
+    study: str | None,
+    best: bool,
+    trial: int | None,
+    out: Path | None,
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Write a model of STUDY (default: the latest) with its card, plan, space and leaderboard."""
+    from cnnsearch import study as studies
+
+    if best and trial is not None:
+        raise CnnsearchError("--best and --trial exclude each other; name one.")
+    opened = studies.load(study, runs, storage)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cnnsearch import export as exporting
+
+    folder = out or Path("exports") / opened.name
+    card = exporting.export(opened, trial, folder, plugins)
+    test = exporting.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
+    click.echo(f"Exported trial {card['trial']} of study '{opened.name}' to {folder}/")
+    click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
+    click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
+
+
+@main.command()
+@stored
+def studies(runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """The studies here, the latest first."""
+    from cnnsearch import study
+
+    rows = [
+        (
+            s["name"],
+            s["space"],
+            s["dataset"],
+            s["trials"],
+            "" if s["best"] is None else f"{s['best']:.4f}",
+            s["active"],
+        )
+        for s in study.summaries(runs, storage)
+    ]
+    if not rows:
+        click.echo("No studies yet. Begin one: cnnsearch run --space digits_cnn --trials 10")
+        return
+    _table(("study", "space", "dataset", "trials", "best", "last activity"), rows)
+
+
+@main.command()
+@click.argument("name", required=False)
+@places
+def spaces(name: str | None, plugins: tuple[Path, ...]) -> None:
+    """The spaces, or one of them: its dimensions, ranges, default point, size and recipes."""
+    from cnnsearch import catalog, show
+
+    known = catalog.load(plugins)
+    if name:
+        click.echo(show.space(name, known))
+    else:
+        _table(("space", "what it searches", "origin"), show.spaces(known))
+
+
+@main.command("plugins")
+@places
+def plugins_command(plugins: tuple[Path, ...]) -> None:
+    """Every plugin, with its origin; broken ones with the reason."""
+    from cnnsearch import catalog, show
+
+    _table(("kind", "plugin", "what it does", "origin"), show.plugins(catalog.load(plugins)))
+
+
+@main.command()
+@places
+def datasets(plugins: tuple[Path, ...]) -> None:
+    """Every dataset, with its options."""
+    from cnnsearch import catalog, show
+
+    _table(("dataset", "what it is", "options", "origin"), show.datasets(catalog.load(plugins)))
+
+
+@main.command()
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Who may connect; 127.0.0.1: this machine alone.")
+def ui(port: int, host: str) -> None:
+    """Open MLflow's pages on this folder's studies."""
+    from cnnsearch import show
+
+    sys.exit(show.ui(host, port))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@stored
+def doctor(as_json: bool, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Versions, backend, GPUs, data and write access: what works here and what does not."""
+    from cnnsearch import doctor as checks
+
+    found = checks.examine(runs, storage, plugins)
+    if as_json:
+        click.echo(json.dumps([check._asdict() for check in found], indent=1))
+    else:
+        _table(("", "check", "found"), [("ok" if c.good else "!!", c.name, c.found) for c in found])
+    sys.exit(0 if all(check.good for check in found) else 1)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in header:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    _print(table)
+
+
+@functools.cache
+def _console() -> Any:
+    from rich.console import Console
+
+    # a pipe has no width: give the table the room that it wants instead of 80 columns
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def _print(table: Any) -> None:
+    _console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""`cnnsearch run`: its options to settings, the search from beginning to end, and what is said after it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from cnnsearch import catalog, leaderboard, spaces, study
+from cnnsearch.display import Display
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.pool import gpus
+from cnnsearch.search import Search
+from cnnsearch.settings import Settings
+from cnnsearch.spaces import Space, Use
+from cnnsearch.study import COUNTED, Record, Study
+from cnnsearch.tracking import Tracker
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+FROM_SPACE = ("epochs", "metric", "max_params", "max_macs")
+
+
+def settings(
+    *,
+    space: str,
+    study: str | None,
+    dataset: str | None,
+    settings: tuple[str, ...],
+    jobs: int | None,
+    timeout: str,
+    trial_timeout: str,
+    space_from_study: bool,
+    **given: Any,
+) -> Settings:
+    """The checked settings of a command line.
+
+    Raises:
+        CnnsearchError: if anything in it is wrong; nothing heavy was imported and nothing written by then.
+    """
+    known = catalog.load(given["plugins"])
+    found = spaces.load(space, known)
+    if dataset:
+        found = replace(found, dataset=dataset_use(dataset))
+    found = spaces.check(spaces.override(found, settings), known)
+    if found.dataset is None:
+        raise CnnsearchError(f"{space} names no dataset; say which: --dataset NAME, npz:PATH or folder:PATH.")
+    for name in FROM_SPACE:
+        if given[name] is None:
+            given[name] = found.defaults[name]
+    workers, threads = share(jobs)
+    made = Settings(
+        space=found,
+        dataset=found.dataset,
+        study=_plain_name(study or found.name),
+        timeout=seconds(timeout),
+        trial_timeout=seconds(trial_timeout),
+        jobs=workers,
+        threads=threads,
+        **given,
+    )
+    return _as_begun(made) if space_from_study else made
+
+
+def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
+    """Bring the study to its trials; gives it back with how the search ended. `line` is the command to record.
+
+    Raises:
+        CnnsearchError: on anything a user can mend.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when the running trials were put back.
+    """
+    with study.hold(settings.folder, settings.study), display, _terminated_as_interrupt():
+        opened = study.begin(settings)
+        opened.remember(command=line)
+        counted = sum(record.state in COUNTED for record in opened.records())
+        if counted:
+            display.note(_going_on(settings, counted))
+        tracker = Tracker(display.note)
+        ended = "error"
+        try:
+            ended = Search(settings, opened, tracker, display).run()
+        finally:
+            status, best, files = _last_words(opened, ended)
+            tracker.close(status, best, files)
+    return opened, ended
+
+
+def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> None:
+    """Print the top of the leaderboard and what to do next; raise if the search ended for a bad reason."""
+    board = leaderboard.rows(opened, top=10)
+    if json_lines:
+        import json
+
+        best = board[0] if board else None
+        click.echo(json.dumps({"event": "end", "study": opened.name, "ended": ended, "best": best}))
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        console.print(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}"))
+        _say_next(opened, ended, settings)
+    if " " in ended:
+        raise CnnsearchError(f"The search stopped: {ended}")
+
+
+def dataset_use(text: str) -> Use:
+    """`mnist`, `npz:PATH` or `folder:PATH` as a dataset with its options."""
+    name, colon, path = text.partition(":")
+    return Use(name, {"path": str(Path(path).expanduser().resolve())} if colon else {})
+
+
+def seconds(text: str) -> float:
+    """`90`, `30m` or `2h` in seconds.
+
+    Raises:
+        CnnsearchError: if it is no duration.
+    """
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
+    try:
+        value = float(number) * UNITS[unit]
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise CnnsearchError(f"'{text}' is no duration; expected seconds, or such as 30m or 2h.")
+    return value
+
+
+def share(jobs: int | None) -> tuple[int, int]:
+    """How many workers, and how many threads each: one a GPU; on a CPU, as many as asked for share the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = jobs or max(1, len(gpus()))
+    return workers, max(1, cores // workers)
+
+
+def masked(line: str, storage: str) -> str:
+    """`line` with the password of the storage address hidden."""
+    if "@" not in storage:
+        return line
+    scheme, separator, rest = storage.partition("://")
+    return line.replace(storage, f"{scheme}{separator}***@{rest.rpartition('@')[2]}")
+
+
+def _as_begun(made: Settings) -> Settings:
+    """`made` with what the study began with: its space, dataset, epochs, metric and seed."""
+    info = study.load(made.study, made.runs, made.storage).info
+    return replace(
+        made,
+        space=Space.from_dict(info["space"]),
+        dataset=Use(*info["dataset"]),
+        epochs=info["epochs"],
+        metric=info["metric"],
+        seed=info["seed"],
+    )
+
+
+def _plain_name(name: str) -> str:
+    if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name[0] in ".-":
+        raise CnnsearchError(f"'{name}' is no name for a study; use letters, digits, '-', '_' and '.'.")
+    return name
+
+
+def _going_on(settings: Settings, counted: int) -> str:
+    if counted >= settings.trials:
+        return (
+            f"Study '{settings.study}' already has {counted} of {settings.trials} trials. "
+            "Raise --trials to go on, or begin anew with --study NAME."
+        )
+    return f"Going on with study '{settings.study}': {counted} of {settings.trials} trials are done."
+
+
+def _say_next(opened: Study, ended: str, settings: Settings) -> None:
+    if ended == "timeout":
+        click.echo("\nThe time is up. The same command goes on.")
+    if ended == "exhausted":
+        click.echo("\nEvery plan of the space that the sampler can find was tried.")
+    where = "" if settings.runs == Path("runs") else f" --runs {settings.runs}"
+    click.echo("\nSee every trial:   cnnsearch ui")
+    click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where}")
+
+
+def _last_words(opened: Study, ended: str) -> tuple[str, Record | None, tuple[Path, ...]]:
+    board = leaderboard.rows(opened)
+    best = next((record for record in leaderboard.ranked(opened) if record.state == "complete"), None)
+    files = []
+    for name, write in (("leaderboard.csv", leaderboard.to_csv), ("leaderboard.md", leaderboard.to_markdown)):
+        path = opened.folder / name
+        path.write_text(write(board), "utf-8")
+        files.append(path)
+    return ("FINISHED" if ended in ("complete", "exhausted") else "KILLED"), best, tuple(files)
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a search as Ctrl-C does: in order, with everything written."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

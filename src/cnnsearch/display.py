@@ -1,0 +1,133 @@
+"""How a running search looks: live in a terminal, plain lines elsewhere, JSON lines, or nothing."""
+
+import json
+import sys
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cnnsearch.progress import Progress, clock, main_choices
+from cnnsearch.study import Record
+
+
+class Display(Protocol):
+    """Shows a search. A context manager; called with the progress at every change."""
+
+    def __enter__(self) -> "Display": ...
+    def __exit__(self, *error: object) -> None: ...
+    def __call__(self, progress: Progress, what: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Say one line."""
+
+
+def choose(json_lines: bool, quiet: bool) -> "Display":
+    """The display for this call's output."""
+    if json_lines:
+        return JsonLines()
+    if quiet:
+        return Quiet()
+    return LiveDisplay() if sys.stdout.isatty() else Plain()
+
+
+class Quiet:
+    """Nothing, but for warnings."""
+
+    def __enter__(self) -> "Quiet":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def __call__(self, progress: Progress, what: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class Plain(Quiet):
+    """One line for each trial that ends."""
+
+    def __call__(self, progress: Progress, what: str) -> None:
+        if progress.done is not None:
+            print(f"[{progress.ended}/{progress.trials}] {result(progress.done, progress)}", flush=True)
+
+    def note(self, text: str) -> None:
+        print(text, flush=True)
+
+
+class JsonLines(Quiet):
+    """One JSON object for each trial that ends, for programs."""
+
+    def __call__(self, progress: Progress, what: str) -> None:
+        if progress.done is not None:
+            done = progress.done
+            fields = {
+                "event": "trial",
+                "trial": done.number,
+                "state": done.state,
+                "score": done.score,
+                "epochs": done.epochs,
+                "seconds": done.seconds,
+                "params": done.params,
+                "failure": done.failure,
+                "reason": done.reason,
+                "ended": progress.ended,
+                "trials": progress.trials,
+            }
+            print(json.dumps(fields), flush=True)
+
+
+class LiveDisplay(Quiet):
+    """Counts, the best so far, the running trials and the time left, redrawn in place."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        self.live = Live(Text("Starting a worker …"), console=self.console, refresh_per_second=4)
+
+    def __enter__(self) -> "LiveDisplay":
+        self.live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.live.stop()
+
+    def __call__(self, progress: Progress, what: str) -> None:
+        if progress.done is not None:
+            colour = {"complete": "green", "pruned": "yellow"}.get(progress.done.state, "red")
+            self.live.console.print(Text(result(progress.done, progress), style=colour), highlight=False)
+        self.live.update(panel(progress))
+
+    def note(self, text: str) -> None:
+        self.live.console.print(text, highlight=False, markup=False)
+
+
+def result(done: Record, progress: Progress) -> str:
+    """A trial that ended, in one line."""
+    choices = main_choices(done, progress.default)
+    if done.state == "failed":
+        return f"trial {done.number} failed ({done.failure}): {done.reason}"
+    where = f"epoch {done.best_epoch} of {done.epochs}"
+    return f"trial {done.number} {done.state} {done.score:.4f} ({where}, {done.seconds:.0f} s): {choices}"
+
+
+def panel(progress: Progress) -> Any:
+    """The part that is redrawn."""
+    counts = (
+        f"{progress.ended}/{progress.trials} trials  {progress.count('complete')} complete  "
+        f"{progress.count('pruned')} pruned  {progress.count('failed')} failed  {len(progress.running)} running"
+    )
+    left = "" if progress.left is None else f"  about {clock(progress.left)} left"
+    lines: list[Any] = [Text(f"{counts}  {clock(progress.seconds)} gone{left}", style="bold")]
+    if progress.best is not None:
+        best = progress.best
+        choices = main_choices(best, progress.default)
+        lines.append(Text(f"best {best.score:.4f}  trial {best.number}: {choices}", style="green"))
+    table = Table.grid(padding=(0, 2))
+    for run in progress.running:
+        bar = "█" * run.epoch + "░" * (run.epochs - run.epoch) if run.epochs <= 40 else ""
+        table.add_row(f"trial {run.number}", bar, f"epoch {run.epoch}/{run.epochs}", clock(run.seconds))
+    return Group(*lines, table)

@@ -1,0 +1,337 @@
+"""The winner as files: a model proved to load with Keras alone, its card, plan, space, labels and leaderboard."""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+import cnnsearch
+from cnnsearch import catalog, leaderboard, spaces, worker
+from cnnsearch.data import Dataset, Split, split
+from cnnsearch.errors import CnnsearchError, StudyError
+from cnnsearch.plan import Plan
+from cnnsearch.study import FORMAT, Record, Study
+
+MARK = "card.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An accuracy over `n` images."""
+
+    accuracy: float
+    loss: float
+    n: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the accuracy (Wilson 1927)."""
+        z, n, p = 1.959964, self.n, self.accuracy
+        middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}, n = {self.n:,})"
+
+
+def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Write the best trial, or trial `number`, to the folder `out`; gives back the card.
+
+    Test is looked at here and nowhere else; each look is recorded in the study, and the same trial is never
+    measured twice.
+
+    Raises:
+        StudyError: if there is no such trial, or its model is gone and cannot be trained again.
+        CnnsearchError: if `out` is not free, the data changed, or the written model does not answer the same.
+    """
+    chosen = _chosen(study, number)
+    _check_free(out)
+    known = catalog.load(plugins)
+    dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]))
+    if dataset.fingerprint != study.info["data"]["fingerprint"]:
+        raise CnnsearchError(
+            f"The dataset {dataset.name} has changed since study '{study.name}' was made; its results would mean nothing."
+        )
+    space = spaces.Space.from_dict(study.info["space"])
+    parts = split(dataset, study.info["seed"], space.defaults["validation"])
+    model = _model(study, chosen, space, parts, dataset)
+    validation = measure(model, parts.x_val, parts.y_val)
+    looks = _test(study, chosen, model, parts)
+    card = _card(study, chosen, dataset, validation, looks)
+    _write(out, study, chosen, space, model, card, parts)
+    return card
+
+
+def measure(model: Any, x: Any, y: Any) -> Measured:
+    """Accuracy and cross-entropy of `model` on raw images and integer labels."""
+    import numpy as np
+
+    probabilities = np.asarray(model.predict(x, batch_size=512, verbose=0), "float64")
+    right = probabilities.argmax(1) == y
+    likely = probabilities[np.arange(len(y)), y]
+    return Measured(float(right.mean()), float(-np.log(np.maximum(likely, 1e-12)).mean()), len(y))
+
+
+def _chosen(study: Study, number: int | None) -> Record:
+    ranked = leaderboard.ranked(study)
+    complete = [record for record in ranked if record.state == "complete"]
+    if number is None:
+        if not complete:
+            raise StudyError(f"Study '{study.name}' has no complete trial to export yet.")
+        return complete[0]
+    for record in ranked:
+        if record.number == number and record.score is not None:
+            return record
+    trained = ", ".join(str(record.number) for record in ranked if record.score is not None)
+    raise StudyError(f"Study '{study.name}' has no trained trial {number}; there are {trained or 'none'}.")
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and not (out / MARK).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CnnsearchError(f"{out} exists and is no earlier export; name another folder with -o DIR.")
+
+
+def _model(study: Study, chosen: Record, space: spaces.Space, parts: Split, dataset: Dataset) -> Any:
+    """The trained network in float32, from its checkpoint, or trained again from its plan and seed."""
+    import keras
+
+    keras.config.set_dtype_policy("float32")
+    path = _checkpoint(study, chosen)
+    if path is None and not chosen.plan:
+        raise StudyError(
+            f"Trial {chosen.number} is not among the models kept, and a hypermodel cannot be trained again here. "
+            "Run with a larger --keep."
+        )
+    if path is None:
+        return _retrained(study, chosen, parts, len(dataset.classes))
+    stored = keras.saving.load_model(path, compile=False, safe_mode=True)
+    if not chosen.plan:
+        return stored
+    from cnnsearch import build
+
+    model = build.core(Plan.from_json(chosen.plan))
+    model.set_weights(stored.get_weights())
+    return model
+
+
+def _checkpoint(study: Study, chosen: Record) -> Path | None:
+    for path in (
+        Path(chosen.checkpoint or "-"),
+        study.folder / "checkpoints" / Path(chosen.checkpoint or "-").name,
+    ):
+        if path.is_file():
+            return path
+    return None
+
+
+def _retrained(study: Study, chosen: Record, parts: Split, classes: int) -> Any:
+    import keras
+
+    from cnnsearch import training
+
+    keras.utils.set_random_seed(chosen.seed)
+    candidate = training.from_plan(Plan.from_json(chosen.plan), len(parts.x))
+    data = training.fold(candidate, parts.x, parts.y, parts.x_val, parts.y_val, classes)
+    metric = study.info["metric"]
+
+    def go_on(epoch: int, metrics: dict[str, float]) -> bool:
+        return epoch < chosen.epochs
+
+    training.train(candidate, training.fit, None, data, chosen.epochs, metric, go_on)
+    return candidate.core
+
+
+def _test(study: Study, chosen: Record, model: Any, parts: Split) -> list[dict[str, Any]]:
+    """Every look at test so far, this one last; a trial that was measured is not measured again."""
+    looks = [look for look in study.info.get("test", []) if look["trial"] != chosen.number]
+    again = [look for look in study.info.get("test", []) if look["trial"] == chosen.number]
+    if again:
+        return [*looks, {**again[0], "again": True}]
+    found = measure(model, parts.x_test, parts.y_test)
+    look = {"trial": chosen.number, "accuracy": found.accuracy, "loss": found.loss, "n": found.n}
+    study.remember(test=[*study.info.get("test", []), look])
+    return [*looks, look]
+
+
+def _card(
+    study: Study, chosen: Record, dataset: Dataset, validation: Measured, looks: list[dict[str, Any]]
+) -> dict[str, Any]:
+    import keras
+
+    info, test = study.info, looks[-1]
+    measured = Measured(test["accuracy"], test["loss"], test["n"])
+    return {
+        "format": FORMAT,
+        "study": study.name,
+        "trial": chosen.number,
+        "origin": chosen.origin,
+        "score": chosen.score,
+        "metric": info["metric"],
+        "best_epoch": chosen.best_epoch,
+        "epochs": chosen.epochs,
+        "params": chosen.weights,
+        "macs": chosen.macs,
+        "hyperparameters": chosen.params,
+        "classes": list(dataset.classes),
+        "input_shape": list(dataset.input_shape),
+        "data": info["data"],
+        "seed": info["seed"],
+        "validation": {"accuracy": validation.accuracy, "interval": validation.interval, "n": validation.n},
+        "test": {"accuracy": measured.accuracy, "interval": measured.interval, "n": measured.n},
+        "test_looks": len(looks),
+        "test_again": bool(test.get("again")),
+        "versions": {"cnnsearch": cnnsearch.__version__, "keras": keras.__version__, **_backend()},
+        "command": info.get("command", ""),
+    }
+
+
+def _backend() -> dict[str, str]:
+    import keras
+
+    return {"backend": keras.backend.backend()}
+
+
+def _write(
+    out: Path,
+    study: Study,
+    chosen: Record,
+    space: spaces.Space,
+    model: Any,
+    card: dict[str, Any],
+    parts: Split,
+) -> None:
+    """All files into a folder beside `out`, which then takes its place: whole or not at all."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise CnnsearchError(f"{out} cannot be written ({error.strerror}); name another folder with -o DIR.") from error
+    try:
+        partial.chmod(0o777 & ~_umask())
+        model.save(partial / "model.keras")
+        _prove(model, partial / "model.keras", parts)
+        board = leaderboard.rows(study)
+        texts = {
+            "leaderboard.csv": leaderboard.to_csv(board),
+            "leaderboard.md": leaderboard.to_markdown(board),
+            "labels.json": json.dumps(card["classes"], indent=1) + "\n",
+            "card.md": card_text(card),
+            MARK: json.dumps(card, indent=1) + "\n",
+            "space.toml": space_toml(space, study),
+        }
+        if chosen.plan:
+            texts["plan.json"] = json.dumps(json.loads(chosen.plan), indent=1) + "\n"
+        for name, text in texts.items():
+            (partial / name).write_text(text, "utf-8")
+        if out.exists():
+            shutil.rmtree(out)
+        partial.replace(out)
+    except OSError as error:
+        raise CnnsearchError(f"{out} cannot be written ({error.strerror}); name another folder with -o DIR.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _prove(model: Any, path: Path, parts: Split) -> None:
+    """The written file must answer as the model does."""
+    import keras
+    import numpy as np
+
+    images = parts.x_val[:512]
+    loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
+    ours, its = (np.asarray(m.predict(images, batch_size=512, verbose=0)) for m in (model, loaded))
+    worst = float(np.abs(ours - its).max())
+    if not worst < 1e-4:
+        raise CnnsearchError(
+            f"the written model differs from the trained one by {worst:.2g} on {len(images)} images; expected under "
+            "0.0001. Nothing was exported; a layer of the candidate keeps state or chance that a file does not hold."
+        )
+
+
+def space_toml(space: spaces.Space, study: Study) -> str:
+    """The space as a file that `cnnsearch run --space FILE` takes."""
+    if space.model:
+        return f"# A hypermodel: cnnsearch run --space {space.model}\n"
+    name, given = study.info["dataset"]
+    table: dict[str, Any] = {
+        "description": space.description,
+        "dataset": {"use": name, **given},
+        "dimensions": [{"use": use.name, **use.options} for use in space.dimensions],
+        "defaults": {**space.defaults, "epochs": study.info["epochs"], "metric": study.info["metric"]},
+    }
+    if space.trainer:
+        table["trainer"] = space.trainer
+    if space.recipes:
+        table["recipes"] = space.recipes
+    return tomli_w.dumps(table)
+
+
+def card_text(card: dict[str, Any]) -> str:
+    """The card as Markdown."""
+    test = Measured(card["test"]["accuracy"], 0, card["test"]["n"])
+    validation = Measured(card["validation"]["accuracy"], 0, card["validation"]["n"])
+    images, versions = card["data"]["images"], card["versions"]
+    looks = card["test_looks"]
+    note = (
+        ""
+        if looks == 1
+        else f" Test was looked at for {looks} models of this study; choosing among them by it is optimistic."
+    )
+    height, width, channels = card["input_shape"]
+    choices = "\n".join(f"| {name} | {value} |" for name, value in card["hyperparameters"].items())
+    return f"""# {card["study"]}, trial {card["trial"]}
+
+| | |
+| --- | --- |
+| test accuracy | {test} |
+| validation accuracy | {validation} |
+| parameters | {card["params"]:,} |
+| multiply-adds | {f"{card['macs']:,}" if card["macs"] else "unknown"} |
+| epochs | best {card["best_epoch"]} of {card["epochs"]} |
+| origin | {card["origin"]} |
+
+Validation chose this model, so its figure is optimistic; test had no part in the choice.{note}
+
+## Use
+
+```python
+import keras, numpy as np
+
+model = keras.saving.load_model("model.keras")  # needs Keras alone
+images = np.zeros((1, {height}, {width}, {channels}))  # raw pixels, 0 to 255
+probabilities = model.predict(images)  # (n, {len(card["classes"])}); the classes' names are in labels.json
+```
+
+## Data
+
+{card["data"]["name"]}, fingerprint `{card["data"]["fingerprint"]}`: {images["train"]:,} images for training,
+{images["val"]:,} for validation, {images["test"]:,} for test; split once, stratified, by seed {card["seed"]}.
+
+## Choices
+
+| hyperparameter | value |
+| --- | --- |
+{choices}
+
+## Made with
+
+cnnsearch {versions["cnnsearch"]}, Keras {versions["keras"]} on {versions["backend"]}
+
+```
+{card["command"]}
+cnnsearch export --trial {card["trial"]} {card["study"]}
+```
+"""

@@ -1,0 +1,87 @@
+"""Keras layers of this package's own, for training alone: no exported model contains them."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+MODES = ("nearest", "constant", "reflect", "wrap")
+
+
+@keras.saving.register_keras_serializable("cnnsearch")
+class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
+    """Turns, shifts, shears, zooms and mirrors each image by chance, in one interpolation.
+
+    A layer for each of these interpolates once each, which is slower and blurs more.
+
+    Args:
+        rotation: the largest turn either way, in degrees.
+        shift: the largest shift either way, as a fraction of the height and of the width.
+        shear: the largest shear either way, in degrees.
+        zoom: the largest change of scale either way, as a fraction: 0.1 is from 0.9 to 1.1.
+        flip: whether half of the images are mirrored left to right.
+        fill_mode: what lies outside the image, one of MODES.
+        seed: for the same transforms again.
+    """
+
+    def __init__(
+        self,
+        rotation: float = 0.0,
+        shift: float = 0.0,
+        shear: float = 0.0,
+        zoom: float = 0.0,
+        flip: bool = False,
+        fill_mode: str = "nearest",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if fill_mode not in MODES:
+            raise ValueError(f"fill_mode must be one of {', '.join(MODES)}, got {fill_mode!r}")
+        if min(rotation, shift, shear, zoom) < 0 or zoom >= 1 or shear >= 90:
+            raise ValueError(
+                "rotation, shift, shear and zoom must be at least 0, zoom below 1 and shear below 90; "
+                f"got {rotation=}, {shift=}, {shear=}, {zoom=}"
+            )
+        self.rotation, self.shift, self.shear, self.zoom = rotation, shift, shear, zoom
+        self.flip, self.fill_mode, self.seed = flip, fill_mode, seed
+        self.generator = keras.random.SeedGenerator(seed)
+        # XLA knows no kernel for TensorFlow's image transform
+        self.supports_jit = keras.backend.backend() != "tensorflow"
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        if not training:
+            return images
+        # half precision would round the coordinates of a transform
+        moved = ops.image.affine_transform(
+            ops.cast(images, "float32"),
+            self._transforms(ops.shape(images)),
+            fill_mode=self.fill_mode,
+            fill_value=0.0,
+            data_format="channels_last",
+        )
+        return ops.cast(moved, images.dtype)
+
+    def _transforms(self, shape: Any) -> Any:
+        """For each image the eight numbers that send a point of the output to its place in the input."""
+        count, height, width = shape[0], float(shape[1]), float(shape[2])
+        draw = keras.random.uniform((6, count), -1.0, 1.0, seed=self.generator)
+        turn, slant = draw[0] * math.radians(self.rotation), ops.tan(draw[1] * math.radians(self.shear))
+        scale = 1 / (1 + draw[2] * self.zoom)
+        mirror = ops.where(draw[3] < 0, -1.0, 1.0) if self.flip else ops.ones_like(turn)
+        cos, sin = ops.cos(turn) * scale, ops.sin(turn) * scale
+        rows = (mirror * cos, mirror * (slant * cos - sin), sin, slant * sin + cos)
+        x, y = (width - 1) / 2, (height - 1) / 2
+        dx, dy = x + draw[4] * self.shift * width, y + draw[5] * self.shift * height
+        a0, a1, b0, b1 = rows
+        zeros = ops.zeros_like(turn)
+        # about the centre: input = centre + matrix (output - centre - shift)
+        return ops.stack([a0, a1, x - a0 * dx - a1 * dy, b0, b1, y - b0 * dx - b1 * dy, zeros, zeros], axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        own = ("rotation", "shift", "shear", "zoom", "flip", "fill_mode", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}

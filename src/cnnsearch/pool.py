@@ -1,0 +1,127 @@
+"""Worker processes as the parent sees them: started, spoken to, heard through one queue, replaced."""
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnnsearch.settings import worker_environment
+
+
+class Heard(NamedTuple):
+    """A message of a worker; None when the worker is gone."""
+
+    child: "Child"
+    message: dict[str, Any] | None
+
+
+class Child:
+    """One worker process. Its messages arrive in `inbox`; what it prints goes to the file `log`."""
+
+    def __init__(self, inbox: "queue.Queue[Heard]", environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        self.ready = False
+        self.stopping = False
+        self.rss = 0
+        with log.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cnnsearch.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment,
+                # a Ctrl-C in the terminal is for the parent alone, which then ends its workers in order
+                start_new_session=True,
+            )
+        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one message; a worker that is gone is noticed by its listener."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            pass
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self.stopping = True
+        self.process.kill()
+
+    def end_of_log(self, lines: int = 3) -> str:
+        """The last lines that the worker printed."""
+        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+
+    def _listen(self, inbox: "queue.Queue[Heard]") -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                break
+            inbox.put(Heard(self, message))
+        self.process.kill()
+        self.process.wait()
+        inbox.put(Heard(self, None))
+
+
+class Pool:
+    """As many workers as there are jobs, each with its share of cores and its GPU."""
+
+    def __init__(self, settings: dict[str, Any], jobs: int, threads: int, gpus: list[str], logs: Path) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self.inbox: queue.Queue[Heard] = queue.Queue()
+        self._settings, self._threads, self._gpus, self._logs = settings, threads, gpus, logs
+        self.children: list[Child] = []
+        self._slots: dict[Child, int] = {}
+        for slot in range(jobs):
+            self._start(slot)
+
+    def hear(self, seconds: float) -> Heard | None:
+        """The next message of any worker, or None after `seconds`."""
+        try:
+            return self.inbox.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def replace(self, child: Child) -> Child:
+        """End `child` and start another in its place."""
+        slot = self._slots.pop(child)
+        self.children.remove(child)
+        child.kill()
+        return self._start(slot)
+
+    def close(self) -> None:
+        """End every worker."""
+        for child in self.children:
+            child.kill()
+        for child in self.children:
+            child.process.wait()
+
+    def _start(self, slot: int) -> Child:
+        gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
+        environment = worker_environment(self._threads, gpu)
+        child = Child(self.inbox, environment, self._logs / f"worker-{slot}.log")
+        child.send(self._settings)
+        self.children.append(child)
+        self._slots[child] = slot
+        return child
+
+
+def gpus() -> list[str]:
+    """The identifiers of this machine's NVIDIA GPUs that this process may use, found without a backend."""
+    import os
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(number) for number, line in enumerate(found.stdout.splitlines()) if line.startswith("GPU")]

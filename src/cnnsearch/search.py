@@ -1,0 +1,358 @@
+"""The parent: asks Optuna, feeds the workers, prunes, tells, logs. It never imports a Keras backend."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from cnnsearch import strategies
+from cnnsearch import study as studies
+from cnnsearch.checkpoints import Checkpoints
+from cnnsearch.errors import CnnsearchError, PluginError
+from cnnsearch.pool import Child, Pool, gpus
+from cnnsearch.progress import Progress, Running
+from cnnsearch.settings import Settings, trial_seed
+from cnnsearch.study import COUNTED, Record, Study
+from cnnsearch.tracking import Tracker
+
+SAME_FAILURES = 10
+"""This many failures of one kind in a row stop the search: something is wrong that no trial will mend."""
+
+DUPLICATES = 60
+"""After this many known plans in a row the space is taken to be exhausted."""
+
+GROWTH = 1 << 30
+"""A worker that has grown by this many bytes since its first trial is replaced: Keras does not give all back."""
+
+Show = Callable[[Progress, str], None]
+"""Shown the progress, and in words what just happened ('' for a mere change of numbers)."""
+
+
+@dataclass
+class Job:
+    """A trial on its way through a worker."""
+
+    trial: optuna.Trial
+    record: Record
+    started: float
+    heard: float
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Search:
+    """One call of `cnnsearch run`: brings the study to the number of trials that `settings` ask for."""
+
+    def __init__(self, settings: Settings, study: Study, tracker: Tracker, show: Show) -> None:
+        self.settings, self.study, self.tracker, self.show = settings, study, tracker, show
+        self.jobs: dict[Child, Job | None] = {}
+        self.records = {record.number: record for record in study.records()}
+        self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
+        self.began = time.monotonic()
+        self.first_rss: dict[Child, int] = {}
+        self.duplicates = 0
+        self.ended = ""
+
+    def run(self) -> str:
+        """Search until the trials are done, the time is up or the space exhausted; says which.
+
+        Raises:
+            CnnsearchError: if nothing can be trained: dataset, plugin or every candidate fails.
+            KeyboardInterrupt: after the running trials were put back.
+        """
+        self._put_back_stale()
+        if not self._missing():
+            return "complete"
+        settings = self.settings
+        threads, logs = settings.threads, settings.folder / "logs"
+        self.pool = Pool(settings.for_worker(), settings.jobs, threads, gpus(), logs)
+        self.jobs = dict.fromkeys(self.pool.children)
+        try:
+            while not self._over():
+                self._step()
+            if self.ended == "complete":
+                self._log_best()
+        finally:
+            self.pool.close()
+            for job in filter(None, self.jobs.values()):
+                self._interrupt(job)
+        return self.ended
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        heard = self.pool.hear(0.5)
+        if heard is None:
+            self._check_clock()
+            self._tell("")
+        elif heard.message is None:
+            self._worker_gone(heard.child)
+        elif heard.child in self.jobs:
+            getattr(self, f"_on_{heard.message['say']}")(heard.child, heard.message)
+
+    def _over(self) -> bool:
+        if self.ended and self.ended != "complete":
+            return True
+        if not self._missing() and not any(self.jobs.values()):
+            self.ended = "complete"
+        return bool(self.ended)
+
+    def _missing(self) -> int:
+        """How many trials are still to be begun."""
+        counted = sum(record.state in COUNTED for record in self.records.values())
+        return max(0, self.settings.trials - counted - sum(job is not None for job in self.jobs.values()))
+
+    def _hand_out(self, child: Child) -> None:
+        """Give `child` its next trial, or nothing if there is none to begin."""
+        self.jobs[child] = None
+        if self._missing() == 0 or self.ended:
+            return
+        trial = self.study.optuna.ask()
+        origin = str(trial.user_attrs.get("origin", "sampler"))
+        seed = trial_seed(self.settings.seed, trial.number)
+        record = Record(number=trial.number, origin=origin, seed=seed)
+        now = time.monotonic()
+        self.jobs[child] = Job(trial, record, now, now)
+        child.send({"do": "trial", "number": trial.number, "seed": seed})
+
+    def _check_clock(self) -> None:
+        now, settings = time.monotonic(), self.settings
+        if settings.timeout and now - self.began > settings.timeout:
+            self.ended = "timeout"
+        for child, job in list(self.jobs.items()):
+            if job and settings.trial_timeout and now - job.started > settings.trial_timeout:
+                self._fail(child, "timeout", f"it took longer than {settings.trial_timeout:g} s")
+                self._replace(child)
+
+    # -- what workers say -------------------------------------------------------------------------
+
+    def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
+        child.ready = True
+        known = self.study.info.get("data")
+        if known and known["fingerprint"] != message["dataset"]["fingerprint"]:
+            raise CnnsearchError(
+                f"Study '{self.study.name}' was made on other images: the dataset {known['name']} has changed. "
+                "Begin anew with --study NAME."
+            )
+        machine = {key: message[key] for key in ("backend", "keras", "precision", "devices", "python")}
+        self.study.remember(data=message["dataset"], machine=machine)
+        self.first_rss.setdefault(child, message["rss"])
+        self.tracker.begin(self.study)
+        if "default" in self.study.info:
+            self._hand_out(child)
+        else:
+            child.send({"do": "describe"})
+
+    def _on_described(self, child: Child, message: dict[str, Any]) -> None:
+        if "default" not in self.study.info:
+            self.study.optuna.enqueue_trial(message["values"], user_attrs={"origin": "default"})
+            self.study.remember(default=message["values"])
+        self._hand_out(child)
+
+    def _on_draw(self, child: Child, message: dict[str, Any]) -> None:
+        job = self._job(child)
+        child.send({"value": studies.suggest(job.trial, message["name"], message["distribution"])})
+
+    def _on_plan(self, child: Child, message: dict[str, Any]) -> None:
+        job = self._job(child)
+        job.record = replace(
+            job.record,
+            key=message["key"],
+            plan=message["plan"],
+            weights=message["params"],
+            macs=message["macs"],
+        )
+        first = self._known(job)
+        child.send({"go": first is None})
+        if first is None:
+            self._use_own_sampler()
+            self._tell("")
+            return
+        self._close(child, replace(job.record, state="duplicate", reason=f"the same plan as trial {first}"))
+        self.duplicates += 1
+        if self.duplicates == 3:
+            # a sampler that keeps to its favourites is helped out of them by chance
+            self.study.optuna.sampler = strategies.sampler("random", trial_seed(self.settings.seed, job.trial.number))
+        if self.duplicates >= DUPLICATES:
+            self.ended = "exhausted"
+        self._hand_out(child)
+
+    def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
+        job = self._job(child)
+        job.heard = time.monotonic()
+        job.history.append(message["metrics"])
+        job.trial.report(message["metrics"][self.settings.metric], message["epoch"])
+        child.send({"go": not job.trial.should_prune()})
+        self.tracker.epoch(job.record, message["epoch"], message["metrics"])
+        self._tell("")
+
+    def _on_done(self, child: Child, message: dict[str, Any]) -> None:
+        job = self._job(child)
+        done = replace(
+            job.record,
+            state="pruned" if message["stopped"] else "complete",
+            score=message["score"],
+            best_epoch=message["best_epoch"],
+            epochs=message["epochs"],
+            seconds=round(message["seconds"], 3),
+            weights=message["params"],
+            history=tuple(job.history),
+        )
+        path = self.checkpoints.offer(done, self.records.values())
+        done = replace(done, checkpoint=str(path) if path else "")
+        child.send({"keep": done.checkpoint})
+        self._close(child, done)
+        self._note_growth(child, message["rss"])
+
+    def _on_finished(self, child: Child, message: dict[str, Any]) -> None:
+        self.checkpoints.tidy(self.records.values())
+        if self._outgrown(child):
+            self._replace(child)
+        else:
+            self._hand_out(child)
+
+    def _on_failed(self, child: Child, message: dict[str, Any]) -> None:
+        self._fail(child, message["kind"], message["reason"], message["seconds"])
+        self._note_growth(child, message["rss"])
+        if message["kind"] == "oom" or self._outgrown(child):
+            self._replace(child)
+        else:
+            self._hand_out(child)
+
+    def _on_fatal(self, child: Child, message: dict[str, Any]) -> None:
+        raise PluginError(message["message"])
+
+    def _worker_gone(self, child: Child) -> None:
+        if child.stopping or child not in self.jobs:
+            return
+        code = child.process.returncode
+        if not child.ready:
+            raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
+        if self.jobs[child]:
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            self._fail(child, "killed", f"its worker process ended by {how}")
+        self._replace(child)
+
+    # -- trials that end --------------------------------------------------------------------------
+
+    def _fail(self, child: Child, kind: str, reason: str, seconds: float = 0) -> None:
+        job = self._job(child)
+        seconds = seconds or time.monotonic() - job.started
+        history = tuple(job.history)
+        done = replace(
+            job.record,
+            state="failed",
+            failure=kind,
+            reason=reason,
+            seconds=round(seconds, 3),
+            epochs=len(history),
+            history=history,
+        )
+        self._close(child, done)
+        last = [r for r in self._by_number() if r.state in COUNTED][-SAME_FAILURES:]
+        if len(last) == SAME_FAILURES and all(r.failure == kind for r in last):
+            self.ended = f"{SAME_FAILURES} trials in a row failed as '{kind}'; the last: {reason}"
+
+    def _close(self, child: Child, done: Record) -> None:
+        job = self._job(child)
+        done = replace(done, params=dict(job.trial.params))
+        studies.finish(self.study, job.trial, done)
+        done = studies.record(self.study.optuna.get_trials(deepcopy=False)[done.number])
+        self.jobs[child] = None
+        self.records[done.number] = done
+        self.tracker.end(done)
+        if done.state in COUNTED:
+            self._tell("ended", done)
+
+    def _interrupt(self, job: Job) -> None:
+        """Put a running trial back, to be trained by the next run."""
+        done = replace(job.record, state="interrupted", reason="put back when the run ended")
+        studies.finish(self.study, job.trial, done)
+        studies.put_back(self.study, self.study.optuna.get_trials(deepcopy=False)[done.number])
+        self.tracker.drop(done)
+
+    def _put_back_stale(self) -> None:
+        """Trials of a run that was killed are still RUNNING in the storage; nothing runs them any more."""
+        running = (optuna.trial.TrialState.RUNNING,)
+        for frozen in self.study.optuna.get_trials(deepcopy=False, states=running):
+            stale = replace(studies.record(frozen), state="interrupted", reason="its run was killed")
+            trial = optuna.Trial(self.study.optuna, frozen._trial_id)
+            studies.finish(self.study, trial, stale)
+            studies.put_back(self.study, frozen)
+            self.records[frozen.number] = stale
+
+    # -- small helpers ----------------------------------------------------------------------------
+
+    def _job(self, child: Child) -> Job:
+        job = self.jobs[child]
+        assert job is not None, "a worker spoke of a trial that it does not have"
+        return job
+
+    def _known(self, job: Job) -> int | None:
+        """The number of an earlier trial with the same plan that was trained or is being trained."""
+        others = [other.record for other in self.jobs.values() if other and other is not job]
+        for record in [*self.records.values(), *others]:
+            tried = record.state in ("complete", "pruned", "running") or record.failure == "oom"
+            if tried and record.key == job.record.key and record.number != job.record.number:
+                return record.number
+        return None
+
+    def _use_own_sampler(self) -> None:
+        if self.duplicates >= 3:
+            seed = self.settings.seed + 7919 * len(self.records)
+            self.study.optuna.sampler = strategies.sampler(self.settings.sampler, seed)
+        self.duplicates = 0
+
+    def _note_growth(self, child: Child, rss: int) -> None:
+        child.rss = rss
+        self.first_rss.setdefault(child, rss)
+
+    def _outgrown(self, child: Child) -> bool:
+        return child.rss - self.first_rss[child] > GROWTH
+
+    def _replace(self, child: Child) -> None:
+        del self.jobs[child]
+        self.jobs[self.pool.replace(child)] = None
+
+    def _by_number(self) -> list[Record]:
+        return [self.records[number] for number in sorted(self.records)]
+
+    def _tell(self, what: str, done: Record | None = None) -> None:
+        now = time.monotonic()
+        running = tuple(
+            Running(job.record.number, len(job.history), self.settings.epochs, now - job.started)
+            for job in self.jobs.values()
+            if job
+        )
+        self.show(
+            Progress(
+                self.settings.trials,
+                tuple(self._by_number()),
+                running,
+                self.study.maximize,
+                now - self.began,
+                self.settings.jobs,
+                self.study.info.get("default", {}),
+                done,
+            ),
+            what,
+        )
+
+    def _log_best(self) -> None:
+        """Log the best model as an MLflow model, in a worker: this process knows no Keras."""
+        best = self.checkpoints.best(self.records.values())
+        child = next((child for child in self.jobs if child.ready), None)
+        order = self.tracker.model_order()
+        if best is None or child is None or order is None or not Path(best.checkpoint).exists():
+            return
+        child.send({"do": "log_model", "path": best.checkpoint, **order})
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            heard = self.pool.hear(1)
+            if heard and heard.child is child:
+                problem = "its worker ended" if heard.message is None else heard.message.get("problem", "")
+                if problem:
+                    self.tracker.problem(f"the best model could not be logged: {problem}")
+                return

@@ -1,0 +1,97 @@
+"""What one command asks of a search, as frozen plain data."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.spaces import Space, Use
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A search, checked and complete. Zero means no limit for `timeout`, `trial_timeout` and `max_…`.
+
+    Attributes:
+        trials: how many trials the study shall have in all, over restarts and workers.
+        timeout: seconds for this call; `trial_timeout`: seconds for one trial.
+        keep: how many of the best models stay on disk.
+    """
+
+    space: Space
+    dataset: Use
+    study: str
+    trials: int
+    epochs: int
+    metric: str
+    runs: Path
+    storage: str = ""
+    sampler: str = "tpe"
+    pruner: str = "median"
+    seed: int = 0
+    jobs: int = 1
+    threads: int = 0
+    precision: str = "auto"
+    timeout: float = 0
+    trial_timeout: float = 0
+    max_params: int = 0
+    max_macs: int = 0
+    keep: int = 5
+    plugins: tuple[Path, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where this study keeps its files."""
+        return self.runs / self.study
+
+    def for_worker(self) -> dict[str, Any]:
+        """What a worker needs to know, as plain data."""
+        return {
+            "space": self.space.to_dict(),
+            "dataset": list(self.dataset),
+            "plugins": [str(folder.resolve()) for folder in self.plugins],
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "metric": self.metric,
+            "precision": self.precision,
+            "max_params": self.max_params,
+            "max_macs": self.max_macs,
+        }
+
+    def for_study(self) -> dict[str, Any]:
+        """What makes results comparable, and so must stay the same when a study goes on."""
+        return {
+            "space": self.space.to_dict(),
+            "dataset": list(self.dataset),
+            "epochs": self.epochs,
+            "metric": self.metric,
+            "seed": self.seed,
+        }
+
+
+def maximize(metric: str) -> bool:
+    """Whether more of `metric` is better."""
+    return not any(word in metric for word in ("loss", "error"))
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """The seed of one trial: the study's seed and the trial's number alone decide it."""
+    return (seed * 1_000_003 + number * 7919 + 1) % 2**31
+
+
+def worker_environment(threads: int, gpu: str | None) -> dict[str, str]:
+    """The environment of a worker: its share of the cores and its GPU, for any backend.
+
+    All of it is set by variables, so that nothing here needs to import a backend.
+    """
+    environment = dict(os.environ)
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
+        environment.pop(name, None)
+    environment.update(TF_CPP_MIN_LOG_LEVEL="2", TF_FORCE_GPU_ALLOW_GROWTH="true", PYTHONUNBUFFERED="1")
+    environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if threads:
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            environment[name] = str(threads)
+    if gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
+    return environment

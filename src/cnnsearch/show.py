@@ -1,0 +1,163 @@
+"""What `cnnsearch spaces`, `plugins`, `datasets` and `ui` say."""
+
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+from cnnsearch import options, worker
+from cnnsearch import spaces as space_files
+from cnnsearch.catalog import Catalog
+from cnnsearch.cost import cost
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.hyperparameters import Distribution, HyperParameters, by_chance, defaults
+from cnnsearch.plan import Plan
+from cnnsearch.spaces import Space
+
+FALLBACK = ((28, 28, 1), 10)
+
+
+def spaces(known: Catalog) -> list[tuple[str, str, str]]:
+    """Name, description and origin of every space."""
+    rows = []
+    for entry in known.of("space"):
+        try:
+            what = entry.summary if entry.problem else space_files.load(entry.name, known).description
+        except CnnsearchError as error:
+            what = f"broken: {error.message}"
+        rows.append((entry.name, what, entry.origin))
+    return rows
+
+
+def plugins(known: Catalog) -> list[tuple[str, str, str, str]]:
+    """Kind, name, summary and origin of every plugin."""
+    return [(e.kind, e.name, e.summary, e.origin) for e in known.entries if e.kind != "space" or e.function]
+
+
+def datasets(known: Catalog) -> list[tuple[str, str, str, str]]:
+    """Name, summary, options and origin of every dataset."""
+    return [
+        (e.name, e.summary, options.describe(e.function) if e.function else "", e.origin) for e in known.of("dataset")
+    ]
+
+
+def space(name: str, known: Catalog) -> str:
+    """A space in words: dimensions, ranges, default point, size, recipes.
+
+    Raises:
+        CnnsearchError: if there is none, or it is wrong.
+    """
+    found = space_files.check(space_files.load(name, known), known)
+    if found.model:
+        return f"{found.name}: {found.description or 'a hypermodel'}\nIts ranges show when it is built: run it."
+    shape, classes, said = _data(found, known)
+    start = space_files.start_plan(found, shape, classes)
+    hp = HyperParameters(defaults)
+    plan = space_files.draw(found, known, hp, start)
+    seen = _ranges(found, known, start)
+    lines = [
+        f"{found.name}: {found.description}",
+        f"dataset: {said}",
+        "",
+        "ranges (the default first or in brackets)",
+    ]
+    lines += [f"  {name:<28} {_range(distribution)}" for name, distribution in seen.items()]
+    lines += ["", f"size: {_size(seen)}", "", "default point", *_plan_lines(plan)]
+    lines += ["", "defaults: " + ", ".join(f"{k}={_brief(v)}" for k, v in found.defaults.items())]
+    if found.recipes:
+        lines += ["", "recipes", *(f"  {k:<20} {v.get('description', '')}" for k, v in found.recipes.items())]
+    return "\n".join(lines)
+
+
+def ui(host: str, port: int) -> int:
+    """Serve MLflow's pages until they are stopped; gives the exit code.
+
+    Raises:
+        CnnsearchError: if there is nothing to show yet.
+    """
+    from cnnsearch.tracking import tracking_uri
+
+    uri = tracking_uri()
+    path = uri.removeprefix("sqlite:///")
+    if uri.startswith("sqlite:///") and not os.path.exists(path):  # noqa: PTH110
+        raise CnnsearchError(f"There is no {path} here yet. Search first: cnnsearch run --space digits_cnn --trials 10")
+    print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--backend-store-uri",
+        uri,
+    ]
+    try:
+        return subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+def _data(found: Space, known: Catalog) -> tuple[tuple[int, ...], int, str]:
+    """Shape and classes of the space's dataset; a stand-in where it is not at hand."""
+    if found.dataset is None:
+        return *FALLBACK, "none named; shown for 28x28x1 images of 10 classes"
+    try:
+        data = worker.load_dataset(known, found.dataset)
+    except CnnsearchError:
+        return *FALLBACK, f"{found.dataset.name} (not at hand; shown for 28x28x1 images of 10 classes)"
+    height, width, channels = data.input_shape
+    classes = len(data.classes)
+    return (
+        data.input_shape,
+        classes,
+        f"{data.name}, {len(data.x):,} images of {height}x{width}x{channels}, {classes} classes",
+    )
+
+
+def _ranges(found: Space, known: Catalog, start: Plan) -> dict[str, Distribution]:
+    """Every hyperparameter that 200 random points drew."""
+    seen: dict[str, Distribution] = {}
+    for seed in range(200):
+        hp = HyperParameters(by_chance(seed))
+        space_files.draw(found, known, hp, start)
+        seen.update({name: d for name, d in hp.space.items() if name not in seen})
+    order = [use.name for use in found.dimensions]
+    return dict(sorted(seen.items(), key=lambda item: order.index(item[0].partition("/")[0])))
+
+
+def _range(distribution: Distribution) -> str:
+    if distribution.kind == "choice":
+        rest = tuple(choice for choice in distribution.choices if choice != distribution.default)
+        text = str(replace(distribution, choices=(distribution.default, *rest)))
+        return text + (" (fixed)" if not rest else "")
+    return f"{distribution} [{_brief(distribution.default)}]"
+
+
+def _size(seen: dict[str, Distribution]) -> str:
+    sizes = [d.size for d in seen.values()]
+    points = math.prod(size for size in sizes if math.isfinite(size))
+    continuous = sum(not math.isfinite(size) for size in sizes)
+    text = f"up to {points:,.0f} points" if points < 1e15 else f"up to {points:.1e} points"
+    return text + (f", times {continuous} continuous range{'s' * (continuous > 1)}" if continuous else "")
+
+
+def _plan_lines(plan: Plan) -> list[str]:
+    price = cost(plan)
+    lines = [
+        f"  block {n}: {' '.join(str(i) for i in b.layers)} ({b.filters} filters, {b.kernel}x{b.kernel})"
+        for n, b in enumerate(plan.blocks, 1)
+    ]
+    head = f"  head: {plan.head.reduce}" + "".join(f", dense {width}" for width in plan.head.widths)
+    lines += [
+        head,
+        f"  {plan.optimizer[0]} {plan.optimizer[1]}, batch {plan.batch_size}, {plan.epochs} epochs",
+    ]
+    return [*lines, f"  {price.params:,} parameters, {price.macs:,} multiply-adds an image"]
+
+
+def _brief(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

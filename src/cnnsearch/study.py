@@ -1,0 +1,336 @@
+"""Opens or resumes a study in Optuna's storage, and reads what it holds."""
+
+import contextlib
+import datetime
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+import cnnsearch
+from cnnsearch import strategies
+from cnnsearch.errors import CnnsearchError, StudyError, nearest
+from cnnsearch.settings import Settings, maximize
+
+FORMAT = 1
+ATTRIBUTE = "cnnsearch"
+COUNTED = ("complete", "pruned", "failed")
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one trial, kept as one attribute of Optuna's trial.
+
+    `state` is one of complete, pruned, failed (these count as trials), duplicate, interrupted, running.
+    `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch.
+    """
+
+    number: int
+    state: str = "running"
+    origin: str = "sampler"
+    params: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    best_epoch: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    weights: int = 0
+    macs: int = 0
+    key: str = ""
+    plan: str = ""
+    seed: int = 0
+    failure: str = ""
+    reason: str = ""
+    checkpoint: str = ""
+    history: tuple[dict[str, float], ...] = ()
+
+    def to_attribute(self) -> dict[str, Any]:
+        """The part that Optuna does not keep itself."""
+        own = ("number", "origin", "params", "choices")
+        return {key: value for key, value in vars(self).items() if key not in own}
+
+
+def record(trial: FrozenTrial) -> Record:
+    """The record of one of Optuna's trials."""
+    kept = dict(trial.user_attrs.get(ATTRIBUTE, {}))
+    kept["history"] = tuple(kept.get("history", ()))
+    single = {name for name, dist in trial.distributions.items() if dist.single()}
+    return Record(
+        number=trial.number,
+        origin=str(trial.user_attrs.get("origin", "sampler")),
+        params=dict(trial.params),
+        choices={name: value for name, value in trial.params.items() if name not in single},
+        **kept,
+    )
+
+
+class Study:
+    """An Optuna study with what cnnsearch knows of it: `info` (space, dataset, seed, versions, …)."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.optuna = study
+        self.name: str = study.study_name
+        self.info: dict[str, Any] = dict(study.user_attrs.get(ATTRIBUTE, {}))
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the metric is better."""
+        return maximize(str(self.info["metric"]))
+
+    @property
+    def folder(self) -> Path:
+        """Where the study keeps its files."""
+        return Path(self.info["folder"])
+
+    def records(self) -> list[Record]:
+        """Every trial's record, in the order of their numbers."""
+        return [record(trial) for trial in self.optuna.get_trials(deepcopy=False)]
+
+    def remember(self, **facts: Any) -> None:
+        """Add facts to `info`."""
+        self.info = {**self.info, **facts}
+        self.optuna.set_user_attr(ATTRIBUTE, self.info)
+
+
+def storage_url(runs: Path, storage: str = "") -> str:
+    """Optuna's storage address: the given one, or a SQLite file in the runs folder."""
+    return storage or f"sqlite:///{runs / 'cnnsearch.db'}"
+
+
+def begin(settings: Settings) -> Study:
+    """The study that `settings` name, created or opened to go on.
+
+    Raises:
+        StudyError: if it began under other settings, or its storage cannot be opened.
+    """
+    make_folder(settings.folder)
+    with _storage_errors(settings.storage):
+        study = optuna.create_study(
+            storage=storage_url(settings.runs, settings.storage),
+            study_name=settings.study,
+            direction="maximize" if maximize(settings.metric) else "minimize",
+            pruner=strategies.pruner(settings.pruner, settings.epochs),
+            load_if_exists=True,
+        )
+    # derived from the number of trials too: the same seed would replay the same first points
+    study.sampler = strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.trials))
+    opened = Study(study)
+    if opened.info:
+        check_same(opened, settings)
+    else:
+        opened.remember(
+            **settings.for_study(),
+            format=FORMAT,
+            version=cnnsearch.__version__,
+            folder=str(settings.folder.resolve()),
+            created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        )
+    return opened
+
+
+def check_same(study: Study, settings: Settings) -> None:
+    """Refuse to go on with a study under other settings than it began with.
+
+    Raises:
+        StudyError: it names the first difference and the ways on.
+    """
+    if study.info.get("format", 0) > FORMAT:
+        raise StudyError(f"Study '{study.name}' was written by a newer cnnsearch; upgrade to go on with it.")
+    old, new = study.info, json.loads(json.dumps(settings.for_study()))
+    anew = "or begin anew with --study NAME."
+    keys = ("dimensions", "model", "trainer")
+    for what, before, now in _differences({k: old["space"][k] for k in keys}, {k: new["space"][k] for k in keys}):
+        raise StudyError(
+            f"Study '{study.name}' began with {what} = {before}; the space now says {now}. "
+            f"Go on under the old space with --space-from-study, {anew}"
+        )
+    for key in ("dataset", "epochs", "metric", "seed"):
+        if old[key] != new[key]:
+            raise StudyError(
+                f"Study '{study.name}' began with {key} {_brief(old[key])}; this command says {_brief(new[key])}. "
+                f"Go on with the old value, {anew}"
+            )
+
+
+def load(name: str | None, runs: Path, storage: str = "") -> Study:
+    """The study of this name; the one that was last worked on if it is None.
+
+    Raises:
+        StudyError: if there is none.
+    """
+    known = summaries(runs, storage)
+    if not known:
+        where = "that storage" if storage else f"{runs}/"
+        raise StudyError(f"There is no study in {where} yet. Begin one: cnnsearch run --space digits_cnn --trials 10")
+    names = [summary["name"] for summary in known]
+    name = name or names[0]
+    if name not in names:
+        raise StudyError(
+            f"There is no study '{name}'.{nearest(name, names)} `cnnsearch studies` lists all {len(names)}."
+        )
+    return Study(optuna.load_study(study_name=name, storage=storage_url(runs, storage)))
+
+
+def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
+    """Name, space, trials and last activity of every study, the latest first."""
+    if not storage and not (runs / "cnnsearch.db").exists():
+        return []
+    with _storage_errors(storage):
+        handle = optuna.storages.get_storage(storage_url(runs, storage))
+        found = []
+        for frozen in handle.get_all_studies():
+            study = Study(optuna.load_study(study_name=frozen.study_name, storage=handle))
+            if study.info:
+                found.append(_summary(study))
+    return sorted(found, key=lambda summary: summary["active"], reverse=True)
+
+
+def _summary(study: Study) -> dict[str, Any]:
+    trials = study.optuna.get_trials(deepcopy=False)
+    moments = [moment for trial in trials if (moment := trial.datetime_complete or trial.datetime_start)]
+    records = [record(trial) for trial in trials]
+    scores = [r.score for r in records if r.score is not None and r.state == "complete"]
+    active = max(moments).astimezone().isoformat(timespec="seconds") if moments else study.info["created"]
+    return {
+        "name": study.name,
+        "space": study.info["space"]["name"],
+        "dataset": study.info["dataset"][0],
+        "trials": sum(r.state in COUNTED for r in records),
+        "best": (max(scores) if study.maximize else min(scores)) if scores else None,
+        "active": active,
+    }
+
+
+def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
+    """Write a trial's record and tell Optuna how it ended."""
+    trial.set_user_attr(ATTRIBUTE, done.to_attribute())
+    if done.state == "complete":
+        study.optuna.tell(trial, done.score, skip_if_finished=True)
+    elif done.state == "pruned" or done.failure in ("oom", "too_large", "nan", "invalid"):
+        if done.failure:
+            # FAIL is invisible to the sampler, which would propose the like again (optuna#2864)
+            trial.set_constraint("feasible", 1.0)
+        _tell_without_value(study, trial, TrialState.PRUNED)
+    else:
+        _tell_without_value(study, trial, TrialState.FAIL)
+
+
+def _tell_without_value(study: Study, trial: optuna.Trial, state: TrialState) -> None:
+    study.optuna.tell(trial, state=state, skip_if_finished=True)
+
+
+def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
+    """The value that Optuna draws for `name`.
+
+    Raises:
+        CnnsearchError: if the name had other choices earlier in this study.
+    """
+    try:
+        if asked["kind"] == "choice":
+            return trial.suggest_categorical(name, [_hashable(c) for c in asked["choices"]])
+        if asked["kind"] == "int":
+            step = 1 if asked["log"] else int(asked["step"] or 1)
+            return trial.suggest_int(name, int(asked["low"]), int(asked["high"]), step=step, log=asked["log"])
+        return trial.suggest_float(name, asked["low"], asked["high"], step=asked["step"], log=asked["log"])
+    except ValueError as error:
+        raise CnnsearchError(
+            f"{name} cannot be drawn: {error} Its choices must be the same in every trial of a study."
+        ) from error
+
+
+def put_back(study: Study, trial: FrozenTrial) -> None:
+    """Queue an interrupted trial's point again, so that the next run trains it."""
+    origin = str(trial.user_attrs.get("origin", "sampler"))
+    fixed = trial.params or dict(trial.system_attrs.get("fixed_params", {}))
+    if fixed:
+        study.optuna.enqueue_trial(fixed, user_attrs={"origin": origin})
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and prove that it can be written.
+
+    Raises:
+        CnnsearchError: if it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise CnnsearchError(
+            f"{folder} cannot be written ({error.strerror}). Name another folder with --runs DIR."
+        ) from error
+
+
+@contextlib.contextmanager
+def _storage_errors(storage: str) -> Iterator[None]:
+    try:
+        yield
+    except CnnsearchError:
+        raise
+    except ImportError as error:
+        raise StudyError(f"--storage needs a database driver that is not installed: {error}.") from error
+    except Exception as error:
+        from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+        if not isinstance(error, SQLAlchemyError | optuna.exceptions.OptunaError):
+            raise
+        reason = "it is no database address" if isinstance(error, ArgumentError) else type(error).__name__
+        what = "--storage" if storage else "the study database in the runs folder"
+        first = "" if storage else f": {str(error).partition(chr(10))[0][:150]}"
+        raise StudyError(f"{what} cannot be opened: {reason}{first}.") from error
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """(what, before, now) for each place where two pieces of plain data differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            name = f"{path}.{key}" if path else str(key)
+            yield from _differences(old.get(key), new.get(key), name)
+    elif path == "dimensions" and isinstance(old, list) and isinstance(new, list):
+        before, now = [use[0] for use in old], [use[0] for use in new]
+        if before != now:
+            yield "dimensions", ", ".join(before), ", ".join(now)
+        else:
+            for one, other in zip(old, new, strict=True):
+                yield from _differences(one[1], other[1], one[0])
+    elif old != new:
+        yield path, _brief(old), _brief(new)
+
+
+def _brief(value: Any) -> str:
+    return "its default" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _hashable(choice: Any) -> Any:
+    return tuple(choice) if isinstance(choice, list) else choice
+
+
+@contextlib.contextmanager
+def hold(folder: Path, name: str) -> Iterator[None]:
+    """Hold the study's folder for one `run` at a time.
+
+    Raises:
+        StudyError: if another process holds it.
+    """
+    import filelock
+
+    make_folder(folder)
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise StudyError(
+            f"Study '{name}' is being worked on by another run here. Wait for it, or name another with --study NAME."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

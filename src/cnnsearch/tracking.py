@@ -1,0 +1,259 @@
+"""MLflow: one experiment a space, one parent run a study, one child run a trial; written off the training's path."""
+
+import io
+import logging
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cnnsearch
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.study import Record, Study
+
+STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class Tracker:
+    """Writes a study to MLflow, all from one background thread, so that nobody waits for it.
+
+    The explicit client is used throughout: MLflow's fluent API is bound to threads and loses the parent.
+    A store that fails in the middle of a search costs a warning, never a trial.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._thread = ThreadPoolExecutor(1, "mlflow")
+        self._opened: Future[None] | None = None
+        self._client: Any = None
+        self._parent = ""
+        self._experiment = ""
+        self._runs: dict[int, str] = {}
+        self._warned = False
+
+    def begin(self, study: Study) -> None:
+        """Open the store and the study's parent run, once."""
+        if self._opened is None:
+            self._opened = self._thread.submit(self._open, study)
+            # a store that does not open must stop the search at its start, not lose its records
+            self._opened.result()
+
+    def epoch(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
+        """Log one epoch of a trial; its child run begins with its first."""
+        self._later(self._log_epoch, trial, epoch, dict(metrics))
+
+    def end(self, done: Record) -> None:
+        """Log how a trial ended. Duplicates were never trained and leave no run."""
+        if done.state in STATUS:
+            self._later(self._log_end, done)
+
+    def drop(self, done: Record) -> None:
+        """Delete the run of an interrupted trial: the next `run` trains it again under a new one."""
+        self._later(self._delete, done)
+
+    def problem(self, text: str) -> None:
+        """Warn that something is missing in MLflow, once."""
+        if not self._warned:
+            self._warned = True
+            self._warn(f"MLflow: {text}")
+
+    def model_order(self) -> dict[str, str] | None:
+        """Where a worker shall log the best model, once all else is written; None if there is no store."""
+        self._thread.submit(lambda: None).result()
+        return {"run_id": self._parent, "uri": tracking_uri()} if self._parent else None
+
+    def close(self, status: str, best: Record | None = None, files: tuple[Path, ...] = ()) -> None:
+        """Write what is left and end the parent run."""
+        if self._parent:
+            self._later(self._end_parent, status, best, files)
+        self._thread.shutdown(wait=True)
+
+    def _later(self, write: Callable[..., None], *what: Any) -> None:
+        def attempt() -> None:
+            try:
+                write(*what)
+            except Exception as error:
+                self.problem(f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}")
+
+        self._thread.submit(attempt)
+
+    def _open(self, study: Study) -> None:
+        uri = tracking_uri()
+        try:
+            self._client = _client(uri)
+            self._experiment = _experiment(self._client, f"cnnsearch/{study.info['space']['name']}", uri)
+            self._parent = self._find_parent(study, uri)
+        except Exception as error:
+            reason = str(error).partition("\n")[0][:200]
+            raise CnnsearchError(
+                f"MLflow's store {_without_password(uri)} cannot be opened ({reason}). "
+                "Set MLFLOW_TRACKING_URI to another, such as sqlite:///other.db."
+            ) from error
+
+    def _find_parent(self, study: Study, uri: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        known = study.info.get("mlflow", {})
+        if known.get("uri") == _without_password(uri):
+            try:
+                self._client.update_run(known["run_id"], status="RUNNING")
+                return str(known["run_id"])
+            except MlflowException:
+                pass  # the store was deleted or emptied meanwhile: begin a new parent
+        run = self._client.create_run(self._experiment, run_name=study.name, tags=_parent_tags(study))
+        for key, value in _parent_params(study).items():
+            self._client.log_param(run.info.run_id, key, value)
+        self._client.log_dict(run.info.run_id, study.info, "study.json")
+        study.remember(mlflow={"uri": _without_password(uri), "run_id": run.info.run_id})
+        return str(run.info.run_id)
+
+    def _run(self, trial: Record) -> str:
+        if trial.number not in self._runs:
+            tags = {"mlflow.parentRunId": self._parent, "cnnsearch.trial": str(trial.number)}
+            run = self._client.create_run(self._experiment, run_name=f"trial {trial.number}", tags=tags)
+            self._runs[trial.number] = run.info.run_id
+        return self._runs[trial.number]
+
+    def _log_epoch(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
+        self._client.log_batch(self._run(trial), metrics=_metrics(metrics, epoch))
+
+    def _log_end(self, done: Record) -> None:
+        from mlflow.entities import Param, RunTag
+
+        run_id = self._run(done)
+        facts = {
+            "score": done.score,
+            "best_epoch": done.best_epoch,
+            "epochs": done.epochs,
+            "seconds": done.seconds,
+            "params": done.weights,
+            "macs": done.macs,
+        }
+        tags = {
+            "state": done.state,
+            "origin": done.origin,
+            "failure": done.failure,
+            "reason": done.reason[:500],
+        }
+        params = {**done.params, "seed": done.seed}
+        self._client.log_batch(
+            run_id,
+            metrics=_metrics({key: value for key, value in facts.items() if value is not None}, done.epochs),
+            params=[Param(_name(key), str(value)) for key, value in params.items()],
+            tags=[RunTag(f"cnnsearch.{key}", value) for key, value in tags.items() if value],
+        )
+        if done.plan:
+            self._client.log_text(run_id, done.plan, "plan.json")
+        if done.history:
+            self._client.log_figure(run_id, curves(done), "curves.png")
+        self._client.set_terminated(run_id, STATUS[done.state])
+
+    def _delete(self, done: Record) -> None:
+        run_id = self._runs.pop(done.number, None)
+        if run_id:
+            self._client.delete_run(run_id)
+
+    def _end_parent(self, status: str, best: Record | None, files: tuple[Path, ...]) -> None:
+        if best is not None and best.score is not None:
+            self._client.log_batch(self._parent, metrics=_metrics({"best_score": best.score}, best.number))
+            self._client.set_tag(self._parent, "cnnsearch.best_trial", str(best.number))
+        for path in files:
+            self._client.log_artifact(self._parent, str(path))
+        self._client.set_terminated(self._parent, status)
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the store that a plain `mlflow ui` in this folder opens."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
+def curves(done: Record) -> Any:
+    """A figure of loss and accuracy over the epochs, in training and validation."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    epochs = range(1, len(done.history) + 1)
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for prefix, label in (("", "training"), ("val_", "validation")):
+            values = [epoch.get(prefix + metric, math.nan) for epoch in done.history]
+            axes.plot(epochs, values, marker="o", markersize=3, label=label)
+        axes.set(xlabel="epoch", title=metric)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    axes.legend()
+    figure.suptitle(f"trial {done.number} ({done.state})")
+    return figure
+
+
+def picture(figure: Any) -> bytes:
+    """A figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=120)
+    return buffer.getvalue()
+
+
+def _client(uri: str) -> Any:
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def _experiment(client: Any, name: str, uri: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+    # a SQLite store would otherwise write to ./mlruns of whichever folder a process runs in
+    beside = (Path.cwd() / "mlruns" / name).as_uri() if uri.startswith("sqlite:") else None
+    return str(client.create_experiment(name, artifact_location=beside))
+
+
+def _parent_tags(study: Study) -> dict[str, str]:
+    machine = study.info.get("machine", {})
+    return {
+        "cnnsearch.study": study.name,
+        "cnnsearch.version": cnnsearch.__version__,
+        "cnnsearch.keras": f"{machine.get('keras')} on {machine.get('backend')}",
+        "cnnsearch.devices": ", ".join(machine.get("devices", [])),
+        "cnnsearch.precision": str(machine.get("precision")),
+        "cnnsearch.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _parent_params(study: Study) -> dict[str, str]:
+    info = study.info
+    return {
+        "space": info["space"]["name"],
+        "dataset": info["dataset"][0],
+        "data_fingerprint": info["data"]["fingerprint"],
+        "images": str(info["data"]["images"]),
+        "epochs": str(info["epochs"]),
+        "metric": info["metric"],
+        "seed": str(info["seed"]),
+    }
+
+
+def _metrics(values: dict[str, float], step: int) -> list[Any]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    # MLflow would store inf as 1.8e308
+    return [Metric(_name(key), value, now, step) for key, value in values.items() if math.isfinite(value)]
+
+
+def _name(name: str) -> str:
+    """`name` in the letters that MLflow allows."""
+    return "".join(letter if letter.isalnum() or letter in "_-./ :" else "_" for letter in name)
+
+
+def _without_password(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else uri

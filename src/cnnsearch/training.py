@@ -1,0 +1,183 @@
+"""One candidate trained: every epoch reported, a stop obeyed, the best epoch kept, a failure given its type."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from cnnsearch import build
+from cnnsearch.data import Images, Labels
+from cnnsearch.errors import CnnsearchError, TrialFailure
+from cnnsearch.plan import Plan
+from cnnsearch.settings import maximize
+
+Report = Callable[[int, dict[str, float]], bool]
+"""Told (epoch from 1, its metrics); answers whether to go on."""
+
+DIVERGED = 1e8
+"""A loss above this is taken for divergence: Keras' TerminateOnNaN let a loss of 4e29 pass."""
+
+
+class Fold(NamedTuple):
+    """What a trainer may see: training and validation, never test. Labels are integers or one-hot."""
+
+    x: Images
+    y: Any
+    x_val: Images
+    y_val: Any
+    batch_size: int
+
+
+class Candidate(NamedTuple):
+    """A compiled model to train, the network in it that is kept, and what is known about it."""
+
+    model: Any
+    core: Any
+    batch_size: int
+    callbacks: list[Any]
+    one_hot: bool
+    fit: Any = None
+
+
+@dataclass
+class Outcome:
+    """What a training gave: `score` is the metric of `best_epoch`, whose weights are in `weights`."""
+
+    score: float = math.nan
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: bool = False
+    weights: list[Any] = field(default_factory=list)
+
+
+def from_plan(plan: Plan, images: int) -> Candidate:
+    """The candidate that `plan` describes, compiled for a training set of that many images."""
+    core = build.core(plan)
+    model = build.training_model(plan, core)
+    build.compile_(model, plan, math.ceil(images / plan.batch_size))
+    return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True)
+
+
+def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int) -> Candidate:
+    """The candidate that a `build(hp)` function or a HyperModel makes; its own `fit` is honoured.
+
+    Raises:
+        TrialFailure: if it is no compiled Keras model.
+    """
+    model = hypermodel.build(hp) if hasattr(hypermodel, "build") else hypermodel(hp)
+    if not isinstance(model, keras.Model) or not model.compiled:
+        found = "a model that is not compiled" if isinstance(model, keras.Model) else type(model).__name__
+        raise TrialFailure("invalid", f"the hypermodel gave {found}; expected a compiled Keras model")
+    name = getattr(model.loss, "name", model.loss if isinstance(model.loss, str) else "")
+    one_hot = "sparse" not in str(name)
+    return Candidate(model, model, batch_size, [], one_hot, getattr(hypermodel, "fit", None))
+
+
+def fold(candidate: Candidate, x: Images, y: Labels, x_val: Images, y_val: Labels, classes: int) -> Fold:
+    """Training and validation as `candidate`'s loss wants its labels."""
+    if candidate.one_hot:
+        table = np.eye(classes, dtype="float32")
+        return Fold(x, table[y], x_val, table[y_val], candidate.batch_size)
+    return Fold(x, y, x_val, y_val, candidate.batch_size)
+
+
+def fit(hp: Any, model: Any, data: Fold, *, epochs: int, callbacks: list[Any]) -> Any:
+    """The trainer of spaces that name none: Keras' own `fit`."""
+    return model.fit(data.x, data.y, batch_size=data.batch_size, **_rest(data, epochs, callbacks))
+
+
+def train(candidate: Candidate, trainer: Any, hp: Any, data: Fold, epochs: int, metric: str, report: Report) -> Outcome:
+    """Train `candidate` for at most `epochs`; the weights of its best epoch end up in `candidate.core`.
+
+    Raises:
+        TrialFailure: `nan` if the loss diverges; else the type that `failure` gives the error.
+    """
+    started = time.perf_counter()
+    watch = Watch(candidate.core, metric, report)
+    try:
+        callbacks = [*candidate.callbacks, watch]
+        if candidate.fit is not None:
+            candidate.fit(hp, candidate.model, data.x, data.y, **_rest(data, epochs, callbacks))
+        else:
+            trainer(hp, candidate.model, data, epochs=epochs, callbacks=callbacks)
+    except Exception as error:
+        raise failure(error, "plugin_error") from error
+    if watch.failure:
+        raise watch.failure
+    outcome = watch.outcome
+    if not outcome.history:
+        raise TrialFailure("plugin_error", "the trainer ended no epoch: it must pass its callbacks on to fit")
+    candidate.core.set_weights(outcome.weights)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Reports each epoch, keeps the best one's weights, and ends the training when told to."""
+
+    def __init__(self, core: Any, metric: str, report: Report) -> None:
+        super().__init__()
+        self.outcome = Outcome()
+        self.failure: TrialFailure | None = None
+        self._core, self._metric, self._report = core, metric, report
+        self._sign = 1 if maximize(metric) else -1
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics["learning_rate"] = build.learning_rate(self.model)
+        if self._metric not in metrics:
+            known = ", ".join(sorted(metrics))
+            message = f"there is no metric '{self._metric}'; this candidate reports {known}"
+            raise TrialFailure("plugin_error", message)
+        self.outcome.history.append(metrics)
+        if not _healthy(metrics):
+            self._fail(epoch, metrics)
+            return
+        self._keep(epoch, metrics[self._metric])
+        if not self._report(epoch + 1, metrics):
+            self.outcome.stopped = True
+            # never raise to stop: `on_train_end` of the other callbacks would be skipped
+            self.model.stop_training = True
+
+    def _keep(self, epoch: int, score: float) -> None:
+        best = self.outcome.score
+        if math.isnan(best) or self._sign * score > self._sign * best:
+            self.outcome.score, self.outcome.best_epoch = score, epoch + 1
+            self.outcome.weights = self._core.get_weights()
+
+    def _fail(self, epoch: int, metrics: dict[str, float]) -> None:
+        loss = metrics.get("loss", math.nan)
+        self.failure = TrialFailure("nan", f"the loss was {loss:g} in epoch {epoch + 1}")
+        self.model.stop_training = True
+
+
+def failure(error: BaseException, otherwise: str) -> TrialFailure:
+    """`error` as a typed failure: `oom` where it speaks of memory, else `otherwise`."""
+    if isinstance(error, TrialFailure):
+        return error
+    if isinstance(error, CnnsearchError):
+        return TrialFailure(otherwise, error.message)
+    lines = str(error).strip().splitlines() or [""]
+    message = f"{type(error).__name__}: {lines[0][:300]}"
+    words = f"{type(error).__name__} {error}".lower()
+    hungry = ("memoryerror", "resourceexhausted", "resource_exhausted", "out of memory", "oom when")
+    return TrialFailure("oom" if any(word in words for word in hungry) else otherwise, message)
+
+
+def _healthy(metrics: dict[str, float]) -> bool:
+    return all(math.isfinite(value) for value in metrics.values()) and metrics.get("loss", 0) < DIVERGED
+
+
+def _rest(data: Fold, epochs: int, callbacks: list[Any]) -> dict[str, Any]:
+    return {
+        "epochs": epochs,
+        "validation_data": (data.x_val, data.y_val),
+        "callbacks": callbacks,
+        "verbose": 0,
+        "validation_batch_size": max(512, data.batch_size),
+    }

@@ -1,0 +1,353 @@
+"""The child process: receives trials, draws, trains, reports; one line of JSON a message, in and out.
+
+Parent to worker: the settings; `{"do": "trial", …}`, `{"do": "describe"}`, `{"do": "log_model", …}`; and an answer
+to each message. Worker to parent: `ready`, `draw`, `plan`, `epoch`, `done`, `failed`, `fatal`, `described`, `logged`.
+"""
+
+import gc
+import json
+import os
+import platform
+import random
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cnnsearch import catalog, spaces
+from cnnsearch.cost import Cost, cost
+from cnnsearch.data import Dataset, Split, split
+from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
+from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults
+from cnnsearch.plan import Plan
+
+
+class Link:
+    """The two pipes to the parent. The parent gone means that this process ends."""
+
+    def __init__(self, source: BinaryIO, target: BinaryIO) -> None:
+        self._source, self._target = source, target
+
+    def send(self, say: str, **fields: Any) -> None:
+        """Tell the parent something."""
+        self._target.write(json.dumps({"say": say, **fields}).encode() + b"\n")
+        self._target.flush()
+
+    def receive(self) -> dict[str, Any]:
+        """The parent's next message."""
+        line = self._source.readline()
+        if not line:
+            os._exit(0)
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def ask(self, say: str, **fields: Any) -> dict[str, Any]:
+        """Tell the parent something and wait for its answer."""
+        self.send(say, **fields)
+        return self.receive()
+
+
+def main() -> None:
+    """Serve the parent at the other end of stdin and stdout until it goes away."""
+    link = _take_pipes()
+    _follow_parent(os.getppid())
+    settings = link.receive()
+    try:
+        worker = Worker(link, settings)
+    except CnnsearchError as error:
+        link.send("fatal", message=error.message)
+        return
+    except Exception as error:
+        traceback.print_exc()
+        link.send("fatal", message=f"a worker could not start: {type(error).__name__}: {error}")
+        return
+    link.send("ready", **worker.describe_machine())
+    while True:
+        order = link.receive()
+        if order["do"] == "end":
+            return
+        getattr(worker, f"do_{order['do']}")(order)
+
+
+class Worker:
+    """Space, data and Keras, loaded once; serves many trials."""
+
+    def __init__(self, link: Link, settings: dict[str, Any]) -> None:
+        self.link, self.settings = link, settings
+        self.catalog = catalog.load([Path(folder) for folder in settings["plugins"]])
+        self.space = spaces.Space.from_dict(settings["space"])
+        # before Keras is imported, so that a wrong dataset is told within a second
+        self.dataset = load_dataset(self.catalog, spaces.Use(*settings["dataset"]))
+        self.split: Split = split(self.dataset, settings["seed"], self.space.defaults["validation"])
+        self.shape, self.classes = self.dataset.input_shape, len(self.dataset.classes)
+        self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"])
+        set_precision(settings["precision"])
+        model = self.space.model
+        self.hypermodel = spaces.hypermodel(self.space, self.catalog, self.shape, self.classes) if model else None
+
+    def describe_machine(self) -> dict[str, Any]:
+        """What the parent records about data, backend and machine."""
+        import keras
+
+        data = self.dataset
+        return {
+            "dataset": {
+                "name": data.name,
+                "fingerprint": data.fingerprint,
+                "input_shape": list(self.shape),
+                "classes": list(data.classes),
+                "images": {
+                    "train": len(self.split.x),
+                    "val": len(self.split.x_val),
+                    "test": len(self.split.x_test),
+                },
+            },
+            "backend": keras.backend.backend(),
+            "keras": keras.__version__,
+            "precision": keras.config.dtype_policy().name,
+            "devices": devices(),
+            "python": platform.python_version(),
+            "rss": rss(),
+        }
+
+    def do_describe(self, order: dict[str, Any]) -> None:
+        """Tell the space's default point."""
+        hp = HyperParameters(defaults)
+        try:
+            self._draw(hp)
+        except CnnsearchError as error:
+            self.link.send("fatal", message=error.message)
+        except Exception as error:
+            traceback.print_exc()
+            self.link.send("fatal", message=f"the default point of {self.space.name} fails: {error}")
+        else:
+            self.link.send("described", values=hp.values)
+
+    def do_trial(self, order: dict[str, Any]) -> None:
+        """Draw, train and report one trial."""
+        import keras
+
+        keras.utils.set_random_seed(order["seed"])
+        started = time.perf_counter()
+        try:
+            self._trial(order, started)
+        except PluginError as error:
+            self.link.send("fatal", message=error.message)
+        except (Exception, TrialFailure) as error:
+            from cnnsearch.training import failure
+
+            traceback.print_exc()
+            typed = failure(error, "plugin_error")
+            seconds = time.perf_counter() - started
+            self.link.send("failed", kind=typed.kind, reason=typed.message, seconds=seconds, rss=rss())
+        finally:
+            keras.backend.clear_session()
+            gc.collect()
+
+    def do_log_model(self, order: dict[str, Any]) -> None:
+        """Log a checkpoint as an MLflow model of a run."""
+        try:
+            log_mlflow_model(order)
+            self.link.send("logged", problem="")
+        except Exception as error:
+            traceback.print_exc()
+            self.link.send("logged", problem=f"{type(error).__name__}: {str(error).splitlines()[:1]}")
+
+    def _trial(self, order: dict[str, Any], started: float) -> None:
+        from cnnsearch import training
+
+        hp = HyperParameters(self._remote_draw)
+        drawn = self._draw(hp)
+        images = len(self.split.x)
+        if isinstance(drawn, Plan):
+            price = self._affordable(drawn)
+            answer = self.link.ask("plan", key=drawn.key, plan=drawn.to_json(), params=price.params, macs=price.macs)
+            if not answer["go"]:
+                return
+            candidate = _typed("invalid", lambda: training.from_plan(drawn, images))
+            epochs, plan_params = drawn.epochs, price.macs
+        else:
+            candidate, epochs, plan_params = drawn, self.settings["epochs"], 0
+            self._check_limit("params", candidate.model.count_params(), "max_params")
+        data = training.fold(candidate, self.split.x, self.split.y, self.split.x_val, self.split.y_val, self.classes)
+        trainer = self._trainer()
+        metric = self.settings["metric"]
+        outcome = training.train(candidate, trainer, hp, data, epochs, metric, self._report)
+        answer = self.link.ask(
+            "done",
+            score=outcome.score,
+            best_epoch=outcome.best_epoch,
+            epochs=len(outcome.history),
+            train_seconds=outcome.seconds,
+            seconds=time.perf_counter() - started,
+            stopped=outcome.stopped,
+            params=int(candidate.core.count_params()),
+            macs=plan_params,
+            rss=rss(),
+        )
+        if answer["keep"]:
+            save_whole(candidate.core, Path(answer["keep"]))
+        self.link.send("finished")
+
+    def _draw(self, hp: HyperParameters) -> Any:
+        """A Plan, or for a hypermodel its compiled candidate."""
+        if self.hypermodel is None:
+            return _typed("plugin_error", lambda: spaces.draw(self.space, self.catalog, hp, self.start))
+        from cnnsearch import training
+
+        batch_size = self.start.batch_size
+        return _typed("invalid", lambda: training.from_hypermodel(self.hypermodel, hp, batch_size))
+
+    def _remote_draw(self, name: str, distribution: Distribution) -> Value:
+        value: Value = self.link.ask("draw", name=name, distribution=distribution.to_dict())["value"]
+        return value
+
+    def _report(self, epoch: int, metrics: dict[str, float]) -> bool:
+        answer = self.link.ask("epoch", epoch=epoch, metrics=metrics)
+        return bool(answer["go"])
+
+    def _affordable(self, plan: Plan) -> Cost:
+        """The plan's cost.
+
+        Raises:
+            TrialFailure: `too_large` above a limit or the free memory, `invalid` if the image vanishes.
+        """
+        price: Cost = _typed("invalid", lambda: cost(plan))
+        self._check_limit("params", price.params, "max_params")
+        self._check_limit("multiply-adds", price.macs, "max_macs")
+        needed, free = price.training_bytes(plan.batch_size), free_memory()
+        if needed > free:
+            message = f"training it needs about {needed / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free"
+            raise TrialFailure("too_large", message)
+        return price
+
+    def _check_limit(self, what: str, value: int, limit: str) -> None:
+        most = self.settings[limit]
+        if most and value > most:
+            raise TrialFailure("too_large", f"{value:,} {what}; the limit {limit} is {most:,}")
+
+    def _trainer(self) -> Any:
+        from cnnsearch import training
+
+        if self.space.trainer:
+            return self.catalog.get("trainer", self.space.trainer).function
+        return training.fit
+
+
+def load_dataset(known: catalog.Catalog, use: spaces.Use) -> Dataset:
+    """The dataset that `use` names.
+
+    Raises:
+        DataError: if it cannot be read; its message is one line.
+        PluginError: if the plugin returns something else.
+    """
+    function = known.get("dataset", use.name).function
+    assert function is not None
+    try:
+        data = function(**{k: tuple(v) if isinstance(v, list) else v for k, v in use.options.items()})
+    except CnnsearchError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DataError(f"dataset {use.name}: {error}") from error
+    if not isinstance(data, Dataset):
+        raise PluginError(f"dataset '{use.name}' returned {type(data).__name__}; expected a Dataset.")
+    return data
+
+
+def set_precision(name: str) -> None:
+    """Make `name` Keras' policy; `auto` is mixed_bfloat16 where there is a GPU, else float32."""
+    import keras
+
+    if name == "auto":
+        name = "mixed_bfloat16" if any("gpu" in device.lower() for device in devices()) else "float32"
+    keras.config.set_dtype_policy(name)
+
+
+def devices() -> list[str]:
+    """The backend's devices, such as `cpu:0`."""
+    import keras
+
+    return [str(device) for device in keras.distribution.list_devices()]
+
+
+def save_whole(model: Any, path: Path) -> None:
+    """Save `model` whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial.keras")
+    model.save(partial)
+    partial.replace(path)
+
+
+def log_mlflow_model(order: dict[str, Any]) -> None:
+    """Log the model file `path` to the run `run_id`, with its signature.
+
+    `input_example` is left out on purpose: `mlflow.keras.log_model` crashes with it (mlflow#16183).
+    """
+    import keras
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    mlflow.set_tracking_uri(order["uri"])
+    model = keras.saving.load_model(order["path"], compile=False)
+    shape = (-1, *model.input_shape[1:])
+    signature = ModelSignature(
+        Schema([TensorSpec(np.dtype("float32"), shape)]),
+        Schema([TensorSpec(np.dtype("float32"), (-1, model.output_shape[-1]))]),
+    )
+    with mlflow.start_run(run_id=order["run_id"]):
+        mlflow.keras.log_model(model, name="model", signature=signature)
+
+
+def rss() -> int:
+    """Bytes of memory that this process holds."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def free_memory() -> int:
+    """Bytes of main memory that are free."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def _typed(kind: str, make: Any) -> Any:
+    """What `make` makes; an error in it becomes a failure of this kind. A broken contract passes through."""
+    from cnnsearch import training
+
+    try:
+        return make()
+    except PluginError:
+        raise
+    except Exception as error:
+        raise training.failure(error, kind) from error
+
+
+def _take_pipes() -> Link:
+    """Keep stdin and stdout for messages; what candidates print goes to stderr, which is the log file."""
+    source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    sys.stdin = open(os.devnull)  # noqa: PTH123
+    return Link(source, target)
+
+
+def _follow_parent(parent: int) -> None:
+    """End this process soon after its parent, also in the middle of an epoch."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1 + random.random())
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
