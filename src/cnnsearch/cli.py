@@ -1,6 +1,5 @@
 """The commands: each parses, calls one function and prints. Nothing heavy is imported before it is needed."""
 
-import functools
 import json
 import os
 import shlex
@@ -186,7 +185,7 @@ def leaderboard(study: str | None, form: str, top: int, runs: Path, storage: str
     opened = studies.load(study, runs, storage)
     rows = board.rows(opened, top)
     if form == "table":
-        _print(board.to_table(rows, f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"))
+        _tables().show(board.to_table(rows, f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"))
     else:
         click.echo(board.FORMATS[form](rows).rstrip("\n"))
 
@@ -243,7 +242,7 @@ def studies(runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
     if not rows:
         click.echo("No studies yet. Begin one: cnnsearch run --space digits_cnn --trials 10")
         return
-    _table(("study", "space", "dataset", "trials", "best", "last activity"), rows)
+    _tables().plain(("study", "space", "dataset", "trials", "best", "last activity"), rows)
 
 
 @main.command()
@@ -257,7 +256,7 @@ def spaces(name: str | None, plugins: tuple[Path, ...]) -> None:
     if name:
         click.echo(show.space(name, known))
     else:
-        _table(("space", "what it searches", "origin"), show.spaces(known))
+        _tables().plain(("space", "what it searches", "origin"), show.spaces(known))
 
 
 @main.command("plugins")
@@ -266,7 +265,7 @@ def plugins_command(plugins: tuple[Path, ...]) -> None:
     """Every plugin, with its origin; broken ones with the reason."""
     from cnnsearch import catalog, show
 
-    _table(("kind", "plugin", "what it does", "origin"), show.plugins(catalog.load(plugins)))
+    _tables().plain(("kind", "plugin", "what it does", "origin"), show.plugins(catalog.load(plugins)))
 
 
 @main.command()
@@ -275,7 +274,7 @@ def datasets(plugins: tuple[Path, ...]) -> None:
     """Every dataset, with its options."""
     from cnnsearch import catalog, show
 
-    _table(("dataset", "what it is", "options", "origin"), show.datasets(catalog.load(plugins)))
+    _tables().plain(("dataset", "what it is", "options", "origin"), show.datasets(catalog.load(plugins)))
 
 
 @main.command()
@@ -299,32 +298,14 @@ def doctor(as_json: bool, runs: Path, storage: str, plugins: tuple[Path, ...]) -
     if as_json:
         click.echo(json.dumps([check._asdict() for check in found], indent=1))
     else:
-        _table(("", "check", "found"), [("ok" if c.good else "!!", c.name, c.found) for c in found])
+        _tables().plain(("", "check", "found"), [("ok" if c.good else "!!", c.name, c.found) for c in found])
     sys.exit(0 if all(check.good for check in found) else 1)
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+def _tables() -> Any:
+    from cnnsearch import tables
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in header:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    _print(table)
-
-
-@functools.cache
-def _console() -> Any:
-    from rich.console import Console
-
-    # a pipe has no width: give the table the room that it wants instead of 80 columns
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-
-
-def _print(table: Any) -> None:
-    _console().print(table)
+    return tables
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from cnnsearch import catalog, leaderboard, spaces, study
+from cnnsearch import catalog, leaderboard, spaces, study, tables
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.pool import gpus
@@ -98,10 +98,7 @@ def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> N
         best = board[0] if board else None
         click.echo(json.dumps({"event": "end", "study": opened.name, "ended": ended, "best": best}))
     else:
-        from rich.console import Console
-
-        console = Console(highlight=False)
-        console.print(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}"))
+        tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}"))
         _say_next(opened, ended, settings)
     if " " in ended:
         raise CnnsearchError(f"The search stopped: {ended}")

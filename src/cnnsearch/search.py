@@ -52,6 +52,7 @@ class Search:
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
         self.began = time.monotonic()
         self.first_rss: dict[Child, int] = {}
+        self.saving: set[Child] = set()
         self.duplicates = 0
         self.ended = ""
 
@@ -95,7 +96,7 @@ class Search:
     def _over(self) -> bool:
         if self.ended and self.ended != "complete":
             return True
-        if not self._missing() and not any(self.jobs.values()):
+        if not self._missing() and not any(self.jobs.values()) and not self.saving:
             self.ended = "complete"
         return bool(self.ended)
 
@@ -203,10 +204,12 @@ class Search:
         path = self.checkpoints.offer(done, self.records.values())
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
+        self.saving.add(child)
         self._close(child, done)
         self._note_growth(child, message["rss"])
 
     def _on_finished(self, child: Child, message: dict[str, Any]) -> None:
+        self.saving.discard(child)
         self.checkpoints.tidy(self.records.values())
         if self._outgrown(child):
             self._replace(child)
@@ -313,6 +316,7 @@ class Search:
         return child.rss - self.first_rss[child] > GROWTH
 
     def _replace(self, child: Child) -> None:
+        self.saving.discard(child)
         del self.jobs[child]
         self.jobs[self.pool.replace(child)] = None
 

@@ -28,7 +28,9 @@ class Tracker:
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._thread = ThreadPoolExecutor(1, "mlflow")
-        self._opened: Future[None] | None = None
+        self._begun = False
+        # MLflow takes seconds to import: they pass while the first worker starts
+        self._connected: Future[Any] = self._thread.submit(_client, tracking_uri())
         self._client: Any = None
         self._parent = ""
         self._experiment = ""
@@ -37,10 +39,10 @@ class Tracker:
 
     def begin(self, study: Study) -> None:
         """Open the store and the study's parent run, once."""
-        if self._opened is None:
-            self._opened = self._thread.submit(self._open, study)
+        if not self._begun:
+            self._begun = True
             # a store that does not open must stop the search at its start, not lose its records
-            self._opened.result()
+            self._thread.submit(self._open, study).result()
 
     def epoch(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
         """Log one epoch of a trial; its child run begins with its first."""
@@ -84,7 +86,7 @@ class Tracker:
     def _open(self, study: Study) -> None:
         uri = tracking_uri()
         try:
-            self._client = _client(uri)
+            self._client = self._connected.result()
             self._experiment = _experiment(self._client, f"cnnsearch/{study.info['space']['name']}", uri)
             self._parent = self._find_parent(study, uri)
         except Exception as error:
@@ -197,12 +199,15 @@ def picture(figure: Any) -> bytes:
 
 
 def _client(uri: str) -> Any:
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     from mlflow import MlflowClient
 
-    return MlflowClient(uri)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    client = MlflowClient(uri)
+    # the store is opened, and a new one created, at its first use
+    client.search_experiments(max_results=1)
+    return client
 
 
 def _experiment(client: Any, name: str, uri: str) -> str:
