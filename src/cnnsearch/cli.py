@@ -116,7 +116,9 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 @click.option("--epochs", type=click.IntRange(1), help="Most epochs of a trial.  [default: the space's]")
 @click.option("--timeout", default="0", help="End this run after so long: 90, 30m, 2h.  [default: no limit]")
 @click.option("--trial-timeout", default="0", help="End a trial after so long.  [default: no limit]")
-@click.option("--jobs", type=click.IntRange(1), help="Trials side by side.  [default: one a GPU, else one]")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Trials side by side.  [default: one a GPU, else one a core, up to 4]"
+)
 @click.option("--sampler", default="tpe", show_default=True, type=click.Choice(SAMPLERS))
 @click.option("--pruner", default="median", show_default=True, type=click.Choice(PRUNERS))
 @click.option(
@@ -215,7 +217,8 @@ def export(
     from cnnsearch import export as exporting
 
     folder = out or Path("exports") / opened.name
-    card = exporting.export(opened, trial, folder, plugins)
+    with exporting.noise_to(opened.folder / "logs" / "export.log"):
+        card = exporting.export(opened, trial, folder, plugins)
     test = exporting.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
     click.echo(f"Exported trial {card['trial']} of study '{opened.name}' to {folder}/")
     click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")

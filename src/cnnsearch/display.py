@@ -116,10 +116,10 @@ def result(done: Record, progress: Progress) -> str:
 
 def panel(progress: Progress) -> Any:
     """The part that is redrawn."""
-    counts = (
-        f"{progress.ended}/{progress.trials} trials  {progress.count('complete')} complete  "
-        f"{progress.count('pruned')} pruned  {progress.count('failed')} failed  {len(progress.running)} running"
-    )
+    states = ("complete", "pruned", "failed", "refused", "duplicate")
+    found = {state: progress.count(state) for state in states}
+    parts = [f"{number} {state}" for number, state in ((found[s], s) for s in states) if number or state in states[:3]]
+    counts = f"{progress.ended}/{progress.trials} trials  {len(progress.running)} running  " + "  ".join(parts)
     left = "" if progress.left is None else f"  about {clock(progress.left)} left"
     lines: list[Any] = [Text(f"{counts}  {clock(progress.seconds)} gone{left}", style="bold")]
     if progress.best is not None:

@@ -4,7 +4,10 @@ import json
 import math
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +60,8 @@ def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...
     dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]))
     if dataset.fingerprint != study.info["data"]["fingerprint"]:
         raise CnnsearchError(
-            f"The dataset {dataset.name} has changed since study '{study.name}' was made; its results would mean nothing."
+            f"The dataset {dataset.name} has changed since study '{study.name}' was made: a test would mean nothing. "
+            "Bring the old data back, or search anew with --study NAME."
         )
     space = spaces.Space.from_dict(study.info["space"])
     parts = split(dataset, study.info["seed"], space.defaults["validation"])
@@ -158,6 +162,21 @@ def _test(study: Study, chosen: Record, model: Any, parts: Split) -> list[dict[s
     look = {"trial": chosen.number, "accuracy": found.accuracy, "loss": found.loss, "n": found.n}
     study.remember(test=[*study.info.get("test", []), look])
     return [*looks, look]
+
+
+@contextmanager
+def noise_to(log: Path) -> Iterator[None]:
+    """What a backend's native code prints to stderr goes to the file `log` meanwhile."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _card(

@@ -24,28 +24,33 @@ COLUMNS = (
     "reason",
 )
 
+SHOWN = (*COUNTED, "refused")
+
 Row = dict[str, Any]
 
 
 def ranked(study: Study) -> list[Record]:
-    """The trials that count: complete by score, then pruned by score, then failed."""
+    """Complete trials by score, then pruned ones by score, then the failed and the refused."""
     sign = 1 if study.maximize else -1
 
     def place(record: Record) -> tuple[int, float, int]:
         score = record.score if record.score is not None else -sign * math.inf
-        return COUNTED.index(record.state), -sign * score, record.number
+        return SHOWN.index(record.state), -sign * score, record.number
 
-    return sorted((record for record in study.records() if record.state in COUNTED), key=place)
+    return sorted((record for record in study.records() if record.state in SHOWN), key=place)
 
 
-def rows(study: Study, top: int = 0) -> list[Row]:
-    """One dict of COLUMNS a trial; only the first `top` if that is not 0. Only complete trials have a rank."""
+def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
+    """One dict of COLUMNS a trial, the first `top` alone if that is not 0; only complete trials have a rank.
+
+    `choices` is how many of a trial's choices are named.
+    """
     default = study.info.get("default", {})
     records = ranked(study)
-    return [_row(record, place, default) for place, record in enumerate(records[: top or None], 1)]
+    return [_row(record, place, default, choices) for place, record in enumerate(records[: top or None], 1)]
 
 
-def _row(record: Record, place: int, default: dict[str, Any]) -> Row:
+def _row(record: Record, place: int, default: dict[str, Any], most: int) -> Row:
     return {
         "rank": place if record.state == "complete" else None,
         "trial": record.number,
@@ -57,7 +62,7 @@ def _row(record: Record, place: int, default: dict[str, Any]) -> Row:
         "params": record.weights or None,
         "macs": record.macs or None,
         "origin": record.origin,
-        "choices": main_choices(record, default, most=99),
+        "choices": main_choices(record, default, most),
         "reason": record.reason,
     }
 

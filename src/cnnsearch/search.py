@@ -21,8 +21,8 @@ from cnnsearch.tracking import Tracker
 SAME_FAILURES = 10
 """This many failures of one kind in a row stop the search: something is wrong that no trial will mend."""
 
-DUPLICATES = 60
-"""After this many known plans in a row the space is taken to be exhausted."""
+UNUSABLE = 60
+"""After this many known or too large plans in a row the space is taken to be exhausted."""
 
 GROWTH = 1 << 30
 """A worker that has grown by this many bytes since its first trial is replaced: Keras does not give all back."""
@@ -53,7 +53,7 @@ class Search:
         self.began = time.monotonic()
         self.first_rss: dict[Child, int] = {}
         self.saving: set[Child] = set()
-        self.duplicates = 0
+        self.unusable = 0
         self.ended = ""
 
     def run(self) -> str:
@@ -170,15 +170,9 @@ class Search:
         if first is None:
             self._use_own_sampler()
             self._tell("")
-            return
-        self._close(child, replace(job.record, state="duplicate", reason=f"the same plan as trial {first}"))
-        self.duplicates += 1
-        if self.duplicates == 3:
-            # a sampler that keeps to its favourites is helped out of them by chance
-            self.study.optuna.sampler = strategies.sampler("random", trial_seed(self.settings.seed, job.trial.number))
-        if self.duplicates >= DUPLICATES:
-            self.ended = "exhausted"
-        self._hand_out(child)
+        else:
+            reason = f"the same plan as trial {first}"
+            self._refuse(child, replace(job.record, state="duplicate", reason=reason))
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
@@ -217,9 +211,13 @@ class Search:
             self._hand_out(child)
 
     def _on_failed(self, child: Child, message: dict[str, Any]) -> None:
-        self._fail(child, message["kind"], message["reason"], message["seconds"])
+        kind, reason = message["kind"], message["reason"]
+        if kind == "too_large":
+            self._refuse(child, replace(self._job(child).record, state="refused", failure=kind, reason=reason))
+            return
+        self._fail(child, kind, reason, message["seconds"])
         self._note_growth(child, message["rss"])
-        if message["kind"] == "oom" or self._outgrown(child):
+        if kind == "oom" or self._outgrown(child):
             self._replace(child)
         else:
             self._hand_out(child)
@@ -257,6 +255,17 @@ class Search:
         last = [r for r in self._by_number() if r.state in COUNTED][-SAME_FAILURES:]
         if len(last) == SAME_FAILURES and all(r.failure == kind for r in last):
             self.ended = f"{SAME_FAILURES} trials in a row failed as '{kind}'; the last: {reason}"
+
+    def _refuse(self, child: Child, done: Record) -> None:
+        """End a trial that is not to be trained. It does not count: the next one takes its place."""
+        self._close(child, done)
+        self.unusable += 1
+        if self.unusable == 3:
+            # a sampler that keeps to its favourites is helped out of them by chance
+            self.study.optuna.sampler = strategies.sampler("random", trial_seed(self.settings.seed, done.number))
+        if self.unusable >= UNUSABLE:
+            self.ended = "exhausted"
+        self._hand_out(child)
 
     def _close(self, child: Child, done: Record) -> None:
         job = self._job(child)
@@ -303,10 +312,10 @@ class Search:
         return None
 
     def _use_own_sampler(self) -> None:
-        if self.duplicates >= 3:
+        if self.unusable >= 3:
             seed = self.settings.seed + 7919 * len(self.records)
             self.study.optuna.sampler = strategies.sampler(self.settings.sampler, seed)
-        self.duplicates = 0
+        self.unusable = 0
 
     def _note_growth(self, child: Child, rss: int) -> None:
         child.rss = rss

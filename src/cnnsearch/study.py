@@ -27,7 +27,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class Record:
     """What is known of one trial, kept as one attribute of Optuna's trial.
 
-    `state` is one of complete, pruned, failed (these count as trials), duplicate, interrupted, running.
+    `state` is one of complete, pruned, failed (these count as trials), refused (too large), duplicate,
+    interrupted, running.
     `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch.
     """
 

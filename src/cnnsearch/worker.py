@@ -285,6 +285,8 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
 
     `input_example` is left out on purpose: `mlflow.keras.log_model` crashes with it (mlflow#16183).
     """
+    from importlib.metadata import version
+
     import keras
     import mlflow
     import numpy as np
@@ -298,8 +300,10 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
         Schema([TensorSpec(np.dtype("float32"), shape)]),
         Schema([TensorSpec(np.dtype("float32"), (-1, model.output_shape[-1]))]),
     )
+    # named here, since MLflow would otherwise find them by loading the model once more in a process of its own
+    needs = [f"{name}=={version(name)}" for name in ("keras", "numpy", keras.backend.backend())]
     with mlflow.start_run(run_id=order["run_id"]):
-        mlflow.keras.log_model(model, name="model", signature=signature)
+        mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=needs)
 
 
 def rss() -> int:
