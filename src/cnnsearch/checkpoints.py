@@ -5,9 +5,12 @@ from pathlib import Path
 
 from cnnsearch.study import Record
 
+BUDGET = 2 << 30
+"""Bytes that the model files of a study may take; the best one is kept even if it alone takes more."""
+
 
 class Checkpoints:
-    """Keeps `keep` model files in `folder`: those of the best scores."""
+    """Keeps `keep` model files in `folder`, within BUDGET: those of the best scores."""
 
     def __init__(self, folder: Path, keep: int, maximize: bool) -> None:
         self.folder, self.keep, self._sign = folder.resolve(), max(1, keep), 1 if maximize else -1
@@ -21,7 +24,13 @@ class Checkpoints:
 
     def tidy(self, records: Iterable[Record]) -> None:
         """Delete the files of all but the best."""
-        kept = {Path(record.checkpoint).name for record in self._ranked(records)[: self.keep]}
+        names = [Path(record.checkpoint).name for record in self._ranked(records)[: self.keep]]
+        kept, total = set(), 0
+        for place, name in enumerate(names):
+            path = self.folder / name
+            total += path.stat().st_size if path.exists() else 0
+            if total <= BUDGET or place == 0:
+                kept.add(name)
         for path in self.folder.glob("trial-*.keras"):
             if path.name not in kept:
                 path.unlink(missing_ok=True)

@@ -98,6 +98,7 @@ def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> N
         best = board[0] if board else None
         click.echo(json.dumps({"event": "end", "study": opened.name, "ended": ended, "best": best}))
     else:
+        board = [row for row in board if row["score"] is not None] or board
         tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}"))
         _say_next(opened, ended, settings)
     if " " in ended:

@@ -73,7 +73,8 @@ class Search:
         try:
             while not self._over():
                 self._step()
-            if self.ended == "complete":
+            if self.ended in ("complete", "exhausted"):
+                self.tracker.models(self.records.values())
                 self._log_best()
         finally:
             self.pool.close()

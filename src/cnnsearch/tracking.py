@@ -6,7 +6,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,12 @@ class Tracker:
         """Where a worker shall log the best model, once all else is written; None if there is no store."""
         self._thread.submit(lambda: None).result()
         return {"run_id": self._parent, "uri": tracking_uri()} if self._parent else None
+
+    def models(self, records: Iterable[Record]) -> None:
+        """Log the model files that were kept to the runs of their trials."""
+        for record in records:
+            if record.checkpoint and Path(record.checkpoint).is_file():
+                self._later(self._log_file, record)
 
     def close(self, status: str, best: Record | None = None, files: tuple[Path, ...] = ()) -> None:
         """Write what is left and end the parent run."""
@@ -153,6 +159,17 @@ class Tracker:
         if done.history:
             self._client.log_figure(run_id, curves(done), "curves.png")
         self._client.set_terminated(run_id, STATUS[done.state])
+
+    def _log_file(self, done: Record) -> None:
+        run_id = self._runs.get(done.number) or self._earlier_run(done.number)
+        if run_id and not self._client.list_artifacts(run_id, "checkpoint"):
+            self._client.log_artifact(run_id, done.checkpoint, "checkpoint")
+
+    def _earlier_run(self, number: int) -> str | None:
+        """The run of a trial that an earlier `run` trained."""
+        query = f"tags.`mlflow.parentRunId` = '{self._parent}' and tags.`cnnsearch.trial` = '{number}'"
+        found = self._client.search_runs([self._experiment], query, max_results=1)
+        return str(found[0].info.run_id) if found else None
 
     def _delete(self, done: Record) -> None:
         run_id = self._runs.pop(done.number, None)
