@@ -2,12 +2,13 @@
 
 import contextlib
 import hashlib
+import importlib
 import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -67,8 +68,10 @@ class Catalog:
             raise PluginError(f"{where}plugin '{name}' ({broken[0].origin}) is broken: {broken[0].problem}")
         known = self.names(kind)
         listing = {"space": "spaces", "dataset": "datasets"}.get(kind, "plugins")
+        unread = ", ".join(self.names("plugin"))
         raise CnnsearchError(
             f"{where}there is no {kind} '{name}'.{nearest(name, known)} `cnnsearch {listing}` lists all {len(known)}."
+            + (f" Not among them, because broken: what is in {unread}." if unread else "")
         )
 
 
@@ -121,6 +124,24 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
+def import_named(name: str) -> ModuleType:
+    """The module of the Python file or the module `name`, which a user has asked for.
+
+    What lies beside it can be imported too. Installed packages come first, so nothing there hides them.
+
+    Raises:
+        PluginError: if it does not import.
+    """
+    path = Path(name)
+    beside = str(path.resolve().parent if path.suffix == ".py" else Path.cwd())
+    if beside not in sys.path:
+        sys.path.append(beside)
+    if path.suffix == ".py":
+        return import_file(path)
+    with _broken(name, f"module {name}"):
+        return importlib.import_module(name)
+
+
 @contextlib.contextmanager
 def _broken(name: str, where: str) -> Iterator[None]:
     """Whatever an import raises (SystemExit too) becomes a PluginError with its reason."""
@@ -135,11 +156,12 @@ def _broken(name: str, where: str) -> Iterator[None]:
 
 
 def classify(module: ModuleType, origin: str, path: Path | None = None) -> list[Entry]:
-    """The marked functions that `module` itself defines."""
+    """The marked functions that `module` itself, or a module inside this package, defines."""
     entries = []
     for name, value in sorted(vars(module).items()):
-        kind = getattr(value, ATTRIBUTE, None)
-        if kind in KINDS and getattr(value, "__module__", None) == module.__name__:
+        # static, since a lazy object may do anything when it is asked for an attribute
+        kind = inspect.getattr_static(value, ATTRIBUTE, None)
+        if kind in KINDS and f"{value.__module__}.".startswith(f"{module.__name__}."):
             entries.append(Entry(kind, name, origin, value, path))
     return entries
 
@@ -160,16 +182,18 @@ def _installed() -> list[Entry]:
     for point in entry_points(group=GROUP):
         origin = f"installed {point.dist.name}" if point.dist else "installed"
         entries += _load(point.name, origin, None, partial(_import_point, point))
-        spec = sys.modules.get(point.module)
-        if spec is not None and spec.__file__:
-            entries += _spaces(Path(spec.__file__).parent / "search_spaces", origin)
+        module = sys.modules.get(point.value)
+        if module is not None and getattr(module, "__file__", None):
+            entries += _spaces(Path(str(module.__file__)).parent / "search_spaces", origin)
     return entries
 
 
-def _import_point(point: Any) -> ModuleType:
-    with _broken(point.module, f"entry point {point.name} = {point.value}"):
-        module: ModuleType = point.load()
-    return module
+def _import_point(point: EntryPoint) -> ModuleType:
+    where = f"entry point {point.name} = {point.value}"
+    if not all(part.isidentifier() for part in point.value.split(".")):
+        raise PluginError(f"{where} does not import: its value is no module; expected such as my_package.plugins.")
+    with _broken(point.value, where):
+        return importlib.import_module(point.value)
 
 
 def _load(name: str, origin: str, path: Path | None, get: Callable[[], ModuleType]) -> list[Entry]:
@@ -184,20 +208,39 @@ def _spaces(folder: Path, origin: str) -> list[Entry]:
 
 
 def _one_each(entries: Iterable[Entry]) -> list[Entry]:
-    """One entry a name; two different ones under the same name become a broken one that names both."""
-    kept: dict[tuple[str, str], Entry] = {}
+    """One entry a name; different ones under the same name become a broken one that names them all."""
+    groups: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in entries:
-        first = kept.setdefault((entry.kind, entry.name), entry)
-        if first is not entry and not _same(first, entry):
-            places = " and ".join(f"{e.origin} ({e.path})" if e.path else e.origin for e in (first, entry))
-            problem = f"it is defined twice, by {places}; rename one."
-            kept[entry.kind, entry.name] = first._replace(problem=problem)
-    return list(kept.values())
+        group = groups.setdefault(_identity(entry), [])
+        if not any(_same(other, entry) for other in group):
+            group.append(entry)
+    return [_single(group) for group in groups.values()]
+
+
+def _identity(entry: Entry) -> tuple[str, str, str]:
+    """A kind and a name; for what could not be read its place too, since names are inside."""
+    place = str(entry.path.resolve()) if entry.path else entry.origin
+    return entry.kind, entry.name, place if entry.kind == "plugin" else ""
+
+
+def _single(group: list[Entry]) -> Entry:
+    if len(group) == 1:
+        return group[0]
+    places = " and by ".join(f"{e.origin} ({e.path})" if e.path else e.origin for e in group)
+    count = "twice" if len(group) == 2 else f"{len(group)} times"
+    return group[0]._replace(problem=f"it is defined {count}, by {places}; rename one.")
 
 
 def _same(first: Entry, second: Entry) -> bool:
     if first.path is None or second.path is None:
         return first.function is second.function
     return first.path.resolve() == second.path.resolve() or (
-        first.path.suffix == ".toml" and first.path.read_bytes() == second.path.read_bytes()
+        first.path.suffix == ".toml" and _content(first.path) == _content(second.path)
     )
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -10,7 +10,10 @@ BUDGET = 2 << 30
 
 
 class Checkpoints:
-    """Keeps `keep` model files in `folder`, within BUDGET: those of the best scores."""
+    """Keeps `keep` model files in `folder`, within BUDGET: those of the best scores.
+
+    As on the leaderboard, every complete trial comes before every pruned one.
+    """
 
     def __init__(self, folder: Path, keep: int, maximize: bool) -> None:
         self.folder, self.keep, self._sign = folder.resolve(), max(1, keep), 1 if maximize else -1
@@ -19,7 +22,7 @@ class Checkpoints:
         """Where to save the model of `done`, or None if enough others are better."""
         if done.score is None:
             return None
-        better = [r for r in self._ranked(others) if self._score(r) >= self._score(done)]
+        better = [r for r in self._ranked(others) if self._place(r) <= self._place(done)]
         return self.folder / f"trial-{done.number:05d}.keras" if len(better) < self.keep else None
 
     def tidy(self, records: Iterable[Record]) -> None:
@@ -42,7 +45,7 @@ class Checkpoints:
 
     def _ranked(self, records: Iterable[Record]) -> list[Record]:
         scored = [record for record in records if record.score is not None and record.checkpoint]
-        return sorted(scored, key=lambda record: (-self._score(record), record.number))
+        return sorted(scored, key=lambda record: (*self._place(record), record.number))
 
-    def _score(self, record: Record) -> float:
-        return self._sign * (record.score or 0.0)
+    def _place(self, record: Record) -> tuple[bool, float]:
+        return record.state != "complete", -self._sign * (record.score or 0.0)

@@ -1,10 +1,11 @@
 """Options of a plugin function, checked against its signature before anything heavy is imported."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
-from cnnsearch.errors import SpaceError, nearest
+from cnnsearch.errors import PluginError, SpaceError, nearest
 
 
 def options(function: Callable[..., Any]) -> dict[str, Any]:
@@ -15,7 +16,7 @@ def options(function: Callable[..., Any]) -> dict[str, Any]:
 
 def describe(function: Callable[..., Any]) -> str:
     """`first=(16, 32, 64) and growth=(1.0, 2.0)`."""
-    parts = [f"{name}={default!r}" for name, default in options(function).items()]
+    parts = [name if _is_missing(default) else f"{name}={default!r}" for name, default in options(function).items()]
     return " and ".join([", ".join(parts[:-1])] * (len(parts) > 1) + parts[-1:]) or "no options"
 
 
@@ -24,8 +25,12 @@ def checked(function: Callable[..., Any], given: dict[str, Any], where: str, nam
 
     Raises:
         SpaceError: if there is no such option, or its value is of another type than the default.
+        PluginError: if the function has an option without a default.
     """
     known = options(function)
+    for key, default in known.items():
+        if _is_missing(default):
+            raise PluginError(f"{where}: {name}: its option '{key}' has no default; expected one, as for every option.")
     for key in given:
         if key not in known:
             raise SpaceError(
@@ -34,29 +39,50 @@ def checked(function: Callable[..., Any], given: dict[str, Any], where: str, nam
     return {key: _as(known[key], value, f"{where}: {name}.{key}") for key, value in given.items()}
 
 
+def _is_missing(default: Any) -> bool:
+    return default is inspect.Parameter.empty
+
+
 def _as(default: Any, value: Any, what: str) -> Any:
-    if isinstance(default, tuple):
-        items = value if isinstance(value, list | tuple) else [value]
-        if not items:
-            raise SpaceError(f"{what} is empty; expected one value or more, such as {list(default)}.")
-        return tuple(_member(default, item, what) for item in items)
-    return _scalar(default, value, what)
+    if default is None:
+        return tuple(value) if isinstance(value, list) else value
+    if not isinstance(default, tuple):
+        return _scalar(default, value, what)
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items and default:
+        raise SpaceError(f"{what} is empty; expected one value or more, such as {list(default)}.")
+    return tuple(_member(default, item, what) for item in items)
 
 
 def _member(default: tuple[Any, ...], item: Any, what: str) -> Any:
-    """`item` as one of the types that stand in the default."""
-    kinds = {type(example): example for example in default}
-    if type(item) in kinds:
+    """`item` as one of the types that stand in the default, its own before another."""
+    if not default:
         return item
-    return _scalar(default[0], item, what) if default else item
+    fitting = [example for example in default if _fits(example, item)]
+    own = [example for example in fitting if type(example) is type(item)]
+    return _scalar([*own, *fitting, default[0]][0], item, what)
 
 
 def _scalar(example: Any, value: Any, what: str) -> Any:
-    if isinstance(example, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if example is None or type(value) is type(example):
+    if not _fits(example, value):
+        raise SpaceError(f"{what} is {value!r}; expected {_NAMES.get(type(example), 'a value')} such as {example!r}.")
+    if type(example) is not float:
         return value
-    raise SpaceError(f"{what} is {value!r}; expected {_NAMES.get(type(example), 'a value')} such as {example!r}.")
+    number = _float(value)
+    if math.isfinite(example) and not math.isfinite(number):
+        raise SpaceError(f"{what} is {number}; expected a finite number such as {example!r}.")
+    return number
+
+
+def _fits(example: Any, value: Any) -> bool:
+    return type(value) is type(example) or (type(example) is float and type(value) is int)
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

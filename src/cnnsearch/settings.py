@@ -69,9 +69,13 @@ class Settings:
         }
 
 
+LESS_IS_BETTER = {"crossentropy", "divergence", "false", "hinge", "mae", "mape", "mse", "msle", "poisson"}
+"""Words in the names of metrics that fall while a model learns, besides `loss` and `error`."""
+
+
 def maximize(metric: str) -> bool:
-    """Whether more of `metric` is better."""
-    return not any(word in metric for word in ("loss", "error"))
+    """Whether more of `metric`, named as Keras names it, is better."""
+    return not (set(metric.split("_")) & LESS_IS_BETTER or any(word in metric for word in ("loss", "error")))
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -88,6 +92,8 @@ def worker_environment(threads: int, gpu: str | None) -> dict[str, str]:
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
         environment.pop(name, None)
     environment.update(TF_CPP_MIN_LOG_LEVEL="2", TF_FORCE_GPU_ALLOW_GROWTH="true", PYTHONUNBUFFERED="1")
+    # a worker is begun with `-m`, which would put the current folder, and so its code, before all else
+    environment["PYTHONSAFEPATH"] = "1"
     environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if threads:
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

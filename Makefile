@@ -1,0 +1,35 @@
+# make demo: a virtual environment, the package, and a real search on bundled digits (under 4 minutes)
+# make test: the same, then every check and test
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.installed
+	$(BIN)/cnnsearch run --space digits_cnn --trials 12 --runs demo/runs
+	$(BIN)/cnnsearch export --best digits_cnn --runs demo/runs -o demo/export
+	@echo
+	@echo "Open MLflow:  $(BIN)/cnnsearch ui    then http://127.0.0.1:5000"
+	@echo "Try next:     $(BIN)/cnnsearch run --space mnist_cnn --trials 50    (see README.md for the data)"
+
+test: demo check
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cnnsearch needs Python 3.11 or later: make PYTHON=python3.11')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist

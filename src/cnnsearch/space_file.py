@@ -1,0 +1,239 @@
+"""What a search space holds, and how it is read from a TOML file and changed by `--set`."""
+
+import dataclasses
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnnsearch.errors import SpaceError, nearest
+
+KEYS = ("description", "dataset", "dimensions", "defaults", "recipes", "trainer")
+DEFAULTS: dict[str, Any] = {
+    "epochs": 10,
+    "batch_size": 128,
+    "max_params": 0,
+    "max_macs": 0,
+    "metric": "val_accuracy",
+    "validation": 1 / 6,
+}
+RECIPE_KEYS: dict[str, type] = {"description": str, "source": str, "reported": dict, "values": dict}
+
+
+class Use(NamedTuple):
+    """A plugin by name, with the options a space gives it."""
+
+    name: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched together. Plain data: `to_dict` and `from_dict` carry it to files and workers.
+
+    `model` is an import string (`file.py:build`, `module:HyperModel`) or the name of a `@space` plugin; with
+    it there are no dimensions.
+    """
+
+    name: str
+    description: str = ""
+    dataset: Use | None = None
+    dimensions: tuple[Use, ...] = ()
+    model: str = ""
+    trainer: str = ""
+    defaults: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
+    recipes: dict[str, Any] = field(default_factory=dict)
+    where: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, `where` it was read aside."""
+        return {**dataclasses.asdict(self), "where": ""}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Space":
+        """The space that `to_dict` wrote, also after JSON, which knows no tuples."""
+        dataset = _again(fields["dataset"]) if fields["dataset"] else None
+        dimensions = tuple(_again(use) for use in fields["dimensions"])
+        return cls(**fields | {"dataset": dataset, "dimensions": dimensions})
+
+
+def tuples(given: dict[str, Any]) -> dict[str, Any]:
+    """Options as a plugin gets them: what JSON or TOML made a list is a tuple."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+
+
+def from_file(path: Path) -> Space:
+    """The space of a TOML file.
+
+    Raises:
+        SpaceError: if it cannot be read (with the line), or a key is unknown or of a wrong type.
+    """
+    where = _short(path)
+    try:
+        # with or without the mark that some editors put in front
+        return from_toml(tomllib.loads(path.read_text("utf-8-sig")), path.stem, where)
+    except FileNotFoundError:
+        raise SpaceError(f"{where}: there is no such file. `cnnsearch spaces` lists the known spaces.") from None
+    except OSError as error:
+        raise SpaceError(f"{where} cannot be read: {error.strerror}; expected a TOML file.") from error
+    except UnicodeDecodeError as error:
+        raise SpaceError(f"{where} cannot be read: {error}; expected UTF-8.") from error
+    # tomllib gives other errors too for absurd numbers and nesting
+    except (ValueError, RecursionError) as error:
+        raise SpaceError(f"{where}: this is no valid TOML: {error}.") from error
+
+
+def from_toml(table: dict[str, Any], name: str, where: str) -> Space:
+    """The space that a parsed TOML file describes; `where` stands in front of every error.
+
+    Raises:
+        SpaceError: if a key is unknown or of a wrong type.
+    """
+    _known(table, KEYS, where, "the space")
+    _no_dates(table, where)
+    return Space(
+        name=plain_name(name),
+        description=_typed(table, "description", str, where),
+        dataset=_use(table["dataset"], where, "dataset") if "dataset" in table else None,
+        dimensions=_dimensions(_typed(table, "dimensions", list, where), where),
+        trainer=_typed(table, "trainer", str, where),
+        defaults=_defaults(_typed(table, "defaults", dict, where), where),
+        recipes=_recipes(_typed(table, "recipes", dict, where), where),
+        where=where,
+    )
+
+
+def override(space: Space, settings: tuple[str, ...]) -> Space:
+    """`space` with each `DIMENSION.OPTION=VALUE` set; `dataset.OPTION=VALUE` is for its dataset.
+
+    Raises:
+        SpaceError: if a setting is not of that form, or the space has no such dimension.
+    """
+    for setting in settings:
+        target, equals, text = setting.partition("=")
+        name, _, option = (part.strip() for part in target.partition("."))
+        if not (equals and name and option):
+            raise SpaceError(f"--set {setting}: expected DIMENSION.OPTION=VALUE, such as filters.first=[16,32].")
+        space = _set(space, name, option, _value(text.strip()))
+    return space
+
+
+def plain_name(name: str) -> str:
+    """`name` with nothing in it that a file name or an address could trip over."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).lstrip(".-")
+
+
+def _again(use: Any) -> Use:
+    name, options = use
+    return Use(name, tuples(options))
+
+
+def _set(space: Space, name: str, option: str, value: Any) -> Space:
+    if name == "dataset":
+        if space.dataset is None:
+            raise SpaceError(f"--set dataset.{option}: {space.name} names no dataset; say which with --dataset.")
+        return dataclasses.replace(space, dataset=_with(space.dataset, option, value))
+    names = [use.name for use in space.dimensions]
+    if name not in names:
+        known = [*names, "dataset"] if space.dataset else names
+        raise SpaceError(
+            f"--set {name}.{option}: {space.name} has no dimension '{name}'.{nearest(name, known)} "
+            f"It has {', '.join(known) or 'none'}."
+        )
+    changed = (_with(use, option, value) if use.name == name else use for use in space.dimensions)
+    return dataclasses.replace(space, dimensions=tuple(changed))
+
+
+def _with(use: Use, option: str, value: Any) -> Use:
+    return Use(use.name, {**use.options, option: value})
+
+
+def _value(text: str) -> Any:
+    """`text` as TOML reads it; as it stands where that is no TOML, or a date."""
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, str | int | float | list | dict) else text
+
+
+def _dimensions(items: list[Any], where: str) -> tuple[Use, ...]:
+    if not items:
+        raise SpaceError(f'{where}: there are no dimensions; expected dimensions = [{{ use = "NAME" }}, …].')
+    uses = tuple(_use(item, where, "dimensions") for item in items)
+    names = [use.name for use in uses]
+    for twice in (name for name in names if names.count(name) > 1):
+        raise SpaceError(f"{where}: dimension '{twice}' is used twice; its parameters would share their names.")
+    return uses
+
+
+def _use(item: Any, where: str, what: str) -> Use:
+    if isinstance(item, str):
+        return Use(item, {})
+    if not isinstance(item, dict) or not isinstance(item.get("use"), str):
+        raise SpaceError(f'{where}: {what}: expected a name or {{ use = "NAME", … }}, got {item!r}.')
+    return Use(item["use"], {key: value for key, value in item.items() if key != "use"})
+
+
+_VALID: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "epochs": ("a whole number of at least 1", lambda value: value >= 1),
+    "batch_size": ("a whole number of at least 1", lambda value: value >= 1),
+    "max_params": ("a whole number, or 0 for no limit", lambda value: value >= 0),
+    "max_macs": ("a whole number, or 0 for no limit", lambda value: value >= 0),
+    "metric": ("the name of a metric such as 'val_accuracy'", bool),
+    "validation": ("a fraction between 0 and 1, such as 0.2", lambda value: 0 < value < 1),
+}
+
+
+def _defaults(given: dict[str, Any], where: str) -> dict[str, Any]:
+    _known(given, DEFAULTS, where, "[defaults]")
+    for key, value in given.items():
+        expected, valid = _VALID[key]
+        if type(value) is not type(DEFAULTS[key]) or not valid(value):
+            raise SpaceError(f"{where}: defaults.{key} is {value!r}; expected {expected}.")
+    return {**DEFAULTS, **given}
+
+
+def _recipes(given: dict[str, Any], where: str) -> dict[str, Any]:
+    for name in given:
+        recipe = _typed(given, name, dict, f"{where}: recipes")
+        _known(recipe, RECIPE_KEYS, where, f"recipe '{name}'")
+        for key, kind in RECIPE_KEYS.items():
+            _typed(recipe, key, kind, f"{where}: recipe '{name}'")
+    return given
+
+
+def _known(table: dict[str, Any], keys: Any, where: str, what: str) -> None:
+    for key in table:
+        if key not in keys:
+            raise SpaceError(f"{where}: {what} has no key '{key}'.{nearest(key, keys)} It takes {', '.join(keys)}.")
+
+
+def _typed(table: dict[str, Any], key: str, kind: type, where: str) -> Any:
+    value = table.get(key, kind())
+    if type(value) is not kind:
+        raise SpaceError(f"{where}: {key} is {value!r}; expected {_TOML_NAMES[kind]}.")
+    return value
+
+
+_TOML_NAMES: dict[type, str] = {str: "a text", list: "an array", dict: "a table"}
+
+
+def _no_dates(value: Any, where: str, key: str = "") -> None:
+    """TOML has dates and JSON, which carries spaces to studies and workers, has none."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _no_dates(item, where, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for item in value:
+            _no_dates(item, where, key)
+    elif not isinstance(value, str | int | float):
+        raise SpaceError(f'{where}: {key} is the date or time {value}; expected a text: "{value}".')
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,46 @@
+"""The real tool, run as a user runs it: in a process and a folder of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+TINY = ("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
+
+
+def cnnsearch(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`cnnsearch ARGUMENTS` in `folder`."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_", "MLFLOW_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "cnnsearch.cli", *arguments],
+        cwd=folder,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """`run("studies")` runs the tool in an empty folder."""
+
+    def in_folder(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return cnnsearch(tmp_path, *arguments, **environment)
+
+    return in_folder
+
+
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a study of 5 trials on digits was finished with two workers."""
+    folder = tmp_path_factory.mktemp("searched")
+    done = cnnsearch(folder, "run", "--space", "digits_cnn", "--trials", "5", "--jobs", "2", *TINY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "said.txt").write_text(done.stdout)
+    return folder

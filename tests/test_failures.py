@@ -1,0 +1,86 @@
+"""A candidate that fails is a failed trial with its type and reason, and the search goes on."""
+
+import json
+from pathlib import Path
+
+from tests.conftest import Run
+
+TRAP = '''
+"""Candidates that fail on purpose."""
+
+import os
+
+from cnnsearch import dimension
+
+
+@dimension
+def trap(hp, plan, *, kinds=("none", "nan", "invalid", "raise", "exit", "oom")):
+    """How the candidate fails."""
+    kind = hp.Choice("kind", kinds)
+    if kind == "nan":
+        return plan.configure("optimizer", learning_rate=1e30)
+    if kind == "invalid":
+        return plan.replace(optimizer=("NoSuchOptimizer", {}))
+    if kind == "raise":
+        raise RuntimeError("on purpose")
+    if kind == "exit":
+        os._exit(3)
+    if kind == "oom":
+        raise MemoryError("on purpose")
+    return plan
+'''
+SPACE = """
+dataset = "digits"
+dimensions = [{ use = "conv_depth", max = 1 }, { use = "filters", first = [4] }, { use = "trap", kinds = ["none"] }]
+[defaults]
+epochs = 1
+"""
+
+
+def test_each_failure_gets_its_type(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "trap.py").write_text(TRAP)
+    (tmp_path / "space.toml").write_text(SPACE)
+    for kind, expected, said in (
+        ("nan", "nan", "loss was"),
+        ("invalid", "invalid", "NoSuchOptimizer"),
+        ("exit", "killed", "exit code 3"),
+        ("oom", "oom", "MemoryError"),
+    ):
+        # the first choice is the default and trains; the grid's other point fails
+        done = run(
+            *("run", "--space", "space.toml", "--plugins", "trap.py", "--study", kind, "--json", "--jobs", "1"),
+            *("--trials", "8", "--sampler", "grid", "--set", f'trap.kinds=["none","{kind}"]'),
+        )
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        failed = [event for event in events if event["event"] == "trial" and event["state"] == "failed"]
+        assert failed, done.stdout + done.stderr
+        assert {event["failure"] for event in failed} == {expected}
+        assert said in failed[0]["reason"]
+        assert any(event["event"] == "trial" and event["state"] == "complete" for event in events)
+
+
+def test_too_large_is_refused_before_it_is_built_and_does_not_count(run: Run) -> None:
+    done = run(
+        *("run", "--space", "digits_cnn", "--trials", "3", "--epochs", "1", "--jobs", "1", "--json"),
+        *("--max-params", "9000", "--set", "filters.first=[8,64]"),
+    )
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["state"] for event in events[:-1]].count("complete") + [
+        event["state"] for event in events[:-1]
+    ].count("pruned") == 3
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    refused = [row for row in rows if row["state"] == "too_large"]
+    assert refused and all("the limit max_params is 9,000" in row["reason"] for row in refused)
+    assert all(row["params"] <= 9000 for row in rows if row["state"] != "too_large")
+
+
+def test_a_space_with_few_points_ends_when_it_is_exhausted(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(SPACE.replace(', { use = "trap", kinds = ["none"] }', ""))
+    done = run(
+        *("run", "--space", "space.toml", "--trials", "50", "--jobs", "1", "--json"),
+        *("--set", "conv_depth.convs=[1,2]", "--set", "filters.growth=[1.0]"),
+    )
+    end = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 0 and end["ended"] == "exhausted", done.stdout + done.stderr
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    assert len(rows) == 2
