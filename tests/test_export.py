@@ -9,11 +9,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from tests.conftest import cnnsearch
 
 from cnnsearch import study as studies
-from cnnsearch.export import Measured
+from cnnsearch.card import Measured
 from cnnsearch.plan import Plan
+from tests.conftest import cnnsearch
 
 FILES = {
     "model.keras",
@@ -31,7 +31,7 @@ FILES = {
 def exported(searched: Path) -> Path:
     done = cnnsearch(searched, "export", "--best")
     assert done.returncode == 0, done.stderr
-    assert "test accuracy" in done.stdout and "n = 360" in done.stdout
+    assert "test accuracy" in done.stdout and "n = 60" in done.stdout
     return searched / "exports" / "digits_cnn"
 
 
@@ -43,7 +43,13 @@ def test_writes_every_file(exported: Path) -> None:
     assert card["params"] == keras.saving.load_model(exported / "model.keras").count_params()
     assert plan.input_shape == (8, 8, 1)
     text = (exported / "card.md").read_text()
-    for part in ("test accuracy", "95% interval", "seed 0", "cnnsearch run --space digits_cnn", card["data"]["fingerprint"]):
+    for part in (
+        "test accuracy",
+        "95% interval",
+        "seed 0",
+        "cnnsearch run --space digits_cnn",
+        card["data"]["fingerprint"],
+    ):
         assert part in text
 
 
@@ -78,8 +84,8 @@ def test_the_same_trial_is_measured_on_test_once(searched: Path, exported: Path)
     again = cnnsearch(searched, "export", "--best", "-o", "again")
     assert "measured at an earlier export" in again.stdout
     assert json.loads((searched / "again" / "card.json").read_text())["test"] == before
-    looks = studies.load(None, searched / "runs").info["test"]
-    assert len([look for look in looks if look["trial"] == before.get("trial", looks[0]["trial"])]) == 1
+    looks = [look["trial"] for look in studies.load(None, searched / "runs").info["test"]]
+    assert len(looks) == len(set(looks))
 
 
 def test_a_trial_whose_model_is_gone_is_trained_again(searched: Path, exported: Path) -> None:
@@ -94,12 +100,8 @@ def test_a_trial_whose_model_is_gone_is_trained_again(searched: Path, exported: 
 
 
 def test_the_exported_space_is_a_space(searched: Path, exported: Path) -> None:
-    done = cnnsearch(searched, "spaces", "--plugins", "none") if False else None
-    assert done is None
     shutil.copy(exported / "space.toml", searched / "mine.toml")
-    done = cnnsearch(
-        searched, "run", "--space", "mine.toml", "--study", "digits_cnn", "--trials", "5", "--epochs", "2"
-    )
+    done = cnnsearch(searched, "run", "--space", "mine.toml", "--study", "digits_cnn", "--trials", "5", "--epochs", "2")
     assert done.returncode == 0, done.stderr
     assert "already has 5 of 5 trials" in done.stdout
 

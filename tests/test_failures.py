@@ -43,6 +43,7 @@ def test_each_failure_gets_its_type(run: Run, tmp_path: Path) -> None:
     for kind, expected, said in (
         ("nan", "nan", "loss was"),
         ("invalid", "invalid", "NoSuchOptimizer"),
+        ("raise", "plugin_error", "RuntimeError: on purpose"),
         ("exit", "killed", "exit code 3"),
         ("oom", "oom", "MemoryError"),
     ):

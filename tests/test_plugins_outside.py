@@ -59,7 +59,7 @@ def twice(hp, model, data, *, epochs, callbacks):
         validation_data=(data.x_val, data.y_val), callbacks=callbacks, verbose=0,
     )
 '''
-HYPERMODEL = '''
+HYPERMODEL = """
 import keras
 import keras_tuner
 
@@ -80,7 +80,7 @@ class Mine(keras_tuner.HyperModel):
 
     def fit(self, hp, model, *args, **kwargs):
         return model.fit(*args, batch_size=hp.Choice("batch", [64, 128]), **kwargs)
-'''
+"""
 
 
 def test_a_dimension_in_a_new_file_runs_with_no_other_change(run: Run, tmp_path: Path) -> None:

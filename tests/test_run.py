@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tests.conftest import TINY, Run, cnnsearch
 
 from cnnsearch import study as studies
 from cnnsearch.plan import Plan
+from cnnsearch.record import COUNTED
+from tests.conftest import TINY, Run, cnnsearch
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_says_each_trial_and_what_to_do_next(searched: Path) -> None:
 
 def test_every_trial_is_recorded_whole(study: studies.Study) -> None:
     records = study.records()
-    counted = [record for record in records if record.state in studies.COUNTED]
+    counted = [record for record in records if record.state in COUNTED]
     assert len(counted) == 5
     assert records[0].origin == "default" and records[0].params == study.info["default"]
     for record in counted:
@@ -63,7 +64,7 @@ def test_mlflow_has_one_parent_and_a_child_a_trial(searched: Path, study: studie
     assert parent.data.params["data_fingerprint"] == study.info["data"]["fingerprint"]
     assert parent.outputs.model_outputs, "the best model is logged as an MLflow model"
     children = {int(run.data.tags["cnnsearch.trial"]): run for run in runs if run is not parent}
-    counted = {record.number: record for record in study.records() if record.state in studies.COUNTED}
+    counted = {record.number: record for record in study.records() if record.state in COUNTED}
     assert children.keys() == counted.keys()
     for number, record in counted.items():
         child = children[number]
@@ -92,7 +93,7 @@ print("ANSWER", np.asarray(answer).shape)
 def test_leaderboard_in_every_format(searched: Path, study: studies.Study) -> None:
     as_json = json.loads(cnnsearch(searched, "leaderboard", "--format", "json").stdout)
     as_csv = list(csv.DictReader(io.StringIO(cnnsearch(searched, "leaderboard", "--format", "csv").stdout)))
-    counted = [record for record in study.records() if record.state in studies.COUNTED]
+    counted = [record for record in study.records() if record.state in COUNTED]
     assert [row["trial"] for row in as_json] == [int(row["trial"]) for row in as_csv]
     assert {row["trial"] for row in as_json} >= {record.number for record in counted}
     scores = [row["score"] for row in as_json if row["state"] == "complete"]
@@ -127,7 +128,9 @@ def test_goes_on_to_the_total_and_json_lines(run: Run) -> None:
 def test_one_job_and_one_seed_give_the_same_leaderboard_twice(run: Run) -> None:
     boards = []
     for name in ("a", "b"):
-        done = run("run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", "--study", name, "--seed", "7", *TINY)
+        done = run(
+            "run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", "--study", name, "--seed", "7", *TINY
+        )
         assert done.returncode == 0, done.stderr
         rows = json.loads(run("leaderboard", name, "--format", "json").stdout)
         boards.append([{key: row[key] for key in row if key != "seconds"} for row in rows])
@@ -160,7 +163,7 @@ def test_an_interrupt_puts_running_trials_back(tmp_path: Path) -> None:
     opened = studies.load(None, tmp_path / "runs")
     states = [trial.state.name for trial in opened.optuna.trials]
     assert "RUNNING" not in states and states.count("WAITING") == 1
-    assert [record.state for record in opened.records() if record.state in studies.COUNTED] == []
+    assert [record.state for record in opened.records() if record.state in COUNTED] == []
 
 
 def _running(folder: Path) -> bool:

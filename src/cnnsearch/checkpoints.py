@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from cnnsearch.study import Record
+from cnnsearch.record import Record
 
 BUDGET = 2 << 30
 """Bytes that the model files of a study may take; the best one is kept even if it alone takes more."""

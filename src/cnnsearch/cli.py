@@ -214,12 +214,13 @@ def export(
         raise CnnsearchError("--best and --trial exclude each other; name one.")
     opened = studies.load(study, runs, storage)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cnnsearch import card as cards
     from cnnsearch import export as exporting
 
     folder = out or Path("exports") / opened.name
     with exporting.noise_to(opened.folder / "logs" / "export.log"):
         card = exporting.export(opened, trial, folder, plugins)
-    test = exporting.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
+    test = cards.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
     click.echo(f"Exported trial {card['trial']} of study '{opened.name}' to {folder}/")
     click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
     click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))

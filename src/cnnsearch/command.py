@@ -15,10 +15,11 @@ from cnnsearch import catalog, leaderboard, spaces, study, tables
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.pool import gpus
+from cnnsearch.record import COUNTED, Record
 from cnnsearch.search import Search
 from cnnsearch.settings import Settings
 from cnnsearch.spaces import Space, Use
-from cnnsearch.study import COUNTED, Record, Study
+from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -189,13 +190,17 @@ def _say_next(opened: Study, ended: str, settings: Settings) -> None:
 
 
 def _last_words(opened: Study, ended: str) -> tuple[str, Record | None, tuple[Path, ...]]:
+    """How the parent run ended ('' if nothing was trained), the best trial, and the leaderboard's files."""
+    ranked = leaderboard.ranked(opened)
+    if not any(record.state in COUNTED for record in ranked):
+        return "", None, ()
     board = leaderboard.rows(opened)
-    best = next((record for record in leaderboard.ranked(opened) if record.state == "complete"), None)
     files = []
     for name, write in (("leaderboard.csv", leaderboard.to_csv), ("leaderboard.md", leaderboard.to_markdown)):
         path = opened.folder / name
         path.write_text(write(board), "utf-8")
         files.append(path)
+    best = next((record for record in ranked if record.state == "complete"), None)
     return ("FINISHED" if ended in ("complete", "exhausted") else "KILLED"), best, tuple(files)
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnnsearch.progress import Progress, clock, main_choices
-from cnnsearch.study import Record
+from cnnsearch.record import Record
 
 
 class Display(Protocol):

@@ -1,47 +1,26 @@
 """The winner as files: a model proved to load with Keras alone, its card, plan, space, labels and leaderboard."""
 
 import json
-import math
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-import cnnsearch
+from cnnsearch import card as cards
 from cnnsearch import catalog, leaderboard, spaces, worker
 from cnnsearch.data import Dataset, Split, split
 from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.plan import Plan
-from cnnsearch.study import FORMAT, Record, Study
+from cnnsearch.record import Record
+from cnnsearch.study import Study
 
 MARK = "card.json"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An accuracy over `n` images."""
-
-    accuracy: float
-    loss: float
-    n: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's 95% interval of the accuracy (Wilson 1927)."""
-        z, n, p = 1.959964, self.n, self.accuracy
-        middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}, n = {self.n:,})"
 
 
 def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -66,21 +45,11 @@ def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...
     space = spaces.Space.from_dict(study.info["space"])
     parts = split(dataset, study.info["seed"], space.defaults["validation"])
     model = _model(study, chosen, space, parts, dataset)
-    validation = measure(model, parts.x_val, parts.y_val)
+    validation = cards.measure(model, parts.x_val, parts.y_val)
     looks = _test(study, chosen, model, parts)
-    card = _card(study, chosen, dataset, validation, looks)
+    card = cards.card(study, chosen, dataset, validation, looks)
     _write(out, study, chosen, space, model, card, parts)
     return card
-
-
-def measure(model: Any, x: Any, y: Any) -> Measured:
-    """Accuracy and cross-entropy of `model` on raw images and integer labels."""
-    import numpy as np
-
-    probabilities = np.asarray(model.predict(x, batch_size=512, verbose=0), "float64")
-    right = probabilities.argmax(1) == y
-    likely = probabilities[np.arange(len(y)), y]
-    return Measured(float(right.mean()), float(-np.log(np.maximum(likely, 1e-12)).mean()), len(y))
 
 
 def _chosen(study: Study, number: int | None) -> Record:
@@ -158,7 +127,7 @@ def _test(study: Study, chosen: Record, model: Any, parts: Split) -> list[dict[s
     again = [look for look in study.info.get("test", []) if look["trial"] == chosen.number]
     if again:
         return [*looks, {**again[0], "again": True}]
-    found = measure(model, parts.x_test, parts.y_test)
+    found = cards.measure(model, parts.x_test, parts.y_test)
     look = {"trial": chosen.number, "accuracy": found.accuracy, "loss": found.loss, "n": found.n}
     study.remember(test=[*study.info.get("test", []), look])
     return [*looks, look]
@@ -177,44 +146,6 @@ def noise_to(log: Path) -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def _card(
-    study: Study, chosen: Record, dataset: Dataset, validation: Measured, looks: list[dict[str, Any]]
-) -> dict[str, Any]:
-    import keras
-
-    info, test = study.info, looks[-1]
-    measured = Measured(test["accuracy"], test["loss"], test["n"])
-    return {
-        "format": FORMAT,
-        "study": study.name,
-        "trial": chosen.number,
-        "origin": chosen.origin,
-        "score": chosen.score,
-        "metric": info["metric"],
-        "best_epoch": chosen.best_epoch,
-        "epochs": chosen.epochs,
-        "params": chosen.weights,
-        "macs": chosen.macs,
-        "hyperparameters": chosen.params,
-        "classes": list(dataset.classes),
-        "input_shape": list(dataset.input_shape),
-        "data": info["data"],
-        "seed": info["seed"],
-        "validation": {"accuracy": validation.accuracy, "interval": validation.interval, "n": validation.n},
-        "test": {"accuracy": measured.accuracy, "interval": measured.interval, "n": measured.n},
-        "test_looks": len(looks),
-        "test_again": bool(test.get("again")),
-        "versions": {"cnnsearch": cnnsearch.__version__, "keras": keras.__version__, **_backend()},
-        "command": info.get("command", ""),
-    }
-
-
-def _backend() -> dict[str, str]:
-    import keras
-
-    return {"backend": keras.backend.backend()}
 
 
 def _write(
@@ -241,7 +172,7 @@ def _write(
             "leaderboard.csv": leaderboard.to_csv(board),
             "leaderboard.md": leaderboard.to_markdown(board),
             "labels.json": json.dumps(card["classes"], indent=1) + "\n",
-            "card.md": card_text(card),
+            "card.md": cards.text(card),
             MARK: json.dumps(card, indent=1) + "\n",
             "space.toml": space_toml(space, study),
         }
@@ -296,61 +227,3 @@ def space_toml(space: spaces.Space, study: Study) -> str:
     if space.recipes:
         table["recipes"] = space.recipes
     return tomli_w.dumps(table)
-
-
-def card_text(card: dict[str, Any]) -> str:
-    """The card as Markdown."""
-    test = Measured(card["test"]["accuracy"], 0, card["test"]["n"])
-    validation = Measured(card["validation"]["accuracy"], 0, card["validation"]["n"])
-    images, versions = card["data"]["images"], card["versions"]
-    looks = card["test_looks"]
-    note = (
-        ""
-        if looks == 1
-        else f" Test was looked at for {looks} models of this study; choosing among them by it is optimistic."
-    )
-    height, width, channels = card["input_shape"]
-    choices = "\n".join(f"| {name} | {value} |" for name, value in card["hyperparameters"].items())
-    return f"""# {card["study"]}, trial {card["trial"]}
-
-| | |
-| --- | --- |
-| test accuracy | {test} |
-| validation accuracy | {validation} |
-| parameters | {card["params"]:,} |
-| multiply-adds | {f"{card['macs']:,}" if card["macs"] else "unknown"} |
-| epochs | best {card["best_epoch"]} of {card["epochs"]} |
-| origin | {card["origin"]} |
-
-Validation chose this model, so its figure is optimistic; test had no part in the choice.{note}
-
-## Use
-
-```python
-import keras, numpy as np
-
-model = keras.saving.load_model("model.keras")  # needs Keras alone
-images = np.zeros((1, {height}, {width}, {channels}))  # raw pixels, 0 to 255
-probabilities = model.predict(images)  # (n, {len(card["classes"])}); the classes' names are in labels.json
-```
-
-## Data
-
-{card["data"]["name"]}, fingerprint `{card["data"]["fingerprint"]}`: {images["train"]:,} images for training,
-{images["val"]:,} for validation, {images["test"]:,} for test; split once, stratified, by seed {card["seed"]}.
-
-## Choices
-
-| hyperparameter | value |
-| --- | --- |
-{choices}
-
-## Made with
-
-cnnsearch {versions["cnnsearch"]}, Keras {versions["keras"]} on {versions["backend"]}
-
-```
-{card["command"]}
-cnnsearch export --trial {card["trial"]} {card["study"]}
-```
-"""

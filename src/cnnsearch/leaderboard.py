@@ -7,7 +7,8 @@ import math
 from typing import Any
 
 from cnnsearch.progress import main_choices
-from cnnsearch.study import COUNTED, Record, Study
+from cnnsearch.record import COUNTED, Record
+from cnnsearch.study import Study
 
 COLUMNS = (
     "rank",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from cnnsearch.study import COUNTED, Record
+from cnnsearch.record import COUNTED, Record
 
 
 class Running(NamedTuple):

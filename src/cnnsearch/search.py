@@ -11,11 +11,13 @@ import optuna
 from cnnsearch import strategies
 from cnnsearch import study as studies
 from cnnsearch.checkpoints import Checkpoints
-from cnnsearch.errors import CnnsearchError, PluginError
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.ledger import Ledger
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
+from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings, trial_seed
-from cnnsearch.study import COUNTED, Record, Study
+from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
 SAME_FAILURES = 10
@@ -48,7 +50,7 @@ class Search:
     def __init__(self, settings: Settings, study: Study, tracker: Tracker, show: Show) -> None:
         self.settings, self.study, self.tracker, self.show = settings, study, tracker, show
         self.jobs: dict[Child, Job | None] = {}
-        self.records = {record.number: record for record in study.records()}
+        self.ledger = Ledger(study, tracker)
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
         self.began = time.monotonic()
         self.first_rss: dict[Child, int] = {}
@@ -63,7 +65,7 @@ class Search:
             CnnsearchError: if nothing can be trained: dataset, plugin or every candidate fails.
             KeyboardInterrupt: after the running trials were put back.
         """
-        self._put_back_stale()
+        self.ledger.put_back_stale()
         if not self._missing():
             return "complete"
         settings = self.settings
@@ -74,12 +76,12 @@ class Search:
             while not self._over():
                 self._step()
             if self.ended in ("complete", "exhausted"):
-                self.tracker.models(self.records.values())
+                self.tracker.models(self.ledger.in_order())
                 self._log_best()
         finally:
             self.pool.close()
             for job in filter(None, self.jobs.values()):
-                self._interrupt(job)
+                self.ledger.interrupt(job.record, job.trial)
         return self.ended
 
     # -- the loop ---------------------------------------------------------------------------------
@@ -103,8 +105,7 @@ class Search:
 
     def _missing(self) -> int:
         """How many trials are still to be begun."""
-        counted = sum(record.state in COUNTED for record in self.records.values())
-        return max(0, self.settings.trials - counted - sum(job is not None for job in self.jobs.values()))
+        return max(0, self.settings.trials - self.ledger.counted() - sum(job is not None for job in self.jobs.values()))
 
     def _hand_out(self, child: Child) -> None:
         """Give `child` its next trial, or nothing if there is none to begin."""
@@ -166,7 +167,8 @@ class Search:
             weights=message["params"],
             macs=message["macs"],
         )
-        first = self._known(job)
+        others = [other.record for other in self.jobs.values() if other and other is not job]
+        first = self.ledger.known(job.record, others)
         child.send({"go": first is None})
         if first is None:
             self._use_own_sampler()
@@ -196,7 +198,7 @@ class Search:
             weights=message["params"],
             history=tuple(job.history),
         )
-        path = self.checkpoints.offer(done, self.records.values())
+        path = self.checkpoints.offer(done, self.ledger.in_order())
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
         self.saving.add(child)
@@ -205,7 +207,7 @@ class Search:
 
     def _on_finished(self, child: Child, message: dict[str, Any]) -> None:
         self.saving.discard(child)
-        self.checkpoints.tidy(self.records.values())
+        self.checkpoints.tidy(self.ledger.in_order())
         if self._outgrown(child):
             self._replace(child)
         else:
@@ -224,7 +226,7 @@ class Search:
             self._hand_out(child)
 
     def _on_fatal(self, child: Child, message: dict[str, Any]) -> None:
-        raise PluginError(message["message"])
+        raise CnnsearchError(message["message"])
 
     def _worker_gone(self, child: Child) -> None:
         if child.stopping or child not in self.jobs:
@@ -253,7 +255,7 @@ class Search:
             history=history,
         )
         self._close(child, done)
-        last = [r for r in self._by_number() if r.state in COUNTED][-SAME_FAILURES:]
+        last = [r for r in self.ledger.in_order() if r.state in COUNTED][-SAME_FAILURES:]
         if len(last) == SAME_FAILURES and all(r.failure == kind for r in last):
             self.ended = f"{SAME_FAILURES} trials in a row failed as '{kind}'; the last: {reason}"
 
@@ -270,31 +272,10 @@ class Search:
 
     def _close(self, child: Child, done: Record) -> None:
         job = self._job(child)
-        done = replace(done, params=dict(job.trial.params))
-        studies.finish(self.study, job.trial, done)
-        done = studies.record(self.study.optuna.get_trials(deepcopy=False)[done.number])
         self.jobs[child] = None
-        self.records[done.number] = done
-        self.tracker.end(done)
-        if done.state in COUNTED:
-            self._tell("ended", done)
-
-    def _interrupt(self, job: Job) -> None:
-        """Put a running trial back, to be trained by the next run."""
-        done = replace(job.record, state="interrupted", reason="put back when the run ended")
-        studies.finish(self.study, job.trial, done)
-        studies.put_back(self.study, self.study.optuna.get_trials(deepcopy=False)[done.number])
-        self.tracker.drop(done)
-
-    def _put_back_stale(self) -> None:
-        """Trials of a run that was killed are still RUNNING in the storage; nothing runs them any more."""
-        running = (optuna.trial.TrialState.RUNNING,)
-        for frozen in self.study.optuna.get_trials(deepcopy=False, states=running):
-            stale = replace(studies.record(frozen), state="interrupted", reason="its run was killed")
-            trial = optuna.Trial(self.study.optuna, frozen._trial_id)
-            studies.finish(self.study, trial, stale)
-            studies.put_back(self.study, frozen)
-            self.records[frozen.number] = stale
+        kept = self.ledger.close(done, job.trial)
+        if kept.state in COUNTED:
+            self._tell("ended", kept)
 
     # -- small helpers ----------------------------------------------------------------------------
 
@@ -303,18 +284,9 @@ class Search:
         assert job is not None, "a worker spoke of a trial that it does not have"
         return job
 
-    def _known(self, job: Job) -> int | None:
-        """The number of an earlier trial with the same plan that was trained or is being trained."""
-        others = [other.record for other in self.jobs.values() if other and other is not job]
-        for record in [*self.records.values(), *others]:
-            tried = record.state in ("complete", "pruned", "running") or record.failure == "oom"
-            if tried and record.key == job.record.key and record.number != job.record.number:
-                return record.number
-        return None
-
     def _use_own_sampler(self) -> None:
         if self.unusable >= 3:
-            seed = self.settings.seed + 7919 * len(self.records)
+            seed = self.settings.seed + 7919 * len(self.ledger.in_order())
             self.study.optuna.sampler = strategies.sampler(self.settings.sampler, seed)
         self.unusable = 0
 
@@ -330,9 +302,6 @@ class Search:
         del self.jobs[child]
         self.jobs[self.pool.replace(child)] = None
 
-    def _by_number(self) -> list[Record]:
-        return [self.records[number] for number in sorted(self.records)]
-
     def _tell(self, what: str, done: Record | None = None) -> None:
         now = time.monotonic()
         running = tuple(
@@ -343,7 +312,7 @@ class Search:
         self.show(
             Progress(
                 self.settings.trials,
-                tuple(self._by_number()),
+                tuple(self.ledger.in_order()),
                 running,
                 self.study.maximize,
                 now - self.began,
@@ -356,7 +325,7 @@ class Search:
 
     def _log_best(self) -> None:
         """Log the best model as an MLflow model, in a worker: this process knows no Keras."""
-        best = self.checkpoints.best(self.records.values())
+        best = self.checkpoints.best(self.ledger.in_order())
         child = next((child for child in self.jobs if child.ready), None)
         order = self.tracker.model_order()
         if best is None or child is None or order is None or not Path(best.checkpoint).exists():

@@ -1,6 +1,7 @@
 """A search space in use: found, checked against its plugins, drawn, or handed on as a hypermodel."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from cnnsearch import options
 from cnnsearch.catalog import Catalog, import_named
 from cnnsearch.errors import CnnsearchError, PluginError, SpaceError, nearest
-from cnnsearch.hyperparameters import HyperParameters, by_chance, defaults
+from cnnsearch.hyperparameters import HyperParameters, defaults
 from cnnsearch.plan import Plan
 from cnnsearch.space_file import DEFAULTS, KEYS, Space, Use, from_file, from_toml, override, plain_name, tuples
 
@@ -47,7 +48,7 @@ def load(reference: str, catalog: Catalog) -> Space:
 
 
 def check(space: Space, catalog: Catalog) -> Space:
-    """`space` with every option checked against its dimension, and 20 points of it drawn.
+    """`space` with every option checked against its dimension, and its default point drawn.
 
     Raises:
         CnnsearchError: if a dimension, dataset or trainer does not exist.
@@ -63,8 +64,7 @@ def check(space: Space, catalog: Catalog) -> Space:
     if space.trainer:
         catalog.get("trainer", space.trainer, f"{where}: ")
     space = dataclasses.replace(space, dimensions=tuple(dimensions), dataset=dataset)
-    for draws in (defaults, *(by_chance(seed) for seed in range(20))):
-        _try_point(space, catalog, HyperParameters(draws))
+    _try_default(space, catalog)
     return space
 
 
@@ -120,8 +120,17 @@ def _by_import_string(reference: str) -> Space:
     if not (module and name):
         raise SpaceError(f"--space {reference}: expected FILE.py:NAME or MODULE:NAME, such as my_models.py:build.")
     if module.endswith(".py") and not Path(module).is_file():
-        raise SpaceError(f"--space {reference}: there is no file {module}.")
+        raise SpaceError(f"--space {reference}: there is no such file.")
+    if not module.endswith(".py") and not _may_import(module):
+        raise SpaceError(f"--space {reference}: {module} does not import: there is no such module.")
     return Space(name=plain_name(name), model=reference, where=reference)
+
+
+def _may_import(module: str) -> bool:
+    """Whether there is such a module, here or installed; nothing of it is run to find out."""
+    top = module.partition(".")[0]
+    here = Path(f"{top}.py").is_file() or Path(top).is_dir()
+    return top.isidentifier() and (here or importlib.util.find_spec(top) is not None)
 
 
 def _named(reference: str) -> Any:
@@ -158,18 +167,23 @@ def _edited(use: Use, catalog: Catalog, hp: HyperParameters, plan: Plan) -> Plan
     return edited
 
 
-def _try_point(space: Space, catalog: Catalog, hp: HyperParameters) -> None:
-    """Values out of range show at once, and not in the middle of a search."""
+def _try_default(space: Space, catalog: Catalog) -> None:
+    """Values out of range show at once, and not in the middle of a search.
+
+    Errors of other types say nothing about options; they are for the worker, where they cost one trial.
+    """
     # the data is not read yet: images so large that no option is refused for their sake
-    plan = start_plan(space, (1024, 1024, 3), 10)
+    plan, hp = start_plan(space, (1024, 1024, 3), 10), HyperParameters(defaults)
     for use in space.dimensions:
         try:
             plan = _edited(use, catalog, hp, plan)
         except CnnsearchError:
             raise
-        except Exception as error:
-            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        except (ValueError, TypeError) as error:
+            kind = "" if isinstance(error, ValueError) else "TypeError: "
             raise SpaceError(f"{space.where or space.name}: {use.name}: {kind}{_line(error)}.") from error
+        except Exception:
+            return
 
 
 def _line(error: Exception) -> str:

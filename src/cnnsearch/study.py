@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,61 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 import cnnsearch
 from cnnsearch import strategies
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
+from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
 from cnnsearch.settings import Settings, maximize
 
 FORMAT = 1
-ATTRIBUTE = "cnnsearch"
-COUNTED = ("complete", "pruned", "failed")
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of one trial, kept as one attribute of Optuna's trial.
-
-    `state` is one of complete, pruned, failed (these count as trials), refused (too large), duplicate,
-    interrupted, running.
-    `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch.
-    """
-
-    number: int
-    state: str = "running"
-    origin: str = "sampler"
-    params: dict[str, Any] = field(default_factory=dict)
-    choices: dict[str, Any] = field(default_factory=dict)
-    score: float | None = None
-    best_epoch: int = 0
-    epochs: int = 0
-    seconds: float = 0.0
-    weights: int = 0
-    macs: int = 0
-    key: str = ""
-    plan: str = ""
-    seed: int = 0
-    failure: str = ""
-    reason: str = ""
-    checkpoint: str = ""
-    history: tuple[dict[str, float], ...] = ()
-
-    def to_attribute(self) -> dict[str, Any]:
-        """The part that Optuna does not keep itself."""
-        own = ("number", "origin", "params", "choices")
-        return {key: value for key, value in vars(self).items() if key not in own}
-
-
-def record(trial: FrozenTrial) -> Record:
-    """The record of one of Optuna's trials."""
-    kept = dict(trial.user_attrs.get(ATTRIBUTE, {}))
-    kept["history"] = tuple(kept.get("history", ()))
-    single = {name for name, dist in trial.distributions.items() if dist.single()}
-    return Record(
-        number=trial.number,
-        origin=str(trial.user_attrs.get("origin", "sampler")),
-        params=dict(trial.params),
-        choices={name: value for name, value in trial.params.items() if name not in single},
-        **kept,
-    )
 
 
 class Study:
@@ -112,13 +62,11 @@ def begin(settings: Settings) -> Study:
     """
     make_folder(settings.folder)
     with _storage_errors(settings.storage):
-        study = optuna.create_study(
-            storage=storage_url(settings.runs, settings.storage),
-            study_name=settings.study,
-            direction="maximize" if maximize(settings.metric) else "minimize",
-            pruner=strategies.pruner(settings.pruner, settings.epochs),
-            load_if_exists=True,
-        )
+        study = _create(settings)
+        if _nothing_done(study):
+            # a first try that was refused or stopped must not bind the next one to its settings
+            optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
+            study = _create(settings)
     # derived from the number of trials too: the same seed would replay the same first points
     study.sampler = strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.trials))
     opened = Study(study)
@@ -133,6 +81,23 @@ def begin(settings: Settings) -> Study:
             created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         )
     return opened
+
+
+def _create(settings: Settings) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage_url(settings.runs, settings.storage),
+        study_name=settings.study,
+        direction="maximize" if maximize(settings.metric) else "minimize",
+        pruner=strategies.pruner(settings.pruner, settings.epochs),
+        load_if_exists=True,
+    )
+
+
+def _nothing_done(study: optuna.Study) -> bool:
+    """Whether the study was begun, but no trial of it ended or is running."""
+    trials = study.get_trials(deepcopy=False)
+    busy = any(t.state == TrialState.RUNNING or record(t).state in COUNTED for t in trials)
+    return ATTRIBUTE in study.user_attrs and not busy
 
 
 def check_same(study: Study, settings: Settings) -> None:
@@ -169,7 +134,7 @@ def load(name: str | None, runs: Path, storage: str = "") -> Study:
     if not known:
         where = "that storage" if storage else f"{runs}/"
         raise StudyError(f"There is no study in {where} yet. Begin one: cnnsearch run --space digits_cnn --trials 10")
-    names = [summary["name"] for summary in known]
+    names = [str(summary["name"]) for summary in known]
     name = name or names[0]
     if name not in names:
         raise StudyError(

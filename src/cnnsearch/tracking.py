@@ -13,7 +13,8 @@ from typing import Any
 
 import cnnsearch
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.study import Record, Study
+from cnnsearch.record import Record
+from cnnsearch.study import Study
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
@@ -75,8 +76,10 @@ class Tracker:
                 self._later(self._log_file, record)
 
     def close(self, status: str, best: Record | None = None, files: tuple[Path, ...] = ()) -> None:
-        """Write what is left and end the parent run."""
-        if self._parent:
+        """Write what is left and end the parent run; without a status, delete it: nothing was trained."""
+        if self._parent and not status:
+            self._later(self._client.delete_run, self._parent)
+        elif self._parent:
             self._later(self._end_parent, status, best, files)
         self._thread.shutdown(wait=True)
 

@@ -96,6 +96,7 @@ def train(candidate: Candidate, trainer: Any, hp: Any, data: Fold, epochs: int, 
 
     Raises:
         TrialFailure: `nan` if the loss diverges; else the type that `failure` gives the error.
+        CnnsearchError: if there is no such metric.
     """
     started = time.perf_counter()
     watch = Watch(candidate.core, metric, report)
@@ -105,6 +106,8 @@ def train(candidate: Candidate, trainer: Any, hp: Any, data: Fold, epochs: int, 
             candidate.fit(hp, candidate.model, data.x, data.y, **_rest(data, epochs, callbacks))
         else:
             trainer(hp, candidate.model, data, epochs=epochs, callbacks=callbacks)
+    except CnnsearchError:
+        raise
     except Exception as error:
         raise failure(error, "plugin_error") from error
     if watch.failure:
@@ -132,8 +135,9 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         metrics["learning_rate"] = build.learning_rate(self.model)
         if self._metric not in metrics:
             known = ", ".join(sorted(metrics))
-            message = f"there is no metric '{self._metric}'; this candidate reports {known}"
-            raise TrialFailure("plugin_error", message)
+            raise CnnsearchError(
+                f"There is no metric '{self._metric}'; candidates report {known}. Set it with --metric."
+            )
         self.outcome.history.append(metrics)
         if not _healthy(metrics):
             self._fail(epoch, metrics)

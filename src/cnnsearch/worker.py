@@ -21,6 +21,7 @@ from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split, split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
 from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults
+from cnnsearch.machine import devices, free_memory, rss, set_precision
 from cnnsearch.plan import Plan
 
 
@@ -133,12 +134,13 @@ class Worker:
         started = time.perf_counter()
         try:
             self._trial(order, started)
-        except PluginError as error:
-            self.link.send("fatal", message=error.message)
-        except (Exception, TrialFailure) as error:
+        except Exception as error:
             from cnnsearch.training import failure
 
             traceback.print_exc()
+            if isinstance(error, CnnsearchError) and not isinstance(error, TrialFailure):
+                self.link.send("fatal", message=error.message)
+                return
             typed = failure(error, "plugin_error")
             seconds = time.perf_counter() - started
             self.link.send("failed", kind=typed.kind, reason=typed.message, seconds=seconds, rss=rss())
@@ -256,22 +258,6 @@ def load_dataset(known: catalog.Catalog, use: spaces.Use) -> Dataset:
     return data
 
 
-def set_precision(name: str) -> None:
-    """Make `name` Keras' policy; `auto` is mixed_bfloat16 where there is a GPU, else float32."""
-    import keras
-
-    if name == "auto":
-        name = "mixed_bfloat16" if any("gpu" in device.lower() for device in devices()) else "float32"
-    keras.config.set_dtype_policy(name)
-
-
-def devices() -> list[str]:
-    """The backend's devices, such as `cpu:0`."""
-    import keras
-
-    return [str(device) for device in keras.distribution.list_devices()]
-
-
 def save_whole(model: Any, path: Path) -> None:
     """Save `model` whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -304,20 +290,6 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
     needs = [f"{name}=={version(name)}" for name in ("keras", "numpy", keras.backend.backend())]
     with mlflow.start_run(run_id=order["run_id"]):
         mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=needs)
-
-
-def rss() -> int:
-    """Bytes of memory that this process holds."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
-
-
-def free_memory() -> int:
-    """Bytes of main memory that are free."""
-    import psutil
-
-    return int(psutil.virtual_memory().available)
 
 
 def _typed(kind: str, make: Any) -> Any:

@@ -1,0 +1,63 @@
+"""How trials end: told to Optuna, written to MLflow, remembered, or put back to be trained again."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import optuna
+from optuna.trial import TrialState
+
+from cnnsearch import study as studies
+from cnnsearch.record import COUNTED, Record, record
+from cnnsearch.study import Study
+from cnnsearch.tracking import Tracker
+
+
+class Ledger:
+    """The records of a study's ended trials, kept equal in Optuna and in MLflow."""
+
+    def __init__(self, study: Study, tracker: Tracker) -> None:
+        self.study, self.tracker = study, tracker
+        self._records = {record.number: record for record in study.records()}
+
+    def in_order(self) -> list[Record]:
+        """Every record, by the trials' numbers."""
+        return [self._records[number] for number in sorted(self._records)]
+
+    def counted(self) -> int:
+        """How many trials have ended, of those that count."""
+        return sum(record.state in COUNTED for record in self._records.values())
+
+    def known(self, wanted: Record, running: Iterable[Record]) -> int | None:
+        """The number of another trial with the same plan that was trained, or is among the `running`."""
+        for other in [*self._records.values(), *running]:
+            tried = other.state in ("complete", "pruned", "running") or other.failure == "oom"
+            if tried and other.key == wanted.key and other.number != wanted.number:
+                return other.number
+        return None
+
+    def close(self, done: Record, trial: optuna.Trial) -> Record:
+        """End a trial; gives back its record as it is stored."""
+        done = replace(done, params=dict(trial.params))
+        studies.finish(self.study, trial, done)
+        kept = record(self._frozen(done.number))
+        self._records[done.number] = kept
+        self.tracker.end(kept)
+        return kept
+
+    def interrupt(self, running: Record, trial: optuna.Trial) -> None:
+        """End a running trial and queue its point again, to be trained by the next run."""
+        done = replace(running, state="interrupted", reason="put back when the run ended")
+        studies.finish(self.study, trial, done)
+        studies.put_back(self.study, self._frozen(done.number))
+        self.tracker.drop(done)
+
+    def put_back_stale(self) -> None:
+        """Trials of a run that was killed are still RUNNING in the storage; nothing runs them any more."""
+        for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            stale = replace(record(frozen), state="interrupted", reason="its run was killed")
+            studies.finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
+            studies.put_back(self.study, frozen)
+            self._records[frozen.number] = stale
+
+    def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
+        return self.study.optuna.get_trials(deepcopy=False)[number]

@@ -1,0 +1,58 @@
+"""What is known of one trial, as frozen data; kept in Optuna's storage beside what Optuna knows."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+ATTRIBUTE = "cnnsearch"
+COUNTED = ("complete", "pruned", "failed")
+"""The states that count as trials."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one trial, kept as one attribute of Optuna's trial.
+
+    `state` is one of complete, pruned, failed (these count as trials), refused (too large), duplicate,
+    interrupted, running.
+    `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch.
+    """
+
+    number: int
+    state: str = "running"
+    origin: str = "sampler"
+    params: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    best_epoch: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    weights: int = 0
+    macs: int = 0
+    key: str = ""
+    plan: str = ""
+    seed: int = 0
+    failure: str = ""
+    reason: str = ""
+    checkpoint: str = ""
+    history: tuple[dict[str, float], ...] = ()
+
+    def to_attribute(self) -> dict[str, Any]:
+        """The part that Optuna does not keep itself."""
+        own = ("number", "origin", "params", "choices")
+        return {key: value for key, value in vars(self).items() if key not in own}
+
+
+def record(trial: FrozenTrial) -> Record:
+    """The record of one of Optuna's trials."""
+    kept = dict(trial.user_attrs.get(ATTRIBUTE, {}))
+    kept["history"] = tuple(kept.get("history", ()))
+    single = {name for name, dist in trial.distributions.items() if dist.single()}
+    return Record(
+        number=trial.number,
+        origin=str(trial.user_attrs.get("origin", "sampler")),
+        params=dict(trial.params),
+        choices={name: value for name, value in trial.params.items() if name not in single},
+        **kept,
+    )
