@@ -46,7 +46,7 @@ def settings(
     known = catalog.load(given["plugins"])
     found = spaces.load(space, known)
     if dataset:
-        found = replace(found, dataset=dataset_use(dataset))
+        found = replace(found, dataset=dataset_use(dataset), input_shape=())
     found = spaces.check(spaces.override(found, settings), known)
     if found.dataset is None:
         raise CnnsearchError(f"{space} names no dataset; say which: --dataset NAME, npz:PATH or folder:PATH.")

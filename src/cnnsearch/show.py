@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from cnnsearch import options, worker
+from cnnsearch import options
 from cnnsearch import spaces as space_files
 from cnnsearch.catalog import Catalog
 from cnnsearch.cost import cost
@@ -15,7 +15,9 @@ from cnnsearch.hyperparameters import Distribution, HyperParameters, by_chance, 
 from cnnsearch.plan import Plan
 from cnnsearch.spaces import Space
 
-FALLBACK = ((28, 28, 1), 10)
+FALLBACK = (28, 28, 1)
+CLASSES = 10
+"""What sizes are shown for: no data is read to show a space."""
 
 
 def spaces(known: Catalog) -> list[tuple[str, str, str]]:
@@ -51,18 +53,19 @@ def space(name: str, known: Catalog) -> str:
     found = space_files.check(space_files.load(name, known), known)
     if found.model:
         return f"{found.name}: {found.description or 'a hypermodel'}\nIts ranges show when it is built: run it."
-    shape, classes, said = _data(found, known)
-    start = space_files.start_plan(found, shape, classes)
+    height, width, channels = found.input_shape or FALLBACK
+    start = space_files.start_plan(found, (height, width, channels), CLASSES)
     hp = HyperParameters(defaults)
     plan = space_files.draw(found, known, hp, start)
     seen = _ranges(found, known, start)
     lines = [
         f"{found.name}: {found.description}",
-        f"dataset: {said}",
+        f"dataset: {found.dataset.name if found.dataset else 'none'}",
+        f"sizes are those for images of {height}x{width}x{channels} and {CLASSES} classes",
         "",
         "ranges (the default first or in brackets)",
     ]
-    lines += [f"  {name:<28} {_range(distribution)}" for name, distribution in seen.items()]
+    lines += [f"  {name:<28} {_range(distribution)}" for name, distribution in seen.items() if distribution.size > 1]
     lines += ["", f"size: {_size(seen)}", "", "default point", *_plan_lines(plan)]
     lines += ["", "defaults: " + ", ".join(f"{k}={_brief(v)}" for k, v in found.defaults.items())]
     if found.recipes:
@@ -101,23 +104,6 @@ def ui(host: str, port: int) -> int:
         return 0
 
 
-def _data(found: Space, known: Catalog) -> tuple[tuple[int, ...], int, str]:
-    """Shape and classes of the space's dataset; a stand-in where it is not at hand."""
-    if found.dataset is None:
-        return *FALLBACK, "none named; shown for 28x28x1 images of 10 classes"
-    try:
-        data = worker.load_dataset(known, found.dataset)
-    except CnnsearchError:
-        return *FALLBACK, f"{found.dataset.name} (not at hand; shown for 28x28x1 images of 10 classes)"
-    height, width, channels = data.input_shape
-    classes = len(data.classes)
-    return (
-        data.input_shape,
-        classes,
-        f"{data.name}, {len(data.x):,} images of {height}x{width}x{channels}, {classes} classes",
-    )
-
-
 def _ranges(found: Space, known: Catalog, start: Plan) -> dict[str, Distribution]:
     """Every hyperparameter that 200 random points drew."""
     seen: dict[str, Distribution] = {}
@@ -133,7 +119,7 @@ def _range(distribution: Distribution) -> str:
     if distribution.kind == "choice":
         rest = tuple(choice for choice in distribution.choices if choice != distribution.default)
         text = str(replace(distribution, choices=(distribution.default, *rest)))
-        return text + (" (fixed)" if not rest else "")
+        return text
     return f"{distribution} [{_brief(distribution.default)}]"
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cnnsearch.errors import SpaceError, nearest
 
-KEYS = ("description", "dataset", "dimensions", "defaults", "recipes", "trainer")
+KEYS = ("description", "dataset", "input_shape", "dimensions", "defaults", "recipes", "trainer")
 DEFAULTS: dict[str, Any] = {
     "epochs": 10,
     "batch_size": 128,
@@ -33,7 +33,8 @@ class Space:
     """What is searched together. Plain data: `to_dict` and `from_dict` carry it to files and workers.
 
     `model` is an import string (`file.py:build`, `module:HyperModel`) or the name of a `@space` plugin; with
-    it there are no dimensions.
+    it there are no dimensions. `input_shape` (height, width, channels) is what the space is made for, so that it
+    can be shown and checked before any data is read; with other data it is empty.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Space:
     defaults: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
     recipes: dict[str, Any] = field(default_factory=dict)
     where: str = ""
+    input_shape: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, `where` it was read aside."""
@@ -55,7 +57,8 @@ class Space:
         """The space that `to_dict` wrote, also after JSON, which knows no tuples."""
         dataset = _again(fields["dataset"]) if fields["dataset"] else None
         dimensions = tuple(_again(use) for use in fields["dimensions"])
-        return cls(**fields | {"dataset": dataset, "dimensions": dimensions})
+        shape = tuple(fields.get("input_shape", ()))
+        return cls(**fields | {"dataset": dataset, "dimensions": dimensions, "input_shape": shape})
 
 
 def tuples(given: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +99,7 @@ def from_toml(table: dict[str, Any], name: str, where: str) -> Space:
         name=plain_name(name),
         description=_typed(table, "description", str, where),
         dataset=_use(table["dataset"], where, "dataset") if "dataset" in table else None,
+        input_shape=_shape(_typed(table, "input_shape", list, where), where),
         dimensions=_dimensions(_typed(table, "dimensions", list, where), where),
         trainer=_typed(table, "trainer", str, where),
         defaults=_defaults(_typed(table, "defaults", dict, where), where),
@@ -122,6 +126,12 @@ def override(space: Space, settings: tuple[str, ...]) -> Space:
 def plain_name(name: str) -> str:
     """`name` with nothing in it that a file name or an address could trip over."""
     return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).lstrip(".-")
+
+
+def _shape(sides: list[Any], where: str) -> tuple[int, ...]:
+    if sides and not (len(sides) == 3 and all(type(side) is int and side > 0 for side in sides)):
+        raise SpaceError(f"{where}: input_shape is {sides}; expected [height, width, channels], such as [28, 28, 1].")
+    return tuple(sides)
 
 
 def _again(use: Any) -> Use:

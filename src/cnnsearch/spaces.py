@@ -173,7 +173,8 @@ def _try_default(space: Space, catalog: Catalog) -> None:
     Errors of other types say nothing about options; they are for the worker, where they cost one trial.
     """
     # the data is not read yet: images so large that no option is refused for their sake
-    plan, hp = start_plan(space, (1024, 1024, 3), 10), HyperParameters(defaults)
+    plan = start_plan(space, space.input_shape or (1024, 1024, 3), 10)
+    hp = HyperParameters(defaults)
     for use in space.dimensions:
         try:
             plan = _edited(use, catalog, hp, plan)
