@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TINY = ("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
@@ -26,12 +27,20 @@ def cnnsearch(folder: Path, *arguments: str, **environment: str) -> subprocess.C
     )
 
 
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One MLflow store for all tests that do not look into it: a new one takes seconds to make."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+    MlflowClient(uri).search_experiments(max_results=1)
+    return uri
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, store: str) -> Run:
     """`run("studies")` runs the tool in an empty folder."""
 
     def in_folder(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return cnnsearch(tmp_path, *arguments, **environment)
+        return cnnsearch(tmp_path, *arguments, **{"MLFLOW_TRACKING_URI": store, **environment})
 
     return in_folder
 
