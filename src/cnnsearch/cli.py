@@ -155,6 +155,8 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
     type=click.IntRange(1),
     help="How many of the best models stay on disk.",
 )
+@click.option("--recipe", multiple=True, help="Train only this recipe of the space. May be repeated.")
+@click.option("--recipes", is_flag=True, help="Train all recipes of the space first.")
 @click.option("--space-from-study", is_flag=True, help="Go on under the space the study began with.")
 @click.option("--quiet", is_flag=True, help="Print nothing but the leaderboard's top.")
 @click.option("--json", "json_lines", is_flag=True, help="One JSON object a line, for programs.")
@@ -261,6 +263,17 @@ def spaces(name: str | None, plugins: tuple[Path, ...]) -> None:
         click.echo(show.space(name, known))
     else:
         _tables().plain(("space", "what it searches", "origin"), show.spaces(known))
+
+
+@main.command()
+@click.argument("space", required=False)
+@places
+def recipes(space: str | None, plugins: tuple[Path, ...]) -> None:
+    """The recipes of SPACE (default: of every space): named points with what was reported of them."""
+    from cnnsearch import catalog, show
+
+    header = ("space", "recipe", "parameters", "reported", "what it is")
+    _tables().plain(header, show.recipes(space, catalog.load(plugins)))
 
 
 @main.command("plugins")

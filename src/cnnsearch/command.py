@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from cnnsearch import catalog, leaderboard, spaces, study, tables
+from cnnsearch import recipes as recipe_points
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.pool import gpus
@@ -36,6 +37,8 @@ def settings(
     timeout: str,
     trial_timeout: str,
     space_from_study: bool,
+    recipe: tuple[str, ...],
+    recipes: bool,
     **given: Any,
 ) -> Settings:
     """The checked settings of a command line.
@@ -62,6 +65,8 @@ def settings(
         trial_timeout=seconds(trial_timeout),
         jobs=workers,
         threads=threads,
+        recipes=recipe_points.chosen(found, known, recipe, recipes),
+        only_recipes=bool(recipe) and not recipes,
         **given,
     )
     return _as_begun(made) if space_from_study else made
@@ -78,6 +83,8 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         opened = study.begin(settings)
         opened.remember(command=line)
         counted = sum(record.state in COUNTED for record in opened.records())
+        if settings.only_recipes:
+            settings = replace(settings, trials=counted + len(study.missing_recipes(opened, settings)))
         if counted:
             display.note(_going_on(settings, counted))
         tracker = Tracker(display.note)

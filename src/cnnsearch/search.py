@@ -15,6 +15,7 @@ from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import Ledger
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
+from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.study import Study
@@ -118,7 +119,8 @@ class Search:
         record = Record(number=trial.number, origin=origin, seed=seed)
         now = time.monotonic()
         self.jobs[child] = Job(trial, record, now, now)
-        child.send({"do": "trial", "number": trial.number, "seed": seed})
+        by_name = origin.startswith(ORIGIN)
+        child.send({"do": "trial", "number": trial.number, "seed": seed, "limited": not by_name})
 
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
@@ -144,14 +146,17 @@ class Search:
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
         if "default" in self.study.info:
+            studies.enqueue_recipes(self.study, self.settings)
             self._hand_out(child)
         else:
             child.send({"do": "describe"})
 
     def _on_described(self, child: Child, message: dict[str, Any]) -> None:
         if "default" not in self.study.info:
-            self.study.optuna.enqueue_trial(message["values"], user_attrs={"origin": "default"})
+            if not self.settings.only_recipes:
+                self.study.optuna.enqueue_trial(message["values"], user_attrs={"origin": "default"})
             self.study.remember(default=message["values"])
+            studies.enqueue_recipes(self.study, self.settings)
         self._hand_out(child)
 
     def _on_draw(self, child: Child, message: dict[str, Any]) -> None:
@@ -182,7 +187,8 @@ class Search:
         job.heard = time.monotonic()
         job.history.append(message["metrics"])
         job.trial.report(message["metrics"][self.settings.metric], message["epoch"])
-        child.send({"go": not job.trial.should_prune()})
+        # what was asked for by name is trained to its end
+        child.send({"go": job.record.origin.startswith(ORIGIN) or not job.trial.should_prune()})
         self.tracker.epoch(job.record, message["epoch"], message["metrics"])
         self._tell("")
 

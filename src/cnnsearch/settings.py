@@ -1,7 +1,7 @@
 """What one command asks of a search, as frozen plain data."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ class Settings:
         trials: how many trials the study shall have in all, over restarts and workers.
         timeout: seconds for this call; `trial_timeout`: seconds for one trial.
         keep: how many of the best models stay on disk.
+        recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
     """
 
     space: Space
@@ -38,6 +39,8 @@ class Settings:
     max_macs: int = 0
     keep: int = 5
     plugins: tuple[Path, ...] = ()
+    recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    only_recipes: bool = False
 
     @property
     def folder(self) -> Path:

@@ -13,6 +13,7 @@ from cnnsearch.cost import cost
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.hyperparameters import Distribution, HyperParameters, by_chance, defaults
 from cnnsearch.plan import Plan
+from cnnsearch.recipes import listing
 from cnnsearch.spaces import Space
 
 FALLBACK = (28, 28, 1)
@@ -71,6 +72,18 @@ def space(name: str, known: Catalog) -> str:
     if found.recipes:
         lines += ["", "recipes", *(f"  {k:<20} {v.get('description', '')}" for k, v in found.recipes.items())]
     return "\n".join(lines)
+
+
+def recipes(name: str | None, known: Catalog) -> list[tuple[str, str, str, str, str]]:
+    """The recipes of one space, or of every space that can be read.
+
+    Raises:
+        CnnsearchError: if the named space is not there or wrong.
+    """
+    if name:
+        return listing(space_files.check(space_files.load(name, known), known), known)
+    usable = [entry.name for entry in known.of("space") if entry.path and not entry.problem]
+    return [row for each in usable for row in recipes(each, known)]
 
 
 def ui(host: str, port: int) -> int:

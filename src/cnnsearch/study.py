@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 import cnnsearch
 from cnnsearch import strategies
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
+from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
 from cnnsearch.settings import Settings, maximize
 
@@ -208,6 +209,21 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
         raise CnnsearchError(
             f"{name} cannot be drawn: {error} Its choices must be the same in every trial of a study."
         ) from error
+
+
+def missing_recipes(study: Study, settings: Settings) -> list[str]:
+    """The recipes that `settings` name and that no trial has trained yet."""
+    trained = {r.origin for r in study.records() if r.state in COUNTED}
+    return [name for name in settings.recipes if ORIGIN + name not in trained]
+
+
+def enqueue_recipes(study: Study, settings: Settings) -> None:
+    """Queue the missing recipes that are not waiting already."""
+    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    queued = {trial.user_attrs.get("origin") for trial in waiting}
+    for name in missing_recipes(study, settings):
+        if ORIGIN + name not in queued:
+            study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
 
 
 def put_back(study: Study, trial: FrozenTrial) -> None:

@@ -1,0 +1,65 @@
+"""Recipes: named points of a space, checked, listed, and handed to a study."""
+
+from typing import Any
+
+from cnnsearch import spaces
+from cnnsearch.catalog import Catalog
+from cnnsearch.cost import Cost, cost
+from cnnsearch.errors import CnnsearchError, SpaceError, nearest
+from cnnsearch.hyperparameters import HyperParameters, replay
+from cnnsearch.plan import Plan
+from cnnsearch.spaces import Space
+
+ORIGIN = "recipe "
+"""A recipe's trial has this and its name as its origin."""
+
+FALLBACK_SHAPE = (28, 28, 1)
+
+
+def chosen(space: Space, catalog: Catalog, names: tuple[str, ...], all_of_them: bool) -> dict[str, dict[str, Any]]:
+    """The whole points of the recipes in `names`, or of every one of the space.
+
+    Raises:
+        CnnsearchError: if the space has no such recipe.
+        SpaceError: if a recipe is no point of the space.
+    """
+    for name in names:
+        if name not in space.recipes:
+            known = ", ".join(space.recipes) or "none"
+            suggestion = nearest(name, space.recipes)
+            raise CnnsearchError(f"Space {space.name} has no recipe '{name}'.{suggestion} It has {known}.")
+    wanted = space.recipes if all_of_them else names
+    return {name: point(space, catalog, name)[0] for name in wanted}
+
+
+def point(space: Space, catalog: Catalog, name: str) -> tuple[dict[str, Any], Plan]:
+    """The whole point of one recipe, what it leaves open at its default, and the plan that it gives.
+
+    Raises:
+        SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
+    """
+    values = space.recipes[name].get("values", {})
+    where = f"{space.where or space.name}: recipe '{name}'"
+    hp = HyperParameters(replay(values))
+    plan = spaces.draw(space, catalog, hp, spaces.start_plan(space, space.input_shape or FALLBACK_SHAPE, 10))
+    for key, value in values.items():
+        if key not in hp.space:
+            suggestion = nearest(key, hp.space)
+            raise SpaceError(f"{where}: no hyperparameter '{key}' is drawn there.{suggestion}")
+        if not hp.space[key].contains(value):
+            raise SpaceError(f"{where}: {key} = {value!r} is not in {hp.space[key]}.")
+    return dict(hp.values), plan
+
+
+def listing(space: Space, catalog: Catalog) -> list[tuple[str, str, str, str, str]]:
+    """(space, recipe, parameters, reported, description) of each recipe of a space."""
+    rows = []
+    for name, recipe in space.recipes.items():
+        reported = ", ".join(f"{key} {value}" for key, value in recipe.get("reported", {}).items())
+        params = f"{_price(space, catalog, name).params:,}"
+        rows.append((space.name, name, params, reported, str(recipe.get("description", ""))))
+    return rows
+
+
+def _price(space: Space, catalog: Catalog, name: str) -> Cost:
+    return cost(point(space, catalog, name)[1])

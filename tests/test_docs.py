@@ -1,0 +1,340 @@
+"""The guides name everything there is, and the code in them works.
+
+`python tests/test_docs.py` writes docs/commands.md anew.
+"""
+
+import inspect
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+
+from cnnsearch import Block, Head, Plan, catalog, markers, options, spaces
+from cnnsearch.cli import main
+from cnnsearch.data import Dataset, split
+from cnnsearch.hyperparameters import Draw, HyperParameters, by_chance, defaults
+from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, WORDS
+from cnnsearch.space_file import DEFAULTS, KEYS, RECIPE_KEYS
+
+ROOT = Path(__file__).parents[1]
+AUTHORS = (ROOT / "plugins" / "README.md").read_text("utf-8")
+SPACES = (ROOT / "search_spaces" / "README.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = ROOT / "docs" / "commands.md"
+SHIPPED = catalog.Catalog(entry for entry in catalog.load(here=ROOT / "docs").entries if entry.origin == "shipped")
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under `heading`, up to the next heading of its level or above."""
+    level, rest = len(heading.partition(" ")[0]), text.partition(f"\n{heading}\n")[2]
+    # a comment in a block of code is no heading
+    bare = re.sub(r"(?ms)^```.*?^```$", lambda block: block[0].replace("#", "."), rest)
+    end = re.search(rf"(?m)^#{{1,{level}}} ", bare)
+    return rest[: end.start() if end else None]
+
+
+def row(text: str, name: str) -> str:
+    """The row of a table that is about `name`."""
+    (found,) = re.findall(rf"(?m)^\| `{re.escape(name)}`.*\|$", text)
+    return str(found)
+
+
+def named(text: str, name: str) -> bool:
+    """Whether a row of a table in `text` is about `name`, alone or with others."""
+    return any(f"`{name}`" in line.split(" | ")[0] for line in text.splitlines() if line.startswith("| "))
+
+
+# -- everything there is ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", markers.KINDS)
+def test_each_marker_stands_with_its_exact_signature(kind: str) -> None:
+    signature = re.search("`(.+?)`", inspect.getdoc(getattr(markers, kind)) or "")
+    assert signature and f"\n{signature[1]}\n" in section(AUTHORS, f"## {kind.capitalize()}")
+
+
+@pytest.mark.parametrize("name", SHIPPED.names("dimension"))
+def test_each_dimension_stands_with_what_it_draws_and_its_options(name: str) -> None:
+    line = row(section(AUTHORS, "## The shipped dimensions"), name)
+    function = SHIPPED.get("dimension", name).function
+    assert function is not None
+    for option, default in options.options(function).items():
+        assert f"`{option} = {json.dumps(default)}`" in line
+    assert len(re.findall(r"`\w+ = ", line)) == len(options.options(function))
+    for drawn in names_drawn(name):
+        assert f"`{re.sub('[0-9]+$', '1', drawn)}`" in line.split(" | ")[1]
+
+
+@pytest.mark.parametrize("name", SHIPPED.names("dimension"))
+def test_the_order_of_each_dimension_is_told(name: str) -> None:
+    assert f"`{name}`" in section(SPACES, "## The order of dimensions")
+
+
+@pytest.mark.parametrize("name", SHIPPED.names("dataset"))
+def test_each_dataset_is_named(name: str) -> None:
+    assert f"`{name}`" in section(AUTHORS, "## Dataset")
+
+
+def test_each_key_of_a_space_file_is_explained_with_its_default() -> None:
+    for key in KEYS:
+        assert named(section(SPACES, "## Keys"), key), key
+    for key, default in DEFAULTS.items():
+        shown = f"{default:.4g}" if isinstance(default, float) else json.dumps(default)
+        assert f"| `{key}` | `{shown}` |" in section(SPACES, "### `[defaults]`")
+    for key in RECIPE_KEYS:
+        assert named(section(SPACES, "### `[recipes.NAME]`"), key), key
+
+
+def test_each_word_of_a_sentence_stands_with_its_meaning_and_place() -> None:
+    for word, meaning in WORDS.items():
+        where = ["block"] * (word in BLOCK_WORDS) + ["head"] * (word in HEAD_WORDS)
+        assert f"| `{word}` | {meaning} | {', '.join(where)} |" in AUTHORS
+    assert f": {', '.join(f'`{word}`' for word in ('dense', 'norm', 'act', 'drop'))} |" in AUTHORS
+
+
+@pytest.mark.parametrize("owner", [Plan, Block, Head, Dataset])
+def test_each_field_stands_with_its_default(owner: type) -> None:
+    heading = "## Dataset" if owner is Dataset else "## The plan"
+    table = section(AUTHORS, heading).partition(f"| field of `{owner.__name__}` |")[2].partition("\n\n")[0]
+    for name, parameter in inspect.signature(owner).parameters.items():
+        default = "" if parameter.default is parameter.empty else f"`{in_source(parameter.default)}`"
+        (line,) = [line for line in table.splitlines() if f"`{name}`" in line.split(" | ")[0]]
+        assert line.split("|")[2].strip() == default
+
+
+@pytest.mark.parametrize("owner", [Plan, Block, Head])
+def test_each_method_of_a_plan_is_named(owner: type) -> None:
+    for name in public(owner):
+        if name not in inspect.signature(owner).parameters:
+            assert re.search(rf"\b{owner.__name__}\.{name}\b", AUTHORS, re.IGNORECASE), name
+
+
+def test_each_method_of_hp_stands_with_its_exact_signature() -> None:
+    hp = HyperParameters(defaults)
+    table = section(AUTHORS, "## hp")
+    for name in public(HyperParameters):
+        parameters = list(inspect.signature(getattr(hp, name)).parameters.values())
+        shown = (p.name + ("" if p.default is p.empty else f"={in_source(p.default)}") for p in parameters)
+        assert f"| `hp.{name}({', '.join(shown)})` |" in table
+    for name in (*public(type(hp.trial)), "hp.values", "hp.space"):
+        assert f"`{name}`" in table
+
+
+def names_drawn(dimension: str) -> set[str]:
+    """The names that 100 random points of a shipped dimension draw."""
+    uses = dict.fromkeys(["conv_depth", dimension])
+    space = spaces.from_toml({"dimensions": list(uses)}, "one", "one")
+    found: set[str] = set()
+    for seed in range(100):
+        hp, _ = drawn(space, SHIPPED, by_chance(seed))
+        found.update(name for name in hp.values if name.startswith(f"{dimension}/"))
+    return {name.partition("/")[2] for name in found}
+
+
+def public(owner: type) -> list[str]:
+    return [name for name in vars(owner) if not name.startswith("_")]
+
+
+def in_source(value: Any) -> str:
+    """`value` as one would write it, a dataclass by its name."""
+    if isinstance(value, Head):
+        return "Head()"
+    return repr(value).replace("'", '"')
+
+
+# -- the commands ----------------------------------------------------------------------------------
+
+
+def test_each_command_is_in_the_readme() -> None:
+    for name in main.commands:
+        assert re.search(rf"cnnsearch {name}\b|`{name}`", README), name
+
+
+def test_the_list_of_commands_is_up_to_date() -> None:
+    assert COMMANDS.read_text("utf-8") == listing(), "write it anew: python tests/test_docs.py"
+
+
+def test_commands_and_options_in_the_guides_exist() -> None:
+    """Each `cnnsearch COMMAND --option` of a shell block is one that the tool takes."""
+    for text in (AUTHORS, SPACES):
+        lines = "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```$", text)).splitlines()
+        for words in (line.partition("#")[0].split() for line in lines if line.startswith("cnnsearch ")):
+            known = {name for option in main.commands[words[1]].params for name in option.opts}
+            assert {word for word in words if word.startswith("-")} <= known, words
+
+
+def listing() -> str:
+    """docs/commands.md: every command with its help line and its options."""
+    parts = [
+        "# Commands",
+        "What `cnnsearch COMMAND --help` says, in one place. This page is written by `python tests/test_docs.py`.",
+        "Every option can be set in the environment: `CNNSEARCH_RUN_MAX_PARAMS=100000` for `run --max-params 100000`. "
+        "Where a variable is named below, that one holds for all commands. `-h` and `--help` explain each command.",
+        "## cnnsearch",
+        *table(main),
+    ]
+    for name, command in main.commands.items():
+        arguments = "".join(f" [{p.name.upper()}]" for p in command.params if isinstance(p, click.Argument) and p.name)
+        parts += [f"## cnnsearch {name}{arguments}", (command.help or "").strip(), *table(command)]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(command: click.Command) -> Iterator[str]:
+    """The options of one command, as a table."""
+    rows = [f"| {names(option)} | {meaning(option)} |" for option in command.params if isinstance(option, click.Option)]
+    if rows:
+        yield "\n".join(["| option | what it does |", "| --- | --- |", *rows])
+
+
+def names(option: click.Option) -> str:
+    value = "" if option.is_flag else f" {option.metavar or 'VALUE'}"
+    return ", ".join(f"`{name}{value if name.startswith('--') else ''}`" for name in option.opts)
+
+
+def meaning(option: click.Option) -> str:
+    """An option's help, its choices, its default and its variable."""
+    parts = [" ".join((option.help or "").split())]
+    if isinstance(option.type, click.Choice):
+        parts.append(f"One of {', '.join(f'`{choice}`' for choice in option.type.choices)}.")
+    if option.required:
+        parts.append("[required]")
+    if option.show_default:
+        parts.append(f"[default: {option.default}]")
+    if isinstance(option.envvar, str):
+        parts.append(f"[variable: `{option.envvar}`]")
+    return " ".join(filter(None, parts)).replace("|", "\\|")
+
+
+# -- the code in the guides ------------------------------------------------------------------------
+
+
+def files(text: str) -> dict[str, str]:
+    """The Python and TOML blocks that begin with a comment which is a path, by that path."""
+    blocks = re.findall(r"(?ms)^```(?:python|toml)\n(.*?)^```$", text)
+    found = {block.partition("\n")[0].removeprefix("# "): block for block in blocks}
+    assert len(found) == len(blocks) and all(path.endswith((".py", ".toml")) for path in found), found
+    return found
+
+
+def drawn(space: spaces.Space, known: catalog.Catalog, draw: Draw) -> tuple[HyperParameters, Plan]:
+    hp = HyperParameters(draw)
+    return hp, spaces.draw(space, known, hp, spaces.start_plan(space, space.input_shape or (28, 28, 1), 10))
+
+
+def assert_draws(space: spaces.Space, known: catalog.Catalog) -> None:
+    """The default point and 20 random ones are plans."""
+    for draw in (defaults, *map(by_chance, range(20))):
+        _, plan = drawn(space, known, draw)
+        assert Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.fixture
+def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which the tutorial's reader has written every file."""
+    monkeypatch.chdir(tmp_path)
+    for path, content in files(AUTHORS).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    for name in ("input_noise", "test_input_noise"):
+        # put back what this test imports
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace())
+        del sys.modules[name]
+    return tmp_path
+
+
+def entry_of(known: catalog.Catalog, kind: str, name: str, origin: str) -> Callable[..., Any]:
+    entry = known.get(kind, name)
+    assert entry.origin == origin and entry.summary and entry.function
+    return entry.function
+
+
+def test_the_tutorials_dimension_is_found_and_its_space_can_be_drawn(tutorial: Path) -> None:
+    known = catalog.load([Path("mine")])
+    entry_of(known, "dimension", "input_noise", "local mine")
+    space = spaces.check(spaces.load("noisy_digits", known), known)
+    assert space.description == "Small CNNs under noise."
+    assert_draws(space, known)
+
+
+def test_the_tutorials_tests_pass(tutorial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tutorial / "mine")
+    content: dict[str, Any] = {}
+    exec((tutorial / "mine" / "test_input_noise.py").read_text(), content)
+    tests = [value for name, value in content.items() if name.startswith("test_")]
+    assert len(tests) == 3
+    for test in tests:
+        test()
+
+
+def test_the_tutorials_package_is_found_when_installed(tutorial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tutorial / "cnnsearch-noise"
+    table = tomllib.loads((project / "pyproject.toml").read_text())
+    ((name, module),) = table["project"]["entry-points"][catalog.GROUP].items()
+    package = project / module.partition(".")[0]
+    (package / "search_spaces").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (tutorial / "mine" / "input_noise.py").rename(package / "input_noise.py")
+    (tutorial / "mine" / "search_spaces" / "noisy_digits.toml").rename(package / "search_spaces" / "noisy_digits.toml")
+    written = [str(path.relative_to(project)) for path in package.rglob("*") if path.is_file()]
+    tree = AUTHORS.partition("```text\ncnnsearch-noise/")[2].partition("```")[0]
+    assert all(path.partition("/")[2] in tree for path in written)
+    info = project / "cnnsearch_noise-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {table['project']['name']}\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text(f"[{catalog.GROUP}]\n{name} = {module}\n")
+    monkeypatch.syspath_prepend(project)
+    known = catalog.load()
+    entry_of(known, "dimension", "input_noise", "installed cnnsearch-noise")
+    assert known.get("space", "noisy_digits").origin == "installed cnnsearch-noise"
+    assert_draws(spaces.check(spaces.load("noisy_digits", known), known), known)
+
+
+def test_the_guides_space_dataset_and_trainer_are_plugins(tutorial: Path) -> None:
+    known = catalog.load([Path("mine")])
+    make = entry_of(known, "space", "two_dense", "local mine")
+    assert list(inspect.signature(make((8, 8, 1), 10)).parameters) == ["hp"]
+    cut = split(entry_of(known, "dataset", "stripes", "local mine")(count=60), seed=0)
+    assert len(cut.x) == 40 and len(cut.x_val) == 8 and len(cut.x_test) == 12
+    asked: dict[str, Any] = {}
+    model = SimpleNamespace(fit=lambda *images, **given: asked.update(given))
+    data = SimpleNamespace(x=cut.x, y=np.eye(2)[cut.y], x_val=cut.x_val, y_val=np.eye(2)[cut.y_val], batch_size=8)
+    entry_of(known, "trainer", "balanced", "local mine")(None, model, data, epochs=3, callbacks=["watch"])
+    assert asked["class_weight"] == {0: 1.0, 1: 1.0}
+    assert (asked["epochs"], asked["callbacks"], asked["batch_size"]) == (3, ["watch"], 8)
+
+
+def test_the_example_of_a_space_file_can_be_drawn(tmp_path: Path) -> None:
+    ((path, content),) = files(SPACES).items()
+    (tmp_path / Path(path).parent).mkdir()
+    (tmp_path / path).write_text(content)
+    known = catalog.load(here=tmp_path)
+    space = spaces.check(spaces.load(Path(path).stem, known), known)
+    assert set(tomllib.loads(content)) == {*KEYS} - {"trainer"}
+    assert_draws(space, known)
+    hp, _ = drawn(space, known, defaults)
+    for recipe in space.recipes.values():
+        assert set(recipe) == {*RECIPE_KEYS}
+        assert all(hp.space[name].contains(value) for name, value in recipe["values"].items())
+
+
+@pytest.mark.parametrize("guide", ["plugins/README.md", "search_spaces/README.md"])
+def test_links_lead_somewhere(guide: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / guide).read_text("utf-8")):
+        path, _, anchor = target.partition("#")
+        found = ((ROOT / guide).parent / path).resolve() if path else ROOT / guide
+        assert found.is_file(), target
+        headings = re.findall(r"(?m)^#+ (.+)$", found.read_text("utf-8"))
+        assert not anchor or anchor in [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+
+
+if __name__ == "__main__":
+    COMMANDS.parent.mkdir(exist_ok=True)
+    COMMANDS.write_text(listing(), "utf-8")

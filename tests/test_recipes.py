@@ -1,0 +1,110 @@
+"""Recipes: points of their space, the reports' parameter counts, trained by name, marked on the leaderboard."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cnnsearch import catalog, recipes, spaces, training
+from cnnsearch.cost import cost
+from cnnsearch.errors import CnnsearchError, SpaceError
+from tests.conftest import Run
+
+KNOWN = catalog.load()
+SHIPPED = [
+    (name, recipe) for name in KNOWN.names("space") for recipe in spaces.check(spaces.load(name, KNOWN), KNOWN).recipes
+]
+SPACE = """
+dataset = { use = "digits", limit = 300 }
+input_shape = [8, 8, 1]
+dimensions = [{ use = "conv_depth", max = 2 }, { use = "filters", first = [4, 8] }]
+[defaults]
+epochs = 1
+max_params = 1300
+[recipes.wide]
+description = "Eight filters."
+reported = { accuracy = 0.9 }
+values = { "filters/first" = 8, "conv_depth/blocks" = 1 }
+[recipes.deep]
+values = { "conv_depth/convs" = 2 }
+"""
+
+
+def load(name: str) -> spaces.Space:
+    return spaces.check(spaces.load(name, KNOWN), KNOWN)
+
+
+@pytest.mark.parametrize(("space", "recipe"), SHIPPED)
+def test_a_shipped_recipe_is_a_point_with_the_reported_parameters(space: str, recipe: str) -> None:
+    found = load(space)
+    values, plan = recipes.point(found, KNOWN, recipe)
+    assert set(found.recipes[recipe]["values"]) <= set(values)
+    assert found.recipes[recipe]["description"] and found.recipes[recipe]["source"]
+    reported = found.recipes[recipe].get("reported", {})
+    if "parameters" in reported:
+        assert cost(plan).params == reported["parameters"]
+
+
+@pytest.mark.parametrize(("space", "recipe"), SHIPPED)
+def test_a_shipped_recipe_builds_trains_a_step_and_loads_again(space: str, recipe: str, tmp_path: Path) -> None:
+    plan = recipes.point(load(space), KNOWN, recipe)[1].replace(batch_size=8, epochs=1)
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 256, (8, *plan.input_shape), "uint8")
+    y = np.eye(10, dtype="float32")[generator.integers(0, 10, 8)]
+    candidate = training.from_plan(plan, 8)
+    history = candidate.model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+    candidate.core.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again(x), candidate.core(x), atol=1e-5)
+    assert again.count_params() == cost(plan).params
+    keras.backend.clear_session()
+
+
+def test_recipes_go_first_are_not_limited_and_are_marked(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(SPACE)
+    one = run("run", "--space", "mine.toml", "--recipe", "wide", "--jobs", "1")
+    assert one.returncode == 0, one.stderr
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    assert [row["origin"] for row in rows] == ["recipe wide"]
+    # more parameters than the space's limit: it was asked for by name
+    assert rows[0]["params"] > 1300
+    more = run("run", "--space", "mine.toml", "--recipes", "--trials", "3", "--jobs", "1")
+    assert more.returncode == 0, more.stderr
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    origins = sorted(row["origin"] for row in rows if row["state"] in ("complete", "pruned"))
+    assert origins[:2] == ["recipe deep", "recipe wide"] and len(origins) == 3
+    again = run("run", "--space", "mine.toml", "--recipe", "wide", "--jobs", "1")
+    assert again.returncode == 0 and "already" in again.stdout
+
+
+def test_listing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(SPACE)
+    said = run("recipes", "mine.toml").stdout
+    assert "wide" in said and "accuracy 0.9" in said and "Eight filters." in said
+    said = run("recipes").stdout
+    assert all(recipe in said for _, recipe in SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"filters/first": 7}, r"recipe 'odd': filters/first = 7 is not in 4 \| 8"),
+        ({"filters/frist": 8}, r"no hyperparameter 'filters/frist' is drawn there\. Did you mean 'filters/first'\?"),
+        ({"conv_depth/blocks": 9}, r"conv_depth/blocks = 9 is not in 1 to 2"),
+    ],
+)
+def test_what_is_no_point_of_the_space_is_refused(tmp_path: Path, values: dict[str, int], message: str) -> None:
+    path = tmp_path / "mine.toml"
+    table = "".join(f'"{key}" = {value}\n' for key, value in values.items())
+    path.write_text(f"{SPACE}\n[recipes.odd.values]\n{table}")
+    space = spaces.check(spaces.from_file(path), KNOWN)
+    with pytest.raises(SpaceError, match=message):
+        recipes.point(space, KNOWN, "odd")
+
+
+def test_an_unknown_recipe_is_told_with_the_nearest() -> None:
+    with pytest.raises(CnnsearchError, match=r"has no recipe 'plian'\. Did you mean 'plain'\?"):
+        recipes.chosen(load("mnist_cnn"), KNOWN, ("plian",), False)
