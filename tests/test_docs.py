@@ -17,10 +17,9 @@ import click
 import numpy as np
 import pytest
 
-from cnnsearch import Block, Head, Plan, catalog, markers, options, spaces
+from cnnsearch import Block, Dataset, Head, Plan, catalog, markers, options, spaces
 from cnnsearch.cli import main
-from cnnsearch.data import Dataset, split
-from cnnsearch.hyperparameters import Draw, HyperParameters, by_chance, defaults
+from cnnsearch.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, WORDS
 from cnnsearch.space_file import DEFAULTS, KEYS, RECIPE_KEYS
 
@@ -153,9 +152,9 @@ def in_source(value: Any) -> str:
 # -- the commands ----------------------------------------------------------------------------------
 
 
-def test_each_command_is_in_the_readme() -> None:
+def test_each_command_is_in_the_readme_or_a_guide() -> None:
     for name in main.commands:
-        assert re.search(rf"cnnsearch {name}\b|`{name}`", README), name
+        assert re.search(rf"cnnsearch {name}\b|`{name}`", README + AUTHORS + SPACES), name
 
 
 def test_the_list_of_commands_is_up_to_date() -> None:
@@ -301,11 +300,12 @@ def test_the_guides_space_dataset_and_trainer_are_plugins(tutorial: Path) -> Non
     known = catalog.load([Path("mine")])
     make = entry_of(known, "space", "two_dense", "local mine")
     assert list(inspect.signature(make((8, 8, 1), 10)).parameters) == ["hp"]
-    cut = split(entry_of(known, "dataset", "stripes", "local mine")(count=60), seed=0)
-    assert len(cut.x) == 40 and len(cut.x_val) == 8 and len(cut.x_test) == 12
+    images = entry_of(known, "dataset", "stripes", "local mine")(count=60)
+    assert isinstance(images, Dataset) and images.input_shape == (8, 8, 1)
     asked: dict[str, Any] = {}
     model = SimpleNamespace(fit=lambda *images, **given: asked.update(given))
-    data = SimpleNamespace(x=cut.x, y=np.eye(2)[cut.y], x_val=cut.x_val, y_val=np.eye(2)[cut.y_val], batch_size=8)
+    labels = np.eye(2)[images.y]
+    data = SimpleNamespace(x=images.x, y=labels, x_val=images.x, y_val=labels, batch_size=8)
     entry_of(known, "trainer", "balanced", "local mine")(None, model, data, epochs=3, callbacks=["watch"])
     assert asked["class_weight"] == {0: 1.0, 1: 1.0}
     assert (asked["epochs"], asked["callbacks"], asked["batch_size"]) == (3, ["watch"], 8)
@@ -319,9 +319,9 @@ def test_the_example_of_a_space_file_can_be_drawn(tmp_path: Path) -> None:
     space = spaces.check(spaces.load(Path(path).stem, known), known)
     assert set(tomllib.loads(content)) == {*KEYS} - {"trainer"}
     assert_draws(space, known)
-    hp, _ = drawn(space, known, defaults)
     for recipe in space.recipes.values():
         assert set(recipe) == {*RECIPE_KEYS}
+        hp, _ = drawn(space, known, replay(recipe["values"]))
         assert all(hp.space[name].contains(value) for name, value in recipe["values"].items())
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from mlflow import MlflowClient
+from PIL import Image
 
 from cnnsearch import study as studies
 from cnnsearch.card import Measured
@@ -24,6 +26,10 @@ FILES = {
     "labels.json",
     "card.md",
     "card.json",
+    "curves.png",
+    "confusion.png",
+    "mistakes.png",
+    "samples.png",
 }
 
 
@@ -74,6 +80,17 @@ print("LAYERS", *(type(layer).__name__ for layer in model.layers))
     np.testing.assert_allclose(answer.sum(1), 1, atol=1e-5)
 
 
+def test_the_pictures_are_pictures_and_are_in_mlflow_too(searched: Path, exported: Path) -> None:
+    for name in (name for name in FILES if name.endswith(".png")):
+        with Image.open(exported / name) as picture:
+            picture.verify()
+            assert min(picture.size) > 200
+    client = MlflowClient(f"sqlite:///{searched / 'mlflow.db'}")
+    run_id = studies.load(None, searched / "runs").info["mlflow"]["run_id"]
+    logged = {Path(item.path).name for item in client.list_artifacts(run_id, "export")}
+    assert {"confusion.png", "mistakes.png", "samples.png", "card.md"} <= logged
+
+
 def test_validation_is_what_the_leaderboard_says(exported: Path) -> None:
     card = json.loads((exported / "card.json").read_text())
     assert card["validation"]["accuracy"] == pytest.approx(card["score"], abs=1.5 / card["validation"]["n"])
@@ -90,12 +107,13 @@ def test_the_same_trial_is_measured_on_test_once(searched: Path, exported: Path)
 
 def test_a_trial_whose_model_is_gone_is_trained_again(searched: Path, exported: Path) -> None:
     study = studies.load(None, searched / "runs")
-    pruned_or_last = [r for r in study.records() if r.score is not None][-1]
-    Path(pruned_or_last.checkpoint).unlink()
-    done = cnnsearch(searched, "export", "--trial", str(pruned_or_last.number), "-o", "gone")
+    best = json.loads((exported / "card.json").read_text())["trial"]
+    other = next(record for record in study.records() if record.score is not None and record.number != best)
+    Path(other.checkpoint).unlink()
+    done = cnnsearch(searched, "export", "--trial", str(other.number), "-o", "gone")
     assert done.returncode == 0, done.stderr
     card = json.loads((searched / "gone" / "card.json").read_text())
-    assert card["trial"] == pruned_or_last.number
+    assert card["trial"] == other.number
     assert "Test was looked at for" in (searched / "gone" / "card.md").read_text()
 
 

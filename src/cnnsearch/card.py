@@ -4,8 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import cnnsearch
-from cnnsearch.data import Dataset
+from cnnsearch.data import Dataset, Labels
 from cnnsearch.record import Record
 from cnnsearch.study import FORMAT, Study
 
@@ -30,13 +33,10 @@ class Measured:
         return f"{self.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}, n = {self.n:,})"
 
 
-def measure(model: Any, x: Any, y: Any) -> Measured:
-    """Accuracy and cross-entropy of `model` on raw images and integer labels."""
-    import numpy as np
-
-    probabilities = np.asarray(model.predict(x, batch_size=512, verbose=0), "float64")
+def measure(probabilities: NDArray[Any], y: Labels) -> Measured:
+    """Accuracy and cross-entropy of probabilities (n, classes) against integer labels."""
     right = probabilities.argmax(1) == y
-    likely = probabilities[np.arange(len(y)), y]
+    likely = probabilities[np.arange(len(y)), y].astype("float64")
     return Measured(float(right.mean()), float(-np.log(np.maximum(likely, 1e-12)).mean()), len(y))
 
 
@@ -102,6 +102,11 @@ def text(card: dict[str, Any]) -> str:
 | origin | {card["origin"]} |
 
 Validation chose this model, so its figure is optimistic; test had no part in the choice.{note}
+
+![Learning curves](curves.png)
+![Confusion matrix on validation](confusion.png)
+![The worst mistakes on validation](mistakes.png)
+![Samples of the training images](samples.png)
 
 ## Use
 

@@ -70,7 +70,8 @@ class Catalog:
         listing = {"space": "spaces", "dataset": "datasets"}.get(kind, "plugins")
         unread = ", ".join(self.names("plugin"))
         raise CnnsearchError(
-            f"{where}there is no {kind} '{name}'.{nearest(name, known)} `cnnsearch {listing}` lists all {len(known)}."
+            f"{where}there is no {kind} '{name}'.{nearest(name, known)} "
+            + (f"`cnnsearch {listing}` lists all {len(known)}." if known else f"There is no {kind} at all yet.")
             + (f" Not among them, because broken: what is in {unread}." if unread else "")
         )
 

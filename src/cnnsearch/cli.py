@@ -119,8 +119,8 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 @click.option(
     "--jobs", type=click.IntRange(1), help="Trials side by side.  [default: one a GPU, else one a core, up to 4]"
 )
-@click.option("--sampler", default="tpe", show_default=True, type=click.Choice(SAMPLERS))
-@click.option("--pruner", default="median", show_default=True, type=click.Choice(PRUNERS))
+@click.option("--sampler", default="tpe", show_default=True, type=click.Choice(SAMPLERS), help="Which plan comes next.")
+@click.option("--pruner", default="median", show_default=True, type=click.Choice(PRUNERS), help="Who stops early.")
 @click.option(
     "--seed",
     default=0,
@@ -147,7 +147,9 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
     type=click.IntRange(0),
     help="Refuse candidates of more multiply-adds.  [default: the space's]",
 )
-@click.option("--precision", default="auto", show_default=True, type=click.Choice(PRECISIONS))
+@click.option(
+    "--precision", default="auto", show_default=True, type=click.Choice(PRECISIONS), help="Of the arithmetic."
+)
 @click.option(
     "--keep",
     default=5,
@@ -178,7 +180,14 @@ def run(**given: Any) -> None:
 
 @main.command()
 @click.argument("study", required=False)
-@click.option("--format", "form", default="table", show_default=True, type=click.Choice(("table", "csv", "json", "md")))
+@click.option(
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    type=click.Choice(("table", "csv", "json", "md")),
+    help="How it is written.",
+)
 @click.option("--top", default=0, type=click.IntRange(0), help="Only so many.  [default: all]")
 @stored
 def leaderboard(study: str | None, form: str, top: int, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
@@ -222,10 +231,13 @@ def export(
     folder = out or Path("exports") / opened.name
     with exporting.noise_to(opened.folder / "logs" / "export.log"):
         card = exporting.export(opened, trial, folder, plugins)
+        unlogged = exporting.log(opened, folder)
     test = cards.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
     click.echo(f"Exported trial {card['trial']} of study '{opened.name}' to {folder}/")
     click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
     click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
+    if unlogged:
+        click.echo(f"  not logged to MLflow: {unlogged}")
 
 
 @main.command()
@@ -295,7 +307,7 @@ def datasets(plugins: tuple[Path, ...]) -> None:
 
 
 @main.command()
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="Where it answers.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Who may connect; 127.0.0.1: this machine alone.")
 def ui(port: int, host: str) -> None:
     """Open MLflow's pages on this folder's studies."""

@@ -4,17 +4,17 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import tomli_w
+from numpy.typing import NDArray
 
 from cnnsearch import card as cards
 from cnnsearch import catalog, leaderboard, spaces, worker
-from cnnsearch.data import Dataset, Split, split
+from cnnsearch.data import Dataset, Images, Split, split
 from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.plan import Plan
 from cnnsearch.record import Record
@@ -45,10 +45,11 @@ def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...
     space = spaces.Space.from_dict(study.info["space"])
     parts = split(dataset, study.info["seed"], space.defaults["validation"])
     model = _model(study, chosen, space, parts, dataset)
-    validation = cards.measure(model, parts.x_val, parts.y_val)
+    probabilities = _predict(model, parts.x_val)
     looks = _test(study, chosen, model, parts)
-    card = cards.card(study, chosen, dataset, validation, looks)
-    _write(out, study, chosen, space, model, card, parts)
+    card = cards.card(study, chosen, dataset, cards.measure(probabilities, parts.y_val), looks)
+    files = _texts(study, chosen, space, card) | _pictures(chosen, parts, probabilities, dataset.classes)
+    _write(out, model, files, parts.x_val[:512])
     return card
 
 
@@ -127,10 +128,21 @@ def _test(study: Study, chosen: Record, model: Any, parts: Split) -> list[dict[s
     again = [look for look in study.info.get("test", []) if look["trial"] == chosen.number]
     if again:
         return [*looks, {**again[0], "again": True}]
-    found = cards.measure(model, parts.x_test, parts.y_test)
+    found = cards.measure(_predict(model, parts.x_test), parts.y_test)
     look = {"trial": chosen.number, "accuracy": found.accuracy, "loss": found.loss, "n": found.n}
     study.remember(test=[*study.info.get("test", []), look])
     return [*looks, look]
+
+
+def log(study: Study, out: Path) -> str:
+    """Log the export's small files to MLflow; gives back why not, where that fails: the files are there anyway."""
+    from cnnsearch import tracking
+
+    try:
+        tracking.log_export(study, out)
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+    return ""
 
 
 @contextmanager
@@ -148,38 +160,51 @@ def noise_to(log: Path) -> Iterator[None]:
         os.close(kept)
 
 
-def _write(
-    out: Path,
-    study: Study,
-    chosen: Record,
-    space: spaces.Space,
-    model: Any,
-    card: dict[str, Any],
-    parts: Split,
-) -> None:
-    """All files into a folder beside `out`, which then takes its place: whole or not at all."""
+def _predict(model: Any, x: Images) -> NDArray[Any]:
+    import numpy as np
+
+    return np.asarray(model.predict(x, batch_size=512, verbose=0), "float32")
+
+
+def _texts(study: Study, chosen: Record, space: spaces.Space, card: dict[str, Any]) -> dict[str, bytes]:
+    board = leaderboard.rows(study)
+    texts = {
+        "leaderboard.csv": leaderboard.to_csv(board),
+        "leaderboard.md": leaderboard.to_markdown(board),
+        "labels.json": json.dumps(card["classes"], indent=1) + "\n",
+        "card.md": cards.text(card),
+        MARK: json.dumps(card, indent=1) + "\n",
+        "space.toml": space_toml(space, study),
+    }
+    if chosen.plan:
+        texts["plan.json"] = json.dumps(json.loads(chosen.plan), indent=1) + "\n"
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def _pictures(chosen: Record, parts: Split, probabilities: NDArray[Any], classes: tuple[str, ...]) -> dict[str, bytes]:
+    """Of validation, never of test: who looks at test's mistakes will tune for them."""
+    from cnnsearch import pictures
+
+    x, y = parts.x_val, parts.y_val
+    figures = {
+        "curves.png": pictures.curves(chosen),
+        "confusion.png": pictures.confusion(y, probabilities, classes, f"validation, {len(y):,} images"),
+        "mistakes.png": pictures.mistakes(x, y, probabilities, classes, "validation"),
+        "samples.png": pictures.samples(parts.x, parts.y, classes, "training images"),
+    }
+    return {name: pictures.png(figure) for name, figure in figures.items()}
+
+
+def _write(out: Path, model: Any, files: dict[str, bytes], images: Images) -> None:
+    """The model and all files into a folder beside `out`, which then takes its place: whole or not at all."""
+    partial = out.with_name(f".{out.name}.partial")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise CnnsearchError(f"{out} cannot be written ({error.strerror}); name another folder with -o DIR.") from error
-    try:
-        partial.chmod(0o777 & ~_umask())
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
         model.save(partial / "model.keras")
-        _prove(model, partial / "model.keras", parts)
-        board = leaderboard.rows(study)
-        texts = {
-            "leaderboard.csv": leaderboard.to_csv(board),
-            "leaderboard.md": leaderboard.to_markdown(board),
-            "labels.json": json.dumps(card["classes"], indent=1) + "\n",
-            "card.md": cards.text(card),
-            MARK: json.dumps(card, indent=1) + "\n",
-            "space.toml": space_toml(space, study),
-        }
-        if chosen.plan:
-            texts["plan.json"] = json.dumps(json.loads(chosen.plan), indent=1) + "\n"
-        for name, text in texts.items():
-            (partial / name).write_text(text, "utf-8")
+        _prove(model, partial / "model.keras", images)
+        for name, content in files.items():
+            (partial / name).write_bytes(content)
         if out.exists():
             shutil.rmtree(out)
         partial.replace(out)
@@ -189,21 +214,12 @@ def _write(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _prove(model: Any, path: Path, parts: Split) -> None:
+def _prove(model: Any, path: Path, images: Images) -> None:
     """The written file must answer as the model does."""
     import keras
-    import numpy as np
 
-    images = parts.x_val[:512]
     loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
-    ours, its = (np.asarray(m.predict(images, batch_size=512, verbose=0)) for m in (model, loaded))
-    worst = float(np.abs(ours - its).max())
+    worst = float(abs(_predict(model, images) - _predict(loaded, images)).max())
     if not worst < 1e-4:
         raise CnnsearchError(
             f"the written model differs from the trained one by {worst:.2g} on {len(images)} images; expected under "
@@ -219,6 +235,7 @@ def space_toml(space: spaces.Space, study: Study) -> str:
     table: dict[str, Any] = {
         "description": space.description,
         "dataset": {"use": name, **given},
+        **({"input_shape": list(space.input_shape)} if space.input_shape else {}),
         "dimensions": [{"use": use.name, **use.options} for use in space.dimensions],
         "defaults": {**space.defaults, "epochs": study.info["epochs"], "metric": study.info["metric"]},
     }

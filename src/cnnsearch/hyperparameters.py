@@ -251,6 +251,7 @@ def _numbers(kind: str, default: float, low: float, high: float, step: float | N
         raise ValueError(f"sampling must be 'linear' or 'log', got {sampling!r}")
     if sampling == "log" and low <= 0:
         raise ValueError(f"a logarithmic scale must begin above 0, got {low}")
+    step = step or None
     if step:
         high = low + math.floor((high - low) / step + 1e-9) * step
         high = round(high) if kind == "int" else round(high, 12)

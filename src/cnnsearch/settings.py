@@ -69,6 +69,8 @@ class Settings:
             "epochs": self.epochs,
             "metric": self.metric,
             "seed": self.seed,
+            "validation": self.space.defaults["validation"],
+            "batch_size": self.space.defaults["batch_size"],
         }
 
 

@@ -117,8 +117,8 @@ def check_same(study: Study, settings: Settings) -> None:
             f"Study '{study.name}' began with {what} = {before}; the space now says {now}. "
             f"Go on under the old space with --space-from-study, {anew}"
         )
-    for key in ("dataset", "epochs", "metric", "seed"):
-        if old[key] != new[key]:
+    for key in ("dataset", "epochs", "metric", "seed", "validation", "batch_size"):
+        if old.get(key, new[key]) != new[key]:
             raise StudyError(
                 f"Study '{study.name}' began with {key} {_brief(old[key])}; this command says {_brief(new[key])}. "
                 f"Go on with the old value, {anew}"

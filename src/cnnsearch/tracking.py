@@ -1,6 +1,5 @@
 """MLflow: one experiment a space, one parent run a study, one child run a trial; written off the training's path."""
 
-import io
 import logging
 import math
 import os
@@ -160,6 +159,8 @@ class Tracker:
         if done.plan:
             self._client.log_text(run_id, done.plan, "plan.json")
         if done.history:
+            from cnnsearch.pictures import curves
+
             self._client.log_figure(run_id, curves(done), "curves.png")
         self._client.set_terminated(run_id, STATUS[done.state])
 
@@ -188,34 +189,23 @@ class Tracker:
         self._client.set_terminated(self._parent, status)
 
 
+def log_export(study: Study, folder: Path) -> None:
+    """Log the small files of an export to the study's parent run; the model is logged at the search's end.
+
+    Raises:
+        MlflowException: if the store or the run is gone.
+    """
+    known = study.info.get("mlflow")
+    if known and known["uri"] == _without_password(tracking_uri()):
+        client = _client(tracking_uri())
+        for path in sorted(folder.iterdir()):
+            if path.suffix in (".png", ".md", ".json"):
+                client.log_artifact(known["run_id"], str(path), "export")
+
+
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, or the store that a plain `mlflow ui` in this folder opens."""
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-
-
-def curves(done: Record) -> Any:
-    """A figure of loss and accuracy over the epochs, in training and validation."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    epochs = range(1, len(done.history) + 1)
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for prefix, label in (("", "training"), ("val_", "validation")):
-            values = [epoch.get(prefix + metric, math.nan) for epoch in done.history]
-            axes.plot(epochs, values, marker="o", markersize=3, label=label)
-        axes.set(xlabel="epoch", title=metric)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-    axes.legend()
-    figure.suptitle(f"trial {done.number} ({done.state})")
-    return figure
-
-
-def picture(figure: Any) -> bytes:
-    """A figure as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=120)
-    return buffer.getvalue()
 
 
 def _client(uri: str) -> Any:
