@@ -360,11 +360,16 @@ def test_an_unknown_name_is_answered_with_the_nearest(load: Load) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "command"),
-    [("space", "spaces"), ("dataset", "datasets"), ("trainer", "plugins"), ("dimension", "plugins")],
+    [("space", "spaces"), ("dataset", "datasets"), ("dimension", "plugins")],
 )
 def test_an_unknown_name_says_where_the_known_are_listed(load: Load, kind: str, command: str) -> None:
     with pytest.raises(CnnsearchError, match=rf"there is no {kind} 'qqq'\. `cnnsearch {command}` lists all \d+\."):
         load().get(kind, "qqq")
+
+
+def test_a_kind_of_which_there_is_nothing_is_told_so(load: Load) -> None:
+    with pytest.raises(CnnsearchError, match=r"there is no trainer 'qqq'\. There is no trainer at all yet\."):
+        load().get("trainer", "qqq")
 
 
 def test_a_summary_is_the_first_line_or_the_problem() -> None:

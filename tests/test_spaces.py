@@ -334,7 +334,7 @@ def test_a_wrong_use_of_a_dimension_is_named(write: Write, known: Catalog, uses:
             'dataset = { use = "digits", limit = "3" }',
             "dataset digits.limit is '3'; expected a whole number such as 0.",
         ),
-        ('trainer = "gentle"', "there is no trainer 'gentle'. `cnnsearch plugins` lists all"),
+        ('trainer = "gentle"', "there is no trainer 'gentle'. There is no trainer at all yet."),
     ],
 )
 def test_a_wrong_dataset_or_trainer_is_named(write: Write, known: Catalog, line: str, message: str) -> None:

@@ -1,0 +1,141 @@
+"""The options of the command line: those that commands share, and the many of `run`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "grid")
+PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+
+def places(command: Command) -> Command:
+    """The options that say where studies and plugins are."""
+    for option in (
+        click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."),
+        click.option(
+            "--plugins",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            envvar="CNNSEARCH_PLUGINS",
+            help="A folder or file of your own plugins; its code is run. May be repeated.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def stored(command: Command) -> Command:
+    """The options that say where the studies are kept."""
+    for option in (
+        click.option(
+            "--storage",
+            default="",
+            envvar="CNNSEARCH_STORAGE",
+            help="Optuna's storage address, such as postgresql://…  [default: a SQLite file in --runs]",
+        ),
+        click.option(
+            "--runs",
+            default="runs",
+            show_default=True,
+            type=click.Path(path_type=Path, file_okay=False),
+            envvar="CNNSEARCH_RUNS",
+            help="The folder of studies and checkpoints.",
+        ),
+    ):
+        command = option(command)
+    return places(command)
+
+
+def searching(command: Command) -> Command:
+    """The options of `run`."""
+    for option in reversed(
+        (
+            click.option(
+                "--space",
+                required=True,
+                help="A space's name, a TOML file, or file.py:NAME / module:NAME of a hypermodel.",
+            ),
+            click.option(
+                "--trials",
+                default=50,
+                show_default=True,
+                type=click.IntRange(1),
+                help="Trials of the study in all, earlier runs counted.",
+            ),
+            click.option("--study", help="The study's name.  [default: the space's]"),
+            click.option("--epochs", type=click.IntRange(1), help="Most epochs of a trial.  [default: the space's]"),
+            click.option(
+                "--timeout", default="0", help="End this run after so long: 90, 30m, 2h.  [default: no limit]"
+            ),
+            click.option("--trial-timeout", default="0", help="End a trial after so long.  [default: no limit]"),
+            click.option(
+                "--jobs",
+                type=click.IntRange(1),
+                help="Trials side by side.  [default: one a GPU, else one a core, up to 4]",
+            ),
+            click.option(
+                "--sampler",
+                default="tpe",
+                show_default=True,
+                type=click.Choice(SAMPLERS),
+                help="Which plan comes next.",
+            ),
+            click.option(
+                "--pruner", default="median", show_default=True, type=click.Choice(PRUNERS), help="Who stops early."
+            ),
+            click.option(
+                "--seed",
+                default=0,
+                show_default=True,
+                type=click.IntRange(0),
+                help="Fixes split, sampler and each trial.",
+            ),
+            click.option("--dataset", help="A dataset's name, npz:PATH or folder:PATH.  [default: the space's]"),
+            click.option(
+                "--metric", help="What is searched for, such as val_accuracy or val_loss.  [default: the space's]"
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="DIMENSION.OPTION=VALUE",
+                help="Change the space. May be repeated.",
+            ),
+            click.option(
+                "--max-params",
+                type=click.IntRange(0),
+                help="Refuse larger candidates; 0: no limit.  [default: the space's]",
+            ),
+            click.option(
+                "--max-macs",
+                type=click.IntRange(0),
+                help="Refuse candidates of more multiply-adds.  [default: the space's]",
+            ),
+            click.option(
+                "--precision",
+                default="auto",
+                show_default=True,
+                type=click.Choice(PRECISIONS),
+                help="Of the arithmetic.",
+            ),
+            click.option(
+                "--keep",
+                default=5,
+                show_default=True,
+                type=click.IntRange(1),
+                help="How many of the best models stay on disk.",
+            ),
+            click.option("--recipe", multiple=True, help="Train only this recipe of the space. May be repeated."),
+            click.option("--recipes", is_flag=True, help="Train all recipes of the space first."),
+            click.option("--space-from-study", is_flag=True, help="Go on under the space the study began with."),
+            click.option("--quiet", is_flag=True, help="Print nothing but the leaderboard's top."),
+            click.option("--json", "json_lines", is_flag=True, help="One JSON object a line, for programs."),
+        )
+    ):
+        command = option(command)
+    return command
