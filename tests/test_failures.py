@@ -85,3 +85,15 @@ def test_a_space_with_few_points_ends_when_it_is_exhausted(run: Run, tmp_path: P
     assert done.returncode == 0 and end["ended"] == "exhausted", done.stdout + done.stderr
     rows = json.loads(run("leaderboard", "--format", "json").stdout)
     assert len(rows) == 2
+
+
+def test_the_grid_sampler_tries_every_point_once(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(SPACE.replace(', { use = "trap", kinds = ["none"] }', ""))
+    command = ("run", "--space", "space.toml", "--trials", "50", "--sampler", "grid", "--jobs", "2", "--json")
+    done = run(
+        *command, "--set", "conv_depth.convs=[1,2]", "--set", "filters.first=[2,4]", "--set", "filters.growth=[1.0]"
+    )
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and events[-1]["ended"] == "exhausted", done.stdout + done.stderr
+    points = {json.dumps(event["params"], sort_keys=True) for event in events[:-1]}
+    assert len(points) == len(events) - 1 == 4

@@ -89,8 +89,8 @@ class Search:
 
     def _step(self) -> None:
         heard = self.pool.hear(0.5)
+        self._check_clock()
         if heard is None:
-            self._check_clock()
             self._tell("")
         elif heard.message is None:
             self._worker_gone(heard.child)
@@ -98,14 +98,15 @@ class Search:
             getattr(self, f"_on_{heard.message['say']}")(heard.child, heard.message)
 
     def _over(self) -> bool:
-        if self.ended and self.ended != "complete":
-            return True
-        if not self._missing() and not any(self.jobs.values()) and not self.saving:
-            self.ended = "complete"
+        idle = not any(self.jobs.values()) and not self.saving
+        if not self.ended and idle and not self._missing():
+            self.ended = "exhausted" if self._exhausted() else "complete"
         return bool(self.ended)
 
     def _missing(self) -> int:
         """How many trials are still to be begun."""
+        if self._exhausted():
+            return 0
         return max(0, self.settings.trials - self.ledger.counted() - sum(job is not None for job in self.jobs.values()))
 
     def _hand_out(self, child: Child) -> None:
@@ -272,8 +273,6 @@ class Search:
         if self.unusable == 3:
             # a sampler that keeps to its favourites is helped out of them by chance
             self.study.optuna.sampler = strategies.sampler("random", trial_seed(self.settings.seed, done.number))
-        if self.unusable >= UNUSABLE:
-            self.ended = "exhausted"
         self._hand_out(child)
 
     def _close(self, child: Child, done: Record) -> None:
@@ -289,6 +288,10 @@ class Search:
         job = self.jobs[child]
         assert job is not None, "a worker spoke of a trial that it does not have"
         return job
+
+    def _exhausted(self) -> bool:
+        """Whether there is nothing new to be had from the space."""
+        return self.unusable >= UNUSABLE or getattr(self.study.optuna.sampler, "exhausted", False)
 
     def _use_own_sampler(self) -> None:
         if self.unusable >= 3:

@@ -1,6 +1,7 @@
 """Optuna's samplers and pruners by name."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -28,14 +29,31 @@ def _simple(name: str, **options: Any) -> Callable[[int], Any]:
     return make
 
 
+def _grid(seed: int) -> Any:
+    from optuna.samplers import BruteForceSampler
+
+    class Grid(BruteForceSampler):
+        """Unlike GridSampler it needs no list beforehand, so that conditional dimensions work."""
+
+        exhausted = False
+
+        def after_trial(self, *arguments: Any) -> None:
+            try:
+                super().after_trial(*arguments)
+            except RuntimeError:
+                # it calls Study.stop when every point was tried, which ask-and-tell does not allow
+                self.exhausted = True
+
+    return Grid(seed=seed)
+
+
 SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
     "tpe": (_tpe, ()),
     "random": (_simple("RandomSampler"), ()),
     "gp": (_gp, ("torch", "scipy")),
     "cmaes": (_simple("CmaEsSampler", warn_independent_sampling=False), ("cmaes",)),
     "qmc": (_simple("QMCSampler", warn_independent_sampling=False), ("scipy",)),
-    # unlike GridSampler it needs no list beforehand, so that conditional dimensions work
-    "grid": (_simple("BruteForceSampler"), ()),
+    "grid": (_grid, ()),
 }
 """Each sampler's maker, and the packages that it needs."""
 
@@ -57,7 +75,10 @@ def sampler(name: str, seed: int) -> Any:
                 f"--sampler {name} needs the package '{package}', which is not installed: "
                 f"pip install {' '.join(needs)}, or use --sampler tpe."
             ) from None
-    return make(seed)
+    with warnings.catch_warnings():
+        # some of Optuna's samplers call themselves experimental; whoever names one has chosen it
+        warnings.simplefilter("ignore")
+        return make(seed)
 
 
 def pruner(name: str, epochs: int) -> Any:

@@ -19,7 +19,7 @@ from cnnsearch.settings import Settings, maximize
 
 FORMAT = 1
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class Study:
@@ -206,9 +206,11 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
             return trial.suggest_int(name, int(asked["low"]), int(asked["high"]), step=step, log=asked["log"])
         return trial.suggest_float(name, asked["low"], asked["high"], step=asked["step"], log=asked["log"])
     except ValueError as error:
-        raise CnnsearchError(
-            f"{name} cannot be drawn: {error} Its choices must be the same in every trial of a study."
-        ) from error
+        reason = str(error).partition("\n")[0]
+        mend = "Its choices must be the same in every trial of a study."
+        if "dynamic" not in reason:
+            mend = "Name another --sampler: this one cannot draw it."
+        raise CnnsearchError(f"{name} cannot be drawn: {reason} {mend}") from error
 
 
 def missing_recipes(study: Study, settings: Settings) -> list[str]:
