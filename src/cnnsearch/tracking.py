@@ -1,5 +1,6 @@
 """MLflow: one experiment a space, one parent run a study, one child run a trial; written off the training's path."""
 
+import json
 import logging
 import math
 import os
@@ -18,6 +19,9 @@ from cnnsearch.study import Study
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
+SOURCE = {"mlflow.source.name": "cnnsearch run", "mlflow.source.type": "LOCAL"}
+
+
 class Tracker:
     """Writes a study to MLflow, all from one background thread, so that nobody waits for it.
 
@@ -34,6 +38,7 @@ class Tracker:
         self._client: Any = None
         self._parent = ""
         self._experiment = ""
+        self._data: list[Any] = []
         self._runs: dict[int, str] = {}
         self._warned = False
 
@@ -95,6 +100,7 @@ class Tracker:
         uri = tracking_uri()
         try:
             self._client = self._connected.result()
+            self._data = _datasets(study)
             self._experiment = _experiment(self._client, f"cnnsearch/{study.info['space']['name']}", uri)
             self._parent = self._find_parent(study, uri)
         except Exception as error:
@@ -117,14 +123,16 @@ class Tracker:
         run = self._client.create_run(self._experiment, run_name=study.name, tags=_parent_tags(study))
         for key, value in _parent_params(study).items():
             self._client.log_param(run.info.run_id, key, value)
+        self._client.log_inputs(run.info.run_id, datasets=self._data)
         self._client.log_dict(run.info.run_id, study.info, "study.json")
         study.remember(mlflow={"uri": _without_password(uri), "run_id": run.info.run_id})
         return str(run.info.run_id)
 
     def _run(self, trial: Record) -> str:
         if trial.number not in self._runs:
-            tags = {"mlflow.parentRunId": self._parent, "cnnsearch.trial": str(trial.number)}
+            tags = {"mlflow.parentRunId": self._parent, "cnnsearch.trial": str(trial.number), **SOURCE}
             run = self._client.create_run(self._experiment, run_name=f"trial {trial.number}", tags=tags)
+            self._client.log_inputs(run.info.run_id, datasets=self._data)
             self._runs[trial.number] = run.info.run_id
         return self._runs[trial.number]
 
@@ -234,6 +242,7 @@ def _experiment(client: Any, name: str, uri: str) -> str:
 def _parent_tags(study: Study) -> dict[str, str]:
     machine = study.info.get("machine", {})
     return {
+        **SOURCE,
         "cnnsearch.study": study.name,
         "cnnsearch.version": cnnsearch.__version__,
         "cnnsearch.keras": f"{machine.get('keras')} on {machine.get('backend')}",
@@ -241,6 +250,16 @@ def _parent_tags(study: Study) -> dict[str, str]:
         "cnnsearch.precision": str(machine.get("precision")),
         "cnnsearch.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def _datasets(study: Study) -> list[Any]:
+    """The study's data as MLflow's pages show it: its name and fingerprint."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    data = study.info["data"]
+    source = json.dumps({"dataset": study.info["dataset"], "seed": study.info["seed"]})
+    dataset = Dataset(data["name"], data["fingerprint"], "cnnsearch", source, profile=json.dumps(data["images"]))
+    return [DatasetInput(dataset, tags=[])]
 
 
 def _parent_params(study: Study) -> dict[str, str]:
