@@ -37,27 +37,31 @@ epochs = 1
 """
 
 
-def test_each_failure_gets_its_type(run: Run, tmp_path: Path) -> None:
+FAILURES = {
+    "nan": ("nan", "loss was"),
+    "invalid": ("invalid", "NoSuchOptimizer"),
+    "raise": ("plugin_error", "RuntimeError: on purpose"),
+    "exit": ("killed", "exit code 3"),
+    "oom": ("oom", "MemoryError"),
+}
+
+
+def test_each_failure_gets_its_type_and_the_search_goes_on(run: Run, tmp_path: Path) -> None:
     (tmp_path / "trap.py").write_text(TRAP)
-    (tmp_path / "space.toml").write_text(SPACE)
-    for kind, expected, said in (
-        ("nan", "nan", "loss was"),
-        ("invalid", "invalid", "NoSuchOptimizer"),
-        ("raise", "plugin_error", "RuntimeError: on purpose"),
-        ("exit", "killed", "exit code 3"),
-        ("oom", "oom", "MemoryError"),
-    ):
-        # the first choice is the default and trains; the grid's other point fails
-        done = run(
-            *("run", "--space", "space.toml", "--plugins", "trap.py", "--study", kind, "--json", "--jobs", "1"),
-            *("--trials", "8", "--sampler", "grid", "--set", f'trap.kinds=["none","{kind}"]'),
-        )
-        events = [json.loads(line) for line in done.stdout.splitlines()]
-        failed = [event for event in events if event["event"] == "trial" and event["state"] == "failed"]
-        assert failed, done.stdout + done.stderr
-        assert {event["failure"] for event in failed} == {expected}
-        assert said in failed[0]["reason"]
-        assert any(event["event"] == "trial" and event["state"] == "complete" for event in events)
+    (tmp_path / "space.toml").write_text(SPACE.replace('["none"]', json.dumps(["none", *FAILURES])))
+    done = run(
+        *("run", "--space", "space.toml", "--plugins", "trap.py", "--json", "--jobs", "1", "--trials", "50"),
+        *("--sampler", "grid", "--set", "conv_depth.convs=1", "--set", "filters.growth=1.0"),
+    )
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and events[-1]["ended"] == "exhausted", done.stdout + done.stderr
+    trials = {event["params"]["trap/kind"]: event for event in events[:-1]}
+    assert trials.pop("none")["state"] == "complete"
+    assert {kind: trial["failure"] for kind, trial in trials.items()} == {k: v[0] for k, v in FAILURES.items()}
+    for kind, trial in trials.items():
+        assert FAILURES[kind][1] in trial["reason"]
+    states = {row["state"] for row in json.loads(run("leaderboard", "--format", "json").stdout)}
+    assert states == {"complete", *(name for name, _ in FAILURES.values())}
 
 
 def test_too_large_is_refused_before_it_is_built_and_does_not_count(run: Run) -> None:
