@@ -86,7 +86,7 @@ def test_the_pictures_are_pictures_and_are_in_mlflow_too(searched: Path, exporte
             picture.verify()
             assert min(picture.size) > 200
     client = MlflowClient(f"sqlite:///{searched / 'mlflow.db'}")
-    run_id = studies.load(None, searched / "runs").info["mlflow"]["run_id"]
+    run_id = studies.load(None, searched / "runs").fact("mlflow")["run_id"]
     logged = {Path(item.path).name for item in client.list_artifacts(run_id, "export")}
     assert {"confusion.png", "mistakes.png", "samples.png", "card.md"} <= logged
 
@@ -101,7 +101,7 @@ def test_the_same_trial_is_measured_on_test_once(searched: Path, exported: Path)
     again = cnnsearch(searched, "export", "--best", "-o", "again")
     assert "measured at an earlier export" in again.stdout
     assert json.loads((searched / "again" / "card.json").read_text())["test"] == before
-    looks = [look["trial"] for look in studies.load(None, searched / "runs").info["test"]]
+    looks = [look["trial"] for look in studies.load(None, searched / "runs").looks()]
     assert len(looks) == len(set(looks))
 
 
@@ -128,7 +128,7 @@ def test_refuses_in_one_line(searched: Path, exported: Path) -> None:
     (searched / "taken").mkdir()
     (searched / "taken" / "thesis.txt").write_text("mine")
     for arguments, said in (
-        (("export", "--best", "-o", "taken"), "exists and is no earlier export"),
+        (("export", "--best", "-o", "taken"), "exists and is no earlier export, or holds other files too (thesis.txt)"),
         (("export", "--trial", "99"), "has no trained trial 99"),
         (("export", "nothing"), "There is no study 'nothing'"),
         (("export", "--best", "--trial", "1"), "exclude each other"),

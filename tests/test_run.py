@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,13 @@ def test_leaderboard_in_every_format(searched: Path, study: studies.Study) -> No
     assert "digits_cnn: val_accuracy on digits" in cnnsearch(searched, "leaderboard", "digits_cnn").stdout
 
 
+def test_options_come_from_the_environment_under_their_flags_names(searched: Path) -> None:
+    done = cnnsearch(searched, "leaderboard", CNNSEARCH_LEADERBOARD_FORMAT="csv", CNNSEARCH_LEADERBOARD_TOP="1")
+    assert done.stdout.startswith("rank,trial,state") and done.stdout.count("\n") == 2
+    refused = cnnsearch(searched, "run", "--space", "digits_cnn", CNNSEARCH_RUN_SET="filters.frist=3")
+    assert refused.returncode == 2 and "frist" in refused.stderr
+
+
 def test_the_same_command_again_says_that_all_is_done(searched: Path) -> None:
     done = cnnsearch(searched, "run", "--space", "digits_cnn", "--trials", "5", *TINY)
     assert done.returncode == 0
@@ -137,6 +146,57 @@ def test_one_job_and_one_seed_give_the_same_leaderboard_twice(run: Run) -> None:
     assert boards[0] == boards[1]
 
 
+def test_a_look_at_test_survives_what_a_run_writes_meanwhile(run: Run, tmp_path: Path) -> None:
+    assert run("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", *TINY).returncode == 0
+    running = studies.load(None, tmp_path / "runs")
+    studies.load(None, tmp_path / "runs").add_look({"trial": 0, "accuracy": 0.5, "loss": 1.0, "n": 60})
+    running.remember(command="another")
+    assert [look["trial"] for look in studies.load(None, tmp_path / "runs").looks()] == [0]
+
+
+def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path: Path, store: str) -> None:
+    command = ("run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1", "--set", "dataset.limit=300")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cnnsearch.cli", *command, "--epochs", "300"],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_TRACKING_URI": store},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_for(lambda: _epochs(tmp_path) >= 2)
+    process.kill()
+    process.wait()
+    opened = studies.load(None, tmp_path / "runs")
+    states = [trial.state.name for trial in opened.optuna.trials]
+    assert states == ["RUNNING"]
+    going_on = cnnsearch(tmp_path, *command, "--epochs", "300", "--timeout", "15", MLFLOW_TRACKING_URI=store)
+    assert going_on.returncode == 0, going_on.stderr
+    opened = studies.load(None, tmp_path / "runs")
+    assert "RUNNING" not in [trial.state.name for trial in opened.optuna.trials]
+    waiting = [trial for trial in opened.optuna.trials if trial.state.name == "WAITING"]
+    assert [trial.user_attrs["origin"] for trial in waiting] == ["default"]
+    client = MlflowClient(store)
+    parent = opened.fact("mlflow")["run_id"]
+    experiment = client.get_run(parent).info.experiment_id
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert "RUNNING" not in [child.info.status for child in children]
+
+
+def test_a_study_of_the_same_name_in_another_storage_has_its_own_models(run: Run, tmp_path: Path) -> None:
+    command = ("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", *TINY)
+    assert run(*command).returncode == 0
+    assert run(*command, "--seed", "5", "--storage", "sqlite:///other.db").returncode == 0
+    assert len(list((tmp_path / "runs").glob("digits_cnn*/checkpoints/trial-00000.keras"))) == 2
+
+
+def test_a_second_run_on_one_storage_says_who_holds_it(run: Run, tmp_path: Path) -> None:
+    command = ("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", "--storage", "sqlite:///one.db", *TINY)
+    assert run(*command).returncode == 0
+    studies.lease(studies.load(None, tmp_path / "runs", f"sqlite:///{tmp_path / 'one.db'}"))
+    refused = run(*command, "--runs", "elsewhere")
+    assert refused.returncode == 2 and f"process {os.getpid()}" in refused.stderr, refused.stderr
+
+
 def test_a_changed_space_is_told_with_both_ways_on(run: Run) -> None:
     assert run("run", "--space", "digits_cnn", "--trials", "1", *TINY).returncode == 0
     changed = [*TINY[:-1], "filters.first=[8,4,2]"]
@@ -152,9 +212,7 @@ def test_a_changed_space_is_told_with_both_ways_on(run: Run) -> None:
 def test_an_interrupt_puts_running_trials_back(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cnnsearch.cli", "run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1"]
     process = subprocess.Popen([*command, "--epochs", "500"], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and not _running(tmp_path):
-        time.sleep(0.2)
+    _wait_for(lambda: _epochs(tmp_path) >= 1)
     process.send_signal(signal.SIGTERM)
     stopped = time.monotonic()
     _, said = process.communicate(timeout=60)
@@ -166,10 +224,19 @@ def test_an_interrupt_puts_running_trials_back(tmp_path: Path) -> None:
     assert [record.state for record in opened.records() if record.state in COUNTED] == []
 
 
-def _running(folder: Path) -> bool:
+def _wait_for(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def _epochs(folder: Path) -> int:
+    """How many epochs the first running trial has reported."""
     if not (folder / "runs" / "cnnsearch.db").exists():
-        return False
+        return 0
     try:
-        return any(trial.params for trial in studies.load(None, folder / "runs").optuna.trials)
+        trials = studies.load(None, folder / "runs").optuna.trials
     except Exception:
-        return False  # the database is just being made
+        return 0  # the database is just being made
+    return max((len(trial.intermediate_values) for trial in trials), default=0)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,19 @@ def card(
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
         },
-        "command": info.get("command", ""),
+        "commands": [str(info.get("command", "")), _export_command(study, chosen)],
     }
+
+
+def _export_command(study: Study, chosen: Record) -> str:
+    runs = study.folder.parent
+    where = "" if runs == Path.cwd() / "runs" else f" --runs {_near(runs)}"
+    return f"cnnsearch export --trial {chosen.number} {study.name}{where}"
+
+
+def _near(path: Path) -> Path:
+    """`path` from the current folder, where it lies inside."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def text(card: dict[str, Any]) -> str:
@@ -134,7 +146,6 @@ probabilities = model.predict(images)  # (n, {len(card["classes"])}); the classe
 cnnsearch {versions["cnnsearch"]}, Keras {versions["keras"]} on {versions["backend"]}
 
 ```
-{card["command"]}
-cnnsearch export --trial {card["trial"]} {card["study"]}
+{chr(10).join(card["commands"])}
 ```
 """

@@ -67,7 +67,9 @@ def run(**given: Any) -> None:
     try:
         study, ended = command.run(settings, shown, line)
     except KeyboardInterrupt:
-        click.echo("\nStopped; nothing is lost. The same command goes on.", err=True)
+        ended = "interrupted"
+    if ended == "interrupted":
+        click.echo("\nStopped; every finished trial is kept. The same command goes on.", err=True)
         sys.exit(130)
     command.report(study, ended, settings, given["json_lines"])
 
@@ -230,6 +232,17 @@ def _tables() -> Any:
 
     return tables
 
+
+def _name_variables() -> None:
+    """`CNNSEARCH_RUN_SET` for `run --set`: click would go by the Python parameter, which may be named otherwise."""
+    for name, command in main.commands.items():
+        for option in command.params:
+            flag = option.opts[-1].lstrip("-").replace("-", "_")
+            if isinstance(option, click.Option) and option.name != flag and not option.envvar:
+                option.envvar = f"CNNSEARCH_{name}_{flag}".upper()
+
+
+_name_variables()
 
 if __name__ == "__main__":
     main()

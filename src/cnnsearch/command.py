@@ -1,12 +1,8 @@
 """`cnnsearch run`: its options to settings, the search from beginning to end, and what is said after it."""
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -20,6 +16,7 @@ from cnnsearch.record import COUNTED, Record
 from cnnsearch.search import Search
 from cnnsearch.settings import Settings
 from cnnsearch.spaces import Space, Use
+from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
@@ -77,10 +74,11 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
 
     Raises:
         CnnsearchError: on anything a user can mend.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, when the running trials were put back.
+        KeyboardInterrupt: at the second Ctrl-C or SIGTERM; the first ends the search in order.
     """
-    with study.hold(settings.folder, settings.study), display, _terminated_as_interrupt():
+    with study.hold(settings.folder, settings.study), display, Stop().listening() as stop:
         opened = study.begin(settings)
+        study.lease(opened)
         opened.remember(command=line)
         counted = sum(record.state in COUNTED for record in opened.records())
         if settings.only_recipes:
@@ -90,10 +88,11 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         tracker = Tracker(display.note)
         ended = "error"
         try:
-            ended = Search(settings, opened, tracker, display).run()
+            ended = Search(settings, opened, tracker, display, stop).run()
         finally:
             status, best, files = _last_words(opened, ended)
             tracker.close(status, best, files)
+            study.release(opened)
     return opened, ended
 
 
@@ -209,19 +208,3 @@ def _last_words(opened: Study, ended: str) -> tuple[str, Record | None, tuple[Pa
         files.append(path)
     best = next((record for record in ranked if record.state == "complete"), None)
     return ("FINISHED" if ended in ("complete", "exhausted") else "KILLED"), best, tuple(files)
-
-
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a search as Ctrl-C does: in order, with everything written."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)

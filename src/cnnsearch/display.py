@@ -33,7 +33,7 @@ def choose(json_lines: bool, quiet: bool) -> "Display":
 
 
 class Quiet:
-    """Nothing, but for warnings."""
+    """Nothing, but for notes, which go to stderr."""
 
     def __enter__(self) -> "Quiet":
         return self
@@ -45,7 +45,7 @@ class Quiet:
         pass
 
     def note(self, text: str) -> None:
-        pass
+        print(text, file=sys.stderr, flush=True)
 
 
 class Plain(Quiet):

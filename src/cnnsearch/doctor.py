@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from cnnsearch import catalog, study
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.mlflow_store import tracking_uri
 from cnnsearch.pool import gpus
 from cnnsearch.settings import worker_environment
-from cnnsearch.tracking import tracking_uri
 
 PACKAGES = ("optuna", "keras", "tensorflow", "jax", "torch", "keras-tuner", "mlflow", "numpy", "scikit-learn")
 

@@ -21,6 +21,11 @@ from cnnsearch.record import Record
 from cnnsearch.study import Study
 
 MARK = "card.json"
+FILES = {
+    *("model.keras", "plan.json", "space.toml", "labels.json", "leaderboard.csv", "leaderboard.md", "card.md", MARK),
+    *("curves.png", "confusion.png", "mistakes.png", "samples.png"),
+}
+"""What an export writes, and so what the next one may replace."""
 
 
 def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -46,8 +51,10 @@ def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...
     parts = split(dataset, study.info["seed"], space.defaults["validation"])
     model = _model(study, chosen, space, parts, dataset)
     probabilities = _predict(model, parts.x_val)
+    validation = cards.measure(probabilities, parts.y_val)
+    _check_score(study, chosen, validation)
     looks = _test(study, chosen, model, parts)
-    card = cards.card(study, chosen, dataset, cards.measure(probabilities, parts.y_val), looks)
+    card = cards.card(study, chosen, dataset, validation, looks)
     files = _texts(study, chosen, space, card) | _pictures(chosen, parts, probabilities, dataset.classes)
     _write(out, model, files, parts.x_val[:512])
     return card
@@ -63,13 +70,20 @@ def _chosen(study: Study, number: int | None) -> Record:
     for record in ranked:
         if record.number == number and record.score is not None:
             return record
-    trained = ", ".join(str(record.number) for record in ranked if record.score is not None)
+    trained = ", ".join(str(number) for number in sorted(r.number for r in ranked if r.score is not None))
     raise StudyError(f"Study '{study.name}' has no trained trial {number}; there are {trained or 'none'}.")
 
 
 def _check_free(out: Path) -> None:
-    if out.exists() and not (out / MARK).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CnnsearchError(f"{out} exists and is no earlier export; name another folder with -o DIR.")
+    if not out.exists():
+        return
+    names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    if names and (MARK not in names or not names <= FILES):
+        others = ", ".join(sorted(names - FILES)[:3])
+        raise CnnsearchError(
+            f"{out} exists and is no earlier export, or holds other files too ({others}); "
+            "name another folder with -o DIR."
+        )
 
 
 def _model(study: Study, chosen: Record, space: spaces.Space, parts: Split, dataset: Dataset) -> Any:
@@ -91,7 +105,12 @@ def _model(study: Study, chosen: Record, space: spaces.Space, parts: Split, data
     from cnnsearch import build
 
     model = build.core(Plan.from_json(chosen.plan))
-    model.set_weights(stored.get_weights())
+    try:
+        model.set_weights(stored.get_weights())
+    except ValueError as error:
+        raise StudyError(
+            f"The model file of trial {chosen.number} does not fit its plan. Delete {path} to train the trial again."
+        ) from error
     return model
 
 
@@ -123,23 +142,39 @@ def _retrained(study: Study, chosen: Record, parts: Split, classes: int) -> Any:
 
 
 def _test(study: Study, chosen: Record, model: Any, parts: Split) -> list[dict[str, Any]]:
-    """Every look at test so far, this one last; a trial that was measured is not measured again."""
-    looks = [look for look in study.info.get("test", []) if look["trial"] != chosen.number]
-    again = [look for look in study.info.get("test", []) if look["trial"] == chosen.number]
+    """Every look at test so far, the one at this trial last; a trial that was measured is not measured again."""
+    looks = study.looks()
+    again = [look for look in looks if look["trial"] == chosen.number]
     if again:
-        return [*looks, {**again[0], "again": True}]
+        return [*(look for look in looks if look["trial"] != chosen.number), {**again[0], "again": True}]
     found = cards.measure(_predict(model, parts.x_test), parts.y_test)
     look = {"trial": chosen.number, "accuracy": found.accuracy, "loss": found.loss, "n": found.n}
-    study.remember(test=[*study.info.get("test", []), look])
+    study.add_look(look)
     return [*looks, look]
+
+
+def _check_score(study: Study, chosen: Record, found: cards.Measured) -> None:
+    """A stored model must be the one that the trial was scored by.
+
+    Raises:
+        StudyError: if its validation accuracy is another one.
+    """
+    if study.info["metric"] != "val_accuracy" or chosen.score is None or _checkpoint(study, chosen) is None:
+        return
+    # mixed precision rounds a few images to the other side
+    if abs(found.accuracy - chosen.score) > max(0.005, 2.5 / found.n):
+        raise StudyError(
+            f"The model file of trial {chosen.number} has a validation accuracy of {found.accuracy:.4f}, but the trial "
+            f"was scored {chosen.score:.4f}: it is another's. Delete {chosen.checkpoint} to train the trial again."
+        )
 
 
 def log(study: Study, out: Path) -> str:
     """Log the export's small files to MLflow; gives back why not, where that fails: the files are there anyway."""
-    from cnnsearch import tracking
+    from cnnsearch import mlflow_store
 
     try:
-        tracking.log_export(study, out)
+        mlflow_store.log_export(study, out)
     except Exception as error:
         return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
     return ""

@@ -22,7 +22,7 @@ class Child:
     """One worker process. Its messages arrive in `inbox`; what it prints goes to the file `log`."""
 
     def __init__(self, inbox: "queue.Queue[Heard]", environment: dict[str, str], log: Path) -> None:
-        self.log = log
+        self.log, self._said_before = log, log.stat().st_size if log.exists() else 0
         self.ready = False
         self.stopping = False
         self.rss = 0
@@ -54,7 +54,7 @@ class Child:
 
     def end_of_log(self, lines: int = 3) -> str:
         """The last lines that the worker printed."""
-        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        text = self.log.read_bytes()[self._said_before :].decode("utf-8", "replace")
         return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
 
     def _listen(self, inbox: "queue.Queue[Heard]") -> None:
@@ -91,10 +91,17 @@ class Pool:
 
     def replace(self, child: Child) -> Child:
         """End `child` and start another in its place."""
-        slot = self._slots.pop(child)
+        return self._start(self.remove(child))
+
+    def remove(self, child: Child) -> int:
+        """End `child`; gives back its slot."""
         self.children.remove(child)
         child.kill()
-        return self._start(slot)
+        return self._slots.pop(child)
+
+    def any(self) -> Child:
+        """A worker: one that is there, or a new one."""
+        return self.children[0] if self.children else self._start(0)
 
     def close(self) -> None:
         """End every worker."""

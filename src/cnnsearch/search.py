@@ -18,6 +18,7 @@ from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings, trial_seed
+from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
@@ -30,6 +31,9 @@ UNUSABLE = 60
 GROWTH = 1 << 30
 """A worker that has grown by this many bytes since its first trial is replaced: Keras does not give all back."""
 
+BAD_STARTS = 3
+"""So many workers may be killed while they start before the search gives up."""
+
 Show = Callable[[Progress, str], None]
 """Shown the progress, and in words what just happened ('' for a mere change of numbers)."""
 
@@ -41,48 +45,45 @@ class Job:
     trial: optuna.Trial
     record: Record
     started: float
-    heard: float
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 class Search:
     """One call of `cnnsearch run`: brings the study to the number of trials that `settings` ask for."""
 
-    def __init__(self, settings: Settings, study: Study, tracker: Tracker, show: Show) -> None:
-        self.settings, self.study, self.tracker, self.show = settings, study, tracker, show
+    def __init__(self, settings: Settings, study: Study, tracker: Tracker, show: Show, stop: Stop) -> None:
+        self.settings, self.study, self.tracker, self.show, self.stop = settings, study, tracker, show, stop
         self.jobs: dict[Child, Job | None] = {}
         self.ledger = Ledger(study, tracker)
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
-        self.began = time.monotonic()
+        self.began = self.leased = time.monotonic()
         self.first_rss: dict[Child, int] = {}
         self.saving: set[Child] = set()
-        self.unusable = 0
+        self.unusable = self.bad_starts = 0
+        self.logged: str | None = None
         self.ended = ""
 
     def run(self) -> str:
-        """Search until the trials are done, the time is up or the space exhausted; says which.
+        """Search until the trials are done, the time is up, the space exhausted or an end asked for; says which.
 
         Raises:
             CnnsearchError: if nothing can be trained: dataset, plugin or every candidate fails.
-            KeyboardInterrupt: after the running trials were put back.
         """
-        self.ledger.put_back_stale()
-        if not self._missing():
-            return "complete"
-        settings = self.settings
-        threads, logs = settings.threads, settings.folder / "logs"
-        self.pool = Pool(settings.for_worker(), settings.jobs, threads, gpus(), logs)
-        self.jobs = dict.fromkeys(self.pool.children)
-        try:
-            while not self._over():
-                self._step()
-            if self.ended in ("complete", "exhausted"):
-                self.tracker.models(self.ledger.in_order())
-                self._log_best()
-        finally:
-            self.pool.close()
-            for job in filter(None, self.jobs.values()):
-                self.ledger.interrupt(job.record, job.trial)
+        with self.stop.deferred():
+            self.ledger.put_back_stale()
+            if not self._missing() and not self._unlogged():
+                return "complete"
+            settings, jobs = self.settings, max(1, min(self.settings.jobs, self._missing()))
+            self.pool = Pool(settings.for_worker(), jobs, settings.threads, gpus(), settings.folder / "logs")
+            self.jobs = dict.fromkeys(self.pool.children)
+            try:
+                while not self._over():
+                    self._step()
+                self._settle()
+            finally:
+                self.pool.close()
+                for job in filter(None, self.jobs.values()):
+                    self.ledger.interrupt(job.record, job.trial)
         return self.ended
 
     # -- the loop ---------------------------------------------------------------------------------
@@ -90,6 +91,7 @@ class Search:
     def _step(self) -> None:
         heard = self.pool.hear(0.5)
         self._check_clock()
+        self.tracker.check()
         if heard is None:
             self._tell("")
         elif heard.message is None:
@@ -99,9 +101,27 @@ class Search:
 
     def _over(self) -> bool:
         idle = not any(self.jobs.values()) and not self.saving
-        if not self.ended and idle and not self._missing():
+        if self.stop.asked:
+            self.ended = "interrupted"
+        elif not self.ended and idle and not self._missing():
             self.ended = "exhausted" if self._exhausted() else "complete"
         return bool(self.ended)
+
+    def _settle(self) -> None:
+        """Let models be saved to their end, put back what runs, and log the best model."""
+        self._wait(lambda: not self.saving, 10)
+        for child, job in list(self.jobs.items()):
+            if job:
+                self.ledger.interrupt(job.record, job.trial)
+                del self.jobs[child]
+                self.pool.remove(child)
+        if self.ended in ("complete", "exhausted", "timeout"):
+            self._log_best()
+
+    def _wait(self, reached: Callable[[], Any], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not reached() and time.monotonic() < deadline and not (self.stop.asked and seconds > 10):
+            self._step()
 
     def _missing(self) -> int:
         """How many trials are still to be begun."""
@@ -118,15 +138,17 @@ class Search:
         origin = str(trial.user_attrs.get("origin", "sampler"))
         seed = trial_seed(self.settings.seed, trial.number)
         record = Record(number=trial.number, origin=origin, seed=seed)
-        now = time.monotonic()
-        self.jobs[child] = Job(trial, record, now, now)
+        self.jobs[child] = Job(trial, record, time.monotonic())
         by_name = origin.startswith(ORIGIN)
         child.send({"do": "trial", "number": trial.number, "seed": seed, "limited": not by_name})
 
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
-        if settings.timeout and now - self.began > settings.timeout:
+        if settings.timeout and now - self.began > settings.timeout and not self.ended:
             self.ended = "timeout"
+        if now - self.leased > studies.LEASE / 4:
+            self.leased = now
+            studies.lease(self.study)
         for child, job in list(self.jobs.items()):
             if job and settings.trial_timeout and now - job.started > settings.trial_timeout:
                 self._fail(child, "timeout", f"it took longer than {settings.trial_timeout:g} s")
@@ -185,11 +207,11 @@ class Search:
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
-        job.heard = time.monotonic()
         job.history.append(message["metrics"])
         job.trial.report(message["metrics"][self.settings.metric], message["epoch"])
         # what was asked for by name is trained to its end
-        child.send({"go": job.record.origin.startswith(ORIGIN) or not job.trial.should_prune()})
+        kept = job.record.origin.startswith(ORIGIN) or message["epoch"] >= self.settings.epochs
+        child.send({"go": kept or not job.trial.should_prune()})
         self.tracker.epoch(job.record, message["epoch"], message["metrics"])
         self._tell("")
 
@@ -240,7 +262,10 @@ class Search:
             return
         code = child.process.returncode
         if not child.ready:
-            raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
+            self.bad_starts += 1
+            # a signal comes from outside, such as the kernel short of memory; anything else will come again
+            if code >= 0 or self.bad_starts > BAD_STARTS:
+                raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
         if self.jobs[child]:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             self._fail(child, "killed", f"its worker process ended by {how}")
@@ -332,19 +357,31 @@ class Search:
             what,
         )
 
+    def _unlogged(self) -> bool:
+        """Whether there is a best model that MLflow does not have yet."""
+        best = self.checkpoints.best(self.ledger.in_order())
+        return best is not None and Path(best.checkpoint).is_file() and self.study.fact("logged") != best.number
+
     def _log_best(self) -> None:
         """Log the best model as an MLflow model, in a worker: this process knows no Keras."""
+        if not self._unlogged():
+            return
         best = self.checkpoints.best(self.ledger.in_order())
-        child = next((child for child in self.jobs if child.ready), None)
+        assert best is not None
+        child = self.pool.any()
+        self.jobs.setdefault(child, None)
+        self._wait(lambda: child.ready or child not in self.jobs, 120)
+        self.tracker.models(self.ledger.in_order())
         order = self.tracker.model_order()
-        if best is None or child is None or order is None or not Path(best.checkpoint).exists():
+        if order is None or not child.ready:
+            self.tracker.problem("the best model was not logged: no worker was there to do it")
             return
         child.send({"do": "log_model", "path": best.checkpoint, **order})
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            heard = self.pool.hear(1)
-            if heard and heard.child is child:
-                problem = "its worker ended" if heard.message is None else heard.message.get("problem", "")
-                if problem:
-                    self.tracker.problem(f"the best model could not be logged: {problem}")
-                return
+        self._wait(lambda: self.logged is not None or child not in self.jobs, 120)
+        if self.logged == "":
+            self.study.remember_fact("logged", best.number)
+        else:
+            self.tracker.problem(f"the best model could not be logged: {self.logged or 'its worker ended'}")
+
+    def _on_logged(self, child: Child, message: dict[str, Any]) -> None:
+        self.logged = message["problem"]

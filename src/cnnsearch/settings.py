@@ -1,5 +1,6 @@
 """What one command asks of a search, as frozen plain data."""
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,8 +45,10 @@ class Settings:
 
     @property
     def folder(self) -> Path:
-        """Where this study keeps its files."""
-        return self.runs / self.study
+        """Where this study keeps its files; one of the same name in another storage has a folder of its own."""
+        if not self.storage:
+            return self.runs / self.study
+        return self.runs / f"{self.study}-{hashlib.sha256(self.storage.encode()).hexdigest()[:8]}"
 
     def for_worker(self) -> dict[str, Any]:
         """What a worker needs to know, as plain data."""
@@ -105,4 +108,7 @@ def worker_environment(threads: int, gpu: str | None) -> dict[str, str]:
             environment[name] = str(threads)
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
+    else:
+        # costs nothing on a CPU, and the same seed gives the same model
+        environment.setdefault("TF_DETERMINISTIC_OPS", "1")
     return environment

@@ -2,6 +2,7 @@
 
 import math
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -92,29 +93,25 @@ def ui(host: str, port: int) -> int:
     Raises:
         CnnsearchError: if there is nothing to show yet.
     """
-    from cnnsearch.tracking import tracking_uri
+    from cnnsearch.mlflow_store import tracking_uri
 
     uri = tracking_uri()
     path = uri.removeprefix("sqlite:///")
     if uri.startswith("sqlite:///") and not os.path.exists(path):  # noqa: PTH110
         raise CnnsearchError(f"There is no {path} here yet. Search first: cnnsearch run --space digits_cnn --trials 10")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CnnsearchError(
+                f"{host}:{port} cannot be used: {error.strerror}. Name another with --port."
+            ) from error
     print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)", flush=True)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--host",
-        host,
-        "--port",
-        str(port),
-        "--backend-store-uri",
-        uri,
-    ]
-    try:
-        return subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--backend-store-uri", uri]
+    if os.name == "posix":
+        os.execv(sys.executable, command)  # so that a signal reaches MLflow itself
+    return subprocess.run(command, check=False).returncode
 
 
 def _ranges(found: Space, known: Catalog, start: Plan) -> dict[str, Distribution]:

@@ -3,6 +3,9 @@
 import contextlib
 import datetime
 import json
+import os
+import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
 from cnnsearch.settings import Settings, maximize
 
 FORMAT = 1
+LEASE = 120
+"""Seconds after which a run that has not renewed its lease is taken for dead."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -46,8 +51,32 @@ class Study:
 
     def remember(self, **facts: Any) -> None:
         """Add facts to `info`."""
-        self.info = {**self.info, **facts}
+        # read again first: an export may have written meanwhile
+        self.info = {**self.optuna.user_attrs.get(ATTRIBUTE, {}), **facts}
         self.optuna.set_user_attr(ATTRIBUTE, self.info)
+
+    def remember_fact(self, name: str, value: Any) -> None:
+        """Keep one fact by itself, so that no other writer can overwrite it."""
+        self.optuna.set_user_attr(f"{ATTRIBUTE}:{name}", value)
+
+    def fact(self, name: str) -> Any:
+        """What `remember_fact` kept, or None."""
+        return self.optuna.user_attrs.get(f"{ATTRIBUTE}:{name}", self.info.get(name))
+
+    def looks(self) -> list[dict[str, Any]]:
+        """Every measurement on test so far, in the order in which they were made."""
+        attributes = self.optuna.user_attrs
+        found = [value for key, value in attributes.items() if key.startswith(f"{ATTRIBUTE}:test:")]
+        return sorted(found, key=lambda look: str(look["when"]))
+
+    def add_look(self, look: dict[str, Any]) -> None:
+        """Record one measurement on test."""
+        self.remember_fact(f"test:{look['trial']}", {**look, "when": now()})
+
+
+def now() -> str:
+    """This moment, in ISO 8601 with the time zone."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
 def storage_url(runs: Path, storage: str = "") -> str:
@@ -64,6 +93,7 @@ def begin(settings: Settings) -> Study:
     make_folder(settings.folder)
     with _storage_errors(settings.storage):
         study = _create(settings)
+        refuse_if_held(Study(study))
         if _nothing_done(study):
             # a first try that was refused or stopped must not bind the next one to its settings
             optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
@@ -79,9 +109,39 @@ def begin(settings: Settings) -> Study:
             format=FORMAT,
             version=cnnsearch.__version__,
             folder=str(settings.folder.resolve()),
-            created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            created=now(),
         )
     return opened
+
+
+def refuse_if_held(study: Study) -> None:
+    """The lock in the runs folder does not reach other folders and machines; a lease in the storage does.
+
+    Raises:
+        StudyError: if another run renewed its lease lately and, as far as can be seen, still lives.
+    """
+    import psutil
+
+    owner = study.fact("owner")
+    if not owner or time.time() - owner["at"] > LEASE:
+        return
+    here = owner["host"] == platform.node()
+    if here and (owner["pid"] == os.getpid() or not psutil.pid_exists(owner["pid"])):
+        return
+    raise StudyError(
+        f"Study '{study.name}' is being worked on by another run (process {owner['pid']} on {owner['host']}). "
+        "Wait for it, or name another with --study NAME."
+    )
+
+
+def lease(study: Study) -> None:
+    """Say in the storage that this process works on the study."""
+    study.remember_fact("owner", {"host": platform.node(), "pid": os.getpid(), "at": time.time()})
+
+
+def release(study: Study) -> None:
+    """Take the lease back."""
+    study.remember_fact("owner", None)
 
 
 def _create(settings: Settings) -> optuna.Study:
@@ -136,7 +196,8 @@ def load(name: str | None, runs: Path, storage: str = "") -> Study:
         where = "that storage" if storage else f"{runs}/"
         raise StudyError(f"There is no study in {where} yet. Begin one: cnnsearch run --space digits_cnn --trials 10")
     names = [str(summary["name"]) for summary in known]
-    name = name or names[0]
+    begun = [str(summary["name"]) for summary in known if summary["trials"]]
+    name = name or (begun or names)[0]
     if name not in names:
         raise StudyError(
             f"There is no study '{name}'.{nearest(name, names)} `cnnsearch studies` lists all {len(names)}."
@@ -231,7 +292,8 @@ def enqueue_recipes(study: Study, settings: Settings) -> None:
 def put_back(study: Study, trial: FrozenTrial) -> None:
     """Queue an interrupted trial's point again, so that the next run trains it."""
     origin = str(trial.user_attrs.get("origin", "sampler"))
-    fixed = trial.params or dict(trial.system_attrs.get("fixed_params", {}))
+    # one that was interrupted while it was drawn keeps what was asked for by name
+    fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     if fixed:
         study.optuna.enqueue_trial(fixed, user_attrs={"origin": origin})
 

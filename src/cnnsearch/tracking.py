@@ -1,53 +1,52 @@
 """MLflow: one experiment a space, one parent run a study, one child run a trial; written off the training's path."""
 
-import json
-import logging
-import math
-import os
-import platform
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cnnsearch
+from cnnsearch import mlflow_store as store
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.record import Record
+from cnnsearch.record import COUNTED, Record
 from cnnsearch.study import Study
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
-
-
-SOURCE = {"mlflow.source.name": "cnnsearch run", "mlflow.source.type": "LOCAL"}
 
 
 class Tracker:
     """Writes a study to MLflow, all from one background thread, so that nobody waits for it.
 
     The explicit client is used throughout: MLflow's fluent API is bound to threads and loses the parent.
-    A store that fails in the middle of a search costs a warning, never a trial.
+    A store that cannot be opened stops the search (`check`); one that fails later costs a warning, never a trial.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._thread = ThreadPoolExecutor(1, "mlflow")
-        self._begun = False
         # MLflow takes seconds to import: they pass while the first worker starts
-        self._connected: Future[Any] = self._thread.submit(_client, tracking_uri())
+        self._thread.submit(store.prepare)
+        self._opening: Future[None] | None = None
         self._client: Any = None
         self._parent = ""
         self._experiment = ""
         self._data: list[Any] = []
+        self._tags: dict[str, str] = {}
         self._runs: dict[int, str] = {}
         self._warned = False
 
     def begin(self, study: Study) -> None:
-        """Open the store and the study's parent run, once."""
-        if not self._begun:
-            self._begun = True
-            # a store that does not open must stop the search at its start, not lose its records
-            self._thread.submit(self._open, study).result()
+        """Open the store and the study's parent run, once; nobody waits for it."""
+        if self._opening is None:
+            self._opening = self._thread.submit(self._open, study)
+
+    def check(self) -> None:
+        """Raise what kept the store from being opened.
+
+        Raises:
+            CnnsearchError: it names the store and how to use another.
+        """
+        if self._opening is not None and self._opening.done():
+            self._opening.result()
 
     def epoch(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
         """Log one epoch of a trial; its child run begins with its first."""
@@ -71,7 +70,7 @@ class Tracker:
     def model_order(self) -> dict[str, str] | None:
         """Where a worker shall log the best model, once all else is written; None if there is no store."""
         self._thread.submit(lambda: None).result()
-        return {"run_id": self._parent, "uri": tracking_uri()} if self._parent else None
+        return {"run_id": self._parent, "uri": store.tracking_uri()} if self._parent else None
 
     def models(self, records: Iterable[Record]) -> None:
         """Log the model files that were kept to the runs of their trials."""
@@ -81,6 +80,10 @@ class Tracker:
 
     def close(self, status: str, best: Record | None = None, files: tuple[Path, ...] = ()) -> None:
         """Write what is left and end the parent run; without a status, delete it: nothing was trained."""
+        if self._opening is None or not self._opening.done():
+            # a server that does not answer must not keep a stopped search waiting
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            return
         if self._parent and not status:
             self._later(self._client.delete_run, self._parent)
         elif self._parent:
@@ -89,6 +92,8 @@ class Tracker:
 
     def _later(self, write: Callable[..., None], *what: Any) -> None:
         def attempt() -> None:
+            if not self._parent:
+                return
             try:
                 write(*what)
             except Exception as error:
@@ -97,47 +102,65 @@ class Tracker:
         self._thread.submit(attempt)
 
     def _open(self, study: Study) -> None:
-        uri = tracking_uri()
+        uri = store.tracking_uri()
         try:
-            self._client = self._connected.result()
-            self._data = _datasets(study)
-            self._experiment = _experiment(self._client, f"cnnsearch/{study.info['space']['name']}", uri)
-            self._parent = self._find_parent(study, uri)
+            self._client = store.connect(uri)
+            self._data = store.datasets(study)
+            self._tags = store.child_tags(study)
+            self._experiment = store.experiment(self._client, f"cnnsearch/{study.info['space']['name']}", uri)
+            self._parent = self._earlier_parent(study, uri) or self._new_parent(study, uri)
         except Exception as error:
-            reason = str(error).partition("\n")[0][:200]
+            reason = str(error).strip().partition("\n")[0][:200].rstrip(".")
             raise CnnsearchError(
-                f"MLflow's store {_without_password(uri)} cannot be opened ({reason}). "
+                f"MLflow's store {store.without_password(uri)} cannot be opened: {reason}. "
                 "Set MLFLOW_TRACKING_URI to another, such as sqlite:///other.db."
             ) from error
 
-    def _find_parent(self, study: Study, uri: str) -> str:
+    def _earlier_parent(self, study: Study, uri: str) -> str:
         from mlflow.exceptions import MlflowException
 
-        known = study.info.get("mlflow", {})
-        if known.get("uri") == _without_password(uri):
-            try:
-                self._client.update_run(known["run_id"], status="RUNNING")
-                return str(known["run_id"])
-            except MlflowException:
-                pass  # the store was deleted or emptied meanwhile: begin a new parent
-        run = self._client.create_run(self._experiment, run_name=study.name, tags=_parent_tags(study))
-        for key, value in _parent_params(study).items():
+        known = study.fact("mlflow")
+        if not known or known["uri"] != store.without_password(uri):
+            return ""
+        try:
+            self._client.update_run(known["run_id"], status="RUNNING")
+        except MlflowException:
+            return ""  # the store was deleted or emptied meanwhile
+        self._parent = str(known["run_id"])
+        self._end_stale(study)
+        return self._parent
+
+    def _new_parent(self, study: Study, uri: str) -> str:
+        run = self._client.create_run(self._experiment, run_name=study.name, tags=store.parent_tags(study))
+        for key, value in store.parent_params(study).items():
             self._client.log_param(run.info.run_id, key, value)
         self._client.log_inputs(run.info.run_id, datasets=self._data)
         self._client.log_dict(run.info.run_id, study.info, "study.json")
-        study.remember(mlflow={"uri": _without_password(uri), "run_id": run.info.run_id})
+        study.remember_fact("mlflow", {"uri": store.without_password(uri), "run_id": run.info.run_id})
         return str(run.info.run_id)
+
+    def _end_stale(self, study: Study) -> None:
+        """Runs that a killed `run` left RUNNING: ended as their trials did, or deleted with them."""
+        query = f"tags.`mlflow.parentRunId` = '{self._parent}' and attributes.status = 'RUNNING'"
+        records = {record.number: record for record in study.records()}
+        for run in self._client.search_runs([self._experiment], query, max_results=1000):
+            found = records.get(int(run.data.tags.get("cnnsearch.trial", -1)))
+            if found is not None and found.state in COUNTED:
+                self._runs[found.number] = run.info.run_id
+                self._log_end(found)
+            else:
+                self._client.delete_run(run.info.run_id)
 
     def _run(self, trial: Record) -> str:
         if trial.number not in self._runs:
-            tags = {"mlflow.parentRunId": self._parent, "cnnsearch.trial": str(trial.number), **SOURCE}
+            tags = {"mlflow.parentRunId": self._parent, "cnnsearch.trial": str(trial.number), **self._tags}
             run = self._client.create_run(self._experiment, run_name=f"trial {trial.number}", tags=tags)
             self._client.log_inputs(run.info.run_id, datasets=self._data)
             self._runs[trial.number] = run.info.run_id
         return self._runs[trial.number]
 
     def _log_epoch(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
-        self._client.log_batch(self._run(trial), metrics=_metrics(metrics, epoch))
+        self._client.log_batch(self._run(trial), metrics=store.metrics(metrics, epoch))
 
     def _log_end(self, done: Record) -> None:
         from mlflow.entities import Param, RunTag
@@ -160,8 +183,8 @@ class Tracker:
         params = {**done.params, "seed": done.seed}
         self._client.log_batch(
             run_id,
-            metrics=_metrics({key: value for key, value in facts.items() if value is not None}, done.epochs),
-            params=[Param(_name(key), str(value)) for key, value in params.items()],
+            metrics=store.metrics({key: value for key, value in facts.items() if value is not None}, done.epochs),
+            params=[Param(store.name(key), str(value)) for key, value in params.items()],
             tags=[RunTag(f"cnnsearch.{key}", value) for key, value in tags.items() if value],
         )
         if done.plan:
@@ -190,104 +213,8 @@ class Tracker:
 
     def _end_parent(self, status: str, best: Record | None, files: tuple[Path, ...]) -> None:
         if best is not None and best.score is not None:
-            self._client.log_batch(self._parent, metrics=_metrics({"best_score": best.score}, best.number))
+            self._client.log_batch(self._parent, metrics=store.metrics({"best_score": best.score}, best.number))
             self._client.set_tag(self._parent, "cnnsearch.best_trial", str(best.number))
         for path in files:
             self._client.log_artifact(self._parent, str(path))
         self._client.set_terminated(self._parent, status)
-
-
-def log_export(study: Study, folder: Path) -> None:
-    """Log the small files of an export to the study's parent run; the model is logged at the search's end.
-
-    Raises:
-        MlflowException: if the store or the run is gone.
-    """
-    known = study.info.get("mlflow")
-    if known and known["uri"] == _without_password(tracking_uri()):
-        client = _client(tracking_uri())
-        for path in sorted(folder.iterdir()):
-            if path.suffix in (".png", ".md", ".json"):
-                client.log_artifact(known["run_id"], str(path), "export")
-
-
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the store that a plain `mlflow ui` in this folder opens."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-
-
-def _client(uri: str) -> Any:
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    from mlflow import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    client = MlflowClient(uri)
-    # the store is opened, and a new one created, at its first use
-    client.search_experiments(max_results=1)
-    return client
-
-
-def _experiment(client: Any, name: str, uri: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
-    # a SQLite store would otherwise write to ./mlruns of whichever folder a process runs in
-    beside = (Path.cwd() / "mlruns" / name).as_uri() if uri.startswith("sqlite:") else None
-    return str(client.create_experiment(name, artifact_location=beside))
-
-
-def _parent_tags(study: Study) -> dict[str, str]:
-    machine = study.info.get("machine", {})
-    return {
-        **SOURCE,
-        "cnnsearch.study": study.name,
-        "cnnsearch.version": cnnsearch.__version__,
-        "cnnsearch.keras": f"{machine.get('keras')} on {machine.get('backend')}",
-        "cnnsearch.devices": ", ".join(machine.get("devices", [])),
-        "cnnsearch.precision": str(machine.get("precision")),
-        "cnnsearch.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-    }
-
-
-def _datasets(study: Study) -> list[Any]:
-    """The study's data as MLflow's pages show it: its name and fingerprint."""
-    from mlflow.entities import Dataset, DatasetInput
-
-    data = study.info["data"]
-    source = json.dumps({"dataset": study.info["dataset"], "seed": study.info["seed"]})
-    dataset = Dataset(data["name"], data["fingerprint"], "cnnsearch", source, profile=json.dumps(data["images"]))
-    return [DatasetInput(dataset, tags=[])]
-
-
-def _parent_params(study: Study) -> dict[str, str]:
-    info = study.info
-    return {
-        "space": info["space"]["name"],
-        "dataset": info["dataset"][0],
-        "data_fingerprint": info["data"]["fingerprint"],
-        "images": str(info["data"]["images"]),
-        "epochs": str(info["epochs"]),
-        "metric": info["metric"],
-        "seed": str(info["seed"]),
-    }
-
-
-def _metrics(values: dict[str, float], step: int) -> list[Any]:
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    # MLflow would store inf as 1.8e308
-    return [Metric(_name(key), value, now, step) for key, value in values.items() if math.isfinite(value)]
-
-
-def _name(name: str) -> str:
-    """`name` in the letters that MLflow allows."""
-    return "".join(letter if letter.isalnum() or letter in "_-./ :" else "_" for letter in name)
-
-
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else uri

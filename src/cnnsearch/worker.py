@@ -5,6 +5,7 @@ to each message. Worker to parent: `ready`, `draw`, `plan`, `epoch`, `done`, `fa
 """
 
 import gc
+import hashlib
 import json
 import os
 import platform
@@ -169,10 +170,15 @@ class Worker:
             if not answer["go"]:
                 return
             candidate = _typed("invalid", lambda: training.from_plan(drawn, images))
-            epochs, plan_params = drawn.epochs, price.macs
+            epochs, macs = drawn.epochs, price.macs
         else:
-            candidate, epochs, plan_params = drawn, self.settings["epochs"], 0
-            self._check_limit("params", candidate.model.count_params(), "max_params")
+            candidate, epochs, macs = drawn, self.settings["epochs"], 0
+            params = int(candidate.model.count_params())
+            self._check_limit("params", params, "max_params")
+            values = json.dumps(hp.values, sort_keys=True)
+            key = hashlib.sha256(values.encode()).hexdigest()[:16]
+            if not self.link.ask("plan", key=key, plan="", params=params, macs=macs)["go"]:
+                return
         data = training.fold(candidate, self.split.x, self.split.y, self.split.x_val, self.split.y_val, self.classes)
         trainer = self._trainer()
         metric = self.settings["metric"]
@@ -182,11 +188,10 @@ class Worker:
             score=outcome.score,
             best_epoch=outcome.best_epoch,
             epochs=len(outcome.history),
-            train_seconds=outcome.seconds,
             seconds=time.perf_counter() - started,
             stopped=outcome.stopped,
             params=int(candidate.core.count_params()),
-            macs=plan_params,
+            macs=macs,
             rss=rss(),
         )
         if answer["keep"]:

@@ -1,0 +1,47 @@
+"""Ctrl-C, SIGTERM and SIGHUP: the first ends a search in order, the second at once."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stop:
+    """Whether an end was asked for. While it is `deferred` the first signal only sets `asked`.
+
+    A KeyboardInterrupt raised between any two lines could leave a trial ended in one store and not in the other.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._deferred = False
+
+    def signalled(self, number: int, frame: FrameType | None) -> None:
+        """A signal handler.
+
+        Raises:
+            KeyboardInterrupt: if the signal is the second, or nothing is to be brought into order.
+        """
+        if self.asked or not self._deferred:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Inside, the first signal waits until someone looks at `asked`."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    @contextmanager
+    def listening(self) -> Iterator["Stop"]:
+        """Handle the signals inside, and restore the handlers after it."""
+        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        before = {name: signal.signal(getattr(signal, name), self.signalled) for name in names}
+        try:
+            yield self
+        finally:
+            for name, handler in before.items():
+                signal.signal(getattr(signal, name), handler)
