@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import platform
-import random
 import sys
 import threading
 import time
@@ -325,7 +324,8 @@ def _follow_parent(parent: int) -> None:
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(1 + random.random())
+            # nothing by chance here: Keras draws its seeds from Python's own generator, in the other thread
+            time.sleep(1)
         os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
