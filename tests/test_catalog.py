@@ -367,9 +367,9 @@ def test_an_unknown_name_says_where_the_known_are_listed(load: Load, kind: str, 
         load().get(kind, "qqq")
 
 
-def test_a_kind_of_which_there_is_nothing_is_told_so(load: Load) -> None:
+def test_a_kind_of_which_there_is_nothing_is_told_so() -> None:
     with pytest.raises(CnnsearchError, match=r"there is no trainer 'qqq'\. There is no trainer at all yet\."):
-        load().get("trainer", "qqq")
+        Catalog([]).get("trainer", "qqq")
 
 
 def test_a_summary_is_the_first_line_or_the_problem() -> None:

@@ -317,7 +317,7 @@ def test_the_example_of_a_space_file_can_be_drawn(tmp_path: Path) -> None:
     (tmp_path / path).write_text(content)
     known = catalog.load(here=tmp_path)
     space = spaces.check(spaces.load(Path(path).stem, known), known)
-    assert set(tomllib.loads(content)) == {*KEYS} - {"trainer"}
+    assert set(tomllib.loads(content)) == {*KEYS} - {"trainer", "model"}
     assert_draws(space, known)
     for recipe in space.recipes.values():
         assert set(recipe) == {*RECIPE_KEYS}

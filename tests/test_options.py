@@ -45,11 +45,11 @@ def test_options_are_the_keyword_only_arguments() -> None:
 
 
 def test_describe_is_a_sentence() -> None:
-    assert describe(lambda hp, plan: plan) == "no options"
-    assert describe(lambda hp, *, a=(1,): hp) == "a=(1,)"
-    assert describe(lambda hp, *, a=1, b="x": hp) == "a=1 and b='x'"
-    assert describe(lambda hp, *, a=1, b=2, c=3.0: hp) == "a=1, b=2 and c=3.0"
-    assert describe(lambda hp, model, *, epochs, size=1: hp) == "epochs and size=1"
+    assert describe(options(lambda hp, plan: plan)) == "no options"
+    assert describe(options(lambda hp, *, a=(1,): hp)) == "a=(1,)"
+    assert describe(options(lambda hp, *, a=1, b="x": hp)) == "a=1 and b='x'"
+    assert describe(options(lambda hp, *, a=1, b=2, c=3.0: hp)) == "a=1, b=2 and c=3.0"
+    assert describe(options(lambda hp, model, *, epochs, size=1: hp)) == "epochs and size=1"
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_a_shipped_space_survives_json(path: Path, known: Catalog) -> None:
 def test_a_file_is_read_whole(write: Write) -> None:
     path = write(f"""
         description = "Mine."
-        trainer = "gentle"
+        trainer = {{ use = "gentle", twice = true }}
         dataset = {{ use = "npz", path = "x.npz" }}
         dimensions = ["head", {BODY}]
         [defaults]
@@ -160,7 +160,7 @@ def test_a_file_is_read_whole(write: Write) -> None:
         "Mine.",
         Use("npz", {"path": "x.npz"}),
         (Use("head", {}), Use("conv_depth", {"max": 2}), Use("filters", {"first": [8, 16]})),
-        trainer="gentle",
+        trainer=Use("gentle", {"twice": True}),
         defaults={**space_file.DEFAULTS, "epochs": 3, "validation": 0.25},
         recipes={
             "small": {
@@ -210,7 +210,8 @@ def test_a_name_is_fit_for_a_file() -> None:
         ("dimensions = [{ use = 3 }]", "dimensions: expected a name or"),
         ('dimensions = ["head", "filters", { use = "head" }]', "dimension 'head' is used twice; its parameters would"),
         ('description = 3\ndimensions = ["head"]', "description is 3; expected a text."),
-        ('trainer = ["x"]\ndimensions = ["head"]', "trainer is ['x']; expected a text."),
+        ('trainer = ["x"]\ndimensions = ["head"]', "trainer: expected a name or"),
+        ('model = "m"\ndimensions = ["head"]', "it has both a model and dimensions"),
         ('dataset = ["digits"]\ndimensions = ["head"]', "dataset: expected a name or"),
         ('dataset = { limit = 3 }\ndimensions = ["head"]', "dataset: expected a name or"),
         ('defaults = 3\ndimensions = ["head"]', "defaults is 3; expected a table."),
@@ -334,7 +335,15 @@ def test_a_wrong_use_of_a_dimension_is_named(write: Write, known: Catalog, uses:
             'dataset = { use = "digits", limit = "3" }',
             "dataset digits.limit is '3'; expected a whole number such as 0.",
         ),
-        ('trainer = "gentle"', "there is no trainer 'gentle'. There is no trainer at all yet."),
+        ('trainer = "gentle"', "there is no trainer 'gentle'. `cnnsearch plugins` lists all"),
+        (
+            'trainer = { use = "denoise_first", epochs = 3 }',
+            "trainer denoise_first has no option 'epochs'. It takes denoiser_epochs=5 and rate=0.001.",
+        ),
+        (
+            'trainer = { use = "denoise_first", denoiser_epochs = "3" }',
+            "trainer denoise_first.denoiser_epochs is '3'; expected a whole number such as 5.",
+        ),
     ],
 )
 def test_a_wrong_dataset_or_trainer_is_named(write: Write, known: Catalog, line: str, message: str) -> None:
@@ -514,13 +523,16 @@ def test_plain_data_goes_through_json_and_toml() -> None:
         "Mine.",
         Use("npz", {"path": "x.npz"}),
         (Use("filters", {"first": (8, 16)}), Use("head", {})),
-        trainer="gentle",
+        trainer=Use("gentle", {"sizes": (1, 2)}),
         recipes={"a": {"values": {"filters/first": 8}}},
         where="s.toml",
     )
     fields = space.to_dict()
     assert fields["where"] == "" and space.where == "s.toml"
     assert Space.from_dict(fields) == Space.from_dict(json.loads(json.dumps(fields))) == replace(space, where="")
+    # as studies of before have it
+    assert Space.from_dict({**fields, "trainer": "gentle"}).trainer == Use("gentle", {})
+    assert Space.from_dict({**fields, "trainer": ""}).trainer is None
     assert tomli_w.dumps(fields["recipes"])
 
 

@@ -1,7 +1,7 @@
 """Fashion-MNIST, as small as MNIST and harder."""
 
 from cnnsearch import Dataset, dataset
-from cnnsearch.arrays import load_named
+from cnnsearch.arrays import load_named, noisy
 
 CLASSES = (
     "T-shirt/top",
@@ -18,6 +18,12 @@ CLASSES = (
 
 
 @dataset
-def fashion_mnist(*, limit=0) -> Dataset:
-    """70,000 pieces of clothing of 28x28 grey pixels; 10,000 of them are the test set."""
-    return load_named("fashion_mnist", CLASSES, limit)
+def fashion_mnist(*, limit=0, noise=0.0, noise_seed=0) -> Dataset:
+    """70,000 pieces of clothing of 28x28 grey pixels; 10,000 of them are the test set.
+
+    Args:
+        limit: keep so many training images; 0 keeps all.
+        noise: standard deviation of Gaussian noise on all images, the range of pixels being 1.
+        noise_seed: fixes that noise.
+    """
+    return noisy(load_named("fashion_mnist", CLASSES, limit), noise, noise_seed)

@@ -52,11 +52,12 @@ def limited(data: Dataset, limit: int) -> Dataset:
     if not limit:
         return data
     kept = pick(data.name, data.y, limit)
-    return replace(data, x=data.x[kept], y=data.y[kept])
+    clean = data.x_clean[kept] if data.x_clean is not None else None
+    return replace(data, x=data.x[kept], y=data.y[kept], x_clean=clean)
 
 
 def noisy(data: Dataset, stddev: float, seed: int) -> Dataset:
-    """`data` with Gaussian noise on every image of every part, fixed by `seed`.
+    """`data` with Gaussian noise on every image of every part, fixed by `seed`; `x_clean` is what `x` was.
 
     `stddev` is in units of the whole range of pixels, 0 to 1; what leaves the range is cut off.
 
@@ -70,7 +71,7 @@ def noisy(data: Dataset, stddev: float, seed: int) -> Dataset:
     generator = np.random.default_rng(seed)
     parts = {part: getattr(data, part) for part in ("x", "x_val", "x_test")}
     changed: dict[str, Any] = {part: _with_noise(x, stddev, generator) for part, x in parts.items() if x is not None}
-    return replace(data, **changed)
+    return replace(data, x_clean=data.x, **changed)
 
 
 def _with_noise(x: NDArray[np.uint8], stddev: float, generator: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """Builds the Keras model that a plan describes: the one file that knows layers."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnsearch import layers
+from cnnsearch import backbones, layers
 from cnnsearch.errors import nearest
 from cnnsearch.plan import Block, Head, Item, Plan, Spec, sentence
 
@@ -36,6 +37,7 @@ WORDS: dict[str, Callable[[Any, int], Spec | None]] = {
     "act": lambda stage, width: ("Activation", {"activation": stage.activation}),
     "pool": lambda block, width: ("MaxPooling2D", {"pool_size": block.pool}),
     "avgpool": lambda block, width: ("AveragePooling2D", {"pool_size": block.pool}),
+    "up": lambda block, width: ("UpSampling2D", {"size": 2}),
     "drop": lambda stage, width: ("Dropout", {"rate": stage.rate}) if stage.rate else None,
     "dense": lambda head, width: ("Dense", {"units": width}),
 }
@@ -58,7 +60,11 @@ def core(plan: Plan) -> keras.Sequential:
     output = keras.layers.Dense(plan.classes, activation="softmax", dtype="float32", name="probabilities")
     scaling = keras.layers.Rescaling(1 / 255, name="rescaling")
     # all at once: `add` traces the whole model anew for every layer
-    return keras.Sequential([_pixels(plan), scaling, *_body(plan), output])
+    model = keras.Sequential([_pixels(plan), scaling, *_body(plan), output])
+    if not plan.stem_rate:
+        for part in stem(model):
+            part.trainable = False
+    return model
 
 
 def training_model(plan: Plan, core_model: keras.Sequential) -> keras.Sequential:
@@ -77,6 +83,9 @@ def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: int) -> None:
         ValueError: if the loss or the optimizer does not exist, or does not take its configuration.
     """
     optimizer = _make("optimizer", keras.optimizers, keras.optimizers.Optimizer, plan.optimizer)
+    if plan.stem_rate not in (0, 1):
+        slow = {id(variable) for part in stem(model) for variable in part.trainable_variables}
+        optimizer = _two_rates(optimizer, plan.stem_rate, [id(v) in slow for v in model.trainable_variables])
     if plan.schedule:
         base = float(optimizer.learning_rate)
         optimizer.learning_rate = Factors(base, plan.schedule, steps_per_epoch)
@@ -86,6 +95,11 @@ def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: int) -> None:
     model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
     # variables that do not exist yet make `fit` trace its step twice
     model.optimizer.build(model.trainable_variables)
+
+
+def stem(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a plan's stem in a model built from it; none in any other model."""
+    return [part for part in model.layers if re.fullmatch(r"stem\d+_\d+_\w+", part.name)]
 
 
 def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
@@ -111,6 +125,8 @@ def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
         ValueError: if there is no such layer, or it does not take this configuration.
     """
     kind, config = spec
+    if kind == backbones.SPEC:
+        return backbones.build(layer_name=name or kind.lower(), **config)
     named = {"name": name, **config} if name else config
     return _make("layer", keras.layers, keras.layers.Layer, (kind, named))
 
@@ -140,6 +156,8 @@ def _pixels(plan: Plan) -> Any:
 
 
 def _body(plan: Plan) -> Iterator[keras.layers.Layer]:
+    for number, block in enumerate(plan.stem, 1):
+        yield from _stage(f"stem{number}", block, sentence(block.layers))
     for number, block in enumerate(plan.blocks, 1):
         yield from _stage(f"block{number}", block, sentence(block.layers))
     yield layer(REDUCTIONS[plan.head.reduce], "reduce")
@@ -153,6 +171,22 @@ def _stage(prefix: str, stage: Stage, items: tuple[Item, ...], width: int = 0) -
         spec = WORDS[item](stage, width) if isinstance(item, str) else item
         if spec is not None:
             yield layer(spec, f"{prefix}_{number}_{spec[0].lower()}")
+
+
+def _two_rates(optimizer: keras.optimizers.Optimizer, factor: float, slow: list[bool]) -> keras.optimizers.Optimizer:
+    """`optimizer` made anew to change the variables that are `slow`, by their order, at `factor` times its rate.
+
+    Rates by layer are from Howard and Ruder (arXiv 1801.06146). Keras' MultiOptimizer has no learning rate that
+    callbacks could lower, and scaled gradients would change nothing for Adam.
+    """
+    kind: Any = type(optimizer)
+
+    class TwoRates(kind):  # type: ignore[misc]
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            slowed = slow[self._get_variable_index(variable)]
+            super().update_step(gradient, variable, learning_rate * factor if slowed else learning_rate)
+
+    return TwoRates.from_config(optimizer.get_config())
 
 
 def _make(kind: str, module: ModuleType, base: type, spec: Spec) -> Any:

@@ -42,9 +42,14 @@ def measure(probabilities: NDArray[Any], y: Labels) -> Measured:
 
 
 def card(
-    study: Study, chosen: Record, dataset: Dataset, validation: Measured, looks: list[dict[str, Any]]
+    study: Study,
+    chosen: Record,
+    dataset: Dataset,
+    validation: Measured,
+    looks: list[dict[str, Any]],
+    formats: tuple[str, ...] = ("keras",),
 ) -> dict[str, Any]:
-    """The card as plain data."""
+    """The card as plain data; `formats` are the suffixes of the model's files."""
     import keras
 
     info, test = study.info, looks[-1]
@@ -74,6 +79,7 @@ def card(
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
         },
+        "formats": list(formats),
         "commands": [str(info.get("command", "")), _export_command(study, chosen)],
     }
 
@@ -89,6 +95,29 @@ def _near(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+KERAS = """import keras, numpy as np
+
+model = keras.saving.load_model("model.keras")  # needs Keras alone
+images = np.zeros({shape})  # raw pixels, 0 to 255
+probabilities = model.predict(images)  # (n, {classes}); the classes' names are in labels.json"""
+
+ONNX = """import numpy as np, onnxruntime
+
+model = onnxruntime.InferenceSession("model.onnx")  # needs ONNX Runtime alone
+images = np.zeros({shape}, "float32")  # raw pixels, 0 to 255
+name = model.get_inputs()[0].name
+probabilities = model.run(None, {{name: images}})[0]  # (n, {classes}); the classes' names are in labels.json"""
+
+
+def _snippet(card: dict[str, Any]) -> str:
+    """How the exported model is used without this package."""
+    formats = card["formats"]
+    if not {"keras", "onnx"} & set(formats):
+        return f"# model.{formats[0]} is read by the space that wrote it"
+    used = KERAS if "keras" in formats else ONNX
+    return used.format(shape=(1, *card["input_shape"]), classes=len(card["classes"]))
+
+
 def text(card: dict[str, Any]) -> str:
     """The card as Markdown."""
     test = Measured(card["test"]["accuracy"], 0, card["test"]["n"])
@@ -100,7 +129,6 @@ def text(card: dict[str, Any]) -> str:
         if looks == 1
         else f" Test was looked at for {looks} models of this study; choosing among them by it is optimistic."
     )
-    height, width, channels = card["input_shape"]
     choices = "\n".join(f"| {name} | {value} |" for name, value in card["hyperparameters"].items())
     return f"""# {card["study"]}, trial {card["trial"]}
 
@@ -123,11 +151,7 @@ Validation chose this model, so its figure is optimistic; test had no part in th
 ## Use
 
 ```python
-import keras, numpy as np
-
-model = keras.saving.load_model("model.keras")  # needs Keras alone
-images = np.zeros((1, {height}, {width}, {channels}))  # raw pixels, 0 to 255
-probabilities = model.predict(images)  # (n, {len(card["classes"])}); the classes' names are in labels.json
+{_snippet(card)}
 ```
 
 ## Data

@@ -18,12 +18,12 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int, maximize: bool) -> None:
         self.folder, self.keep, self._sign = folder.resolve(), max(1, keep), 1 if maximize else -1
 
-    def offer(self, done: Record, others: Iterable[Record]) -> Path | None:
+    def offer(self, done: Record, others: Iterable[Record], suffix: str = "keras") -> Path | None:
         """Where to save the model of `done`, or None if enough others are better."""
         if done.score is None:
             return None
         better = [r for r in self._ranked(others) if self._place(r) <= self._place(done)]
-        return self.folder / f"trial-{done.number:05d}.keras" if len(better) < self.keep else None
+        return self.folder / f"trial-{done.number:05d}.{suffix}" if len(better) < self.keep else None
 
     def tidy(self, records: Iterable[Record]) -> None:
         """Delete the files of all but the best."""
@@ -34,7 +34,7 @@ class Checkpoints:
             total += path.stat().st_size if path.exists() else 0
             if total <= BUDGET or place == 0:
                 kept.add(name)
-        for path in self.folder.glob("trial-*.keras"):
+        for path in self.folder.glob("trial-*.*"):
             if path.name not in kept:
                 path.unlink(missing_ok=True)
 

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
+from cnnsearch import backbones
 from cnnsearch.plan import Block, Head, Item, Plan, sentence
 
 Shape = tuple[int, ...]
@@ -28,18 +30,19 @@ class Cost:
 
 
 def cost(plan: Plan) -> Cost:
-    """The cost of `plan`. Layers given by class name count as free and shape-preserving.
+    """The cost of `plan`. Layers given by class name, backbones aside, count as free and shape-preserving.
 
     Raises:
         ValueError: if the image shrinks to nothing on the way.
     """
     shape: Shape = plan.input_shape
     total = Cost(activations=math.prod(shape))
-    for number, block in enumerate(plan.blocks, 1):
-        for item in sentence(block.layers):
-            shape, total = _step(item, block, shape, total)
-            if min(shape) < 1:
-                raise ValueError(f"block {number} shrinks the image to {shape[0]}x{shape[1]}")
+    for name, blocks in (("stem block", plan.stem), ("block", plan.blocks)):
+        for number, block in enumerate(blocks, 1):
+            for item in sentence(block.layers):
+                shape, total = _step(item, block, shape, total)
+                if min(shape) < 1:
+                    raise ValueError(f"{name} {number} shrinks the image to {shape[0]}x{shape[1]}")
     return _head(plan.head, plan.classes, shape, total)
 
 
@@ -64,6 +67,11 @@ def _step(item: Item, block: Block, shape: Shape, total: Cost) -> tuple[Shape, C
         # Keras' pooling is 'valid': what does not fill a window is dropped
         shape = (shape[0] // block.pool, shape[1] // block.pool, shape[2])
         return shape, _add(total, activations=math.prod(shape))
+    if item == "up":
+        shape = (2 * shape[0], 2 * shape[1], shape[2])
+        return shape, _add(total, activations=math.prod(shape))
+    if not isinstance(item, str) and item[0] == backbones.SPEC:
+        return _backbone(item[1], total)
     return shape, _same(item, block, shape, total)
 
 
@@ -78,6 +86,14 @@ def _conv(down: bool, block: Block, shape: Shape, total: Cost) -> tuple[Shape, C
     out = (height, width, block.filters)
     bias = block.filters if block.bias or down else 0
     return out, _add(total, weights + bias, weights * height * width, math.prod(out))
+
+
+def _backbone(config: dict[str, Any], total: Cost) -> tuple[Shape, Cost]:
+    """The shape after a backbone, its multiply-adds and activations by its images' size."""
+    network, pixels = backbones.known(config["network"]), config["side"] ** 2
+    macs, activations = round(network.macs * pixels), round(network.activations * pixels)
+    shape = backbones.shape_after(config["network"], config["side"])
+    return shape, _add(total, network.params, macs, activations)
 
 
 def _dense(features: int, width: int, total: Cost) -> Cost:

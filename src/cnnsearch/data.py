@@ -18,7 +18,8 @@ class Dataset:
     """Images as uint8 (n, height, width, channels) and labels as integers (n,), with the classes' names.
 
     `x_val` is for datasets that bring their own validation split; `x_test` may be absent, then a fifth is
-    split off. Images of shape (n, height, width) get their channel axis here.
+    split off. Images of shape (n, height, width) get their channel axis here. `x_clean` is what `x` would be
+    without its noise, where that is known: a target for what restores images, never an input.
 
     Raises:
         DataError: if images and labels do not fit together, or there are fewer than two classes.
@@ -32,6 +33,7 @@ class Dataset:
     y_test: Labels | None = None
     x_val: Images | None = None
     y_val: Labels | None = None
+    x_clean: Images | None = None
 
     def __post_init__(self) -> None:
         for part in ("", "_test", "_val"):
@@ -41,6 +43,8 @@ class Dataset:
             if images is not None:
                 object.__setattr__(self, f"x{part}", self._images(images, f"x{part}"))
                 object.__setattr__(self, f"y{part}", self._labels(labels, len(images), f"y{part}"))
+        if self.x_clean is not None:
+            object.__setattr__(self, "x_clean", self._images(self.x_clean, "x_clean"))
         object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))
         self._check_whole()
 
@@ -69,6 +73,10 @@ class Dataset:
     def _check_whole(self) -> None:
         if not len(self.x):
             raise DataError(f"{self.name}: there are no training images.")
+        if self.x_clean is not None and self.x_clean.shape != self.x.shape:
+            raise DataError(
+                f"{self.name}: x_clean is of shape {self.x_clean.shape}; expected that of x, {self.x.shape}."
+            )
         for part in ("test", "val"):
             if (images := getattr(self, f"x_{part}")) is not None and not len(images):
                 raise DataError(f"{self.name}: x_{part} holds no images; leave it out and it is split off.")
@@ -114,6 +122,7 @@ class Split:
     y_val: Labels
     x_test: Images
     y_test: Labels
+    x_clean: Images | None = None
 
 
 def split(data: Dataset, seed: int, validation: float = 1 / 6) -> Split:
@@ -122,16 +131,20 @@ def split(data: Dataset, seed: int, validation: float = 1 / 6) -> Split:
     Raises:
         DataError: if a class has too few images to be in every part.
     """
-    x, y, x_test, y_test = data.x, data.y, data.x_test, data.y_test
+    x, y, clean, x_test, y_test = data.x, data.y, data.x_clean, data.x_test, data.y_test
     if x_test is None or y_test is None:
-        x, x_test, y, y_test = _cut(data, x, y, 0.2, seed)
+        kept, taken = _cut(data, y, 0.2, seed)
+        x_test, y_test = x[taken], y[taken]
+        x, y, clean = x[kept], y[kept], clean[kept] if clean is not None else None
     if data.x_val is not None and data.y_val is not None:
-        return Split(x, y, data.x_val, data.y_val, x_test, y_test)
-    x, x_val, y, y_val = _cut(data, x, y, validation, seed)
-    return Split(x, y, x_val, y_val, x_test, y_test)
+        return Split(x, y, data.x_val, data.y_val, x_test, y_test, clean)
+    kept, taken = _cut(data, y, validation, seed)
+    clean = clean[kept] if clean is not None else None
+    return Split(x[kept], y[kept], x[taken], y[taken], x_test, y_test, clean)
 
 
-def _cut(data: Dataset, x: Images, y: Labels, fraction: float, seed: int) -> tuple[Any, ...]:
+def _cut(data: Dataset, y: Labels, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where what is kept and what is split off are, both in order."""
     from sklearn.model_selection import train_test_split
 
     try:
@@ -142,7 +155,7 @@ def _cut(data: Dataset, x: Images, y: Labels, fraction: float, seed: int) -> tup
     # scikit-learn leaves a rare class out of a part without a word.
     if len({len(np.unique(part)) for part in (y, y[kept], y[taken])}) > 1:
         raise _too_few(data, fraction)
-    return x[kept], x[taken], y[kept], y[taken]
+    return kept, taken
 
 
 def _too_few(data: Dataset, fraction: float) -> DataError:

@@ -4,25 +4,37 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli_w
 from numpy.typing import NDArray
 
+from cnnsearch import backbones, catalog, leaderboard, spaces, worker
 from cnnsearch import card as cards
-from cnnsearch import catalog, leaderboard, spaces, worker
 from cnnsearch.data import Dataset, Images, Split, split
 from cnnsearch.errors import CnnsearchError, StudyError
+from cnnsearch.hyperparameters import HyperParameters, replay
 from cnnsearch.plan import Plan
 from cnnsearch.record import Record
 from cnnsearch.study import Study
 
 MARK = "card.json"
 FILES = {
-    *("model.keras", "plan.json", "space.toml", "labels.json", "leaderboard.csv", "leaderboard.md", "card.md", MARK),
+    *(
+        "model.keras",
+        "model.npz",
+        "model.onnx",
+        "plan.json",
+        "space.toml",
+        "labels.json",
+        "leaderboard.csv",
+        "leaderboard.md",
+        "card.md",
+        MARK,
+    ),
     *("curves.png", "confusion.png", "mistakes.png", "samples.png"),
 }
 """What an export writes, and so what the next one may replace."""
@@ -49,15 +61,42 @@ def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...
         )
     space = spaces.Space.from_dict(study.info["space"])
     parts = split(dataset, study.info["seed"], space.defaults["validation"])
-    model = _model(study, chosen, space, parts, dataset)
-    probabilities = _predict(model, parts.x_val)
+    from cnnsearch import models
+
+    origin = Origin(study, chosen, space, known, parts, dataset)
+    model = _model(origin)
+    probabilities = models.predict(model, parts.x_val)
     validation = cards.measure(probabilities, parts.y_val)
     _check_score(study, chosen, validation)
     looks = _test(study, chosen, model, parts)
-    card = cards.card(study, chosen, dataset, validation, looks)
+    card = cards.card(study, chosen, dataset, validation, looks, models.formats(model))
     files = _texts(study, chosen, space, card) | _pictures(chosen, parts, probabilities, dataset.classes)
-    _write(out, model, files, parts.x_val[:512])
+    _write(out, model, files, parts.x_val[:512], lambda: origin.candidate().core)
     return card
+
+
+class Origin(NamedTuple):
+    """Where a model comes from, and how its candidate is made once more."""
+
+    study: Study
+    chosen: Record
+    space: spaces.Space
+    known: catalog.Catalog
+    parts: Split
+    dataset: Dataset
+
+    def candidate(self, pretrained: bool = False) -> Any:
+        """The trial's candidate, new; weights that a plan brings along only if `pretrained`."""
+        from cnnsearch import training
+
+        if self.chosen.plan:
+            plan = Plan.from_json(self.chosen.plan)
+            plan = plan if pretrained else backbones.without_weights(plan)
+            return training.from_plan(plan, len(self.parts.x))
+        shape, classes = self.dataset.input_shape, len(self.dataset.classes)
+        hypermodel = spaces.hypermodel(self.space, self.known, shape, classes)
+        hp = HyperParameters(replay(self.chosen.params))
+        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"])
 
 
 def _chosen(study: Study, number: int | None) -> Record:
@@ -86,30 +125,26 @@ def _check_free(out: Path) -> None:
         )
 
 
-def _model(study: Study, chosen: Record, space: spaces.Space, parts: Split, dataset: Dataset) -> Any:
+def _model(origin: Origin) -> Any:
     """The trained network in float32, from its checkpoint, or trained again from its plan and seed."""
     import keras
 
-    keras.config.set_dtype_policy("float32")
-    path = _checkpoint(study, chosen)
-    if path is None and not chosen.plan:
-        raise StudyError(
-            f"Trial {chosen.number} is not among the models kept, and a hypermodel cannot be trained again here. "
-            "Run with a larger --keep."
-        )
-    if path is None:
-        return _retrained(study, chosen, parts, len(dataset.classes))
-    stored = keras.saving.load_model(path, compile=False, safe_mode=True)
-    if not chosen.plan:
-        return stored
-    from cnnsearch import build
+    from cnnsearch import models
 
-    model = build.core(Plan.from_json(chosen.plan))
+    keras.config.set_dtype_policy("float32")
+    path = _checkpoint(origin.study, origin.chosen)
+    if path is None:
+        return _retrained(origin)
     try:
+        stored = models.open_(path, lambda: origin.candidate().core)
+        if not origin.chosen.plan:
+            return stored
+        model = origin.candidate().core
         model.set_weights(stored.get_weights())
     except ValueError as error:
+        number = origin.chosen.number
         raise StudyError(
-            f"The model file of trial {chosen.number} does not fit its plan. Delete {path} to train the trial again."
+            f"The model file of trial {number} does not fit its plan. Delete {path} to train the trial again."
         ) from error
     return model
 
@@ -124,30 +159,34 @@ def _checkpoint(study: Study, chosen: Record) -> Path | None:
     return None
 
 
-def _retrained(study: Study, chosen: Record, parts: Split, classes: int) -> Any:
+def _retrained(origin: Origin) -> Any:
     import keras
 
     from cnnsearch import training
 
+    chosen = origin.chosen
     keras.utils.set_random_seed(chosen.seed)
-    candidate = training.from_plan(Plan.from_json(chosen.plan), len(parts.x))
-    data = training.fold(candidate, parts.x, parts.y, parts.x_val, parts.y_val, classes)
-    metric = study.info["metric"]
+    candidate = origin.candidate(pretrained=True)
+    data = training.fold(candidate, origin.parts, len(origin.dataset.classes))
+    trainer = spaces.trainer(origin.space, origin.known) or training.fit
 
     def go_on(epoch: int, metrics: dict[str, float]) -> bool:
         return epoch < chosen.epochs
 
-    training.train(candidate, training.fit, None, data, chosen.epochs, metric, go_on)
+    hp = HyperParameters(replay(chosen.params))
+    training.train(candidate, trainer, hp, data, chosen.epochs, origin.study.info["metric"], go_on)
     return candidate.core
 
 
 def _test(study: Study, chosen: Record, model: Any, parts: Split) -> list[dict[str, Any]]:
     """Every look at test so far, the one at this trial last; a trial that was measured is not measured again."""
+    from cnnsearch import models
+
     looks = study.looks()
     again = [look for look in looks if look["trial"] == chosen.number]
     if again:
         return [*(look for look in looks if look["trial"] != chosen.number), {**again[0], "again": True}]
-    found = cards.measure(_predict(model, parts.x_test), parts.y_test)
+    found = cards.measure(models.predict(model, parts.x_test), parts.y_test)
     look = {"trial": chosen.number, "accuracy": found.accuracy, "loss": found.loss, "n": found.n}
     study.add_look(look)
     return [*looks, look]
@@ -195,12 +234,6 @@ def noise_to(log: Path) -> Iterator[None]:
         os.close(kept)
 
 
-def _predict(model: Any, x: Images) -> NDArray[Any]:
-    import numpy as np
-
-    return np.asarray(model.predict(x, batch_size=512, verbose=0), "float32")
-
-
 def _texts(study: Study, chosen: Record, space: spaces.Space, card: dict[str, Any]) -> dict[str, bytes]:
     board = leaderboard.rows(study)
     texts = {
@@ -230,14 +263,17 @@ def _pictures(chosen: Record, parts: Split, probabilities: NDArray[Any], classes
     return {name: pictures.png(figure) for name, figure in figures.items()}
 
 
-def _write(out: Path, model: Any, files: dict[str, bytes], images: Images) -> None:
+def _write(out: Path, model: Any, files: dict[str, bytes], images: Images, blank: Callable[[], Any]) -> None:
     """The model and all files into a folder beside `out`, which then takes its place: whole or not at all."""
+    from cnnsearch import models
+
     partial = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        model.save(partial / "model.keras")
-        _prove(model, partial / "model.keras", images)
+        for suffix in models.formats(model):
+            models.save(model, partial / f"model.{suffix}")
+            _prove(model, partial / f"model.{suffix}", images, blank)
         for name, content in files.items():
             (partial / name).write_bytes(content)
         if out.exists():
@@ -249,33 +285,32 @@ def _write(out: Path, model: Any, files: dict[str, bytes], images: Images) -> No
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _prove(model: Any, path: Path, images: Images) -> None:
+def _prove(model: Any, path: Path, images: Images, blank: Callable[[], Any]) -> None:
     """The written file must answer as the model does."""
-    import keras
+    from cnnsearch import models
 
-    loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
-    worst = float(abs(_predict(model, images) - _predict(loaded, images)).max())
+    worst = float(abs(models.predict(model, images) - models.opened(path, blank)(images)).max())
     if not worst < 1e-4:
         raise CnnsearchError(
-            f"the written model differs from the trained one by {worst:.2g} on {len(images)} images; expected under "
-            "0.0001. Nothing was exported; a layer of the candidate keeps state or chance that a file does not hold."
+            f"the written {path.name} differs from the trained one by {worst:.2g} on {len(images)} images; "
+            "expected under 0.0001. Nothing was exported; a layer of the candidate keeps state or chance that a file "
+            "does not hold."
         )
 
 
 def space_toml(space: spaces.Space, study: Study) -> str:
     """The space as a file that `cnnsearch run --space FILE` takes."""
-    if space.model:
-        return f"# A hypermodel: cnnsearch run --space {space.model}\n"
     name, given = study.info["dataset"]
     table: dict[str, Any] = {
         "description": space.description,
         "dataset": {"use": name, **given},
         **({"input_shape": list(space.input_shape)} if space.input_shape else {}),
-        "dimensions": [{"use": use.name, **use.options} for use in space.dimensions],
+        **({"model": space.model} if space.model else {}),
+        **({"dimensions": [{"use": use.name, **use.options} for use in space.dimensions]} if space.dimensions else {}),
         "defaults": {**space.defaults, "epochs": study.info["epochs"], "metric": study.info["metric"]},
     }
     if space.trainer:
-        table["trainer"] = space.trainer
+        table["trainer"] = {"use": space.trainer.name, **space.trainer.options}
     if space.recipes:
         table["recipes"] = space.recipes
     return tomli_w.dumps(table)

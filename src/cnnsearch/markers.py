@@ -25,7 +25,7 @@ def dataset(function: Marked) -> Marked:
 
 
 def trainer(function: Marked) -> Marked:
-    """Mark `f(hp, model, data, *, epochs, callbacks) -> History`: another way to train a candidate."""
+    """Mark `f(hp, model, data, *, epochs, callbacks, options) -> History`: another way to train a candidate."""
     return _mark(function, "trainer")
 
 

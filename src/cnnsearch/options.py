@@ -14,28 +14,30 @@ def options(function: Callable[..., Any]) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def describe(function: Callable[..., Any]) -> str:
+def describe(known: dict[str, Any]) -> str:
     """`first=(16, 32, 64) and growth=(1.0, 2.0)`."""
-    parts = [name if _is_missing(default) else f"{name}={default!r}" for name, default in options(function).items()]
+    parts = [name if _is_missing(default) else f"{name}={default!r}" for name, default in known.items()]
     return " and ".join([", ".join(parts[:-1])] * (len(parts) > 1) + parts[-1:]) or "no options"
 
 
-def checked(function: Callable[..., Any], given: dict[str, Any], where: str, name: str) -> dict[str, Any]:
+def checked(
+    function: Callable[..., Any], given: dict[str, Any], where: str, name: str, not_options: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """`given` with lists made tuples and whole numbers floats where the default is one.
+
+    `not_options` are keywords that the function is given by others.
 
     Raises:
         SpaceError: if there is no such option, or its value is of another type than the default.
         PluginError: if the function has an option without a default.
     """
-    known = options(function)
+    known = {key: default for key, default in options(function).items() if key not in not_options}
     for key, default in known.items():
         if _is_missing(default):
             raise PluginError(f"{where}: {name}: its option '{key}' has no default; expected one, as for every option.")
     for key in given:
         if key not in known:
-            raise SpaceError(
-                f"{where}: {name} has no option '{key}'.{nearest(key, known)} It takes {describe(function)}."
-            )
+            raise SpaceError(f"{where}: {name} has no option '{key}'.{nearest(key, known)} It takes {describe(known)}.")
     return {key: _as(known[key], value, f"{where}: {name}.{key}") for key, value in given.items()}
 
 

@@ -20,6 +20,7 @@ WORDS = {
     "act": "the activation",
     "pool": "max pooling",
     "avgpool": "average pooling",
+    "up": "enlarging to twice the size by repetition",
     "drop": "dropout",
     "dense": "a dense layer (in a head)",
 }
@@ -148,6 +149,9 @@ class Plan:
             linear in between; empty for a constant rate.
         callbacks: further Keras callbacks, such as EarlyStopping; they see `val_` metrics.
         epochs: how many epochs the schedule is made for, and the most that are trained.
+        stem: blocks before `blocks` that are trained by themselves or bring weights along, such as a denoiser or
+            a network trained on other images; part of an export.
+        stem_rate: factor of the learning rate for the stem; 0 keeps its weights as they are.
     """
 
     input_shape: tuple[int, int, int]
@@ -161,11 +165,15 @@ class Plan:
     callbacks: tuple[Spec, ...] = ()
     batch_size: int = 128
     epochs: int = 10
+    stem: tuple[Block, ...] = ()
+    stem_rate: float = 1.0
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "input_shape", tuple(int(side) for side in self.input_shape))
         set_field(self, "blocks", tuple(self.blocks))
+        set_field(self, "stem", tuple(self.stem))
+        set_field(self, "stem_rate", float(self.stem_rate))
         set_field(self, "schedule", tuple(float(factor) for factor in self.schedule))
         for name in ("augment", "callbacks"):
             set_field(self, name, tuple(spec(item) for item in getattr(self, name)))
@@ -173,6 +181,7 @@ class Plan:
             set_field(self, name, spec(getattr(self, name)))
         _require(self.batch_size >= 1, f"batch_size must be at least 1, got {self.batch_size}")
         _require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+        _require(self.stem_rate >= 0, f"stem_rate must be at least 0, got {self.stem_rate}")
 
     def __eq__(self, other: object) -> bool:
         # by key: 1 == 1.0 inside a configuration would make equal plans with unequal hashes
@@ -212,7 +221,7 @@ class Plan:
         """
         try:
             fields = json.loads(text)
-            blocks = tuple(Block(**block) for block in fields.pop("blocks"))
-            return cls(**fields | {"blocks": blocks, "head": Head(**fields.pop("head"))})
+            stages = {name: tuple(Block(**block) for block in fields.pop(name, ())) for name in ("blocks", "stem")}
+            return cls(**fields | stages | {"head": Head(**fields.pop("head"))})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"this is no plan: {error}") from error

@@ -1,6 +1,7 @@
 """Recipes: named points of a space, checked, listed, and handed to a study."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from cnnsearch import spaces
 from cnnsearch.catalog import Catalog
@@ -10,6 +11,8 @@ from cnnsearch.hyperparameters import HyperParameters, replay
 from cnnsearch.plan import Plan
 from cnnsearch.spaces import Space
 
+Drawn = TypeVar("Drawn")
+
 ORIGIN = "recipe "
 """A recipe's trial has this and its name as its origin."""
 
@@ -18,6 +21,8 @@ FALLBACK_SHAPE = (28, 28, 1)
 
 def chosen(space: Space, catalog: Catalog, names: tuple[str, ...], all_of_them: bool) -> dict[str, dict[str, Any]]:
     """The whole points of the recipes in `names`, or of every one of the space.
+
+    Those of a space with a model are given as they stand: a worker, which can build it, makes them whole.
 
     Raises:
         CnnsearchError: if the space has no such recipe.
@@ -29,6 +34,8 @@ def chosen(space: Space, catalog: Catalog, names: tuple[str, ...], all_of_them: 
             suggestion = nearest(name, space.recipes)
             raise CnnsearchError(f"Space {space.name} has no recipe '{name}'.{suggestion} It has {known}.")
     wanted = space.recipes if all_of_them else names
+    if space.model:
+        return {name: space.recipes[name].get("values", {}) for name in wanted}
     return {name: point(space, catalog, name)[0] for name in wanted}
 
 
@@ -38,17 +45,27 @@ def point(space: Space, catalog: Catalog, name: str) -> tuple[dict[str, Any], Pl
     Raises:
         SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
     """
+    start = spaces.start_plan(space, space.input_shape or FALLBACK_SHAPE, 10)
+    return whole(space, name, lambda hp: spaces.draw(space, catalog, hp, start))
+
+
+def whole(space: Space, name: str, draw: Callable[[HyperParameters], Drawn]) -> tuple[dict[str, Any], Drawn]:
+    """The whole point of one recipe and what `draw` makes of it.
+
+    Raises:
+        SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
+    """
     values = space.recipes[name].get("values", {})
     where = f"{space.where or space.name}: recipe '{name}'"
     hp = HyperParameters(replay(values))
-    plan = spaces.draw(space, catalog, hp, spaces.start_plan(space, space.input_shape or FALLBACK_SHAPE, 10))
+    drawn = draw(hp)
     for key, value in values.items():
         if key not in hp.space:
             suggestion = nearest(key, hp.space)
             raise SpaceError(f"{where}: no hyperparameter '{key}' is drawn there.{suggestion}")
         if not hp.space[key].contains(value):
             raise SpaceError(f"{where}: {key} = {value!r} is not in {hp.space[key]}.")
-    return dict(hp.values), plan
+    return dict(hp.values), drawn
 
 
 def listing(space: Space, catalog: Catalog) -> list[tuple[str, str, str, str, str]]:
@@ -56,7 +73,8 @@ def listing(space: Space, catalog: Catalog) -> list[tuple[str, str, str, str, st
     rows = []
     for name, recipe in space.recipes.items():
         reported = ", ".join(f"{key} {value}" for key, value in recipe.get("reported", {}).items())
-        params = f"{_price(space, catalog, name).params:,}"
+        # a model's parameters are known when it is built
+        params = "" if space.model else f"{_price(space, catalog, name).params:,}"
         rows.append((space.name, name, params, reported, str(recipe.get("description", ""))))
     return rows
 

@@ -168,13 +168,16 @@ class Search:
         self.study.remember(data=message["dataset"], machine=machine)
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
-        if "default" in self.study.info:
+        recipes = studies.missing_recipes(self.study, self.settings) if self.settings.space.model else []
+        if "default" in self.study.info and not recipes:
             studies.enqueue_recipes(self.study, self.settings)
             self._hand_out(child)
         else:
-            child.send({"do": "describe"})
+            child.send({"do": "describe", "recipes": recipes})
 
     def _on_described(self, child: Child, message: dict[str, Any]) -> None:
+        # those of a space with a model are whole only now
+        self.settings = replace(self.settings, recipes={**self.settings.recipes, **message["recipes"]})
         if "default" not in self.study.info:
             if not self.settings.only_recipes:
                 self.study.optuna.enqueue_trial(message["values"], user_attrs={"origin": "default"})
@@ -227,7 +230,7 @@ class Search:
             weights=message["params"],
             history=tuple(job.history),
         )
-        path = self.checkpoints.offer(done, self.ledger.in_order())
+        path = self.checkpoints.offer(done, self.ledger.in_order(), message["format"])
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
         self.saving.add(child)

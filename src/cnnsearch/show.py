@@ -42,7 +42,8 @@ def plugins(known: Catalog) -> list[tuple[str, str, str, str]]:
 def datasets(known: Catalog) -> list[tuple[str, str, str, str]]:
     """Name, summary, options and origin of every dataset."""
     return [
-        (e.name, e.summary, options.describe(e.function) if e.function else "", e.origin) for e in known.of("dataset")
+        (e.name, e.summary, options.describe(options.options(e.function)) if e.function else "", e.origin)
+        for e in known.of("dataset")
     ]
 
 
@@ -54,7 +55,8 @@ def space(name: str, known: Catalog) -> str:
     """
     found = space_files.check(space_files.load(name, known), known)
     if found.model:
-        return f"{found.name}: {found.description or 'a hypermodel'}\nIts ranges show when it is built: run it."
+        lines = [f"{found.name}: {found.description or 'a hypermodel'}", "Its ranges show when it is built: run it."]
+        return "\n".join([*lines, *_recipe_lines(found)])
     height, width, channels = found.input_shape or FALLBACK
     start = space_files.start_plan(found, (height, width, channels), CLASSES)
     hp = HyperParameters(defaults)
@@ -70,9 +72,7 @@ def space(name: str, known: Catalog) -> str:
     lines += [f"  {name:<28} {_range(distribution)}" for name, distribution in seen.items() if distribution.size > 1]
     lines += ["", f"size: {_size(seen)}", "", "default point", *_plan_lines(plan)]
     lines += ["", "defaults: " + ", ".join(f"{k}={_brief(v)}" for k, v in found.defaults.items())]
-    if found.recipes:
-        lines += ["", "recipes", *(f"  {k:<20} {v.get('description', '')}" for k, v in found.recipes.items())]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_recipe_lines(found)])
 
 
 def recipes(name: str | None, known: Catalog) -> list[tuple[str, str, str, str, str]]:
@@ -114,6 +114,12 @@ def ui(host: str, port: int) -> int:
     return subprocess.run(command, check=False).returncode
 
 
+def _recipe_lines(found: Space) -> list[str]:
+    if not found.recipes:
+        return []
+    return ["", "recipes", *(f"  {k:<20} {v.get('description', '')}" for k, v in found.recipes.items())]
+
+
 def _ranges(found: Space, known: Catalog, start: Plan) -> dict[str, Distribution]:
     """Every hyperparameter that 200 random points drew."""
     seen: dict[str, Distribution] = {}
@@ -144,8 +150,9 @@ def _size(seen: dict[str, Distribution]) -> str:
 def _plan_lines(plan: Plan) -> list[str]:
     price = cost(plan)
     lines = [
-        f"  block {n}: {' '.join(str(i) for i in b.layers)} ({b.filters} filters, {b.kernel}x{b.kernel})"
-        for n, b in enumerate(plan.blocks, 1)
+        f"  {name} {n}: {' '.join(_word(i) for i in b.layers)} ({b.filters} filters, {b.kernel}x{b.kernel})"
+        for name, blocks in (("stem", plan.stem), ("block", plan.blocks))
+        for n, b in enumerate(blocks, 1)
     ]
     head = f"  head: {plan.head.reduce}" + "".join(f", dense {width}" for width in plan.head.widths)
     lines += [
@@ -153,6 +160,10 @@ def _plan_lines(plan: Plan) -> list[str]:
         f"  {plan.optimizer[0]} {plan.optimizer[1]}, batch {plan.batch_size}, {plan.epochs} epochs",
     ]
     return [*lines, f"  {price.params:,} parameters, {price.macs:,} multiply-adds an image"]
+
+
+def _word(item: object) -> str:
+    return item if isinstance(item, str) else str(item)
 
 
 def _brief(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cnnsearch.errors import SpaceError, nearest
 
-KEYS = ("description", "dataset", "input_shape", "dimensions", "defaults", "recipes", "trainer")
+KEYS = ("description", "dataset", "input_shape", "dimensions", "model", "trainer", "defaults", "recipes")
 DEFAULTS: dict[str, Any] = {
     "epochs": 10,
     "batch_size": 128,
@@ -42,7 +42,7 @@ class Space:
     dataset: Use | None = None
     dimensions: tuple[Use, ...] = ()
     model: str = ""
-    trainer: str = ""
+    trainer: Use | None = None
     defaults: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
     recipes: dict[str, Any] = field(default_factory=dict)
     where: str = ""
@@ -57,8 +57,12 @@ class Space:
         """The space that `to_dict` wrote, also after JSON, which knows no tuples."""
         dataset = _again(fields["dataset"]) if fields["dataset"] else None
         dimensions = tuple(_again(use) for use in fields["dimensions"])
+        # studies of before had a trainer's bare name
+        given = fields["trainer"] or None
+        trainer = Use(given, {}) if isinstance(given, str) else _again(given) if given else None
         shape = tuple(fields.get("input_shape", ()))
-        return cls(**fields | {"dataset": dataset, "dimensions": dimensions, "input_shape": shape})
+        changed = {"dataset": dataset, "dimensions": dimensions, "trainer": trainer, "input_shape": shape}
+        return cls(**fields | changed)
 
 
 def tuples(given: dict[str, Any]) -> dict[str, Any]:
@@ -95,13 +99,17 @@ def from_toml(table: dict[str, Any], name: str, where: str) -> Space:
     """
     _known(table, KEYS, where, "the space")
     _no_dates(table, where)
+    model = _typed(table, "model", str, where)
+    if model and "dimensions" in table:
+        raise SpaceError(f"{where}: it has both a model and dimensions; a model draws its hyperparameters itself.")
     return Space(
         name=plain_name(name),
         description=_typed(table, "description", str, where),
         dataset=_use(table["dataset"], where, "dataset") if "dataset" in table else None,
         input_shape=_shape(_typed(table, "input_shape", list, where), where),
-        dimensions=_dimensions(_typed(table, "dimensions", list, where), where),
-        trainer=_typed(table, "trainer", str, where),
+        dimensions=() if model else _dimensions(_typed(table, "dimensions", list, where), where),
+        model=model,
+        trainer=_use(table["trainer"], where, "trainer") if "trainer" in table else None,
         defaults=_defaults(_typed(table, "defaults", dict, where), where),
         recipes=_recipes(_typed(table, "recipes", dict, where), where),
         where=where,
@@ -170,7 +178,9 @@ def _value(text: str) -> Any:
 
 def _dimensions(items: list[Any], where: str) -> tuple[Use, ...]:
     if not items:
-        raise SpaceError(f'{where}: there are no dimensions; expected dimensions = [{{ use = "NAME" }}, …].')
+        raise SpaceError(
+            f'{where}: there are no dimensions; expected dimensions = [{{ use = "NAME" }}, …], or model = "NAME".'
+        )
     uses = tuple(_use(item, where, "dimensions") for item in items)
     names = [use.name for use in uses]
     for twice in (name for name in names if names.count(name) > 1):

@@ -1,6 +1,7 @@
 """A search space in use: found, checked against its plugins, drawn, or handed on as a hypermodel."""
 
 import dataclasses
+import functools
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ from cnnsearch.errors import CnnsearchError, PluginError, SpaceError, nearest
 from cnnsearch.hyperparameters import HyperParameters, defaults
 from cnnsearch.plan import Plan
 from cnnsearch.space_file import DEFAULTS, KEYS, Space, Use, from_file, from_toml, override, plain_name, tuples
+
+GIVEN_TO_TRAINERS = ("epochs", "callbacks")
+"""Keywords of a trainer that are no options of its space."""
 
 __all__ = [
     "DEFAULTS",
@@ -27,6 +31,7 @@ __all__ = [
     "load",
     "override",
     "start_plan",
+    "trainer",
 ]
 
 
@@ -61,11 +66,32 @@ def check(space: Space, catalog: Catalog) -> Space:
         assert function is not None
         dimensions.append(Use(use.name, options.checked(function, use.options, where, use.name)))
     dataset = check_dataset(space.dataset, catalog, where) if space.dataset else None
-    if space.trainer:
-        catalog.get("trainer", space.trainer, f"{where}: ")
-    space = dataclasses.replace(space, dimensions=tuple(dimensions), dataset=dataset)
+    if space.model and ":" not in space.model:
+        catalog.get("space", space.model, f"{where}: ")
+    space = dataclasses.replace(
+        space, dimensions=tuple(dimensions), dataset=dataset, trainer=_check_trainer(space, catalog, where)
+    )
     _try_default(space, catalog)
     return space
+
+
+def _check_trainer(space: Space, catalog: Catalog, where: str) -> Use | None:
+    if space.trainer is None:
+        return None
+    name, given = space.trainer
+    function = catalog.get("trainer", name, f"{where}: ").function
+    assert function is not None
+    return Use(name, options.checked(function, given, where, f"trainer {name}", GIVEN_TO_TRAINERS))
+
+
+def trainer(space: Space, catalog: Catalog) -> Callable[..., Any] | None:
+    """The trainer that the space names, with its options; None if it names none."""
+    if space.trainer is None:
+        return None
+    name, given = space.trainer
+    function = catalog.get("trainer", name).function
+    assert function is not None
+    return functools.partial(function, **tuples(given))
 
 
 def check_dataset(use: Use, catalog: Catalog, where: str) -> Use:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
 import cnnsearch
@@ -19,6 +20,7 @@ from cnnsearch.errors import CnnsearchError, StudyError, nearest
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
 from cnnsearch.settings import Settings, maximize
+from cnnsearch.space_file import Space
 
 FORMAT = 1
 LEASE = 120
@@ -144,7 +146,18 @@ def release(study: Study) -> None:
     study.remember_fact("owner", None)
 
 
-def _create(settings: Settings) -> optuna.Study:
+def _create(settings: Settings, tries: int = 5) -> optuna.Study:
+    try:
+        return _create_once(settings)
+    except sqlalchemy.exc.OperationalError as error:
+        # two first runs at one time both make the tables; the later one finds them made
+        if "already exists" not in str(error) or tries == 1:
+            raise
+    time.sleep(1)
+    return _create(settings, tries - 1)
+
+
+def _create_once(settings: Settings) -> optuna.Study:
     return optuna.create_study(
         storage=storage_url(settings.runs, settings.storage),
         study_name=settings.study,
@@ -172,7 +185,9 @@ def check_same(study: Study, settings: Settings) -> None:
     old, new = study.info, json.loads(json.dumps(settings.for_study()))
     anew = "or begin anew with --study NAME."
     keys = ("dimensions", "model", "trainer")
-    for what, before, now in _differences({k: old["space"][k] for k in keys}, {k: new["space"][k] for k in keys}):
+    # as it would be written now
+    begun = json.loads(json.dumps(Space.from_dict(old["space"]).to_dict()))
+    for what, before, now in _differences({k: begun[k] for k in keys}, {k: new["space"][k] for k in keys}):
         raise StudyError(
             f"Study '{study.name}' began with {what} = {before}; the space now says {now}. "
             f"Go on under the old space with --space-from-study, {anew}"

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from cnnsearch import build
-from cnnsearch.data import Images, Labels
+from cnnsearch import build, models, stems
+from cnnsearch.data import Images, Split
 from cnnsearch.errors import CnnsearchError, TrialFailure
 from cnnsearch.plan import Plan
 from cnnsearch.settings import maximize
@@ -23,17 +23,21 @@ DIVERGED = 1e8
 
 
 class Fold(NamedTuple):
-    """What a trainer may see: training and validation, never test. Labels are integers or one-hot."""
+    """What a trainer may see: training and validation, never test. Labels are integers or one-hot.
+
+    `x_clean` is `x` without its noise, for datasets that know it.
+    """
 
     x: Images
     y: Any
     x_val: Images
     y_val: Any
     batch_size: int
+    x_clean: Images | None = None
 
 
 class Candidate(NamedTuple):
-    """A compiled model to train, the network in it that is kept, and what is known about it."""
+    """A model to train, the network in it that is kept, and what is known about it."""
 
     model: Any
     core: Any
@@ -67,27 +71,37 @@ def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int) -> Candidate:
     """The candidate that a `build(hp)` function or a HyperModel makes; its own `fit` is honoured.
 
     Raises:
-        TrialFailure: if it is no compiled Keras model.
+        TrialFailure: if it is neither a compiled Keras model nor a `models.Classifier`.
     """
     model = hypermodel.build(hp) if hasattr(hypermodel, "build") else hypermodel(hp)
-    if not isinstance(model, keras.Model) or not model.compiled:
-        found = "a model that is not compiled" if isinstance(model, keras.Model) else type(model).__name__
-        raise TrialFailure("invalid", f"the hypermodel gave {found}; expected a compiled Keras model")
+    own_fit = getattr(hypermodel, "fit", None)
+    if not isinstance(model, keras.Model):
+        lacking = models.missing(model)
+        if lacking:
+            reason = f"the hypermodel gave {type(model).__name__}; expected a compiled Keras model"
+            raise TrialFailure("invalid", f"{reason}, or a classifier with {', '.join(lacking)} too")
+        return Candidate(model, model, batch_size, [], one_hot=False, fit=own_fit)
+    if not model.compiled:
+        reason = "the hypermodel gave a model that is not compiled; expected a compiled Keras model"
+        raise TrialFailure("invalid", reason)
     name = getattr(model.loss, "name", model.loss if isinstance(model.loss, str) else "")
     one_hot = "sparse" not in str(name)
-    return Candidate(model, model, batch_size, [], one_hot, getattr(hypermodel, "fit", None))
+    return Candidate(model, model, batch_size, [], one_hot, own_fit)
 
 
-def fold(candidate: Candidate, x: Images, y: Labels, x_val: Images, y_val: Labels, classes: int) -> Fold:
+def fold(candidate: Candidate, parts: Split, classes: int) -> Fold:
     """Training and validation as `candidate`'s loss wants its labels."""
+    y, y_val = parts.y, parts.y_val
     if candidate.one_hot:
         table = np.eye(classes, dtype="float32")
-        return Fold(x, table[y], x_val, table[y_val], candidate.batch_size)
-    return Fold(x, y, x_val, y_val, candidate.batch_size)
+        y, y_val = table[y], table[y_val]
+    return Fold(parts.x, y, parts.x_val, y_val, candidate.batch_size, parts.x_clean)
 
 
 def fit(hp: Any, model: Any, data: Fold, *, epochs: int, callbacks: list[Any]) -> Any:
-    """The trainer of spaces that name none: Keras' own `fit`."""
+    """The trainer of spaces that name none: Keras' own `fit`; what a frozen stem gives is computed once."""
+    model, x, x_val = stems.past(model, data.x, data.x_val)
+    data = data._replace(x=x, x_val=x_val)
     return model.fit(data.x, data.y, batch_size=data.batch_size, **_rest(data, epochs, callbacks))
 
 
@@ -132,7 +146,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        metrics["learning_rate"] = build.learning_rate(self.model)
+        if isinstance(self.model, keras.Model):
+            metrics["learning_rate"] = build.learning_rate(self.model)
         if self._metric not in metrics:
             known = ", ".join(sorted(metrics))
             raise CnnsearchError(

@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cnnsearch import catalog, spaces
+from cnnsearch import catalog, recipes, spaces
 from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split, split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
@@ -114,17 +114,18 @@ class Worker:
         }
 
     def do_describe(self, order: dict[str, Any]) -> None:
-        """Tell the space's default point."""
+        """Tell the space's default point, and the whole points of the recipes named."""
         hp = HyperParameters(defaults)
         try:
             self._draw(hp)
+            points = {name: recipes.whole(self.space, name, self._draw)[0] for name in order["recipes"]}
         except CnnsearchError as error:
             self.link.send("fatal", message=error.message)
         except Exception as error:
             traceback.print_exc()
             self.link.send("fatal", message=f"the default point of {self.space.name} fails: {error}")
         else:
-            self.link.send("described", values=hp.values)
+            self.link.send("described", values=hp.values, recipes=points)
 
     def do_trial(self, order: dict[str, Any]) -> None:
         """Draw, train and report one trial."""
@@ -158,7 +159,7 @@ class Worker:
             self.link.send("logged", problem=f"{type(error).__name__}: {str(error).splitlines()[:1]}")
 
     def _trial(self, order: dict[str, Any], started: float) -> None:
-        from cnnsearch import training
+        from cnnsearch import models, training
 
         hp = HyperParameters(self._remote_draw)
         drawn = self._draw(hp)
@@ -178,8 +179,8 @@ class Worker:
             key = hashlib.sha256(values.encode()).hexdigest()[:16]
             if not self.link.ask("plan", key=key, plan="", params=params, macs=macs)["go"]:
                 return
-        data = training.fold(candidate, self.split.x, self.split.y, self.split.x_val, self.split.y_val, self.classes)
-        trainer = self._trainer()
+        data = training.fold(candidate, self.split, self.classes)
+        trainer = spaces.trainer(self.space, self.catalog) or training.fit
         metric = self.settings["metric"]
         outcome = training.train(candidate, trainer, hp, data, epochs, metric, self._report)
         answer = self.link.ask(
@@ -192,9 +193,10 @@ class Worker:
             params=int(candidate.core.count_params()),
             macs=macs,
             rss=rss(),
+            format=models.formats(candidate.core)[0],
         )
         if answer["keep"]:
-            save_whole(candidate.core, Path(answer["keep"]))
+            models.save(candidate.core, Path(answer["keep"]))
         self.link.send("finished")
 
     def _draw(self, hp: HyperParameters) -> Any:
@@ -235,13 +237,6 @@ class Worker:
         if most and value > most:
             raise TrialFailure("too_large", f"{value:,} {what}; the limit {limit} is {most:,}")
 
-    def _trainer(self) -> Any:
-        from cnnsearch import training
-
-        if self.space.trainer:
-            return self.catalog.get("trainer", self.space.trainer).function
-        return training.fit
-
 
 def load_dataset(known: catalog.Catalog, use: spaces.Use) -> Dataset:
     """The dataset that `use` names.
@@ -263,16 +258,8 @@ def load_dataset(known: catalog.Catalog, use: spaces.Use) -> Dataset:
     return data
 
 
-def save_whole(model: Any, path: Path) -> None:
-    """Save `model` whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial.keras")
-    model.save(partial)
-    partial.replace(path)
-
-
 def log_mlflow_model(order: dict[str, Any]) -> None:
-    """Log the model file `path` to the run `run_id`, with its signature.
+    """Log the model file `path` to the run `run_id`: a Keras model with its signature, any other as a file.
 
     `input_example` is left out on purpose: `mlflow.keras.log_model` crashes with it (mlflow#16183).
     """
@@ -285,6 +272,10 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
     from mlflow.types import Schema, TensorSpec
 
     mlflow.set_tracking_uri(order["uri"])
+    if not order["path"].endswith(".keras"):
+        with mlflow.start_run(run_id=order["run_id"]):
+            mlflow.log_artifact(order["path"], "model")
+        return
     model = keras.saving.load_model(order["path"], compile=False)
     shape = (-1, *model.input_shape[1:])
     signature = ModelSignature(
@@ -303,7 +294,7 @@ def _typed(kind: str, make: Any) -> Any:
 
     try:
         return make()
-    except PluginError:
+    except (PluginError, DataError):
         raise
     except Exception as error:
         raise training.failure(error, kind) from error

@@ -17,7 +17,9 @@ def candidate(name, shape, draw):
     """A plan edited by the dimension `name`, and the hp that drew it."""
     hp = HyperParameters(draw)
     plan = Plan(shape, 10)
-    for step in dict.fromkeys(("conv_depth", "filters", name)):
+    # what a backbone gives is too small for blocks
+    before = () if name == "backbone" else ("conv_depth", "filters")
+    for step in dict.fromkeys((*before, name)):
         plan = edit(hp, plan, step)
     return plan, hp
 

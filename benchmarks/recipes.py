@@ -1,0 +1,191 @@
+"""Trains the recipes on the real data and writes docs/recipes.md: what was reported, what is measured here.
+
+    CNNSEARCH_DATA=DIR python benchmarks/recipes.py [--only NAME]… [--seeds N] [--side-by-side N]
+    python benchmarks/recipes.py --table
+
+Each run is one `cnnsearch run --recipe` and one `cnnsearch export` of it, whose card's figures are kept in
+`benchmarks/results/recipes.json`. Runs that are there already are not made again: stop it and start it as you like.
+"""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+import click
+
+from cnnsearch import catalog, spaces
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "recipes.json"
+PAGE = ROOT / "docs" / "recipes.md"
+
+
+class Row(NamedTuple):
+    """A recipe and for how many epochs it is trained here."""
+
+    space: str
+    recipe: str
+    epochs: int
+    settings: tuple[str, ...] = ()
+
+
+ROWS = (
+    *(Row("mnist_cnn", f"grid_{point}", 10) for point in ("3_32", "3_64", "5_32", "5_64")),
+    Row("mnist_cnn", "without_dropout", 10),
+    Row("mnist_cnn", "global_max", 10),
+    Row("mnist_cnn", "plain", 10),
+    Row("mnist_cnn", "twice_two", 10),
+    Row("mnist_cnn", "deep_dense", 15),
+    Row("mnist_cnn", "strided", 15),
+    Row("mnist_noisy", "noisy", 10),
+    Row("mnist_denoise", "denoise", 10),
+    Row("mnist_numpy_mlp", "numpy_mlp", 15),
+    Row("mnist_numpy_mlp", "numpy_mlp_bare", 350, ("dataset.limit=360",)),
+    *(Row("cifar10_cnn", f"cifar_{number}", 10) for number in range(1, 8)),
+)
+
+
+@click.command()
+@click.option("--only", multiple=True, help="Only these recipes.")
+@click.option("--seeds", default=1, show_default=True, help="Trainings of each recipe, each with its own split.")
+@click.option("--side-by-side", default=1, show_default=True, help="Trainings at a time, each on its share of cores.")
+@click.option("--runs", default=ROOT / "runs" / "recipes", type=click.Path(path_type=Path), help="Studies go here.")
+@click.option("--table", is_flag=True, help="Train nothing; write the page from what there is.")
+def main(only: tuple[str, ...], seeds: int, side_by_side: int, runs: Path, table: bool) -> None:
+    """Train what is missing, then write the page."""
+    wanted = [row for row in ROWS if not only or row.recipe in only]
+    done = {(result["recipe"], result["seed"]) for result in results()}
+    missing = [(row, seed) for seed in range(seeds) for row in wanted if (row.recipe, seed) not in done]
+    if not table:
+        places = shares(side_by_side)
+        with ThreadPoolExecutor(side_by_side) as pool:
+            list(pool.map(lambda job: train(*job, runs, places), missing))
+    PAGE.write_text(page(results()))
+
+
+def shares(count: int) -> SimpleQueue[set[int]]:
+    """The cores of this process, dealt to `count` trainings."""
+    cores = sorted(os.sched_getaffinity(0))
+    places: SimpleQueue[set[int]] = SimpleQueue()
+    for number in range(count):
+        places.put(set(cores[number::count]))
+    return places
+
+
+def train(row: Row, seed: int, runs: Path, places: SimpleQueue[set[int]]) -> None:
+    """Run and export one recipe; its figures go to the results."""
+    cores = places.get()
+    try:
+        folder = runs / "exports" / f"{row.recipe}-{seed}"
+        study = f"{row.recipe}-{seed}"
+        for arguments in (run_arguments(row, seed), ["export", study, "-o", str(folder)]):
+            call([*arguments, "--runs", str(runs)], runs / f"{study}.log", cores)
+        keep(row, seed, json.loads((folder / "card.json").read_text()))
+    except (subprocess.CalledProcessError, OSError) as error:
+        click.echo(f"{row.recipe}, seed {seed}: {error}", err=True)
+    finally:
+        places.put(cores)
+
+
+def run_arguments(row: Row, seed: int) -> list[str]:
+    """What follows `cnnsearch` to train one recipe."""
+    named = ["--space", row.space, "--recipe", row.recipe, "--epochs", str(row.epochs), "--seed", str(seed)]
+    changes = [word for setting in row.settings for word in ("--set", setting)]
+    return ["run", *named, *changes, "--study", f"{row.recipe}-{seed}", "--jobs", "1"]
+
+
+def call(arguments: list[str], log: Path, cores: set[int]) -> None:
+    """One `cnnsearch` command on these cores, its output in `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "cnnsearch.cli", *arguments]
+    with log.open("a") as file:
+        subprocess.run(command, check=True, stdout=file, stderr=file, preexec_fn=lambda: os.sched_setaffinity(0, cores))
+
+
+def results() -> list[dict[str, Any]]:
+    """All runs so far."""
+    if not RESULTS.exists():
+        return []
+    found: list[dict[str, Any]] = json.loads(RESULTS.read_text())
+    return found
+
+
+def keep(row: Row, seed: int, card: dict[str, Any]) -> None:
+    """Add one run's figures; the file is replaced whole."""
+    figures = {
+        **row._asdict(),
+        "seed": seed,
+        "best_epoch": card["best_epoch"],
+        "parameters": card["params"],
+        "validation": card["validation"],
+        "test": card["test"],
+        "versions": card["versions"],
+        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, no GPU",
+    }
+    order = {other.recipe: place for place, other in enumerate(ROWS)}
+    every = sorted([*results(), figures], key=lambda result: (order[result["recipe"]], result["seed"]))
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    partial = RESULTS.with_suffix(".partial")
+    partial.write_text(json.dumps(every, indent=1) + "\n")
+    partial.replace(RESULTS)
+    click.echo(f"{row.recipe}, seed {seed}: {card['test']['accuracy']:.2%} on test")
+
+
+def page(every: list[dict[str, Any]]) -> str:
+    """The table as Markdown."""
+    shelf = catalog.load()
+    lines = []
+    for row in ROWS:
+        runs = [result for result in every if result["recipe"] == row.recipe]
+        if runs:
+            reported = spaces.load(row.space, shelf).recipes[row.recipe].get("reported", {})
+            lines.append("| " + " | ".join(cells(row, runs, reported)) + " |")
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def cells(row: Row, runs: list[dict[str, Any]], reported: dict[str, Any]) -> list[str]:
+    """One line of the table. The interval is Wilson's over test images for one run, Student's t over seeds for more."""
+    accuracies = [run["test"]["accuracy"] for run in runs]
+    if len(runs) == 1:
+        low, high = runs[0]["test"]["interval"]
+    else:
+        from scipy.stats import t
+
+        half = float(t.ppf(0.975, len(runs) - 1)) * stdev(accuracies) / len(runs) ** 0.5
+        low, high = mean(accuracies) - half, mean(accuracies) + half
+    theirs = f"{reported['accuracy']:.2%}" if "accuracy" in reported else "?"
+    return [
+        f"`{row.recipe}`",
+        f"{runs[0]['parameters']:,}",
+        theirs,
+        f"{reported.get('epochs', '?')}",
+        f"{mean(accuracies):.2%}",
+        f"{low:.2%} to {high:.2%}",
+        str(len(runs)),
+        str(row.epochs),
+        f"`cnnsearch {shlex.join(run_arguments(row, runs[0]['seed']))}`",
+    ]
+
+
+HEAD = """# Recipes: what others reported, what is measured here
+
+Each recipe is trained by the command beside it and measured once on test by `cnnsearch export STUDY`; its weights are
+those of the epoch that was best in validation, a sixth of the training images. The reports validated on the test set
+itself. Intervals are of 95%: over the test images where n, the number of seeds, is 1; over seeds else. Every run
+with its seed, versions and machine is in `benchmarks/results/recipes.json`, written with this page by
+`CNNSEARCH_DATA=DIR python benchmarks/recipes.py`.
+
+| recipe | parameters | reported | in epochs | test | 95% interval | n | epochs | command |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+if __name__ == "__main__":
+    main()

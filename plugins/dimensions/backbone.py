@@ -1,0 +1,34 @@
+"""A network that was trained on other images, under the head."""
+
+from cnnsearch import backbones, dimension
+from cnnsearch.plan import Block
+
+
+@dimension
+def backbone(
+    hp,
+    plan,
+    *,
+    names=("MobileNetV2", "EfficientNetV2B0", "ConvNeXtTiny", "VGG16"),
+    weights="imagenet",
+    side=32,
+    train_last=(0,),
+    rate=0.1,
+):
+    """Which network the images go through, resized and in colour, and how many of its layers learn on.
+
+    Args:
+        names: Keras' applications: VGG16, MobileNetV2, EfficientNetV2B0, ConvNeXtTiny.
+        weights: `imagenet`, `none`, or a file of weights.
+        side: images are resized to that many pixels.
+        train_last: how many of its last layers, those that normalise not counted, are trained on; 0 for none.
+        rate: factor of the learning rate for these.
+    """
+    if rate <= 0:
+        raise ValueError(f"rate must be above 0, got {rate}; to train no layer of the backbone say train_last = 0")
+    for name in names:
+        backbones.known(name)
+    name, last = hp.Choice("name", names), hp.Choice("train_last", train_last)
+    network = backbones.spec(name, plan.input_shape, weights, side, last)
+    # on pixels of 0 to 1, and before the blocks
+    return plan.replace(stem=(Block((network,)),), stem_rate=rate if last else 0.0)

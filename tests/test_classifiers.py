@@ -1,0 +1,138 @@
+"""Candidates that are no Keras models: searched, pruned, logged, ranked and exported like any other."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import onnxruntime
+import pytest
+from sklearn.datasets import load_digits
+
+from cnnsearch import catalog, models, spaces, training
+from cnnsearch.errors import SpaceError, TrialFailure
+from cnnsearch.hyperparameters import HyperParameters, defaults, replay
+from cnnsearch.recipes import whole
+from tests.conftest import Run
+
+KNOWN = catalog.load()
+SPACE = """
+description = "NumPy on digits."
+dataset = "digits"
+input_shape = [8, 8, 1]
+model = "numpy_mlp"
+[defaults]
+epochs = 4
+[recipes.mean_square]
+description = "Squared error."
+source = "report 002"
+[recipes.mean_square.values]
+loss = "mse"
+width1 = 128
+"""
+
+
+def pixels() -> np.ndarray:
+    found: np.ndarray = np.rint(load_digits().images[:100, ..., None] * (255 / 16)).astype("uint8")
+    return found
+
+
+def test_numpy_is_searched_pruned_logged_ranked_and_exported(run: Run, tmp_path: Path, store: str) -> None:
+    (tmp_path / "mlp.toml").write_text(SPACE)
+    done = run("run", "--space", "mlp.toml", "--recipes", "--trials", "8", "--jobs", "2", "--study", "mlp")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    states = {row["state"] for row in rows}
+    assert "complete" in states and len(rows) >= 8
+    recipe = next(row for row in rows if row["origin"] == "recipe mean_square")
+    assert recipe["state"] == "complete" and "loss=mse" in recipe["choices"] and "width1=128" in recipe["choices"]
+    assert rows[0]["score"] > 0.9 and rows[0]["params"] > 10_000
+
+    exported = run("export", "--best", "-o", "out")
+    assert exported.returncode == 0, exported.stderr
+    out = tmp_path / "out"
+    card = json.loads((out / "card.json").read_text())
+    assert card["formats"] == ["npz", "onnx"] and card["test"]["accuracy"] > 0.9
+    assert "onnxruntime" in (out / "card.md").read_text()
+    session = onnxruntime.InferenceSession(str(out / "model.onnx"), providers=["CPUExecutionProvider"])
+    answers = session.run(None, {session.get_inputs()[0].name: pixels().astype("float32")})[0]
+    # mostly training images, so this is no test; it shows that pixels need no preparation
+    assert (answers.argmax(1) == load_digits().target[:100]).mean() > 0.9
+    assert (out / "confusion.png").stat().st_size > 1000
+
+    client = mlflow.MlflowClient(store)
+    experiment = client.get_experiment_by_name("cnnsearch/mlp")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert any("val_accuracy" in each.data.metrics for each in runs)
+    logged = [item.path for each in runs for item in client.list_artifacts(each.info.run_id, "model")]
+    assert any(path.endswith(".npz") for path in logged), logged
+
+    for path in (tmp_path / "runs").rglob("trial-*.npz"):
+        path.unlink()
+    again = run("export", "--best", "-o", "again")
+    assert again.returncode == 0, again.stderr
+    first, second = (np.load(tmp_path / name / "model.npz") for name in ("out", "again"))
+    for name in first.files:
+        np.testing.assert_allclose(first[name], second[name], atol=1e-4)
+    table = (out / "space.toml").read_text()
+    assert 'model = "numpy_mlp"' in table
+    repeat = run("run", "--space", "out/space.toml", "--study", "repeat", "--recipe", "mean_square", "--epochs", "1")
+    assert repeat.returncode == 0, repeat.stderr
+
+
+def test_a_recipe_that_is_no_point_of_a_model_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mlp.toml").write_text(SPACE.replace("width1 = 128", "width1 = 127"))
+    done = run("run", "--space", "mlp.toml", "--recipe", "mean_square", "--jobs", "1")
+    assert done.returncode != 0
+    assert "recipe 'mean_square': width1 = 127 is not in" in done.stderr and "Traceback" not in done.stderr
+    said = run("recipes", "mlp.toml")
+    assert said.returncode == 0 and "Squared error." in said.stdout
+    assert "mean_square" in run("spaces", "mlp.toml").stdout
+
+
+def hypermodel(space: spaces.Space) -> object:
+    return spaces.hypermodel(space, KNOWN, (8, 8, 1), 10)
+
+
+def test_a_shipped_recipe_is_a_point() -> None:
+    space = spaces.check(spaces.load("mnist_numpy_mlp", KNOWN), KNOWN)
+    model = spaces.hypermodel(space, KNOWN, space.input_shape, 10)
+    for recipe in space.recipes:
+        values, network = whole(space, recipe, model.build)
+        assert set(space.recipes[recipe]["values"]) <= set(values)
+        assert not models.missing(network) and space.recipes[recipe]["source"]
+    broken = {"odd": {"values": {"widht1": 128}}}
+    with pytest.raises(SpaceError, match=r"no hyperparameter 'widht1' is drawn there\. Did you mean 'width1'"):
+        whole(spaces.Space("s", recipes=broken, model="numpy_mlp"), "odd", model.build)
+
+
+def test_what_is_neither_keras_nor_a_classifier_is_told_what_it_lacks() -> None:
+    class Half:
+        formats = ("npz",)
+        stop_training = False
+
+        def predict(self, x: object) -> object:
+            return x
+
+    hp = HyperParameters(defaults)
+    with pytest.raises(
+        TrialFailure, match=r"gave Half; .* or a classifier with get_weights, set_weights, count_params"
+    ):
+        training.from_hypermodel(lambda hp: Half(), hp, 128)
+
+
+def test_files_of_both_kinds_are_whole_and_open_again(tmp_path: Path) -> None:
+    space = spaces.load("numpy_mlp", KNOWN)
+
+    def build() -> object:
+        return training.from_hypermodel(hypermodel(space), HyperParameters(replay({"width2": 64})), 128).core
+
+    model = build()
+    assert models.formats(model) == ("npz", "onnx")
+    for suffix in models.formats(model):
+        path = tmp_path / f"model.{suffix}"
+        models.save(model, path)
+        answer = models.opened(path, build)
+        np.testing.assert_allclose(answer(pixels()), models.predict(model, pixels()), atol=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.npz", "model.onnx"]
