@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from statistics import mean, stdev
+from threading import Lock
 from typing import Any, NamedTuple
 
 import click
@@ -26,6 +27,8 @@ from cnnsearch import catalog, spaces
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "recipes.json"
 PAGE = ROOT / "docs" / "recipes.md"
+
+WRITING = Lock()
 
 
 class Row(NamedTuple):
@@ -43,13 +46,16 @@ ROWS = (
     Row("mnist_cnn", "global_max", 10),
     Row("mnist_cnn", "plain", 10),
     Row("mnist_cnn", "twice_two", 10),
+    Row("mnist_cnn", "twice_two_plain", 10),
     Row("mnist_cnn", "deep_dense", 15),
     Row("mnist_cnn", "strided", 15),
     Row("mnist_noisy", "noisy", 10),
     Row("mnist_denoise", "denoise", 10),
     Row("mnist_numpy_mlp", "numpy_mlp", 15),
     Row("mnist_numpy_mlp", "numpy_mlp_bare", 350, ("dataset.limit=360",)),
-    *(Row("cifar10_cnn", f"cifar_{number}", 10) for number in range(1, 8)),
+    *(Row("cifar10_cnn", f"cifar_{number}", 10) for number in range(1, 11)),
+    Row("mnist_vgg16", "vgg16", 5),
+    Row("mnist_vgg16", "vgg16_tuned", 5),
 )
 
 
@@ -62,13 +68,15 @@ ROWS = (
 def main(only: tuple[str, ...], seeds: int, side_by_side: int, runs: Path, table: bool) -> None:
     """Train what is missing, then write the page."""
     wanted = [row for row in ROWS if not only or row.recipe in only]
-    done = {(result["recipe"], result["seed"]) for result in results()}
-    missing = [(row, seed) for seed in range(seeds) for row in wanted if (row.recipe, seed) not in done]
+    done = {identity(result) for result in results()}
+    missing = [(row, seed) for seed in range(seeds) for row in wanted if (*row, seed) not in done]
     if not table:
         places = shares(side_by_side)
         with ThreadPoolExecutor(side_by_side) as pool:
-            list(pool.map(lambda job: train(*job, runs, places), missing))
+            trained = list(pool.map(lambda job: train(*job, runs, places), missing))
     PAGE.write_text(page(results()))
+    if not table and not all(trained):
+        raise SystemExit(1)
 
 
 def shares(count: int) -> SimpleQueue[set[int]]:
@@ -80,17 +88,22 @@ def shares(count: int) -> SimpleQueue[set[int]]:
     return places
 
 
-def train(row: Row, seed: int, runs: Path, places: SimpleQueue[set[int]]) -> None:
-    """Run and export one recipe; its figures go to the results."""
+def train(row: Row, seed: int, runs: Path, places: SimpleQueue[set[int]]) -> bool:
+    """Run and export one recipe; its figures go to the results. Tells whether that went well."""
     cores = places.get()
     try:
         folder = runs / "exports" / f"{row.recipe}-{seed}"
         study = f"{row.recipe}-{seed}"
         for arguments in (run_arguments(row, seed), ["export", study, "-o", str(folder)]):
             call([*arguments, "--runs", str(runs)], runs / f"{study}.log", cores)
-        keep(row, seed, json.loads((folder / "card.json").read_text()))
-    except (subprocess.CalledProcessError, OSError) as error:
+        card = json.loads((folder / "card.json").read_text())
+        assert card["origin"] == f"recipe {row.recipe}", f"it exported {card['origin']}"
+        with WRITING:
+            keep(row, seed, card, len(cores))
+        return True
+    except (subprocess.CalledProcessError, OSError, AssertionError) as error:
         click.echo(f"{row.recipe}, seed {seed}: {error}", err=True)
+        return False
     finally:
         places.put(cores)
 
@@ -118,7 +131,13 @@ def results() -> list[dict[str, Any]]:
     return found
 
 
-def keep(row: Row, seed: int, card: dict[str, Any]) -> None:
+def identity(result: dict[str, Any]) -> tuple[Any, ...]:
+    """What a run was asked for: a result of another question is no answer to this one."""
+    asked = {**result, "settings": tuple(result["settings"])}
+    return tuple(asked[name] for name in (*Row._fields, "seed"))
+
+
+def keep(row: Row, seed: int, card: dict[str, Any], cores: int) -> None:
     """Add one run's figures; the file is replaced whole."""
     figures = {
         **row._asdict(),
@@ -128,10 +147,10 @@ def keep(row: Row, seed: int, card: dict[str, Any]) -> None:
         "validation": card["validation"],
         "test": card["test"],
         "versions": card["versions"],
-        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, no GPU",
+        "machine": f"{platform.system()} {platform.machine()}, {cores} core{'s' * (cores > 1)} of {os.cpu_count()}",
     }
-    order = {other.recipe: place for place, other in enumerate(ROWS)}
-    every = sorted([*results(), figures], key=lambda result: (order[result["recipe"]], result["seed"]))
+    order = [other.recipe for other in ROWS]
+    every = sorted([*results(), figures], key=lambda result: (order.index(result["recipe"]), result["seed"]))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     partial = RESULTS.with_suffix(".partial")
     partial.write_text(json.dumps(every, indent=1) + "\n")
@@ -144,7 +163,7 @@ def page(every: list[dict[str, Any]]) -> str:
     shelf = catalog.load()
     lines = []
     for row in ROWS:
-        runs = [result for result in every if result["recipe"] == row.recipe]
+        runs = [result for result in every if identity(result)[:-1] == tuple(row)]
         if runs:
             reported = spaces.load(row.space, shelf).recipes[row.recipe].get("reported", {})
             lines.append("| " + " | ".join(cells(row, runs, reported)) + " |")
@@ -171,6 +190,7 @@ def cells(row: Row, runs: list[dict[str, Any]], reported: dict[str, Any]) -> lis
         f"{low:.2%} to {high:.2%}",
         str(len(runs)),
         str(row.epochs),
+        ", ".join(sorted({run["machine"] for run in runs})),
         f"`cnnsearch {shlex.join(run_arguments(row, runs[0]['seed']))}`",
     ]
 
@@ -183,8 +203,8 @@ itself. Intervals are of 95%: over the test images where n, the number of seeds,
 with its seed, versions and machine is in `benchmarks/results/recipes.json`, written with this page by
 `CNNSEARCH_DATA=DIR python benchmarks/recipes.py`.
 
-| recipe | parameters | reported | in epochs | test | 95% interval | n | epochs | command |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| recipe | parameters | reported | in epochs | test | 95% interval | n | epochs | machine | command |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def refused(done: object, *parts: str) -> None:
         (("--space", "digits_cnn", "--study", "../up"), ("is no name for a study",)),
         (("--space", "digits_cnn", "--plugins", "nowhere"), ("nowhere", "no such folder")),
         (("--space", "digits_cnn", "--dataset", "folder:nowhere"), ("nowhere", "not a folder")),
-        (("--space", "digits_cnn", "--storage", "nonsense"), ("--storage cannot be opened",)),
+        (("--space", "digits_cnn", "--storage", "nonsense"), ("--storage cannot be used",)),
         (("--space", "digits_cnn", "--metric", "val_f1"), ("val_f1", "val_accuracy")),
     ],
 )

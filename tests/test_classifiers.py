@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from cnnsearch import catalog, models, spaces, training
+from cnnsearch.data import Split
 from cnnsearch.errors import SpaceError, TrialFailure
 from cnnsearch.hyperparameters import HyperParameters, defaults, replay
 from cnnsearch.recipes import whole
@@ -45,6 +47,7 @@ def test_numpy_is_searched_pruned_logged_ranked_and_exported(run: Run, tmp_path:
     states = {row["state"] for row in rows}
     assert "complete" in states and len(rows) >= 8
     recipe = next(row for row in rows if row["origin"] == "recipe mean_square")
+    assert states <= {"complete", "pruned"}, states
     assert recipe["state"] == "complete" and "loss=mse" in recipe["choices"] and "width1=128" in recipe["choices"]
     assert rows[0]["score"] > 0.9 and rows[0]["params"] > 10_000
 
@@ -89,6 +92,37 @@ def test_a_recipe_that_is_no_point_of_a_model_is_one_line(run: Run, tmp_path: Pa
     said = run("recipes", "mlp.toml")
     assert said.returncode == 0 and "Squared error." in said.stdout
     assert "mean_square" in run("spaces", "mlp.toml").stdout
+
+
+def test_a_recipe_joins_a_study_that_is_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mlp.toml").write_text(SPACE.replace("epochs = 4", "epochs = 1\nmax_params = 10000"))
+    line = ("run", "--space", "mlp.toml", "--jobs", "1")
+    # refused for its size, and nothing takes its place; a recipe is asked for by name and is not
+    assert run(*line, "--recipe", "mean_square").returncode == 0
+    assert run(*line, "--recipe", "mean_square").returncode == 0
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    assert [row["origin"] for row in rows] == ["recipe mean_square"]
+
+
+def test_a_classifier_may_call_no_more_than_on_epoch_end() -> None:
+    """What the guide asks of a fit is enough to be pruned."""
+    space = spaces.load("numpy_mlp", KNOWN)
+    made = training.from_hypermodel(hypermodel(space), HyperParameters(defaults), 32)
+
+    def fit(hp: object, model: Any, x: object, y: object, *, epochs: int, callbacks: list[Any], **rest: object) -> None:
+        for epoch in range(epochs):
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": 0.5})
+            if model.stop_training:
+                break
+
+    labels = load_digits().target[:100]
+    parts = Split(pixels(), labels, pixels(), labels, pixels(), labels)
+    data = training.fold(made, parts, 10)
+    outcome = training.train(made._replace(fit=fit), None, None, data, 5, "val_accuracy", lambda epoch, logs: epoch < 2)
+    assert outcome.stopped and len(outcome.history) == 2
+    with pytest.raises(TrialFailure, match="its HyperModel needs a fit, or its space a trainer"):
+        training.train(made._replace(fit=None), None, None, data, 5, "val_accuracy", lambda epoch, logs: True)
 
 
 def hypermodel(space: spaces.Space) -> object:

@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_holds_what_is_shipped_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for kind in ("plugins/dimensions", "plugins/datasets", "search_spaces"):
+    for kind in ("plugins/dimensions", "plugins/datasets", "plugins/spaces", "plugins/trainers", "search_spaces"):
         for path in (ROOT / kind).iterdir():
             if path.suffix in (".py", ".toml"):
                 assert f"cnnsearch/_shipped/{kind}/{path.name}" in names

@@ -11,7 +11,7 @@ import psutil
 from PIL import Image, ImageOps
 
 from cnnsearch import Dataset, dataset
-from cnnsearch.arrays import make, pick, reason
+from cnnsearch.arrays import expanded, make, pick, reason
 from cnnsearch.errors import DataError, nearest
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
@@ -41,7 +41,7 @@ class Picture(NamedTuple):
 def folder(*, path="", size=0, color="auto", limit=0) -> Dataset:
     """Your own pictures in PATH/train/CLASS/* or PATH/CLASS/*, with val/ and test/ beside train/ if there."""
     _check_options(path, size, color)
-    root = Path(path).expanduser()
+    root = expanded(path)
     try:
         pictures = _scan(root)
     # RuntimeError: links that lead round in a circle.
@@ -70,7 +70,7 @@ def folder(*, path="", size=0, color="auto", limit=0) -> Dataset:
 def _check_options(path, size, color):
     if not path:
         raise DataError("folder: which folder? Name one with `--set dataset.path=FOLDER`.")
-    if not Path(path).expanduser().is_dir():
+    if not expanded(path).is_dir():
         raise DataError(f"{path}: this is not a folder; {LOOKED_FOR}. Set it with `--set dataset.path=FOLDER`.")
     if size < 0:
         raise DataError(f"folder: size={size}; expected 0 (as the pictures are) or their new width and height.")
@@ -110,12 +110,15 @@ def _pictures(place, root, part):
     """The pictures in the class folders of one part; a class without any is a mistake in train."""
     found = []
     for home in _visible(place, root):
+        if home.is_symlink() and not home.exists():
+            raise DataError(f"{home}: this link leads nowhere; expected pictures there. Mend it, or take it away.")
         if not home.is_dir():
             continue
         files = [
             file
             for file in _visible(home, root)
-            if file.suffix.lower() in SUFFIXES and (file.is_file() or file.is_symlink())
+            # a link to nowhere too, so that it is named
+            if file.suffix.lower() in SUFFIXES and (file.is_file() or not file.exists())
         ]
         if not files and part == "train":
             raise DataError(f"{home}: this class has no pictures; {LOOKED_FOR}. Add some, or move the folder away.")

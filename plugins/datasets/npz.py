@@ -1,11 +1,9 @@
 """Any NumPy .npz file of images and labels, with its own test and validation parts or without."""
 
-from pathlib import Path
-
 import numpy as np
 
 from cnnsearch import Dataset, dataset
-from cnnsearch.arrays import limited, make, open_npz
+from cnnsearch.arrays import expanded, limited, make, open_npz, unpacked
 from cnnsearch.errors import DataError, nearest
 
 PARTS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
@@ -17,7 +15,7 @@ def npz(*, path="", limit=0) -> Dataset:
     """Images and labels from a .npz file: x_train, y_train, and x_val, y_val, x_test, y_test if there."""
     if not path:
         raise DataError("npz: which file? Name a .npz file with `--set dataset.path=FILE.npz`.")
-    file = Path(path).expanduser()
+    file = expanded(path)
     arrays = _read(file)
     images = _as_bytes(file, {key: arrays[key] for key in arrays if key.startswith("x_")})
     labels = {key: arrays[key] for key in arrays if key.startswith("y_")}
@@ -31,7 +29,8 @@ def _read(file):
     with open_npz(file) as archive:
         keys = {_full(key): key for key in archive.files if key in (*PARTS, "x", "y", "classes")}
         _check_keys(file, archive.files, keys)
-        arrays = {full: archive[key] for full, key in keys.items()}
+        found = unpacked(file, archive, keys.values())
+    arrays = {full: found[key] for full, key in keys.items()}
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray) or not array.ndim:
             raise DataError(f"{file}: {key} is a single value; expected an array.")

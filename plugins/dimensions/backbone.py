@@ -28,6 +28,8 @@ def backbone(
         raise ValueError(f"rate must be above 0, got {rate}; to train no layer of the backbone say train_last = 0")
     for name in names:
         backbones.known(name)
+    if weights not in ("imagenet", "none") and len(names) > 1:
+        raise ValueError(f"the weights {weights} are of one network; say which: names = one of {', '.join(names)}")
     name, last = hp.Choice("name", names), hp.Choice("train_last", train_last)
     network = backbones.spec(name, plan.input_shape, weights, side, last)
     # on pixels of 0 to 1, and before the blocks

@@ -4,21 +4,25 @@ from cnnsearch import Block, dimension
 
 
 @dimension
-def denoiser(hp, plan, *, depth=(2, 1), width=(32, 16, 64)):
-    """How often a denoiser halves the image and doubles it again, and its filters.
+def denoiser(hp, plan, *, depth=(2, 1), width=(32, 16, 64), bottom=(2, 1, 0)):
+    """How often a denoiser halves the image and doubles it again, its filters, and its convolutions between the two.
 
     It is a stem that the classifier's training leaves alone; a trainer such as `denoise_first` trains it before.
 
     Args:
         depth: convolutions with max pooling, and as many with upsampling.
-        width: filters of each.
+        width: filters of the first; every halving doubles them.
+        bottom: convolutions on the smallest image, where each sees the most of it.
     """
     height, across, channels = plan.input_shape
-    halvings, filters = hp.Choice("depth", depth), hp.Choice("width", width)
+    halvings, filters, middle = hp.Choice("depth", depth), hp.Choice("width", width), hp.Choice("bottom", bottom)
     if height % 2**halvings or across % 2**halvings:
         raise ValueError(f"images of {height}x{across} cannot be halved {halvings} times and doubled to the same size")
-    down = [Block("conv norm act pool", filters)] * halvings
-    up = [Block("conv norm act up", filters)] * halvings
+    widths = [filters * 2**level for level in range(halvings)]
+    # pooling first: the rest has a quarter of the work
+    down = [Block("conv pool norm act", each) for each in widths]
+    between = [Block("conv norm act", widths[-1])] * middle
+    up = [Block("conv norm act up", each) for each in reversed(widths)]
     # values of pixels, 0 to 1
     last = Block("conv act", channels, activation="sigmoid")
-    return plan.replace(stem=(*down, *up, last), stem_rate=0.0)
+    return plan.replace(stem=(*down, *between, *up, last), stem_rate=0.0)

@@ -1,24 +1,33 @@
 """Two stages: a denoiser is trained to restore clean images, then a classifier on what it gives."""
 
+import math
+
+import numpy as np
+
 from cnnsearch import CnnsearchError, trainer
+
+_SHADES, _SAMPLES, _PART = 32, 1 << 16, 4096
 
 
 @trainer
-def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=5, rate=0.001):
+def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rate=0.002):
     """Trains the stem on the clean images by cross-entropy, keeps it as it is then, and trains the rest.
 
-    The epochs that are counted, pruned and drawn are those of the classifier; each reports the denoiser's last
-    loss as `denoiser_loss`.
+    Each of the denoiser's epochs has noise of its own, drawn for every pixel from the noisy pixels that were as bright
+    before; that takes noise for independent from pixel to pixel. The epochs that are counted, pruned and drawn are
+    those of the classifier; each reports the denoiser's last loss as `denoiser_loss`.
 
     Args:
         denoiser_epochs: how often the denoiser sees all training images.
-        rate: the learning rate of its Adam.
+        rate: the learning rate that its Adam begins with; it falls to 0 along a cosine.
     """
     # here, so that listing the plugins imports no backend
     import keras
 
     from cnnsearch import build, training
 
+    if denoiser_epochs < 1:
+        raise CnnsearchError(f"denoise_first: denoiser_epochs must be at least 1, got {denoiser_epochs}.")
     stem = build.stem(model)
     if not stem:
         raise CnnsearchError("denoise_first trains a denoiser, and this space draws none; add the dimension denoiser.")
@@ -28,9 +37,12 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=5, rate
     denoiser = keras.Sequential([keras.Input(model.input_shape[1:]), model.layers[0], *stem], name="denoiser")
     _learning(stem, True)
     # of a sigmoid's output: by squared error it can be caught where all of it is black
-    denoiser.compile(keras.optimizers.Adam(rate), "binary_crossentropy")
-    clean = data.x_clean.astype("float32") / 255
-    history = denoiser.fit(data.x, clean, batch_size=data.batch_size, epochs=denoiser_epochs, verbose=2)
+    steps = denoiser_epochs * math.ceil(len(data.x) / data.batch_size)
+    falling = keras.optimizers.schedules.CosineDecay(rate, steps)
+    denoiser.compile(keras.optimizers.Adam(falling), "binary_crossentropy")
+    clean, noise = data.x_clean.astype("float32") / 255, Noise(data.x, data.x_clean)
+    for _ in range(denoiser_epochs):
+        history = denoiser.fit(noise.again(), clean, batch_size=data.batch_size, verbose=0)
     _learning(stem, False)
 
     def note(epoch, logs):
@@ -38,6 +50,26 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=5, rate
 
     first = keras.callbacks.LambdaCallback(on_epoch_end=note)
     return training.fit(hp, model, data, epochs=epochs, callbacks=[first, *callbacks])
+
+
+class Noise:
+    """The noise between images and what they were, to be had again and again."""
+
+    def __init__(self, noisy, clean):
+        # Keras' seed for the trial fixes NumPy's global state too
+        self._generator = np.random.default_rng(np.random.randint(2**31 - 1))
+        self._shades = clean // (256 // _SHADES)
+        self._pools = np.zeros((_SHADES, _SAMPLES), "uint8")
+        for shade in np.unique(self._shades):
+            self._pools[shade] = self._generator.choice(noisy[self._shades == shade], _SAMPLES)
+
+    def again(self):
+        """The clean images under new noise."""
+        noisy = np.empty_like(self._shades)
+        for start in range(0, len(noisy), _PART):
+            shades = self._shades[start : start + _PART]
+            noisy[start : start + _PART] = self._pools[shades, self._generator.integers(0, _SAMPLES, shades.shape)]
+        return noisy
 
 
 def _learning(stem, trainable):

@@ -74,6 +74,11 @@ def searching(command: Command) -> Command:
             ),
             click.option("--trial-timeout", default="0", help="End a trial after so long.  [default: no limit]"),
             click.option(
+                "--memory",
+                default="",
+                help="Most memory of a worker: 2g, 800m.  [default: its share of nine tenths of the machine's]",
+            ),
+            click.option(
                 "--jobs",
                 type=click.IntRange(1),
                 help="Trials side by side.  [default: one a GPU, else one a core, up to 4]",

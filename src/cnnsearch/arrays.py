@@ -5,8 +5,7 @@ import io
 import os
 import socket
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from numpy.typing import NDArray
 
 from cnnsearch.data import Dataset
 from cnnsearch.errors import DataError
+from cnnsearch.machine import free_memory
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 PATIENCE = 10.0  # seconds without an answer; Keras itself would wait for minutes
-# RuntimeError: a zip with a password, or packed in a way that is not known.
-UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 def load_named(name: str, classes: tuple[str, ...], limit: int = 0) -> Dataset:
@@ -112,13 +110,39 @@ def open_npz(path: Path) -> Iterator[Any]:
             f"{path}: this is no whole .npz file. Write it again with numpy.savez, or delete it and fetch it anew."
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             yield archive
-    except UNREADABLE as error:
+    except DataError:
+        raise
+    # NumPy and zipfile raise nearly anything on damaged bytes; whatever it is, this file is at fault.
+    except Exception as error:
         raise DataError(
             f"{path}: it cannot be read ({reason(error)}). Write it again with numpy.savez from plain "
             "arrays of numbers, or delete it and fetch it anew."
         ) from error
+
+
+def unpacked(path: Path, archive: Any, keys: Iterable[str]) -> dict[str, Any]:
+    """These arrays of an open .npz file; what is packed small may be large.
+
+    Raises:
+        DataError: if the memory does not hold them, and the copy of them that the split takes.
+    """
+    wanted = tuple(keys)
+    # zipfile gives no more bytes than are named here, whatever the array's own header says
+    need = 2 * sum(part.file_size for part in archive.zip.infolist() if part.filename.removesuffix(".npy") in wanted)
+    free = free_memory()
+    if need > free:
+        raise DataError(
+            f"{path}: its arrays need {need / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} are free. Save fewer "
+            "images or smaller ones, as uint8."
+        )
+    return {key: archive[key] for key in wanted}
+
+
+def expanded(path: str) -> Path:
+    """`path` with `~` as the home folder; Path.expanduser would raise for a `~name` that is nobody's."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def reason(error: BaseException) -> str:
@@ -127,11 +151,11 @@ def reason(error: BaseException) -> str:
 
 
 def _places() -> list[Path]:
-    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
+    cache = expanded(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets"
     named = os.environ.get("CNNSEARCH_DATA")
     if not named:
         return [cache]
-    folder = Path(named).expanduser()
+    folder = expanded(named)
     if not folder.is_dir():
         raise DataError(
             f"CNNSEARCH_DATA names {folder}, which is not a folder; expected a folder of NAME.npz files. "
@@ -147,14 +171,14 @@ def _from_file(path: Path) -> dict[str, Any]:
                 f"{path}: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; expected "
                 f"{', '.join(KEYS)}, but it holds {', '.join(archive.files) or 'nothing'}."
             )
-        return {key: archive[key] for key in KEYS}
+        return unpacked(path, archive, KEYS)
 
 
 def _from_keras(name: str, places: list[Path]) -> dict[str, Any]:
     import keras
 
     try:
-        with _quickly_and_quietly():
+        with quickly_and_quietly():
             train, test = getattr(keras.datasets, name).load_data()
     # Keras raises a bare Exception where a download fails.
     except Exception as error:
@@ -170,7 +194,8 @@ def _from_keras(name: str, places: list[Path]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _quickly_and_quietly() -> Iterator[None]:
+def quickly_and_quietly() -> Iterator[None]:
+    """Downloads inside give up on a network that does not answer, and print nothing."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:

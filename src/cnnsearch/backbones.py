@@ -6,10 +6,12 @@ built.
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnnsearch.arrays import quickly_and_quietly, reason
 from cnnsearch.errors import DataError, nearest
 from cnnsearch.plan import Block, Plan, Spec, sentence
 
@@ -53,7 +55,7 @@ def known(name: str) -> Network:
         ValueError: if there is none.
     """
     if name not in NETWORKS:
-        raise ValueError(f"there is no backbone '{name}'.{nearest(name, NETWORKS)} There are {', '.join(NETWORKS)}")
+        raise ValueError(f"there is no backbone {name!r}.{nearest(name, NETWORKS)} There are {', '.join(NETWORKS)}")
     return NETWORKS[name]
 
 
@@ -121,43 +123,61 @@ def build(
     if about.means:
         ones = (1.0,) * len(about.means)
         images = keras.layers.Normalization(mean=about.means, variance=ones, name=f"{layer_name}_means")(images)
-    body = _loaded(network, weights, lambda chosen: _application(network, chosen, side))
+    body = _loaded(network, weights, side)
     _freeze(body, train_last)
-    return keras.Model(pixels, body(images), name=layer_name)
+    # frozen means no dropout either, so that the same image gives the same answer
+    maps = body(images) if train_last else body(images, training=False)
+    return keras.Model(pixels, maps, name=layer_name)
 
 
-def _application(name: str, weights: str | None, side: int) -> Any:
-    import keras
-
-    make = getattr(keras.applications, name)
-    return make(include_top=False, weights=weights, input_shape=(side, side, 3))
-
-
-def _loaded(name: str, weights: str, make: Callable[[str | None], Any]) -> Any:
+def _loaded(name: str, weights: str, side: int) -> Any:
     """The network with these weights; whatever hinders that becomes one line.
 
     Raises:
         DataError: if there is no such file, no network to fetch ImageNet's with, or they are another's.
     """
+    import keras
+
+    make = getattr(keras.applications, name)
+    shape = (side, side, 3)
+    if weights == "imagenet":
+        return _from_network(name, make, shape)
+    body = make(include_top=False, weights=None, input_shape=shape)
     if weights == "none":
-        return make(None)
+        return body
     path = Path(weights).expanduser()
-    if weights != "imagenet" and not path.is_file():
+    if not path.is_file():
         raise DataError(
             f"backbone {name}: there is no file of weights {weights}; expected imagenet, none, or a .weights.h5 file."
         )
     try:
-        return make("imagenet" if weights == "imagenet" else str(path))
+        body.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"backbone {name}: {weights} does not hold its weights ({reason(error)}).") from error
+    return body
+
+
+def _from_network(name: str, make: Callable[..., Any], shape: tuple[int, ...]) -> Any:
+    import filelock
+
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # one worker at a time: Keras writes what it fetches straight to its place
+        with filelock.FileLock(folder / "cnnsearch.lock"), quickly_and_quietly():
+            return make(include_top=False, weights="imagenet", input_shape=shape)
+    except MemoryError:
+        raise
+    # Keras raises a bare Exception where a download fails
     except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:150]}"
-        if weights == "imagenet":
-            raise DataError(
-                f"backbone {name}: ImageNet's weights could not be fetched ({reason}). With no network bring them as "
-                'a file: --set backbone.weights="FILE.weights.h5", as `keras.applications.'
-                f"{name}(include_top=False).save_weights(FILE)` writes it where there is one; or train from nothing: "
-                "--set backbone.weights=none."
-            ) from error
-        raise DataError(f"backbone {name}: {weights} does not hold its weights ({reason}).") from error
+        if "exhausted" in f"{type(error).__name__} {error}".lower():
+            raise
+        raise DataError(
+            f"backbone {name}: ImageNet's weights could not be fetched ({reason(error)[:200]}). With no network bring "
+            f"them as a file: --set backbone.names={name} --set backbone.weights=FILE.weights.h5, which "
+            f"`keras.applications.{name}(include_top=False).save_weights(FILE)` writes where there is one; or train "
+            "from nothing: --set backbone.weights=none."
+        ) from error
 
 
 def _freeze(body: Any, train_last: int) -> None:

@@ -68,7 +68,7 @@ def card(
         "hyperparameters": chosen.params,
         "classes": list(dataset.classes),
         "input_shape": list(dataset.input_shape),
-        "data": info["data"],
+        "data": {**info["data"], "options": info["dataset"][1]},
         "seed": info["seed"],
         "validation": {"accuracy": validation.accuracy, "interval": validation.interval, "n": validation.n},
         "test": {"accuracy": measured.accuracy, "interval": measured.interval, "n": measured.n},
@@ -107,6 +107,11 @@ model = onnxruntime.InferenceSession("model.onnx")  # needs ONNX Runtime alone
 images = np.zeros({shape}, "float32")  # raw pixels, 0 to 255
 name = model.get_inputs()[0].name
 probabilities = model.run(None, {{name: images}})[0]  # (n, {classes}); the classes' names are in labels.json"""
+
+
+def _options(given: dict[str, Any]) -> str:
+    """` (noise = 1.0)`, or nothing."""
+    return f" ({', '.join(f'{name} = {value}' for name, value in given.items())})" if given else ""
 
 
 def _snippet(card: dict[str, Any]) -> str:
@@ -156,8 +161,9 @@ Validation chose this model, so its figure is optimistic; test had no part in th
 
 ## Data
 
-{card["data"]["name"]}, fingerprint `{card["data"]["fingerprint"]}`: {images["train"]:,} images for training,
-{images["val"]:,} for validation, {images["test"]:,} for test; split once, stratified, by seed {card["seed"]}.
+{card["data"]["name"]}{_options(card["data"]["options"])}, fingerprint `{card["data"]["fingerprint"]}`:
+{images["train"]:,} images for training, {images["val"]:,} for validation, {images["test"]:,} for test; split once,
+stratified, by seed {card["seed"]}.
 
 ## Choices
 

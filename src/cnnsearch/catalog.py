@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -89,7 +90,8 @@ def load(folders: Iterable[Path] = (), here: Path | None = None) -> Catalog:
     entries = [*_modules(shipped / "plugins", "shipped"), *_spaces(shipped / "search_spaces", "shipped")]
     entries += _installed()
     for folder in folders:
-        if not folder.exists():
+        # os.access says no where Path.exists would raise: to a name that is too long
+        if not os.access(folder, os.F_OK):
             raise PluginError(f"--plugins {folder}: there is no such folder or file.")
         entries += _modules(folder, f"local {folder}")
         entries += [
@@ -220,7 +222,7 @@ def _one_each(entries: Iterable[Entry]) -> list[Entry]:
 
 def _identity(entry: Entry) -> tuple[str, str, str]:
     """A kind and a name; for what could not be read its place too, since names are inside."""
-    place = str(entry.path.resolve()) if entry.path else entry.origin
+    place = os.path.realpath(entry.path) if entry.path else entry.origin
     return entry.kind, entry.name, place if entry.kind == "plugin" else ""
 
 
@@ -235,7 +237,8 @@ def _single(group: list[Entry]) -> Entry:
 def _same(first: Entry, second: Entry) -> bool:
     if first.path is None or second.path is None:
         return first.function is second.function
-    return first.path.resolve() == second.path.resolve() or (
+    # Path.resolve would raise for a link that leads to itself
+    return os.path.realpath(first.path) == os.path.realpath(second.path) or (
         first.path.suffix == ".toml" and _content(first.path) == _content(second.path)
     )
 

@@ -137,6 +137,26 @@ def export(
 
 
 @main.command()
+@click.argument("trial", type=click.IntRange(0))
+@click.argument("study", required=False)
+@stored
+def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Train TRIAL of STUDY (default: the latest) again from its plan and seed, and say how far off it is."""
+    from cnnsearch import study as studies
+    from cnnsearch.settings import worker_environment
+
+    opened = studies.load(study, runs, storage)
+    os.environ.update(worker_environment(0, os.environ.get("CUDA_VISIBLE_DEVICES")))
+    from cnnsearch import export as exporting
+    from cnnsearch import reproduce as again
+
+    chosen = exporting.trained(opened, trial)
+    with exporting.noise_to(opened.folder / "logs" / "reproduce.log"):
+        found = again.reproduce(exporting.origin_of(opened, chosen, plugins))
+    click.echo(again.text(found, chosen.resumed))
+
+
+@main.command()
 @stored
 def studies(runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
     """The studies here, the latest first."""

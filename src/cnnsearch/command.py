@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cnnsearch import catalog, leaderboard, spaces, study, tables
+from cnnsearch import catalog, leaderboard, spaces, study, tables, watchdog
 from cnnsearch import recipes as recipe_points
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
@@ -21,6 +21,7 @@ from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
+SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 FROM_SPACE = ("epochs", "metric", "max_params", "max_macs")
 
 
@@ -33,6 +34,7 @@ def settings(
     jobs: int | None,
     timeout: str,
     trial_timeout: str,
+    memory: str,
     space_from_study: bool,
     recipe: tuple[str, ...],
     recipes: bool,
@@ -60,6 +62,7 @@ def settings(
         study=_plain_name(study or found.name),
         timeout=seconds(timeout),
         trial_timeout=seconds(trial_timeout),
+        memory=size(memory) if memory else watchdog.memory_allowed(workers),
         jobs=workers,
         threads=threads,
         recipes=recipe_points.chosen(found, known, recipe, recipes),
@@ -76,7 +79,8 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         CnnsearchError: on anything a user can mend.
         KeyboardInterrupt: at the second Ctrl-C or SIGTERM; the first ends the search in order.
     """
-    with study.hold(settings.folder, settings.study), display, Stop().listening() as stop:
+    hold, errors = study.hold(settings.folder, settings.study), study.storage_errors(settings.storage)
+    with hold, errors, display, Stop().listening() as stop:
         opened = study.begin(settings)
         study.lease(opened)
         opened.remember(command=line)
@@ -168,6 +172,22 @@ def _as_begun(made: Settings) -> Settings:
         metric=info["metric"],
         seed=info["seed"],
     )
+
+
+def size(text: str) -> int:
+    """`800m` or `2g` in bytes; 0 for no limit.
+
+    Raises:
+        CnnsearchError: if it is no size.
+    """
+    number, unit = text[:-1], text[-1:].lower()
+    try:
+        value = float(text) if unit not in SIZES else float(number) * SIZES[unit]
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise CnnsearchError(f"'{text}' is no size of memory; expected bytes, or such as 800m or 2g.")
+    return int(value)
 
 
 def _plain_name(name: str) -> str:

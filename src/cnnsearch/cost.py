@@ -8,6 +8,8 @@ from cnnsearch import backbones
 from cnnsearch.plan import Block, Head, Item, Plan, sentence
 
 Shape = tuple[int, ...]
+LARGEST = 2**16
+"""The largest side of the images that a backbone gets."""
 
 
 @dataclass(frozen=True)
@@ -18,22 +20,24 @@ class Cost:
         params: all weights, those that are not trained included, as Keras' `count_params` has them.
         macs: multiply-adds of one image forward, of convolutions and dense layers.
         activations: numbers that the layers put out for one image, kept for the backward pass.
+        frozen: those of `params` that are not trained on, in a stem that stays as it is.
     """
 
     params: int = 0
     macs: int = 0
     activations: int = 0
+    frozen: int = 0
 
     def training_bytes(self, batch_size: int) -> int:
         """Memory for weights, gradients, two optimizer moments and a batch's activations, in float32."""
-        return 4 * (4 * self.params + 2 * batch_size * self.activations)
+        return 4 * (self.params + 3 * (self.params - self.frozen) + 2 * batch_size * self.activations)
 
 
 def cost(plan: Plan) -> Cost:
     """The cost of `plan`. Layers given by class name, backbones aside, count as free and shape-preserving.
 
     Raises:
-        ValueError: if the image shrinks to nothing on the way.
+        ValueError: if the image shrinks to nothing on the way, or there is no such backbone.
     """
     shape: Shape = plan.input_shape
     total = Cost(activations=math.prod(shape))
@@ -43,6 +47,9 @@ def cost(plan: Plan) -> Cost:
                 shape, total = _step(item, block, shape, total)
                 if min(shape) < 1:
                     raise ValueError(f"{name} {number} shrinks the image to {shape[0]}x{shape[1]}")
+        if blocks is plan.stem and not plan.stem_rate:
+            # nothing flows back through it, so that only what it gives is kept
+            total = replace(total, frozen=total.params, activations=math.prod(shape))
     return _head(plan.head, plan.classes, shape, total)
 
 
@@ -90,10 +97,12 @@ def _conv(down: bool, block: Block, shape: Shape, total: Cost) -> tuple[Shape, C
 
 def _backbone(config: dict[str, Any], total: Cost) -> tuple[Shape, Cost]:
     """The shape after a backbone, its multiply-adds and activations by its images' size."""
-    network, pixels = backbones.known(config["network"]), config["side"] ** 2
-    macs, activations = round(network.macs * pixels), round(network.activations * pixels)
-    shape = backbones.shape_after(config["network"], config["side"])
-    return shape, _add(total, network.params, macs, activations)
+    name, side = str(config.get("network")), config.get("side")
+    network = backbones.known(name)
+    if type(side) is not int or not 1 <= side <= LARGEST:
+        raise ValueError(f"a backbone's side must be a whole number from 1 to {LARGEST}, got {side!r}")
+    macs, activations = round(network.macs * side**2), round(network.activations * side**2)
+    return backbones.shape_after(name, side), _add(total, network.params, macs, activations)
 
 
 def _dense(features: int, width: int, total: Cost) -> Cost:

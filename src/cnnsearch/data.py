@@ -52,10 +52,10 @@ class Dataset:
         images: NDArray[Any] = np.asarray(given)
         if images.ndim == 3:
             images = images[..., None]
-        if images.ndim != 4 or images.dtype != np.uint8:
+        if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
             raise DataError(
                 f"{self.name}: {part} is {images.dtype} of shape {images.shape}; "
-                "expected uint8 of shape (n, height, width) or (n, height, width, channels)."
+                "expected uint8 of shape (n, height, width) or (n, height, width, channels), none of these zero."
             )
         return images
 
@@ -80,6 +80,9 @@ class Dataset:
         for part in ("test", "val"):
             if (images := getattr(self, f"x_{part}")) is not None and not len(images):
                 raise DataError(f"{self.name}: x_{part} holds no images; leave it out and it is split off.")
+        for name in self.classes:
+            if not _is_text(name):
+                raise DataError(f"{self.name}: the class name {name!r} cannot be written as UTF-8. Rename it.")
         if len(self.classes) < 2 or len(np.unique(self.y)) < 2:
             raise DataError(f"{self.name}: there is one class only; a classifier needs two or more.")
         for part in ("", "_test", "_val"):
@@ -110,6 +113,11 @@ class Dataset:
                 digest.update(f"{part}{array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
+
+
+def _is_text(name: str) -> bool:
+    """Whether reports can hold it: names of files that are no UTF-8 have surrogates in them."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 @dataclass(frozen=True, eq=False)

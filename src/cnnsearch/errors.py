@@ -9,15 +9,27 @@ CnnsearchError          anything a user can mend: one line, exit code 2
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 import click
+
+# Surrogates too, which stand in names of files that are no UTF-8: no terminal and no log takes them.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def one_line(text: str) -> str:
+    """`text` with line breaks, and whatever else no terminal should be sent, spelled out: `\\n`."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class CnnsearchError(click.ClickException):
     """What happened, what was expected and how to mend it, on one line."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class SpaceError(CnnsearchError):

@@ -23,21 +23,10 @@ from cnnsearch.study import Study
 
 MARK = "card.json"
 FILES = {
-    *(
-        "model.keras",
-        "model.npz",
-        "model.onnx",
-        "plan.json",
-        "space.toml",
-        "labels.json",
-        "leaderboard.csv",
-        "leaderboard.md",
-        "card.md",
-        MARK,
-    ),
+    *("model.keras", "plan.json", "space.toml", "labels.json", "leaderboard.csv", "leaderboard.md", "card.md", MARK),
     *("curves.png", "confusion.png", "mistakes.png", "samples.png"),
 }
-"""What an export writes, and so what the next one may replace."""
+"""What an export writes, model files of other formats aside, and so what the next one may replace."""
 
 
 def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -50,20 +39,12 @@ def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...
         StudyError: if there is no such trial, or its model is gone and cannot be trained again.
         CnnsearchError: if `out` is not free, the data changed, or the written model does not answer the same.
     """
-    chosen = _chosen(study, number)
-    _check_free(out)
-    known = catalog.load(plugins)
-    dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]))
-    if dataset.fingerprint != study.info["data"]["fingerprint"]:
-        raise CnnsearchError(
-            f"The dataset {dataset.name} has changed since study '{study.name}' was made: a test would mean nothing. "
-            "Bring the old data back, or search anew with --study NAME."
-        )
-    space = spaces.Space.from_dict(study.info["space"])
-    parts = split(dataset, study.info["seed"], space.defaults["validation"])
     from cnnsearch import models
 
-    origin = Origin(study, chosen, space, known, parts, dataset)
+    chosen = _chosen(study, number)
+    _check_free(out)
+    origin = origin_of(study, chosen, plugins)
+    _, _, space, _, parts, dataset = origin
     model = _model(origin)
     probabilities = models.predict(model, parts.x_val)
     validation = cards.measure(probabilities, parts.y_val)
@@ -98,14 +79,69 @@ class Origin(NamedTuple):
         hp = HyperParameters(replay(self.chosen.params))
         return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"])
 
+    def train(self) -> tuple[Any, Any]:
+        """The trial's training once more, from its seed: the outcome and the network."""
+        import keras
+
+        from cnnsearch import training
+
+        chosen = self.chosen
+        keras.utils.set_random_seed(chosen.seed)
+        candidate = self.candidate(pretrained=True)
+        data = training.fold(candidate, self.parts, len(self.dataset.classes))
+
+        def go_on(epoch: int, metrics: dict[str, float]) -> bool:
+            return epoch < chosen.epochs
+
+        hp, metric = HyperParameters(replay(chosen.params)), self.study.info["metric"]
+        trainer = spaces.trainer(self.space, self.known)
+        outcome = training.train(candidate, trainer, hp, data, chosen.epochs, metric, go_on)
+        return outcome, candidate.core
+
+
+def _formats(card: Path) -> list[str]:
+    """The suffixes of an earlier export's model files."""
+    try:
+        found: list[str] = json.loads(card.read_text("utf-8")).get("formats", [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return found
+
+
+def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin:
+    """What the trial was made of, its dataset read again.
+
+    Raises:
+        CnnsearchError: if the dataset is not what it was.
+    """
+    known = catalog.load(plugins)
+    dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]))
+    if dataset.fingerprint != study.info["data"]["fingerprint"]:
+        raise CnnsearchError(
+            f"The dataset {dataset.name} has changed since study '{study.name}' was made: a test would mean nothing. "
+            "Bring the old data back, or search anew with --study NAME."
+        )
+    space = spaces.Space.from_dict(study.info["space"])
+    parts = split(dataset, study.info["seed"], space.defaults["validation"])
+    return Origin(study, chosen, space, known, parts, dataset)
+
 
 def _chosen(study: Study, number: int | None) -> Record:
+    if number is not None:
+        return trained(study, number)
+    complete = [record for record in leaderboard.ranked(study) if record.state == "complete"]
+    if not complete:
+        raise StudyError(f"Study '{study.name}' has no complete trial to export yet.")
+    return complete[0]
+
+
+def trained(study: Study, number: int) -> Record:
+    """The record of a trial that ended with a score.
+
+    Raises:
+        StudyError: if there is none of this number.
+    """
     ranked = leaderboard.ranked(study)
-    complete = [record for record in ranked if record.state == "complete"]
-    if number is None:
-        if not complete:
-            raise StudyError(f"Study '{study.name}' has no complete trial to export yet.")
-        return complete[0]
     for record in ranked:
         if record.number == number and record.score is not None:
             return record
@@ -117,8 +153,9 @@ def _check_free(out: Path) -> None:
     if not out.exists():
         return
     names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    if names and (MARK not in names or not names <= FILES):
-        others = ", ".join(sorted(names - FILES)[:3])
+    ours = FILES | {f"model.{suffix}" for suffix in _formats(out / MARK)}
+    if names and (MARK not in names or not names <= ours):
+        others = ", ".join(sorted(names - ours)[:3])
         raise CnnsearchError(
             f"{out} exists and is no earlier export, or holds other files too ({others}); "
             "name another folder with -o DIR."
@@ -134,7 +171,7 @@ def _model(origin: Origin) -> Any:
     keras.config.set_dtype_policy("float32")
     path = _checkpoint(origin.study, origin.chosen)
     if path is None:
-        return _retrained(origin)
+        return origin.train()[1]
     try:
         stored = models.open_(path, lambda: origin.candidate().core)
         if not origin.chosen.plan:
@@ -157,25 +194,6 @@ def _checkpoint(study: Study, chosen: Record) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _retrained(origin: Origin) -> Any:
-    import keras
-
-    from cnnsearch import training
-
-    chosen = origin.chosen
-    keras.utils.set_random_seed(chosen.seed)
-    candidate = origin.candidate(pretrained=True)
-    data = training.fold(candidate, origin.parts, len(origin.dataset.classes))
-    trainer = spaces.trainer(origin.space, origin.known) or training.fit
-
-    def go_on(epoch: int, metrics: dict[str, float]) -> bool:
-        return epoch < chosen.epochs
-
-    hp = HyperParameters(replay(chosen.params))
-    training.train(candidate, trainer, hp, data, chosen.epochs, origin.study.info["metric"], go_on)
-    return candidate.core
 
 
 def _test(study: Study, chosen: Record, model: Any, parts: Split) -> list[dict[str, Any]]:

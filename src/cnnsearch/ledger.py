@@ -28,9 +28,9 @@ class Ledger:
         return sum(record.state in COUNTED for record in self._records.values())
 
     def known(self, wanted: Record, running: Iterable[Record]) -> int | None:
-        """The number of another trial with the same plan that was trained, or is among the `running`."""
+        """The number of another trial with the same plan that was tried, or is among the `running`."""
         for other in [*self._records.values(), *running]:
-            tried = other.state in ("complete", "pruned", "running") or other.failure == "oom"
+            tried = other.state in (*COUNTED, "running")
             if tried and other.key == wanted.key and other.number != wanted.number:
                 return other.number
         return None
@@ -44,11 +44,12 @@ class Ledger:
         self.tracker.end(kept)
         return kept
 
-    def interrupt(self, running: Record, trial: optuna.Trial) -> None:
-        """End a running trial and queue its point again, to be trained by the next run."""
-        done = replace(running, state="interrupted", reason="put back when the run ended")
+    def interrupt(self, running: Record, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
+        """End a running trial and queue its point again, to be trained on."""
+        done = replace(running, state="interrupted", reason=why or "put back when the run ended")
         studies.finish(self.study, trial, done)
-        studies.put_back(self.study, self._frozen(done.number))
+        studies.put_back(self.study, self._frozen(done.number), done.seed, retried)
+        self._records[done.number] = done
         self.tracker.drop(done)
 
     def put_back_stale(self) -> None:
@@ -56,7 +57,7 @@ class Ledger:
         for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             stale = replace(record(frozen), state="interrupted", reason="its run was killed")
             studies.finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
-            studies.put_back(self.study, frozen)
+            studies.put_back(self.study, frozen, studies.seed_of(self.study, frozen))
             self._records[frozen.number] = stale
 
     def _frozen(self, number: int) -> optuna.trial.FrozenTrial:

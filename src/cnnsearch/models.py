@@ -19,8 +19,7 @@ class Classifier(Protocol):
 
     Attributes:
         stop_training: set by a callback when the training shall end after this epoch.
-        formats: suffixes of the files that `save` writes, such as `("npz", "onnx")`; the first one is what
-            `load` reads and what checkpoints are.
+        formats: suffixes of the files that `save` writes, such as `("npz", "onnx")`; checkpoints are of the first.
     """
 
     stop_training: bool
@@ -42,7 +41,7 @@ class Classifier(Protocol):
         """Write the file, in the format of its suffix."""
 
     def load(self, path: Path) -> None:
-        """Take the weights from a file of the first format."""
+        """Take the weights from a file that `save` wrote, of any format but `.onnx`."""
 
 
 PROMISES = tuple(name for name in (*Classifier.__annotations__, *vars(Classifier)) if not name.startswith("_"))
@@ -62,8 +61,11 @@ def save(model: Any, path: Path) -> None:
     """Save `model` whole or not at all, in the format of the path's suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    model.save(partial)
-    partial.replace(path)
+    try:
+        model.save(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def open_(path: Path, blank: Callable[[], Any]) -> Any:

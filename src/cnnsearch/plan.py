@@ -46,7 +46,8 @@ def spec(item: Any) -> Spec:
         ValueError: if it is no such pair.
         TypeError: if the configuration is not plain data.
     """
-    if not (isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str)):
+    pair = isinstance(item, list | tuple) and len(item) == 2
+    if not (pair and isinstance(item[0], str) and isinstance(item[1], dict)):
         raise ValueError(f"expected a pair (class name, configuration), got {item!r}")
     return item[0], json.loads(json.dumps(item[1]))
 
@@ -77,6 +78,13 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def _whole(stage: Any, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(stage, name)
+        _require(type(value) is int, f"{name} must be a whole number, got {value!r}")
+        _require(value >= least, f"{name} must be at least {least}, got {value}")
+
+
 @dataclass(frozen=True)
 class Block:
     """A stage of the network, spelled as a sentence: `"conv norm act conv norm act pool drop"`.
@@ -98,9 +106,8 @@ class Block:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", _allow(sentence(self.layers), BLOCK_WORDS, "a block"))
         object.__setattr__(self, "rate", float(self.rate))
-        _require(self.filters >= 1, f"filters must be at least 1, got {self.filters}")
-        _require(self.kernel >= 1, f"kernel must be at least 1, got {self.kernel}")
-        _require(self.pool >= 1, f"pool must be at least 1, got {self.pool}")
+        _whole(self, 1, "filters", "kernel", "pool")
+        _whole(self, 0, "down_kernel")
         _require(self.padding in ("same", "valid"), f"padding must be 'same' or 'valid', got {self.padding!r}")
         _require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
 
@@ -179,8 +186,9 @@ class Plan:
             set_field(self, name, tuple(spec(item) for item in getattr(self, name)))
         for name in ("loss", "optimizer"):
             set_field(self, name, spec(getattr(self, name)))
-        _require(self.batch_size >= 1, f"batch_size must be at least 1, got {self.batch_size}")
-        _require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+        shape = self.input_shape
+        _require(len(shape) == 3 and min(shape) >= 1, f"input_shape must be three sides of at least 1, got {shape}")
+        _whole(self, 1, "classes", "batch_size", "epochs")
         _require(self.stem_rate >= 0, f"stem_rate must be at least 0, got {self.stem_rate}")
 
     def __eq__(self, other: object) -> bool:
@@ -223,5 +231,5 @@ class Plan:
             fields = json.loads(text)
             stages = {name: tuple(Block(**block) for block in fields.pop(name, ())) for name in ("blocks", "stem")}
             return cls(**fields | stages | {"head": Head(**fields.pop("head"))})
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"this is no plan: {error}") from error
+        except (TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"this is no plan: {' '.join(str(error).split())}") from error

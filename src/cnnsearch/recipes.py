@@ -7,7 +7,7 @@ from cnnsearch import spaces
 from cnnsearch.catalog import Catalog
 from cnnsearch.cost import Cost, cost
 from cnnsearch.errors import CnnsearchError, SpaceError, nearest
-from cnnsearch.hyperparameters import HyperParameters, replay
+from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, replay
 from cnnsearch.plan import Plan
 from cnnsearch.spaces import Space
 
@@ -46,7 +46,7 @@ def point(space: Space, catalog: Catalog, name: str) -> tuple[dict[str, Any], Pl
         SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
     """
     start = spaces.start_plan(space, space.input_shape or FALLBACK_SHAPE, 10)
-    return whole(space, name, lambda hp: spaces.draw(space, catalog, hp, start))
+    return whole(space, name, lambda hp: spaces.draw(space, catalog, hp, start, told=(Exception,)))
 
 
 def whole(space: Space, name: str, draw: Callable[[HyperParameters], Drawn]) -> tuple[dict[str, Any], Drawn]:
@@ -57,14 +57,20 @@ def whole(space: Space, name: str, draw: Callable[[HyperParameters], Drawn]) -> 
     """
     values = space.recipes[name].get("values", {})
     where = f"{space.where or space.name}: recipe '{name}'"
-    hp = HyperParameters(replay(values))
+    replayed = replay(values)
+
+    def checked(key: str, distribution: Distribution) -> Value:
+        value = replayed(key, distribution)
+        if not distribution.contains(value):
+            raise SpaceError(f"{where}: {key} = {value!r} is not in {distribution}.")
+        return int(value) if distribution.kind == "int" and value is not None else value
+
+    hp = HyperParameters(checked)
     drawn = draw(hp)
-    for key, value in values.items():
+    for key in values:
         if key not in hp.space:
             suggestion = nearest(key, hp.space)
             raise SpaceError(f"{where}: no hyperparameter '{key}' is drawn there.{suggestion}")
-        if not hp.space[key].contains(value):
-            raise SpaceError(f"{where}: {key} = {value!r} is not in {hp.space[key]}.")
     return dict(hp.values), drawn
 
 
@@ -80,4 +86,8 @@ def listing(space: Space, catalog: Catalog) -> list[tuple[str, str, str, str, st
 
 
 def _price(space: Space, catalog: Catalog, name: str) -> Cost:
-    return cost(point(space, catalog, name)[1])
+    plan = point(space, catalog, name)[1]
+    try:
+        return cost(plan)
+    except ValueError as error:
+        raise SpaceError(f"{space.where or space.name}: recipe '{name}': {error}.") from error

@@ -16,7 +16,8 @@ class Record:
 
     `state` is one of complete, pruned, failed (these count as trials), refused (too large), duplicate,
     interrupted, running.
-    `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch.
+    `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch. The first `resumed` epochs
+    were trained before the training was cut off and gone on with.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Record:
     failure: str = ""
     reason: str = ""
     checkpoint: str = ""
+    resumed: int = 0
     history: tuple[dict[str, float], ...] = ()
 
     def to_attribute(self) -> dict[str, Any]:
@@ -44,9 +46,13 @@ class Record:
         return {key: value for key, value in vars(self).items() if key not in own}
 
 
+FIELDS = frozenset(Record.__dataclass_fields__)
+
+
 def record(trial: FrozenTrial) -> Record:
     """The record of one of Optuna's trials."""
-    kept = dict(trial.user_attrs.get(ATTRIBUTE, {}))
+    # what a newer version added is left out, so that a list of studies can still be shown
+    kept = {key: value for key, value in trial.user_attrs.get(ATTRIBUTE, {}).items() if key in FIELDS}
     kept["history"] = tuple(kept.get("history", ()))
     single = {name for name, dist in trial.distributions.items() if dist.single()}
     return Record(

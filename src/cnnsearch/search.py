@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 
-from cnnsearch import strategies
+from cnnsearch import strategies, watchdog
 from cnnsearch import study as studies
 from cnnsearch.checkpoints import Checkpoints
 from cnnsearch.errors import CnnsearchError
@@ -45,6 +45,8 @@ class Job:
     trial: optuna.Trial
     record: Record
     started: float
+    state: Path
+    heard: float
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -97,6 +99,8 @@ class Search:
         elif heard.message is None:
             self._worker_gone(heard.child)
         elif heard.child in self.jobs:
+            if job := self.jobs[heard.child]:
+                job.heard = time.monotonic()
             getattr(self, f"_on_{heard.message['say']}")(heard.child, heard.message)
 
     def _over(self) -> bool:
@@ -109,7 +113,7 @@ class Search:
 
     def _settle(self) -> None:
         """Let models be saved to their end, put back what runs, and log the best model."""
-        self._wait(lambda: not self.saving, 10)
+        self._wait(lambda: not self.saving, 3)
         for child, job in list(self.jobs.items()):
             if job:
                 self.ledger.interrupt(job.record, job.trial)
@@ -134,13 +138,18 @@ class Search:
         self.jobs[child] = None
         if self._missing() == 0 or self.ended:
             return
-        trial = self.study.optuna.ask()
+        trial = studies.take(self.study, self.settings)
+        if trial is None:
+            return
         origin = str(trial.user_attrs.get("origin", "sampler"))
-        seed = trial_seed(self.settings.seed, trial.number)
+        seed, now = studies.seed_of(self.study, trial), time.monotonic()
         record = Record(number=trial.number, origin=origin, seed=seed)
-        self.jobs[child] = Job(trial, record, time.monotonic())
-        by_name = origin.startswith(ORIGIN)
-        child.send({"do": "trial", "number": trial.number, "seed": seed, "limited": not by_name})
+        earlier = trial.user_attrs.get("state")
+        state = Path(earlier or studies.state_file(self.settings.folder.resolve(), trial.number))
+        self.jobs[child] = Job(trial, record, now, state, now)
+        resume, limited = earlier is not None, not origin.startswith(ORIGIN)
+        order = {"number": trial.number, "seed": seed, "limited": limited, "state": str(state), "resume": resume}
+        child.send({"do": "trial", **order})
 
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
@@ -150,9 +159,27 @@ class Search:
             self.leased = now
             studies.lease(self.study)
         for child, job in list(self.jobs.items()):
-            if job and settings.trial_timeout and now - job.started > settings.trial_timeout:
-                self._fail(child, "timeout", f"it took longer than {settings.trial_timeout:g} s")
+            found = self._broken(child, job, now) if job else None
+            if found:
+                self._fail(child, *found)
                 self._replace(child)
+
+    def _broken(self, child: Child, job: Job, now: float) -> tuple[str, str] | None:
+        """The type of failure and the reason, where a worker is to be given up."""
+        limit, memory = self.settings.trial_timeout, self.settings.memory
+        if limit and now - job.started > limit:
+            return "timeout", f"it took longer than {limit:g} s"
+        if now - job.heard > watchdog.SHORTEST:
+            silence = watchdog.silence_allowed(job.record, self.ledger.in_order())
+            if now - job.heard > silence:
+                return "timeout", f"it ended no epoch for {silence:,.0f} s, far longer than others take"
+        child.rss = watchdog.rss(child.process.pid) or child.rss
+        if memory and child.rss > memory:
+            return (
+                "oom",
+                f"its worker grew to {child.rss / 2**30:.1f} GiB; {memory / 2**30:.1f} GiB are allowed (--memory)",
+            )
+        return None
 
     # -- what workers say -------------------------------------------------------------------------
 
@@ -170,7 +197,7 @@ class Search:
         self.tracker.begin(self.study)
         recipes = studies.missing_recipes(self.study, self.settings) if self.settings.space.model else []
         if "default" in self.study.info and not recipes:
-            studies.enqueue_recipes(self.study, self.settings)
+            self._enqueue()
             self._hand_out(child)
         else:
             child.send({"do": "describe", "recipes": recipes})
@@ -179,11 +206,15 @@ class Search:
         # those of a space with a model are whole only now
         self.settings = replace(self.settings, recipes={**self.settings.recipes, **message["recipes"]})
         if "default" not in self.study.info:
-            if not self.settings.only_recipes:
-                self.study.optuna.enqueue_trial(message["values"], user_attrs={"origin": "default"})
             self.study.remember(default=message["values"])
-            studies.enqueue_recipes(self.study, self.settings)
+        self._enqueue()
         self._hand_out(child)
+
+    def _enqueue(self) -> None:
+        """Queue what is trained before anything is drawn."""
+        if not self.settings.only_recipes:
+            studies.enqueue_default(self.study, self.study.info["default"])
+        studies.enqueue_recipes(self.study, self.settings)
 
     def _on_draw(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
@@ -207,6 +238,16 @@ class Search:
         else:
             reason = f"the same plan as trial {first}"
             self._refuse(child, replace(job.record, state="duplicate", reason=reason))
+
+    def _on_resumed(self, child: Child, message: dict[str, Any]) -> None:
+        """The epochs that were trained before a cut belong to this trial now."""
+        job = self._job(child)
+        for epoch, metrics in enumerate(message["history"], 1):
+            job.trial.report(metrics[self.settings.metric], epoch)
+            self.tracker.epoch(job.record, epoch, metrics)
+        job.history = list(message["history"])
+        job.record = replace(job.record, resumed=len(job.history))
+        child.send({})
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
@@ -239,6 +280,8 @@ class Search:
 
     def _on_finished(self, child: Child, message: dict[str, Any]) -> None:
         self.saving.discard(child)
+        if message["problem"]:
+            self.ended = f"{message['problem']}. Free some space, and give the same command again."
         self.checkpoints.tidy(self.ledger.in_order())
         if self._outgrown(child):
             self._replace(child)
@@ -269,9 +312,19 @@ class Search:
             # a signal comes from outside, such as the kernel short of memory; anything else will come again
             if code >= 0 or self.bad_starts > BAD_STARTS:
                 raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
-        if self.jobs[child]:
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            self._fail(child, "killed", f"its worker process ended by {how}")
+        if job := self.jobs[child]:
+            how = (
+                f"its worker process ended by signal {-code}"
+                if code < 0
+                else f"its worker process ended by exit code {code}"
+            )
+            if code == -9 and child.rss > watchdog.STARVED * (self.settings.memory or watchdog.memory()):
+                self._fail(child, "oom", f"{how}, at {child.rss / 2**30:.1f} GiB")
+            elif job.trial.user_attrs.get("retried"):
+                self._fail(child, "killed", f"{how}, for the second time")
+            else:
+                self.jobs[child] = None
+                self.ledger.interrupt(job.record, job.trial, f"{how}; put back", retried=True)
         self._replace(child)
 
     # -- trials that end --------------------------------------------------------------------------
@@ -297,6 +350,10 @@ class Search:
     def _refuse(self, child: Child, done: Record) -> None:
         """End a trial that is not to be trained. It does not count: the next one takes its place."""
         self._close(child, done)
+        if self.settings.only_recipes:
+            # nothing can take the place of what was asked for by name
+            self.ended = f"{done.origin} is not trained: {done.reason}"
+            return
         self.unusable += 1
         if self.unusable == 3:
             # a sampler that keeps to its favourites is helped out of them by chance
@@ -306,6 +363,7 @@ class Search:
     def _close(self, child: Child, done: Record) -> None:
         job = self._job(child)
         self.jobs[child] = None
+        job.state.unlink(missing_ok=True)
         kept = self.ledger.close(done, job.trial)
         if kept.state in COUNTED:
             self._tell("ended", kept)

@@ -11,11 +11,12 @@ from cnnsearch.spaces import Space, Use
 
 @dataclass(frozen=True)
 class Settings:
-    """A search, checked and complete. Zero means no limit for `timeout`, `trial_timeout` and `max_…`.
+    """A search, checked and complete. Zero means no limit for `timeout`, `trial_timeout`, `memory` and `max_…`.
 
     Attributes:
         trials: how many trials the study shall have in all, over restarts and workers.
         timeout: seconds for this call; `trial_timeout`: seconds for one trial.
+        memory: bytes that one worker may hold.
         keep: how many of the best models stay on disk.
         recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
     """
@@ -38,6 +39,7 @@ class Settings:
     trial_timeout: float = 0
     max_params: int = 0
     max_macs: int = 0
+    memory: int = 0
     keep: int = 5
     plugins: tuple[Path, ...] = ()
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """What `cnnsearch spaces`, `plugins`, `datasets` and `ui` say."""
 
+import contextlib
 import math
 import os
 import socket
@@ -11,9 +12,9 @@ from cnnsearch import options
 from cnnsearch import spaces as space_files
 from cnnsearch.catalog import Catalog
 from cnnsearch.cost import cost
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import CnnsearchError, SpaceError
 from cnnsearch.hyperparameters import Distribution, HyperParameters, by_chance, defaults
-from cnnsearch.plan import Plan
+from cnnsearch.plan import Block, Plan, sentence
 from cnnsearch.recipes import listing
 from cnnsearch.spaces import Space
 
@@ -60,7 +61,7 @@ def space(name: str, known: Catalog) -> str:
     height, width, channels = found.input_shape or FALLBACK
     start = space_files.start_plan(found, (height, width, channels), CLASSES)
     hp = HyperParameters(defaults)
-    plan = space_files.draw(found, known, hp, start)
+    plan = space_files.draw(found, known, hp, start, told=(Exception,))
     seen = _ranges(found, known, start)
     lines = [
         f"{found.name}: {found.description}",
@@ -84,7 +85,11 @@ def recipes(name: str | None, known: Catalog) -> list[tuple[str, str, str, str, 
     if name:
         return listing(space_files.check(space_files.load(name, known), known), known)
     usable = [entry.name for entry in known.of("space") if entry.path and not entry.problem]
-    return [row for each in usable for row in recipes(each, known)]
+    rows = []
+    for each in usable:
+        with contextlib.suppress(CnnsearchError):
+            rows += recipes(each, known)
+    return rows
 
 
 def ui(host: str, port: int) -> int:
@@ -103,9 +108,11 @@ def ui(host: str, port: int) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
+        # TypeError: a name that is none
+        except (OSError, TypeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
             raise CnnsearchError(
-                f"{host}:{port} cannot be used: {error.strerror}. Name another with --port."
+                f"{host}:{port} cannot be used: {reason}. Name another with --port or --host."
             ) from error
     print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--backend-store-uri", uri]
@@ -125,7 +132,9 @@ def _ranges(found: Space, known: Catalog, start: Plan) -> dict[str, Distribution
     seen: dict[str, Distribution] = {}
     for seed in range(200):
         hp = HyperParameters(by_chance(seed))
-        space_files.draw(found, known, hp, start)
+        # a point that cannot be drawn to its end costs a search one trial
+        with contextlib.suppress(SpaceError):
+            space_files.draw(found, known, hp, start, told=(Exception,))
         seen.update({name: d for name, d in hp.space.items() if name not in seen})
     order = [use.name for use in found.dimensions]
     return dict(sorted(seen.items(), key=lambda item: order.index(item[0].partition("/")[0])))
@@ -148,9 +157,8 @@ def _size(seen: dict[str, Distribution]) -> str:
 
 
 def _plan_lines(plan: Plan) -> list[str]:
-    price = cost(plan)
     lines = [
-        f"  {name} {n}: {' '.join(_word(i) for i in b.layers)} ({b.filters} filters, {b.kernel}x{b.kernel})"
+        f"  {name} {n}: {_sentence(b)}"
         for name, blocks in (("stem", plan.stem), ("block", plan.blocks))
         for n, b in enumerate(blocks, 1)
     ]
@@ -159,11 +167,21 @@ def _plan_lines(plan: Plan) -> list[str]:
         head,
         f"  {plan.optimizer[0]} {plan.optimizer[1]}, batch {plan.batch_size}, {plan.epochs} epochs",
     ]
+    try:
+        price = cost(plan)
+    except ValueError as error:
+        return [*lines, f"  it cannot be built: {error}"]
     return [*lines, f"  {price.params:,} parameters, {price.macs:,} multiply-adds an image"]
 
 
-def _word(item: object) -> str:
-    return item if isinstance(item, str) else str(item)
+def _sentence(block: Block) -> str:
+    words = " ".join(item if isinstance(item, str) else _spec(*item) for item in sentence(block.layers))
+    sized = {"conv", "down"} & {item for item in block.layers if isinstance(item, str)}
+    return f"{words} ({block.filters} filters, {block.kernel}x{block.kernel})" if sized else words
+
+
+def _spec(name: str, config: dict[str, object]) -> str:
+    return f"{name}({', '.join(f'{key}={value}' for key, value in config.items())})"
 
 
 def _brief(value: object) -> str:

@@ -98,7 +98,7 @@ def from_toml(table: dict[str, Any], name: str, where: str) -> Space:
         SpaceError: if a key is unknown or of a wrong type.
     """
     _known(table, KEYS, where, "the space")
-    _no_dates(table, where)
+    _plain(table, where)
     model = _typed(table, "model", str, where)
     if model and "dimensions" in table:
         raise SpaceError(f"{where}: it has both a model and dimensions; a model draws its hyperparameters itself.")
@@ -117,7 +117,7 @@ def from_toml(table: dict[str, Any], name: str, where: str) -> Space:
 
 
 def override(space: Space, settings: tuple[str, ...]) -> Space:
-    """`space` with each `DIMENSION.OPTION=VALUE` set; `dataset.OPTION=VALUE` is for its dataset.
+    """`space` with each `DIMENSION.OPTION=VALUE` set; `dataset.` and `trainer.OPTION=VALUE` are for these two.
 
     Raises:
         SpaceError: if a setting is not of that form, or the space has no such dimension.
@@ -152,6 +152,8 @@ def _set(space: Space, name: str, option: str, value: Any) -> Space:
         if space.dataset is None:
             raise SpaceError(f"--set dataset.{option}: {space.name} names no dataset; say which with --dataset.")
         return dataclasses.replace(space, dataset=_with(space.dataset, option, value))
+    if name == "trainer" and space.trainer is not None:
+        return dataclasses.replace(space, trainer=_with(space.trainer, option, value))
     names = [use.name for use in space.dimensions]
     if name not in names:
         known = [*names, "dataset"] if space.dataset else names
@@ -168,12 +170,13 @@ def _with(use: Use, option: str, value: Any) -> Use:
 
 
 def _value(text: str) -> Any:
-    """`text` as TOML reads it; as it stands where that is no TOML, or a date."""
+    """`text` as TOML reads it; as it stands where that is no TOML, or no plain data."""
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
+        _plain(value, "")
+    except (ValueError, RecursionError, SpaceError):
         return text
-    return value if isinstance(value, str | int | float | list | dict) else text
+    return value
 
 
 def _dimensions(items: list[Any], where: str) -> tuple[Use, ...]:
@@ -240,20 +243,29 @@ def _typed(table: dict[str, Any], key: str, kind: type, where: str) -> Any:
 _TOML_NAMES: dict[type, str] = {str: "a text", list: "an array", dict: "a table"}
 
 
-def _no_dates(value: Any, where: str, key: str = "") -> None:
-    """TOML has dates and JSON, which carries spaces to studies and workers, has none."""
+DEEPEST = 20
+"""Tables and arrays in one another; far more than that and Python cannot copy them."""
+
+
+def _plain(value: Any, where: str, key: str = "", depth: int = 0) -> None:
+    """Refuse what TOML has and JSON, which carries spaces to studies and workers, cannot hold."""
+    if depth > DEEPEST:
+        raise SpaceError(f"{where}: {key} is nested too deep; expected at most {DEEPEST} levels.")
     if isinstance(value, dict):
         for name, item in value.items():
-            _no_dates(item, where, f"{key}.{name}" if key else name)
+            _plain(item, where, f"{key}.{name}" if key else name, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _no_dates(item, where, key)
+            _plain(item, where, key, depth + 1)
     elif not isinstance(value, str | int | float):
         raise SpaceError(f'{where}: {key} is the date or time {value}; expected a text: "{value}".')
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise SpaceError(f"{where}: {key} is a whole number of more than 64 bits; expected a smaller one.")
 
 
 def _short(path: Path) -> str:
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
+    # RuntimeError: links that lead round in a circle
+    except (ValueError, RuntimeError):
         return str(path)

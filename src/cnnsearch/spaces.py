@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,20 @@ def check(space: Space, catalog: Catalog) -> Space:
         assert function is not None
         dimensions.append(Use(use.name, options.checked(function, use.options, where, use.name)))
     dataset = check_dataset(space.dataset, catalog, where) if space.dataset else None
-    if space.model and ":" not in space.model:
-        catalog.get("space", space.model, f"{where}: ")
+    if space.model:
+        _check_model(space.model, catalog, where)
     space = dataclasses.replace(
         space, dimensions=tuple(dimensions), dataset=dataset, trainer=_check_trainer(space, catalog, where)
     )
     _try_default(space, catalog)
     return space
+
+
+def _check_model(model: str, catalog: Catalog, where: str) -> None:
+    if ":" in model:
+        _by_import_string(model, f"{where}: model")
+    elif catalog.get("space", model, f"{where}: ").function is None:
+        raise SpaceError(f"{where}: model '{model}' is a space file; expected a space plugin, or FILE.py:NAME.")
 
 
 def _check_trainer(space: Space, catalog: Catalog, where: str) -> Use | None:
@@ -116,14 +124,23 @@ def start_plan(space: Space, input_shape: tuple[int, ...], classes: int, epochs:
     )
 
 
-def draw(space: Space, catalog: Catalog, hp: HyperParameters, plan: Plan) -> Plan:
+def draw(
+    space: Space, catalog: Catalog, hp: HyperParameters, plan: Plan, told: tuple[type[Exception], ...] = ()
+) -> Plan:
     """One point of the space: each dimension in turn edits the plan.
 
     Raises:
         PluginError: if a dimension returns no Plan.
+        SpaceError: for what a dimension raises, if that is among `told`; else it is raised as it is.
     """
     for use in space.dimensions:
-        plan = _edited(use, catalog, hp, plan)
+        try:
+            plan = _edited(use, catalog, hp, plan)
+        except CnnsearchError:
+            raise
+        except told as error:
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            raise SpaceError(f"{space.where or space.name}: {use.name}: {kind}{_line(error)}.") from error
     return plan
 
 
@@ -141,21 +158,22 @@ def hypermodel(space: Space, catalog: Catalog, input_shape: tuple[int, ...], cla
     return _made(lambda: function(input_shape, classes), f"space '{space.model}'")
 
 
-def _by_import_string(reference: str) -> Space:
+def _by_import_string(reference: str, where: str = "--space") -> Space:
     module, _, name = reference.rpartition(":")
     if not (module and name):
-        raise SpaceError(f"--space {reference}: expected FILE.py:NAME or MODULE:NAME, such as my_models.py:build.")
-    if module.endswith(".py") and not Path(module).is_file():
-        raise SpaceError(f"--space {reference}: there is no such file.")
+        raise SpaceError(f"{where} {reference}: expected FILE.py:NAME or MODULE:NAME, such as my_models.py:build.")
+    # os.access says no where Path.is_file would raise: to a name that is too long
+    if module.endswith(".py") and not (os.access(module, os.F_OK) and Path(module).is_file()):
+        raise SpaceError(f"{where} {reference}: there is no such file.")
     if not module.endswith(".py") and not _may_import(module):
-        raise SpaceError(f"--space {reference}: {module} does not import: there is no such module.")
+        raise SpaceError(f"{where} {reference}: {module} does not import: there is no such module.")
     return Space(name=plain_name(name), model=reference, where=reference)
 
 
 def _may_import(module: str) -> bool:
     """Whether there is such a module, here or installed; nothing of it is run to find out."""
     top = module.partition(".")[0]
-    here = Path(f"{top}.py").is_file() or Path(top).is_dir()
+    here = os.access(f"{top}.py", os.F_OK) or os.access(f"{top}/", os.F_OK)
     return top.isidentifier() and (here or importlib.util.find_spec(top) is not None)
 
 
@@ -200,17 +218,12 @@ def _try_default(space: Space, catalog: Catalog) -> None:
     """
     # the data is not read yet: images so large that no option is refused for their sake
     plan = start_plan(space, space.input_shape or (1024, 1024, 3), 10)
-    hp = HyperParameters(defaults)
-    for use in space.dimensions:
-        try:
-            plan = _edited(use, catalog, hp, plan)
-        except CnnsearchError:
-            raise
-        except (ValueError, TypeError) as error:
-            kind = "" if isinstance(error, ValueError) else "TypeError: "
-            raise SpaceError(f"{space.where or space.name}: {use.name}: {kind}{_line(error)}.") from error
-        except Exception:
-            return
+    try:
+        draw(space, catalog, HyperParameters(defaults), plan, told=(ValueError, TypeError, ArithmeticError))
+    except CnnsearchError:
+        raise
+    except Exception:
+        return
 
 
 def _line(error: Exception) -> str:

@@ -8,8 +8,12 @@ import numpy as np
 from cnnsearch import build
 from cnnsearch.machine import free_memory
 
-SHARE = 0.25
-"""Of the free memory is what the answers may take; above that they are computed anew in each epoch."""
+SHARE = 0.08
+"""Of the free memory is what the answers may take; above that they are computed anew in each epoch. The backend keeps
+a copy of them, and other workers see the same free memory."""
+
+
+BATCH = 256
 
 
 def past(model: Any, x: Any, x_val: Any) -> tuple[Any, Any, Any]:
@@ -35,4 +39,8 @@ def past(model: Any, x: Any, x_val: Any) -> tuple[Any, Any, Any]:
 
 def answers(model: Any, x: Any) -> Any:
     """What `model` makes of images, in float32 under every precision."""
-    return np.asarray(model.predict(x, batch_size=256, verbose=0), "float32")
+    given = np.empty((len(x), *model.output_shape[1:]), "float32")
+    # `predict` would hold all batches and their concatenation at once
+    for start in range(0, len(x), BATCH):
+        given[start : start + BATCH] = model.predict_on_batch(x[start : start + BATCH])
+    return given

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import platform
@@ -19,7 +20,7 @@ from cnnsearch import strategies
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
-from cnnsearch.settings import Settings, maximize
+from cnnsearch.settings import Settings, maximize, trial_seed
 from cnnsearch.space_file import Space
 
 FORMAT = 1
@@ -83,7 +84,8 @@ def now() -> str:
 
 def storage_url(runs: Path, storage: str = "") -> str:
     """Optuna's storage address: the given one, or a SQLite file in the runs folder."""
-    return storage or f"sqlite:///{runs / 'cnnsearch.db'}"
+    # seconds that a write waits for another process to end its own
+    return storage or f"sqlite:///{runs / 'cnnsearch.db'}?timeout=30"
 
 
 def begin(settings: Settings) -> Study:
@@ -93,7 +95,7 @@ def begin(settings: Settings) -> Study:
         StudyError: if it began under other settings, or its storage cannot be opened.
     """
     make_folder(settings.folder)
-    with _storage_errors(settings.storage):
+    with storage_errors(settings.storage):
         study = _create(settings)
         refuse_if_held(Study(study))
         if _nothing_done(study):
@@ -125,7 +127,8 @@ def refuse_if_held(study: Study) -> None:
     import psutil
 
     owner = study.fact("owner")
-    if not owner or time.time() - owner["at"] > LEASE:
+    # a clock that was set back makes a lease of the future
+    if not owner or abs(time.time() - owner["at"]) > LEASE:
         return
     here = owner["host"] == platform.node()
     if here and (owner["pid"] == os.getpid() or not psutil.pid_exists(owner["pid"])):
@@ -149,9 +152,9 @@ def release(study: Study) -> None:
 def _create(settings: Settings, tries: int = 5) -> optuna.Study:
     try:
         return _create_once(settings)
-    except sqlalchemy.exc.OperationalError as error:
+    except sqlalchemy.exc.DatabaseError as error:
         # two first runs at one time both make the tables; the later one finds them made
-        if "already exists" not in str(error) or tries == 1:
+        if not ("already exists" in str(error) or "alembic_version" in str(error)) or tries == 1:
             raise
     time.sleep(1)
     return _create(settings, tries - 1)
@@ -168,9 +171,14 @@ def _create_once(settings: Settings) -> optuna.Study:
 
 
 def _nothing_done(study: optuna.Study) -> bool:
-    """Whether the study was begun, but no trial of it ended or is running."""
+    """Whether the study was begun, but no trial of it ended, is running, or can be gone on with."""
     trials = study.get_trials(deepcopy=False)
-    busy = any(t.state == TrialState.RUNNING or record(t).state in COUNTED for t in trials)
+    busy = any(
+        t.state == TrialState.RUNNING
+        or record(t).state in COUNTED
+        or (t.state == TrialState.WAITING and "state" in t.user_attrs and Path(t.user_attrs["state"]).exists())
+        for t in trials
+    )
     return ATTRIBUTE in study.user_attrs and not busy
 
 
@@ -180,8 +188,7 @@ def check_same(study: Study, settings: Settings) -> None:
     Raises:
         StudyError: it names the first difference and the ways on.
     """
-    if study.info.get("format", 0) > FORMAT:
-        raise StudyError(f"Study '{study.name}' was written by a newer cnnsearch; upgrade to go on with it.")
+    _refuse_newer(study)
     old, new = study.info, json.loads(json.dumps(settings.for_study()))
     anew = "or begin anew with --study NAME."
     keys = ("dimensions", "model", "trainer")
@@ -217,14 +224,21 @@ def load(name: str | None, runs: Path, storage: str = "") -> Study:
         raise StudyError(
             f"There is no study '{name}'.{nearest(name, names)} `cnnsearch studies` lists all {len(names)}."
         )
-    return Study(optuna.load_study(study_name=name, storage=storage_url(runs, storage)))
+    study = Study(optuna.load_study(study_name=name, storage=storage_url(runs, storage)))
+    _refuse_newer(study)
+    return study
+
+
+def _refuse_newer(study: Study) -> None:
+    if study.info.get("format", 0) > FORMAT:
+        raise StudyError(f"Study '{study.name}' was written by a newer cnnsearch; upgrade to go on with it.")
 
 
 def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
     """Name, space, trials and last activity of every study, the latest first."""
     if not storage and not (runs / "cnnsearch.db").exists():
         return []
-    with _storage_errors(storage):
+    with storage_errors(storage):
         handle = optuna.storages.get_storage(storage_url(runs, storage))
         found = []
         for frozen in handle.get_all_studies():
@@ -255,7 +269,7 @@ def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
     trial.set_user_attr(ATTRIBUTE, done.to_attribute())
     if done.state == "complete":
         study.optuna.tell(trial, done.score, skip_if_finished=True)
-    elif done.state == "pruned" or done.failure in ("oom", "too_large", "nan", "invalid"):
+    elif done.state == "pruned" or done.failure:
         if done.failure:
             # FAIL is invisible to the sampler, which would propose the like again (optuna#2864)
             trial.set_constraint("feasible", 1.0)
@@ -290,9 +304,29 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
 
 
 def missing_recipes(study: Study, settings: Settings) -> list[str]:
-    """The recipes that `settings` name and that no trial has trained yet."""
-    trained = {r.origin for r in study.records() if r.state in COUNTED}
-    return [name for name in settings.recipes if ORIGIN + name not in trained]
+    """The recipes that `settings` name and that no trial has trained yet, nor another trial the same plan."""
+    settled = {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
+    return [name for name in settings.recipes if ORIGIN + name not in settled]
+
+
+def enqueue_default(study: Study, values: dict[str, Any]) -> None:
+    """Queue the default point, unless it was ever queued."""
+    if not any(trial.user_attrs.get("origin") == "default" for trial in study.optuna.get_trials(deepcopy=False)):
+        study.optuna.enqueue_trial(values, user_attrs={"origin": "default"})
+
+
+def take(study: Study, settings: Settings) -> optuna.Trial | None:
+    """The next trial: for `only_recipes` one of those that wait under their names, or None if none does."""
+    if not settings.only_recipes:
+        return study.optuna.ask()
+    names = {ORIGIN + name for name in settings.recipes}
+    for frozen in study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        # as Optuna's `ask` takes a waiting trial, which cannot be told which one
+        if frozen.user_attrs.get("origin") in names and study.optuna._storage.set_trial_state_values(
+            frozen._trial_id, state=TrialState.RUNNING
+        ):
+            return optuna.Trial(study.optuna, frozen._trial_id)
+    return None
 
 
 def enqueue_recipes(study: Study, settings: Settings) -> None:
@@ -304,13 +338,29 @@ def enqueue_recipes(study: Study, settings: Settings) -> None:
             study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
 
 
-def put_back(study: Study, trial: FrozenTrial) -> None:
-    """Queue an interrupted trial's point again, so that the next run trains it."""
-    origin = str(trial.user_attrs.get("origin", "sampler"))
+def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False) -> None:
+    """Queue a trial's point again, to be trained under the same seed from where its training was cut off.
+
+    `retried`: the reason lay in its worker, which must not happen to it twice.
+    """
+    state = trial.user_attrs.get("state") or str(state_file(study.folder, trial.number))
+    kept: tuple[str, ...] = ("origin", "retried")
+    again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
+    attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
     # one that was interrupted while it was drawn keeps what was asked for by name
     fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     if fixed:
-        study.optuna.enqueue_trial(fixed, user_attrs={"origin": origin})
+        study.optuna.enqueue_trial(fixed, user_attrs=attributes)
+
+
+def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
+    """The seed of a trial: its own, or that of the one that it goes on with."""
+    return int(trial.user_attrs.get("seed", trial_seed(study.info["seed"], trial.number)))
+
+
+def state_file(folder: Path, number: int) -> Path:
+    """Where a trial's training is kept from epoch to epoch."""
+    return folder / "epochs" / f"trial-{number:05d}.npz"
 
 
 def make_folder(folder: Path) -> None:
@@ -330,23 +380,45 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+REASONS = {
+    "disk is full": "the disk is full; free some space, and give the same command again",
+    "is locked": "another process keeps it locked; wait for that one, and give the same command again",
+    "readonly": "it may not be written",
+    "no such table": "it was deleted or replaced while it was in use",
+    "disk i/o": "it was deleted while it was in use, or its disk fails",
+    "no space left": "the disk is full; free some space, and give the same command again",
+}
+"""What databases and systems say, and what a user can make of it."""
+
+
 @contextlib.contextmanager
-def _storage_errors(storage: str) -> Iterator[None]:
+def storage_errors(storage: str) -> Iterator[None]:
+    """Whatever the storage raises inside becomes one line."""
     try:
         yield
     except CnnsearchError:
         raise
     except ImportError as error:
         raise StudyError(f"--storage needs a database driver that is not installed: {error}.") from error
-    except Exception as error:
-        from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-
-        if not isinstance(error, SQLAlchemyError | optuna.exceptions.OptunaError):
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
-        reason = "it is no database address" if isinstance(error, ArgumentError) else type(error).__name__
+        raise StudyError(f"{error.filename or 'A file'} cannot be written: {_reason(error, False)}.") from error
+    except Exception as error:
+        if not isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError):
+            raise
         what = "--storage" if storage else "the study database in the runs folder"
-        first = "" if storage else f": {str(error).partition(chr(10))[0][:150]}"
-        raise StudyError(f"{what} cannot be opened: {reason}{first}.") from error
+        raise StudyError(f"{what} cannot be used: {_reason(error, bool(storage))}.") from error
+
+
+def _reason(error: Exception, secret: bool) -> str:
+    """The reason in words; else what was said, unless that might show a `secret` address."""
+    said = f"{error} {error.__cause__ or ''}".lower()
+    known = next((reason for words, reason in REASONS.items() if words in said), "")
+    if isinstance(error, sqlalchemy.exc.ArgumentError):
+        return "it is no database address"
+    first = str(error.__cause__ or error).partition("\n")[0][:150].rstrip(".")
+    return known or (type(error).__name__ if secret else f"{type(error).__name__}: {first}")
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, str]]:

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cnnsearch.errors import one_line
+
 
 def show(table: Table) -> None:
     """Print a table as wide as the terminal; a pipe has no width and gets the room that the table wants."""
@@ -19,5 +21,5 @@ def plain(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     for column in header:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(one_line(str(cell))) for cell in row))
     show(table)

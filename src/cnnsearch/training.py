@@ -4,12 +4,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from cnnsearch import build, models, stems
+from cnnsearch import resume as resuming
 from cnnsearch.data import Images, Split
 from cnnsearch.errors import CnnsearchError, TrialFailure
 from cnnsearch.plan import Plan
@@ -34,6 +36,14 @@ class Fold(NamedTuple):
     y_val: Any
     batch_size: int
     x_clean: Images | None = None
+
+
+class Keep(NamedTuple):
+    """Where a training's state is kept after its epochs, for which candidate, and what it goes on from."""
+
+    path: Path
+    key: str
+    saved: resuming.Saved | None = None
 
 
 class Candidate(NamedTuple):
@@ -98,15 +108,40 @@ def fold(candidate: Candidate, parts: Split, classes: int) -> Fold:
     return Fold(parts.x, y, parts.x_val, y_val, candidate.batch_size, parts.x_clean)
 
 
-def fit(hp: Any, model: Any, data: Fold, *, epochs: int, callbacks: list[Any]) -> Any:
+def fit(hp: Any, model: Any, data: Fold, *, epochs: int, callbacks: list[Any], first_epoch: int = 0) -> Any:
     """The trainer of spaces that name none: Keras' own `fit`; what a frozen stem gives is computed once."""
     model, x, x_val = stems.past(model, data.x, data.x_val)
     data = data._replace(x=x, x_val=x_val)
-    return model.fit(data.x, data.y, batch_size=data.batch_size, **_rest(data, epochs, callbacks))
+    rest = _rest(data, epochs, callbacks)
+    return model.fit(data.x, data.y, batch_size=data.batch_size, initial_epoch=first_epoch, **rest)
 
 
-def train(candidate: Candidate, trainer: Any, hp: Any, data: Fold, epochs: int, metric: str, report: Report) -> Outcome:
+def resumed(candidate: Candidate, path: Path, key: str) -> resuming.Saved | None:
+    """What was kept of this candidate's training, put into its model; None where it begins anew."""
+    saved = resuming.load(path, key)
+    if saved is None:
+        return None
+    try:
+        saved.put_into(candidate.model)
+    except ValueError:
+        return None
+    return saved
+
+
+def train(
+    candidate: Candidate,
+    trainer: Any,
+    hp: Any,
+    data: Fold,
+    epochs: int,
+    metric: str,
+    report: Report,
+    keep: Keep | None = None,
+) -> Outcome:
     """Train `candidate` for at most `epochs`; the weights of its best epoch end up in `candidate.core`.
+
+    Without a `trainer` it is the candidate's own `fit`, else Keras'; only that can `keep` a training's state and go
+    on from it.
 
     Raises:
         TrialFailure: `nan` if the loss diverges; else the type that `failure` gives the error.
@@ -114,12 +149,18 @@ def train(candidate: Candidate, trainer: Any, hp: Any, data: Fold, epochs: int, 
     """
     started = time.perf_counter()
     watch = Watch(candidate.core, metric, report)
+    # for trainers that only call its `on_epoch_end`
+    watch.set_model(candidate.model)
+    if trainer is None and candidate.fit is None and not isinstance(candidate.model, keras.Model):
+        raise TrialFailure("invalid", "it is no Keras model, so its HyperModel needs a fit, or its space a trainer")
     try:
         callbacks = [*candidate.callbacks, watch]
-        if candidate.fit is not None:
+        if trainer is not None:
+            trainer(hp, candidate.model, data, epochs=epochs, callbacks=callbacks)
+        elif candidate.fit is not None:
             candidate.fit(hp, candidate.model, data.x, data.y, **_rest(data, epochs, callbacks))
         else:
-            trainer(hp, candidate.model, data, epochs=epochs, callbacks=callbacks)
+            _fit_kept(candidate, hp, data, epochs, watch, keep)
     except CnnsearchError:
         raise
     except Exception as error:
@@ -130,8 +171,21 @@ def train(candidate: Candidate, trainer: Any, hp: Any, data: Fold, epochs: int, 
     if not outcome.history:
         raise TrialFailure("plugin_error", "the trainer ended no epoch: it must pass its callbacks on to fit")
     candidate.core.set_weights(outcome.weights)
-    outcome.seconds = time.perf_counter() - started
+    outcome.seconds += time.perf_counter() - started
     return outcome
+
+
+def _fit_kept(candidate: Candidate, hp: Any, data: Fold, epochs: int, watch: "Watch", keep: Keep | None) -> None:
+    """`fit` from where the training was cut off, if it was; its state is kept for the next time."""
+    callbacks, own, first = [*candidate.callbacks, watch], candidate.callbacks, 0
+    if keep is not None:
+        callbacks.append(resuming.Keeper(keep.path, keep.key, candidate.model, own, watch.facts))
+    if keep is not None and keep.saved is not None:
+        watch.go_on(keep.saved)
+        callbacks.append(resuming.Restorer(own, keep.saved.callbacks))
+        first = keep.saved.epoch
+    if first < epochs:
+        fit(hp, candidate.model, data, epochs=epochs, callbacks=callbacks, first_epoch=first)
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]
@@ -143,6 +197,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self.failure: TrialFailure | None = None
         self._core, self._metric, self._report = core, metric, report
         self._sign = 1 if maximize(metric) else -1
+        self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}
@@ -162,6 +217,16 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
             self.outcome.stopped = True
             # never raise to stop: `on_train_end` of the other callbacks would be skipped
             self.model.stop_training = True
+
+    def facts(self) -> dict[str, Any]:
+        """The outcome so far, for a training that goes on later."""
+        told = {"history": self.outcome.history, "score": self.outcome.score, "best_epoch": self.outcome.best_epoch}
+        seconds = self.outcome.seconds + time.perf_counter() - self._began
+        return {**told, "seconds": seconds, "weights": self.outcome.weights}
+
+    def go_on(self, saved: resuming.Saved) -> None:
+        """Take over the outcome of a training that was cut off."""
+        self.outcome = Outcome(**saved.facts, weights=saved.weights)
 
     def _keep(self, epoch: int, score: float) -> None:
         best = self.outcome.score

@@ -166,7 +166,8 @@ class Worker:
         images = len(self.split.x)
         if isinstance(drawn, Plan):
             price = self._affordable(drawn, order["limited"])
-            answer = self.link.ask("plan", key=drawn.key, plan=drawn.to_json(), params=price.params, macs=price.macs)
+            key = drawn.key
+            answer = self.link.ask("plan", key=key, plan=drawn.to_json(), params=price.params, macs=price.macs)
             if not answer["go"]:
                 return
             candidate = _typed("invalid", lambda: training.from_plan(drawn, images))
@@ -174,15 +175,16 @@ class Worker:
         else:
             candidate, epochs, macs = drawn, self.settings["epochs"], 0
             params = int(candidate.model.count_params())
-            self._check_limit("params", params, "max_params")
+            if order["limited"]:
+                self._check_limit("params", params, "max_params")
             values = json.dumps(hp.values, sort_keys=True)
             key = hashlib.sha256(values.encode()).hexdigest()[:16]
             if not self.link.ask("plan", key=key, plan="", params=params, macs=macs)["go"]:
                 return
         data = training.fold(candidate, self.split, self.classes)
-        trainer = spaces.trainer(self.space, self.catalog) or training.fit
-        metric = self.settings["metric"]
-        outcome = training.train(candidate, trainer, hp, data, epochs, metric, self._report)
+        trainer, metric = spaces.trainer(self.space, self.catalog), self.settings["metric"]
+        keep = self._keep(candidate, order, key) if trainer is None and candidate.fit is None else None
+        outcome = training.train(candidate, trainer, hp, data, epochs, metric, self._report, keep)
         answer = self.link.ask(
             "done",
             score=outcome.score,
@@ -195,9 +197,23 @@ class Worker:
             rss=rss(),
             format=models.formats(candidate.core)[0],
         )
+        problem = ""
         if answer["keep"]:
-            models.save(candidate.core, Path(answer["keep"]))
-        self.link.send("finished")
+            try:
+                models.save(candidate.core, Path(answer["keep"]))
+            except OSError as error:
+                problem = f"{answer['keep']} cannot be written: {error.strerror or error}"
+        self.link.send("finished", problem=problem)
+
+    def _keep(self, candidate: Any, order: dict[str, Any], key: str) -> Any:
+        """Where the training's state goes; what an earlier run kept there is taken up, and told to the parent."""
+        from cnnsearch import training
+
+        path = Path(order["state"])
+        saved = training.resumed(candidate, path, key) if order["resume"] else None
+        if saved is not None:
+            self.link.ask("resumed", history=saved.facts["history"])
+        return training.Keep(path, key, saved)
 
     def _draw(self, hp: HyperParameters) -> Any:
         """A Plan, or for a hypermodel its compiled candidate."""

@@ -1,0 +1,133 @@
+"""Where a training stands after an epoch, on disk: so that one that was cut off goes on from there."""
+
+import json
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+FORMAT = 1
+SHARE = 0.05
+"""At most this part of the training's time goes into writing."""
+
+Facts = Callable[[], dict[str, Any]]
+"""What is to be kept beside the variables: plain data, and `weights`, a list of arrays."""
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """A training as it stood after `epoch` epochs."""
+
+    epoch: int
+    facts: dict[str, Any]
+    variables: list[Any]
+    optimizer: list[Any]
+    weights: list[Any]
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
+
+    def put_into(self, model: Any) -> None:
+        """Give a compiled model these variables.
+
+        Raises:
+            ValueError: if they are another model's.
+        """
+        for kept, owned in ((self.variables, model.variables), (self.optimizer, model.optimizer.variables)):
+            if [tuple(a.shape) for a in kept] != [tuple(v.shape) for v in owned]:
+                raise ValueError("the saved training is another model's")
+            for value, variable in zip(kept, owned, strict=True):
+                variable.assign(value)
+
+
+def load(path: Path, key: str) -> Saved | None:
+    """What `Keeper` wrote for the candidate of this key; None if there is nothing that can be used."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            facts = json.loads(str(archive["facts"]))
+            if facts["format"] != FORMAT or facts["key"] != key:
+                return None
+            arrays = {
+                kind: [archive[f"{kind}{number}"] for number in range(facts["counts"][kind])]
+                for kind in ("variables", "optimizer", "weights")
+            }
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+    return Saved(facts["epoch"], facts["facts"], callbacks=facts["callbacks"], **arrays)
+
+
+class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
+    """Writes `model`, its optimizer and what `facts` tells to `path` after an epoch, whole or not at all.
+
+    It stands behind the callbacks whose state it keeps. A write that fails is left out: it would only have spared
+    epochs to a training that is cut off.
+    """
+
+    def __init__(self, path: Path, key: str, model: Any, others: Sequence[Any], facts: Facts) -> None:
+        super().__init__()
+        self._path, self._key, self._whole, self._others, self._facts = path, key, model, others, facts
+        self._wrote, self._took = time.monotonic(), 0.0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        started = time.monotonic()
+        if self.model.stop_training or (started - self._wrote) * SHARE < self._took:
+            return
+        try:
+            self._write(epoch + 1)
+        except OSError:
+            self._path.unlink(missing_ok=True)
+        self._wrote = time.monotonic()
+        self._took = self._wrote - started
+
+    def _write(self, epoch: int) -> None:
+        facts = self._facts()
+        arrays = {
+            "variables": _arrays(self._whole.variables),
+            "optimizer": _arrays(self._whole.optimizer.variables),
+            "weights": facts.pop("weights"),
+        }
+        told = {
+            "format": FORMAT,
+            "key": self._key,
+            "epoch": epoch,
+            "facts": facts,
+            "counts": {kind: len(items) for kind, items in arrays.items()},
+            "callbacks": [_plain_state(other) for other in self._others],
+        }
+        named = {f"{kind}{number}": item for kind, items in arrays.items() for number, item in enumerate(items)}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, facts=json.dumps(told), **named)
+        partial.replace(self._path)
+
+
+class Restorer(keras.callbacks.Callback):  # type: ignore[misc]
+    """Gives callbacks their state back once they have begun anew. It stands behind them."""
+
+    def __init__(self, others: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
+        super().__init__()
+        self._states = list(zip(others, states, strict=False))
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        for other, state in self._states:
+            for name, value in state.items():
+                setattr(other, name, value)
+
+
+def _arrays(variables: Sequence[Any]) -> list[Any]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _plain_state(callback: Any) -> dict[str, Any]:
+    """Numbers of a callback, such as how long it has waited, and its best value so far."""
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in vars(callback).items()
+        if not name.startswith("_") and isinstance(value, int | float | np.number)
+    }
+    # infinity is no JSON
+    return {name: value for name, value in plain.items() if np.isfinite(value)}

@@ -1,0 +1,124 @@
+"""Candidates made to fail: each becomes its type of failure, and the search ends with all good trials."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+HOSTILE = '''
+"""A dimension whose candidates do harm when they are trained."""
+
+import ctypes
+import os
+import sys
+import time
+
+import keras
+
+from cnnsearch import dimension
+
+
+@keras.saving.register_keras_serializable("hostile")
+class Hostile(keras.layers.Layer):
+    """Does `what` when it is built into a training model."""
+
+    def __init__(self, what, **kwargs):
+        super().__init__(**kwargs)
+        self.what = what
+        DEEDS[what]()
+
+    def call(self, images, training=False):
+        return images * float("nan") if self.what == "nan" else images
+
+
+def _allocate():
+    hoard = []
+    while True:
+        hoard.append(bytearray(50_000_000))
+
+
+def _raise():
+    raise RuntimeError("on purpose")
+
+
+def _flood():
+    for _ in range(20_000):
+        print("x" * 100)
+        os.write(1, b"\\x00\\xff\\xfe{\\n")
+
+
+def _rubbish():
+    sys.stdout.buffer.write(bytes(range(256)) * 100)
+    sys.stdout.flush()
+
+
+DEEDS = {
+    "nothing": lambda: None,
+    "nan": lambda: None,
+    "allocate": _allocate,
+    "sleep": lambda: time.sleep(10_000),
+    "raise": _raise,
+    "exit": lambda: os._exit(3),
+    "segfault": lambda: ctypes.string_at(0),
+    "flood": _flood,
+    "rubbish": _rubbish,
+}
+
+
+@dimension
+def hostile(hp, plan, *, deeds=tuple(DEEDS)):
+    """What the candidate does."""
+    what = hp.Choice("what", deeds)
+    return plan.replace(augment=(("Hostile", {"what": what}),)) if what != "nothing" else plan
+'''
+SPACE = """
+dataset = { use = "digits", limit = 200 }
+input_shape = [8, 8, 1]
+dimensions = [{ use = "filters", first = [4] }, { use = "hostile", deeds = [DEEDS] }]
+[defaults]
+epochs = 1
+"""
+EXPECTED = {
+    "nan": ("nan", "the loss was nan in epoch 1"),
+    "allocate": ("oom", "GiB are allowed (--memory)"),
+    "sleep": ("timeout", "it took longer than 25 s"),
+    "raise": ("invalid", "on purpose"),
+    "exit": ("killed", "exit code 3, for the second time"),
+    "segfault": ("killed", "signal 11, for the second time"),
+}
+
+
+@pytest.mark.timeout(600)
+def test_each_deed_becomes_its_type_and_the_good_trials_stay(run: Run, tmp_path: Path) -> None:
+    deeds = ["nothing", *EXPECTED, "flood", "rubbish"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "hostile.py").write_text(HOSTILE)
+    (tmp_path / "bad.toml").write_text(SPACE.replace("DEEDS", ", ".join(f'"{deed}"' for deed in deeds)))
+    line = ("run", "--space", "bad.toml", "--plugins", "mine", "--sampler", "grid", "--trials", str(len(deeds)))
+    done = run(*line, "--jobs", "2", "--trial-timeout", "25", "--memory", "2g")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row["choices"]: row for row in json.loads(run("leaderboard", "--format", "json").stdout)}
+    found = {choices.partition("hostile/what=")[2].split(" ")[0] or "nothing": row for choices, row in rows.items()}
+    assert set(found) == set(deeds)
+    for deed in ("nothing", "flood", "rubbish"):
+        assert found[deed]["state"] == "complete", found[deed]
+    for deed, (kind, reason) in EXPECTED.items():
+        assert (found[deed]["state"], reason in found[deed]["reason"]) == (kind, True), found[deed]
+    # each type is counted where the search is shown
+    for kind in ("nan", "oom", "timeout", "invalid", "killed"):
+        assert kind in done.stdout, done.stdout
+
+
+def test_ten_failures_of_one_kind_in_a_row_stop_the_search(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "hostile.py").write_text(HOSTILE)
+    space = SPACE.replace("DEEDS", '"raise"').replace("[4]", "[4, 8, 16, 32]")
+    (tmp_path / "bad.toml").write_text(space.replace("dimensions = [", 'dimensions = [{ use = "learning_rate" }, '))
+    done = run("run", "--space", "bad.toml", "--plugins", "mine", "--trials", "40", "--jobs", "1")
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert "10 trials in a row failed as 'invalid'; the last: RuntimeError: on purpose" in last
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    assert len(rows) == 10

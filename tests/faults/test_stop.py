@@ -1,0 +1,42 @@
+"""Signals end a search in order, and the same command goes on from the epochs that were trained."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from cnnsearch.record import COUNTED, record
+from tests.faults import storm
+
+
+def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    found = optuna.load_study(study_name="storm", storage=f"sqlite:///{folder / 'runs' / 'cnnsearch.db'}")
+    return list(found.get_trials(deepcopy=False))
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.timeout(600)
+def test_what_was_running_goes_on_from_its_last_epoch(tmp_path: Path, name: str) -> None:
+    line = [*storm.command(tmp_path, 2, 0), "--epochs", "120", "--pruner", "none"]
+    environment = storm.surroundings(tmp_path)
+    running = subprocess.Popen(line, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("runs/storm/epochs/*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(getattr(signal, name))
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode not in (0, -getattr(signal, name)), said
+    assert "Traceback" not in said and "same command" in said, said
+    states = [trial.state for trial in trials(tmp_path)]
+    assert TrialState.RUNNING not in states and TrialState.WAITING in states
+
+    again = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    ended = [each for each in map(record, trials(tmp_path)) if each.state in COUNTED]
+    assert len(ended) == 2 and max(each.resumed for each in ended) > 0
+    assert all(len(each.history) == each.epochs == 120 for each in ended)
+    storm.check(tmp_path, 2)
