@@ -14,6 +14,10 @@ def denoiser(hp, plan, *, depth=(2, 1), width=(32, 16, 64), bottom=(2, 1, 0)):
         width: filters of the first; every halving doubles them.
         bottom: convolutions on the smallest image, where each sees the most of it.
     """
+    if not all(0 < halvings < 8 for halvings in depth) or any(filters < 1 for filters in width):
+        raise ValueError(f"depth must be numbers from 1 to 7 and width at least 1, got {depth} and {width}")
+    if not all(0 <= convs < 64 for convs in bottom):
+        raise ValueError(f"bottom must be numbers from 0 to 63, got {bottom}")
     height, across, channels = plan.input_shape
     halvings, filters, middle = hp.Choice("depth", depth), hp.Choice("width", width), hp.Choice("bottom", bottom)
     if height % 2**halvings or across % 2**halvings:

@@ -236,7 +236,8 @@ def _refuse_newer(study: Study) -> None:
 
 def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
     """Name, space, trials and last activity of every study, the latest first."""
-    if not storage and not (runs / "cnnsearch.db").exists():
+    # unlike Path.exists it answers for names that no file can have
+    if not storage and not os.path.exists(runs / "cnnsearch.db"):  # noqa: PTH110
         return []
     with storage_errors(storage):
         handle = optuna.storages.get_storage(storage_url(runs, storage))
@@ -405,7 +406,8 @@ def storage_errors(storage: str) -> Iterator[None]:
             raise
         raise StudyError(f"{error.filename or 'A file'} cannot be written: {_reason(error, False)}.") from error
     except Exception as error:
-        if not isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError):
+        opening = isinstance(error, ValueError) and bool(storage)
+        if not (opening or isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError)):
             raise
         what = "--storage" if storage else "the study database in the runs folder"
         raise StudyError(f"{what} cannot be used: {_reason(error, bool(storage))}.") from error
@@ -415,7 +417,7 @@ def _reason(error: Exception, secret: bool) -> str:
     """The reason in words; else what was said, unless that might show a `secret` address."""
     said = f"{error} {error.__cause__ or ''}".lower()
     known = next((reason for words, reason in REASONS.items() if words in said), "")
-    if isinstance(error, sqlalchemy.exc.ArgumentError):
+    if isinstance(error, sqlalchemy.exc.ArgumentError | ValueError):
         return "it is no database address"
     first = str(error.__cause__ or error).partition("\n")[0][:150].rstrip(".")
     return known or (type(error).__name__ if secret else f"{type(error).__name__}: {first}")

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,12 +40,10 @@ def watch(folder: Path, trials: int) -> list[Holding]:
         )
     parent, held = psutil.Process(running.pid), []
     assert running.stdout is not None
-    for said in running.stdout:
-        if json.loads(said)["event"] == "trial" and running.poll() is None:
-            workers = [child.memory_info().rss for child in parent.children()]
-            held.append(Holding(len(held) + 1, parent.memory_info().rss, parent.num_fds(), max(workers, default=0)))
-    deadline = time.monotonic() + 60
-    while running.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
+    with running:
+        for said in running.stdout:
+            if json.loads(said)["event"] == "trial" and running.poll() is None:
+                workers = [child.memory_info().rss for child in parent.children()]
+                held.append(Holding(len(held) + 1, parent.memory_info().rss, parent.num_fds(), max(workers, default=0)))
     assert running.returncode == 0, (folder / "err.txt").read_text()[-2000:]
     return held
