@@ -167,7 +167,10 @@ def page(every: list[dict[str, Any]]) -> str:
         if runs:
             reported = spaces.load(row.space, shelf).recipes[row.recipe].get("reported", {})
             lines.append("| " + " | ".join(cells(row, runs, reported)) + " |")
-    return HEAD + "\n".join(lines) + "\n"
+    trained = {result["recipe"] for result in every}
+    missing = [f"`{row.recipe}`" for row in ROWS if row.recipe not in trained]
+    note = f"\nNot run yet: {', '.join(missing)}.\n" if missing else ""
+    return HEAD + "\n".join(lines) + "\n" + note
 
 
 def cells(row: Row, runs: list[dict[str, Any]], reported: dict[str, Any]) -> list[str]:
@@ -180,12 +183,12 @@ def cells(row: Row, runs: list[dict[str, Any]], reported: dict[str, Any]) -> lis
 
         half = float(t.ppf(0.975, len(runs) - 1)) * stdev(accuracies) / len(runs) ** 0.5
         low, high = mean(accuracies) - half, mean(accuracies) + half
-    theirs = f"{reported['accuracy']:.2%}" if "accuracy" in reported else "?"
+    theirs = f"{reported['accuracy']:.2%}" if "accuracy" in reported else "not told"
     return [
         f"`{row.recipe}`",
         f"{runs[0]['parameters']:,}",
         theirs,
-        f"{reported.get('epochs', '?')}",
+        f"{reported.get('epochs', 'not told')}",
         f"{mean(accuracies):.2%}",
         f"{low:.2%} to {high:.2%}",
         str(len(runs)),
@@ -201,7 +204,8 @@ Each recipe is trained by the command beside it and measured once on test by `cn
 those of the epoch that was best in validation, a sixth of the training images. The reports validated on the test set
 itself. Intervals are of 95%: over the test images where n, the number of seeds, is 1; over seeds else. Every run
 with its seed, versions and machine is in `benchmarks/results/recipes.json`, written with this page by
-`CNNSEARCH_DATA=DIR python benchmarks/recipes.py`.
+`CNNSEARCH_DATA=DIR python benchmarks/recipes.py`. CIFAR-10 is a copy compressed as JPEG of quality 75; the backbones
+need ImageNet's weights, from the network or a file.
 
 | recipe | parameters | reported | in epochs | test | 95% interval | n | epochs | machine | command |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -35,6 +35,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return uri
 
 
+@pytest.fixture(scope="session")
+def blank_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store to copy, for tests that count what is in theirs."""
+    path = tmp_path_factory.mktemp("blank") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path
+
+
 @pytest.fixture
 def run(tmp_path: Path, store: str) -> Run:
     """`run("studies")` runs the tool in an empty folder."""

@@ -92,6 +92,7 @@ def parent_tags(study: Study) -> dict[str, str]:
     return {
         **child_tags(study),
         "cnnsearch.study": study.name,
+        "cnnsearch.folder": study.info["folder"],
         "cnnsearch.devices": ", ".join(machine.get("devices", [])),
         "cnnsearch.precision": str(machine.get("precision")),
         "cnnsearch.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

@@ -131,6 +131,7 @@ class Tracker:
         return self._parent
 
     def _new_parent(self, study: Study, uri: str) -> str:
+        self._delete_orphans(study)
         run = self._client.create_run(self._experiment, run_name=study.name, tags=store.parent_tags(study))
         for key, value in store.parent_params(study).items():
             self._client.log_param(run.info.run_id, key, value)
@@ -138,6 +139,13 @@ class Tracker:
         self._client.log_dict(run.info.run_id, study.info, "study.json")
         study.remember_fact("mlflow", {"uri": store.without_password(uri), "run_id": run.info.run_id})
         return str(run.info.run_id)
+
+    def _delete_orphans(self, study: Study) -> None:
+        """Parent runs of this study that no study knows: their search was killed before it could say so."""
+        for run in self._client.search_runs([self._experiment], "attributes.status = 'RUNNING'", max_results=1000):
+            # the folder is held by this process alone; children have no such tag
+            if run.data.tags.get("cnnsearch.folder") == study.info["folder"]:
+                self._client.delete_run(run.info.run_id)
 
     def _end_stale(self, study: Study) -> None:
         """Runs that a killed `run` left RUNNING: ended as their trials did, or deleted with them."""

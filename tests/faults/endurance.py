@@ -29,14 +29,14 @@ class Holding(NamedTuple):
     worker: int
 
 
-def watch(folder: Path, trials: int) -> list[Holding]:
+def watch(folder: Path, trials: int, blank: Path | None = None) -> list[Holding]:
     """Run so many trials and look at the processes after every one."""
     (folder / "tiny.toml").write_text(SPACE)
     asked = ["--space", "tiny.toml", "--trials", str(trials), "--jobs", "2", "--json", "--pruner", "none"]
     line = [sys.executable, "-m", "cnnsearch.cli", "run", *asked, "--sampler", "random"]
     with (folder / "err.txt").open("wb") as err:
         running = subprocess.Popen(
-            line, cwd=folder, env=storm.surroundings(folder), stdout=subprocess.PIPE, stderr=err, text=True
+            line, cwd=folder, env=storm.surroundings(folder, blank), stdout=subprocess.PIPE, stderr=err, text=True
         )
     parent, held = psutil.Process(running.pid), []
     assert running.stdout is not None

@@ -110,10 +110,10 @@ def test_a_database_that_stays_locked_is_one_line(run: Run, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("gone", ["runs", "mlflow.db"])
 @pytest.mark.timeout(600)
-def test_a_store_that_is_deleted_under_the_run(tmp_path: Path, gone: str) -> None:
-    line = [*storm.command(tmp_path, 6, 0), "--epochs", "40"]
+def test_a_store_that_is_deleted_under_the_run(tmp_path: Path, blank_mlflow: Path, gone: str) -> None:
+    line, environment = [*storm.command(tmp_path, 4, 0), "--epochs", "40"], storm.surroundings(tmp_path, blank_mlflow)
     with (tmp_path / "log.txt").open("wb") as log:
-        running = subprocess.Popen(line, cwd=tmp_path, env=storm.surroundings(tmp_path), stdout=log, stderr=log)
+        running = subprocess.Popen(line, cwd=tmp_path, env=environment, stdout=log, stderr=log)
     deadline = time.monotonic() + 120
     while logged(tmp_path) < 2 and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -126,4 +126,4 @@ def test_a_store_that_is_deleted_under_the_run(tmp_path: Path, gone: str) -> Non
     else:
         # without MLflow the search goes on; it says once what is missing
         assert code == 0 and "MLflow" in said, said
-        assert counted(tmp_path) == 6
+        assert counted(tmp_path) == 4

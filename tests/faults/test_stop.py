@@ -18,24 +18,28 @@ def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
     return list(found.get_trials(deepcopy=False))
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-@pytest.mark.timeout(600)
-def test_what_was_running_goes_on_from_its_last_epoch(tmp_path: Path, name: str) -> None:
-    line = [*storm.command(tmp_path, 2, 0), "--epochs", "120", "--pruner", "none"]
-    environment = storm.surroundings(tmp_path)
-    running = subprocess.Popen(line, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 200
-    while not list(tmp_path.glob("runs/storm/epochs/*.npz")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    running.send_signal(getattr(signal, name))
-    said = running.communicate(timeout=60)[1]
-    assert running.returncode not in (0, -getattr(signal, name)), said
-    assert "Traceback" not in said and "same command" in said, said
-    states = [trial.state for trial in trials(tmp_path)]
-    assert TrialState.RUNNING not in states and TrialState.WAITING in states
+def newest(folder: Path) -> float:
+    """When a training's state was last written."""
+    return max((path.stat().st_mtime for path in folder.glob("runs/storm/epochs/*.npz")), default=0.0)
 
-    again = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+
+@pytest.mark.timeout(600)
+def test_what_was_running_goes_on_from_its_last_epoch(tmp_path: Path, blank_mlflow: Path) -> None:
+    line = [*storm.command(tmp_path, 2, 0), "--epochs", "120", "--pruner", "none"]
+    environment = storm.surroundings(tmp_path, blank_mlflow)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        before, deadline = newest(tmp_path), time.monotonic() + 200
+        running = subprocess.Popen(line, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        while newest(tmp_path) <= before and time.monotonic() < deadline and running.poll() is None:
+            time.sleep(0.02)
+        running.send_signal(getattr(signal, name))
+        said = running.communicate(timeout=60)[1]
+        assert running.returncode == 130 and "Traceback" not in said and "same command" in said, (name, said)
+        states = [trial.state for trial in trials(tmp_path)]
+        assert TrialState.RUNNING not in states and TrialState.WAITING in states
+
+    last = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert last.returncode == 0, last.stderr
     ended = [each for each in map(record, trials(tmp_path)) if each.state in COUNTED]
     assert len(ended) == 2 and max(each.resumed for each in ended) > 0
     assert all(len(each.history) == each.epochs == 120 for each in ended)

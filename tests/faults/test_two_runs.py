@@ -10,20 +10,21 @@ from tests.conftest import TINY, Run
 from tests.faults import storm
 
 
-def begin(folder: Path, study: str) -> "subprocess.Popen[str]":
+def begin(folder: Path, study: str, environment: dict[str, str]) -> "subprocess.Popen[str]":
     line = [sys.executable, "-m", "cnnsearch.cli", "run", "--space", "digits_cnn", *TINY, "--study", study]
     return subprocess.Popen(
         [*line, "--trials", "2", "--jobs", "1", "--quiet"],
         cwd=folder,
-        env=storm.surroundings(folder),
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def test_first_runs_at_one_time_share_a_new_database(run: Run, tmp_path: Path) -> None:
-    both = [begin(tmp_path, name) for name in ("one", "two")]
+def test_first_runs_at_one_time_share_a_new_database(run: Run, tmp_path: Path, blank_mlflow: Path) -> None:
+    environment = storm.surroundings(tmp_path, blank_mlflow)
+    both = [begin(tmp_path, name, environment) for name in ("one", "two")]
     said = [each.communicate(timeout=250) for each in both]
     assert [each.returncode for each in both] == [0, 0], said
     for name in ("one", "two"):
@@ -31,11 +32,12 @@ def test_first_runs_at_one_time_share_a_new_database(run: Run, tmp_path: Path) -
         assert len([row for row in rows if row["state"] in ("complete", "pruned")]) == 2
 
 
-def test_the_second_on_one_study_is_told_and_harms_nothing(tmp_path: Path) -> None:
-    first = begin(tmp_path, "one")
+def test_the_second_on_one_study_is_told_and_harms_nothing(tmp_path: Path, blank_mlflow: Path) -> None:
+    environment = storm.surroundings(tmp_path, blank_mlflow)
+    first = begin(tmp_path, "one", environment)
     while not (tmp_path / "runs" / "one" / "logs").exists() and first.poll() is None:
         time.sleep(0.05)
-    second = begin(tmp_path, "one")
+    second = begin(tmp_path, "one", environment)
     said = second.communicate(timeout=250)[1]
     assert second.returncode == 2 and "is being worked on by another run" in said, said
     said = first.communicate(timeout=250)[1]
