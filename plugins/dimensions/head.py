@@ -45,8 +45,8 @@ def _check(reduce, depth, width, norm, max_rate, step):
         raise ValueError(f"reduce must be among {', '.join(_REDUCTIONS)}, got {reduce}")
     if not set(norm) <= set(_SENTENCES):
         raise ValueError(f"norm must be among {', '.join(_SENTENCES)}, got {norm}")
-    if any(layers < 0 for layers in depth):
-        raise ValueError(f"depth must be numbers of at least 0, got {depth}")
+    if not all(0 <= layers <= 64 for layers in depth):
+        raise ValueError(f"depth must be numbers from 0 to 64, got {depth}")
     if any(units < 1 for units in width):
         raise ValueError(f"width must be numbers of at least 1, got {width}")
     if max_rate and not 0 < step <= max_rate < 1:

@@ -28,9 +28,6 @@ SPACES = {
     name: spaces.check(spaces.load(name, KNOWN), KNOWN)
     for name in ("digits_cnn", "mnist_cnn", "mnist_denoise", "cifar10_transfer")
 }
-UNBOUNDED = {"conv_depth.convs", "head.depth", "denoiser.depth", "denoiser.bottom"}
-"""Options that count layers: a million of them is no fault, but takes its time."""
-
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
     ["", " ", "a\nb", "a\u2028b", "\x1b[2J", "\x00", "../x", "/", "é😀", "none", "nan", "digits", "val_accuracy"]
 )
@@ -98,12 +95,11 @@ def uses(kind: str) -> st.SearchStrategy[dict[str, Any]]:
         function = KNOWN.get(kind, name).function
         assert function is not None
         known = {k: v for k, v in options.options(function).items() if k not in spaces.GIVEN_TO_TRAINERS}
-        values = {k: few if f"{name}.{k}" in UNBOUNDED else like(v) for k, v in known.items()}
+        values = {k: like(v) for k, v in known.items()}
         right = st.fixed_dictionaries({"use": st.just(name)}, optional=values)
         wrong = st.tuples(right, st.dictionaries(NAMES | st.sampled_from([*known, name]), ODD, max_size=1))
         return right | wrong.map(lambda both: {**both[1], **both[0]})
 
-    few = st.lists(st.integers(-1, 4), max_size=3)
     return st.sampled_from(KNOWN.names(kind)).flatmap(of)
 
 
