@@ -64,7 +64,10 @@ def test_vgg16_for_digits_has_the_reported_parameters() -> None:
     assert cost(plan).macs == pytest.approx(313.3e6, rel=0.01)
 
 
-@pytest.mark.parametrize(("network", "channels"), [(name, n) for name in backbones.NETWORKS for n in (1, 3)])
+@pytest.mark.parametrize(
+    ("network", "channels"),
+    [("VGG16", 1), ("VGG16", 3), ("MobileNetV2", 3), ("EfficientNetV2B0", 1), ("ConvNeXtTiny", 3)],
+)
 def test_pixels_are_prepared_as_the_network_was_trained_on(network: str, channels: int) -> None:
     model = build.core(plan_of(network, (32, 32, channels)))
     inner = model.layers[1].layers[-1]
