@@ -8,11 +8,10 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch.arrays import quickly_and_quietly, reason
-from cnnsearch.errors import DataError, nearest
+from cnnsearch.arrays import expanded, quickly_and_quietly, reason
+from cnnsearch.errors import DataError, nearest, out_of_memory
 from cnnsearch.plan import Block, Plan, Spec, sentence
 
 SPEC = "Backbone"
@@ -145,7 +144,7 @@ def _loaded(name: str, weights: str, side: int) -> Any:
     body = make(include_top=False, weights=None, input_shape=shape)
     if weights == "none":
         return body
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if not path.is_file():
         raise DataError(
             f"backbone {name}: there is no file of weights {weights}; expected imagenet, none, or a .weights.h5 file."
@@ -160,17 +159,15 @@ def _loaded(name: str, weights: str, side: int) -> Any:
 def _from_network(name: str, make: Callable[..., Any], shape: tuple[int, ...]) -> Any:
     import filelock
 
-    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    folder = expanded(os.environ.get("KERAS_HOME", "~/.keras"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
         # one worker at a time: Keras writes what it fetches straight to its place
         with filelock.FileLock(folder / "cnnsearch.lock"), quickly_and_quietly():
             return make(include_top=False, weights="imagenet", input_shape=shape)
-    except MemoryError:
-        raise
     # Keras raises a bare Exception where a download fails
     except Exception as error:
-        if "exhausted" in f"{type(error).__name__} {error}".lower():
+        if out_of_memory(error):
             raise
         raise DataError(
             f"backbone {name}: ImageNet's weights could not be fetched ({reason(error)[:200]}). With no network bring "

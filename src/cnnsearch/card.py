@@ -47,7 +47,7 @@ def card(
     dataset: Dataset,
     validation: Measured,
     looks: list[dict[str, Any]],
-    formats: tuple[str, ...] = ("keras",),
+    formats: tuple[str, ...],
 ) -> dict[str, Any]:
     """The card as plain data; `formats` are the suffixes of the model's files."""
     import keras

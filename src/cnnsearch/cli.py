@@ -143,10 +143,11 @@ def export(
 def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
     """Train TRIAL of STUDY (default: the latest) again from its plan and seed, and say how far off it is."""
     from cnnsearch import study as studies
+    from cnnsearch.pool import gpus
     from cnnsearch.settings import worker_environment
 
     opened = studies.load(study, runs, storage)
-    os.environ.update(worker_environment(0, os.environ.get("CUDA_VISIBLE_DEVICES")))
+    os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import export as exporting
     from cnnsearch import reproduce as again
 

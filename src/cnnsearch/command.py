@@ -129,11 +129,7 @@ def seconds(text: str) -> float:
     Raises:
         CnnsearchError: if it is no duration.
     """
-    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
-    try:
-        value = float(number) * UNITS[unit]
-    except ValueError:
-        value = -1.0
+    value = _amount(text, UNITS)
     if not 0 <= value < float("inf"):
         raise CnnsearchError(f"'{text}' is no duration; expected seconds, or such as 30m or 2h.")
     return value
@@ -181,14 +177,19 @@ def size(text: str) -> int:
     Raises:
         CnnsearchError: if it is no size.
     """
-    number, unit = text[:-1], text[-1:].lower()
-    try:
-        value = float(text) if unit not in SIZES else float(number) * SIZES[unit]
-    except ValueError:
-        value = -1.0
+    value = _amount(text.lower(), SIZES)
     if not 0 <= value < float("inf"):
         raise CnnsearchError(f"'{text}' is no size of memory; expected bytes, or such as 800m or 2g.")
     return int(value)
+
+
+def _amount(text: str, units: dict[str, int]) -> float:
+    """A number with one of these units or none; -1 for anything else."""
+    number, factor = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    try:
+        return float(number) * factor
+    except ValueError:
+        return -1.0
 
 
 def _plain_name(name: str) -> str:

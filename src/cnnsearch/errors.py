@@ -62,6 +62,15 @@ class TrialFailure(CnnsearchError):
 FAILURES = ("oom", "nan", "timeout", "too_large", "invalid", "killed", "plugin_error")
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error`, of any backend, speaks of memory that was not to be had."""
+    words = f"{type(error).__name__} {error}".lower()
+    return any(
+        word in words
+        for word in ("memoryerror", "resourceexhausted", "resource_exhausted", "out of memory", "oom when")
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'filters'?` for the known name nearest to `name`, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)

@@ -44,14 +44,14 @@ def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...
     chosen = _chosen(study, number)
     _check_free(out)
     origin = origin_of(study, chosen, plugins)
-    _, _, space, _, parts, dataset = origin
+    parts = origin.parts
     model = _model(origin)
     probabilities = models.predict(model, parts.x_val)
     validation = cards.measure(probabilities, parts.y_val)
     _check_score(study, chosen, validation)
     looks = _test(study, chosen, model, parts)
-    card = cards.card(study, chosen, dataset, validation, looks, models.formats(model))
-    files = _texts(study, chosen, space, card) | _pictures(chosen, parts, probabilities, dataset.classes)
+    card = cards.card(study, chosen, origin.dataset, validation, looks, models.formats(model))
+    files = _texts(study, chosen, origin.space, card) | _pictures(chosen, parts, probabilities, origin.dataset.classes)
     _write(out, model, files, parts.x_val[:512], lambda: origin.candidate().core)
     return card
 

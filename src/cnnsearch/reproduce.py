@@ -25,9 +25,12 @@ def reproduce(origin: Origin) -> Reproduced:
     Raises:
         StudyError: if it has not ended an epoch.
     """
+    from cnnsearch.machine import set_precision
+
     chosen, metric = origin.chosen, str(origin.study.info["metric"])
     if not chosen.history:
         raise StudyError(f"Trial {chosen.number} ended no epoch, so there is nothing to compare with.")
+    set_precision(origin.study.info["machine"]["precision"])
     history: list[dict[str, Any]] = origin.train()[0].history
     return Reproduced(metric, [epoch[metric] for epoch in chosen.history], [epoch[metric] for epoch in history])
 
@@ -40,6 +43,6 @@ def text(found: Reproduced, resumed: int = 0) -> str:
     lines += [f"The largest difference is {found.worst:.2g}."]
     if resumed:
         lines += [
-            f"The trial was cut off after epoch {resumed} and gone on with: its images came in another order then."
+            f"The trial was cut off after epoch {resumed} and gone on with: its images may have come in another order."
         ]
     return "\n".join(lines)

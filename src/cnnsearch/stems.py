@@ -12,7 +12,6 @@ SHARE = 0.08
 """Of the free memory is what the answers may take; above that they are computed anew in each epoch. The backend keeps
 a copy of them, and other workers see the same free memory."""
 
-
 BATCH = 256
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from cnnsearch import build, models, stems
 from cnnsearch import resume as resuming
 from cnnsearch.data import Images, Split
-from cnnsearch.errors import CnnsearchError, TrialFailure
+from cnnsearch.errors import CnnsearchError, TrialFailure, out_of_memory
 from cnnsearch.plan import Plan
 from cnnsearch.settings import maximize
 
@@ -248,9 +248,7 @@ def failure(error: BaseException, otherwise: str) -> TrialFailure:
         return TrialFailure(otherwise, error.message)
     lines = str(error).strip().splitlines() or [""]
     message = f"{type(error).__name__}: {lines[0][:300]}"
-    words = f"{type(error).__name__} {error}".lower()
-    hungry = ("memoryerror", "resourceexhausted", "resource_exhausted", "out of memory", "oom when")
-    return TrialFailure("oom" if any(word in words for word in hungry) else otherwise, message)
+    return TrialFailure("oom" if out_of_memory(error) else otherwise, message)
 
 
 def _healthy(metrics: dict[str, float]) -> bool:
