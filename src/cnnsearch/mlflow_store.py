@@ -1,5 +1,6 @@
 """MLflow's store: where it is, how it is opened, and what is said there of a study and its machine."""
 
+import contextlib
 import importlib
 import json
 import logging
@@ -7,6 +8,7 @@ import math
 import os
 import platform
 import time
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -50,12 +52,25 @@ def connect(uri: str) -> Any:
     prepare()
     from mlflow import MlflowClient
 
-    if uri.startswith("sqlite:///"):
-        with Path(uri.removeprefix("sqlite:///")).open("ab"):
-            pass  # MLflow itself tries for minutes to open what is a folder or read-only
-    client = MlflowClient(uri)
-    client.search_experiments(max_results=1)
+    with _alone(uri):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
     return client
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """One process at a time: two that make the tables of a new SQLite store together break it for good."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    import filelock
+
+    path = Path(uri.removeprefix("sqlite:///"))
+    with path.open("ab"):
+        pass  # MLflow itself tries for minutes to open what is a folder or read-only
+    with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
+        yield
 
 
 def experiment(client: Any, name: str, uri: str) -> str:

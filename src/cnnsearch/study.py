@@ -72,6 +72,15 @@ class Study:
         found = [value for key, value in attributes.items() if key.startswith(f"{ATTRIBUTE}:test:")]
         return sorted(found, key=lambda look: str(look["when"]))
 
+    def repeats(self) -> list[dict[str, Any]]:
+        """Every further training of a trial under another seed, as `confirm.Repeat` wrote it."""
+        attributes = self.optuna.user_attrs
+        return [value for key, value in attributes.items() if key.startswith(f"{ATTRIBUTE}:repeat:")]
+
+    def add_repeat(self, repeat: dict[str, Any]) -> None:
+        """Record one further training."""
+        self.remember_fact(f"repeat:{repeat['trial']}:{repeat['seed']}", repeat)
+
     def add_look(self, look: dict[str, Any]) -> None:
         """Record one measurement on test."""
         self.remember_fact(f"test:{look['trial']}", {**look, "when": now()})

@@ -42,3 +42,12 @@ def test_the_second_on_one_study_is_told_and_harms_nothing(tmp_path: Path, blank
     assert second.returncode == 2 and "is being worked on by another run" in said, said
     said = first.communicate(timeout=250)[1]
     assert first.returncode == 0, said
+
+
+def test_many_at_one_time_make_one_new_mlflow_store(tmp_path: Path) -> None:
+    """Without turns MLflow breaks it for good."""
+    code = "import sys; from cnnsearch import mlflow_store; mlflow_store.connect(sys.argv[1])"
+    line = [sys.executable, "-W", "ignore", "-c", code, f"sqlite:///{tmp_path / 'mlflow.db'}"]
+    every = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [each.communicate(timeout=120)[1] for each in every]
+    assert [each.returncode for each in every] == [0, 0, 0, 0], said
