@@ -137,6 +137,35 @@ def export(
 
 
 @main.command()
+@click.argument("study", required=False)
+@click.option(
+    "-o",
+    "--out",
+    default="report.html",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The file to write.",
+)
+@stored
+def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Write what STUDY (default: the latest) found as one page that needs no network."""
+    from cnnsearch import study as studies
+
+    opened = studies.load(study, runs, storage)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cnnsearch import command, findings
+    from cnnsearch import export as exporting
+    from cnnsearch import report as reporting
+
+    with exporting.noise_to(Path(os.devnull)):
+        known = reporting.write(opened, out, plugins, command.where(runs, storage))
+        unlogged = reporting.log(opened, out)
+    click.echo(f"Wrote {out}: {findings.headline(known)}")
+    if unlogged:
+        click.echo(f"  not logged to MLflow: {unlogged}")
+
+
+@main.command()
 @click.argument("trial", type=click.IntRange(0))
 @click.argument("study", required=False)
 @stored

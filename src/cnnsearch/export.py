@@ -45,7 +45,7 @@ def export(study: Study, number: int | None, out: Path, plugins: tuple[Path, ...
     _check_free(out)
     origin = origin_of(study, chosen, plugins)
     parts = origin.parts
-    model = _model(origin)
+    model = model_of(origin)
     probabilities = models.predict(model, parts.x_val)
     validation = cards.measure(probabilities, parts.y_val)
     _check_score(study, chosen, validation)
@@ -162,14 +162,14 @@ def _check_free(out: Path) -> None:
         )
 
 
-def _model(origin: Origin) -> Any:
+def model_of(origin: Origin) -> Any:
     """The trained network in float32, from its checkpoint, or trained again from its plan and seed."""
     import keras
 
     from cnnsearch import models
 
     keras.config.set_dtype_policy("float32")
-    path = _checkpoint(origin.study, origin.chosen)
+    path = checkpoint_of(origin.study, origin.chosen)
     if path is None:
         return origin.train()[1]
     try:
@@ -186,7 +186,8 @@ def _model(origin: Origin) -> Any:
     return model
 
 
-def _checkpoint(study: Study, chosen: Record) -> Path | None:
+def checkpoint_of(study: Study, chosen: Record) -> Path | None:
+    """The file of the trial's model, if it is still kept."""
     for path in (
         Path(chosen.checkpoint or "-"),
         study.folder / "checkpoints" / Path(chosen.checkpoint or "-").name,
@@ -216,7 +217,7 @@ def _check_score(study: Study, chosen: Record, found: cards.Measured) -> None:
     Raises:
         StudyError: if its validation accuracy is another one.
     """
-    if study.info["metric"] != "val_accuracy" or chosen.score is None or _checkpoint(study, chosen) is None:
+    if study.info["metric"] != "val_accuracy" or chosen.score is None or checkpoint_of(study, chosen) is None:
         return
     # mixed precision rounds a few images to the other side
     if abs(found.accuracy - chosen.score) > max(0.005, 2.5 / found.n):
