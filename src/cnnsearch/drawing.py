@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 INK, BLUE, ORANGE, GREEN, RED, GREY = "#1f2933", "#2b6cb0", "#c05621", "#2f855a", "#c53030", "#8795a8"
 LINES = (BLUE, ORANGE, GREEN, "#805ad5", GREY)
@@ -115,8 +116,34 @@ def label(axes: Axes, which: str, name: str, places: Sequence[float], ticks: Seq
         axes.set(**{f"{which}ticks": range(len(ticks)), f"{which}ticklabels": list(ticks)})
         if which == "x" and len(ticks) > 4:
             axes.tick_params(axis="x", labelrotation=30)
-    elif min(places) > 0 and max(places) > 30 * min(places):
-        axes.set(**{f"{which}scale": "log"})
+    elif min(places) > 0 and max(places) > 8 * min(places):
+        powers(axes, which)
+    else:
+        getattr(axes, f"{which}axis").set_major_locator(MaxNLocator(5))
+
+
+def powers(axes: Axes, which: str) -> None:
+    """Make the `x` or `y` axis logarithmic, with ticks at 1, 2 and 5."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, place: compact(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def scores(axes: Axes, metric: str, which: str = "y") -> None:
+    """Name an axis of scores; shares are read as percents."""
+    axes.set(**{f"{which}label": metric})
+    if "accuracy" in metric:
+        getattr(axes, f"{which}axis").set_major_formatter(PercentFormatter(1))
+
+
+def compact(value: float) -> str:
+    """`0.002`, `250`, `20k`, `1.5M`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            return f"{value / (1e3 if unit == 'k' else size):g}{unit}"
+    return f"{value:g}"
 
 
 def brief(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from cnnsearch import leaderboard
 from cnnsearch.card import Measured
 from cnnsearch.confirm import Confirmed, confirmed
+from cnnsearch.drawing import brief
 from cnnsearch.importance import Importance, importances
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import Record
@@ -98,6 +99,14 @@ class Facts:
         half = "" if found.half is None else f" ± {self.score(found.half)}"
         return self.score(found.mean) + half
 
+    def unlike(self, record: Record, other: dict[str, Any], most: int) -> str:
+        """The choices in which a trial differs from `other`, those that matter most first, `most` of them by name."""
+        order = [row.name for row in self.importances]
+        names = [name for name, value in record.choices.items() if other.get(name) != value]
+        names.sort(key=lambda name: order.index(name) if name in order else len(order))
+        said = ", ".join(f"{name} {brief(record.choices[name])}" for name in names[:most])
+        return said + (f" and {len(names) - most} more" if len(names) > most else "")
+
     @property
     def is_share(self) -> bool:
         """Whether scores are shares, which are read as percents."""
@@ -123,12 +132,12 @@ def facts(study: Study, where: str = "") -> Facts:
 
 
 def duration(seconds: float) -> str:
-    """`1 h 6 min`, `3 min 20 s`, `12 s`."""
+    """`1 h 6 min`, `42 min`, `3 min 20 s`, `12 s`."""
+    if seconds >= 600:
+        hours, minute = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minute} min" if hours else f"{minute} min"
     minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minute} min"
-    return f"{minute} min {second} s" if minute else f"{second} s"
+    return f"{minutes} min {second} s" if minutes else f"{second} s"
 
 
 def _elapsed(study: Study) -> float:

@@ -10,10 +10,11 @@ def headline(known: Facts) -> str:
     """One line that says what was found."""
     if known.best is None:
         return f"None of {known.spent.trials} trials was trained to its end"
-    number, again = known.best.number, known.again
+    again, reached = known.again, f"{known.score(known.best.score)} {known.metric}"
     if again is not None:
-        return f"{known.interval(again)} {known.metric} on fresh seeds: trial {number} is the best found"
-    return f"{known.score(known.best.score)} {known.metric}: trial {number} is the best found"
+        reached = f"{known.interval(again)} {known.metric} on {again.n} fresh seeds"
+    test = f", {known.test.accuracy:.2%} on test" if known.test else ""
+    return f"The best of {known.spent.trials} trials reaches {reached} on {known.study.info['data']['name']}{test}"
 
 
 def tiles(known: Facts) -> tuple[Tile, ...]:
@@ -84,11 +85,9 @@ def _found(known: Facts) -> str:
     place = f"best in epoch {best.best_epoch} of {best.epochs}"
     if best.origin == "default":
         return f"Trial {best.number}, the space's default point, {place}: the search found nothing better."
-    choices = next(row["choices"] for row in known.rows if row["trial"] == best.number)
-    return (
-        f"Trial {best.number}, {origins.get(best.origin, best.origin)}, {place}. "
-        f"It differs from the default point in {choices}."
-    )
+    choices = known.unlike(best, known.study.info.get("default", {}), 4)
+    said = f"Trial {best.number}, {origins.get(best.origin, best.origin)}, {place}."
+    return said + (f" Unlike the default point: {choices}." if choices else "")
 
 
 def _sureness(known: Facts) -> str:
@@ -121,10 +120,10 @@ def _unconfirmed(known: Facts, best: Record) -> str:
     if low is None:
         return "One training of each trial: how much of their differences is luck is not known."
     images = int(known.study.info["data"]["images"]["val"])
-    tie = f"{_trials(tied)} came so near that they may be as good" if tied else "no other trial came so near"
+    tie = f"{_trials(tied)} came so near that they may be as good" if tied else "No other trial came so near"
     return (
         f"One training, whose score chose it: that is optimistic. With {images:,} validation images chance alone "
-        f"moves a score like this by {known.gap((best.score or 0.0) - low)}; {tie}."
+        f"moves a score like this by {known.gap((best.score or 0.0) - low)}. {tie}."
     )
 
 

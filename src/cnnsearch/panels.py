@@ -5,12 +5,15 @@ from typing import Any
 
 from cnnsearch import plots
 from cnnsearch.facts import Facts, duration
-from cnnsearch.importance import LEAST, SHUFFLES
+from cnnsearch.importance import LEAST, SHUFFLES, Importance
 from cnnsearch.page import Picture, Section, plot, table
 from cnnsearch.plots import Point
 
 CURVES = 5
 """Trials whose learning curves are shown."""
+
+SLICES = 4
+"""Choices that scores are shown against."""
 
 
 def history(known: Facts) -> Section:
@@ -21,7 +24,7 @@ def history(known: Facts) -> Section:
     draw = partial(plots.history, records=known.records, metric=known.metric, maximize=known.study.maximize)
     alt = f"{known.metric} of every trial in the order of the trials, with the best so far"
     caption = "Triangles: too poor for the axis. Pruned trials: what they had reached when they were stopped."
-    return Section("history", title, pictures=(plot(draw, alt, caption, size=(6.2, 3.4)),))
+    return Section("history", title, pictures=(plot(draw, alt, caption, size=(5.2, 3.2)),))
 
 
 def cost(known: Facts) -> Section:
@@ -51,7 +54,7 @@ def cost(known: Facts) -> Section:
     pictures: tuple[Picture, ...] = ()
     if spent.seconds:
         alt = "Shares of time and epochs in complete, pruned and failed trials, and saved by pruning"
-        pictures = (plot(partial(plots.spent, rows=shares), alt, size=(6.2, 2.2)),)
+        pictures = (plot(partial(plots.spent, rows=shares), alt, size=(5.2, 2.2)),)
     return Section("cost", "Time and epochs", tuple(words), pictures, tables=tuple(tables))
 
 
@@ -83,29 +86,36 @@ def importance(known: Facts) -> Section:
 
 def slices(known: Facts) -> Section:
     """Scores against the most important choices, and the two most important against each other."""
-    title = "Score against choices"
-    names = [row.name for row in known.importances[:4]]
-    if not names:
+    title, rows = "Score against choices", known.importances[:SLICES]
+    if not rows:
         return Section("slices", title, ("Shown when there are enough complete trials to say what mattered.",))
-    clear = sum(row.clear for row in known.importances)
-    words = f"Complete trials against the {len(names)} choices that head the list above; the line is the median."
-    if clear < len(names):
-        words += f" {len(names) - clear} of them do not stand out beyond chance: read nothing into those."
-    scores, maximize = [record.score or 0.0 for record in known.complete], known.study.maximize
-    values = {name: [record.params[name] for record in known.complete] for name in names}
-    pictures = [
-        plot(
-            partial(plots.slices, name=name, values=own, scores=scores, metric=known.metric, maximize=maximize),
-            f"{known.metric} against {name}",
-        )
-        for name, own in values.items()
-    ]
-    if len(names) > 1:
-        both = list(zip(values[names[0]], values[names[1]], strict=True))
-        draw = partial(plots.pair, names=(names[0], names[1]), values=both, scores=scores, maximize=maximize)
-        caption = f"The first two together; the colour is the {known.metric}, the ring the best."
-        pictures.append(plot(draw, f"{names[0]} against {names[1]}, coloured by {known.metric}", caption))
+    words = f"Complete trials against the {len(rows)} choices that head the list above. A line is a value's median."
+    pictures = [_slice(known, row) for row in rows]
+    if len(rows) > 1:
+        pictures.append(_pair(known, rows[0].name, rows[1].name))
     return Section("slices", title, (words,), tuple(pictures))
+
+
+def _slice(known: Facts, row: Importance) -> Picture:
+    values, scores = _values(known, row.name), [record.score or 0.0 for record in known.complete]
+    same = {"metric": known.metric, "maximize": known.study.maximize}
+    draw = partial(plots.slices, name=row.name, values=values, scores=scores, **same)
+    caption = "Beyond chance." if row.clear else "Not beyond chance: nothing can be read from this."
+    return plot(draw, f"{known.metric} against {row.name}", caption)
+
+
+def _pair(known: Facts, one: str, other: str) -> Picture:
+    both = list(zip(_values(known, one), _values(known, other), strict=True))
+    scores = [record.score or 0.0 for record in known.complete]
+    same = {"metric": known.metric, "maximize": known.study.maximize}
+    draw = partial(plots.pair, names=(one, other), values=both, scores=scores, **same)
+    return plot(
+        draw, f"{one} against {other}, coloured by {known.metric}", "The first two together; the ring is the best."
+    )
+
+
+def _values(known: Facts, name: str) -> list[Any]:
+    return [record.params[name] for record in known.complete]
 
 
 def curves(known: Facts) -> Section:

@@ -18,11 +18,13 @@ from cnnsearch.drawing import (
     RED,
     label,
     positions,
+    powers,
     reach,
     scatter,
     short,
     spread,
 )
+from cnnsearch.drawing import scores as score_axis
 from cnnsearch.importance import Importance
 from cnnsearch.record import Record
 
@@ -55,7 +57,8 @@ def history(axes: Axes, records: Sequence[Record], metric: str, maximize: bool) 
     best = max if maximize else min
     so_far = [best(score for _, score in complete[: end + 1]) for end in range(len(complete))]
     axes.step([r.number for r, _ in complete], so_far, where="post", color=BLUE, alpha=0.5, label="best so far")
-    axes.set(xlabel="trial", ylabel=metric)
+    axes.set(xlabel="trial")
+    score_axis(axes, metric)
     axes.legend(loc="best", ncols=2)
 
 
@@ -101,11 +104,16 @@ def slices(axes: Axes, name: str, values: Sequence[Any], scores: Sequence[float]
         if not far.beyond(middle):
             axes.hlines(middle, place - 0.3, place + 0.3, color=ORANGE, linewidth=2)
     label(axes, "x", name, places, ticks)
-    axes.set(ylabel=metric)
+    score_axis(axes, metric)
 
 
 def pair(
-    axes: Axes, names: tuple[str, str], values: Sequence[tuple[Any, Any]], scores: Sequence[float], maximize: bool
+    axes: Axes,
+    names: tuple[str, str],
+    values: Sequence[tuple[Any, Any]],
+    scores: Sequence[float],
+    metric: str,
+    maximize: bool,
 ) -> None:
     """Two choices against each other, each trial coloured by its score; the best has a ring."""
     (across, ticks), (up, other) = (positions([value[axis] for value in values]) for axis in (0, 1))
@@ -119,7 +127,9 @@ def pair(
     label(axes, "y", names[1], up, other)
     extend = "neither" if end is None else "min" if maximize else "max"
     figure: Any = axes.figure
-    figure.colorbar(points, ax=axes, extend=extend).outline.set_visible(False)
+    bar = figure.colorbar(points, ax=axes, extend=extend)
+    bar.outline.set_visible(False)
+    score_axis(bar.ax, metric)
 
 
 def curves(axes: Axes, lines: Mapping[str, Sequence[float]], metric: str, maximize: bool) -> None:
@@ -129,7 +139,8 @@ def curves(axes: Axes, lines: Mapping[str, Sequence[float]], metric: str, maximi
     every = [value for values in lines.values() for value in values if math.isfinite(value)]
     end = reach(every, maximize).end if every else None
     axes.set_ylim(*((end, None) if maximize else (None, end)))
-    axes.set(xlabel="epoch", ylabel=metric)
+    axes.set(xlabel="epoch")
+    score_axis(axes, metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="best")
 
@@ -142,7 +153,9 @@ def tradeoff(axes: Axes, points: Sequence[Point], cost: str, metric: str, maximi
     axes.plot([point.x for point in seen], [point.score for point in seen], marker="o", color=BLUE, label="front")
     for point in seen:
         axes.annotate(str(point.trial), (point.x, point.score), (-3, 5), textcoords="offset points", ha="right")
-    axes.set(xscale="log", xlabel=cost, ylabel=metric)
+    powers(axes, "x")
+    axes.set(xlabel=cost)
+    score_axis(axes, metric)
     axes.legend(loc="lower right" if maximize else "upper right")
 
 

@@ -68,7 +68,7 @@ def mistakes(origin: export.Origin) -> dict[str, Any]:
     count = len(parts.y_val)
     words = [f"{wrong:,} of {count:,} validation images ({wrong / count:.2%}) are taken for another class."]
     if wrong:
-        words.append(f"Below the matrix: the {min(wrong, MISTAKES)} mistakes of which it was surest.")
+        words.append(f"The {min(wrong, MISTAKES)} of which it was surest, and the confusion matrix:")
     matrix = confusion(parts.y_val, predicted, classes)
     return {
         "words": tuple(words),

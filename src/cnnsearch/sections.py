@@ -9,8 +9,8 @@ from cnnsearch.page import Command, Section, table
 from cnnsearch.record import Record
 
 HEADER = (
-    *("rank", "trial", "state", "score", "on fresh seeds", "seeds", "tie", "parameters", "multiply-adds"),
-    *("1 image, ms", "best epoch", "time", "origin", "differs from the default point in"),
+    *("rank", "trial", "score", "on fresh seeds", "seeds", "tie", "parameters", "multiply-adds"),
+    *("1 image, ms", "best epoch", "time", "origin", "unlike the first"),
 )
 
 TOP = 10
@@ -22,24 +22,25 @@ def board(known: Facts) -> Section:
     words = f"The best first, by {known.metric} in their best epoch."
     if known.repeats:
         words = "Confirmed trials first, by their mean on fresh seeds, with its 95% interval. Ties overlap the first."
-    rows = [_row(known, row) for row in known.rows]
-    ended = [cells for cells, row in zip(rows, known.rows, strict=True) if row["state"] == "complete"]
-    tables = [table(HEADER, ended[:TOP])] if ended else []
-    if len(rows) > len(ended[:TOP]):
-        tables.append(table((*HEADER, "reason"), _with_reasons(known, rows), f"All {len(rows)} rows", folded=True))
-    return Section(
-        "leaderboard", "Leaderboard", tuple(words if ended else ["No trial is complete."]), tables=(*tables,)
-    )
+    ended = [row for row in known.rows if row["state"] == "complete"]
+    tables = []
+    if known.best is not None:
+        words += f" Choices are named where they differ from those of trial {known.best.number}, which stand below."
+        tables.append(table(HEADER, [_row(known, row) for row in ended[:TOP]]))
+    if len(known.rows) > len(ended[:TOP]):
+        rows = [(*_row(known, row)[:-1], row["state"], row["choices"], row["reason"]) for row in known.rows]
+        header = (*HEADER[:-1], "state", "unlike the default point", "reason")
+        tables.append(table(header, rows, f"All {len(rows)} rows", folded=True))
+    return Section("leaderboard", "Leaderboard", (words if ended else "No trial is complete.",), tables=tuple(tables))
 
 
 def _row(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:
-    again = known.repeats.get(row["trial"])
-    best = known.best
-    tie = "first" if best and row["trial"] == best.number else "tie" if row["trial"] in known.tied else ""
+    again, first = known.repeats.get(row["trial"]), known.best
+    record = next(record for record in known.records if record.number == row["trial"])
+    tie = "first" if record == first else "tie" if record.number in known.tied else ""
     return (
         row["rank"],
         row["trial"],
-        row["state"],
         known.score(row["score"]),
         known.interval(again) if again else None,
         again.n if again else None,
@@ -50,12 +51,8 @@ def _row(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:
         f"{row['best_epoch']} of {row['epochs']}" if row["best_epoch"] else None,
         duration(row["seconds"]) if row["seconds"] else None,
         row["origin"],
-        row["choices"],
+        known.unlike(record, first.choices, 3) if first and record != first else "",
     )
-
-
-def _with_reasons(known: Facts, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return [(*cells, row["reason"]) for cells, row in zip(rows, known.rows, strict=True)]
 
 
 def _milliseconds(row: dict[str, Any]) -> str | None:
@@ -100,7 +97,10 @@ def winner(known: Facts) -> Section:
     if known.best is None:
         return Section("winner", title, ("No trial is complete.",))
     default, choices = known.study.info.get("default", {}), known.best.choices
-    rows = [(name, brief(value), brief(default[name]) if name in default else "") for name, value in choices.items()]
+    rows = [
+        (name, brief(value), brief(default[name]) if name in default else "not asked")
+        for name, value in choices.items()
+    ]
     header = ("choice", f"trial {known.best.number}", "default point")
     other = [row for row in rows if row[1] != row[2]]
     tables = [table(header, other, "Where it differs from the default point")] if other else []
