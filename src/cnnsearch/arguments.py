@@ -135,6 +135,12 @@ def searching(command: Command) -> Command:
                 type=click.IntRange(1),
                 help="How many of the best models stay on disk.",
             ),
+            click.option(
+                "--confirm",
+                default="auto",
+                metavar="KxS",
+                help="Train the best K again on S fresh seeds; 0: not.  [default: 3x3, unless --recipe]",
+            ),
             click.option("--recipe", multiple=True, help="Train only this recipe of the space. May be repeated."),
             click.option("--recipes", is_flag=True, help="Train all recipes of the space first."),
             click.option("--space-from-study", is_flag=True, help="Go on under the space the study began with."),

@@ -18,7 +18,7 @@ class Display(Protocol):
 
     def __enter__(self) -> "Display": ...
     def __exit__(self, *error: object) -> None: ...
-    def __call__(self, progress: Progress, what: str) -> None: ...
+    def __call__(self, progress: Progress) -> None: ...
     def note(self, text: str) -> None:
         """Say one line."""
 
@@ -41,7 +41,7 @@ class Quiet:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def __call__(self, progress: Progress, what: str) -> None:
+    def __call__(self, progress: Progress) -> None:
         pass
 
     def note(self, text: str) -> None:
@@ -51,7 +51,7 @@ class Quiet:
 class Plain(Quiet):
     """One line for each trial that ends."""
 
-    def __call__(self, progress: Progress, what: str) -> None:
+    def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
             print(f"[{progress.ended}/{progress.trials}] {result(progress.done, progress)}", flush=True)
 
@@ -62,7 +62,7 @@ class Plain(Quiet):
 class JsonLines(Quiet):
     """One JSON object for each trial that ends, for programs."""
 
-    def __call__(self, progress: Progress, what: str) -> None:
+    def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
             done = progress.done
             fields = {
@@ -95,7 +95,7 @@ class LiveDisplay(Quiet):
     def __exit__(self, *error: object) -> None:
         self.live.stop()
 
-    def __call__(self, progress: Progress, what: str) -> None:
+    def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
             colour = {"complete": "green", "pruned": "yellow"}.get(progress.done.state, "red")
             self.live.console.print(Text(result(progress.done, progress), style=colour), highlight=False)

@@ -18,6 +18,7 @@ class Settings:
         timeout: seconds for this call; `trial_timeout`: seconds for one trial.
         memory: bytes that one worker may hold.
         keep: how many of the best models stay on disk.
+        confirm: how many of the best are trained again, and on how many fresh seeds each.
         recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     max_macs: int = 0
     memory: int = 0
     keep: int = 5
+    confirm: tuple[int, int] = (0, 0)
     plugins: tuple[Path, ...] = ()
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
     only_recipes: bool = False

@@ -216,6 +216,20 @@ def check_same(study: Study, settings: Settings) -> None:
             )
 
 
+def check_same_data(study: Study, found: dict[str, Any]) -> None:
+    """Refuse to go on with a study on other images.
+
+    Raises:
+        StudyError: if the dataset's fingerprint is not what it was.
+    """
+    known = study.info.get("data")
+    if known and known["fingerprint"] != found["fingerprint"]:
+        raise StudyError(
+            f"Study '{study.name}' was made on other images: the dataset {known['name']} has changed. "
+            "Begin anew with --study NAME."
+        )
+
+
 def load(name: str | None, runs: Path, storage: str = "") -> Study:
     """The study of this name; the one that was last worked on if it is None.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch import mlflow_store as store
+from cnnsearch.confirm import Repeat
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.study import Study
@@ -56,6 +57,10 @@ class Tracker:
         """Log how a trial ended. Duplicates were never trained and leave no run."""
         if done.state in STATUS:
             self._later(self._log_end, done)
+
+    def repeat(self, trial: Record, repeat: Repeat, history: list[dict[str, float]]) -> None:
+        """Log a further training of a trial as a run below the trial's."""
+        self._later(self._log_repeat, trial, repeat, history)
 
     def drop(self, done: Record) -> None:
         """Delete the run of an interrupted trial: the next `run` trains it again under a new one."""
@@ -202,6 +207,26 @@ class Tracker:
 
             self._client.log_figure(run_id, curves(done), "curves.png")
         self._client.set_terminated(run_id, STATUS[done.state])
+
+    def _log_repeat(self, trial: Record, repeat: Repeat, history: list[dict[str, float]]) -> None:
+        above = self._runs.get(trial.number) or self._earlier_run(trial.number)
+        if above is None:
+            return
+        tags = {
+            **self._tags,
+            "mlflow.parentRunId": above,
+            "cnnsearch.repeats": str(trial.number),
+            "cnnsearch.seed": str(repeat.seed),
+            **({"cnnsearch.reason": repeat.reason[:500]} if repeat.reason else {}),
+        }
+        name = f"trial {trial.number}, seed {repeat.seed}"
+        run_id = self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
+        for epoch, metrics in enumerate(history, 1):
+            self._client.log_batch(run_id, metrics=store.metrics(metrics, epoch))
+        if repeat.score is not None:
+            facts = {"score": repeat.score, "epochs": repeat.epochs, "seconds": repeat.seconds}
+            self._client.log_batch(run_id, metrics=store.metrics(facts, repeat.epochs))
+        self._client.set_terminated(run_id, "FINISHED" if repeat.score is not None else "FAILED")
 
     def _log_file(self, done: Record) -> None:
         run_id = self._runs.get(done.number) or self._earlier_run(done.number)
