@@ -122,6 +122,17 @@ def searching(command: Command) -> Command:
                 help="Refuse candidates of more multiply-adds.  [default: the space's]",
             ),
             click.option(
+                "--max-latency",
+                type=click.FloatRange(0),
+                default=0,
+                help="Refuse candidates that take more milliseconds for one image here.  [default: no limit]",
+            ),
+            click.option(
+                "--objective",
+                metavar="METRIC,COST…",
+                help="A metric and costs at once, such as val_accuracy,params; costs: params, macs.",
+            ),
+            click.option(
                 "--precision",
                 default="auto",
                 show_default=True,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cnnsearch import catalog, leaderboard, repeats, spaces, tables, watchdog
+from cnnsearch import catalog, leaderboard, objectives, repeats, spaces, tables, watchdog
 from cnnsearch import recipes as recipe_points
 from cnnsearch import study as studies
 from cnnsearch.confirm import confirmed, optimism
@@ -38,6 +38,7 @@ def settings(
     trial_timeout: str,
     memory: str,
     confirm: str,
+    objective: str | None,
     space_from_study: bool,
     recipe: tuple[str, ...],
     recipes: bool,
@@ -55,6 +56,12 @@ def settings(
     found = spaces.check(spaces.override(found, settings), known)
     if found.dataset is None:
         raise CnnsearchError(f"{space} names no dataset; say which: --dataset NAME, npz:PATH or folder:PATH.")
+    metric, costs = objectives.parsed(objective) if objective else ("", ())
+    if metric and given["metric"] not in (None, metric):
+        raise CnnsearchError(f"--metric {given['metric']} and --objective {objective} name two metrics; leave one out.")
+    if found.model and "macs" in costs:
+        raise CnnsearchError(f"--objective {objective}: the multiply-adds of a model space are not known; use params.")
+    given["metric"] = metric or given["metric"]
     for name in FROM_SPACE:
         if given[name] is None:
             given[name] = found.defaults[name]
@@ -68,6 +75,7 @@ def settings(
         memory=size(memory) if memory else watchdog.memory_allowed(workers),
         jobs=workers,
         threads=threads,
+        costs=costs,
         recipes=recipe_points.chosen(found, known, recipe, recipes),
         only_recipes=bool(recipe) and not recipes,
         confirm=_to_confirm(confirm, 0 if recipe and not recipes else 3),
@@ -76,7 +84,7 @@ def settings(
     if not space_from_study:
         return made
     begun = as_begun(studies.load(made.study, made.runs, made.storage), runs=made.runs)
-    kept = ("space", "dataset", "epochs", "metric", "seed")
+    kept = ("space", "dataset", "epochs", "metric", "costs", "seed")
     return replace(made, **{name: getattr(begun, name) for name in kept})
 
 
@@ -102,8 +110,7 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         try:
             ended = Search(settings, opened, tracker, display, stop).run()
         finally:
-            status, best, files = _last_words(opened, ended)
-            tracker.close(status, best, files)
+            tracker.close(*_last_words(opened, ended))
             studies.release(opened)
     return opened, ended
 
@@ -161,8 +168,7 @@ def confirm(
         try:
             left = repeats.on_a_pool(made, opened, repeats.missing(opened, records, chosen, seeds), tracker, stop)
         finally:
-            status, best, files = _last_words(opened, "complete")
-            tracker.close(status, best, files)
+            tracker.close(*_last_words(opened, "complete"))
             studies.release(opened)
     if left and not stop.asked:
         click.echo(f"{len(left)} trainings did not fit into the time.")
@@ -256,6 +262,7 @@ def as_begun(opened: Study, **others: Any) -> Settings:
         study=opened.name,
         epochs=info["epochs"],
         metric=info["metric"],
+        costs=opened.costs,
         seed=info["seed"],
         **{"trials": 0, "precision": info.get("machine", {}).get("precision", "auto"), **others},
     )
@@ -307,16 +314,15 @@ def _say_next(opened: Study, ended: str, settings: Settings) -> None:
     click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where}")
 
 
-def _last_words(opened: Study, ended: str) -> tuple[str, Record | None, tuple[Path, ...]]:
-    """How the parent run ended ('' if nothing was trained), the best trial, and the leaderboard's files."""
+def _last_words(opened: Study, ended: str) -> tuple[str, list[Record], tuple[Path, ...]]:
+    """How the parent run ended ('' if nothing was trained), the ranked trials, and the leaderboard's files."""
     ranked = leaderboard.ranked(opened)
     if not any(record.state in COUNTED for record in ranked):
-        return "", None, ()
+        return "", [], ()
     board = leaderboard.rows(opened)
     files = []
     for name, write in (("leaderboard.csv", leaderboard.to_csv), ("leaderboard.md", leaderboard.to_markdown)):
         path = opened.folder / name
         path.write_text(write(board), "utf-8")
         files.append(path)
-    best = next((record for record in ranked if record.state == "complete"), None)
-    return ("FINISHED" if ended in ("complete", "exhausted") else "KILLED"), best, tuple(files)
+    return ("FINISHED" if ended in ("complete", "exhausted") else "KILLED"), ranked, tuple(files)

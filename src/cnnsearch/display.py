@@ -9,8 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cnnsearch.errors import FAILURES
 from cnnsearch.progress import Progress, clock, main_choices
-from cnnsearch.record import Record
+from cnnsearch.record import Record, counts
 
 
 class Display(Protocol):
@@ -119,9 +120,11 @@ def panel(progress: Progress) -> Any:
     states = ("complete", "pruned", "failed", "refused", "duplicate")
     found = {state: progress.count(state) for state in states}
     parts = [f"{number} {state}" for number, state in ((found[s], s) for s in states) if number or state in states[:3]]
-    counts = f"{progress.ended}/{progress.trials} trials  {len(progress.running)} running  " + "  ".join(parts)
+    types = [f"{number} {kind}" for kind, number in counts(progress.records).items() if kind in FAILURES]
+    parts += [f"({', '.join(types)})"] if types else []
+    line = f"{progress.ended}/{progress.trials} trials  {len(progress.running)} running  " + "  ".join(parts)
     left = "" if progress.left is None else f"  about {clock(progress.left)} left"
-    lines: list[Any] = [Text(f"{counts}  {clock(progress.seconds)} gone{left}", style="bold")]
+    lines: list[Any] = [Text(f"{line}  {clock(progress.seconds)} gone{left}", style="bold")]
     if progress.best is not None:
         best = progress.best
         choices = main_choices(best, progress.default)

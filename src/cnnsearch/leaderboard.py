@@ -6,11 +6,12 @@ import json
 import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from cnnsearch.confirm import Confirmed, confirmed
-from cnnsearch.errors import CnnsearchError, nearest
+from cnnsearch.errors import FAILURES, CnnsearchError, nearest
 from cnnsearch.progress import main_choices
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.study import Study
@@ -72,7 +73,7 @@ def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     for row in board:
         row.update(_confirmation(found.get(row["trial"]), found.get(board[0]["trial"])))
         row.update(_measured(study.fact(f"measured:{row['trial']}")))
-    _mark_front(board, study.maximize)
+    _mark_front(board, study.maximize, study.costs)
     return board[: top or None]
 
 
@@ -109,10 +110,13 @@ def _measured(formats: dict[str, dict[str, float]] | None) -> Row:
     return {name: fastest[name] for name in MEASURED}
 
 
-def _mark_front(board: list[Row], maximize: bool) -> None:
-    """Put `*` on the complete trials that no other beats in score and in multiply-adds (else parameters) at once."""
+def _mark_front(board: list[Row], maximize: bool, costs: tuple[str, ...]) -> None:
+    """Put `*` on the complete trials that no other beats in score and in the first cost of the search at once.
+
+    Without a cost it is that of multiply-adds, or of parameters where those are not known.
+    """
     trained = [row for row in board if row["state"] == "complete" and row["score"] is not None]
-    cost = "macs" if all(row["macs"] for row in trained) else "params"
+    cost = costs[0] if costs else "macs" if all(row["macs"] for row in trained) else "params"
     sign = 1 if maximize else -1
 
     def point(row: Row) -> tuple[float, float]:
@@ -231,20 +235,23 @@ def to_table(board: list[Row], title: str) -> Any:
 
 FORMATS = {"csv": to_csv, "json": to_json, "md": to_markdown}
 WORDS = ("state", "origin", "choices", "reason", "tie", "pareto")
-TITLES = {"mean": "mean of n", "score": "first score", "tie": "", "pareto": "front", "latency_1": "ms for 1"}
+TITLES = {"mean": "mean of n", "tie": "", "pareto": "front", "latency_1": "ms for 1"}
 TITLES |= {"latency_64": "ms for 64", "bytes": "kB"}
 """What the columns are called where a person reads them."""
 
 
 def caption(board: list[Row]) -> str:
-    """What the marks in a table mean, in a line, or nothing."""
+    """What the marks in a table mean, and what failed, in a line or nothing."""
     marks = []
     if any(row["mean"] is not None for row in board):
-        marks.append("mean: over n fresh seeds, ± half its 95% interval; first score: what the trial was chosen by")
+        marks.append("mean: over n fresh seeds, ± half its 95% interval; score: of the first training")
     if any(row["tie"] for row in board):
         marks.append("=: not told apart from the first")
     if any(row["pareto"] for row in board):
         marks.append("*: none is both better and smaller")
+    failed = Counter(row["state"] for row in board if row["state"] in FAILURES)
+    if failed:
+        marks.append("failed: " + ", ".join(f"{number} {kind}" for kind, number in failed.items()))
     return "; ".join(marks)
 
 

@@ -16,6 +16,7 @@ from cnnsearch.confirm import Repeat
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import Ledger
+from cnnsearch.objectives import Pruning
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
@@ -60,6 +61,7 @@ class Search:
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
         self.began = self.leased = time.monotonic()
         self.first_rss: dict[Child, int] = {}
+        self.pruning = Pruning(study, settings.pruner, settings.epochs)
         self.saving: set[Child] = set()
         self.unusable = self.bad_starts = 0
         self.logged: str | None = None
@@ -225,7 +227,7 @@ class Search:
         """The epochs that were trained before a cut belong to this trial now."""
         job = self._job(child)
         for epoch, metrics in enumerate(message["history"], 1):
-            job.trial.report(metrics[self.settings.metric], epoch)
+            self.pruning.report(job.trial, metrics[self.settings.metric], epoch)
             self.tracker.epoch(job.record, epoch, metrics)
         job.history = list(message["history"])
         job.record = replace(job.record, resumed=len(job.history))
@@ -234,12 +236,16 @@ class Search:
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
         job.history.append(message["metrics"])
-        job.trial.report(message["metrics"][self.settings.metric], message["epoch"])
+        self.pruning.report(job.trial, message["metrics"][self.settings.metric], message["epoch"])
         # what was asked for by name is trained to its end
         kept = job.record.origin.startswith(ORIGIN) or message["epoch"] >= self.settings.epochs
-        child.send({"go": kept or not job.trial.should_prune()})
+        child.send({"go": kept or not self._hopeless(job)})
         self.tracker.epoch(job.record, message["epoch"], message["metrics"])
         self._tell()
+
+    def _hopeless(self, job: Job) -> bool:
+        seen = [metrics[self.settings.metric] for metrics in job.history]
+        return self.pruning.hopeless(job.trial, job.record, seen, self.ledger.in_order())
 
     def _on_done(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)

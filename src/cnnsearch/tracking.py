@@ -8,7 +8,7 @@ from typing import Any
 from cnnsearch import mlflow_store as store
 from cnnsearch.confirm import Repeat
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.record import COUNTED, Record
+from cnnsearch.record import COUNTED, Record, counts
 from cnnsearch.study import Study
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -83,8 +83,11 @@ class Tracker:
             if record.checkpoint and Path(record.checkpoint).is_file():
                 self._later(self._log_file, record)
 
-    def close(self, status: str, best: Record | None = None, files: tuple[Path, ...] = ()) -> None:
-        """Write what is left and end the parent run; without a status, delete it: nothing was trained."""
+    def close(self, status: str, records: list[Record], files: tuple[Path, ...] = ()) -> None:
+        """Write what is left and end the parent run; without a status, delete it: nothing was trained.
+
+        `records` are the study's, ranked.
+        """
         if self._opening is None or not self._opening.done():
             # a server that does not answer must not keep a stopped search waiting
             self._thread.shutdown(wait=False, cancel_futures=True)
@@ -92,7 +95,7 @@ class Tracker:
         if self._parent and not status:
             self._later(self._client.delete_run, self._parent)
         elif self._parent:
-            self._later(self._end_parent, status, best, files)
+            self._later(self._end_parent, status, records, files)
         self._thread.shutdown(wait=True)
 
     def _later(self, write: Callable[..., None], *what: Any) -> None:
@@ -244,7 +247,10 @@ class Tracker:
         if run_id:
             self._client.delete_run(run_id)
 
-    def _end_parent(self, status: str, best: Record | None, files: tuple[Path, ...]) -> None:
+    def _end_parent(self, status: str, records: list[Record], files: tuple[Path, ...]) -> None:
+        ended: dict[str, float] = {f"trials_{kind}": number for kind, number in counts(records).items()}
+        self._client.log_batch(self._parent, metrics=store.metrics(ended, len(records)))
+        best = next((record for record in records if record.state == "complete"), None)
         if best is not None and best.score is not None:
             self._client.log_batch(self._parent, metrics=store.metrics({"best_score": best.score}, best.number))
             self._client.set_tag(self._parent, "cnnsearch.best_trial", str(best.number))

@@ -188,6 +188,8 @@ class Worker:
         if not answer["go"]:
             return
         candidate = wanted.make()
+        if order["limited"]:
+            self._check_latency(candidate.core)
         data = training.fold(candidate, self.split, self.classes)
         trainer, metric = spaces.trainer(self.space, self.catalog), self.settings["metric"]
         keep = self._keep(candidate, order, wanted.key) if trainer is None and candidate.fit is None else None
@@ -282,6 +284,21 @@ class Worker:
             message = f"training it needs about {needed / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free"
             raise TrialFailure("too_large", message)
         return price
+
+    def _check_latency(self, core: Any) -> None:
+        """Refuse a network that takes too long for one image.
+
+        Raises:
+            TrialFailure: `too_large` above the limit.
+        """
+        most = self.settings["max_latency"]
+        if not most:
+            return
+        from cnnsearch import models
+
+        found = 1000 * models.latency(core, self.split.x_val[:1])
+        if found > most:
+            raise TrialFailure("too_large", f"{found:.2f} ms for one image; the limit max_latency is {most:g}")
 
     def _check_limit(self, what: str, value: int, limit: str) -> None:
         most = self.settings[limit]
