@@ -122,6 +122,17 @@ def searching(command: Command) -> Command:
                 help="Refuse candidates of more multiply-adds.  [default: the space's]",
             ),
             click.option(
+                "--max-latency",
+                type=click.FloatRange(0),
+                default=0,
+                help="Refuse candidates that take more milliseconds for one image here.  [default: no limit]",
+            ),
+            click.option(
+                "--objective",
+                metavar="METRIC,COST…",
+                help="A metric and costs at once, such as val_accuracy,params; costs: params, macs.",
+            ),
+            click.option(
                 "--precision",
                 default="auto",
                 show_default=True,
@@ -134,6 +145,12 @@ def searching(command: Command) -> Command:
                 show_default=True,
                 type=click.IntRange(1),
                 help="How many of the best models stay on disk.",
+            ),
+            click.option(
+                "--confirm",
+                default="auto",
+                metavar="KxS",
+                help="Train the best K again on S fresh seeds; 0: not.  [default: 3x3, unless --recipe]",
             ),
             click.option("--recipe", multiple=True, help="Train only this recipe of the space. May be repeated."),
             click.option("--recipes", is_flag=True, help="Train all recipes of the space first."),

@@ -85,18 +85,55 @@ def run(**given: Any) -> None:
     help="How it is written.",
 )
 @click.option("--top", default=0, type=click.IntRange(0), help="Only so many.  [default: all]")
+@click.option("--sort", default="", metavar="COLUMN", help="Another order; -COLUMN: the largest first.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="Only such rows: params<=50000, state=complete, filters/first=32. May be repeated.",
+)
 @stored
-def leaderboard(study: str | None, form: str, top: int, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+def leaderboard(
+    study: str | None,
+    form: str,
+    top: int,
+    sort: str,
+    where: tuple[str, ...],
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+) -> None:
     """The trials of STUDY (default: the latest), ranked."""
     from cnnsearch import leaderboard as board
     from cnnsearch import study as studies
 
     opened = studies.load(study, runs, storage)
-    rows = board.rows(opened, top)
+    choices = {record.number: record.params for record in opened.records()}
+    rows = board.chosen(board.rows(opened), where, sort, choices)[: top or None]
     if form == "table":
         _tables().show(board.to_table(rows, f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"))
+        click.echo(board.caption(rows))
     else:
         click.echo(board.FORMATS[form](rows).rstrip("\n"))
+
+
+@main.command()
+@click.argument("study", required=False)
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="So many of the best.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Fresh seeds of each, in all.")
+@click.option("--trial", "trials", multiple=True, type=click.IntRange(0), help="This trial instead. May be repeated.")
+@click.option("--timeout", default="0", help="Begin nothing that will not end by then: 90, 30m, 2h.")
+@click.option("--jobs", type=click.IntRange(1), help="Trainings side by side.  [default: as `run`]")
+@stored
+def confirm(**given: Any) -> None:
+    """Train the best of STUDY (default: the latest) again on fresh seeds, and rank them by their mean."""
+    from cnnsearch import command
+
+    opened, ended = command.confirm(**given)
+    if ended == "interrupted":
+        click.echo("\nStopped; every finished training is kept. The same command goes on.", err=True)
+        sys.exit(130)
+    command.show_top(opened)
 
 
 @main.command()

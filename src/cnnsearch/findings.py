@@ -46,6 +46,8 @@ def next_steps(known: Facts) -> tuple[Command, ...]:
     if known.best is None:
         return (Command("Every trial with the reason of its end:", f"cnnsearch leaderboard {name}"),)
     number, found = known.best.number, []
+    if known.again is None:
+        found.append(Command("The best few on fresh seeds, ranked by their means:", f"cnnsearch confirm {name}"))
     if known.test is None:
         line = f"cnnsearch export --trial {number} {name}"
         found.append(Command("The best as files, and its accuracy on test, once:", line))
@@ -149,7 +151,7 @@ def _advice(known: Facts) -> str:
         return "Mend what the failures name, then give the same command again; it goes on."
     said = []
     if known.again is None and known.tied:
-        said.append("Train the first few again on fresh seeds before the order among them is believed.")
+        said.append("Train the first few again on fresh seeds before their order is believed.")
     ended = [record.number for record in known.records if record.state == "complete"]
     if len(ended) >= 10 and sum(number <= best.number for number in ended) > 0.8 * len(ended):
         said.append("The best came late: a higher --trials is likely to find more.")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from cnnsearch.study import Study
 
@@ -37,13 +37,12 @@ def importances(study: Study) -> tuple[Importance, ...]:
     Functional ANOVA (Hutter, Hoos and Leyton-Brown 2014), as Optuna has it, over the ranks of the complete trials:
     over the scores themselves one ruined trial outweighs all others. Empty below LEAST complete trials.
     """
-    trials = study.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(trials) < LEAST:
+    scores = {record.number: record.score for record in study.records() if record.state == "complete"}
+    if len(scores) < LEAST:
         return ()
-    order = sorted(range(len(trials)), key=lambda place: trials[place].value or 0.0)
-    ranks = [0] * len(trials)
-    for rank, place in enumerate(order):
-        ranks[place] = rank
+    trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if trial.number in scores]
+    order = sorted(scores, key=lambda number: scores[number] or 0.0)
+    ranks = [order.index(trial.number) for trial in trials]
     found = _shares(trials, ranks)
     shuffled = [_shares(trials, random.Random(seed).sample(ranks, len(ranks))) for seed in range(SHUFFLES)]
     chance = {name: max(shares.get(name, 0.0) for shares in shuffled) for name in found}

@@ -33,7 +33,7 @@ def cost(known: Facts) -> Section:
     rows: list[tuple[Any, ...]] = [
         (part.state, part.trials, part.epochs, duration(part.seconds)) for part in spent.parts
     ]
-    rows.append(("saved by pruning", "", spent.saved_epochs, f"about {duration(spent.saved_seconds)}"))
+    rows.append(("saved by pruning", "", spent.saved_epochs, duration(spent.saved_seconds)))
     tables = [table(("state", "trials", "epochs", "time"), rows)]
     shares = {
         "time": {part.state: part.seconds for part in spent.parts} | {"saved": spent.saved_seconds},
@@ -89,7 +89,10 @@ def slices(known: Facts) -> Section:
     title, rows = "Score against choices", known.importances[:SLICES]
     if not rows:
         return Section("slices", title, ("Shown when there are enough complete trials to say what mattered.",))
-    words = f"Complete trials against the {len(rows)} choices that head the list above. A line is a value's median."
+    words = (
+        f"Complete trials against the {len(rows)} choices that head the list above. A line is a value's median. The "
+        "search tries more of what did well, so a trend may be due to other choices that came with it."
+    )
     pictures = [_slice(known, row) for row in rows]
     if len(rows) > 1:
         pictures.append(_pair(known, rows[0].name, rows[1].name))
@@ -98,16 +101,16 @@ def slices(known: Facts) -> Section:
 
 def _slice(known: Facts, row: Importance) -> Picture:
     values, scores = _values(known, row.name), [record.score or 0.0 for record in known.complete]
-    same = {"metric": known.metric, "maximize": known.study.maximize}
+    same: Any = {"metric": known.metric, "maximize": known.study.maximize}
     draw = partial(plots.slices, name=row.name, values=values, scores=scores, **same)
-    caption = "Beyond chance." if row.clear else "Not beyond chance: nothing can be read from this."
+    caption = "Beyond chance." if row.clear else "Within what chance reaches."
     return plot(draw, f"{known.metric} against {row.name}", caption)
 
 
 def _pair(known: Facts, one: str, other: str) -> Picture:
     both = list(zip(_values(known, one), _values(known, other), strict=True))
     scores = [record.score or 0.0 for record in known.complete]
-    same = {"metric": known.metric, "maximize": known.study.maximize}
+    same: Any = {"metric": known.metric, "maximize": known.study.maximize}
     draw = partial(plots.pair, names=(one, other), values=both, scores=scores, **same)
     return plot(
         draw, f"{one} against {other}, coloured by {known.metric}", "The first two together; the ring is the best."
@@ -142,23 +145,27 @@ def curves(known: Facts) -> Section:
 
 def tradeoff(known: Facts) -> Section:
     """Scores against latency where exports measured it, and against multiply-adds or parameters."""
-    title, rows = "Cost against score", [row for row in known.rows if row["state"] == "complete"]
+    title, rows = "Cost against score", [with_milliseconds(row) for row in known.rows if row["state"] == "complete"]
     maximize = known.study.maximize
     axes = {
-        "latency_1": "milliseconds for one image",
+        "milliseconds": "milliseconds for one image",
         "macs": "multiply-adds an image",
         "params": "parameters",
     }
     pictures = []
     for key, label in axes.items():
-        points = [Point(row[key], row["score"], row["trial"]) for row in rows if row.get(key)]
+        points = [
+            Point(row[key], row["score"] if row["mean"] is None else row["mean"], row["trial"])
+            for row in rows
+            if row.get(key)
+        ]
         if len(points) > 1:
             draw = partial(
                 plots.tradeoff, points=points, cost=label, metric=known.metric, maximize=known.study.maximize
             )
             front = ", ".join(str(point.trial) for point in plots.front(points, maximize))
             pictures.append(plot(draw, f"{known.metric} against {label}; on the front: trials {front}"))
-    measured = sum(bool(row.get("latency_1")) for row in rows)
+    measured = sum(bool(row["milliseconds"]) for row in rows)
     words = ["The Pareto front: trials that no other beats in both; their numbers stand beside them."]
     if measured < 2:
         words.append(
@@ -166,3 +173,8 @@ def tradeoff(known: Facts) -> Section:
             "stand in for it, and go with it roughly."
         )
     return Section("tradeoff", title, tuple(words), tuple(pictures[:2]))
+
+
+def with_milliseconds(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the leaderboard with the time for one image in milliseconds, where an export measured it."""
+    return {**row, "milliseconds": 1000 * row["latency_1"] if row["latency_1"] else None}

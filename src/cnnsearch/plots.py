@@ -59,7 +59,7 @@ def history(axes: Axes, records: Sequence[Record], metric: str, maximize: bool) 
     axes.step([r.number for r, _ in complete], so_far, where="post", color=BLUE, alpha=0.5, label="best so far")
     axes.set(xlabel="trial")
     score_axis(axes, metric)
-    axes.legend(loc="best", ncols=2)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
 
 
 def spent(axes: Axes, rows: dict[str, dict[str, float]]) -> None:

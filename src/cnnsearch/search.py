@@ -1,5 +1,6 @@
 """The parent: asks Optuna, feeds the workers, prunes, tells, logs. It never imports a Keras backend."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -8,11 +9,14 @@ from typing import Any
 
 import optuna
 
-from cnnsearch import strategies, watchdog
+from cnnsearch import repeats, strategies, watchdog
 from cnnsearch import study as studies
 from cnnsearch.checkpoints import Checkpoints
+from cnnsearch.confirm import Repeat
+from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import Ledger
+from cnnsearch.objectives import Pruning
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
@@ -34,9 +38,6 @@ GROWTH = 1 << 30
 BAD_STARTS = 3
 """So many workers may be killed while they start before the search gives up."""
 
-Show = Callable[[Progress, str], None]
-"""Shown the progress, and in words what just happened ('' for a mere change of numbers)."""
-
 
 @dataclass
 class Job:
@@ -53,13 +54,14 @@ class Job:
 class Search:
     """One call of `cnnsearch run`: brings the study to the number of trials that `settings` ask for."""
 
-    def __init__(self, settings: Settings, study: Study, tracker: Tracker, show: Show, stop: Stop) -> None:
+    def __init__(self, settings: Settings, study: Study, tracker: Tracker, show: Display, stop: Stop) -> None:
         self.settings, self.study, self.tracker, self.show, self.stop = settings, study, tracker, show, stop
         self.jobs: dict[Child, Job | None] = {}
         self.ledger = Ledger(study, tracker)
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
         self.began = self.leased = time.monotonic()
         self.first_rss: dict[Child, int] = {}
+        self.pruning = Pruning(study, settings.pruner, settings.epochs)
         self.saving: set[Child] = set()
         self.unusable = self.bad_starts = 0
         self.logged: str | None = None
@@ -73,9 +75,10 @@ class Search:
         """
         with self.stop.deferred():
             self.ledger.put_back_stale()
-            if not self._missing() and not self._unlogged():
+            settings, left = self.settings, self._missing() or len(self._to_confirm())
+            if not left and not self._unlogged():
                 return "complete"
-            settings, jobs = self.settings, max(1, min(self.settings.jobs, self._missing()))
+            jobs = max(1, min(settings.jobs, left))
             self.pool = Pool(settings.for_worker(), jobs, settings.threads, gpus(), settings.folder / "logs")
             self.jobs = dict.fromkeys(self.pool.children)
             try:
@@ -95,7 +98,7 @@ class Search:
         self._check_clock()
         self.tracker.check()
         if heard is None:
-            self._tell("")
+            self._tell()
         elif heard.message is None:
             self._worker_gone(heard.child)
         elif heard.child in self.jobs:
@@ -120,6 +123,7 @@ class Search:
                 del self.jobs[child]
                 self.pool.remove(child)
         if self.ended in ("complete", "exhausted", "timeout"):
+            self._confirm()
             self._log_best()
 
     def _wait(self, reached: Callable[[], Any], seconds: float) -> None:
@@ -153,44 +157,24 @@ class Search:
 
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
-        if settings.timeout and now - self.began > settings.timeout and not self.ended:
+        if settings.timeout and not self.ended and now - self.began > settings.timeout - self._reserve():
             self.ended = "timeout"
         if now - self.leased > studies.LEASE / 4:
             self.leased = now
             studies.lease(self.study)
         for child, job in list(self.jobs.items()):
-            found = self._broken(child, job, now) if job else None
-            if found:
+            if job is None:
+                continue
+            ended = self.ledger.in_order()
+            if found := watchdog.broken(child, job.record, job.started, job.heard, now, settings, ended):
                 self._fail(child, *found)
                 self._replace(child)
-
-    def _broken(self, child: Child, job: Job, now: float) -> tuple[str, str] | None:
-        """The type of failure and the reason, where a worker is to be given up."""
-        limit, memory = self.settings.trial_timeout, self.settings.memory
-        if limit and now - job.started > limit:
-            return "timeout", f"it took longer than {limit:g} s"
-        if now - job.heard > watchdog.SHORTEST:
-            silence = watchdog.silence_allowed(job.record, self.ledger.in_order())
-            if now - job.heard > silence:
-                return "timeout", f"it ended no epoch for {silence:,.0f} s, far longer than others take"
-        child.rss = watchdog.rss(child.process.pid) or child.rss
-        if memory and child.rss > memory:
-            return (
-                "oom",
-                f"its worker grew to {child.rss / 2**30:.1f} GiB; {memory / 2**30:.1f} GiB are allowed (--memory)",
-            )
-        return None
 
     # -- what workers say -------------------------------------------------------------------------
 
     def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
         child.ready = True
-        known = self.study.info.get("data")
-        if known and known["fingerprint"] != message["dataset"]["fingerprint"]:
-            raise CnnsearchError(
-                f"Study '{self.study.name}' was made on other images: the dataset {known['name']} has changed. "
-                "Begin anew with --study NAME."
-            )
+        studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
         self.first_rss.setdefault(child, message["rss"])
@@ -234,7 +218,7 @@ class Search:
         child.send({"go": first is None})
         if first is None:
             self._use_own_sampler()
-            self._tell("")
+            self._tell()
         else:
             reason = f"the same plan as trial {first}"
             self._refuse(child, replace(job.record, state="duplicate", reason=reason))
@@ -243,7 +227,7 @@ class Search:
         """The epochs that were trained before a cut belong to this trial now."""
         job = self._job(child)
         for epoch, metrics in enumerate(message["history"], 1):
-            job.trial.report(metrics[self.settings.metric], epoch)
+            self.pruning.report(job.trial, metrics[self.settings.metric], epoch)
             self.tracker.epoch(job.record, epoch, metrics)
         job.history = list(message["history"])
         job.record = replace(job.record, resumed=len(job.history))
@@ -252,12 +236,16 @@ class Search:
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
         job.history.append(message["metrics"])
-        job.trial.report(message["metrics"][self.settings.metric], message["epoch"])
+        self.pruning.report(job.trial, message["metrics"][self.settings.metric], message["epoch"])
         # what was asked for by name is trained to its end
         kept = job.record.origin.startswith(ORIGIN) or message["epoch"] >= self.settings.epochs
-        child.send({"go": kept or not job.trial.should_prune()})
+        child.send({"go": kept or not self._hopeless(job)})
         self.tracker.epoch(job.record, message["epoch"], message["metrics"])
-        self._tell("")
+        self._tell()
+
+    def _hopeless(self, job: Job) -> bool:
+        seen = [metrics[self.settings.metric] for metrics in job.history]
+        return self.pruning.hopeless(job.trial, job.record, seen, self.ledger.in_order())
 
     def _on_done(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
@@ -366,7 +354,38 @@ class Search:
         job.state.unlink(missing_ok=True)
         kept = self.ledger.close(done, job.trial)
         if kept.state in COUNTED:
-            self._tell("ended", kept)
+            self._tell(kept)
+
+    # -- the top, on fresh seeds ------------------------------------------------------------------
+
+    def _to_confirm(self) -> list[Repeat]:
+        """The repeats that are asked for and missing, as the ranking stands."""
+        top, seeds = self.settings.confirm
+        records = self.ledger.in_order()
+        chosen = repeats.leaders(records, top, self.study.maximize)
+        return repeats.missing(self.study, records, chosen, seeds)
+
+    def _reserve(self) -> float:
+        """Seconds of a limited time that are left for confirming: what it will take, but no more than a third."""
+        records = {record.number: record for record in self.ledger.in_order()}
+        each = (records[repeat.trial] for repeat in self._to_confirm())
+        needed = sum(repeats.expected_seconds(record, self.settings.epochs) for record in each)
+        return min(self.settings.timeout / 3, needed / max(1, self.settings.jobs))
+
+    def _confirm(self) -> None:
+        waiting = self._to_confirm()
+        if not waiting:
+            return
+        trials = len({repeat.trial for repeat in waiting})
+        self.show.note(f"Confirming the best: {trials} trials on fresh seeds, {len(waiting)} trainings.")
+        round_ = repeats.Repeats(self.settings, self.study, self.pool, self.tracker, self.stop, self.show.note)
+        until = self.began + self.settings.timeout if self.settings.timeout else math.inf
+        left = round_.run(waiting, until)
+        self.jobs = dict.fromkeys(self.pool.children)
+        if self.stop.asked:
+            self.ended = "interrupted"
+        elif left:
+            self.show.note(f"{len(left)} of them did not fit into the time: `cnnsearch confirm {self.study.name}`.")
 
     # -- small helpers ----------------------------------------------------------------------------
 
@@ -397,7 +416,7 @@ class Search:
         del self.jobs[child]
         self.jobs[self.pool.replace(child)] = None
 
-    def _tell(self, what: str, done: Record | None = None) -> None:
+    def _tell(self, done: Record | None = None) -> None:
         now = time.monotonic()
         running = tuple(
             Running(job.record.number, len(job.history), self.settings.epochs, now - job.started)
@@ -414,8 +433,7 @@ class Search:
                 self.settings.jobs,
                 self.study.info.get("default", {}),
                 done,
-            ),
-            what,
+            )
         )
 
     def _unlogged(self) -> bool:

@@ -47,17 +47,12 @@ def _row(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:
         tie if known.tied else None,
         f"{row['params']:,}" if row["params"] else None,
         f"{row['macs']:,}" if row["macs"] else None,
-        _milliseconds(row),
+        f"{1000 * row['latency_1']:.2f}" if row["latency_1"] else None,
         f"{row['best_epoch']} of {row['epochs']}" if row["best_epoch"] else None,
         duration(row["seconds"]) if row["seconds"] else None,
-        row["origin"],
-        known.unlike(record, first.choices, 3) if first and record != first else "",
+        "" if record.origin == "sampler" else record.origin,
+        known.unlike(record, first.choices, 2) if first and record != first else "",
     )
-
-
-def _milliseconds(row: dict[str, Any]) -> str | None:
-    """What a row says of the time for one image, where an export measured it."""
-    return f"{row['latency_1']:.2f}" if row.get("latency_1") else None
 
 
 def against_recipes(known: Facts) -> Section:
@@ -97,10 +92,7 @@ def winner(known: Facts) -> Section:
     if known.best is None:
         return Section("winner", title, ("No trial is complete.",))
     default, choices = known.study.info.get("default", {}), known.best.choices
-    rows = [
-        (name, brief(value), brief(default[name]) if name in default else "not asked")
-        for name, value in choices.items()
-    ]
+    rows = [(name, brief(value), brief(default.get(name, "not asked"))) for name, value in choices.items()]
     header = ("choice", f"trial {known.best.number}", "default point")
     other = [row for row in rows if row[1] != row[2]]
     tables = [table(header, other, "Where it differs from the default point")] if other else []

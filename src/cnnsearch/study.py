@@ -19,11 +19,12 @@ import cnnsearch
 from cnnsearch import strategies
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
 from cnnsearch.recipes import ORIGIN
-from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
+from cnnsearch.record import ATTRIBUTE, COSTS, COUNTED, Record, record
 from cnnsearch.settings import Settings, maximize, trial_seed
 from cnnsearch.space_file import Space
 
 FORMAT = 1
+MORE, LESS = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
 LEASE = 120
 """Seconds after which a run that has not renewed its lease is taken for dead."""
 
@@ -42,6 +43,11 @@ class Study:
     def maximize(self) -> bool:
         """Whether more of the metric is better."""
         return maximize(str(self.info["metric"]))
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """What is made small beside the metric."""
+        return tuple(self.info.get("costs", ()))
 
     @property
     def folder(self) -> Path:
@@ -173,7 +179,7 @@ def _create_once(settings: Settings) -> optuna.Study:
     return optuna.create_study(
         storage=storage_url(settings.runs, settings.storage),
         study_name=settings.study,
-        direction="maximize" if maximize(settings.metric) else "minimize",
+        directions=[MORE if maximize(settings.metric) else LESS, *(LESS for _ in settings.costs)],
         pruner=strategies.pruner(settings.pruner, settings.epochs),
         load_if_exists=True,
     )
@@ -208,12 +214,27 @@ def check_same(study: Study, settings: Settings) -> None:
             f"Study '{study.name}' began with {what} = {before}; the space now says {now}. "
             f"Go on under the old space with --space-from-study, {anew}"
         )
-    for key in ("dataset", "epochs", "metric", "seed", "validation", "batch_size"):
+    old = {"costs": [], **old}
+    for key in ("dataset", "epochs", "metric", "costs", "seed", "validation", "batch_size"):
         if old.get(key, new[key]) != new[key]:
             raise StudyError(
                 f"Study '{study.name}' began with {key} {_brief(old[key])}; this command says {_brief(new[key])}. "
                 f"Go on with the old value, {anew}"
             )
+
+
+def check_same_data(study: Study, found: dict[str, Any]) -> None:
+    """Refuse to go on with a study on other images.
+
+    Raises:
+        StudyError: if the dataset's fingerprint is not what it was.
+    """
+    known = study.info.get("data")
+    if known and known["fingerprint"] != found["fingerprint"]:
+        raise StudyError(
+            f"Study '{study.name}' was made on other images: the dataset {known['name']} has changed. "
+            "Begin anew with --study NAME."
+        )
 
 
 def load(name: str | None, runs: Path, storage: str = "") -> Study:
@@ -278,7 +299,7 @@ def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
     """Write a trial's record and tell Optuna how it ended."""
     trial.set_user_attr(ATTRIBUTE, done.to_attribute())
     if done.state == "complete":
-        study.optuna.tell(trial, done.score, skip_if_finished=True)
+        study.optuna.tell(trial, _values(study, done), skip_if_finished=True)
     elif done.state == "pruned" or done.failure:
         if done.failure:
             # FAIL is invisible to the sampler, which would propose the like again (optuna#2864)
@@ -286,6 +307,12 @@ def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
         _tell_without_value(study, trial, TrialState.PRUNED)
     else:
         _tell_without_value(study, trial, TrialState.FAIL)
+
+
+def _values(study: Study, done: Record) -> list[float]:
+    """What Optuna is told of a complete trial: its score, then its costs."""
+    assert done.score is not None
+    return [done.score, *(float(getattr(done, COSTS[cost])) for cost in study.costs)]
 
 
 def _tell_without_value(study: Study, trial: optuna.Trial, state: TrialState) -> None:
