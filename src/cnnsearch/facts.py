@@ -84,6 +84,11 @@ class Facts:
         low = self.lowest
         return [r.number for r in self.complete[1:] if low is not None and r.score is not None and r.score >= low]
 
+    def reached(self, trial: int) -> float:
+        """A complete trial's mean on fresh seeds, or the score of its one training."""
+        again = self.repeats.get(trial)
+        return again.mean if again else next(r.score or 0.0 for r in self.complete if r.number == trial)
+
     def score(self, value: float | None) -> str:
         """A score as it is read: `99.61%` for an accuracy, four digits for all else."""
         if value is None:

@@ -64,7 +64,7 @@ def _of_the_best(known: Facts, best: Record) -> list[Tile]:
         low, high = test.interval
         found.append(Tile(f"{test.accuracy:.2%}", "test accuracy", f"95% interval {low:.2%} to {high:.2%}"))
     if default is not None and default != best:
-        found.append(_against(known, default.score or 0.0, best.score or 0.0))
+        found.append(_against(known, known.reached(default.number), known.reached(best.number)))
     if best.weights:
         macs = f"{best.macs:,} multiply-adds an image" if best.macs else ""
         found.append(Tile(f"{best.weights:,}", "parameters", macs))

@@ -154,11 +154,7 @@ def tradeoff(known: Facts) -> Section:
     }
     pictures = []
     for key, label in axes.items():
-        points = [
-            Point(row[key], row["score"] if row["mean"] is None else row["mean"], row["trial"])
-            for row in rows
-            if row.get(key)
-        ]
+        points = [Point(row[key], known.reached(row["trial"]), row["trial"]) for row in rows if row[key]]
         if len(points) > 1:
             draw = partial(
                 plots.tradeoff, points=points, cost=label, metric=known.metric, maximize=known.study.maximize
