@@ -9,12 +9,13 @@ from cnnsearch.record import Record
 def headline(known: Facts) -> str:
     """One line that says what was found."""
     if known.best is None:
-        return f"None of {known.spent.trials} trials was trained to its end"
+        return f"No trial of {known.spent.trials} was trained to its end"
     again, reached = known.again, f"{known.score(known.best.score)} {known.metric}"
     if again is not None:
         reached = f"{known.interval(again)} {known.metric} on {again.n} fresh seeds"
     test = f", {known.test.accuracy:.2%} on test" if known.test else ""
-    return f"The best of {known.spent.trials} trials reaches {reached} on {known.study.info['data']['name']}{test}"
+    which = f"best of {known.spent.trials} trials" if known.spent.trials > 1 else "only trial"
+    return f"The {which} reaches {reached} on {known.study.info['data']['name']}{test}"
 
 
 def tiles(known: Facts) -> tuple[Tile, ...]:
