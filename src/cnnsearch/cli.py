@@ -47,6 +47,7 @@ def main(debug: bool) -> None:
     \b
     cnnsearch run --space digits_cnn --trials 10    search
     cnnsearch leaderboard                           what was found
+    cnnsearch report                                what was found, as one page
     cnnsearch ui                                    every trial, in MLflow
     cnnsearch export --best                         the winner as files
 
