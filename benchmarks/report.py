@@ -18,7 +18,7 @@ WIDTHS = {"desktop": 1100, "phone": 390}
 TALL = 16000
 """Pixels, more than any report has; what is blank at the end is cut off."""
 
-COLOURS = 64
+COLOURS = 256
 
 
 @click.command()
@@ -50,7 +50,7 @@ def photographed(browser: str, page: Path, width: int) -> Image.Image:
         seen = opened.convert("RGB")
     pixels = np.asarray(seen)
     last = int(np.flatnonzero((pixels != pixels[-1, -1]).any(axis=(1, 2)))[-1])
-    return seen.crop((0, 0, seen.width, min(seen.height, last + 24))).quantize(COLOURS)
+    return seen.crop((0, 0, seen.width, min(seen.height, last + 24))).quantize(COLOURS, Image.Quantize.FASTOCTREE)
 
 
 if __name__ == "__main__":

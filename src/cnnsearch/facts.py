@@ -109,7 +109,7 @@ class Facts:
         order = [row.name for row in self.importances]
         names = [name for name, value in record.choices.items() if other.get(name) != value]
         names.sort(key=lambda name: order.index(name) if name in order else len(order))
-        said = ", ".join(f"{name} {brief(record.choices[name])}" for name in names[:most])
+        said = ", ".join(f"{name}={brief(record.choices[name])}" for name in names[:most])
         return said + (f" and {len(names) - most} more" if len(names) > most else "")
 
     @property

@@ -90,7 +90,7 @@ def _found(known: Facts) -> str:
         return f"Trial {best.number}, the space's default point, {place}: the search found nothing better."
     choices = known.unlike(best, known.study.info.get("default", {}), 4)
     said = f"Trial {best.number}, {origins.get(best.origin, best.origin)}, {place}."
-    return said + (f" Unlike the default point: {choices}." if choices else "")
+    return said + (f" Unlike the default point, the space's plain network: {choices}." if choices else "")
 
 
 def _sureness(known: Facts) -> str:
