@@ -62,6 +62,7 @@ def settings(
     if found.model and "macs" in costs:
         raise CnnsearchError(f"--objective {objective}: the multiply-adds of a model space are not known; use params.")
     given["metric"] = metric or given["metric"]
+    given["pruner"] = given["pruner"] or ("median" if given["scheduler"] == "none" else "none")
     for name in FROM_SPACE:
         if given[name] is None:
             given[name] = found.defaults[name]

@@ -21,6 +21,7 @@ from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import COUNTED, Record
+from cnnsearch.rungs import Scheduler
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
@@ -49,6 +50,9 @@ class Job:
     state: Path
     heard: float
     history: list[dict[str, float]] = field(default_factory=list)
+    reported: int = 0
+    spent: float = 0.0
+    resumable: bool = False
 
 
 class Search:
@@ -62,6 +66,8 @@ class Search:
         self.began = self.leased = time.monotonic()
         self.first_rss: dict[Child, int] = {}
         self.pruning = Pruning(study, settings.pruner, settings.epochs)
+        self.scheduler = Scheduler(settings.scheduler, settings.epochs, study.maximize)
+        self.waiting: dict[int, Job] = {}
         self.saving: set[Child] = set()
         self.unusable = self.bad_starts = 0
         self.logged: str | None = None
@@ -87,7 +93,7 @@ class Search:
                 self._settle()
             finally:
                 self.pool.close()
-                for job in filter(None, self.jobs.values()):
+                for job in (*filter(None, self.jobs.values()), *self.waiting.values()):
                     self.ledger.interrupt(job.record, job.trial)
         return self.ended
 
@@ -110,7 +116,7 @@ class Search:
         idle = not any(self.jobs.values()) and not self.saving
         if self.stop.asked:
             self.ended = "interrupted"
-        elif not self.ended and idle and not self._missing():
+        elif not self.ended and idle and not self._missing() and self._next_waiting() is None:
             self.ended = "exhausted" if self._exhausted() else "complete"
         return bool(self.ended)
 
@@ -123,6 +129,7 @@ class Search:
                 del self.jobs[child]
                 self.pool.remove(child)
         if self.ended in ("complete", "exhausted", "timeout"):
+            self._end_waiting()
             self._confirm()
             self._log_best()
 
@@ -135,12 +142,19 @@ class Search:
         """How many trials are still to be begun."""
         if self._exhausted():
             return 0
-        return max(0, self.settings.trials - self.ledger.counted() - sum(job is not None for job in self.jobs.values()))
+        begun = self.ledger.counted() + len(self.waiting) + sum(job is not None for job in self.jobs.values())
+        return max(0, self.settings.trials - begun)
 
     def _hand_out(self, child: Child) -> None:
         """Give `child` its next trial, or nothing if there is none to begin."""
         self.jobs[child] = None
-        if self._missing() == 0 or self.ended:
+        if self.ended:
+            return
+        number = self._next_waiting()
+        if number is not None:
+            self._go_on(child, self.waiting.pop(number))
+            return
+        if self._missing() == 0:
             return
         trial = studies.take(self.study, self.settings)
         if trial is None:
@@ -150,10 +164,62 @@ class Search:
         record = Record(number=trial.number, origin=origin, seed=seed)
         earlier = trial.user_attrs.get("state")
         state = Path(earlier or studies.state_file(self.settings.folder.resolve(), trial.number))
-        self.jobs[child] = Job(trial, record, now, state, now)
-        resume, limited = earlier is not None, not origin.startswith(ORIGIN)
-        order = {"number": trial.number, "seed": seed, "limited": limited, "state": str(state), "resume": resume}
-        child.send({"do": "trial", **order})
+        self._send(child, Job(trial, record, now, state, now), resume=earlier is not None)
+
+    def _send(self, child: Child, job: Job, resume: bool) -> None:
+        self.jobs[child] = job
+        record, limited = job.record, not job.record.origin.startswith(ORIGIN)
+        order = {"number": record.number, "seed": record.seed, "limited": limited}
+        child.send({"do": "trial", **order, "state": str(job.state), "resume": resume})
+
+    # -- candidates that wait at a rung ------------------------------------------------------------
+
+    def _next_waiting(self) -> int | None:
+        """The number of the waiting trial that is to be trained on."""
+        if not self.waiting:
+            return None
+        metric, gone = self.settings.metric, [job for job in self.jobs.values() if job]
+        ended = (record for record in self.ledger.in_order() if record.state in ("complete", "pruned"))
+        stands = [(record.number, [m[metric] for m in record.history], False) for record in ended]
+        stands += [(job.record.number, [m[metric] for m in job.history], False) for job in gone]
+        stands += [(number, [m[metric] for m in job.history], True) for number, job in self.waiting.items()]
+        return self.scheduler.next(stands, self._missing() > 0)
+
+    def _go_on(self, child: Child, job: Job) -> None:
+        """Train a waiting trial on from where it was left."""
+        job.started = job.heard = time.monotonic()
+        job.reported, job.history = len(job.history), []
+        self._send(child, job, resume=True)
+
+    def _on_waiting(self, child: Child, message: dict[str, Any]) -> None:
+        job = self._job(child)
+        job.spent += message["seconds"]
+        job.record = replace(self._as_trained(job, message), state="waiting")
+        self.ledger.wait(job.record, job.trial)
+        self.waiting[job.record.number] = job
+        self._note_growth(child, message["rss"])
+        self.jobs[child] = None
+        for other in [each for each, busy in self.jobs.items() if busy is None and each.ready]:
+            self._hand_out(other)
+        self._tell()
+
+    def _end_waiting(self) -> None:
+        """Those that never went on end as pruned."""
+        for job in self.waiting.values():
+            job.state.unlink(missing_ok=True)
+            self._tell(self.ledger.close(replace(job.record, state="pruned"), job.trial))
+        self.waiting.clear()
+
+    def _as_trained(self, job: Job, message: dict[str, Any]) -> Record:
+        return replace(
+            job.record,
+            score=message["score"],
+            best_epoch=message["best_epoch"],
+            epochs=message["epochs"],
+            seconds=round(job.spent, 3),
+            weights=message["params"],
+            history=tuple(job.history),
+        )
 
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
@@ -213,6 +279,7 @@ class Search:
             weights=message["params"],
             macs=message["macs"],
         )
+        job.resumable = message["resumable"]
         others = [other.record for other in self.jobs.values() if other and other is not job]
         first = self.ledger.known(job.record, others)
         child.send({"go": first is None})
@@ -226,21 +293,34 @@ class Search:
     def _on_resumed(self, child: Child, message: dict[str, Any]) -> None:
         """The epochs that were trained before a cut belong to this trial now."""
         job = self._job(child)
-        for epoch, metrics in enumerate(message["history"], 1):
+        going_on = job.reported > 0
+        for metrics in message["history"]:
+            self._note_epoch(job, metrics)
+        if not going_on:
+            job.record = replace(job.record, resumed=len(job.history))
+        child.send({"wait": not going_on and self._waits(job)})
+
+    def _note_epoch(self, job: Job, metrics: dict[str, float]) -> None:
+        """Keep an epoch, and report it unless it was in an earlier turn."""
+        job.history.append(metrics)
+        epoch = len(job.history)
+        if epoch > job.reported:
+            job.reported = epoch
             self.pruning.report(job.trial, metrics[self.settings.metric], epoch)
             self.tracker.epoch(job.record, epoch, metrics)
-        job.history = list(message["history"])
-        job.record = replace(job.record, resumed=len(job.history))
-        child.send({})
+
+    def _waits(self, job: Job) -> bool:
+        """Whether the trial waits here until others are as far; what was asked for by name never does."""
+        named = job.record.origin.startswith(ORIGIN) or job.record.origin == "default"
+        return job.resumable and not named and self.scheduler.waits_at(len(job.history))
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
-        job.history.append(message["metrics"])
-        self.pruning.report(job.trial, message["metrics"][self.settings.metric], message["epoch"])
+        self._note_epoch(job, message["metrics"])
         # what was asked for by name is trained to its end
         kept = job.record.origin.startswith(ORIGIN) or message["epoch"] >= self.settings.epochs
-        child.send({"go": kept or not self._hopeless(job)})
-        self.tracker.epoch(job.record, message["epoch"], message["metrics"])
+        waits = self._waits(job)
+        child.send({"go": not waits and (kept or not self._hopeless(job)), "wait": waits})
         self._tell()
 
     def _hopeless(self, job: Job) -> bool:
@@ -249,16 +329,8 @@ class Search:
 
     def _on_done(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
-        done = replace(
-            job.record,
-            state="pruned" if message["stopped"] else "complete",
-            score=message["score"],
-            best_epoch=message["best_epoch"],
-            epochs=message["epochs"],
-            seconds=round(message["seconds"], 3),
-            weights=message["params"],
-            history=tuple(job.history),
-        )
+        job.spent += message["seconds"]
+        done = replace(self._as_trained(job, message), state="pruned" if message["stopped"] else "complete")
         path = self.checkpoints.offer(done, self.ledger.in_order(), message["format"])
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
@@ -319,7 +391,7 @@ class Search:
 
     def _fail(self, child: Child, kind: str, reason: str, seconds: float = 0) -> None:
         job = self._job(child)
-        seconds = seconds or time.monotonic() - job.started
+        seconds = job.spent + (seconds or time.monotonic() - job.started)
         history = tuple(job.history)
         done = replace(
             job.record,
@@ -345,7 +417,7 @@ class Search:
         self.unusable += 1
         if self.unusable == 3:
             # a sampler that keeps to its favourites is helped out of them by chance
-            self.study.optuna.sampler = strategies.sampler("random", trial_seed(self.settings.seed, done.number))
+            self.study.use(strategies.sampler("random", trial_seed(self.settings.seed, done.number)))
         self._hand_out(child)
 
     def _close(self, child: Child, done: Record) -> None:
@@ -401,7 +473,7 @@ class Search:
     def _use_own_sampler(self) -> None:
         if self.unusable >= 3:
             seed = self.settings.seed + 7919 * len(self.ledger.in_order())
-            self.study.optuna.sampler = strategies.sampler(self.settings.sampler, seed)
+            self.study.use(strategies.sampler(self.settings.sampler, seed))
         self.unusable = 0
 
     def _note_growth(self, child: Child, rss: int) -> None:

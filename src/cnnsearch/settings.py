@@ -34,6 +34,7 @@ class Settings:
     storage: str = ""
     sampler: str = "tpe"
     pruner: str = "median"
+    scheduler: str = "none"
     seed: int = 0
     jobs: int = 1
     threads: int = 0

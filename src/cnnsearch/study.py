@@ -20,6 +20,7 @@ from cnnsearch import strategies
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import ATTRIBUTE, COSTS, COUNTED, Record, record
+from cnnsearch.rungs import Seen
 from cnnsearch.settings import Settings, maximize, trial_seed
 from cnnsearch.space_file import Space
 
@@ -36,8 +37,13 @@ class Study:
 
     def __init__(self, study: optuna.Study) -> None:
         self.optuna = study
+        self.asked = Seen(study.study_name, study._storage, study.sampler, study.pruner)
         self.name: str = study.study_name
         self.info: dict[str, Any] = dict(study.user_attrs.get(ATTRIBUTE, {}))
+
+    def use(self, sampler: Any) -> None:
+        """Let this sampler draw from now on."""
+        self.optuna.sampler = self.asked.sampler = sampler
 
     @property
     def maximize(self) -> bool:
@@ -118,8 +124,8 @@ def begin(settings: Settings) -> Study:
             optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
             study = _create(settings)
     # derived from the number of trials too: the same seed would replay the same first points
-    study.sampler = strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.trials))
     opened = Study(study)
+    opened.use(strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.trials)))
     if opened.info:
         check_same(opened, settings)
     else:
@@ -355,14 +361,14 @@ def enqueue_default(study: Study, values: dict[str, Any]) -> None:
 def take(study: Study, settings: Settings) -> optuna.Trial | None:
     """The next trial: for `only_recipes` one of those that wait under their names, or None if none does."""
     if not settings.only_recipes:
-        return study.optuna.ask()
+        return study.asked.ask()
     names = {ORIGIN + name for name in settings.recipes}
     for frozen in study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         # as Optuna's `ask` takes a waiting trial, which cannot be told which one
         if frozen.user_attrs.get("origin") in names and study.optuna._storage.set_trial_state_values(
             frozen._trial_id, state=TrialState.RUNNING
         ):
-            return optuna.Trial(study.optuna, frozen._trial_id)
+            return optuna.Trial(study.asked, frozen._trial_id)
     return None
 
 
