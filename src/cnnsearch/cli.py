@@ -11,7 +11,7 @@ import click
 
 import cnnsearch
 from cnnsearch.arguments import places, searching, stored
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import CnnsearchError, one_line
 
 
 class Cli(click.Group):
@@ -134,6 +134,32 @@ def export(
     click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
     if unlogged:
         click.echo(f"  not logged to MLflow: {unlogged}")
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="So many classes for each picture.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@places
+def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
+    """Classes and probabilities of IMAGES (picture files or folders) by MODEL, an export's folder or a file in it."""
+    from cnnsearch import predict as predicting
+    from cnnsearch.export import noise_to
+    from cnnsearch.settings import worker_environment
+
+    export = predicting.find(model)
+    os.environ.update(worker_environment(0, None))
+    with noise_to(Path(os.devnull)):
+        answers = list(predicting.predict(export, images, top, plugins))
+    if as_json:
+        click.echo(json.dumps([answer.to_dict() for answer in answers], indent=1))
+    elif rows := predicting.rows(answers):
+        _tables().plain(("picture", "class", "probability", "then"), rows)
+    problems = [answer.problem for answer in answers if answer.problem]
+    for problem in problems:
+        click.echo(one_line(problem), err=True)
+    sys.exit(1 if problems else 0)
 
 
 @main.command()
