@@ -104,21 +104,26 @@ def leaderboard(study: str | None, form: str, top: int, runs: Path, storage: str
 @click.option("--best", is_flag=True, help="The best complete trial (the default).")
 @click.option("--trial", type=click.IntRange(0), help="This trial instead.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write.  [default: exports/STUDY]")
+@click.option("--register", metavar="NAME", help="Make it a version of NAME in MLflow's registry, champion if best.")
 @stored
 def export(
     study: str | None,
     best: bool,
     trial: int | None,
     out: Path | None,
+    register: str | None,
     runs: Path,
     storage: str,
     plugins: tuple[Path, ...],
 ) -> None:
     """Write a model of STUDY (default: the latest) with its card, plan, space and leaderboard."""
+    from cnnsearch import registry
     from cnnsearch import study as studies
 
     if best and trial is not None:
         raise CnnsearchError("--best and --trial exclude each other; name one.")
+    if register is not None:
+        registry.check_name(register)
     opened = studies.load(study, runs, storage)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cnnsearch import card as cards
@@ -134,6 +139,10 @@ def export(
     click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
     if unlogged:
         click.echo(f"  not logged to MLflow: {unlogged}")
+    if register is not None:
+        with exporting.noise_to(opened.folder / "logs" / "export.log"):
+            registered = registry.register(opened, folder, register)
+        click.echo(f"  {registered}")
 
 
 @main.command()
