@@ -259,13 +259,20 @@ def datasets(plugins: tuple[Path, ...]) -> None:
 
 
 @main.command()
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="Where it answers.")
+@click.option("--optuna", is_flag=True, help="Open Optuna's dashboard instead; needs cnnsearch[dashboard].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where it answers.  [default: 5000; Optuna: 8080]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Who may connect; 127.0.0.1: this machine alone.")
-def ui(port: int, host: str) -> None:
-    """Open MLflow's pages on this folder's studies."""
-    from cnnsearch import show
+@stored
+def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Open MLflow's pages on this folder's studies, or Optuna's on the latest; also while a search runs."""
+    if optuna:
+        from cnnsearch import dashboard
 
-    sys.exit(show.ui(host, port))
+        dashboard.serve(host, port or 8080, runs, storage)
+    else:
+        from cnnsearch import show
+
+        sys.exit(show.ui(host, port or 5000))
 
 
 @main.command()
