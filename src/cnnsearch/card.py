@@ -175,6 +175,9 @@ Validation chose this model, so its figure is optimistic; test had no part in th
 
 ## Use
 
+In this folder, without cnnsearch; `cnnsearch predict . picture.png` says the same. (Not of pictures of 16 bits a
+channel, which this would clip.)
+
 ```python
 {_snippet(card)}
 ```

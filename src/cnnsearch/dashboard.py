@@ -1,5 +1,6 @@
 """Optuna's dashboard on the studies here, served to this machine; an extra."""
 
+import contextlib
 import warnings
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -43,4 +44,5 @@ def serve(host: str, port: int, runs: Path, storage: str) -> None:
     server = make_server(host, port, wsgi(studies.storage_url(runs, storage)), Server, Quiet)
     page = f"http://{host}:{port}/dashboard/studies/{latest.optuna._study_id}"
     print(f"Optuna's dashboard, study '{latest.name}', on {page} (Ctrl-C ends it)", flush=True)
-    server.serve_forever()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()

@@ -107,8 +107,8 @@ def signature(input_shape: Sequence[int], classes: int) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    shapes = (-1, *input_shape), (-1, classes)
-    return ModelSignature(*(Schema([TensorSpec(np.dtype("float32"), shape)]) for shape in shapes))
+    pixels, answers = (Schema([TensorSpec(np.dtype("float32"), (-1, *shape))]) for shape in (input_shape, (classes,)))
+    return ModelSignature(pixels, answers)
 
 
 def needs(*packages: str) -> list[str]:

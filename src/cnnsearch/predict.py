@@ -78,9 +78,7 @@ def find(path: Path) -> Export:
     return Export(file, (height, width, channels), classes, card)
 
 
-def predict(
-    export: Export, pictures: Iterable[Path], top: int = 3, plugins: tuple[Path, ...] = ()
-) -> Iterator[Answer]:
+def predict(export: Export, pictures: Iterable[Path], top: int = 3, plugins: tuple[Path, ...] = ()) -> Iterator[Answer]:
     """What the exported model says of each picture, in their order; folders are looked through.
 
     Raises:
