@@ -11,7 +11,7 @@ import click
 
 import cnnsearch
 from cnnsearch.arguments import places, searching, stored
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import CnnsearchError, one_line
 
 
 class Cli(click.Group):
@@ -141,21 +141,26 @@ def confirm(**given: Any) -> None:
 @click.option("--best", is_flag=True, help="The best complete trial (the default).")
 @click.option("--trial", type=click.IntRange(0), help="This trial instead.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write.  [default: exports/STUDY]")
+@click.option("--register", metavar="NAME", help="Make it a version of NAME in MLflow's registry, champion if best.")
 @stored
 def export(
     study: str | None,
     best: bool,
     trial: int | None,
     out: Path | None,
+    register: str | None,
     runs: Path,
     storage: str,
     plugins: tuple[Path, ...],
 ) -> None:
     """Write a model of STUDY (default: the latest) with its card, plan, space and leaderboard."""
+    from cnnsearch import registry
     from cnnsearch import study as studies
 
     if best and trial is not None:
         raise CnnsearchError("--best and --trial exclude each other; name one.")
+    if register is not None:
+        registry.check_name(register)
     opened = studies.load(study, runs, storage)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cnnsearch import card as cards
@@ -171,6 +176,36 @@ def export(
     click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
     if unlogged:
         click.echo(f"  not logged to MLflow: {unlogged}")
+    if register is not None:
+        with exporting.noise_to(opened.folder / "logs" / "export.log"):
+            registered = registry.register(opened, folder, register)
+        click.echo(f"  {registered}")
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="So many classes for each picture.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@places
+def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
+    """Classes and probabilities of IMAGES (picture files or folders) by MODEL, an export's folder or a file in it."""
+    from cnnsearch import predict as predicting
+    from cnnsearch.export import noise_to
+    from cnnsearch.settings import worker_environment
+
+    export = predicting.find(model)
+    os.environ.update(worker_environment(0, None))
+    with noise_to(Path(os.devnull)):
+        answers = list(predicting.predict(export, images, top, plugins))
+    if as_json:
+        click.echo(json.dumps([answer.to_dict() for answer in answers], indent=1))
+    elif rows := predicting.rows(answers):
+        _tables().plain(("picture", "class", "probability", "then"), rows)
+    problems = [answer.problem for answer in answers if answer.problem]
+    for problem in problems:
+        click.echo(one_line(problem), err=True)
+    sys.exit(1 if problems else 0)
 
 
 @main.command()
@@ -261,13 +296,20 @@ def datasets(plugins: tuple[Path, ...]) -> None:
 
 
 @main.command()
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="Where it answers.")
+@click.option("--optuna", is_flag=True, help="Open Optuna's dashboard instead; needs cnnsearch[dashboard].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where it answers.  [default: 5000; Optuna: 8080]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Who may connect; 127.0.0.1: this machine alone.")
-def ui(port: int, host: str) -> None:
-    """Open MLflow's pages on this folder's studies."""
-    from cnnsearch import show
+@stored
+def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Open MLflow's pages on this folder's studies, or Optuna's on the latest; also while a search runs."""
+    if optuna:
+        from cnnsearch import dashboard
 
-    sys.exit(show.ui(host, port))
+        dashboard.serve(host, port or 8080, runs, storage)
+    else:
+        from cnnsearch import show
+
+        sys.exit(show.ui(host, port or 5000))
 
 
 @main.command()

@@ -342,13 +342,10 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
 
     `input_example` is left out on purpose: `mlflow.keras.log_model` crashes with it (mlflow#16183).
     """
-    from importlib.metadata import version
-
     import keras
     import mlflow
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+
+    from cnnsearch.mlflow_store import needs, signature
 
     mlflow.set_tracking_uri(order["uri"])
     if not order["path"].endswith(".keras"):
@@ -356,15 +353,11 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
             mlflow.log_artifact(order["path"], "model")
         return
     model = keras.saving.load_model(order["path"], compile=False)
-    shape = (-1, *model.input_shape[1:])
-    signature = ModelSignature(
-        Schema([TensorSpec(np.dtype("float32"), shape)]),
-        Schema([TensorSpec(np.dtype("float32"), (-1, model.output_shape[-1]))]),
-    )
-    # named here, since MLflow would otherwise find them by loading the model once more in a process of its own
-    needs = [f"{name}=={version(name)}" for name in ("keras", "numpy", keras.backend.backend())]
+    shapes = signature(model.input_shape[1:], model.output_shape[-1])
     with mlflow.start_run(run_id=order["run_id"]):
-        mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=needs)
+        mlflow.keras.log_model(
+            model, name="model", signature=shapes, pip_requirements=needs("keras", keras.backend.backend())
+        )
 
 
 def _saved(core: Any, path: str) -> str:
