@@ -153,10 +153,13 @@ def origin_notes(card: dict[str, Any]) -> list[str]:
     if compared:
         found = Compared(*(compared[name] for name in Compared._fields))
         gain = f"on validation the mean of the best {found.models} is {found} against the best alone"
-        chosen = f"an ensemble of trials {', '.join(map(str, card['members']))}"
-        notes.append(f"{chosen}: {gain}" if compared["better"] else f"the best alone: {gain}, which is no sure gain")
+        chosen = f"An ensemble of trials {', '.join(map(str, card['members']))}"
+        notes.append(f"{chosen}: {gain}" if compared["better"] else f"The best alone: {gain}, which is no sure gain")
     if card.get("refit"):
-        notes.append("trained again on training and validation together; its validation figure is from before that")
+        notes.append(
+            "Trained again on training and validation together, for its best number of epochs: figures on validation "
+            "are from before that, or of images that it has learnt"
+        )
     return notes
 
 
@@ -173,7 +176,7 @@ def text(card: dict[str, Any]) -> str:
     )
     rows = ["| " + " | ".join(row) + " |" for row in table(card)]
     rows.insert(1, "|" + " --- |" * len(table(card)[0]))
-    known = "".join(f"\n\n{note[0].upper()}{note[1:]}." for note in (*origin_notes(card), *losses(card)))
+    known = "".join(f"\n\n{note}." for note in (*origin_notes(card), *losses(card)))
     choices = "\n".join(f"| {name} | {value} |" for name, value in card["hyperparameters"].items())
     members = card["members"]
     named = f"trial {members[0]}" if len(members) == 1 else f"trials {', '.join(map(str, members))} averaged"

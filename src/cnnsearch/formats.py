@@ -1,6 +1,6 @@
 """The formats of an export: how each is written, opened again in its own runtime, and how near it must be to Keras."""
 
-import importlib.util
+import importlib
 import sys
 import warnings
 from collections.abc import Callable
@@ -135,24 +135,17 @@ def _quantised(x: Images, scale: float, zero: int) -> Any:
     return np.clip(np.rint(x / scale + zero), 0, 255).astype("uint8")
 
 
-def _quiet_openvino() -> Any:
-    # it reports its use over the network, unasked, where its telemetry can be imported
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
-
-
 def _write_openvino(model: Any, path: Path, images: Images) -> None:
-    _quiet_openvino()
     path.mkdir()
     model.export(str(path / "model.xml"), format="openvino", verbose=False)
 
 
 def _open_openvino(path: Path) -> "Predict":
+    import openvino
+
     # by itself it computes in bfloat16 where the processor can, some 1e-3 off
     exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(cores())}
-    compiled = _quiet_openvino().Core().compile_model(str(path / "model.xml"), "CPU", exact)
+    compiled = openvino.Core().compile_model(str(path / "model.xml"), "CPU", exact)
     return lambda x: np.array(compiled(x.astype("float32"))[0])
 
 
@@ -247,10 +240,14 @@ def _check(form: Format, backend: str) -> None:
             f"On the {backend} backend nothing is written as {form.name}. The same study can be exported with "
             f"KERAS_BACKEND={form.backends[0]} in the environment."
         )
-    lacking = [name for name in form.needs if importlib.util.find_spec(name) is None]
-    if lacking:
-        brings = "tensorflow" if "tensorflow" in lacking else f"'cnnsearch[{form.extra}]'"
-        raise CnnsearchError(f"{form.name} needs {lacking[0]}, which is not installed: pip install {brings}")
+    # OpenVINO reports its use over the network, unasked, wherever it can import this
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    for name in form.needs:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            brings = "tensorflow" if name == "tensorflow" else f"'cnnsearch[{form.extra}]'"
+            raise CnnsearchError(f"{form.name} needs {name}, which is not here: pip install {brings}") from error
 
 
 def write(form: Format, model: Any, folder: Path, images: Images) -> Path:
