@@ -62,6 +62,12 @@ def test_numpy_is_searched_pruned_logged_ranked_and_exported(run: Run, tmp_path:
     # mostly training images, so this is no test; it shows that pixels need no preparation
     assert (answers.argmax(1) == load_digits().target[:100]).mean() > 0.9
     assert (out / "confusion.png").stat().st_size > 1000
+    for options, said in (
+        (("--format", "keras"), "cannot be written as 'keras'. It can as npz, onnx."),
+        (("--ensemble", "2"), "--ensemble averages Keras models, and those of study 'mlp' are of another kind"),
+    ):
+        refused = run("export", *options, "-o", "no")
+        assert refused.returncode == 2 and said in refused.stderr and not (tmp_path / "no").exists()
 
     client = mlflow.MlflowClient(store)
     experiment = client.get_experiment_by_name("cnnsearch/mlp")

@@ -74,6 +74,8 @@ def _open_saved_model(path: Path) -> "Predict":
 
 
 def _write_onnx(model: Any, path: Path, images: Images) -> None:
+    # Keras refuses a model that was never called, as one that was trained inside another
+    model(images[:1].astype("float32"))
     model.export(str(path), format="onnx", verbose=False)
 
 

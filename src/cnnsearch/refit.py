@@ -28,7 +28,7 @@ def refit(origin: Origin) -> Any:
     whole = origin._replace(parts=joined(origin.parts))
     keras.utils.set_random_seed(chosen.seed)
     candidate = whole.candidate(pretrained=True)
-    candidate = candidate._replace(callbacks=_unwatched(candidate.callbacks, chosen.history))
+    candidate = candidate._replace(callbacks=unwatched(candidate.callbacks, chosen.history))
     weights: list[Any] = []
 
     def last(epoch: int, metrics: dict[str, float]) -> bool:
@@ -59,7 +59,7 @@ def joined(parts: Split) -> Split:
     return Split(x, y, parts.x_val, parts.y_val, parts.x_test, parts.y_test, clean, parts.x_val_clean)
 
 
-def _unwatched(callbacks: list[Any], history: tuple[dict[str, float], ...]) -> list[Any]:
+def unwatched(callbacks: list[Any], history: tuple[dict[str, float], ...]) -> list[Any]:
     """The callbacks that do not watch validation, and one for the rates that a lost one of them set."""
     import keras
 
