@@ -68,6 +68,12 @@ def test_numpy_is_searched_pruned_logged_ranked_and_exported(run: Run, tmp_path:
     found = mlflow.MlflowClient(store).get_model_version_download_uri("mlp", "1")
     champion = mlflow.pyfunc.load_model(found.removeprefix("file://"))
     np.testing.assert_allclose(champion.predict(pixels().astype("float32"))["probabilities"], answers, atol=1e-5)
+    for options, said in (
+        (("--format", "keras"), "cannot be written as 'keras'. It can as npz, onnx."),
+        (("--ensemble", "2"), "--ensemble averages Keras models, and those of study 'mlp' are of another kind"),
+    ):
+        refused = run("export", *options, "-o", "no")
+        assert refused.returncode == 2 and said in refused.stderr and not (tmp_path / "no").exists()
 
     client = mlflow.MlflowClient(store)
     experiment = client.get_experiment_by_name("cnnsearch/mlp")

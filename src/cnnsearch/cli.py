@@ -142,6 +142,21 @@ def confirm(**given: Any) -> None:
 @click.option("--trial", type=click.IntRange(0), help="This trial instead.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write.  [default: exports/STUDY]")
 @click.option("--register", metavar="NAME", help="Make it a version of NAME in MLflow's registry, champion if best.")
+@click.option(
+    "--format",
+    "form",
+    multiple=True,
+    metavar="NAMES",
+    help="keras, saved_model, onnx, litert, litert_int8, openvino: one, or several with commas.  "
+    "[default: keras, or what the candidate itself writes]",
+)
+@click.option("--refit", is_flag=True, help="Train it again first, on training and validation images together.")
+@click.option(
+    "--ensemble",
+    metavar="K",
+    type=click.IntRange(2),
+    help="The mean of the K best, if it is better on validation by more than chance; else the best.",
+)
 @stored
 def export(
     study: str | None,
@@ -149,31 +164,38 @@ def export(
     trial: int | None,
     out: Path | None,
     register: str | None,
+    form: tuple[str, ...],
+    refit: bool,
+    ensemble: int | None,
     runs: Path,
     storage: str,
     plugins: tuple[Path, ...],
 ) -> None:
-    """Write a model of STUDY (default: the latest) with its card, plan, space and leaderboard."""
-    from cnnsearch import registry
-    from cnnsearch import study as studies
+    """Write a model of STUDY (default: the latest) with its card, plan, space and leaderboard.
 
-    if best and trial is not None:
-        raise CnnsearchError("--best and --trial exclude each other; name one.")
+    Each file is opened again in its own runtime, compared with the trained model on 512 of validation's images, and
+    timed.
+    """
+    from cnnsearch import formats, registry
+    from cnnsearch import study as studies
+    from cnnsearch.pool import gpus
+    from cnnsearch.settings import worker_environment
+
+    if trial is not None and (best or ensemble):
+        raise CnnsearchError(f"{'--best' if best else '--ensemble'} and --trial exclude each other; name one.")
     if register is not None:
         registry.check_name(register)
+    names = formats.parse(form)
     opened = studies.load(study, runs, storage)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cnnsearch import card as cards
+    # a trial whose model is gone, or a refit, is trained here
+    os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import export as exporting
 
     folder = out or Path("exports") / opened.name
     with exporting.noise_to(opened.folder / "logs" / "export.log"):
-        card = exporting.export(opened, trial, folder, plugins)
+        card = exporting.export(opened, trial, folder, plugins, exporting.Asked(names, refit, ensemble or 0))
         unlogged = exporting.log(opened, folder)
-    test = cards.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
-    click.echo(f"Exported trial {card['trial']} of study '{opened.name}' to {folder}/")
-    click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
-    click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
+    _show_export(card, folder)
     if unlogged:
         click.echo(f"  not logged to MLflow: {unlogged}")
     if register is not None:
@@ -208,6 +230,21 @@ def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plug
     sys.exit(1 if problems else 0)
 
 
+def _show_export(card: dict[str, Any], folder: Path) -> None:
+    from cnnsearch import card as cards
+
+    members = ", ".join(map(str, card["members"]))
+    what = f"trial {members}" if len(card["members"]) == 1 else f"the mean of trials {members}"
+    click.echo(f"Exported {what} of study '{card['study']}' to {folder}/")
+    click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
+    test = cards.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
+    click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
+    for note in (*cards.origin_notes(card), *cards.losses(card)):
+        click.echo(f"  {note}")
+    header, *rows = cards.table(card)
+    _tables().plain(header, rows)
+
+
 @main.command()
 @click.argument("trial", type=click.IntRange(0))
 @click.argument("study", required=False)
@@ -221,11 +258,12 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
     opened = studies.load(study, runs, storage)
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import export as exporting
+    from cnnsearch import origin
     from cnnsearch import reproduce as again
 
-    chosen = exporting.trained(opened, trial)
+    chosen = origin.trained(opened, trial)
     with exporting.noise_to(opened.folder / "logs" / "reproduce.log"):
-        found = again.reproduce(exporting.origin_of(opened, chosen, plugins))
+        found = again.reproduce(origin.origin_of(opened, chosen, plugins))
     click.echo(again.text(found, chosen.resumed))
 
 

@@ -94,8 +94,8 @@ class Study:
         self.remember_fact(f"repeat:{repeat['trial']}:{repeat['seed']}", repeat)
 
     def add_look(self, look: dict[str, Any]) -> None:
-        """Record one measurement on test."""
-        self.remember_fact(f"test:{look['trial']}", {**look, "when": now()})
+        """Record one measurement on test, under the name of its `model` if that is not simply its trial."""
+        self.remember_fact(f"test:{look.get('model', look['trial'])}", {**look, "when": now()})
 
 
 def now() -> str:
