@@ -24,7 +24,7 @@ def test_importing_the_package_and_the_commands_stays_light(tmp_path: Path) -> N
 
 
 def test_help_stays_light(tmp_path: Path) -> None:
-    for arguments in (["--help"], ["run", "--help"], ["export", "--help"]):
+    for arguments in (["--help"], ["run", "--help"], ["export", "--help"], ["report", "--help"]):
         code = f"from cnnsearch.cli import main; main({arguments}, standalone_mode=False)"
         assert not loaded_after(code, tmp_path).intersection(HEAVY), arguments
 

@@ -47,6 +47,7 @@ def main(debug: bool) -> None:
     \b
     cnnsearch run --space digits_cnn --trials 10    search
     cnnsearch leaderboard                           what was found
+    cnnsearch report                                what was found, as one page
     cnnsearch ui                                    every trial, in MLflow
     cnnsearch export --best                         the winner as files
 
@@ -243,6 +244,35 @@ def _show_export(card: dict[str, Any], folder: Path) -> None:
         click.echo(f"  {note}")
     header, *rows = cards.table(card)
     _tables().plain(header, rows)
+
+
+@main.command()
+@click.argument("study", required=False)
+@click.option(
+    "-o",
+    "--out",
+    default="report.html",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The file to write.",
+)
+@stored
+def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Write what STUDY (default: the latest) found as one page that needs no network."""
+    from cnnsearch import study as studies
+
+    opened = studies.load(study, runs, storage)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cnnsearch import command, findings
+    from cnnsearch import export as exporting
+    from cnnsearch import report as reporting
+
+    with exporting.noise_to(Path(os.devnull)):
+        known = reporting.write(opened, out, plugins, command.where(runs, storage))
+        unlogged = reporting.log(opened, out)
+    click.echo(f"Wrote {out}: {findings.headline(known)}")
+    if unlogged:
+        click.echo(f"  not logged to MLflow: {unlogged}")
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """`cnnsearch run`: its options to settings, the search from beginning to end, and what is said after it."""
 
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,12 @@ def masked(line: str, storage: str) -> str:
     return line.replace(storage, f"{scheme}{separator}***@{rest.rpartition('@')[2]}")
 
 
+def where(runs: Path, storage: str = "") -> str:
+    """The options that lead a command to these studies, none for the usual place; no address is told."""
+    folder = "" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"
+    return folder + (" --storage ADDRESS" if storage else "")
+
+
 def as_begun(opened: Study, **others: Any) -> Settings:
     """Settings of a study as it began: its space, dataset, epochs, metric, seed and precision; `others` as told."""
     info = opened.info
@@ -310,9 +317,8 @@ def _say_next(opened: Study, ended: str, settings: Settings) -> None:
         click.echo("\nThe time is up. The same command goes on.")
     if ended == "exhausted":
         click.echo("\nEvery plan of the space that the sampler can find was tried.")
-    where = "" if settings.runs == Path("runs") else f" --runs {settings.runs}"
     click.echo("\nSee every trial:   cnnsearch ui")
-    click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where}")
+    click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where(settings.runs)}")
 
 
 def _last_words(opened: Study, ended: str) -> tuple[str, list[Record], tuple[Path, ...]]:

@@ -60,7 +60,7 @@ def made_from(origin: Origin) -> Made:
     """The trial's model and what it says of validation, which must be what it was scored by."""
     from cnnsearch import models
 
-    model = _model(origin)
+    model = model_of(origin)
     answers = models.predict(model, origin.parts.x_val)
     _check_score(origin.study, origin.chosen, cards.measure(answers, origin.parts.y_val))
     return Made([origin], [model], answers)
@@ -88,14 +88,14 @@ def refitted(made: Made) -> Made:
     return made._replace(models=[refit(origin) for origin in made.origins], refit=True)
 
 
-def _model(origin: Origin) -> Any:
+def model_of(origin: Origin) -> Any:
     """The trained network in float32, from its checkpoint, or trained again from its plan and seed."""
     import keras
 
     from cnnsearch import models
 
     keras.config.set_dtype_policy("float32")
-    path = _checkpoint(origin.study, origin.chosen)
+    path = checkpoint_of(origin.study, origin.chosen)
     if path is None:
         return origin.train()[1]
     try:
@@ -112,7 +112,8 @@ def _model(origin: Origin) -> Any:
     return model
 
 
-def _checkpoint(study: Study, chosen: Record) -> Path | None:
+def checkpoint_of(study: Study, chosen: Record) -> Path | None:
+    """The file of the trial's model, if it is still kept."""
     for path in (
         Path(chosen.checkpoint or "-"),
         study.folder / "checkpoints" / Path(chosen.checkpoint or "-").name,
@@ -128,7 +129,7 @@ def _check_score(study: Study, chosen: Record, found: cards.Measured) -> None:
     Raises:
         StudyError: if its validation accuracy is another one.
     """
-    if study.info["metric"] != "val_accuracy" or chosen.score is None or _checkpoint(study, chosen) is None:
+    if study.info["metric"] != "val_accuracy" or chosen.score is None or checkpoint_of(study, chosen) is None:
         return
     # mixed precision rounds a few images to the other side
     if abs(found.accuracy - chosen.score) > max(0.005, 2.5 / found.n):

@@ -86,7 +86,12 @@ def experiment(client: Any, name: str, uri: str) -> str:
 
 
 def log_export(study: Study, folder: Path) -> None:
-    """Log the small files of an export to the study's parent run; the model was logged at the search's end.
+    """Log the small files of an export to the study's parent run; the model was logged at the search's end."""
+    log_files(study, [path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".md", ".json")], "export")
+
+
+def log_files(study: Study, paths: list[Path], place: str) -> None:
+    """Log files to the folder `place` of the study's parent run.
 
     Raises:
         MlflowException: if the store or the run is gone.
@@ -96,9 +101,8 @@ def log_export(study: Study, folder: Path) -> None:
         return
     uri = tracking_uri() if "***@" in known["uri"] else known["uri"]
     client = connect(uri)
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".png", ".md", ".json"):
-            client.log_artifact(known["run_id"], str(path), "export")
+    for path in paths:
+        client.log_artifact(known["run_id"], str(path), place)
 
 
 def signature(input_shape: Sequence[int], classes: int) -> Any:
