@@ -84,7 +84,7 @@ def quantile(freedom: float) -> float:
 
 def _solve(y: Array, x: Array, variance: Array) -> tuple[Array, Array, float]:
     """Coefficients, their unscaled covariance and the weighted squares left over, for a diagonal `variance`."""
-    inverse = np.linalg.inv(x.T @ (x / variance[:, None]))
+    inverse = np.linalg.inv(x.T @ (x / variance[:, None])).astype(np.float64)
     beta = inverse @ (x.T @ (y / variance))
     return beta, inverse, float(((y - x @ beta) ** 2 / variance).sum())
 

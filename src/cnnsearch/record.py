@@ -9,6 +9,9 @@ ATTRIBUTE = "cnnsearch"
 COUNTED = ("complete", "pruned", "failed")
 """The states that count as trials."""
 
+TWIN = "twin of "
+"""The origin of a trial that `compare` trains begins with this, and the number of the trial it is compared with."""
+
 
 @dataclass(frozen=True)
 class Record:

@@ -16,7 +16,7 @@ from cnnsearch.ledger import Ledger
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
-from cnnsearch.record import COUNTED, Record
+from cnnsearch.record import COUNTED, TWIN, Record
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
@@ -33,6 +33,9 @@ GROWTH = 1 << 30
 
 BAD_STARTS = 3
 """So many workers may be killed while they start before the search gives up."""
+
+BY_NAME = (ORIGIN, TWIN)
+"""The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""
 
 Show = Callable[[Progress, str], None]
 """Shown the progress, and in words what just happened ('' for a mere change of numbers)."""
@@ -147,7 +150,7 @@ class Search:
         earlier = trial.user_attrs.get("state")
         state = Path(earlier or studies.state_file(self.settings.folder.resolve(), trial.number))
         self.jobs[child] = Job(trial, record, now, state, now)
-        resume, limited = earlier is not None, not origin.startswith(ORIGIN)
+        resume, limited = earlier is not None, not origin.startswith(BY_NAME)
         order = {"number": trial.number, "seed": seed, "limited": limited, "state": str(state), "resume": resume}
         child.send({"do": "trial", **order})
 
@@ -195,16 +198,23 @@ class Search:
         self.study.remember(data=message["dataset"], machine=machine)
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
-        recipes = studies.missing_recipes(self.study, self.settings) if self.settings.space.model else []
-        if "default" in self.study.info and not recipes:
+        model = self.settings.space.model
+        recipes = studies.missing_recipes(self.study, self.settings) if model else []
+        twins = {origin: values for origin, (values, _) in self.settings.twins.items()} if model else {}
+        if "default" in self.study.info and not (recipes or twins):
             self._enqueue()
             self._hand_out(child)
         else:
-            child.send({"do": "describe", "recipes": recipes})
+            child.send({"do": "describe", "recipes": recipes, "twins": twins})
 
     def _on_described(self, child: Child, message: dict[str, Any]) -> None:
         # those of a space with a model are whole only now
-        self.settings = replace(self.settings, recipes={**self.settings.recipes, **message["recipes"]})
+        twins = {origin: (values, self.settings.twins[origin][1]) for origin, values in message["twins"].items()}
+        self.settings = replace(
+            self.settings,
+            recipes={**self.settings.recipes, **message["recipes"]},
+            twins={**self.settings.twins, **twins},
+        )
         if "default" not in self.study.info:
             self.study.remember(default=message["values"])
         self._enqueue()
@@ -212,6 +222,9 @@ class Search:
 
     def _enqueue(self) -> None:
         """Queue what is trained before anything is drawn."""
+        if self.settings.twins:
+            studies.enqueue_twins(self.study, self.settings)
+            return
         if not self.settings.only_recipes:
             studies.enqueue_default(self.study, self.study.info["default"])
         studies.enqueue_recipes(self.study, self.settings)
@@ -253,8 +266,7 @@ class Search:
         job = self._job(child)
         job.history.append(message["metrics"])
         job.trial.report(message["metrics"][self.settings.metric], message["epoch"])
-        # what was asked for by name is trained to its end
-        kept = job.record.origin.startswith(ORIGIN) or message["epoch"] >= self.settings.epochs
+        kept = job.record.origin.startswith(BY_NAME) or message["epoch"] >= self.settings.epochs
         child.send({"go": kept or not job.trial.should_prune()})
         self.tracker.epoch(job.record, message["epoch"], message["metrics"])
         self._tell("")
@@ -353,6 +365,11 @@ class Search:
         if self.settings.only_recipes:
             # nothing can take the place of what was asked for by name
             self.ended = f"{done.origin} is not trained: {done.reason}"
+            return
+        if self.settings.twins:
+            # nor of a twin, but the others are wanted all the same
+            self.settings = replace(self.settings, trials=self.settings.trials - 1)
+            self._hand_out(child)
             return
         self.unusable += 1
         if self.unusable == 3:

@@ -19,6 +19,7 @@ class Settings:
         memory: bytes that one worker may hold.
         keep: how many of the best models stay on disk.
         recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
+        twins: points to train and nothing else, each with its seed, by origin.
     """
 
     space: Space
@@ -44,6 +45,7 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
     only_recipes: bool = False
+    twins: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

@@ -20,7 +20,7 @@ from cnnsearch import catalog, recipes, spaces
 from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split, split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
-from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults
+from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults, replay
 from cnnsearch.machine import devices, free_memory, rss, set_precision
 from cnnsearch.plan import Plan
 
@@ -114,7 +114,7 @@ class Worker:
         }
 
     def do_describe(self, order: dict[str, Any]) -> None:
-        """Tell the space's default point, and the whole points of the recipes named."""
+        """Tell the space's default point, and the whole points of the recipes and twins named."""
         hp = HyperParameters(defaults)
         try:
             self._draw(hp)
@@ -125,7 +125,18 @@ class Worker:
             traceback.print_exc()
             self.link.send("fatal", message=f"the default point of {self.space.name} fails: {error}")
         else:
-            self.link.send("described", values=hp.values, recipes=points)
+            twins = {origin: self._whole(values) for origin, values in order["twins"].items()}
+            self.link.send("described", values=hp.values, recipes=points, twins=twins)
+
+    def _whole(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The point with these values, what they leave open at its default."""
+        hp = HyperParameters(replay(values))
+        try:
+            self._draw(hp)
+        except TrialFailure:
+            # it will be told as the trial's own failure
+            return values
+        return hp.values
 
     def do_trial(self, order: dict[str, Any]) -> None:
         """Draw, train and report one trial."""
