@@ -23,6 +23,9 @@ MIN_PAIRS = 5
 MIN_TRIALS, MIN_SIDE = 15, 3
 """The model needs so many trials, and so many with each value. Its intervals hold from there on (tested)."""
 
+FAR = 3.0
+"""A score so many interquartile ranges below the lower quartile is far out (Tukey, Exploratory Data Analysis, 1977)."""
+
 MATCHED, MODELLED, CONTROLLED = "matched pairs", "modelled", "controlled pairs"
 
 
@@ -36,11 +39,15 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a study's complete trials tell. `space` has the distribution of each choice, `default` the default point."""
+    """What a study's complete trials tell. `space` has the distribution of each choice, `default` the default point.
+
+    `far` are left out: trainings that went wrong, such as one of 83% among many of 99%, would drown all else.
+    """
 
     cases: tuple[Case, ...]
     space: dict[str, Distribution]
     default: Values
+    far: tuple[Case, ...] = ()
 
     def levels(self, name: str) -> Levels:
         """What is compared of one hyperparameter."""
@@ -77,15 +84,25 @@ def evidence(study: Study, points: Points) -> Evidence:
 
     Pruned trials are left out: their scores are from fewer epochs. So are failed ones, which have none.
     """
-    cases = (
+    cases = [
         Case(record.number, record.score, points.simplest(record))
         for record in study.records()
         if record.state == "complete" and record.score is not None
-    )
+    ]
+    far = far_out(cases, study.maximize)
     space = seen(study.optuna.get_trials(deepcopy=False))
     default = points.draw(study.info.get("default", {})) if points.can_draw else None
     simplest = points.simplified(default).values if default else study.info.get("default", {})
-    return Evidence(tuple(cases), space, simplest)
+    return Evidence(tuple(case for case in cases if case not in far), space, simplest, far)
+
+
+def far_out(cases: list[Case], maximize: bool) -> tuple[Case, ...]:
+    """Those far worse than the others."""
+    signed = [case.score if maximize else -case.score for case in cases]
+    if not signed:
+        return ()
+    low, high = np.percentile(signed, [25, 75])
+    return tuple(case for case, score in zip(cases, signed, strict=True) if score < low - FAR * (high - low))
 
 
 def chosen(space: dict[str, Distribution], by: str, study: str) -> list[str]:

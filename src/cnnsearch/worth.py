@@ -131,6 +131,9 @@ def _row(found: Comparison, study: Study) -> Row:
 def _notes(study: Study, known: Evidence, compared: list[Comparison], silent: list[str], by: str) -> list[str]:
     pruned = sum(record.state == "pruned" for record in study.records())
     notes = [f"From {len(known.cases)} complete trials. n: pairs, or trials with one of the two values."]
+    if known.far:
+        scores = ", ".join(f"{case.number} ({case.score:.4f})" for case in known.far)
+        notes.append(f"Left out, their scores being far from all others: trials {scores}.")
     if pruned:
         notes.append(
             f"{pruned} pruned trials are left out: their scores are from fewer epochs. They were the worse ones, so "
