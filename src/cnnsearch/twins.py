@@ -1,7 +1,8 @@
 """Twins of a study's best trials: the same points with one choice changed, trained so that its worth is measured."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from cnnsearch import effects, watchdog
@@ -19,34 +20,51 @@ Twins = dict[str, tuple[Values, int]]
 
 @dataclass(frozen=True)
 class Family:
-    """A trial with its twins in one choice: the complete ones by level, its `own` too, and those to be trained."""
+    """A trial with its twins in one choice, by level: the complete ones, its `own` too, and the origins and points of
+    those to be trained."""
 
     base: Record
     own: str
     members: dict[str, Record]
-    missing: Twins
+    missing: dict[str, tuple[str, Values]]
 
 
 def families(study: Study, points: Points, known: Evidence, name: str, most: int) -> list[Family]:
-    """The families of the `most` best trials that have twins in this choice.
+    """The families of `most` bases that have twins in this choice: the best trials of each of its values in turn.
 
-    No twin is a base, so that the same call finds the same bases after they are trained; neither is a trial that is
-    in the family of a better one.
+    In turn, because a base was picked for a score that chance has a part in, which flatters the value it chose: with
+    as many bases on both sides this cancels out. No twin is a base, so that the same call finds the same bases after
+    they are trained; neither is a trial that is in the family of an earlier one.
     """
-    records = study.records()
+    records, levels, sign = study.records(), known.levels(name), 1 if study.maximize else -1
     values = {case.number: case.values for case in known.cases if name in case.values}
     bases = [record for record in records if record.number in values and not record.origin.startswith(TWIN)]
-    sign = 1 if study.maximize else -1
+    bases.sort(key=lambda record: (-sign * (record.score or 0), record.number))
+    own = {base.number: levels.of(values[base.number][name]) for base in bases}
     found: list[Family] = []
-    for base in sorted(bases, key=lambda record: (-sign * (record.score or 0), record.number)):
+    for base in in_turn(bases, own):
         taken = {member.number for family in found for member in family.members.values()}
         if len(found) < most and base.number not in taken:
-            levels = known.levels(name)
-            own = levels.of(values[base.number][name])
-            others = [level for level in levels.levels if level.label != own]
-            family = _family(base, own, others, name, values[base.number], points, records)
+            others = [level for level in levels.levels if level.label != own[base.number]]
+            family = _family(base, own[base.number], others, name, values[base.number], points, records)
             found += [family] * (len(family.members) + len(family.missing) > 1)
     return found
+
+
+def in_turn(bases: list[Record], own: dict[int, str]) -> Iterator[Record]:
+    """The first of each level, then the second of each, and so on; a level that runs out is passed over."""
+    sides = [[base for base in bases if own[base.number] == label] for label in dict.fromkeys(own.values())]
+    for turn in zip_longest(*sides):
+        yield from filter(None, turn)
+
+
+def wanted(found: list[Family], against: str) -> Twins:
+    """The twins to be trained; first those with the value that all others are compared with."""
+    missing = [
+        (label, origin, values, family) for family in found for label, (origin, values) in family.missing.items()
+    ]
+    missing.sort(key=lambda twin: twin[0] != against)
+    return {origin: (values, family.base.seed) for _, origin, values, family in missing}
 
 
 def comparisons(found: list[Family], name: str, against: str) -> list[Comparison]:
@@ -98,14 +116,15 @@ def settings(
 def _family(
     base: Record, own: str, others: Iterable[Level], name: str, values: Values, points: Points, records: list[Record]
 ) -> Family:
-    members, missing = {own: base}, {}
+    members: dict[str, Record] = {own: base}
+    missing: dict[str, tuple[str, Values]] = {}
     for label, value in others:
         origin = f"{TWIN}{base.number}: {name}={label}"
         twin = _twin(origin, values, name, value, points, records)
         if isinstance(twin, Record):
             members[label] = twin
         elif twin is not None:
-            missing[origin] = (twin, base.seed)
+            missing[label] = (origin, twin)
     return Family(base, own, members, missing)
 
 

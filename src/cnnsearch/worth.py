@@ -71,7 +71,10 @@ def measured(
     """
     points = Points(study, plugins)
     grouped = _families(study, points, by, pairs)
-    wanted = {origin: twin for each in grouped.values() for family in each for origin, twin in family.missing.items()}
+    known = comparing.evidence(study, points)
+    wanted: twins.Twins = {}
+    for name, each in grouped.items():
+        wanted |= twins.wanted(each, known.reference(name))
     if wanted:
         display.note(_announced(grouped, len(wanted)))
         settings = replace(twins.settings(study, wanted, runs, storage, plugins, jobs), timeout=timeout)
@@ -84,6 +87,8 @@ def measured(
     known = comparing.evidence(study, points)
     compared = [c for name, each in grouped.items() for c in twins.comparisons(each, name, known.reference(name))]
     notes = [_about(name, each) for name, each in grouped.items()]
+    if not compared:
+        raise StudyError(f"No twin has been trained yet. {' '.join(notes)}")
     return Worth(_title(study), [_row(c, study) for c in compared], notes)
 
 
@@ -155,14 +160,18 @@ def _notes(study: Study, known: Evidence, compared: list[Comparison], silent: li
 
 def _about(name: str, found: list[Family]) -> str:
     """How far to believe the pairs of one choice."""
-    own = Counter(family.own for family in found)
-    chose = ", ".join(f"{count} {label}" for label, count in own.most_common())
-    open_ = sum(len(family.missing) for family in found)
-    return (
-        f"{name}: each of the {len(found)} best trials ({chose}) against itself with another value and the same seed. "
-        "They were picked for their scores, which flatters what they chose."
-        + (f" {open_} twins are still to be trained: the same command goes on." if open_ else "")
+    own = Counter(family.own for family in found).most_common()
+    chose = ", ".join(f"{count} with {label}" for label, count in own)
+    note = (
+        f"{name}: {len(found)} of the best trials ({chose}), each against itself with another value and the same seed."
     )
+    if len(own) == 1:
+        note += (
+            f" They were picked for their scores, which flatters {own[0][0]}: no trial with another value was there."
+        )
+    if open_ := sum(len(family.missing) for family in found):
+        note += f" {open_} twins are still to be trained: the same command goes on."
+    return note
 
 
 def to_json(worth: Worth) -> str:
