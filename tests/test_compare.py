@@ -195,6 +195,25 @@ def test_dropout_of_rate_0_is_none_and_a_twin_with_dropout_has_some(searched: Pa
     assert points.changed(first.params, "norm_dropout/drop", "none") is None
 
 
+def test_a_familys_twins_differ_in_one_choice_and_no_trial_is_in_two_families(searched: Path) -> None:
+    study = studies.load(None, searched / "runs")
+    points = Points(study, ())
+    known = compare.evidence(study, points)
+    found = twins.families(study, points, known, "norm_dropout/norm", 5)
+    assert found and sum(len(family.trials) for family in found) == len(set().union(*(f.trials for f in found)))
+    for family in found:
+        assert {family.own, *family.members, *family.missing} == {"after_conv", "none", "after_act"}
+        for label, (origin, values) in family.missing.items():
+            assert origin == f"twin of {family.base.number}: norm_dropout/norm={label}"
+            point = points.simplest(family.base)
+            assert {name for name in point if point[name] != values[name]} == {"norm_dropout/norm"}
+    # what all others are compared with is trained first
+    wanted = twins.wanted(found, "none")
+    ends = [origin.rpartition("=")[2] == "none" for origin in wanted]
+    assert ends == sorted(ends, reverse=True)
+    assert {seed for _, seed in wanted.values()} <= {record.seed for record in study.records()}
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 

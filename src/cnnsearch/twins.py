@@ -1,5 +1,6 @@
 """Twins of a study's best trials: the same points with one choice changed, trained so that its worth is measured."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -28,13 +29,19 @@ class Family:
     members: dict[str, Record]
     missing: dict[str, tuple[str, Values]]
 
+    @property
+    def trials(self) -> set[str]:
+        """What tells the family's trials from those of others: their numbers, the points of those to be trained."""
+        points = (json.dumps(values, sort_keys=True) for _, values in self.missing.values())
+        return {*(str(member.number) for member in self.members.values()), *points}
+
 
 def families(study: Study, points: Points, known: Evidence, name: str, most: int) -> list[Family]:
     """The families of `most` bases that have twins in this choice: the best trials of each of its values in turn.
 
     In turn, because a base was picked for a score that chance has a part in, which flatters the value it chose: with
     as many bases on both sides this cancels out. No twin is a base, so that the same call finds the same bases after
-    they are trained; neither is a trial that is in the family of an earlier one.
+    they are trained. No trial is in two families, so that their differences are independent.
     """
     records, levels, sign = study.records(), known.levels(name), 1 if study.maximize else -1
     values = {case.number: case.values for case in known.cases if name in case.values}
@@ -42,12 +49,14 @@ def families(study: Study, points: Points, known: Evidence, name: str, most: int
     bases.sort(key=lambda record: (-sign * (record.score or 0), record.number))
     own = {base.number: levels.of(values[base.number][name]) for base in bases}
     found: list[Family] = []
+    taken: set[str] = set()
     for base in in_turn(bases, own):
-        taken = {member.number for family in found for member in family.members.values()}
-        if len(found) < most and base.number not in taken:
+        if len(found) < most and str(base.number) not in taken:
             others = [level for level in levels.levels if level.label != own[base.number]]
             family = _family(base, own[base.number], others, name, values[base.number], points, records)
-            found += [family] * (len(family.members) + len(family.missing) > 1)
+            if len(family.trials) > 1 and not family.trials & taken:
+                found.append(family)
+                taken |= family.trials
     return found
 
 
