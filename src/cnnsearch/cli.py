@@ -139,6 +139,48 @@ def confirm(**given: Any) -> None:
 
 @main.command()
 @click.argument("study", required=False)
+@click.option("--by", default="", help="A dimension, or one of its hyperparameters.  [default: all there are]")
+@click.option(
+    "--controlled", is_flag=True, help="Train what is missing: the best trials with only this choice changed."
+)
+@click.option("--pairs", default=5, show_default=True, type=click.IntRange(2), help="How many trials get such twins.")
+@click.option("--jobs", type=click.IntRange(1), help="Twins side by side.  [default: as for run]")
+@click.option("--timeout", default="0", help="End the training after so long: 90, 30m, 2h.  [default: no limit]")
+@click.option(
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    type=click.Choice(("table", "csv", "json", "md")),
+    help="How it is written.",
+)
+@stored
+def compare(study: str | None, by: str, controlled: bool, form: str, **given: Any) -> None:
+    """What each choice was worth in STUDY (default: the latest): its mean difference, with an interval."""
+    from cnnsearch import command, display, worth
+    from cnnsearch import study as studies
+
+    if controlled and not by:
+        raise CnnsearchError("--controlled trains the twins of one choice; name it: --by DIMENSION or --by NAME.")
+    opened = studies.load(study, given["runs"], given["storage"])
+    given["timeout"] = command.seconds(given["timeout"])
+    if controlled:
+        shown = display.choose(False, form != "table")
+        try:
+            found = worth.measured(opened, by, display=shown, **given)
+        except KeyboardInterrupt:
+            click.echo("\nStopped; every trained twin is kept. The same command goes on.", err=True)
+            sys.exit(130)
+    else:
+        found = worth.found(opened, given["plugins"], by)
+    if form == "table":
+        worth.show(found)
+    else:
+        click.echo(worth.FORMATS[form](found).rstrip("\n"))
+
+
+@main.command()
+@click.argument("study", required=False)
 @click.option("--best", is_flag=True, help="The best complete trial (the default).")
 @click.option("--trial", type=click.IntRange(0), help="This trial instead.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write.  [default: exports/STUDY]")

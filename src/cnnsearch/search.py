@@ -20,7 +20,7 @@ from cnnsearch.objectives import Pruning
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
-from cnnsearch.record import COUNTED, Record
+from cnnsearch.record import COUNTED, TWIN, Record
 from cnnsearch.rungs import Scheduler
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.stopping import Stop
@@ -38,6 +38,9 @@ GROWTH = 1 << 30
 
 BAD_STARTS = 3
 """So many workers may be killed while they start before the search gives up."""
+
+BY_NAME = (ORIGIN, TWIN)
+"""The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""
 
 
 @dataclass
@@ -168,7 +171,7 @@ class Search:
 
     def _send(self, child: Child, job: Job, resume: bool) -> None:
         self.jobs[child] = job
-        record, limited = job.record, not job.record.origin.startswith(ORIGIN)
+        record, limited = job.record, not job.record.origin.startswith(BY_NAME)
         order = {"number": record.number, "seed": record.seed, "limited": limited}
         child.send({"do": "trial", **order, "state": str(job.state), "resume": resume})
 
@@ -245,16 +248,23 @@ class Search:
         self.study.remember(data=message["dataset"], machine=machine)
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
-        recipes = studies.missing_recipes(self.study, self.settings) if self.settings.space.model else []
-        if "default" in self.study.info and not recipes:
+        model = self.settings.space.model
+        recipes = studies.missing_recipes(self.study, self.settings) if model else []
+        twins = {origin: values for origin, (values, _) in self.settings.twins.items()} if model else {}
+        if "default" in self.study.info and not (recipes or twins):
             self._enqueue()
             self._hand_out(child)
         else:
-            child.send({"do": "describe", "recipes": recipes})
+            child.send({"do": "describe", "recipes": recipes, "twins": twins})
 
     def _on_described(self, child: Child, message: dict[str, Any]) -> None:
         # those of a space with a model are whole only now
-        self.settings = replace(self.settings, recipes={**self.settings.recipes, **message["recipes"]})
+        twins = {origin: (values, self.settings.twins[origin][1]) for origin, values in message["twins"].items()}
+        self.settings = replace(
+            self.settings,
+            recipes={**self.settings.recipes, **message["recipes"]},
+            twins={**self.settings.twins, **twins},
+        )
         if "default" not in self.study.info:
             self.study.remember(default=message["values"])
         self._enqueue()
@@ -262,6 +272,9 @@ class Search:
 
     def _enqueue(self) -> None:
         """Queue what is trained before anything is drawn."""
+        if self.settings.twins:
+            studies.enqueue_twins(self.study, self.settings)
+            return
         if not self.settings.only_recipes:
             studies.enqueue_default(self.study, self.study.info["default"])
         studies.enqueue_recipes(self.study, self.settings)
@@ -311,14 +324,13 @@ class Search:
 
     def _waits(self, job: Job) -> bool:
         """Whether the trial waits here until others are as far; what was asked for by name never does."""
-        named = job.record.origin.startswith(ORIGIN) or job.record.origin == "default"
+        named = job.record.origin.startswith(BY_NAME) or job.record.origin == "default"
         return job.resumable and not named and self.scheduler.waits_at(len(job.history))
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
         self._note_epoch(job, message["metrics"])
-        # what was asked for by name is trained to its end
-        kept = job.record.origin.startswith(ORIGIN) or message["epoch"] >= self.settings.epochs
+        kept = job.record.origin.startswith(BY_NAME) or message["epoch"] >= self.settings.epochs
         waits = self._waits(job)
         child.send({"go": not waits and (kept or not self._hopeless(job)), "wait": waits})
         self._tell()
@@ -413,6 +425,11 @@ class Search:
         if self.settings.only_recipes:
             # nothing can take the place of what was asked for by name
             self.ended = f"{done.origin} is not trained: {done.reason}"
+            return
+        if self.settings.twins:
+            # nor of a twin, but the others are wanted all the same
+            self.settings = replace(self.settings, trials=self.settings.trials - 1)
+            self._hand_out(child)
             return
         self.unusable += 1
         if self.unusable == 3:

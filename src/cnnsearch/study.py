@@ -348,8 +348,13 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
 
 def missing_recipes(study: Study, settings: Settings) -> list[str]:
     """The recipes that `settings` name and that no trial has trained yet, nor another trial the same plan."""
-    settled = {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
+    settled = settled_origins(study)
     return [name for name in settings.recipes if ORIGIN + name not in settled]
+
+
+def settled_origins(study: Study) -> set[str]:
+    """The origins of which a trial has ended, or was found to have the plan of another."""
+    return {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
 
 
 def enqueue_default(study: Study, values: dict[str, Any]) -> None:
@@ -359,10 +364,10 @@ def enqueue_default(study: Study, values: dict[str, Any]) -> None:
 
 
 def take(study: Study, settings: Settings) -> optuna.Trial | None:
-    """The next trial: for `only_recipes` one of those that wait under their names, or None if none does."""
-    if not settings.only_recipes:
+    """The next trial: for twins and `only_recipes` one of those that wait under their names, or None if none does."""
+    if not (settings.twins or settings.only_recipes):
         return study.asked.ask()
-    names = {ORIGIN + name for name in settings.recipes}
+    names = set(settings.twins) or {ORIGIN + name for name in settings.recipes}
     for frozen in study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         # as Optuna's `ask` takes a waiting trial, which cannot be told which one
         if frozen.user_attrs.get("origin") in names and study.optuna._storage.set_trial_state_values(
@@ -374,11 +379,23 @@ def take(study: Study, settings: Settings) -> optuna.Trial | None:
 
 def enqueue_recipes(study: Study, settings: Settings) -> None:
     """Queue the missing recipes that are not waiting already."""
-    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    queued = {trial.user_attrs.get("origin") for trial in waiting}
+    queued = _waiting_origins(study)
     for name in missing_recipes(study, settings):
         if ORIGIN + name not in queued:
             study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
+
+
+def enqueue_twins(study: Study, settings: Settings) -> None:
+    """Queue the twins that have not been trained and are not waiting already, each under its seed."""
+    known = settled_origins(study) | _waiting_origins(study)
+    for origin, (values, seed) in settings.twins.items():
+        if origin not in known:
+            study.optuna.enqueue_trial(values, user_attrs={"origin": origin, "seed": seed})
+
+
+def _waiting_origins(study: Study) -> set[str]:
+    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return {str(trial.user_attrs.get("origin")) for trial in waiting}
 
 
 def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False) -> None:

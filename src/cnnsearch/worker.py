@@ -129,7 +129,7 @@ class Worker:
         }
 
     def do_describe(self, order: dict[str, Any]) -> None:
-        """Tell the space's default point, and the whole points of the recipes named."""
+        """Tell the space's default point, and the whole points of the recipes and twins named."""
         hp = HyperParameters(defaults)
         try:
             self._draw(hp)
@@ -140,7 +140,18 @@ class Worker:
             traceback.print_exc()
             self.link.send("fatal", message=f"the default point of {self.space.name} fails: {error}")
         else:
-            self.link.send("described", values=hp.values, recipes=points)
+            twins = {origin: self._whole(values) for origin, values in order["twins"].items()}
+            self.link.send("described", values=hp.values, recipes=points, twins=twins)
+
+    def _whole(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The point with these values, what they leave open at its default."""
+        hp = HyperParameters(replay(values))
+        try:
+            self._draw(hp)
+        except TrialFailure:
+            # it will be told as the trial's own failure
+            return values
+        return hp.values
 
     def do_trial(self, order: dict[str, Any]) -> None:
         """Draw, train and report one trial."""
