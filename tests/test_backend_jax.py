@@ -24,3 +24,5 @@ def test_search_and_export_on_jax_without_tensorflow(run: Run, tmp_path: Path) -
     assert card["versions"]["backend"] == "jax"
     model = tmp_path / "exports" / "digits_cnn" / "model.keras"
     assert model.stat().st_size > 0
+    refused = run("export", "--format", "litert", "-o", "lite", **environment)
+    assert refused.returncode == 2 and "KERAS_BACKEND=tensorflow" in refused.stderr, refused.stderr

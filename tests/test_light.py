@@ -51,11 +51,11 @@ else:
 
 
 def test_only_the_rooms_that_build_and_train_import_keras() -> None:
-    """No file of the package imports tensorflow; keras at module level only where models are built and trained."""
+    """One file imports tensorflow, when asked for its formats; keras at module level only where models are made."""
     importers = set()
     for path in (Path(__file__).parents[1] / "src" / "cnnsearch").glob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
-        assert "tensorflow" not in imported(ast.walk(tree)), path
+        assert "tensorflow" not in imported(tree.body if path.name == "formats.py" else ast.walk(tree)), path
         if "keras" in imported(tree.body):
             importers.add(path.name)
     assert importers == {"build.py", "layers.py", "models.py", "resume.py", "stems.py", "training.py"}

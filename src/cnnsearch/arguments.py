@@ -10,6 +10,7 @@ Command = Callable[..., Any]
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "grid")
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
+SCHEDULERS = ("halving", "topk", "none")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -91,7 +92,16 @@ def searching(command: Command) -> Command:
                 help="Which plan comes next.",
             ),
             click.option(
-                "--pruner", default="median", show_default=True, type=click.Choice(PRUNERS), help="Who stops early."
+                "--pruner",
+                type=click.Choice(PRUNERS),
+                help="Who stops early.  [default: median, with a scheduler none]",
+            ),
+            click.option(
+                "--scheduler",
+                default="none",
+                show_default=True,
+                type=click.Choice(SCHEDULERS),
+                help="Train all to a first rung, and the best of each rung on from there.",
             ),
             click.option(
                 "--seed",

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 import cnnsearch
 from cnnsearch.data import Dataset, Labels
+from cnnsearch.ensemble import Compared
+from cnnsearch.formats import BATCH
 from cnnsearch.record import Record
 from cnnsearch.study import FORMAT, Study
 
@@ -47,9 +49,11 @@ def card(
     dataset: Dataset,
     validation: Measured,
     looks: list[dict[str, Any]],
-    formats: tuple[str, ...],
+    facts: dict[str, Any],
+    options: str = "",
 ) -> dict[str, Any]:
-    """The card as plain data; `formats` are the suffixes of the model's files."""
+    """The card as plain data; `facts` are what is known of the model as it was made and written, `options` those of
+    the export's command."""
     import keras
 
     info, test = study.info, looks[-1]
@@ -79,15 +83,16 @@ def card(
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
         },
-        "formats": list(formats),
-        "commands": [str(info.get("command", "")), _export_command(study, chosen)],
+        "commands": [str(info.get("command", "")), _export_command(study, chosen, options)],
+        **facts,
     }
 
 
-def _export_command(study: Study, chosen: Record) -> str:
+def _export_command(study: Study, chosen: Record, options: str) -> str:
     runs = study.folder.parent
     where = "" if runs == Path.cwd() / "runs" else f" --runs {_near(runs)}"
-    return f"cnnsearch export --trial {chosen.number} {study.name}{where}"
+    which = "" if "--ensemble" in options else f" --trial {chosen.number}"
+    return f"cnnsearch export{which}{options} {study.name}{where}"
 
 
 def _near(path: Path) -> Path:
@@ -95,32 +100,67 @@ def _near(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-KERAS = """import keras, numpy as np
-
-model = keras.saving.load_model("model.keras")  # needs Keras alone
-images = np.zeros({shape})  # raw pixels, 0 to 255
-probabilities = model.predict(images)  # (n, {classes}); the classes' names are in labels.json"""
-
-ONNX = """import numpy as np, onnxruntime
-
-model = onnxruntime.InferenceSession("model.onnx")  # needs ONNX Runtime alone
-images = np.zeros({shape}, "float32")  # raw pixels, 0 to 255
-name = model.get_inputs()[0].name
-probabilities = model.run(None, {{name: images}})[0]  # (n, {classes}); the classes' names are in labels.json"""
-
-
 def _options(given: dict[str, Any]) -> str:
     """` (noise = 1.0)`, or nothing."""
     return f" ({', '.join(f'{name} = {value}' for name, value in given.items())})" if given else ""
 
 
-def _snippet(card: dict[str, Any]) -> str:
-    """How the exported model is used without this package."""
-    formats = card["formats"]
-    if not {"keras", "onnx"} & set(formats):
-        return f"# model.{formats[0]} is read by the space that wrote it"
-    used = KERAS if "keras" in formats else ONNX
-    return used.format(shape=(1, *card["input_shape"]), classes=len(card["classes"]))
+def _snippets(card: dict[str, Any]) -> str:
+    """How each written model is used without this package."""
+    shape = ", ".join(map(str, card["input_shape"]))
+    return "\n\n".join(f"```python\n{use.format(shape=shape)}\n```" for use in card["use"].values() if use)
+
+
+def table(card: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A header and a row for each format: its file, what was compared, bytes and latencies."""
+    header = ("format", "file", "largest difference", "equal decisions", "bytes", "one image", f"batch of {BATCH}")
+    rows = [
+        (
+            name,
+            facts["file"],
+            f"{facts['difference']:.1g}",
+            f"{facts['equal']} of {facts['images']}",
+            f"{facts['bytes']:,}",
+            _milliseconds(facts, 1),
+            _milliseconds(facts, BATCH),
+        )
+        for name, facts in card["measured"].items()
+    ]
+    return [header, *rows]
+
+
+def _milliseconds(facts: dict[str, Any], count: int) -> str:
+    low, high = (1000 * seconds for seconds in facts[f"quartiles_{count}"])
+    return f"{1000 * facts[f'latency_{count}']:.3g} ms ({low:.3g} to {high:.3g})"
+
+
+def losses(card: dict[str, Any]) -> list[str]:
+    """One line for each format that was judged by its decisions: the accuracy that it costs."""
+    lines = []
+    for name, facts in card["measured"].items():
+        if "accuracy" in facts:
+            cost = facts["accuracy_before"] - facts["accuracy"]
+            lines.append(
+                f"{name}: {facts['accuracy']:.2%} of validation's {facts['n']:,} images right, Keras "
+                f"{facts['accuracy_before']:.2%}: a loss of {100 * cost:.2f} points"
+            )
+    return lines
+
+
+def origin_notes(card: dict[str, Any]) -> list[str]:
+    """What else must be known of a model that is not simply one trial's."""
+    notes, compared = [], card.get("ensemble")
+    if compared:
+        found = Compared(*(compared[name] for name in Compared._fields))
+        gain = f"on validation the mean of the best {found.models} is {found} against the best alone"
+        chosen = f"An ensemble of trials {', '.join(map(str, card['members']))}"
+        notes.append(f"{chosen}: {gain}" if compared["better"] else f"The best alone: {gain}, which is no sure gain")
+    if card.get("refit"):
+        notes.append(
+            "Trained again on training and validation together, for its best number of epochs: figures on validation "
+            "are from before that, or of images that it has learnt"
+        )
+    return notes
 
 
 def text(card: dict[str, Any]) -> str:
@@ -134,8 +174,13 @@ def text(card: dict[str, Any]) -> str:
         if looks == 1
         else f" Test was looked at for {looks} models of this study; choosing among them by it is optimistic."
     )
+    rows = ["| " + " | ".join(row) + " |" for row in table(card)]
+    rows.insert(1, "|" + " --- |" * len(table(card)[0]))
+    known = "".join(f"\n\n{note}." for note in (*origin_notes(card), *losses(card)))
     choices = "\n".join(f"| {name} | {value} |" for name, value in card["hyperparameters"].items())
-    return f"""# {card["study"]}, trial {card["trial"]}
+    members = card["members"]
+    named = f"trial {members[0]}" if len(members) == 1 else f"trials {', '.join(map(str, members))} averaged"
+    return f"""# {card["study"]}, {named}
 
 | | |
 | --- | --- |
@@ -146,18 +191,26 @@ def text(card: dict[str, Any]) -> str:
 | epochs | best {card["best_epoch"]} of {card["epochs"]} |
 | origin | {card["origin"]} |
 
-Validation chose this model, so its figure is optimistic; test had no part in the choice.{note}
+Validation chose this model, so its figure is optimistic; test had no part in the choice.{note}{known}
 
 ![Learning curves](curves.png)
 ![Confusion matrix on validation](confusion.png)
 ![The worst mistakes on validation](mistakes.png)
 ![Samples of the training images](samples.png)
 
+## Files
+
+{chr(10).join(rows)}
+
+Each file was opened again in its own runtime and compared with the trained model, probability by probability.
+Latencies are the median and the quartiles of some dozens of warm calls on {card["machine"]}.
+
 ## Use
 
-```python
-{_snippet(card)}
-```
+In this folder, without cnnsearch; `cnnsearch predict . picture.png` says the same. (Not of pictures of 16 bits a
+channel, which this would clip.)
+
+{_snippets(card)}
 
 ## Data
 

@@ -11,7 +11,7 @@ import click
 
 import cnnsearch
 from cnnsearch.arguments import places, searching, stored
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import CnnsearchError, one_line
 
 
 class Cli(click.Group):
@@ -139,39 +139,153 @@ def confirm(**given: Any) -> None:
 
 @main.command()
 @click.argument("study", required=False)
+@click.option("--by", default="", help="A dimension, or one of its hyperparameters.  [default: all there are]")
+@click.option(
+    "--controlled", is_flag=True, help="Train what is missing: the best trials with only this choice changed."
+)
+@click.option("--pairs", default=5, show_default=True, type=click.IntRange(2), help="How many trials get such twins.")
+@click.option("--jobs", type=click.IntRange(1), help="Twins side by side.  [default: as for run]")
+@click.option("--timeout", default="0", help="End the training after so long: 90, 30m, 2h.  [default: no limit]")
+@click.option(
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    type=click.Choice(("table", "csv", "json", "md")),
+    help="How it is written.",
+)
+@stored
+def compare(study: str | None, by: str, controlled: bool, form: str, **given: Any) -> None:
+    """What each choice was worth in STUDY (default: the latest): its mean difference, with an interval."""
+    from cnnsearch import command, display, worth
+    from cnnsearch import study as studies
+
+    if controlled and not by:
+        raise CnnsearchError("--controlled trains the twins of one choice; name it: --by DIMENSION or --by NAME.")
+    opened = studies.load(study, given["runs"], given["storage"])
+    given["timeout"] = command.seconds(given["timeout"])
+    if controlled:
+        shown = display.choose(False, form != "table")
+        try:
+            found = worth.measured(opened, by, display=shown, **given)
+        except KeyboardInterrupt:
+            click.echo("\nStopped; every trained twin is kept. The same command goes on.", err=True)
+            sys.exit(130)
+    else:
+        found = worth.found(opened, given["plugins"], by)
+    if form == "table":
+        worth.show(found)
+    else:
+        click.echo(worth.FORMATS[form](found).rstrip("\n"))
+
+
+@main.command()
+@click.argument("study", required=False)
 @click.option("--best", is_flag=True, help="The best complete trial (the default).")
 @click.option("--trial", type=click.IntRange(0), help="This trial instead.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write.  [default: exports/STUDY]")
+@click.option("--register", metavar="NAME", help="Make it a version of NAME in MLflow's registry, champion if best.")
+@click.option(
+    "--format",
+    "form",
+    multiple=True,
+    metavar="NAMES",
+    help="keras, saved_model, onnx, litert, litert_int8, openvino: one, or several with commas.  "
+    "[default: keras, or what the candidate itself writes]",
+)
+@click.option("--refit", is_flag=True, help="Train it again first, on training and validation images together.")
+@click.option(
+    "--ensemble",
+    metavar="K",
+    type=click.IntRange(2),
+    help="The mean of the K best, if it is better on validation by more than chance; else the best.",
+)
 @stored
 def export(
     study: str | None,
     best: bool,
     trial: int | None,
     out: Path | None,
+    register: str | None,
+    form: tuple[str, ...],
+    refit: bool,
+    ensemble: int | None,
     runs: Path,
     storage: str,
     plugins: tuple[Path, ...],
 ) -> None:
-    """Write a model of STUDY (default: the latest) with its card, plan, space and leaderboard."""
-    from cnnsearch import study as studies
+    """Write a model of STUDY (default: the latest) with its card, plan, space and leaderboard.
 
-    if best and trial is not None:
-        raise CnnsearchError("--best and --trial exclude each other; name one.")
+    Each file is opened again in its own runtime, compared with the trained model on 512 of validation's images, and
+    timed.
+    """
+    from cnnsearch import formats, registry
+    from cnnsearch import study as studies
+    from cnnsearch.pool import gpus
+    from cnnsearch.settings import worker_environment
+
+    if trial is not None and (best or ensemble):
+        raise CnnsearchError(f"{'--best' if best else '--ensemble'} and --trial exclude each other; name one.")
+    if register is not None:
+        registry.check_name(register)
+    names = formats.parse(form)
     opened = studies.load(study, runs, storage)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cnnsearch import card as cards
+    # a trial whose model is gone, or a refit, is trained here
+    os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import export as exporting
 
     folder = out or Path("exports") / opened.name
     with exporting.noise_to(opened.folder / "logs" / "export.log"):
-        card = exporting.export(opened, trial, folder, plugins)
+        card = exporting.export(opened, trial, folder, plugins, exporting.Asked(names, refit, ensemble or 0))
         unlogged = exporting.log(opened, folder)
-    test = cards.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
-    click.echo(f"Exported trial {card['trial']} of study '{opened.name}' to {folder}/")
-    click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
-    click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
+    _show_export(card, folder)
     if unlogged:
         click.echo(f"  not logged to MLflow: {unlogged}")
+    if register is not None:
+        with exporting.noise_to(opened.folder / "logs" / "export.log"):
+            registered = registry.register(opened, folder, register)
+        click.echo(f"  {registered}")
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="So many classes for each picture.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@places
+def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
+    """Classes and probabilities of IMAGES (picture files or folders) by MODEL, an export's folder or a file in it."""
+    from cnnsearch import predict as predicting
+    from cnnsearch.export import noise_to
+    from cnnsearch.settings import worker_environment
+
+    export = predicting.find(model)
+    os.environ.update(worker_environment(0, None))
+    with noise_to(Path(os.devnull)):
+        answers = list(predicting.predict(export, images, top, plugins))
+    if as_json:
+        click.echo(json.dumps([answer.to_dict() for answer in answers], indent=1))
+    elif rows := predicting.rows(answers):
+        _tables().plain(("picture", "class", "probability", "then"), rows)
+    problems = [answer.problem for answer in answers if answer.problem]
+    for problem in problems:
+        click.echo(one_line(problem), err=True)
+    sys.exit(1 if problems else 0)
+
+
+def _show_export(card: dict[str, Any], folder: Path) -> None:
+    from cnnsearch import card as cards
+
+    members = ", ".join(map(str, card["members"]))
+    what = f"trial {members}" if len(card["members"]) == 1 else f"the mean of trials {members}"
+    click.echo(f"Exported {what} of study '{card['study']}' to {folder}/")
+    click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
+    test = cards.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
+    click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
+    for note in (*cards.origin_notes(card), *cards.losses(card)):
+        click.echo(f"  {note}")
+    header, *rows = cards.table(card)
+    _tables().plain(header, rows)
 
 
 @main.command()
@@ -216,11 +330,12 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
     opened = studies.load(study, runs, storage)
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import export as exporting
+    from cnnsearch import origin
     from cnnsearch import reproduce as again
 
-    chosen = exporting.trained(opened, trial)
+    chosen = origin.trained(opened, trial)
     with exporting.noise_to(opened.folder / "logs" / "reproduce.log"):
-        found = again.reproduce(exporting.origin_of(opened, chosen, plugins))
+        found = again.reproduce(origin.origin_of(opened, chosen, plugins))
     click.echo(again.text(found, chosen.resumed))
 
 
@@ -291,13 +406,20 @@ def datasets(plugins: tuple[Path, ...]) -> None:
 
 
 @main.command()
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="Where it answers.")
+@click.option("--optuna", is_flag=True, help="Open Optuna's dashboard instead; needs cnnsearch[dashboard].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where it answers.  [default: 5000; Optuna: 8080]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Who may connect; 127.0.0.1: this machine alone.")
-def ui(port: int, host: str) -> None:
-    """Open MLflow's pages on this folder's studies."""
-    from cnnsearch import show
+@stored
+def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Open MLflow's pages on this folder's studies, or Optuna's on the latest; also while a search runs."""
+    if optuna:
+        from cnnsearch import dashboard
 
-    sys.exit(show.ui(host, port))
+        dashboard.serve(host, port or 8080, runs, storage)
+    else:
+        from cnnsearch import show
+
+        sys.exit(show.ui(host, port or 5000))
 
 
 @main.command()

@@ -63,6 +63,7 @@ def settings(
     if found.model and "macs" in costs:
         raise CnnsearchError(f"--objective {objective}: the multiply-adds of a model space are not known; use params.")
     given["metric"] = metric or given["metric"]
+    given["pruner"] = given["pruner"] or ("median" if given["scheduler"] == "none" else "none")
     for name in FROM_SPACE:
         if given[name] is None:
             given[name] = found.defaults[name]
@@ -100,10 +101,13 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
     with hold, errors, display, Stop().listening() as stop:
         opened = studies.begin(settings)
         studies.lease(opened)
-        opened.remember(command=line)
+        if not settings.twins:
+            opened.remember(command=line)
         counted = sum(record.state in COUNTED for record in opened.records())
         if settings.only_recipes:
             settings = replace(settings, trials=counted + len(studies.missing_recipes(opened, settings)))
+        if settings.twins:
+            settings = replace(settings, trials=counted + len(settings.twins))
         if counted:
             display.note(_going_on(settings, counted))
         tracker = Tracker(display.note)

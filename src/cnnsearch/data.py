@@ -131,6 +131,7 @@ class Split:
     x_test: Images
     y_test: Labels
     x_clean: Images | None = None
+    x_val_clean: Images | None = None
 
 
 def split(data: Dataset, seed: int, validation: float = 1 / 6) -> Split:
@@ -147,8 +148,8 @@ def split(data: Dataset, seed: int, validation: float = 1 / 6) -> Split:
     if data.x_val is not None and data.y_val is not None:
         return Split(x, y, data.x_val, data.y_val, x_test, y_test, clean)
     kept, taken = _cut(data, y, validation, seed)
-    clean = clean[kept] if clean is not None else None
-    return Split(x[kept], y[kept], x[taken], y[taken], x_test, y_test, clean)
+    cleans = (clean[kept], clean[taken]) if clean is not None else (None, None)
+    return Split(x[kept], y[kept], x[taken], y[taken], x_test, y_test, *cleans)
 
 
 def _cut(data: Dataset, y: Labels, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import TrialState
 
 from cnnsearch import study as studies
-from cnnsearch.record import COUNTED, Record, record
+from cnnsearch.record import ATTRIBUTE, COUNTED, TWIN, Record, record
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
@@ -28,9 +28,13 @@ class Ledger:
         return sum(record.state in COUNTED for record in self._records.values())
 
     def known(self, wanted: Record, running: Iterable[Record]) -> int | None:
-        """The number of another trial with the same plan that was tried, or is among the `running`."""
+        """The number of another trial with the same plan that was tried, or is among the `running`.
+
+        To a twin one that was pruned is not: it has no score of as many epochs.
+        """
+        states = {*COUNTED, "running"} - ({"pruned"} if wanted.origin.startswith(TWIN) else set())
         for other in [*self._records.values(), *running]:
-            tried = other.state in (*COUNTED, "running")
+            tried = other.state in states
             if tried and other.key == wanted.key and other.number != wanted.number:
                 return other.number
         return None
@@ -43,6 +47,10 @@ class Ledger:
         self._records[done.number] = kept
         self.tracker.end(kept)
         return kept
+
+    def wait(self, there: Record, trial: optuna.Trial) -> None:
+        """Keep what is known of a trial that waits at a rung; it has not ended."""
+        trial.set_user_attr(ATTRIBUTE, there.to_attribute())
 
     def interrupt(self, running: Record, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
         """End a running trial and queue its point again, to be trained on."""

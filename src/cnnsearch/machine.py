@@ -1,4 +1,7 @@
-"""The machine as a worker sees it through Keras: devices, precision, memory."""
+"""The machine as a worker sees it through Keras: devices, precision, memory, cores."""
+
+import os
+import platform
 
 
 def set_precision(name: str) -> None:
@@ -29,3 +32,15 @@ def free_memory() -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def described() -> str:
+    """The class of this machine, such as `Linux x86_64, 2 of 8 cores`, with its GPUs if the backend sees some."""
+    others = ", ".join(device for device in devices() if "cpu" not in device.lower())
+    here = f"{platform.system()} {platform.machine()}, {cores()} of {os.cpu_count()} cores"
+    return f"{here}, {others}" if others else here

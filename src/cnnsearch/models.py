@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.data import Images
+from cnnsearch.machine import cores
 
 Predict = Callable[[Images], NDArray[Any]]
 """Raw pixels (n, height, width, channels) to probabilities (n, classes)."""
@@ -106,6 +107,8 @@ def opened(path: Path, blank: Callable[[], Any]) -> Predict:
         return lambda x: predict(model, x)
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda x: np.asarray(session.run(None, {name: x.astype("float32")})[0])

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch import export
+from cnnsearch import made
 from cnnsearch.data import Images, Labels
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.facts import Facts
+from cnnsearch.origin import Origin, origin_of
 from cnnsearch.page import Picture, Section, Table, image, table
 from cnnsearch.plan import Plan
 
@@ -34,7 +35,7 @@ def portrait(known: Facts, plugins: tuple[Path, ...]) -> tuple[Section, Section]
     if known.best is None:
         return Section(*wrong, words=("No trial is complete.",)), Section(*seen, words=("No trial is complete.",))
     try:
-        origin = export.origin_of(known.study, known.best, plugins)
+        origin = origin_of(known.study, known.best, plugins)
     # a plugin of the user's may raise anything
     except Exception as error:
         said = f"Not shown: the data cannot be read again. {_line(error)}"
@@ -42,7 +43,7 @@ def portrait(known: Facts, plugins: tuple[Path, ...]) -> tuple[Section, Section]
     return _shown(wrong, mistakes, origin), _shown(seen, samples, origin)
 
 
-def _shown(head: tuple[str, str], make: Callable[[export.Origin], dict[str, Any]], origin: export.Origin) -> Section:
+def _shown(head: tuple[str, str], make: Callable[[Origin], dict[str, Any]], origin: Origin) -> Section:
     try:
         return Section(*head, **make(origin))
     # so may a model of the user's
@@ -55,14 +56,14 @@ def _line(error: Exception) -> str:
     return said.partition("\n")[0][:300]
 
 
-def mistakes(origin: export.Origin) -> dict[str, Any]:
+def mistakes(origin: Origin) -> dict[str, Any]:
     """The confusion matrix, the commonest confusions and the surest mistakes on validation."""
     from cnnsearch import models
 
-    if export.checkpoint_of(origin.study, origin.chosen) is None:
+    if made.checkpoint_of(origin.study, origin.chosen) is None:
         return {"words": (f"Not shown: the model of trial {origin.chosen.number} is not kept any more.",)}
     parts, classes = origin.parts, origin.dataset.classes
-    probabilities = models.predict(export.model_of(origin), parts.x_val)
+    probabilities = models.predict(made.model_of(origin), parts.x_val)
     predicted = probabilities.argmax(1)
     wrong = int((predicted != parts.y_val).sum())
     count = len(parts.y_val)
@@ -116,7 +117,7 @@ def surest(x: Images, y: Labels, probabilities: NDArray[Any], classes: Sequence[
     )
 
 
-def samples(origin: export.Origin) -> dict[str, Any]:
+def samples(origin: Origin) -> dict[str, Any]:
     """Training images, each as it is and three times as the best trial's augmentation changed it."""
     parts, classes, number = origin.parts, origin.dataset.classes, origin.chosen.number
     first = [int(np.flatnonzero(parts.y == label)[0]) for label in range(min(len(classes), SAMPLES))]

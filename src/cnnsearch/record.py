@@ -14,6 +14,9 @@ COUNTED = ("complete", "pruned", "failed")
 COSTS = {"params": "weights", "macs": "macs"}
 """What a search can make small, and the field that holds it; all are known before the first epoch."""
 
+TWIN = "twin of "
+"""The origin of a trial that `compare` trains begins with this, and the number of the trial it is compared with."""
+
 
 @dataclass(frozen=True)
 class Record:

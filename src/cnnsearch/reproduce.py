@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from cnnsearch.errors import StudyError
-from cnnsearch.export import Origin
+from cnnsearch.origin import Origin
 
 
 class Reproduced(NamedTuple):

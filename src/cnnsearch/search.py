@@ -20,7 +20,8 @@ from cnnsearch.objectives import Pruning
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
-from cnnsearch.record import COUNTED, Record
+from cnnsearch.record import COUNTED, TWIN, Record
+from cnnsearch.rungs import Scheduler
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
@@ -38,6 +39,9 @@ GROWTH = 1 << 30
 BAD_STARTS = 3
 """So many workers may be killed while they start before the search gives up."""
 
+BY_NAME = (ORIGIN, TWIN)
+"""The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""
+
 
 @dataclass
 class Job:
@@ -49,6 +53,9 @@ class Job:
     state: Path
     heard: float
     history: list[dict[str, float]] = field(default_factory=list)
+    reported: int = 0
+    spent: float = 0.0
+    resumable: bool = False
 
 
 class Search:
@@ -62,6 +69,8 @@ class Search:
         self.began = self.leased = time.monotonic()
         self.first_rss: dict[Child, int] = {}
         self.pruning = Pruning(study, settings.pruner, settings.epochs)
+        self.scheduler = Scheduler(settings.scheduler, settings.epochs, study.maximize)
+        self.waiting: dict[int, Job] = {}
         self.saving: set[Child] = set()
         self.unusable = self.bad_starts = 0
         self.logged: str | None = None
@@ -87,7 +96,7 @@ class Search:
                 self._settle()
             finally:
                 self.pool.close()
-                for job in filter(None, self.jobs.values()):
+                for job in (*filter(None, self.jobs.values()), *self.waiting.values()):
                     self.ledger.interrupt(job.record, job.trial)
         return self.ended
 
@@ -110,7 +119,7 @@ class Search:
         idle = not any(self.jobs.values()) and not self.saving
         if self.stop.asked:
             self.ended = "interrupted"
-        elif not self.ended and idle and not self._missing():
+        elif not self.ended and idle and not self._missing() and self._next_waiting() is None:
             self.ended = "exhausted" if self._exhausted() else "complete"
         return bool(self.ended)
 
@@ -123,6 +132,7 @@ class Search:
                 del self.jobs[child]
                 self.pool.remove(child)
         if self.ended in ("complete", "exhausted", "timeout"):
+            self._end_waiting()
             self._confirm()
             self._log_best()
 
@@ -135,12 +145,19 @@ class Search:
         """How many trials are still to be begun."""
         if self._exhausted():
             return 0
-        return max(0, self.settings.trials - self.ledger.counted() - sum(job is not None for job in self.jobs.values()))
+        begun = self.ledger.counted() + len(self.waiting) + sum(job is not None for job in self.jobs.values())
+        return max(0, self.settings.trials - begun)
 
     def _hand_out(self, child: Child) -> None:
         """Give `child` its next trial, or nothing if there is none to begin."""
         self.jobs[child] = None
-        if self._missing() == 0 or self.ended:
+        if self.ended:
+            return
+        number = self._next_waiting()
+        if number is not None:
+            self._go_on(child, self.waiting.pop(number))
+            return
+        if self._missing() == 0:
             return
         trial = studies.take(self.study, self.settings)
         if trial is None:
@@ -150,10 +167,62 @@ class Search:
         record = Record(number=trial.number, origin=origin, seed=seed)
         earlier = trial.user_attrs.get("state")
         state = Path(earlier or studies.state_file(self.settings.folder.resolve(), trial.number))
-        self.jobs[child] = Job(trial, record, now, state, now)
-        resume, limited = earlier is not None, not origin.startswith(ORIGIN)
-        order = {"number": trial.number, "seed": seed, "limited": limited, "state": str(state), "resume": resume}
-        child.send({"do": "trial", **order})
+        self._send(child, Job(trial, record, now, state, now), resume=earlier is not None)
+
+    def _send(self, child: Child, job: Job, resume: bool) -> None:
+        self.jobs[child] = job
+        record, limited = job.record, not job.record.origin.startswith(BY_NAME)
+        order = {"number": record.number, "seed": record.seed, "limited": limited}
+        child.send({"do": "trial", **order, "state": str(job.state), "resume": resume})
+
+    # -- candidates that wait at a rung ------------------------------------------------------------
+
+    def _next_waiting(self) -> int | None:
+        """The number of the waiting trial that is to be trained on."""
+        if not self.waiting:
+            return None
+        metric, gone = self.settings.metric, [job for job in self.jobs.values() if job]
+        ended = (record for record in self.ledger.in_order() if record.state in ("complete", "pruned"))
+        stands = [(record.number, [m[metric] for m in record.history], False) for record in ended]
+        stands += [(job.record.number, [m[metric] for m in job.history], False) for job in gone]
+        stands += [(number, [m[metric] for m in job.history], True) for number, job in self.waiting.items()]
+        return self.scheduler.next(stands, self._missing() > 0)
+
+    def _go_on(self, child: Child, job: Job) -> None:
+        """Train a waiting trial on from where it was left."""
+        job.started = job.heard = time.monotonic()
+        job.reported, job.history = len(job.history), []
+        self._send(child, job, resume=True)
+
+    def _on_waiting(self, child: Child, message: dict[str, Any]) -> None:
+        job = self._job(child)
+        job.spent += message["seconds"]
+        job.record = replace(self._as_trained(job, message), state="waiting")
+        self.ledger.wait(job.record, job.trial)
+        self.waiting[job.record.number] = job
+        self._note_growth(child, message["rss"])
+        self.jobs[child] = None
+        for other in [each for each, busy in self.jobs.items() if busy is None and each.ready]:
+            self._hand_out(other)
+        self._tell()
+
+    def _end_waiting(self) -> None:
+        """Those that never went on end as pruned."""
+        for job in self.waiting.values():
+            job.state.unlink(missing_ok=True)
+            self._tell(self.ledger.close(replace(job.record, state="pruned"), job.trial))
+        self.waiting.clear()
+
+    def _as_trained(self, job: Job, message: dict[str, Any]) -> Record:
+        return replace(
+            job.record,
+            score=message["score"],
+            best_epoch=message["best_epoch"],
+            epochs=message["epochs"],
+            seconds=round(job.spent, 3),
+            weights=message["params"],
+            history=tuple(job.history),
+        )
 
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
@@ -179,16 +248,23 @@ class Search:
         self.study.remember(data=message["dataset"], machine=machine)
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
-        recipes = studies.missing_recipes(self.study, self.settings) if self.settings.space.model else []
-        if "default" in self.study.info and not recipes:
+        model = self.settings.space.model
+        recipes = studies.missing_recipes(self.study, self.settings) if model else []
+        twins = {origin: values for origin, (values, _) in self.settings.twins.items()} if model else {}
+        if "default" in self.study.info and not (recipes or twins):
             self._enqueue()
             self._hand_out(child)
         else:
-            child.send({"do": "describe", "recipes": recipes})
+            child.send({"do": "describe", "recipes": recipes, "twins": twins})
 
     def _on_described(self, child: Child, message: dict[str, Any]) -> None:
         # those of a space with a model are whole only now
-        self.settings = replace(self.settings, recipes={**self.settings.recipes, **message["recipes"]})
+        twins = {origin: (values, self.settings.twins[origin][1]) for origin, values in message["twins"].items()}
+        self.settings = replace(
+            self.settings,
+            recipes={**self.settings.recipes, **message["recipes"]},
+            twins={**self.settings.twins, **twins},
+        )
         if "default" not in self.study.info:
             self.study.remember(default=message["values"])
         self._enqueue()
@@ -196,6 +272,9 @@ class Search:
 
     def _enqueue(self) -> None:
         """Queue what is trained before anything is drawn."""
+        if self.settings.twins:
+            studies.enqueue_twins(self.study, self.settings)
+            return
         if not self.settings.only_recipes:
             studies.enqueue_default(self.study, self.study.info["default"])
         studies.enqueue_recipes(self.study, self.settings)
@@ -213,6 +292,7 @@ class Search:
             weights=message["params"],
             macs=message["macs"],
         )
+        job.resumable = message["resumable"]
         others = [other.record for other in self.jobs.values() if other and other is not job]
         first = self.ledger.known(job.record, others)
         child.send({"go": first is None})
@@ -226,21 +306,33 @@ class Search:
     def _on_resumed(self, child: Child, message: dict[str, Any]) -> None:
         """The epochs that were trained before a cut belong to this trial now."""
         job = self._job(child)
-        for epoch, metrics in enumerate(message["history"], 1):
+        going_on = job.reported > 0
+        for metrics in message["history"]:
+            self._note_epoch(job, metrics)
+        if not going_on:
+            job.record = replace(job.record, resumed=len(job.history))
+        child.send({"wait": not going_on and self._waits(job)})
+
+    def _note_epoch(self, job: Job, metrics: dict[str, float]) -> None:
+        """Keep an epoch, and report it unless it was in an earlier turn."""
+        job.history.append(metrics)
+        epoch = len(job.history)
+        if epoch > job.reported:
+            job.reported = epoch
             self.pruning.report(job.trial, metrics[self.settings.metric], epoch)
             self.tracker.epoch(job.record, epoch, metrics)
-        job.history = list(message["history"])
-        job.record = replace(job.record, resumed=len(job.history))
-        child.send({})
+
+    def _waits(self, job: Job) -> bool:
+        """Whether the trial waits here until others are as far; what was asked for by name never does."""
+        named = job.record.origin.startswith(BY_NAME) or job.record.origin == "default"
+        return job.resumable and not named and self.scheduler.waits_at(len(job.history))
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
-        job.history.append(message["metrics"])
-        self.pruning.report(job.trial, message["metrics"][self.settings.metric], message["epoch"])
-        # what was asked for by name is trained to its end
-        kept = job.record.origin.startswith(ORIGIN) or message["epoch"] >= self.settings.epochs
-        child.send({"go": kept or not self._hopeless(job)})
-        self.tracker.epoch(job.record, message["epoch"], message["metrics"])
+        self._note_epoch(job, message["metrics"])
+        kept = job.record.origin.startswith(BY_NAME) or message["epoch"] >= self.settings.epochs
+        waits = self._waits(job)
+        child.send({"go": not waits and (kept or not self._hopeless(job)), "wait": waits})
         self._tell()
 
     def _hopeless(self, job: Job) -> bool:
@@ -249,16 +341,8 @@ class Search:
 
     def _on_done(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
-        done = replace(
-            job.record,
-            state="pruned" if message["stopped"] else "complete",
-            score=message["score"],
-            best_epoch=message["best_epoch"],
-            epochs=message["epochs"],
-            seconds=round(message["seconds"], 3),
-            weights=message["params"],
-            history=tuple(job.history),
-        )
+        job.spent += message["seconds"]
+        done = replace(self._as_trained(job, message), state="pruned" if message["stopped"] else "complete")
         path = self.checkpoints.offer(done, self.ledger.in_order(), message["format"])
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
@@ -319,7 +403,7 @@ class Search:
 
     def _fail(self, child: Child, kind: str, reason: str, seconds: float = 0) -> None:
         job = self._job(child)
-        seconds = seconds or time.monotonic() - job.started
+        seconds = job.spent + (seconds or time.monotonic() - job.started)
         history = tuple(job.history)
         done = replace(
             job.record,
@@ -342,10 +426,15 @@ class Search:
             # nothing can take the place of what was asked for by name
             self.ended = f"{done.origin} is not trained: {done.reason}"
             return
+        if self.settings.twins:
+            # nor of a twin, but the others are wanted all the same
+            self.settings = replace(self.settings, trials=self.settings.trials - 1)
+            self._hand_out(child)
+            return
         self.unusable += 1
         if self.unusable == 3:
             # a sampler that keeps to its favourites is helped out of them by chance
-            self.study.optuna.sampler = strategies.sampler("random", trial_seed(self.settings.seed, done.number))
+            self.study.use(strategies.sampler("random", trial_seed(self.settings.seed, done.number)))
         self._hand_out(child)
 
     def _close(self, child: Child, done: Record) -> None:
@@ -401,7 +490,7 @@ class Search:
     def _use_own_sampler(self) -> None:
         if self.unusable >= 3:
             seed = self.settings.seed + 7919 * len(self.ledger.in_order())
-            self.study.optuna.sampler = strategies.sampler(self.settings.sampler, seed)
+            self.study.use(strategies.sampler(self.settings.sampler, seed))
         self.unusable = 0
 
     def _note_growth(self, child: Child, rss: int) -> None:

@@ -22,6 +22,7 @@ class Settings:
         keep: how many of the best models stay on disk.
         confirm: how many of the best are trained again, and on how many fresh seeds each.
         recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
+        twins: points to train and nothing else, each with its seed, by origin.
     """
 
     space: Space
@@ -34,6 +35,7 @@ class Settings:
     storage: str = ""
     sampler: str = "tpe"
     pruner: str = "median"
+    scheduler: str = "none"
     seed: int = 0
     jobs: int = 1
     threads: int = 0
@@ -50,6 +52,7 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
     only_recipes: bool = False
+    twins: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

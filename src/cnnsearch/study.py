@@ -20,6 +20,7 @@ from cnnsearch import strategies
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import ATTRIBUTE, COSTS, COUNTED, Record, record
+from cnnsearch.rungs import Seen
 from cnnsearch.settings import Settings, maximize, trial_seed
 from cnnsearch.space_file import Space
 
@@ -36,8 +37,13 @@ class Study:
 
     def __init__(self, study: optuna.Study) -> None:
         self.optuna = study
+        self.asked = Seen(study.study_name, study._storage, study.sampler, study.pruner)
         self.name: str = study.study_name
         self.info: dict[str, Any] = dict(study.user_attrs.get(ATTRIBUTE, {}))
+
+    def use(self, sampler: Any) -> None:
+        """Let this sampler draw from now on."""
+        self.optuna.sampler = self.asked.sampler = sampler
 
     @property
     def maximize(self) -> bool:
@@ -88,8 +94,8 @@ class Study:
         self.remember_fact(f"repeat:{repeat['trial']}:{repeat['seed']}", repeat)
 
     def add_look(self, look: dict[str, Any]) -> None:
-        """Record one measurement on test."""
-        self.remember_fact(f"test:{look['trial']}", {**look, "when": now()})
+        """Record one measurement on test, under the name of its `model` if that is not simply its trial."""
+        self.remember_fact(f"test:{look.get('model', look['trial'])}", {**look, "when": now()})
 
 
 def now() -> str:
@@ -118,8 +124,8 @@ def begin(settings: Settings) -> Study:
             optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
             study = _create(settings)
     # derived from the number of trials too: the same seed would replay the same first points
-    study.sampler = strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.trials))
     opened = Study(study)
+    opened.use(strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.trials)))
     if opened.info:
         check_same(opened, settings)
     else:
@@ -342,8 +348,13 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
 
 def missing_recipes(study: Study, settings: Settings) -> list[str]:
     """The recipes that `settings` name and that no trial has trained yet, nor another trial the same plan."""
-    settled = {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
+    settled = settled_origins(study)
     return [name for name in settings.recipes if ORIGIN + name not in settled]
+
+
+def settled_origins(study: Study) -> set[str]:
+    """The origins of which a trial has ended, or was found to have the plan of another."""
+    return {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
 
 
 def enqueue_default(study: Study, values: dict[str, Any]) -> None:
@@ -353,26 +364,38 @@ def enqueue_default(study: Study, values: dict[str, Any]) -> None:
 
 
 def take(study: Study, settings: Settings) -> optuna.Trial | None:
-    """The next trial: for `only_recipes` one of those that wait under their names, or None if none does."""
-    if not settings.only_recipes:
-        return study.optuna.ask()
-    names = {ORIGIN + name for name in settings.recipes}
+    """The next trial: for twins and `only_recipes` one of those that wait under their names, or None if none does."""
+    if not (settings.twins or settings.only_recipes):
+        return study.asked.ask()
+    names = set(settings.twins) or {ORIGIN + name for name in settings.recipes}
     for frozen in study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         # as Optuna's `ask` takes a waiting trial, which cannot be told which one
         if frozen.user_attrs.get("origin") in names and study.optuna._storage.set_trial_state_values(
             frozen._trial_id, state=TrialState.RUNNING
         ):
-            return optuna.Trial(study.optuna, frozen._trial_id)
+            return optuna.Trial(study.asked, frozen._trial_id)
     return None
 
 
 def enqueue_recipes(study: Study, settings: Settings) -> None:
     """Queue the missing recipes that are not waiting already."""
-    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    queued = {trial.user_attrs.get("origin") for trial in waiting}
+    queued = _waiting_origins(study)
     for name in missing_recipes(study, settings):
         if ORIGIN + name not in queued:
             study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
+
+
+def enqueue_twins(study: Study, settings: Settings) -> None:
+    """Queue the twins that have not been trained and are not waiting already, each under its seed."""
+    known = settled_origins(study) | _waiting_origins(study)
+    for origin, (values, seed) in settings.twins.items():
+        if origin not in known:
+            study.optuna.enqueue_trial(values, user_attrs={"origin": origin, "seed": seed})
+
+
+def _waiting_origins(study: Study) -> set[str]:
+    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return {str(trial.user_attrs.get("origin")) for trial in waiting}
 
 
 def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False) -> None:

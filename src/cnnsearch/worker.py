@@ -1,8 +1,8 @@
 """The child process: receives trials, draws, trains, reports; one line of JSON a message, in and out.
 
 Parent to worker: the settings; orders such as `{"do": "trial", …}`, one for each method `do_…`; and an answer to each
-question. Worker to parent: `ready`, `draw`, `plan`, `resumed`, `epoch`, `done`, `finished`, `repeated`, `failed`,
-`fatal`, `described`, `logged`.
+question. Worker to parent: `ready`, `draw`, `plan`, `resumed`, `epoch`, `waiting`, `done`, `finished`, `repeated`,
+`failed`, `fatal`, `described`, `logged`.
 """
 
 import gc
@@ -82,6 +82,7 @@ class Wanted(NamedTuple):
     params: int
     macs: int
     epochs: int
+    resumable: bool
     make: Callable[[], Any]
 
 
@@ -96,6 +97,7 @@ class Worker:
         self.dataset = load_dataset(self.catalog, spaces.Use(*settings["dataset"]))
         self.split: Split = split(self.dataset, settings["seed"], self.space.defaults["validation"])
         self.shape, self.classes = self.dataset.input_shape, len(self.dataset.classes)
+        self.waits = False
         self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"])
         set_precision(settings["precision"])
         model = self.space.model
@@ -127,7 +129,7 @@ class Worker:
         }
 
     def do_describe(self, order: dict[str, Any]) -> None:
-        """Tell the space's default point, and the whole points of the recipes named."""
+        """Tell the space's default point, and the whole points of the recipes and twins named."""
         hp = HyperParameters(defaults)
         try:
             self._draw(hp)
@@ -138,7 +140,18 @@ class Worker:
             traceback.print_exc()
             self.link.send("fatal", message=f"the default point of {self.space.name} fails: {error}")
         else:
-            self.link.send("described", values=hp.values, recipes=points)
+            twins = {origin: self._whole(values) for origin, values in order["twins"].items()}
+            self.link.send("described", values=hp.values, recipes=points, twins=twins)
+
+    def _whole(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The point with these values, what they leave open at its default."""
+        hp = HyperParameters(replay(values))
+        try:
+            self._draw(hp)
+        except TrialFailure:
+            # it will be told as the trial's own failure
+            return values
+        return hp.values
 
     def do_trial(self, order: dict[str, Any]) -> None:
         """Draw, train and report one trial."""
@@ -182,29 +195,36 @@ class Worker:
     def _trial(self, order: dict[str, Any], started: float) -> None:
         from cnnsearch import models, training
 
-        hp = HyperParameters(self._remote_draw)
-        wanted = self._wanted(hp, order["limited"])
-        answer = self.link.ask("plan", key=wanted.key, plan=wanted.plan, params=wanted.params, macs=wanted.macs)
+        hp, trainer = HyperParameters(self._remote_draw), spaces.trainer(self.space, self.catalog)
+        wanted = self._wanted(hp, order["limited"], trainer is None)
+        facts = wanted._asdict()
+        del facts["make"]
+        answer = self.link.ask("plan", **facts)
         if not answer["go"]:
             return
         candidate = wanted.make()
         if order["limited"]:
             self._check_latency(candidate.core)
         data = training.fold(candidate, self.split, self.classes)
-        trainer, metric = spaces.trainer(self.space, self.catalog), self.settings["metric"]
-        keep = self._keep(candidate, order, wanted.key) if trainer is None and candidate.fit is None else None
-        outcome = training.train(candidate, trainer, hp, data, wanted.epochs, metric, self._report, keep)
-        answer = self.link.ask(
-            "done",
-            score=outcome.score,
-            best_epoch=outcome.best_epoch,
-            epochs=len(outcome.history),
-            seconds=time.perf_counter() - started,
-            stopped=outcome.stopped,
-            params=int(candidate.core.count_params()),
-            rss=rss(),
-            format=models.formats(candidate.core)[0],
-        )
+        metric = self.settings["metric"]
+        self.waits = False
+        keep = self._keep(candidate, order, wanted.key) if wanted.resumable else None
+        if keep and keep.saved and self.waits:
+            outcome = training.Outcome(**keep.saved.facts, weights=keep.saved.weights)
+        else:
+            outcome = training.train(candidate, trainer, hp, data, wanted.epochs, metric, self._report, keep)
+        facts = {
+            "score": outcome.score,
+            "best_epoch": outcome.best_epoch,
+            "epochs": len(outcome.history),
+            "seconds": time.perf_counter() - started,
+            "params": int(candidate.core.count_params()),
+            "rss": rss(),
+        }
+        if self.waits:
+            self.link.send("waiting", **facts)
+            return
+        answer = self.link.ask("done", stopped=outcome.stopped, format=models.formats(candidate.core)[0], **facts)
         self.link.send("finished", problem=_saved(candidate.core, answer["keep"]))
 
     def _repeat(self, order: dict[str, Any], started: float) -> None:
@@ -223,8 +243,8 @@ class Worker:
         seconds = time.perf_counter() - started
         self.link.send("repeated", score=outcome.score, history=outcome.history, seconds=seconds, rss=rss())
 
-    def _wanted(self, hp: HyperParameters, limited: bool) -> "Wanted":
-        """What is drawn, with its costs, before it is known whether it shall be trained."""
+    def _wanted(self, hp: HyperParameters, limited: bool, plain: bool) -> "Wanted":
+        """What is drawn, with its costs, before it is known whether it shall be trained; `plain`: by no trainer."""
         from cnnsearch import training
 
         drawn = self._draw(hp)
@@ -234,13 +254,14 @@ class Worker:
             def make() -> Any:
                 return _typed("invalid", lambda: training.from_plan(drawn, len(self.split.x)))
 
-            return Wanted(drawn.key, drawn.to_json(), price.params, price.macs, drawn.epochs, make)
+            return Wanted(drawn.key, drawn.to_json(), price.params, price.macs, drawn.epochs, plain, make)
         params = int(drawn.model.count_params())
         if limited:
             self._check_limit("params", params, "max_params")
         values = json.dumps(hp.values, sort_keys=True)
         key = hashlib.sha256(values.encode()).hexdigest()[:16]
-        return Wanted(key, "", params, 0, self.settings["epochs"], lambda: drawn)
+        resumable = plain and drawn.fit is None
+        return Wanted(key, "", params, 0, self.settings["epochs"], resumable, lambda: drawn)
 
     def _keep(self, candidate: Any, order: dict[str, Any], key: str) -> Any:
         """Where the training's state goes; what an earlier run kept there is taken up, and told to the parent."""
@@ -249,8 +270,8 @@ class Worker:
         path = Path(order["state"])
         saved = training.resumed(candidate, path, key) if order["resume"] else None
         if saved is not None:
-            self.link.ask("resumed", history=saved.facts["history"])
-        return training.Keep(path, key, saved)
+            self.waits = self.link.ask("resumed", history=saved.facts["history"])["wait"]
+        return training.Keep(path, key, saved, lambda: self.waits)
 
     def _draw(self, hp: HyperParameters) -> Any:
         """A Plan, or for a hypermodel its compiled candidate."""
@@ -267,6 +288,7 @@ class Worker:
 
     def _report(self, epoch: int, metrics: dict[str, float]) -> bool:
         answer = self.link.ask("epoch", epoch=epoch, metrics=metrics)
+        self.waits = bool(answer.get("wait"))
         return bool(answer["go"])
 
     def _affordable(self, plan: Plan, limited: bool) -> Cost:
@@ -331,13 +353,10 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
 
     `input_example` is left out on purpose: `mlflow.keras.log_model` crashes with it (mlflow#16183).
     """
-    from importlib.metadata import version
-
     import keras
     import mlflow
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+
+    from cnnsearch.mlflow_store import needs, signature
 
     mlflow.set_tracking_uri(order["uri"])
     if not order["path"].endswith(".keras"):
@@ -345,15 +364,11 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
             mlflow.log_artifact(order["path"], "model")
         return
     model = keras.saving.load_model(order["path"], compile=False)
-    shape = (-1, *model.input_shape[1:])
-    signature = ModelSignature(
-        Schema([TensorSpec(np.dtype("float32"), shape)]),
-        Schema([TensorSpec(np.dtype("float32"), (-1, model.output_shape[-1]))]),
-    )
-    # named here, since MLflow would otherwise find them by loading the model once more in a process of its own
-    needs = [f"{name}=={version(name)}" for name in ("keras", "numpy", keras.backend.backend())]
+    shapes = signature(model.input_shape[1:], model.output_shape[-1])
     with mlflow.start_run(run_id=order["run_id"]):
-        mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=needs)
+        mlflow.keras.log_model(
+            model, name="model", signature=shapes, pip_requirements=needs("keras", keras.backend.backend())
+        )
 
 
 def _saved(core: Any, path: str) -> str:

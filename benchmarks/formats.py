@@ -1,0 +1,119 @@
+"""Exports the three best of studies in every format and writes docs/formats.md: how near, how fast, how large.
+
+    CNNSEARCH_DATA=DIR python benchmarks/formats.py RUNS:STUDY…
+    python benchmarks/formats.py --table
+
+Without studies it searches one on the bundled digits first. Each export has one core; its card's figures are kept in
+`benchmarks/results/formats.json`, in the place of earlier ones of the same study. It needs `cnnsearch[formats]` and
+`cnnsearch[openvino]`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnnsearch import card as cards
+from cnnsearch import formats
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "formats.json"
+PAGE = ROOT / "docs" / "formats.md"
+KEPT = ("study", "trial", "params", "macs", "machine", "measured", "versions")
+DIGITS = ("run", "--space", "digits_cnn", "--trials", "12", "--quiet")
+
+
+@click.command()
+@click.argument("studies", nargs=-1, metavar="RUNS:STUDY…")
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="How many of each study.")
+@click.option("--table", is_flag=True, help="Only write the page again.")
+def main(studies: tuple[str, ...], top: int, table: bool) -> None:
+    """Export, keep the figures, write the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        if not studies and not table:
+            cnnsearch(*DIGITS, "--runs", f"{folder}/runs")
+            studies = (f"{folder}/runs:digits_cnn",)
+        if not table:
+            # of every runtime: what one core does tells more than how threads share
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        for named in studies:
+            runs, _, study = named.rpartition(":")
+            keep(study, [measured(Path(folder), runs, study, trial) for trial in best(runs, study, top)])
+    PAGE.write_text(page(json.loads(RESULTS.read_text("utf-8"))))
+
+
+def best(runs: str, study: str, top: int) -> list[int]:
+    """The trials that lead the leaderboard."""
+    board = json.loads(cnnsearch("leaderboard", study, "--runs", runs, "--format", "json", "--top", str(top)))
+    return [row["trial"] for row in board if row["state"] == "complete"]
+
+
+def measured(folder: Path, runs: str, study: str, trial: int) -> dict[str, Any]:
+    """One trial exported in all formats: what its card says of them."""
+    out = folder / f"{study}-{trial}"
+    every = ",".join(formats.KNOWN)
+    click.echo(cnnsearch("export", study, "--trial", str(trial), "--runs", runs, "--format", every, "-o", str(out)))
+    card = json.loads((out / "card.json").read_text("utf-8"))
+    return {key: card[key] for key in KEPT}
+
+
+def cnnsearch(*arguments: str) -> str:
+    """What the command prints.
+
+    Raises:
+        SystemExit: if it fails.
+    """
+    line = [sys.executable, "-m", "cnnsearch.cli", *arguments]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"cnnsearch {' '.join(arguments)}: {done.stderr}")
+    return done.stdout
+
+
+def keep(study: str, figures: list[dict[str, Any]]) -> None:
+    """Put the figures of a study in the place of its earlier ones."""
+    earlier = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
+    others = [result for result in earlier if result["study"] != study]
+    every = sorted([*others, *figures], key=lambda result: result["study"])
+    RESULTS.write_text(json.dumps(every, indent=1) + "\n")
+
+
+def page(every: list[dict[str, Any]]) -> str:
+    """One table for each exported trial."""
+    return HEAD + "\n".join(section(result) for result in every)
+
+
+def section(result: dict[str, Any]) -> str:
+    """A trial's table, and what int8 costs it."""
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    header, *rows = cards.table(result)
+    lines = ["| " + " | ".join(row) + " |" for row in (header, ("---",) * len(header), *rows)]
+    repeats = [facts[f"repeats_{count}"] for facts in result["measured"].values() for count in (1, formats.BATCH)]
+    about = (
+        f"{result['params']:,} parameters, {result['macs']:,} multiply-adds; {result['machine']}; "
+        f"n = {min(repeats)} to {max(repeats)} calls; {versions}."
+    )
+    return "\n".join(
+        [f"## {result['study']}, trial {result['trial']}", "", about, "", *lines, "", *cards.losses(result), ""]
+    )
+
+
+HEAD = """# Formats: parity, latency and size
+
+The best trials of a study, exported by `cnnsearch export --trial N --format …` in every format. Each file was opened
+again in its own runtime and compared with the trained Keras model on up to 512 of validation's images, a batch of 64
+at a time: the largest difference of a probability, and how many decisions are equal. A latency is the median of warm
+calls, with its quartiles, on one core of a machine that did other work too: where the quartiles lie far apart, that
+work has a say. It covers what a user of the file waits for: uint8 pixels in, probabilities out. OpenVINO is asked for
+float32; by itself it computes in bfloat16 where the processor can, which is faster and about 1e-3 off. Written by
+`CNNSEARCH_DATA=DIR python benchmarks/formats.py RUNS:STUDY`; every figure is in `benchmarks/results/formats.json`.
+
+"""
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What a trial was made of: its study, space and data, read again, so that it can be made once more."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnnsearch import backbones, catalog, leaderboard, spaces, worker
+from cnnsearch.data import Dataset, Split, split
+from cnnsearch.errors import CnnsearchError, StudyError
+from cnnsearch.hyperparameters import HyperParameters, replay
+from cnnsearch.plan import Plan
+from cnnsearch.record import Record
+from cnnsearch.study import Study
+
+
+class Origin(NamedTuple):
+    """Where a model comes from, and how its candidate is made once more."""
+
+    study: Study
+    chosen: Record
+    space: spaces.Space
+    known: catalog.Catalog
+    parts: Split
+    dataset: Dataset
+
+    def candidate(self, pretrained: bool = False) -> Any:
+        """The trial's candidate, new; weights that a plan brings along only if `pretrained`."""
+        from cnnsearch import training
+
+        if self.chosen.plan:
+            plan = Plan.from_json(self.chosen.plan)
+            plan = plan if pretrained else backbones.without_weights(plan)
+            return training.from_plan(plan, len(self.parts.x))
+        shape, classes = self.dataset.input_shape, len(self.dataset.classes)
+        hypermodel = spaces.hypermodel(self.space, self.known, shape, classes)
+        hp = HyperParameters(replay(self.chosen.params))
+        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"])
+
+    def train(self) -> tuple[Any, Any]:
+        """The trial's training once more, from its seed: the outcome and the network."""
+        import keras
+
+        from cnnsearch import training
+
+        chosen = self.chosen
+        keras.utils.set_random_seed(chosen.seed)
+        candidate = self.candidate(pretrained=True)
+        data = training.fold(candidate, self.parts, len(self.dataset.classes))
+
+        def go_on(epoch: int, metrics: dict[str, float]) -> bool:
+            return epoch < chosen.epochs
+
+        hp, metric = HyperParameters(replay(chosen.params)), self.study.info["metric"]
+        trainer = spaces.trainer(self.space, self.known)
+        outcome = training.train(candidate, trainer, hp, data, chosen.epochs, metric, go_on)
+        return outcome, candidate.core
+
+
+def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin:
+    """What the trial was made of, its dataset read again.
+
+    Raises:
+        CnnsearchError: if the dataset is not what it was.
+    """
+    known = catalog.load(plugins)
+    dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]))
+    if dataset.fingerprint != study.info["data"]["fingerprint"]:
+        raise CnnsearchError(
+            f"The dataset {dataset.name} has changed since study '{study.name}' was made: a test would mean nothing. "
+            "Bring the old data back, or search anew with --study NAME."
+        )
+    space = spaces.Space.from_dict(study.info["space"])
+    parts = split(dataset, study.info["seed"], space.defaults["validation"])
+    return Origin(study, chosen, space, known, parts, dataset)
+
+
+def trained(study: Study, number: int) -> Record:
+    """The record of a trial that ended with a score.
+
+    Raises:
+        StudyError: if there is none of this number.
+    """
+    ranked = leaderboard.ranked(study)
+    for record in ranked:
+        if record.number == number and record.score is not None:
+            return record
+    trained = ", ".join(str(number) for number in sorted(r.number for r in ranked if r.score is not None))
+    raise StudyError(f"Study '{study.name}' has no trained trial {number}; there are {trained or 'none'}.")

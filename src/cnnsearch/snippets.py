@@ -1,0 +1,65 @@
+"""How a written model answers a picture without this package: Python for the card, format by format."""
+
+
+def _whole(imports: str, load: str, answer: str) -> str:
+    """A program for an export's folder; `{shape}` is filled in by the card."""
+    return f"""import json
+from pathlib import Path
+
+{imports}
+from PIL import Image, ImageOps
+
+{load}
+height, width, channels = {{shape}}
+picture = ImageOps.exif_transpose(Image.open("picture.png")).convert("RGBA")
+picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)  # what is transparent is white
+picture = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+pixels = np.asarray(picture, "float32").reshape(1, height, width, channels)  # 0 to 255; the model scales them
+{answer}
+classes = json.loads(Path("labels.json").read_text("utf-8"))
+print(classes[probabilities.argmax()], probabilities.max())"""
+
+
+KERAS = _whole(
+    "import keras\nimport numpy as np",
+    'model = keras.saving.load_model("model.keras")',
+    "probabilities = model.predict(pixels, verbose=0)[0]",
+)
+
+SAVED_MODEL = _whole(
+    "import numpy as np\nimport tensorflow as tf",
+    'model = tf.saved_model.load("saved_model")',
+    "probabilities = model.serve(pixels).numpy()[0]",
+)
+
+ONNX = _whole(
+    "import numpy as np\nimport onnxruntime",
+    'model = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])',
+    "probabilities = model.run(None, {{model.get_inputs()[0].name: pixels}})[0][0]",
+)
+
+LITERT = _whole(
+    "import numpy as np\nfrom ai_edge_litert.interpreter import Interpreter",
+    'model = Interpreter("model.tflite")\nmodel.allocate_tensors()',
+    """model.set_tensor(model.get_input_details()[0]["index"], pixels)
+model.invoke()
+probabilities = model.get_tensor(model.get_output_details()[0]["index"])[0]""",
+)
+
+LITERT_INT8 = _whole(
+    "import numpy as np\nfrom ai_edge_litert.interpreter import Interpreter",
+    'model = Interpreter("model_int8.tflite")\nmodel.allocate_tensors()',
+    """given, made = model.get_input_details()[0], model.get_output_details()[0]
+scale, zero = given["quantization"]
+model.set_tensor(given["index"], np.clip(np.rint(pixels / scale + zero), 0, 255).astype("uint8"))
+model.invoke()
+scale, zero = made["quantization"]
+probabilities = (model.get_tensor(made["index"])[0].astype("float32") - zero) * scale""",
+)
+
+OPENVINO = _whole(
+    "import numpy as np\nimport openvino",
+    'exact = {{"INFERENCE_PRECISION_HINT": "f32"}}\n'
+    'model = openvino.Core().compile_model("openvino/model.xml", "CPU", exact)',
+    "probabilities = model(pixels)[0][0]",
+)
