@@ -188,7 +188,20 @@ def test_one_trial(tmp_path: Path) -> None:
     report.write(made(tmp_path, [complete(0, 0.9)]), tmp_path / "report.html")
     read = page(tmp_path / "report.html")
     assert "The only trial reaches 90.00% validation accuracy on digits" in read.sections[""]
+    assert "Test was not looked at for this trial." in read.sections[""]
     assert "With 100 validation images chance alone moves a score like this by 7.44 points" in read.sections[""]
+
+
+def test_the_figure_on_test_is_that_of_the_best_itself(tmp_path: Path) -> None:
+    study = made(tmp_path, [complete(0, 0.9)])
+    study.add_look({"trial": 0, "model": "0", "accuracy": 0.85, "loss": 0.5, "n": 100})
+    study.remember_fact(
+        "test:0 refit", {"trial": 0, "model": "0 refit", "accuracy": 0.87, "n": 100, "loss": 0.5, "when": "z"}
+    )
+    report.write(study, tmp_path / "report.html")
+    top = page(tmp_path / "report.html").sections[""]
+    assert "85.00% on test" in top and "87" not in top
+    assert "Test was looked at for 2 models of this study" in top
 
 
 def test_only_failures_and_their_words_are_no_markup(tmp_path: Path) -> None:
