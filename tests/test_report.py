@@ -27,7 +27,19 @@ from cnnsearch.study import Study
 from tests.conftest import cnnsearch
 
 SECTIONS = (
-    *("leaderboard", "recipes", "history", "cost", "importance", "slices", "winner", "curves", "mistakes", "samples"),
+    *(
+        "leaderboard",
+        "recipes",
+        "history",
+        "cost",
+        "importance",
+        "slices",
+        "worth",
+        "winner",
+        "curves",
+        "mistakes",
+        "samples",
+    ),
     *("tradeoff", "versions", "commands"),
 )
 
@@ -188,6 +200,7 @@ def test_one_trial(tmp_path: Path) -> None:
     report.write(made(tmp_path, [complete(0, 0.9)]), tmp_path / "report.html")
     read = page(tmp_path / "report.html")
     assert "The only trial reaches 90.00% validation accuracy on digits" in read.sections[""]
+    assert "Too few trials to compare" in read.sections["worth"]
     assert "Test was not looked at for this trial." in read.sections[""]
     assert "With 100 validation images chance alone moves a score like this by 7.44 points" in read.sections[""]
 
