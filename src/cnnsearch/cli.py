@@ -157,8 +157,9 @@ def confirm(**given: Any) -> None:
 @stored
 def compare(study: str | None, by: str, controlled: bool, form: str, **given: Any) -> None:
     """What each choice was worth in STUDY (default: the latest): its mean difference, with an interval."""
-    from cnnsearch import command, display, worth
+    from cnnsearch import command, display
     from cnnsearch import study as studies
+    from cnnsearch.compare import worth
 
     if controlled and not by:
         raise CnnsearchError("--controlled trains the twins of one choice; name it: --by DIMENSION or --by NAME.")

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch import catalog, levels, spaces
+from cnnsearch import catalog, spaces
+from cnnsearch.compare import levels
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.hyperparameters import Distribution, HyperParameters, replay
 from cnnsearch.record import Record

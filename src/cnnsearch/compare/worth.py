@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import click
 
-from cnnsearch import command, twins
-from cnnsearch import compare as comparing
-from cnnsearch.compare import MIN_PAIRS, MIN_SIDE, MIN_TRIALS, MODELLED, Comparison, Evidence
+from cnnsearch import command
+from cnnsearch.compare import evidence, twins
+from cnnsearch.compare.evidence import MIN_PAIRS, MIN_SIDE, MIN_TRIALS, MODELLED, Comparison, Evidence
+from cnnsearch.compare.points import Points
+from cnnsearch.compare.twins import Family
 from cnnsearch.display import Display
 from cnnsearch.errors import StudyError
-from cnnsearch.points import Points
 from cnnsearch.study import Study
-from cnnsearch.twins import Family
 
 COLUMNS = ("choice", "value", "against", "difference", "low", "high", "n", "how", "verdict")
 SHOWN = ("choice", "value", "against", "difference", "95% interval", "n", "how", "verdict")
@@ -39,9 +39,9 @@ def found(study: Study, plugins: tuple[Path, ...], by: str) -> Worth:
     Raises:
         StudyError: if there is no such choice, or are too few trials to say anything.
     """
-    known = comparing.evidence(study, Points(study, plugins))
-    names = comparing.chosen(known.space, by, study.name)
-    compared = comparing.compared(known, names)
+    known = evidence.evidence(study, Points(study, plugins))
+    names = evidence.chosen(known.space, by, study.name)
+    compared = evidence.compared(known, names)
     if not compared:
         raise StudyError(
             f"Too few trials to compare {by or 'choices'}: study '{study.name}' has {len(known.cases)} complete ones; "
@@ -71,7 +71,7 @@ def measured(
     """
     points = Points(study, plugins)
     grouped = _families(study, points, by, pairs)
-    known = comparing.evidence(study, points)
+    known = evidence.evidence(study, points)
     wanted: twins.Twins = {}
     for name, each in grouped.items():
         wanted |= twins.wanted(each, known.reference(name))
@@ -84,7 +84,7 @@ def measured(
         if " " in ended:
             raise StudyError(f"Training the twins stopped: {ended}")
         grouped = _families(study, points, by, pairs)
-    known = comparing.evidence(study, points)
+    known = evidence.evidence(study, points)
     compared = [c for name, each in grouped.items() for c in twins.comparisons(each, name, known.reference(name))]
     notes = [_about(name, each) for name, each in grouped.items()]
     if not compared:
@@ -94,8 +94,8 @@ def measured(
 
 def _families(study: Study, points: Points, by: str, pairs: int) -> dict[str, list[Family]]:
     """The families of each choice that `by` means: of a dimension its choices between values, if it has such."""
-    known = comparing.evidence(study, points)
-    names = comparing.chosen(known.space, by, study.name)
+    known = evidence.evidence(study, points)
+    names = evidence.chosen(known.space, by, study.name)
     between = [name for name in names if known.space[name].kind == "choice"]
     grouped = {name: twins.families(study, points, known, name, pairs) for name in between or names}
     grouped = {name: found for name, found in grouped.items() if found}

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from cnnsearch import effects, watchdog
-from cnnsearch.compare import CONTROLLED, Comparison, Evidence
-from cnnsearch.levels import Level
-from cnnsearch.points import Points, Values
+from cnnsearch import watchdog
+from cnnsearch.compare import effects
+from cnnsearch.compare.evidence import CONTROLLED, Comparison, Evidence
+from cnnsearch.compare.levels import Level
+from cnnsearch.compare.points import Points, Values
 from cnnsearch.record import COUNTED, TWIN, Record
 from cnnsearch.settings import Settings
 from cnnsearch.study import Study

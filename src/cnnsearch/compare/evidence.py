@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnsearch import effects
-from cnnsearch.effects import Array, Effect
+from cnnsearch.compare import effects
+from cnnsearch.compare.effects import Array, Effect
+from cnnsearch.compare.levels import Levels, levels, scaled, seen
+from cnnsearch.compare.points import Points, Values
 from cnnsearch.errors import StudyError, nearest
 from cnnsearch.hyperparameters import Distribution
-from cnnsearch.levels import Levels, levels, scaled, seen
-from cnnsearch.points import Points, Values
 from cnnsearch.study import Study
 
 MIN_PAIRS = 5
