@@ -19,7 +19,7 @@ def cnnsearch(folder: Path, *arguments: str, **environment: str) -> subprocess.C
     return subprocess.run(
         [sys.executable, "-m", "cnnsearch.cli", *arguments],
         cwd=folder,
-        env={**clean, **environment},
+        env={**clean, "CNNSEARCH_RUN_CONFIRM": "0", **environment},
         capture_output=True,
         text=True,
         timeout=280,

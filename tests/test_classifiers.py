@@ -39,6 +39,8 @@ def pixels() -> np.ndarray:
     return found
 
 
+# MLflow's own, when its pyfunc is imported
+@pytest.mark.filterwarnings("ignore:.*Any type hint")
 def test_numpy_is_searched_pruned_logged_ranked_and_exported(run: Run, tmp_path: Path, store: str) -> None:
     (tmp_path / "mlp.toml").write_text(SPACE)
     done = run("run", "--space", "mlp.toml", "--recipes", "--trials", "8", "--jobs", "2", "--study", "mlp")
@@ -51,7 +53,7 @@ def test_numpy_is_searched_pruned_logged_ranked_and_exported(run: Run, tmp_path:
     assert recipe["state"] == "complete" and "loss=mse" in recipe["choices"] and "width1=128" in recipe["choices"]
     assert rows[0]["score"] > 0.9 and rows[0]["params"] > 10_000
 
-    exported = run("export", "--best", "-o", "out")
+    exported = run("export", "--best", "-o", "out", "--register", "mlp")
     assert exported.returncode == 0, exported.stderr
     out = tmp_path / "out"
     card = json.loads((out / "card.json").read_text())
@@ -62,6 +64,10 @@ def test_numpy_is_searched_pruned_logged_ranked_and_exported(run: Run, tmp_path:
     # mostly training images, so this is no test; it shows that pixels need no preparation
     assert (answers.argmax(1) == load_digits().target[:100]).mean() > 0.9
     assert (out / "confusion.png").stat().st_size > 1000
+    assert "version 1 of mlp in MLflow's registry, champion: the first" in exported.stdout
+    found = mlflow.MlflowClient(store).get_model_version_download_uri("mlp", "1")
+    champion = mlflow.pyfunc.load_model(found.removeprefix("file://"))
+    np.testing.assert_allclose(champion.predict(pixels().astype("float32"))["probabilities"], answers, atol=1e-5)
     for options, said in (
         (("--format", "keras"), "cannot be written as 'keras'. It can as npz, onnx."),
         (("--ensemble", "2"), "--ensemble averages Keras models, and those of study 'mlp' are of another kind"),

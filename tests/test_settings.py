@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from cnnsearch import checkpoints as keeping
+from cnnsearch import objectives
 from cnnsearch.checkpoints import Checkpoints
+from cnnsearch.errors import CnnsearchError
 from cnnsearch.settings import Settings, maximize, trial_seed, worker_environment
 from cnnsearch.spaces import Space, Use
 from cnnsearch.study import Record
@@ -204,3 +207,14 @@ def test_large_models_stay_within_the_budget(
     monkeypatch.setattr(keeping, "BUDGET", budget)
     Checkpoints(tmp_path, 5, maximize=True).tidy([scored(1, 0.9), scored(2, 0.8), scored(3, 0.7)])
     assert left(tmp_path) == kept
+
+
+def test_an_objective_is_a_metric_and_costs() -> None:
+    assert objectives.parsed("val_accuracy,params, macs") == ("val_accuracy", ("params", "macs"))
+    for text, said in (
+        ("val_accuracy,parms", "'parms' is no cost. Did you mean 'params'?"),
+        ("val_loss,macs,macs", "expected a metric and different costs"),
+        (",params", "expected a metric"),
+    ):
+        with pytest.raises(CnnsearchError, match=re.escape(said)):
+            objectives.parsed(text)

@@ -1,23 +1,17 @@
 """A user's own pictures: one folder for each class, whose name is the class's name."""
 
-import contextlib
 import math
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import psutil
-from PIL import Image, ImageOps
 
 from cnnsearch import Dataset, dataset
 from cnnsearch.arrays import expanded, make, pick, reason
 from cnnsearch.errors import DataError, nearest
+from cnnsearch.picture_files import FORMATS, SUFFIXES, is_grey, read
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
-# Named, so that a file that only calls itself .png cannot reach Pillow's rarer decoders.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
-GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 COLORS = {"grey": "L", "rgb": "RGB", "auto": ""}
 PARTS = ("train", "val", "test")
 MEANT = dict(zip(PARTS, PARTS, strict=True)) | {
@@ -163,7 +157,7 @@ def _load(files, size, mode):
     first, bad = None, []
     for index, file in enumerate(files):
         try:
-            picture = _opened(file, size, mode)
+            picture = read(file, mode, size, size)
         # Decoders raise nearly anything on damaged bytes; whatever it is, this file is at fault.
         except Exception as error:
             bad.append((file, error))
@@ -183,40 +177,7 @@ def _load(files, size, mode):
 
 def _common_mode(files):
     """Grey if every picture is; the headers tell, so that nothing is decoded for it."""
-    for file in files:
-        with contextlib.suppress(Exception), _strictly(), Image.open(file, formats=FORMATS) as image:
-            if image.mode not in GREY:
-                return "RGB"
-    return "L"
-
-
-def _opened(file, size, mode):
-    """One picture as uint8: upright, its first frame, (size, size) or as it is."""
-    with _strictly(), Image.open(file, formats=FORMATS) as image:
-        image = _plain(ImageOps.exif_transpose(image), mode)
-    if size:
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-@contextlib.contextmanager
-def _strictly():
-    """A picture so large that Pillow warns of a bomb is an error; remarks about metadata are none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
-
-
-def _plain(image, mode):
-    """An image of any mode as L or RGB: 16 bits scaled down, transparency shown on white."""
-    if image.mode.startswith("I"):
-        # Pillow's own conversion would clip every value above 255.
-        image = Image.fromarray(np.rint(np.asarray(image).clip(0, 65535) / 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    return "L" if all(map(is_grey, files)) else "RGB"
 
 
 def _room(count, shape):

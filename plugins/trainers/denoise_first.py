@@ -13,9 +13,9 @@ _SHADES, _SAMPLES, _PART = 32, 1 << 16, 4096
 def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rate=0.002):
     """Trains the stem on the clean images by cross-entropy, keeps it as it is then, and trains the rest.
 
-    Each of the denoiser's epochs has noise of its own, drawn for every pixel from the noisy pixels that were as bright
-    before; that takes noise for independent from pixel to pixel. The epochs that are counted, pruned and drawn are
-    those of the classifier; each reports the denoiser's last loss as `denoiser_loss`.
+    Each epoch, the denoiser's and the classifier's, has noise of its own, drawn for every pixel from the noisy pixels
+    that were as bright before; that takes noise for independent from pixel to pixel. The epochs that are counted,
+    pruned and drawn are those of the classifier; each reports the denoiser's last loss as `denoiser_loss`.
 
     Args:
         denoiser_epochs: how often the denoiser sees all training images.
@@ -24,7 +24,7 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
     # here, so that listing the plugins imports no backend
     import keras
 
-    from cnnsearch import build, training
+    from cnnsearch import build
 
     if denoiser_epochs < 1:
         raise CnnsearchError(f"denoise_first: denoiser_epochs must be at least 1, got {denoiser_epochs}.")
@@ -48,8 +48,31 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
     def note(epoch, logs):
         logs["denoiser_loss"] = history.history["loss"][-1]
 
-    first = keras.callbacks.LambdaCallback(on_epoch_end=note)
-    return training.fit(hp, model, data, epochs=epochs, callbacks=[first, *callbacks])
+    class Renewed(keras.utils.PyDataset):
+        """The images in another order and under other noise in each epoch."""
+
+        def __init__(self):
+            super().__init__()
+            self.on_epoch_end()
+
+        def __len__(self):
+            return math.ceil(len(self._order) / data.batch_size)
+
+        def __getitem__(self, batch):
+            rows = self._order[batch * data.batch_size : (batch + 1) * data.batch_size]
+            return self._noisy[rows], data.y[rows]
+
+        def on_epoch_end(self):
+            self._noisy, self._order = noise.again(), noise.order()
+
+    return model.fit(
+        Renewed(),
+        epochs=epochs,
+        validation_data=(data.x_val, data.y_val),
+        validation_batch_size=max(512, data.batch_size),
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=note), *callbacks],
+        verbose=0,
+    )
 
 
 class Noise:
@@ -70,6 +93,10 @@ class Noise:
             shades = self._shades[start : start + _PART]
             noisy[start : start + _PART] = self._pools[shades, self._generator.integers(0, _SAMPLES, shades.shape)]
         return noisy
+
+    def order(self):
+        """The images' places in an order by chance."""
+        return self._generator.permutation(len(self._shades))
 
 
 def _learning(stem, trainable):

@@ -10,6 +10,7 @@ Command = Callable[..., Any]
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "grid")
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
+SCHEDULERS = ("halving", "topk", "none")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -91,7 +92,16 @@ def searching(command: Command) -> Command:
                 help="Which plan comes next.",
             ),
             click.option(
-                "--pruner", default="median", show_default=True, type=click.Choice(PRUNERS), help="Who stops early."
+                "--pruner",
+                type=click.Choice(PRUNERS),
+                help="Who stops early.  [default: median, with a scheduler none]",
+            ),
+            click.option(
+                "--scheduler",
+                default="none",
+                show_default=True,
+                type=click.Choice(SCHEDULERS),
+                help="Train all to a first rung, and the best of each rung on from there.",
             ),
             click.option(
                 "--seed",
@@ -122,6 +132,17 @@ def searching(command: Command) -> Command:
                 help="Refuse candidates of more multiply-adds.  [default: the space's]",
             ),
             click.option(
+                "--max-latency",
+                type=click.FloatRange(0),
+                default=0,
+                help="Refuse candidates that take more milliseconds for one image here.  [default: no limit]",
+            ),
+            click.option(
+                "--objective",
+                metavar="METRIC,COST…",
+                help="A metric and costs at once, such as val_accuracy,params; costs: params, macs.",
+            ),
+            click.option(
                 "--precision",
                 default="auto",
                 show_default=True,
@@ -134,6 +155,12 @@ def searching(command: Command) -> Command:
                 show_default=True,
                 type=click.IntRange(1),
                 help="How many of the best models stay on disk.",
+            ),
+            click.option(
+                "--confirm",
+                default="auto",
+                metavar="KxS",
+                help="Train the best K again on S fresh seeds; 0: not.  [default: 3x3, unless --recipe]",
             ),
             click.option("--recipe", multiple=True, help="Train only this recipe of the space. May be repeated."),
             click.option("--recipes", is_flag=True, help="Train all recipes of the space first."),

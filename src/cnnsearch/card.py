@@ -107,8 +107,8 @@ def _options(given: dict[str, Any]) -> str:
 
 def _snippets(card: dict[str, Any]) -> str:
     """How each written model is used without this package."""
-    filled = {"shape": (1, *card["input_shape"]), "classes": len(card["classes"])}
-    return "\n\n".join(f"```python\n{use.format(**filled)}\n```" for use in card["use"].values() if use)
+    shape = ", ".join(map(str, card["input_shape"]))
+    return "\n\n".join(f"```python\n{use.format(shape=shape)}\n```" for use in card["use"].values() if use)
 
 
 def table(card: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -206,6 +206,9 @@ Each file was opened again in its own runtime and compared with the trained mode
 Latencies are the median and the quartiles of some dozens of warm calls on {card["machine"]}.
 
 ## Use
+
+In this folder, without cnnsearch; `cnnsearch predict . picture.png` says the same. (Not of pictures of 16 bits a
+channel, which this would clip.)
 
 {_snippets(card)}
 

@@ -11,7 +11,7 @@ import click
 
 import cnnsearch
 from cnnsearch.arguments import places, searching, stored
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import CnnsearchError, one_line
 
 
 class Cli(click.Group):
@@ -85,18 +85,55 @@ def run(**given: Any) -> None:
     help="How it is written.",
 )
 @click.option("--top", default=0, type=click.IntRange(0), help="Only so many.  [default: all]")
+@click.option("--sort", default="", metavar="COLUMN", help="Another order; -COLUMN: the largest first.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="Only such rows: params<=50000, state=complete, filters/first=32. May be repeated.",
+)
 @stored
-def leaderboard(study: str | None, form: str, top: int, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+def leaderboard(
+    study: str | None,
+    form: str,
+    top: int,
+    sort: str,
+    where: tuple[str, ...],
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+) -> None:
     """The trials of STUDY (default: the latest), ranked."""
     from cnnsearch import leaderboard as board
     from cnnsearch import study as studies
 
     opened = studies.load(study, runs, storage)
-    rows = board.rows(opened, top)
+    choices = {record.number: record.params for record in opened.records()}
+    rows = board.chosen(board.rows(opened), where, sort, choices)[: top or None]
     if form == "table":
         _tables().show(board.to_table(rows, f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"))
+        click.echo(board.caption(rows))
     else:
         click.echo(board.FORMATS[form](rows).rstrip("\n"))
+
+
+@main.command()
+@click.argument("study", required=False)
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="So many of the best.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Fresh seeds of each, in all.")
+@click.option("--trial", "trials", multiple=True, type=click.IntRange(0), help="This trial instead. May be repeated.")
+@click.option("--timeout", default="0", help="Begin nothing that will not end by then: 90, 30m, 2h.")
+@click.option("--jobs", type=click.IntRange(1), help="Trainings side by side.  [default: as `run`]")
+@stored
+def confirm(**given: Any) -> None:
+    """Train the best of STUDY (default: the latest) again on fresh seeds, and rank them by their mean."""
+    from cnnsearch import command
+
+    opened, ended = command.confirm(**given)
+    if ended == "interrupted":
+        click.echo("\nStopped; every finished training is kept. The same command goes on.", err=True)
+        sys.exit(130)
+    command.show_top(opened)
 
 
 @main.command()
@@ -104,6 +141,7 @@ def leaderboard(study: str | None, form: str, top: int, runs: Path, storage: str
 @click.option("--best", is_flag=True, help="The best complete trial (the default).")
 @click.option("--trial", type=click.IntRange(0), help="This trial instead.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write.  [default: exports/STUDY]")
+@click.option("--register", metavar="NAME", help="Make it a version of NAME in MLflow's registry, champion if best.")
 @click.option(
     "--format",
     "form",
@@ -125,6 +163,7 @@ def export(
     best: bool,
     trial: int | None,
     out: Path | None,
+    register: str | None,
     form: tuple[str, ...],
     refit: bool,
     ensemble: int | None,
@@ -137,13 +176,15 @@ def export(
     Each file is opened again in its own runtime, compared with the trained model on 512 of validation's images, and
     timed.
     """
-    from cnnsearch import formats
+    from cnnsearch import formats, registry
     from cnnsearch import study as studies
     from cnnsearch.pool import gpus
     from cnnsearch.settings import worker_environment
 
     if trial is not None and (best or ensemble):
         raise CnnsearchError(f"{'--best' if best else '--ensemble'} and --trial exclude each other; name one.")
+    if register is not None:
+        registry.check_name(register)
     names = formats.parse(form)
     opened = studies.load(study, runs, storage)
     # a trial whose model is gone, or a refit, is trained here
@@ -157,6 +198,36 @@ def export(
     _show_export(card, folder)
     if unlogged:
         click.echo(f"  not logged to MLflow: {unlogged}")
+    if register is not None:
+        with exporting.noise_to(opened.folder / "logs" / "export.log"):
+            registered = registry.register(opened, folder, register)
+        click.echo(f"  {registered}")
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="So many classes for each picture.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@places
+def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
+    """Classes and probabilities of IMAGES (picture files or folders) by MODEL, an export's folder or a file in it."""
+    from cnnsearch import predict as predicting
+    from cnnsearch.export import noise_to
+    from cnnsearch.settings import worker_environment
+
+    export = predicting.find(model)
+    os.environ.update(worker_environment(0, None))
+    with noise_to(Path(os.devnull)):
+        answers = list(predicting.predict(export, images, top, plugins))
+    if as_json:
+        click.echo(json.dumps([answer.to_dict() for answer in answers], indent=1))
+    elif rows := predicting.rows(answers):
+        _tables().plain(("picture", "class", "probability", "then"), rows)
+    problems = [answer.problem for answer in answers if answer.problem]
+    for problem in problems:
+        click.echo(one_line(problem), err=True)
+    sys.exit(1 if problems else 0)
 
 
 def _show_export(card: dict[str, Any], folder: Path) -> None:
@@ -263,13 +334,20 @@ def datasets(plugins: tuple[Path, ...]) -> None:
 
 
 @main.command()
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="Where it answers.")
+@click.option("--optuna", is_flag=True, help="Open Optuna's dashboard instead; needs cnnsearch[dashboard].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where it answers.  [default: 5000; Optuna: 8080]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Who may connect; 127.0.0.1: this machine alone.")
-def ui(port: int, host: str) -> None:
-    """Open MLflow's pages on this folder's studies."""
-    from cnnsearch import show
+@stored
+def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Open MLflow's pages on this folder's studies, or Optuna's on the latest; also while a search runs."""
+    if optuna:
+        from cnnsearch import dashboard
 
-    sys.exit(show.ui(host, port))
+        dashboard.serve(host, port or 8080, runs, storage)
+    else:
+        from cnnsearch import show
+
+        sys.exit(show.ui(host, port or 5000))
 
 
 @main.command()

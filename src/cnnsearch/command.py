@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
-from cnnsearch import catalog, leaderboard, spaces, study, tables, watchdog
+from cnnsearch import catalog, leaderboard, objectives, repeats, spaces, tables, watchdog
 from cnnsearch import recipes as recipe_points
+from cnnsearch import study as studies
+from cnnsearch.confirm import confirmed, optimism
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.pool import gpus
@@ -35,6 +37,8 @@ def settings(
     timeout: str,
     trial_timeout: str,
     memory: str,
+    confirm: str,
+    objective: str | None,
     space_from_study: bool,
     recipe: tuple[str, ...],
     recipes: bool,
@@ -52,6 +56,13 @@ def settings(
     found = spaces.check(spaces.override(found, settings), known)
     if found.dataset is None:
         raise CnnsearchError(f"{space} names no dataset; say which: --dataset NAME, npz:PATH or folder:PATH.")
+    metric, costs = objectives.parsed(objective) if objective else ("", ())
+    if metric and given["metric"] not in (None, metric):
+        raise CnnsearchError(f"--metric {given['metric']} and --objective {objective} name two metrics; leave one out.")
+    if found.model and "macs" in costs:
+        raise CnnsearchError(f"--objective {objective}: the multiply-adds of a model space are not known; use params.")
+    given["metric"] = metric or given["metric"]
+    given["pruner"] = given["pruner"] or ("median" if given["scheduler"] == "none" else "none")
     for name in FROM_SPACE:
         if given[name] is None:
             given[name] = found.defaults[name]
@@ -65,11 +76,17 @@ def settings(
         memory=size(memory) if memory else watchdog.memory_allowed(workers),
         jobs=workers,
         threads=threads,
+        costs=costs,
         recipes=recipe_points.chosen(found, known, recipe, recipes),
         only_recipes=bool(recipe) and not recipes,
+        confirm=_to_confirm(confirm, 0 if recipe and not recipes else 3),
         **given,
     )
-    return _as_begun(made) if space_from_study else made
+    if not space_from_study:
+        return made
+    begun = as_begun(studies.load(made.study, made.runs, made.storage), runs=made.runs)
+    kept = ("space", "dataset", "epochs", "metric", "costs", "seed")
+    return replace(made, **{name: getattr(begun, name) for name in kept})
 
 
 def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
@@ -79,14 +96,14 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         CnnsearchError: on anything a user can mend.
         KeyboardInterrupt: at the second Ctrl-C or SIGTERM; the first ends the search in order.
     """
-    hold, errors = study.hold(settings.folder, settings.study), study.storage_errors(settings.storage)
+    hold, errors = studies.hold(settings.folder, settings.study), studies.storage_errors(settings.storage)
     with hold, errors, display, Stop().listening() as stop:
-        opened = study.begin(settings)
-        study.lease(opened)
+        opened = studies.begin(settings)
+        studies.lease(opened)
         opened.remember(command=line)
         counted = sum(record.state in COUNTED for record in opened.records())
         if settings.only_recipes:
-            settings = replace(settings, trials=counted + len(study.missing_recipes(opened, settings)))
+            settings = replace(settings, trials=counted + len(studies.missing_recipes(opened, settings)))
         if counted:
             display.note(_going_on(settings, counted))
         tracker = Tracker(display.note)
@@ -94,9 +111,8 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         try:
             ended = Search(settings, opened, tracker, display, stop).run()
         finally:
-            status, best, files = _last_words(opened, ended)
-            tracker.close(status, best, files)
-            study.release(opened)
+            tracker.close(*_last_words(opened, ended))
+            studies.release(opened)
     return opened, ended
 
 
@@ -111,9 +127,89 @@ def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> N
     else:
         board = [row for row in board if row["score"] is not None] or board
         tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}"))
+        click.echo(leaderboard.caption(board))
+        _say_surety(opened)
         _say_next(opened, ended, settings)
     if " " in ended:
         raise CnnsearchError(f"The search stopped: {ended}")
+
+
+def confirm(
+    study: str | None,
+    top: int,
+    seeds: int,
+    trials: tuple[int, ...],
+    timeout: str,
+    jobs: int | None,
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+) -> tuple[Study, str]:
+    """Train the best of a finished study again on fresh seeds; gives back the study and how that ended.
+
+    Raises:
+        CnnsearchError: if there is nothing to confirm, or a dataset, plugin or worker fails.
+    """
+    opened = studies.load(study, runs, storage)
+    workers, threads = share(jobs)
+    limits = {"timeout": seconds(timeout), "memory": watchdog.memory_allowed(workers)}
+    made = as_begun(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
+    records = opened.records()
+    chosen = trials or [record.number for record in leaderboard.ranked(opened) if record.state == "complete"][:top]
+    known = {record.number for record in records if record.state == "complete"}
+    if not chosen or not known.issuperset(chosen):
+        raise CnnsearchError(
+            f"Study '{opened.name}' has no complete trial {', '.join(map(str, chosen)) or 'to confirm yet'}."
+        )
+    hold, errors = studies.hold(made.folder, opened.name), studies.storage_errors(storage)
+    with hold, errors, Stop().listening() as stop:
+        studies.refuse_if_held(opened)
+        studies.lease(opened)
+        tracker = Tracker(click.echo)
+        try:
+            left = repeats.on_a_pool(made, opened, repeats.missing(opened, records, chosen, seeds), tracker, stop)
+        finally:
+            tracker.close(*_last_words(opened, "complete"))
+            studies.release(opened)
+    if left and not stop.asked:
+        click.echo(f"{len(left)} trainings did not fit into the time.")
+    return opened, "interrupted" if stop.asked else "complete"
+
+
+def show_top(opened: Study, top: int = 10) -> None:
+    """Print the top of the leaderboard and how sure it is."""
+    board = leaderboard.rows(opened, top, choices=6)
+    tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}"))
+    click.echo(leaderboard.caption(board))
+    _say_surety(opened)
+
+
+def _say_surety(opened: Study) -> None:
+    """What the confirmation says of the winner, in a line."""
+    best = next((record for record in leaderboard.ranked(opened) if record.state == "complete"), None)
+    found = confirmed(opened).get(best.number) if best else None
+    if best is None or best.score is None or found is None:
+        return
+    flattery = optimism(best.score, found, opened.maximize)
+    sure = f" ± {found.half:.4f}" if found.half is not None else ""
+    click.echo(
+        f"\nThe best, trial {best.number}: {found.mean:.4f}{sure} over {found.n} fresh seed{'s' * (found.n > 1)}; "
+        f"its first score {best.score:.4f} was {'too good' if flattery > 0 else 'too modest'} by {abs(flattery):.4f}."
+    )
+
+
+def _to_confirm(text: str, unless_told: int) -> tuple[int, int]:
+    """`3x2` as how many trials and on how many seeds.
+
+    Raises:
+        CnnsearchError: if it is neither that nor 0.
+    """
+    if text == "auto":
+        return unless_told, unless_told
+    parts = text.replace("\N{MULTIPLICATION SIGN}", "x").split("x")
+    if text != "0" and not (len(parts) == 2 and all(part.isdecimal() and int(part) for part in parts)):
+        raise CnnsearchError(f"'{text}' is nothing to confirm; expected 0, or trials x seeds such as 3x3.")
+    return (0, 0) if text == "0" else (int(parts[0]), int(parts[1]))
 
 
 def dataset_use(text: str) -> Use:
@@ -158,16 +254,18 @@ def masked(line: str, storage: str) -> str:
     return line.replace(storage, f"{scheme}{separator}***@{rest.rpartition('@')[2]}")
 
 
-def _as_begun(made: Settings) -> Settings:
-    """`made` with what the study began with: its space, dataset, epochs, metric and seed."""
-    info = study.load(made.study, made.runs, made.storage).info
-    return replace(
-        made,
+def as_begun(opened: Study, **others: Any) -> Settings:
+    """Settings of a study as it began: its space, dataset, epochs, metric, seed and precision; `others` as told."""
+    info = opened.info
+    return Settings(
         space=Space.from_dict(info["space"]),
         dataset=Use(*info["dataset"]),
+        study=opened.name,
         epochs=info["epochs"],
         metric=info["metric"],
+        costs=opened.costs,
         seed=info["seed"],
+        **{"trials": 0, "precision": info.get("machine", {}).get("precision", "auto"), **others},
     )
 
 
@@ -217,16 +315,15 @@ def _say_next(opened: Study, ended: str, settings: Settings) -> None:
     click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where}")
 
 
-def _last_words(opened: Study, ended: str) -> tuple[str, Record | None, tuple[Path, ...]]:
-    """How the parent run ended ('' if nothing was trained), the best trial, and the leaderboard's files."""
+def _last_words(opened: Study, ended: str) -> tuple[str, list[Record], tuple[Path, ...]]:
+    """How the parent run ended ('' if nothing was trained), the ranked trials, and the leaderboard's files."""
     ranked = leaderboard.ranked(opened)
     if not any(record.state in COUNTED for record in ranked):
-        return "", None, ()
+        return "", [], ()
     board = leaderboard.rows(opened)
     files = []
     for name, write in (("leaderboard.csv", leaderboard.to_csv), ("leaderboard.md", leaderboard.to_markdown)):
         path = opened.folder / name
         path.write_text(write(board), "utf-8")
         files.append(path)
-    best = next((record for record in ranked if record.state == "complete"), None)
-    return ("FINISHED" if ended in ("complete", "exhausted") else "KILLED"), best, tuple(files)
+    return ("FINISHED" if ended in ("complete", "exhausted") else "KILLED"), ranked, tuple(files)

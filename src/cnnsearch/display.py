@@ -9,8 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cnnsearch.errors import FAILURES
 from cnnsearch.progress import Progress, clock, main_choices
-from cnnsearch.record import Record
+from cnnsearch.record import Record, counts
 
 
 class Display(Protocol):
@@ -18,7 +19,7 @@ class Display(Protocol):
 
     def __enter__(self) -> "Display": ...
     def __exit__(self, *error: object) -> None: ...
-    def __call__(self, progress: Progress, what: str) -> None: ...
+    def __call__(self, progress: Progress) -> None: ...
     def note(self, text: str) -> None:
         """Say one line."""
 
@@ -41,7 +42,7 @@ class Quiet:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def __call__(self, progress: Progress, what: str) -> None:
+    def __call__(self, progress: Progress) -> None:
         pass
 
     def note(self, text: str) -> None:
@@ -51,7 +52,7 @@ class Quiet:
 class Plain(Quiet):
     """One line for each trial that ends."""
 
-    def __call__(self, progress: Progress, what: str) -> None:
+    def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
             print(f"[{progress.ended}/{progress.trials}] {result(progress.done, progress)}", flush=True)
 
@@ -62,7 +63,7 @@ class Plain(Quiet):
 class JsonLines(Quiet):
     """One JSON object for each trial that ends, for programs."""
 
-    def __call__(self, progress: Progress, what: str) -> None:
+    def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
             done = progress.done
             fields = {
@@ -95,7 +96,7 @@ class LiveDisplay(Quiet):
     def __exit__(self, *error: object) -> None:
         self.live.stop()
 
-    def __call__(self, progress: Progress, what: str) -> None:
+    def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
             colour = {"complete": "green", "pruned": "yellow"}.get(progress.done.state, "red")
             self.live.console.print(Text(result(progress.done, progress), style=colour), highlight=False)
@@ -119,9 +120,11 @@ def panel(progress: Progress) -> Any:
     states = ("complete", "pruned", "failed", "refused", "duplicate")
     found = {state: progress.count(state) for state in states}
     parts = [f"{number} {state}" for number, state in ((found[s], s) for s in states) if number or state in states[:3]]
-    counts = f"{progress.ended}/{progress.trials} trials  {len(progress.running)} running  " + "  ".join(parts)
+    types = [f"{number} {kind}" for kind, number in counts(progress.records).items() if kind in FAILURES]
+    parts += [f"({', '.join(types)})"] if types else []
+    line = f"{progress.ended}/{progress.trials} trials  {len(progress.running)} running  " + "  ".join(parts)
     left = "" if progress.left is None else f"  about {clock(progress.left)} left"
-    lines: list[Any] = [Text(f"{counts}  {clock(progress.seconds)} gone{left}", style="bold")]
+    lines: list[Any] = [Text(f"{line}  {clock(progress.seconds)} gone{left}", style="bold")]
     if progress.best is not None:
         best = progress.best
         choices = main_choices(best, progress.default)

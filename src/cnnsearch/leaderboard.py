@@ -4,39 +4,59 @@ import csv
 import io
 import json
 import math
+import operator
+import re
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+from cnnsearch.confirm import Confirmed, confirmed
+from cnnsearch.errors import FAILURES, CnnsearchError, nearest
 from cnnsearch.progress import main_choices
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.study import Study
 
 COLUMNS = (
     "rank",
+    "tie",
     "trial",
     "state",
+    "mean",
+    "half",
+    "n",
     "score",
     "best_epoch",
     "epochs",
     "seconds",
     "params",
     "macs",
+    "pareto",
+    "latency_1",
+    "latency_64",
+    "bytes",
     "origin",
     "choices",
     "reason",
 )
+"""`mean` is the mean score over `n` fresh seeds, `half` half the width of its 95% interval; `score` is the first
+training's, by which the trial was chosen. Latencies are seconds, of the fastest format that was exported."""
 
 SHOWN = (*COUNTED, "refused")
+MEASURED = ("latency_1", "latency_64", "bytes")
 
 Row = dict[str, Any]
 
 
 def ranked(study: Study) -> list[Record]:
-    """Complete trials by score, then pruned ones by score, then the failed and the refused."""
+    """Confirmed trials by their mean, complete ones by score, pruned ones by score, then the failed and the refused."""
+    means = {trial: found.mean for trial, found in confirmed(study).items()}
     sign = 1 if study.maximize else -1
 
-    def place(record: Record) -> tuple[int, float, int]:
-        score = record.score if record.score is not None else -sign * math.inf
-        return SHOWN.index(record.state), -sign * score, record.number
+    def place(record: Record) -> tuple[int, bool, float, int]:
+        unconfirmed = record.number not in means
+        score = means.get(record.number, record.score)
+        value = -math.inf if score is None else sign * score
+        return SHOWN.index(record.state), unconfirmed, -value, record.number
 
     return sorted((record for record in study.records() if record.state in SHOWN), key=place)
 
@@ -44,15 +64,21 @@ def ranked(study: Study) -> list[Record]:
 def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     """One dict of COLUMNS a trial, the first `top` alone if that is not 0; only complete trials have a rank.
 
-    `choices` is how many of a trial's choices are named.
+    `choices` is how many of a trial's choices are named. Trials whose intervals overlap the first's are a tie with it;
+    a trial is on the Pareto front (`pareto`) if none is both as good and as small, and better in one of the two.
     """
+    records, found = ranked(study), confirmed(study)
     default = study.info.get("default", {})
-    records = ranked(study)
-    return [_row(record, place, default, choices) for place, record in enumerate(records[: top or None], 1)]
+    board = [_row(record, place, default, choices) for place, record in enumerate(records, 1)]
+    for row in board:
+        row.update(_confirmation(found.get(row["trial"]), found.get(board[0]["trial"])))
+        row.update(_measured(study.fact(f"measured:{row['trial']}")))
+    _mark_front(board, study.maximize, study.costs)
+    return board[: top or None]
 
 
 def _row(record: Record, place: int, default: dict[str, Any], most: int) -> Row:
-    return {
+    facts = {
         "rank": place if record.state == "complete" else None,
         "trial": record.number,
         "state": record.failure or record.state,
@@ -66,6 +92,99 @@ def _row(record: Record, place: int, default: dict[str, Any], most: int) -> Row:
         "choices": main_choices(record, default, most),
         "reason": record.reason,
     }
+    return {column: facts.get(column) for column in COLUMNS}
+
+
+def _confirmation(found: Confirmed | None, first: Confirmed | None) -> Row:
+    if found is None or first is None:
+        return {}
+    tie = found is not first and found.overlaps(first)
+    return {"mean": found.mean, "half": found.half, "n": found.n, "tie": "=" if tie else None}
+
+
+def _measured(formats: dict[str, dict[str, float]] | None) -> Row:
+    """Latency and size of the fastest format that was exported."""
+    if not formats:
+        return {}
+    fastest = min(formats.values(), key=lambda facts: facts["latency_1"])
+    return {name: fastest[name] for name in MEASURED}
+
+
+def _mark_front(board: list[Row], maximize: bool, costs: tuple[str, ...]) -> None:
+    """Put `*` on the complete trials that no other beats in score and in the first cost of the search at once.
+
+    Without a cost it is that of multiply-adds, or of parameters where those are not known.
+    """
+    trained = [row for row in board if row["state"] == "complete" and row["score"] is not None]
+    cost = costs[0] if costs else "macs" if all(row["macs"] for row in trained) else "params"
+    sign = 1 if maximize else -1
+
+    def point(row: Row) -> tuple[float, float]:
+        score = row["score"] if row["mean"] is None else row["mean"]
+        return sign * score, -(row[cost] or 0)
+
+    front, smallest = set(), -math.inf
+    for found in sorted({point(row) for row in trained}, reverse=True):
+        if found[1] > smallest:
+            front.add(found)
+            smallest = found[1]
+    for row in trained:
+        row["pareto"] = "*" if point(row) in front else None
+
+
+def chosen(board: list[Row], conditions: tuple[str, ...], sort: str, choices: dict[int, dict[str, Any]]) -> list[Row]:
+    """The rows that meet every condition (`params<=50000`, `state=complete`, `filters/first=32`), in another order.
+
+    `sort` is a column, `-` before it for the largest first, or nothing. `choices` are hyperparameters by trial.
+
+    Raises:
+        CnnsearchError: if a condition or a column cannot be understood.
+    """
+    for text in conditions:
+        name, compare, wanted = _condition(text)
+        known = {*COLUMNS, *(name for values in choices.values() for name in values)}
+        if name not in known:
+            raise CnnsearchError(f"--where {text}: there is no column '{name}'.{nearest(name, known)}")
+        board = [row for row in board if compare(_value(row, name, choices), wanted)]
+    column = sort.removeprefix("-")
+    if column and column not in COLUMNS:
+        raise CnnsearchError(f"--sort {sort}: there is no column '{column}'.{nearest(column, COLUMNS)}")
+    if column:
+        filled = [row for row in board if row[column] not in (None, "")]
+        filled.sort(key=lambda row: row[column], reverse=sort.startswith("-"))
+        board = filled + [row for row in board if row[column] in (None, "")]
+    return board
+
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "=": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+def _condition(text: str) -> tuple[str, Callable[[Any, Any], bool], str]:
+    found = re.fullmatch(r"([^<>=!]+)(<=|>=|!=|=|<|>)(.*)", text.strip())
+    if not found:
+        raise CnnsearchError(f"--where '{text}' is no condition; expected such as params<=50000 or state=complete.")
+    name, sign, wanted = (part.strip() for part in found.groups())
+
+    def compare(value: Any, wanted: str) -> bool:
+        if value is None:
+            return False
+        try:
+            return COMPARISONS[sign](float(value), float(wanted))
+        except (TypeError, ValueError):
+            return COMPARISONS[sign](str(value), wanted)
+
+    return name, compare, wanted
+
+
+def _value(row: Row, name: str, choices: dict[int, dict[str, Any]]) -> Any:
+    return row[name] if name in row else choices.get(row["trial"], {}).get(name)
 
 
 def to_json(board: list[Row]) -> str:
@@ -85,9 +204,12 @@ def to_csv(board: list[Row]) -> str:
 def to_markdown(board: list[Row]) -> str:
     """The rows as a Markdown table; a column that is empty throughout is left out."""
     columns = _used(board)
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines = [
+        "| " + " | ".join(TITLES.get(column) or column for column in columns) + " |",
+        "|" + " --- |" * len(columns),
+    ]
     for row in board:
-        cells = (_cell(column, row[column]).replace("|", "\\|") for column in columns)
+        cells = (_cell(column, row).replace("|", "\\|") for column in columns)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -98,32 +220,58 @@ def to_table(board: list[Row], title: str) -> Any:
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in _used(board):
-        numeric = column not in ("state", "origin", "choices", "reason")
         folds = column in ("choices", "reason")
         table.add_column(
-            column,
-            justify="right" if numeric else "left",
+            TITLES.get(column, column),
+            justify="left" if column in WORDS else "right",
             no_wrap=not folds,
             overflow="fold" if folds else "ellipsis",
         )
     for row in board:
         style = {"complete": "", "pruned": "dim"}.get(row["state"], "red")
-        table.add_row(*(_cell(column, row[column]) for column in _used(board)), style=style)
+        table.add_row(*(_cell(column, row) for column in _used(board)), style=style)
     return table
 
 
 FORMATS = {"csv": to_csv, "json": to_json, "md": to_markdown}
+WORDS = ("state", "origin", "choices", "reason", "tie", "pareto")
+TITLES = {"mean": "mean of n", "tie": "", "pareto": "front", "latency_1": "ms for 1"}
+TITLES |= {"latency_64": "ms for 64", "bytes": "kB"}
+"""What the columns are called where a person reads them."""
+
+
+def caption(board: list[Row]) -> str:
+    """What the marks in a table mean, and what failed, in a line or nothing."""
+    marks = []
+    if any(row["mean"] is not None for row in board):
+        marks.append("mean: over n fresh seeds, ± half its 95% interval; score: of the first training")
+    if any(row["tie"] for row in board):
+        marks.append("=: not told apart from the first")
+    if any(row["pareto"] for row in board):
+        marks.append("*: none is both better and smaller")
+    failed = Counter(row["state"] for row in board if row["state"] in FAILURES)
+    if failed:
+        marks.append("failed: " + ", ".join(f"{number} {kind}" for kind, number in failed.items()))
+    return "; ".join(marks)
 
 
 def _used(board: list[Row]) -> list[str]:
-    return [column for column in COLUMNS if not board or any(row[column] not in (None, "") for row in board)]
+    shown = [column for column in COLUMNS if column != "half"]
+    return [column for column in shown if not board or any(row[column] not in (None, "") for row in board)]
 
 
-def _cell(column: str, value: Any) -> str:
+def _cell(column: str, row: Row) -> str:
+    value = row[column]
     if value is None:
         return ""
+    if column == "mean":
+        return f"{value:.4f}" + (f" ± {row['half']:.4f}" if row["half"] is not None else "")
     if column == "score":
         return f"{value:.4f}"
     if column in ("params", "macs"):
         return f"{value:,}"
+    if column.startswith("latency"):
+        return f"{1000 * value:.2f}"
+    if column == "bytes":
+        return f"{value / 1000:,.0f}"
     return str(value)

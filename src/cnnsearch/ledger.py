@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import TrialState
 
 from cnnsearch import study as studies
-from cnnsearch.record import COUNTED, Record, record
+from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
@@ -43,6 +43,10 @@ class Ledger:
         self._records[done.number] = kept
         self.tracker.end(kept)
         return kept
+
+    def wait(self, there: Record, trial: optuna.Trial) -> None:
+        """Keep what is known of a trial that waits at a rung; it has not ended."""
+        trial.set_user_attr(ATTRIBUTE, there.to_attribute())
 
     def interrupt(self, running: Record, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
         """End a running trial and queue its point again, to be trained on."""

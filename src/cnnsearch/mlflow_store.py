@@ -8,7 +8,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,24 @@ def log_export(study: Study, folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.suffix in (".png", ".md", ".json"):
             client.log_artifact(known["run_id"], str(path), "export")
+
+
+def signature(input_shape: Sequence[int], classes: int) -> Any:
+    """What a model takes and gives: float32 pixels (n, *input_shape) and probabilities (n, classes)."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    pixels, answers = (Schema([TensorSpec(np.dtype("float32"), (-1, *shape))]) for shape in (input_shape, (classes,)))
+    return ModelSignature(pixels, answers)
+
+
+def needs(*packages: str) -> list[str]:
+    """The packages a model needs, as pip names them.
+
+    Named here, since MLflow would otherwise find them by loading the model once more in a process of its own.
+    """
+    return [f"{name}=={version(name)}" for name in ("numpy", *packages)]
 
 
 def parent_tags(study: Study) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """What is kept of a candidate, a Keras model or a classifier of another kind: saved, opened again, proved."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 import keras
@@ -85,6 +87,17 @@ def open_(path: Path, blank: Callable[[], Any]) -> Any:
 def predict(model: Any, x: Images) -> NDArray[Any]:
     """What `model` answers, in float32."""
     return np.asarray(model.predict(x, batch_size=512, verbose=0), "float32")
+
+
+def latency(model: Any, x: Images, times: int = 20) -> float:
+    """Seconds that `model` takes for the batch `x`, once it is warm: the median of so many calls."""
+    call = model.predict_on_batch if isinstance(model, keras.Model) else model.predict
+    taken = []
+    for _ in range(times + 3):
+        started = time.perf_counter()
+        call(x)
+        taken.append(time.perf_counter() - started)
+    return median(taken[3:])
 
 
 def opened(path: Path, blank: Callable[[], Any]) -> Predict:

@@ -1,5 +1,7 @@
 """What is known of one trial, as frozen data; kept in Optuna's storage beside what Optuna knows."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +10,9 @@ from optuna.trial import FrozenTrial
 ATTRIBUTE = "cnnsearch"
 COUNTED = ("complete", "pruned", "failed")
 """The states that count as trials."""
+
+COSTS = {"params": "weights", "macs": "macs"}
+"""What a search can make small, and the field that holds it; all are known before the first epoch."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ class Record:
         """The part that Optuna does not keep itself."""
         own = ("number", "origin", "params", "choices")
         return {key: value for key, value in vars(self).items() if key not in own}
+
+
+def counts(records: Iterable[Record]) -> dict[str, int]:
+    """How many trials ended in which state, the failed ones by the type of their failure."""
+    return dict(Counter(record.failure or record.state for record in records if record.state in COUNTED))
 
 
 FIELDS = frozenset(Record.__dataclass_fields__)

@@ -63,17 +63,21 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
     """Writes `model`, its optimizer and what `facts` tells to `path` after an epoch, whole or not at all.
 
     It stands behind the callbacks whose state it keeps. A write that fails is left out: it would only have spared
-    epochs to a training that is cut off.
+    epochs to a training that is cut off. `must` tells whether this epoch's state has to be kept.
     """
 
-    def __init__(self, path: Path, key: str, model: Any, others: Sequence[Any], facts: Facts) -> None:
+    def __init__(
+        self, path: Path, key: str, model: Any, others: Sequence[Any], facts: Facts, must: Callable[[], bool] = bool
+    ) -> None:
         super().__init__()
+        self._must = must
         self._path, self._key, self._whole, self._others, self._facts = path, key, model, others, facts
         self._wrote, self._took = time.monotonic(), 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         started = time.monotonic()
-        if self.model.stop_training or (started - self._wrote) * SHARE < self._took:
+        spared = self.model.stop_training or (started - self._wrote) * SHARE < self._took
+        if spared and not self._must():
             return
         try:
             self._write(epoch + 1)

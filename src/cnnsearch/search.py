@@ -1,5 +1,6 @@
 """The parent: asks Optuna, feeds the workers, prunes, tells, logs. It never imports a Keras backend."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -8,15 +9,19 @@ from typing import Any
 
 import optuna
 
-from cnnsearch import strategies, watchdog
+from cnnsearch import repeats, strategies, watchdog
 from cnnsearch import study as studies
 from cnnsearch.checkpoints import Checkpoints
+from cnnsearch.confirm import Repeat
+from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import Ledger
+from cnnsearch.objectives import Pruning
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import COUNTED, Record
+from cnnsearch.rungs import Scheduler
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
@@ -34,9 +39,6 @@ GROWTH = 1 << 30
 BAD_STARTS = 3
 """So many workers may be killed while they start before the search gives up."""
 
-Show = Callable[[Progress, str], None]
-"""Shown the progress, and in words what just happened ('' for a mere change of numbers)."""
-
 
 @dataclass
 class Job:
@@ -48,18 +50,24 @@ class Job:
     state: Path
     heard: float
     history: list[dict[str, float]] = field(default_factory=list)
+    reported: int = 0
+    spent: float = 0.0
+    resumable: bool = False
 
 
 class Search:
     """One call of `cnnsearch run`: brings the study to the number of trials that `settings` ask for."""
 
-    def __init__(self, settings: Settings, study: Study, tracker: Tracker, show: Show, stop: Stop) -> None:
+    def __init__(self, settings: Settings, study: Study, tracker: Tracker, show: Display, stop: Stop) -> None:
         self.settings, self.study, self.tracker, self.show, self.stop = settings, study, tracker, show, stop
         self.jobs: dict[Child, Job | None] = {}
         self.ledger = Ledger(study, tracker)
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
         self.began = self.leased = time.monotonic()
         self.first_rss: dict[Child, int] = {}
+        self.pruning = Pruning(study, settings.pruner, settings.epochs)
+        self.scheduler = Scheduler(settings.scheduler, settings.epochs, study.maximize)
+        self.waiting: dict[int, Job] = {}
         self.saving: set[Child] = set()
         self.unusable = self.bad_starts = 0
         self.logged: str | None = None
@@ -73,9 +81,10 @@ class Search:
         """
         with self.stop.deferred():
             self.ledger.put_back_stale()
-            if not self._missing() and not self._unlogged():
+            settings, left = self.settings, self._missing() or len(self._to_confirm())
+            if not left and not self._unlogged():
                 return "complete"
-            settings, jobs = self.settings, max(1, min(self.settings.jobs, self._missing()))
+            jobs = max(1, min(settings.jobs, left))
             self.pool = Pool(settings.for_worker(), jobs, settings.threads, gpus(), settings.folder / "logs")
             self.jobs = dict.fromkeys(self.pool.children)
             try:
@@ -84,7 +93,7 @@ class Search:
                 self._settle()
             finally:
                 self.pool.close()
-                for job in filter(None, self.jobs.values()):
+                for job in (*filter(None, self.jobs.values()), *self.waiting.values()):
                     self.ledger.interrupt(job.record, job.trial)
         return self.ended
 
@@ -95,7 +104,7 @@ class Search:
         self._check_clock()
         self.tracker.check()
         if heard is None:
-            self._tell("")
+            self._tell()
         elif heard.message is None:
             self._worker_gone(heard.child)
         elif heard.child in self.jobs:
@@ -107,7 +116,7 @@ class Search:
         idle = not any(self.jobs.values()) and not self.saving
         if self.stop.asked:
             self.ended = "interrupted"
-        elif not self.ended and idle and not self._missing():
+        elif not self.ended and idle and not self._missing() and self._next_waiting() is None:
             self.ended = "exhausted" if self._exhausted() else "complete"
         return bool(self.ended)
 
@@ -120,6 +129,8 @@ class Search:
                 del self.jobs[child]
                 self.pool.remove(child)
         if self.ended in ("complete", "exhausted", "timeout"):
+            self._end_waiting()
+            self._confirm()
             self._log_best()
 
     def _wait(self, reached: Callable[[], Any], seconds: float) -> None:
@@ -131,12 +142,19 @@ class Search:
         """How many trials are still to be begun."""
         if self._exhausted():
             return 0
-        return max(0, self.settings.trials - self.ledger.counted() - sum(job is not None for job in self.jobs.values()))
+        begun = self.ledger.counted() + len(self.waiting) + sum(job is not None for job in self.jobs.values())
+        return max(0, self.settings.trials - begun)
 
     def _hand_out(self, child: Child) -> None:
         """Give `child` its next trial, or nothing if there is none to begin."""
         self.jobs[child] = None
-        if self._missing() == 0 or self.ended:
+        if self.ended:
+            return
+        number = self._next_waiting()
+        if number is not None:
+            self._go_on(child, self.waiting.pop(number))
+            return
+        if self._missing() == 0:
             return
         trial = studies.take(self.study, self.settings)
         if trial is None:
@@ -146,51 +164,83 @@ class Search:
         record = Record(number=trial.number, origin=origin, seed=seed)
         earlier = trial.user_attrs.get("state")
         state = Path(earlier or studies.state_file(self.settings.folder.resolve(), trial.number))
-        self.jobs[child] = Job(trial, record, now, state, now)
-        resume, limited = earlier is not None, not origin.startswith(ORIGIN)
-        order = {"number": trial.number, "seed": seed, "limited": limited, "state": str(state), "resume": resume}
-        child.send({"do": "trial", **order})
+        self._send(child, Job(trial, record, now, state, now), resume=earlier is not None)
+
+    def _send(self, child: Child, job: Job, resume: bool) -> None:
+        self.jobs[child] = job
+        record, limited = job.record, not job.record.origin.startswith(ORIGIN)
+        order = {"number": record.number, "seed": record.seed, "limited": limited}
+        child.send({"do": "trial", **order, "state": str(job.state), "resume": resume})
+
+    # -- candidates that wait at a rung ------------------------------------------------------------
+
+    def _next_waiting(self) -> int | None:
+        """The number of the waiting trial that is to be trained on."""
+        if not self.waiting:
+            return None
+        metric, gone = self.settings.metric, [job for job in self.jobs.values() if job]
+        ended = (record for record in self.ledger.in_order() if record.state in ("complete", "pruned"))
+        stands = [(record.number, [m[metric] for m in record.history], False) for record in ended]
+        stands += [(job.record.number, [m[metric] for m in job.history], False) for job in gone]
+        stands += [(number, [m[metric] for m in job.history], True) for number, job in self.waiting.items()]
+        return self.scheduler.next(stands, self._missing() > 0)
+
+    def _go_on(self, child: Child, job: Job) -> None:
+        """Train a waiting trial on from where it was left."""
+        job.started = job.heard = time.monotonic()
+        job.reported, job.history = len(job.history), []
+        self._send(child, job, resume=True)
+
+    def _on_waiting(self, child: Child, message: dict[str, Any]) -> None:
+        job = self._job(child)
+        job.spent += message["seconds"]
+        job.record = replace(self._as_trained(job, message), state="waiting")
+        self.ledger.wait(job.record, job.trial)
+        self.waiting[job.record.number] = job
+        self._note_growth(child, message["rss"])
+        self.jobs[child] = None
+        for other in [each for each, busy in self.jobs.items() if busy is None and each.ready]:
+            self._hand_out(other)
+        self._tell()
+
+    def _end_waiting(self) -> None:
+        """Those that never went on end as pruned."""
+        for job in self.waiting.values():
+            job.state.unlink(missing_ok=True)
+            self._tell(self.ledger.close(replace(job.record, state="pruned"), job.trial))
+        self.waiting.clear()
+
+    def _as_trained(self, job: Job, message: dict[str, Any]) -> Record:
+        return replace(
+            job.record,
+            score=message["score"],
+            best_epoch=message["best_epoch"],
+            epochs=message["epochs"],
+            seconds=round(job.spent, 3),
+            weights=message["params"],
+            history=tuple(job.history),
+        )
 
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
-        if settings.timeout and now - self.began > settings.timeout and not self.ended:
+        if settings.timeout and not self.ended and now - self.began > settings.timeout - self._reserve():
             self.ended = "timeout"
         if now - self.leased > studies.LEASE / 4:
             self.leased = now
             studies.lease(self.study)
         for child, job in list(self.jobs.items()):
-            found = self._broken(child, job, now) if job else None
-            if found:
+            if job is None:
+                continue
+            ended = self.ledger.in_order()
+            if found := watchdog.broken(child, job.record, job.started, job.heard, now, settings, ended):
                 self._fail(child, *found)
                 self._replace(child)
-
-    def _broken(self, child: Child, job: Job, now: float) -> tuple[str, str] | None:
-        """The type of failure and the reason, where a worker is to be given up."""
-        limit, memory = self.settings.trial_timeout, self.settings.memory
-        if limit and now - job.started > limit:
-            return "timeout", f"it took longer than {limit:g} s"
-        if now - job.heard > watchdog.SHORTEST:
-            silence = watchdog.silence_allowed(job.record, self.ledger.in_order())
-            if now - job.heard > silence:
-                return "timeout", f"it ended no epoch for {silence:,.0f} s, far longer than others take"
-        child.rss = watchdog.rss(child.process.pid) or child.rss
-        if memory and child.rss > memory:
-            return (
-                "oom",
-                f"its worker grew to {child.rss / 2**30:.1f} GiB; {memory / 2**30:.1f} GiB are allowed (--memory)",
-            )
-        return None
 
     # -- what workers say -------------------------------------------------------------------------
 
     def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
         child.ready = True
-        known = self.study.info.get("data")
-        if known and known["fingerprint"] != message["dataset"]["fingerprint"]:
-            raise CnnsearchError(
-                f"Study '{self.study.name}' was made on other images: the dataset {known['name']} has changed. "
-                "Begin anew with --study NAME."
-            )
+        studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
         self.first_rss.setdefault(child, message["rss"])
@@ -229,12 +279,13 @@ class Search:
             weights=message["params"],
             macs=message["macs"],
         )
+        job.resumable = message["resumable"]
         others = [other.record for other in self.jobs.values() if other and other is not job]
         first = self.ledger.known(job.record, others)
         child.send({"go": first is None})
         if first is None:
             self._use_own_sampler()
-            self._tell("")
+            self._tell()
         else:
             reason = f"the same plan as trial {first}"
             self._refuse(child, replace(job.record, state="duplicate", reason=reason))
@@ -242,35 +293,44 @@ class Search:
     def _on_resumed(self, child: Child, message: dict[str, Any]) -> None:
         """The epochs that were trained before a cut belong to this trial now."""
         job = self._job(child)
-        for epoch, metrics in enumerate(message["history"], 1):
-            job.trial.report(metrics[self.settings.metric], epoch)
+        going_on = job.reported > 0
+        for metrics in message["history"]:
+            self._note_epoch(job, metrics)
+        if not going_on:
+            job.record = replace(job.record, resumed=len(job.history))
+        child.send({"wait": not going_on and self._waits(job)})
+
+    def _note_epoch(self, job: Job, metrics: dict[str, float]) -> None:
+        """Keep an epoch, and report it unless it was in an earlier turn."""
+        job.history.append(metrics)
+        epoch = len(job.history)
+        if epoch > job.reported:
+            job.reported = epoch
+            self.pruning.report(job.trial, metrics[self.settings.metric], epoch)
             self.tracker.epoch(job.record, epoch, metrics)
-        job.history = list(message["history"])
-        job.record = replace(job.record, resumed=len(job.history))
-        child.send({})
+
+    def _waits(self, job: Job) -> bool:
+        """Whether the trial waits here until others are as far; what was asked for by name never does."""
+        named = job.record.origin.startswith(ORIGIN) or job.record.origin == "default"
+        return job.resumable and not named and self.scheduler.waits_at(len(job.history))
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
-        job.history.append(message["metrics"])
-        job.trial.report(message["metrics"][self.settings.metric], message["epoch"])
+        self._note_epoch(job, message["metrics"])
         # what was asked for by name is trained to its end
         kept = job.record.origin.startswith(ORIGIN) or message["epoch"] >= self.settings.epochs
-        child.send({"go": kept or not job.trial.should_prune()})
-        self.tracker.epoch(job.record, message["epoch"], message["metrics"])
-        self._tell("")
+        waits = self._waits(job)
+        child.send({"go": not waits and (kept or not self._hopeless(job)), "wait": waits})
+        self._tell()
+
+    def _hopeless(self, job: Job) -> bool:
+        seen = [metrics[self.settings.metric] for metrics in job.history]
+        return self.pruning.hopeless(job.trial, job.record, seen, self.ledger.in_order())
 
     def _on_done(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
-        done = replace(
-            job.record,
-            state="pruned" if message["stopped"] else "complete",
-            score=message["score"],
-            best_epoch=message["best_epoch"],
-            epochs=message["epochs"],
-            seconds=round(message["seconds"], 3),
-            weights=message["params"],
-            history=tuple(job.history),
-        )
+        job.spent += message["seconds"]
+        done = replace(self._as_trained(job, message), state="pruned" if message["stopped"] else "complete")
         path = self.checkpoints.offer(done, self.ledger.in_order(), message["format"])
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
@@ -331,7 +391,7 @@ class Search:
 
     def _fail(self, child: Child, kind: str, reason: str, seconds: float = 0) -> None:
         job = self._job(child)
-        seconds = seconds or time.monotonic() - job.started
+        seconds = job.spent + (seconds or time.monotonic() - job.started)
         history = tuple(job.history)
         done = replace(
             job.record,
@@ -357,7 +417,7 @@ class Search:
         self.unusable += 1
         if self.unusable == 3:
             # a sampler that keeps to its favourites is helped out of them by chance
-            self.study.optuna.sampler = strategies.sampler("random", trial_seed(self.settings.seed, done.number))
+            self.study.use(strategies.sampler("random", trial_seed(self.settings.seed, done.number)))
         self._hand_out(child)
 
     def _close(self, child: Child, done: Record) -> None:
@@ -366,7 +426,38 @@ class Search:
         job.state.unlink(missing_ok=True)
         kept = self.ledger.close(done, job.trial)
         if kept.state in COUNTED:
-            self._tell("ended", kept)
+            self._tell(kept)
+
+    # -- the top, on fresh seeds ------------------------------------------------------------------
+
+    def _to_confirm(self) -> list[Repeat]:
+        """The repeats that are asked for and missing, as the ranking stands."""
+        top, seeds = self.settings.confirm
+        records = self.ledger.in_order()
+        chosen = repeats.leaders(records, top, self.study.maximize)
+        return repeats.missing(self.study, records, chosen, seeds)
+
+    def _reserve(self) -> float:
+        """Seconds of a limited time that are left for confirming: what it will take, but no more than a third."""
+        records = {record.number: record for record in self.ledger.in_order()}
+        each = (records[repeat.trial] for repeat in self._to_confirm())
+        needed = sum(repeats.expected_seconds(record, self.settings.epochs) for record in each)
+        return min(self.settings.timeout / 3, needed / max(1, self.settings.jobs))
+
+    def _confirm(self) -> None:
+        waiting = self._to_confirm()
+        if not waiting:
+            return
+        trials = len({repeat.trial for repeat in waiting})
+        self.show.note(f"Confirming the best: {trials} trials on fresh seeds, {len(waiting)} trainings.")
+        round_ = repeats.Repeats(self.settings, self.study, self.pool, self.tracker, self.stop, self.show.note)
+        until = self.began + self.settings.timeout if self.settings.timeout else math.inf
+        left = round_.run(waiting, until)
+        self.jobs = dict.fromkeys(self.pool.children)
+        if self.stop.asked:
+            self.ended = "interrupted"
+        elif left:
+            self.show.note(f"{len(left)} of them did not fit into the time: `cnnsearch confirm {self.study.name}`.")
 
     # -- small helpers ----------------------------------------------------------------------------
 
@@ -382,7 +473,7 @@ class Search:
     def _use_own_sampler(self) -> None:
         if self.unusable >= 3:
             seed = self.settings.seed + 7919 * len(self.ledger.in_order())
-            self.study.optuna.sampler = strategies.sampler(self.settings.sampler, seed)
+            self.study.use(strategies.sampler(self.settings.sampler, seed))
         self.unusable = 0
 
     def _note_growth(self, child: Child, rss: int) -> None:
@@ -397,7 +488,7 @@ class Search:
         del self.jobs[child]
         self.jobs[self.pool.replace(child)] = None
 
-    def _tell(self, what: str, done: Record | None = None) -> None:
+    def _tell(self, done: Record | None = None) -> None:
         now = time.monotonic()
         running = tuple(
             Running(job.record.number, len(job.history), self.settings.epochs, now - job.started)
@@ -414,8 +505,7 @@ class Search:
                 self.settings.jobs,
                 self.study.info.get("default", {}),
                 done,
-            ),
-            what,
+            )
         )
 
     def _unlogged(self) -> bool:

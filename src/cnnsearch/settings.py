@@ -17,7 +17,10 @@ class Settings:
         trials: how many trials the study shall have in all, over restarts and workers.
         timeout: seconds for this call; `trial_timeout`: seconds for one trial.
         memory: bytes that one worker may hold.
+        max_latency: milliseconds that a candidate may take for one image.
+        costs: what is made small while the metric is made good, such as `params`.
         keep: how many of the best models stay on disk.
+        confirm: how many of the best are trained again, and on how many fresh seeds each.
         recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
     """
 
@@ -31,6 +34,7 @@ class Settings:
     storage: str = ""
     sampler: str = "tpe"
     pruner: str = "median"
+    scheduler: str = "none"
     seed: int = 0
     jobs: int = 1
     threads: int = 0
@@ -39,8 +43,11 @@ class Settings:
     trial_timeout: float = 0
     max_params: int = 0
     max_macs: int = 0
+    max_latency: float = 0
+    costs: tuple[str, ...] = ()
     memory: int = 0
     keep: int = 5
+    confirm: tuple[int, int] = (0, 0)
     plugins: tuple[Path, ...] = ()
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
     only_recipes: bool = False
@@ -64,6 +71,7 @@ class Settings:
             "precision": self.precision,
             "max_params": self.max_params,
             "max_macs": self.max_macs,
+            "max_latency": self.max_latency,
         }
 
     def for_study(self) -> dict[str, Any]:
@@ -73,6 +81,7 @@ class Settings:
             "dataset": list(self.dataset),
             "epochs": self.epochs,
             "metric": self.metric,
+            "costs": list(self.costs),
             "seed": self.seed,
             "validation": self.space.defaults["validation"],
             "batch_size": self.space.defaults["batch_size"],

@@ -104,6 +104,20 @@ def ui(host: str, port: int) -> int:
     path = uri.removeprefix("sqlite:///")
     if uri.startswith("sqlite:///") and not os.path.exists(path):  # noqa: PTH110
         raise CnnsearchError(f"There is no {path} here yet. Search first: cnnsearch run --space digits_cnn --trials 10")
+    check_free(host, port)
+    print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--backend-store-uri", uri]
+    if os.name == "posix":
+        os.execv(sys.executable, command)  # so that a signal reaches MLflow itself
+    return subprocess.run(command, check=False).returncode
+
+
+def check_free(host: str, port: int) -> None:
+    """Refuse an address on which nothing can be served.
+
+    Raises:
+        CnnsearchError: it says why.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -114,11 +128,6 @@ def ui(host: str, port: int) -> int:
             raise CnnsearchError(
                 f"{host}:{port} cannot be used: {reason}. Name another with --port or --host."
             ) from error
-    print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--backend-store-uri", uri]
-    if os.name == "posix":
-        os.execv(sys.executable, command)  # so that a signal reaches MLflow itself
-    return subprocess.run(command, check=False).returncode
 
 
 def _recipe_lines(found: Space) -> list[str]:

@@ -1,49 +1,65 @@
-"""How a written model is used without this package: Python for the card, format by format."""
+"""How a written model answers a picture without this package: Python for the card, format by format."""
 
-KERAS = """import keras, numpy as np
 
-model = keras.saving.load_model("model.keras")  # needs Keras alone
-images = np.zeros({shape})  # raw pixels, 0 to 255
-probabilities = model.predict(images)  # (n, {classes}); the classes' names are in labels.json"""
+def _whole(imports: str, load: str, answer: str) -> str:
+    """A program for an export's folder; `{shape}` is filled in by the card."""
+    return f"""import json
+from pathlib import Path
 
-SAVED_MODEL = """import numpy as np, tensorflow as tf
+{imports}
+from PIL import Image, ImageOps
 
-model = tf.saved_model.load("saved_model")  # needs TensorFlow alone
-images = np.zeros({shape}, "float32")  # raw pixels, 0 to 255
-probabilities = model.serve(images).numpy()  # (n, {classes}); the classes' names are in labels.json"""
+{load}
+height, width, channels = {{shape}}
+picture = ImageOps.exif_transpose(Image.open("picture.png")).convert("RGBA")
+picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)  # what is transparent is white
+picture = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+pixels = np.asarray(picture, "float32").reshape(1, height, width, channels)  # 0 to 255; the model scales them
+{answer}
+classes = json.loads(Path("labels.json").read_text("utf-8"))
+print(classes[probabilities.argmax()], probabilities.max())"""
 
-ONNX = """import numpy as np, onnxruntime
 
-model = onnxruntime.InferenceSession("model.onnx")  # needs ONNX Runtime alone
-images = np.zeros({shape}, "float32")  # raw pixels, 0 to 255
-name = model.get_inputs()[0].name
-probabilities = model.run(None, {{name: images}})[0]  # (n, {classes}); the classes' names are in labels.json"""
+KERAS = _whole(
+    "import keras\nimport numpy as np",
+    'model = keras.saving.load_model("model.keras")',
+    "probabilities = model.predict(pixels, verbose=0)[0]",
+)
 
-LITERT = """import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+SAVED_MODEL = _whole(
+    "import numpy as np\nimport tensorflow as tf",
+    'model = tf.saved_model.load("saved_model")',
+    "probabilities = model.serve(pixels).numpy()[0]",
+)
 
-model = Interpreter("model.tflite")  # needs ai-edge-litert alone
-model.allocate_tensors()
-images = np.zeros({shape}, "float32")  # raw pixels, 0 to 255; resize_tensor_input for more than one image
-model.set_tensor(model.get_input_details()[0]["index"], images)
+ONNX = _whole(
+    "import numpy as np\nimport onnxruntime",
+    'model = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])',
+    "probabilities = model.run(None, {{model.get_inputs()[0].name: pixels}})[0][0]",
+)
+
+LITERT = _whole(
+    "import numpy as np\nfrom ai_edge_litert.interpreter import Interpreter",
+    'model = Interpreter("model.tflite")\nmodel.allocate_tensors()',
+    """model.set_tensor(model.get_input_details()[0]["index"], pixels)
 model.invoke()
-probabilities = model.get_tensor(model.get_output_details()[0]["index"])  # (n, {classes}), named in labels.json"""
+probabilities = model.get_tensor(model.get_output_details()[0]["index"])[0]""",
+)
 
-LITERT_INT8 = """import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-
-model = Interpreter("model_int8.tflite")  # needs ai-edge-litert alone
-model.allocate_tensors()
-given, made = model.get_input_details()[0], model.get_output_details()[0]
-images = np.zeros({shape})  # raw pixels, 0 to 255
+LITERT_INT8 = _whole(
+    "import numpy as np\nfrom ai_edge_litert.interpreter import Interpreter",
+    'model = Interpreter("model_int8.tflite")\nmodel.allocate_tensors()',
+    """given, made = model.get_input_details()[0], model.get_output_details()[0]
 scale, zero = given["quantization"]
-model.set_tensor(given["index"], np.clip(np.rint(images / scale + zero), 0, 255).astype("uint8"))
+model.set_tensor(given["index"], np.clip(np.rint(pixels / scale + zero), 0, 255).astype("uint8"))
 model.invoke()
 scale, zero = made["quantization"]
-probabilities = (model.get_tensor(made["index"]).astype("float32") - zero) * scale  # (n, {classes})"""
+probabilities = (model.get_tensor(made["index"])[0].astype("float32") - zero) * scale""",
+)
 
-OPENVINO = """import numpy as np, openvino
-
-model = openvino.Core().compile_model("openvino/model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
-images = np.zeros({shape}, "float32")  # raw pixels, 0 to 255
-probabilities = model(images)[0]  # (n, {classes}); the classes' names are in labels.json"""
+OPENVINO = _whole(
+    "import numpy as np\nimport openvino",
+    'exact = {{"INFERENCE_PRECISION_HINT": "f32"}}\n'
+    'model = openvino.Core().compile_model("openvino/model.xml", "CPU", exact)',
+    "probabilities = model(pixels)[0][0]",
+)

@@ -19,11 +19,13 @@ import cnnsearch
 from cnnsearch import strategies
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
 from cnnsearch.recipes import ORIGIN
-from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
+from cnnsearch.record import ATTRIBUTE, COSTS, COUNTED, Record, record
+from cnnsearch.rungs import Seen
 from cnnsearch.settings import Settings, maximize, trial_seed
 from cnnsearch.space_file import Space
 
 FORMAT = 1
+MORE, LESS = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
 LEASE = 120
 """Seconds after which a run that has not renewed its lease is taken for dead."""
 
@@ -35,13 +37,23 @@ class Study:
 
     def __init__(self, study: optuna.Study) -> None:
         self.optuna = study
+        self.asked = Seen(study.study_name, study._storage, study.sampler, study.pruner)
         self.name: str = study.study_name
         self.info: dict[str, Any] = dict(study.user_attrs.get(ATTRIBUTE, {}))
+
+    def use(self, sampler: Any) -> None:
+        """Let this sampler draw from now on."""
+        self.optuna.sampler = self.asked.sampler = sampler
 
     @property
     def maximize(self) -> bool:
         """Whether more of the metric is better."""
         return maximize(str(self.info["metric"]))
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """What is made small beside the metric."""
+        return tuple(self.info.get("costs", ()))
 
     @property
     def folder(self) -> Path:
@@ -112,8 +124,8 @@ def begin(settings: Settings) -> Study:
             optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
             study = _create(settings)
     # derived from the number of trials too: the same seed would replay the same first points
-    study.sampler = strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.trials))
     opened = Study(study)
+    opened.use(strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.trials)))
     if opened.info:
         check_same(opened, settings)
     else:
@@ -173,7 +185,7 @@ def _create_once(settings: Settings) -> optuna.Study:
     return optuna.create_study(
         storage=storage_url(settings.runs, settings.storage),
         study_name=settings.study,
-        direction="maximize" if maximize(settings.metric) else "minimize",
+        directions=[MORE if maximize(settings.metric) else LESS, *(LESS for _ in settings.costs)],
         pruner=strategies.pruner(settings.pruner, settings.epochs),
         load_if_exists=True,
     )
@@ -208,12 +220,27 @@ def check_same(study: Study, settings: Settings) -> None:
             f"Study '{study.name}' began with {what} = {before}; the space now says {now}. "
             f"Go on under the old space with --space-from-study, {anew}"
         )
-    for key in ("dataset", "epochs", "metric", "seed", "validation", "batch_size"):
+    old = {"costs": [], **old}
+    for key in ("dataset", "epochs", "metric", "costs", "seed", "validation", "batch_size"):
         if old.get(key, new[key]) != new[key]:
             raise StudyError(
                 f"Study '{study.name}' began with {key} {_brief(old[key])}; this command says {_brief(new[key])}. "
                 f"Go on with the old value, {anew}"
             )
+
+
+def check_same_data(study: Study, found: dict[str, Any]) -> None:
+    """Refuse to go on with a study on other images.
+
+    Raises:
+        StudyError: if the dataset's fingerprint is not what it was.
+    """
+    known = study.info.get("data")
+    if known and known["fingerprint"] != found["fingerprint"]:
+        raise StudyError(
+            f"Study '{study.name}' was made on other images: the dataset {known['name']} has changed. "
+            "Begin anew with --study NAME."
+        )
 
 
 def load(name: str | None, runs: Path, storage: str = "") -> Study:
@@ -278,7 +305,7 @@ def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
     """Write a trial's record and tell Optuna how it ended."""
     trial.set_user_attr(ATTRIBUTE, done.to_attribute())
     if done.state == "complete":
-        study.optuna.tell(trial, done.score, skip_if_finished=True)
+        study.optuna.tell(trial, _values(study, done), skip_if_finished=True)
     elif done.state == "pruned" or done.failure:
         if done.failure:
             # FAIL is invisible to the sampler, which would propose the like again (optuna#2864)
@@ -286,6 +313,12 @@ def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
         _tell_without_value(study, trial, TrialState.PRUNED)
     else:
         _tell_without_value(study, trial, TrialState.FAIL)
+
+
+def _values(study: Study, done: Record) -> list[float]:
+    """What Optuna is told of a complete trial: its score, then its costs."""
+    assert done.score is not None
+    return [done.score, *(float(getattr(done, COSTS[cost])) for cost in study.costs)]
 
 
 def _tell_without_value(study: Study, trial: optuna.Trial, state: TrialState) -> None:
@@ -328,14 +361,14 @@ def enqueue_default(study: Study, values: dict[str, Any]) -> None:
 def take(study: Study, settings: Settings) -> optuna.Trial | None:
     """The next trial: for `only_recipes` one of those that wait under their names, or None if none does."""
     if not settings.only_recipes:
-        return study.optuna.ask()
+        return study.asked.ask()
     names = {ORIGIN + name for name in settings.recipes}
     for frozen in study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         # as Optuna's `ask` takes a waiting trial, which cannot be told which one
         if frozen.user_attrs.get("origin") in names and study.optuna._storage.set_trial_state_values(
             frozen._trial_id, state=TrialState.RUNNING
         ):
-            return optuna.Trial(study.optuna, frozen._trial_id)
+            return optuna.Trial(study.asked, frozen._trial_id)
     return None
 
 

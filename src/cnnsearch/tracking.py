@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch import mlflow_store as store
+from cnnsearch.confirm import Repeat
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.record import COUNTED, Record
+from cnnsearch.record import COUNTED, Record, counts
 from cnnsearch.study import Study
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -57,6 +58,10 @@ class Tracker:
         if done.state in STATUS:
             self._later(self._log_end, done)
 
+    def repeat(self, trial: Record, repeat: Repeat, history: list[dict[str, float]]) -> None:
+        """Log a further training of a trial as a run below the trial's."""
+        self._later(self._log_repeat, trial, repeat, history)
+
     def drop(self, done: Record) -> None:
         """Delete the run of an interrupted trial: the next `run` trains it again under a new one."""
         self._later(self._delete, done)
@@ -78,8 +83,11 @@ class Tracker:
             if record.checkpoint and Path(record.checkpoint).is_file():
                 self._later(self._log_file, record)
 
-    def close(self, status: str, best: Record | None = None, files: tuple[Path, ...] = ()) -> None:
-        """Write what is left and end the parent run; without a status, delete it: nothing was trained."""
+    def close(self, status: str, records: list[Record], files: tuple[Path, ...] = ()) -> None:
+        """Write what is left and end the parent run; without a status, delete it: nothing was trained.
+
+        `records` are the study's, ranked.
+        """
         if self._opening is None or not self._opening.done():
             # a server that does not answer must not keep a stopped search waiting
             self._thread.shutdown(wait=False, cancel_futures=True)
@@ -87,7 +95,7 @@ class Tracker:
         if self._parent and not status:
             self._later(self._client.delete_run, self._parent)
         elif self._parent:
-            self._later(self._end_parent, status, best, files)
+            self._later(self._end_parent, status, records, files)
         self._thread.shutdown(wait=True)
 
     def _later(self, write: Callable[..., None], *what: Any) -> None:
@@ -203,6 +211,26 @@ class Tracker:
             self._client.log_figure(run_id, curves(done), "curves.png")
         self._client.set_terminated(run_id, STATUS[done.state])
 
+    def _log_repeat(self, trial: Record, repeat: Repeat, history: list[dict[str, float]]) -> None:
+        above = self._runs.get(trial.number) or self._earlier_run(trial.number)
+        if above is None:
+            return
+        tags = {
+            **self._tags,
+            "mlflow.parentRunId": above,
+            "cnnsearch.repeats": str(trial.number),
+            "cnnsearch.seed": str(repeat.seed),
+            **({"cnnsearch.reason": repeat.reason[:500]} if repeat.reason else {}),
+        }
+        name = f"trial {trial.number}, seed {repeat.seed}"
+        run_id = self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
+        for epoch, metrics in enumerate(history, 1):
+            self._client.log_batch(run_id, metrics=store.metrics(metrics, epoch))
+        if repeat.score is not None:
+            facts = {"score": repeat.score, "epochs": repeat.epochs, "seconds": repeat.seconds}
+            self._client.log_batch(run_id, metrics=store.metrics(facts, repeat.epochs))
+        self._client.set_terminated(run_id, "FINISHED" if repeat.score is not None else "FAILED")
+
     def _log_file(self, done: Record) -> None:
         run_id = self._runs.get(done.number) or self._earlier_run(done.number)
         if run_id and not self._client.list_artifacts(run_id, "checkpoint"):
@@ -219,7 +247,10 @@ class Tracker:
         if run_id:
             self._client.delete_run(run_id)
 
-    def _end_parent(self, status: str, best: Record | None, files: tuple[Path, ...]) -> None:
+    def _end_parent(self, status: str, records: list[Record], files: tuple[Path, ...]) -> None:
+        ended: dict[str, float] = {f"trials_{kind}": number for kind, number in counts(records).items()}
+        self._client.log_batch(self._parent, metrics=store.metrics(ended, len(records)))
+        best = next((record for record in records if record.state == "complete"), None)
         if best is not None and best.score is not None:
             self._client.log_batch(self._parent, metrics=store.metrics({"best_score": best.score}, best.number))
             self._client.set_tag(self._parent, "cnnsearch.best_trial", str(best.number))

@@ -44,6 +44,8 @@ class Keep(NamedTuple):
     path: Path
     key: str
     saved: resuming.Saved | None = None
+    waits: Callable[[], bool] = bool
+    """Whether the training ends here to be gone on with later, so that its state must be kept."""
 
 
 class Candidate(NamedTuple):
@@ -179,7 +181,7 @@ def _fit_kept(candidate: Candidate, hp: Any, data: Fold, epochs: int, watch: "Wa
     """`fit` from where the training was cut off, if it was; its state is kept for the next time."""
     callbacks, own, first = [*candidate.callbacks, watch], candidate.callbacks, 0
     if keep is not None:
-        callbacks.append(resuming.Keeper(keep.path, keep.key, candidate.model, own, watch.facts))
+        callbacks.append(resuming.Keeper(keep.path, keep.key, candidate.model, own, watch.facts, keep.waits))
     if keep is not None and keep.saved is not None:
         watch.go_on(keep.saved)
         callbacks.append(resuming.Restorer(own, keep.saved.callbacks))

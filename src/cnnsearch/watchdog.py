@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from cnnsearch.pool import Child
 from cnnsearch.record import Record
+from cnnsearch.settings import Settings
 
 PATIENCE = 20
 """A worker may be silent for that many times as long as an epoch should take."""
@@ -16,6 +18,27 @@ SHARE = 0.9
 
 STARVED = 0.7
 """A worker that is killed from outside with this part of its allowance in use is taken for one out of memory."""
+
+
+def broken(
+    child: Child, running: Record, started: float, heard: float, now: float, settings: Settings, ended: list[Record]
+) -> tuple[str, str] | None:
+    """The type of failure and the reason, where a worker that trains `running` is to be given up.
+
+    `started` and `heard` (from last) are moments of the clock that `now` is read from, in seconds.
+    """
+    limit, allowed = settings.trial_timeout, settings.memory
+    if limit and now - started > limit:
+        return "timeout", f"it took longer than {limit:g} s"
+    if now - heard > SHORTEST:
+        silence = silence_allowed(running, ended)
+        if now - heard > silence:
+            return "timeout", f"it ended no epoch for {silence:,.0f} s, far longer than others take"
+    child.rss = rss(child.process.pid) or child.rss
+    if allowed and child.rss > allowed:
+        held, most = child.rss / 2**30, allowed / 2**30
+        return "oom", f"its worker grew to {held:.1f} GiB; {most:.1f} GiB are allowed (--memory)"
+    return None
 
 
 def silence_allowed(running: Record, ended: Iterable[Record]) -> float:

@@ -1,7 +1,8 @@
 """The child process: receives trials, draws, trains, reports; one line of JSON a message, in and out.
 
-Parent to worker: the settings; `{"do": "trial", …}`, `{"do": "describe"}`, `{"do": "log_model", …}`; and an answer
-to each message. Worker to parent: `ready`, `draw`, `plan`, `epoch`, `done`, `failed`, `fatal`, `described`, `logged`.
+Parent to worker: the settings; orders such as `{"do": "trial", …}`, one for each method `do_…`; and an answer to each
+question. Worker to parent: `ready`, `draw`, `plan`, `resumed`, `epoch`, `waiting`, `done`, `finished`, `repeated`,
+`failed`, `fatal`, `described`, `logged`.
 """
 
 import gc
@@ -13,14 +14,15 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from cnnsearch import catalog, recipes, spaces
 from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split, split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
-from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults
+from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults, replay
 from cnnsearch.machine import devices, free_memory, rss, set_precision
 from cnnsearch.plan import Plan
 
@@ -72,6 +74,18 @@ def main() -> None:
         getattr(worker, f"do_{order['do']}")(order)
 
 
+class Wanted(NamedTuple):
+    """A candidate before it is made: what tells it apart, what it costs, and how it is made."""
+
+    key: str
+    plan: str
+    params: int
+    macs: int
+    epochs: int
+    resumable: bool
+    make: Callable[[], Any]
+
+
 class Worker:
     """Space, data and Keras, loaded once; serves many trials."""
 
@@ -83,6 +97,7 @@ class Worker:
         self.dataset = load_dataset(self.catalog, spaces.Use(*settings["dataset"]))
         self.split: Split = split(self.dataset, settings["seed"], self.space.defaults["validation"])
         self.shape, self.classes = self.dataset.input_shape, len(self.dataset.classes)
+        self.waits = False
         self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"])
         set_precision(settings["precision"])
         model = self.space.model
@@ -129,12 +144,20 @@ class Worker:
 
     def do_trial(self, order: dict[str, Any]) -> None:
         """Draw, train and report one trial."""
+        self._attempt(self._trial, order)
+
+    def do_repeat(self, order: dict[str, Any]) -> None:
+        """Train the plan of an earlier trial once more, under another seed."""
+        self._attempt(self._repeat, order)
+
+    def _attempt(self, train: Callable[[dict[str, Any], float], None], order: dict[str, Any]) -> None:
+        """Train under the order's seed; an error is told by its type."""
         import keras
 
         keras.utils.set_random_seed(order["seed"])
         started = time.perf_counter()
         try:
-            self._trial(order, started)
+            train(order, started)
         except Exception as error:
             from cnnsearch.training import failure
 
@@ -161,49 +184,73 @@ class Worker:
     def _trial(self, order: dict[str, Any], started: float) -> None:
         from cnnsearch import models, training
 
-        hp = HyperParameters(self._remote_draw)
-        drawn = self._draw(hp)
-        images = len(self.split.x)
-        if isinstance(drawn, Plan):
-            price = self._affordable(drawn, order["limited"])
-            key = drawn.key
-            answer = self.link.ask("plan", key=key, plan=drawn.to_json(), params=price.params, macs=price.macs)
-            if not answer["go"]:
-                return
-            candidate = _typed("invalid", lambda: training.from_plan(drawn, images))
-            epochs, macs = drawn.epochs, price.macs
+        hp, trainer = HyperParameters(self._remote_draw), spaces.trainer(self.space, self.catalog)
+        wanted = self._wanted(hp, order["limited"], trainer is None)
+        facts = wanted._asdict()
+        del facts["make"]
+        answer = self.link.ask("plan", **facts)
+        if not answer["go"]:
+            return
+        candidate = wanted.make()
+        if order["limited"]:
+            self._check_latency(candidate.core)
+        data = training.fold(candidate, self.split, self.classes)
+        metric = self.settings["metric"]
+        self.waits = False
+        keep = self._keep(candidate, order, wanted.key) if wanted.resumable else None
+        if keep and keep.saved and self.waits:
+            outcome = training.Outcome(**keep.saved.facts, weights=keep.saved.weights)
         else:
-            candidate, epochs, macs = drawn, self.settings["epochs"], 0
-            params = int(candidate.model.count_params())
-            if order["limited"]:
-                self._check_limit("params", params, "max_params")
-            values = json.dumps(hp.values, sort_keys=True)
-            key = hashlib.sha256(values.encode()).hexdigest()[:16]
-            if not self.link.ask("plan", key=key, plan="", params=params, macs=macs)["go"]:
-                return
+            outcome = training.train(candidate, trainer, hp, data, wanted.epochs, metric, self._report, keep)
+        facts = {
+            "score": outcome.score,
+            "best_epoch": outcome.best_epoch,
+            "epochs": len(outcome.history),
+            "seconds": time.perf_counter() - started,
+            "params": int(candidate.core.count_params()),
+            "rss": rss(),
+        }
+        if self.waits:
+            self.link.send("waiting", **facts)
+            return
+        answer = self.link.ask("done", stopped=outcome.stopped, format=models.formats(candidate.core)[0], **facts)
+        self.link.send("finished", problem=_saved(candidate.core, answer["keep"]))
+
+    def _repeat(self, order: dict[str, Any], started: float) -> None:
+        from cnnsearch import training
+
+        hp = HyperParameters(replay(order["values"]))
+        if order["plan"]:
+            plan = Plan.from_json(order["plan"])
+            candidate, epochs = training.from_plan(plan, len(self.split.x)), plan.epochs
+        else:
+            candidate = training.from_hypermodel(self.hypermodel, hp, self.start.batch_size)
+            epochs = self.settings["epochs"]
         data = training.fold(candidate, self.split, self.classes)
         trainer, metric = spaces.trainer(self.space, self.catalog), self.settings["metric"]
-        keep = self._keep(candidate, order, key) if trainer is None and candidate.fit is None else None
-        outcome = training.train(candidate, trainer, hp, data, epochs, metric, self._report, keep)
-        answer = self.link.ask(
-            "done",
-            score=outcome.score,
-            best_epoch=outcome.best_epoch,
-            epochs=len(outcome.history),
-            seconds=time.perf_counter() - started,
-            stopped=outcome.stopped,
-            params=int(candidate.core.count_params()),
-            macs=macs,
-            rss=rss(),
-            format=models.formats(candidate.core)[0],
-        )
-        problem = ""
-        if answer["keep"]:
-            try:
-                models.save(candidate.core, Path(answer["keep"]))
-            except OSError as error:
-                problem = f"{answer['keep']} cannot be written: {error.strerror or error}"
-        self.link.send("finished", problem=problem)
+        outcome = training.train(candidate, trainer, hp, data, epochs, metric, self._report)
+        seconds = time.perf_counter() - started
+        self.link.send("repeated", score=outcome.score, history=outcome.history, seconds=seconds, rss=rss())
+
+    def _wanted(self, hp: HyperParameters, limited: bool, plain: bool) -> "Wanted":
+        """What is drawn, with its costs, before it is known whether it shall be trained; `plain`: by no trainer."""
+        from cnnsearch import training
+
+        drawn = self._draw(hp)
+        if isinstance(drawn, Plan):
+            price = self._affordable(drawn, limited)
+
+            def make() -> Any:
+                return _typed("invalid", lambda: training.from_plan(drawn, len(self.split.x)))
+
+            return Wanted(drawn.key, drawn.to_json(), price.params, price.macs, drawn.epochs, plain, make)
+        params = int(drawn.model.count_params())
+        if limited:
+            self._check_limit("params", params, "max_params")
+        values = json.dumps(hp.values, sort_keys=True)
+        key = hashlib.sha256(values.encode()).hexdigest()[:16]
+        resumable = plain and drawn.fit is None
+        return Wanted(key, "", params, 0, self.settings["epochs"], resumable, lambda: drawn)
 
     def _keep(self, candidate: Any, order: dict[str, Any], key: str) -> Any:
         """Where the training's state goes; what an earlier run kept there is taken up, and told to the parent."""
@@ -212,8 +259,8 @@ class Worker:
         path = Path(order["state"])
         saved = training.resumed(candidate, path, key) if order["resume"] else None
         if saved is not None:
-            self.link.ask("resumed", history=saved.facts["history"])
-        return training.Keep(path, key, saved)
+            self.waits = self.link.ask("resumed", history=saved.facts["history"])["wait"]
+        return training.Keep(path, key, saved, lambda: self.waits)
 
     def _draw(self, hp: HyperParameters) -> Any:
         """A Plan, or for a hypermodel its compiled candidate."""
@@ -230,6 +277,7 @@ class Worker:
 
     def _report(self, epoch: int, metrics: dict[str, float]) -> bool:
         answer = self.link.ask("epoch", epoch=epoch, metrics=metrics)
+        self.waits = bool(answer.get("wait"))
         return bool(answer["go"])
 
     def _affordable(self, plan: Plan, limited: bool) -> Cost:
@@ -247,6 +295,21 @@ class Worker:
             message = f"training it needs about {needed / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free"
             raise TrialFailure("too_large", message)
         return price
+
+    def _check_latency(self, core: Any) -> None:
+        """Refuse a network that takes too long for one image.
+
+        Raises:
+            TrialFailure: `too_large` above the limit.
+        """
+        most = self.settings["max_latency"]
+        if not most:
+            return
+        from cnnsearch import models
+
+        found = 1000 * models.latency(core, self.split.x_val[:1])
+        if found > most:
+            raise TrialFailure("too_large", f"{found:.2f} ms for one image; the limit max_latency is {most:g}")
 
     def _check_limit(self, what: str, value: int, limit: str) -> None:
         most = self.settings[limit]
@@ -279,13 +342,10 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
 
     `input_example` is left out on purpose: `mlflow.keras.log_model` crashes with it (mlflow#16183).
     """
-    from importlib.metadata import version
-
     import keras
     import mlflow
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+
+    from cnnsearch.mlflow_store import needs, signature
 
     mlflow.set_tracking_uri(order["uri"])
     if not order["path"].endswith(".keras"):
@@ -293,15 +353,23 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
             mlflow.log_artifact(order["path"], "model")
         return
     model = keras.saving.load_model(order["path"], compile=False)
-    shape = (-1, *model.input_shape[1:])
-    signature = ModelSignature(
-        Schema([TensorSpec(np.dtype("float32"), shape)]),
-        Schema([TensorSpec(np.dtype("float32"), (-1, model.output_shape[-1]))]),
-    )
-    # named here, since MLflow would otherwise find them by loading the model once more in a process of its own
-    needs = [f"{name}=={version(name)}" for name in ("keras", "numpy", keras.backend.backend())]
+    shapes = signature(model.input_shape[1:], model.output_shape[-1])
     with mlflow.start_run(run_id=order["run_id"]):
-        mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=needs)
+        mlflow.keras.log_model(
+            model, name="model", signature=shapes, pip_requirements=needs("keras", keras.backend.backend())
+        )
+
+
+def _saved(core: Any, path: str) -> str:
+    """Save a model to `path`, if there is one; gives back what went wrong."""
+    from cnnsearch import models
+
+    try:
+        if path:
+            models.save(core, Path(path))
+    except OSError as error:
+        return f"{path} cannot be written: {error.strerror or error}"
+    return ""
 
 
 def _typed(kind: str, make: Any) -> Any:

@@ -75,7 +75,7 @@ def surroundings(folder: Path, blank: Path | None = None) -> dict[str, str]:
     if blank:
         shutil.copy(blank, folder / "mlflow.db")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_", "MLFLOW_"))}
-    return {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
+    return {**clean, "CNNSEARCH_RUN_CONFIRM": "0", "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
 
 
 def check(folder: Path, trials: int) -> None:

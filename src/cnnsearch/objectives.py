@@ -1,0 +1,67 @@
+"""What a search is for: a metric alone, or a metric and costs at once; and pruning that works for both."""
+
+from collections.abc import Iterable
+
+import optuna
+
+from cnnsearch import strategies
+from cnnsearch.errors import CnnsearchError, nearest
+from cnnsearch.record import COSTS, Record
+from cnnsearch.study import Study
+
+
+def parsed(text: str) -> tuple[str, tuple[str, ...]]:
+    """`val_accuracy,params` as the metric and the costs.
+
+    Raises:
+        CnnsearchError: if what follows the metric is no cost.
+    """
+    metric, *costs = (part.strip() for part in text.split(","))
+    for cost in costs:
+        if cost not in COSTS:
+            raise CnnsearchError(
+                f"--objective {text}: '{cost}' is no cost.{nearest(cost, COSTS)} "
+                f"Expected a metric, then any of {', '.join(COSTS)}."
+            )
+    if not metric or len(set(costs)) < len(costs):
+        raise CnnsearchError(f"--objective {text}: expected a metric and different costs, such as val_accuracy,params.")
+    return metric, tuple(costs)
+
+
+class Pruning:
+    """Asked after each epoch whether a trial shall end.
+
+    Optuna refuses reports where there are several objectives (optuna#3450). The costs of a trial are known before its
+    first epoch, though, so that its metric can be pruned: by the same pruner, against the trials that cost no more.
+    """
+
+    def __init__(self, study: Study, pruner: str, epochs: int) -> None:
+        self._study, self._pruner = study, strategies.pruner(pruner, epochs)
+
+    def report(self, trial: optuna.Trial, value: float, epoch: int) -> None:
+        """Keep the metric of an epoch where Optuna's own pruners look for it."""
+        if not self._study.costs:
+            trial.report(value, epoch)
+
+    def hopeless(self, trial: optuna.Trial, running: Record, seen: list[float], others: Iterable[Record]) -> bool:
+        """Whether `trial` shall end; `seen` are its metrics from the first epoch on."""
+        if not self._study.costs:
+            return trial.should_prune()
+        direction = self._study.optuna.directions[0]
+        shadow = optuna.create_study(direction=direction, pruner=self._pruner, study_name=self._study.name)
+        shadow.add_trials([self._frozen(other) for other in others if self._no_dearer(other, running)])
+        twin = shadow.ask()
+        for epoch, value in enumerate(seen, 1):
+            twin.report(value, epoch)
+        return twin.should_prune()
+
+    def _no_dearer(self, other: Record, than: Record) -> bool:
+        trained = other.state in ("complete", "pruned") and other.history
+        return bool(trained) and all(
+            getattr(other, COSTS[cost]) <= getattr(than, COSTS[cost]) for cost in self._study.costs
+        )
+
+    def _frozen(self, record: Record) -> optuna.trial.FrozenTrial:
+        metric = self._study.info["metric"]
+        seen = {epoch: metrics[metric] for epoch, metrics in enumerate(record.history, 1)}
+        return optuna.trial.create_trial(value=record.score, intermediate_values=seen)

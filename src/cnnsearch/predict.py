@@ -1,0 +1,182 @@
+"""Picture files answered by an exported model: classes and their probabilities."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnsearch import catalog, picture_files, spaces
+from cnnsearch.arrays import reason
+from cnnsearch.data import Images
+from cnnsearch.errors import CnnsearchError, DataError
+from cnnsearch.export import MARK
+
+MODES = {1: "L", 3: "RGB"}
+FIRST = ("keras", "onnx")
+"""Which of an export's formats answers, where the file is not named: those that need no plugin."""
+
+
+class Export(NamedTuple):
+    """An exported model's file, and what its card says of it: the shape of its images, its classes, all else."""
+
+    file: Path
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    card: dict[str, Any]
+
+
+class Answer(NamedTuple):
+    """The most probable classes of one picture, the first first; or the problem with its file, on one line."""
+
+    file: Path
+    top: tuple[tuple[str, float], ...] = ()
+    problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        if self.problem:
+            return {"file": str(self.file), "error": self.problem}
+        return {"file": str(self.file), "top": [{"class": name, "probability": p} for name, p in self.top]}
+
+
+def rows(answers: Iterable[Answer]) -> list[tuple[str, str, str, str]]:
+    """Picture, class, probability and what comes next, for a table; pictures that were not read are left out."""
+    return [
+        (str(file), top[0][0], f"{top[0][1]:.4f}", ", ".join(f"{name} {p:.4f}" for name, p in top[1:]))
+        for file, top, problem in answers
+        if not problem
+    ]
+
+
+def find(path: Path) -> Export:
+    """The export at `path`: its folder, or a model file in it.
+
+    Raises:
+        CnnsearchError: if it is none, or takes images that no picture file is.
+    """
+    folder = path if (path / MARK).is_file() else path.parent
+    if not path.exists() or not (folder / MARK).is_file():
+        what = "there is no" if path.exists() else "there is no such file or folder, and no"
+        raise CnnsearchError(f"{path}: {what} {MARK} with it; expected a folder that `cnnsearch export` wrote.")
+    try:
+        card = json.loads((folder / MARK).read_text("utf-8"))
+        height, width, channels = (int(side) for side in card["input_shape"])
+        classes, formats = tuple(str(name) for name in card["classes"]), [str(name) for name in card["formats"]]
+        names = [f"model.{suffix}" for suffix in sorted(formats, key=lambda suffix: suffix not in FIRST)]
+        file = folder / names[0] if path == folder else path
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise CnnsearchError(f"{folder / MARK}: this is no card ({reason(error)}). Export the model again.") from error
+    if file.name not in names:
+        raise CnnsearchError(f"{path}: this is no model of the export; it has {', '.join(names)}.")
+    if channels not in MODES or min(height, width) < 1:
+        raise CnnsearchError(
+            f"{folder}: the model takes images of {height}x{width}x{channels}; picture files have 1 or 3 channels."
+        )
+    return Export(file, (height, width, channels), classes, card)
+
+
+def predict(export: Export, pictures: Iterable[Path], top: int = 3, plugins: tuple[Path, ...] = ()) -> Iterator[Answer]:
+    """What the exported model says of each picture, in their order; folders are looked through.
+
+    Raises:
+        CnnsearchError: if the model cannot be opened, or is not what its card says.
+    """
+    model = _opened(export, plugins)
+    size = max(1, min(256, 2**26 // math.prod(export.shape)))
+    batch: list[tuple[Path, Images | str]] = []
+    for file in _files(pictures):
+        batch.append((file, _pixels(file, export.shape)))
+        if len(batch) == size:
+            yield from _answers(export, model, batch, top)
+            batch = []
+    yield from _answers(export, model, batch, top)
+
+
+def _opened(export: Export, plugins: tuple[Path, ...]) -> Callable[[Images], Any]:
+    """The model as a function of raw pixels; a `.keras` file is opened in Keras' safe mode."""
+    known = catalog.load(plugins)  # first, since plugins may register layers with Keras
+    from cnnsearch import models
+
+    try:
+        return models.opened(export.file, lambda: _blank(export, known))
+    except CnnsearchError:
+        raise
+    except Exception as error:
+        raise CnnsearchError(
+            f"{export.file}: it cannot be opened ({reason(error)[:200]}); expected a model that `cnnsearch export` "
+            "wrote. Export it again; a layer of your own is made known by --plugins FILE."
+        ) from error
+
+
+def _blank(export: Export, known: catalog.Catalog) -> Any:
+    """A network to be filled from a file that is none by itself, made by the space that wrote it."""
+    from cnnsearch import training
+    from cnnsearch.hyperparameters import HyperParameters, replay
+
+    space = spaces.load(str(export.file.with_name("space.toml")), known)
+    if not space.model or ":" in space.model:
+        raise CnnsearchError(
+            f"{export.file}: only '{space.model or space.name}' can read it, and code that an export names is not run; "
+            "expected a model.keras or model.onnx, or a space that is a plugin."
+        )
+    hypermodel = spaces.hypermodel(space, known, export.shape, len(export.classes))
+    return training.from_hypermodel(hypermodel, HyperParameters(replay(export.card["hyperparameters"])), 1).core
+
+
+def _files(pictures: Iterable[Path]) -> Iterator[Path]:
+    """The files, and those in the folders by name; a folder without any stands for itself."""
+    for path in pictures:
+        inside = [file for file in path.rglob("*") if _is_picture(file, path)] if path.is_dir() else []
+        yield from sorted(inside) or [path]
+
+
+def _is_picture(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    # a link to nowhere too, so that it is named
+    return file.suffix.lower() in picture_files.SUFFIXES and not hidden and (file.is_file() or not file.exists())
+
+
+def _pixels(file: Path, shape: tuple[int, int, int]) -> Images | str:
+    """One picture as the model takes it, or what is wrong with it."""
+    if file.is_dir():
+        return f"{file}: there are no pictures in this folder ({', '.join(picture_files.SUFFIXES)})."
+    # a pipe would be waited for, for ever
+    if file.exists() and not file.is_file():
+        return f"{file}: this is no plain file; expected a picture."
+    height, width, channels = shape
+    try:
+        return picture_files.read(file, MODES[channels], width, height).reshape(shape)
+    # decoders raise nearly anything on damaged bytes; whatever it is, this file is at fault
+    except Exception as error:
+        expected = f"expected a whole picture ({', '.join(picture_files.FORMATS)})"
+        return f"{file}: this picture cannot be read ({reason(error)}); {expected}."
+
+
+def _answers(
+    export: Export, model: Callable[[Images], Any], batch: list[tuple[Path, Images | str]], top: int
+) -> Iterator[Answer]:
+    images = [pixels for _, pixels in batch if not isinstance(pixels, str)]
+    found = iter(_asked(export, model, np.stack(images)) if images else ())
+    for file, pixels in batch:
+        if isinstance(pixels, str):
+            yield Answer(file, problem=pixels)
+            continue
+        probabilities = next(found)
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        yield Answer(file, tuple((export.classes[n], round(float(probabilities[n]), 6)) for n in best))
+
+
+def _asked(export: Export, model: Callable[[Images], Any], images: Images) -> Any:
+    expected = (len(images), len(export.classes))
+    try:
+        found = model(images)
+        if found.shape != expected:
+            raise DataError(f"it answers {found.shape[1:]}, and there are {expected[1]} classes")
+    except Exception as error:
+        raise CnnsearchError(
+            f"{export.file} does not fit the {MARK} beside it ({reason(error)[:200]}). Export the model again."
+        ) from error
+    return found

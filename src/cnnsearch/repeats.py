@@ -1,0 +1,206 @@
+"""Trains the top of a study again on fresh seeds, on the workers that its search left warm."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from cnnsearch import study as studies
+from cnnsearch import watchdog
+from cnnsearch.confirm import Repeat, repeat_seed, to_fact
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.pool import Child, Pool, gpus
+from cnnsearch.record import Record
+from cnnsearch.settings import Settings
+from cnnsearch.stopping import Stop
+from cnnsearch.study import Study
+from cnnsearch.tracking import Tracker
+
+
+@dataclass
+class Turn:
+    """A repeat in training."""
+
+    repeat: Repeat
+    started: float
+    heard: float
+
+
+def missing(study: Study, records: Iterable[Record], chosen: Iterable[int], seeds: int) -> list[Repeat]:
+    """What is not trained yet of `seeds` repeats of each chosen trial: one of each first, then a second of each."""
+    done = {(found["trial"], found["seed"]) for found in study.repeats()}
+    trained = {record.number for record in records if record.state == "complete"}
+    every = [
+        Repeat(number, repeat_seed(study, number, turn), None)
+        for turn in range(seeds)
+        for number in chosen
+        if number in trained
+    ]
+    return [repeat for repeat in every if (repeat.trial, repeat.seed) not in done]
+
+
+def leaders(records: Iterable[Record], top: int, maximize: bool) -> list[int]:
+    """The numbers of the `top` complete trials by the scores that they were first given."""
+    complete = [record for record in records if record.state == "complete" and record.score is not None]
+    sign = -1 if maximize else 1
+    return [record.number for record in sorted(complete, key=lambda r: (sign * (r.score or 0.0), r.number))[:top]]
+
+
+def expected_seconds(record: Record, epochs: int) -> float:
+    """How long a trial takes at full length, going by how long it took."""
+    return record.seconds * max(1.0, epochs / max(1, record.epochs))
+
+
+def on_a_pool(settings: Settings, study: Study, waiting: list[Repeat], tracker: Tracker, stop: Stop) -> list[Repeat]:
+    """Train these on workers of their own; gives back those that were not."""
+    if not waiting:
+        return []
+    jobs = min(settings.jobs, len(waiting))
+    until = time.monotonic() + settings.timeout if settings.timeout else math.inf
+    with stop.deferred():
+        pool = Pool(settings.for_worker(), jobs, settings.threads, gpus(), settings.folder / "logs")
+        try:
+            return Repeats(settings, study, pool, tracker, stop, click.echo).run(waiting, until)
+        finally:
+            pool.close()
+
+
+class Repeats:
+    """One round through what is `waiting`: each repeat is trained at full length and kept in the study."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        study: Study,
+        pool: Pool,
+        tracker: Tracker,
+        stop: Stop,
+        note: Callable[[str], None],
+    ) -> None:
+        self.settings, self.study, self.pool, self.tracker = settings, study, pool, tracker
+        self.stop, self.note = stop, note
+        self.records = {record.number: record for record in study.records()}
+        self.waiting: list[Repeat] = []
+        self.turns: dict[Child, Turn | None] = {}
+        self.until = math.inf
+        self.asked = self.ended = 0
+        self.retried: set[tuple[int, int]] = set()
+
+    def run(self, waiting: list[Repeat], until: float = math.inf) -> list[Repeat]:
+        """Train these; gives back those that were not: none is begun that will not end before the moment `until`.
+
+        Raises:
+            CnnsearchError: if the dataset has changed, or no worker can be started.
+        """
+        self.waiting, self.until, self.asked = list(waiting), until, len(waiting)
+        self.turns = dict.fromkeys(self.pool.children)
+        for child in list(self.turns):
+            if child.ready:
+                self._hand_out(child)
+        while (self._left() or any(self.turns.values())) and not self.stop.asked:
+            self._step()
+        unfinished = [turn.repeat for turn in self.turns.values() if turn]
+        for child, turn in self.turns.items():
+            if turn:
+                self.pool.remove(child)
+        return [*unfinished, *self.waiting]
+
+    def _left(self) -> bool:
+        """Whether there is something waiting that can still be trained in time."""
+        return any(self._in_time(repeat) for repeat in self.waiting)
+
+    def _in_time(self, repeat: Repeat) -> bool:
+        record = self.records[repeat.trial]
+        return time.monotonic() + expected_seconds(record, self.settings.epochs) <= self.until
+
+    def _step(self) -> None:
+        heard = self.pool.hear(0.5)
+        self.tracker.check()
+        self._supervise()
+        if heard is None or heard.child not in self.turns:
+            return
+        if heard.message is None:
+            self._gone(heard.child)
+            return
+        if turn := self.turns[heard.child]:
+            turn.heard = time.monotonic()
+        getattr(self, f"_on_{heard.message['say']}")(heard.child, heard.message)
+
+    def _hand_out(self, child: Child) -> None:
+        self.turns[child] = None
+        repeat = next(filter(self._in_time, self.waiting), None)
+        if repeat is None:
+            return
+        self.waiting.remove(repeat)
+        now, record = time.monotonic(), self.records[repeat.trial]
+        self.turns[child] = Turn(repeat, now, now)
+        child.send({"do": "repeat", "seed": repeat.seed, "plan": record.plan, "values": record.params})
+
+    def _supervise(self) -> None:
+        now, ended = time.monotonic(), list(self.records.values())
+        for child, turn in list(self.turns.items()):
+            if turn is None:
+                continue
+            record = self.records[turn.repeat.trial]
+            found = watchdog.broken(child, record, turn.started, turn.heard, now, self.settings, ended)
+            if found:
+                self._keep(turn.repeat._replace(reason=": ".join(found)), [])
+                self._replace(child)
+
+    def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
+        child.ready = True
+        studies.check_same_data(self.study, message["dataset"])
+        self.tracker.begin(self.study)
+        self._hand_out(child)
+
+    def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
+        child.send({"go": True})
+
+    def _on_repeated(self, child: Child, message: dict[str, Any]) -> None:
+        turn, history = self._turn(child), message["history"]
+        seconds = round(message["seconds"], 3)
+        self._keep(turn.repeat._replace(score=message["score"], epochs=len(history), seconds=seconds), history)
+        child.rss = message["rss"]
+        self._hand_out(child)
+
+    def _on_failed(self, child: Child, message: dict[str, Any]) -> None:
+        reason = f"{message['kind']}: {message['reason']}"
+        self._keep(self._turn(child).repeat._replace(reason=reason, seconds=round(message["seconds"], 3)), [])
+        self._replace(child)
+
+    def _on_fatal(self, child: Child, message: dict[str, Any]) -> None:
+        raise CnnsearchError(message["message"])
+
+    def _gone(self, child: Child) -> None:
+        """A worker ended: what it trained is tried once more."""
+        code = child.process.returncode
+        if not child.ready:
+            raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
+        if turn := self.turns[child]:
+            again = (turn.repeat.trial, turn.repeat.seed)
+            if again in self.retried:
+                self._keep(turn.repeat._replace(reason=f"killed: its worker ended twice (code {code})"), [])
+            else:
+                self.retried.add(again)
+                self.waiting.insert(0, turn.repeat)
+        self._replace(child)
+
+    def _keep(self, repeat: Repeat, history: list[dict[str, float]]) -> None:
+        self.study.add_repeat(to_fact(repeat))
+        self.tracker.repeat(self.records[repeat.trial], repeat, history)
+        said = f"{repeat.score:.4f}" if repeat.score is not None else f"failed ({repeat.reason})"
+        first = self.records[repeat.trial].score
+        self.ended += 1
+        self.note(f"[{self.ended}/{self.asked}] trial {repeat.trial} again: {said} (first {first:.4f})")
+
+    def _replace(self, child: Child) -> None:
+        del self.turns[child]
+        self.turns[self.pool.replace(child)] = None
+
+    def _turn(self, child: Child) -> Turn:
+        turn = self.turns[child]
+        assert turn is not None, "a worker spoke of a repeat that it does not have"
+        return turn

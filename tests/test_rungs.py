@@ -1,0 +1,112 @@
+"""Rungs: who is trained on, and that a candidate that waited is trained as if it had not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from cnnsearch.record import ATTRIBUTE
+from cnnsearch.rungs import BEST, Scheduler, Seen, rungs
+from tests.conftest import TINY, Run
+
+LINE = ("run", "--space", "digits_cnn", "--trials", "6", "--jobs", "1", *TINY, "--epochs", "3")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps"), [(1, (1,)), (2, (2,)), (3, (1, 3)), (8, (1, 3, 8)), (9, (1, 3, 9)), (20, (1, 2, 7, 20))]
+)
+def test_rungs_are_a_third_of_each_other(epochs: int, steps: tuple[int, ...]) -> None:
+    assert rungs(epochs) == steps
+
+
+def test_halving_sends_on_the_upper_half_of_a_rung_the_highest_first() -> None:
+    scheduler = Scheduler("halving", 9, maximize=True)
+    assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1, 3]
+    first = [(number, [0.1 * number], True) for number in range(1, 5)]
+    assert scheduler.next(first[:1], more_to_come=True) is None
+    assert scheduler.next(first, more_to_come=True) == 4
+    gone = [*first[:2], (3, [0.3, 0.3, 0.35], True), (4, [0.4, 0.4, 0.3], True)]
+    # at epoch 3 the best so far counts, and one of two goes on
+    assert scheduler.next(gone, more_to_come=True) == 4
+    done = [*first[:2], (3, [0.3, 0.3, 0.35], True), (4, [0.4] * 9, False)]
+    assert scheduler.next(done, more_to_come=True) is None
+
+
+def test_halving_brings_one_to_its_end_however_few_there_are() -> None:
+    scheduler = Scheduler("halving", 9, maximize=False)
+    assert scheduler.next([(0, [2.0], True)], more_to_come=False) == 0
+    assert scheduler.next([(0, [2.0], True), (1, [1.0], True)], more_to_come=False) == 1
+
+
+def test_topk_waits_for_all_and_sends_on_the_best_few() -> None:
+    scheduler = Scheduler("topk", 9, maximize=True)
+    assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1]
+    stands = [(number, [0.1 * number], True) for number in range(6)]
+    assert scheduler.next(stands, more_to_come=True) is None
+    order = []
+    while (number := scheduler.next(stands, more_to_come=False)) is not None:
+        order.append(number)
+        stands[number] = (number, [0.1 * number] * 9, False)
+    assert order == [5, 4, 3] and len(order) == BEST
+
+
+def test_the_sampler_sees_who_waits_as_ended_at_its_rung() -> None:
+    study = optuna.create_study(direction="maximize")
+    waiting, running = study.ask(), study.ask()
+    for trial in (waiting, running):
+        trial.suggest_float("x", 0, 1)
+        trial.report(0.5, 1)
+    waiting.set_user_attr(ATTRIBUTE, {"state": "waiting"})
+    seen = Seen(study.study_name, study._storage).get_trials()
+    assert [trial.state for trial in seen] == [TrialState.PRUNED, TrialState.RUNNING]
+    assert seen[0].params == waiting.params and seen[0].intermediate_values == {1: 0.5}
+    assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING] * 2
+
+
+def rows(run: Run) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(run("leaderboard", "--format", "json").stdout)
+    return found
+
+
+def unfinished(folder: Path) -> list[TrialState]:
+    storage = f"sqlite:///{folder / 'runs' / 'cnnsearch.db'}"
+    trials = optuna.load_study(study_name="digits_cnn", storage=storage).get_trials()
+    return [trial.state for trial in trials if not trial.state.is_finished()]
+
+
+def test_who_waited_is_trained_on_along_the_same_curve(run: Run, tmp_path: Path) -> None:
+    done = run(*LINE, "--scheduler", "halving")
+    assert done.returncode == 0, done.stdout + done.stderr
+    board = rows(run)
+    assert len(board) == 6 and not unfinished(tmp_path)
+    assert {row["epochs"] for row in board if row["state"] == "pruned"} == {1}
+    went_on = [row for row in board if row["state"] == "complete" and row["origin"] == "sampler"]
+    assert went_on and all(row["epochs"] == 3 for row in went_on)
+    again = run("reproduce", str(went_on[0]["trial"]))
+    assert again.returncode == 0 and "The largest difference is 0." in again.stdout, again.stdout + again.stderr
+
+
+def test_a_search_that_was_stopped_between_rungs_goes_on(run: Run, tmp_path: Path, store: str) -> None:
+    line = [sys.executable, "-m", "cnnsearch.cli", *LINE, "--scheduler", "topk"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "CNNSEARCH_RUN_CONFIRM": "0"}
+    states = tmp_path / "runs" / "digits_cnn" / "epochs"
+    with subprocess.Popen(line, cwd=tmp_path, env=environment) as process:
+        until = time.monotonic() + 200
+        while len(list(states.glob("*.npz"))) < 2 and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    assert all(state == TrialState.WAITING for state in unfinished(tmp_path)) and unfinished(tmp_path)
+    done = run(*LINE, "--scheduler", "topk")
+    assert done.returncode == 0, done.stdout + done.stderr
+    board = rows(run)
+    assert len(board) == 6 and not unfinished(tmp_path) and not list(states.glob("*.npz"))
+    # the default point is trained to its end at once
+    assert sum(row["epochs"] == 3 for row in board if row["origin"] == "sampler") in (BEST - 1, BEST)
