@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from cnnsearch import catalog, facts, importance, plots, portrait, report, spaces
 from cnnsearch import study as studies
 from cnnsearch.confirm import Repeat, to_fact
+from cnnsearch.errors import CnnsearchError
 from cnnsearch.plots import Point
 from cnnsearch.record import Record
 from cnnsearch.settings import Settings
@@ -26,7 +27,19 @@ from cnnsearch.study import Study
 from tests.conftest import cnnsearch
 
 SECTIONS = (
-    *("leaderboard", "recipes", "history", "cost", "importance", "slices", "winner", "curves", "mistakes", "samples"),
+    *(
+        "leaderboard",
+        "recipes",
+        "history",
+        "cost",
+        "importance",
+        "slices",
+        "worth",
+        "winner",
+        "curves",
+        "mistakes",
+        "samples",
+    ),
     *("tradeoff", "versions", "commands"),
 )
 
@@ -127,10 +140,11 @@ def test_the_model_and_the_data_may_be_gone(searched: Path, tmp_path: Path) -> N
 
 def test_another_file_is_not_overwritten(reported: Path, searched: Path) -> None:
     (searched / "thesis.html").write_text("<p>mine</p>")
-    for out, said in (("thesis.html", "exists and is no report of cnnsearch"), ("runs", "cannot be written")):
-        done = cnnsearch(searched, "report", "-o", out)
-        assert done.returncode == 2 and said in done.stderr, done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+    done = cnnsearch(searched, "report", "-o", "thesis.html")
+    assert done.returncode == 2 and "exists and is no report of cnnsearch" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    with pytest.raises(CnnsearchError, match="cannot be written"):
+        report.write(studies.load(None, searched / "runs"), searched / "runs")
     assert (searched / "thesis.html").read_text() == "<p>mine</p>"
 
 
@@ -186,7 +200,21 @@ def test_one_trial(tmp_path: Path) -> None:
     report.write(made(tmp_path, [complete(0, 0.9)]), tmp_path / "report.html")
     read = page(tmp_path / "report.html")
     assert "The only trial reaches 90.00% validation accuracy on digits" in read.sections[""]
+    assert "Too few trials to compare" in read.sections["worth"]
+    assert "Test was not looked at for this trial." in read.sections[""]
     assert "With 100 validation images chance alone moves a score like this by 7.44 points" in read.sections[""]
+
+
+def test_the_figure_on_test_is_that_of_the_best_itself(tmp_path: Path) -> None:
+    study = made(tmp_path, [complete(0, 0.9)])
+    study.add_look({"trial": 0, "model": "0", "accuracy": 0.85, "loss": 0.5, "n": 100})
+    study.remember_fact(
+        "test:0 refit", {"trial": 0, "model": "0 refit", "accuracy": 0.87, "n": 100, "loss": 0.5, "when": "z"}
+    )
+    report.write(study, tmp_path / "report.html")
+    top = page(tmp_path / "report.html").sections[""]
+    assert "85.00% on test" in top and "87" not in top
+    assert "Test was looked at for 2 models of this study" in top
 
 
 def test_only_failures_and_their_words_are_no_markup(tmp_path: Path) -> None:

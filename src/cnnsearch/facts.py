@@ -22,7 +22,7 @@ class Facts:
         rows: its leaderboard.
         complete: the records of the complete trials, in the order of the leaderboard.
         repeats: what trials reached on fresh seeds, by trial.
-        looks: the measurements on test, by trial.
+        looks: the measurements on test, by model: a trial's number, or such as `7+3 refit`.
         elapsed: seconds from the first trial's start to the last one's end.
         where: the options that lead to the study, such as ` --runs DIR`.
     """
@@ -32,7 +32,7 @@ class Facts:
     rows: tuple[dict[str, Any], ...]
     complete: tuple[Record, ...]
     repeats: dict[int, Confirmed]
-    looks: dict[int, Measured]
+    looks: dict[str, Measured]
     spent: Spending
     importances: tuple[Importance, ...]
     elapsed: float
@@ -56,7 +56,7 @@ class Facts:
     @property
     def test(self) -> Measured | None:
         """What the best reached on test, if that was looked at."""
-        return self.looks.get(self.best.number) if self.best else None
+        return self.looks.get(str(self.best.number)) if self.best else None
 
     @property
     def default(self) -> Record | None:
@@ -128,7 +128,7 @@ def facts(study: Study, where: str = "") -> Facts:
         rows=rows,
         complete=tuple(known[row["trial"]] for row in rows if row["state"] == "complete"),
         repeats=confirmed(study),
-        looks={look["trial"]: Measured(look["accuracy"], look["loss"], look["n"]) for look in study.looks()},
+        looks={str(look.get("model", look["trial"])): _measured(look) for look in study.looks()},
         spent=spending(records, int(study.info["epochs"])),
         importances=importances(study),
         elapsed=_elapsed(study),
@@ -143,6 +143,10 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minute} min" if hours else f"{minute} min"
     minutes, second = divmod(round(seconds), 60)
     return f"{minutes} min {second} s" if minutes else f"{second} s"
+
+
+def _measured(look: dict[str, Any]) -> Measured:
+    return Measured(look["accuracy"], look["loss"], look["n"])
 
 
 def _elapsed(study: Study) -> float:

@@ -102,7 +102,7 @@ def _sureness(known: Facts) -> str:
     else:
         said.append("Test was not looked at for this trial.")
     if len(known.looks) > 1:
-        said.append(f"Test was looked at for {len(known.looks)} trials of this study; to choose by it is optimistic.")
+        said.append(f"Test was looked at for {len(known.looks)} models of this study; to choose by it is optimistic.")
     return " ".join(said)
 
 

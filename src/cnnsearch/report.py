@@ -52,6 +52,7 @@ def page(known: Facts, plugins: tuple[Path, ...] = ()) -> Page:
             panels.cost(known),
             panels.importance(known),
             panels.slices(known),
+            sections.choices_worth(known, plugins),
             sections.winner(known),
             panels.curves(known),
             mistakes,

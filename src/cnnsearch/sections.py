@@ -1,9 +1,11 @@
 """The parts of a report that a study's records give by themselves."""
 
+from pathlib import Path
 from typing import Any
 
-from cnnsearch import mlflow_store
+from cnnsearch import mlflow_store, worth
 from cnnsearch.drawing import brief
+from cnnsearch.errors import CnnsearchError
 from cnnsearch.facts import Facts, duration
 from cnnsearch.page import Command, Section, table
 from cnnsearch.record import Record
@@ -86,6 +88,32 @@ def _beside(known: Facts, record: Record) -> tuple[Any, ...]:
     )
 
 
+def choices_worth(known: Facts, plugins: tuple[Path, ...]) -> Section:
+    """What each value was worth against the default's, as `cnnsearch compare` finds it."""
+    title = "What each choice was worth"
+    try:
+        found = worth.found(known.study, plugins, "")
+    except CnnsearchError as error:
+        return Section("worth", title, (error.message,))
+    header = ("choice", "value", "against", "difference", "95% interval", "n", "how", "verdict")
+    clear = [_difference(known, row) for row in found.rows if row["verdict"] != "unclear"]
+    said = (
+        "Differences whose intervals leave out zero:" if clear else "No interval leaves out zero: none is told apart."
+    )
+    tables = [table(header, clear)] if clear else []
+    rows = [_difference(known, row) for row in found.rows]
+    words = (*found.notes, said)
+    return Section("worth", title, words, tables=(*tables, table(header, rows, f"All {len(rows)} comparisons", True)))
+
+
+def _difference(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:
+    unit = 100 if known.is_share else 1
+    low, high = row["low"], row["high"]
+    interval = "" if low is None else f"{unit * low:+.3g} to {unit * high:+.3g}"
+    told = f"{unit * row['difference']:+.3g}" + (" points" if known.is_share else "")
+    return row["choice"], row["value"], row["against"], told, interval, row["n"], row["how"], row["verdict"]
+
+
 def winner(known: Facts) -> Section:
     """Every choice of the best trial beside the default point's."""
     title = "The best trial's choices"
@@ -128,6 +156,7 @@ def commands(known: Facts) -> Section:
         found.append(Command("The best as files:", f"cnnsearch export --trial {known.best.number} {name}"))
         found.append(Command("The best trained again:", f"cnnsearch reproduce {known.best.number} {name}"))
     found += [
+        Command("What one choice was worth, measured:", f"cnnsearch compare {name} --by CHOICE --controlled"),
         Command("The whole leaderboard:", f"cnnsearch leaderboard {name} --format csv"),
         Command("This page:", f"cnnsearch report {name} -o report.html"),
         Command("Every trial in MLflow:", "cnnsearch ui"),
