@@ -3,7 +3,6 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -82,7 +81,7 @@ def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: int) -> None:
     Raises:
         ValueError: if the loss or the optimizer does not exist, or does not take its configuration.
     """
-    optimizer = _make("optimizer", keras.optimizers, keras.optimizers.Optimizer, plan.optimizer)
+    optimizer = make("optimizer", plan.optimizer)
     if plan.stem_rate not in (0, 1):
         slow = {id(variable) for part in stem(model) for variable in part.trainable_variables}
         optimizer = _two_rates(optimizer, plan.stem_rate, [id(v) in slow for v in model.trainable_variables])
@@ -91,8 +90,7 @@ def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: int) -> None:
         optimizer.learning_rate = Factors(base, plan.schedule, steps_per_epoch)
     # a metric by name guesses the kind of accuracy from shapes
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-    loss = _make("loss", keras.losses, keras.losses.Loss, plan.loss)
-    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
+    model.compile(optimizer=optimizer, loss=make("loss", plan.loss), metrics=[accuracy])
     # variables that do not exist yet make `fit` trace its step twice
     model.optimizer.build(model.trainable_variables)
 
@@ -110,7 +108,17 @@ def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
     """
     if plan.schedule and any(name == "ReduceLROnPlateau" for name, _ in plan.callbacks):
         raise ValueError("ReduceLROnPlateau cannot lower a rate that a schedule sets; leave one of them out")
-    return [_make("callback", keras.callbacks, keras.callbacks.Callback, spec) for spec in plan.callbacks]
+    return [make("callback", spec) for spec in plan.callbacks]
+
+
+def parts(plan: Plan) -> Iterator[tuple[str, Spec]]:
+    """Every Keras object that `plan` names, as what `make` takes: its kind and its spec."""
+    stages: list[Stage] = [*plan.stem, *plan.blocks, plan.head]
+    specs = [spec for stage in stages for spec in _specs(stage, sentence(stage.layers), plan.classes)]
+    yield from (("layer", spec) for spec in [*specs, *plan.augment] if spec is not None)
+    yield "loss", plan.loss
+    yield "optimizer", plan.optimizer
+    yield from (("callback", spec) for spec in plan.callbacks)
 
 
 def learning_rate(model: keras.Model) -> float:
@@ -128,7 +136,7 @@ def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
     if kind == backbones.SPEC:
         return backbones.build(layer_name=name or kind.lower(), **config)
     named = {"name": name, **config} if name else config
-    return _make("layer", keras.layers, keras.layers.Layer, (kind, named))
+    return make("layer", (kind, named))
 
 
 @keras.saving.register_keras_serializable("cnnsearch")
@@ -167,10 +175,14 @@ def _body(plan: Plan) -> Iterator[keras.layers.Layer]:
 
 def _stage(prefix: str, stage: Stage, items: tuple[Item, ...], width: int = 0) -> Iterator[keras.layers.Layer]:
     """A sentence's layers, named by their place, so that the names do not depend on earlier models."""
-    for number, item in enumerate(items, 1):
-        spec = WORDS[item](stage, width) if isinstance(item, str) else item
+    for number, spec in enumerate(_specs(stage, items, width), 1):
         if spec is not None:
             yield layer(spec, f"{prefix}_{number}_{spec[0].lower()}")
+
+
+def _specs(stage: Stage, items: tuple[Item, ...], width: int) -> list[Spec | None]:
+    """What each item of a sentence stands for; None for a word that stands for no layer here."""
+    return [WORDS[item](stage, width) if isinstance(item, str) else item for item in items]
 
 
 def _two_rates(optimizer: keras.optimizers.Optimizer, factor: float, slow: list[bool]) -> keras.optimizers.Optimizer:
@@ -189,9 +201,24 @@ def _two_rates(optimizer: keras.optimizers.Optimizer, factor: float, slow: list[
     return TwoRates.from_config(optimizer.get_config())
 
 
-def _make(kind: str, module: ModuleType, base: type, spec: Spec) -> Any:
+KINDS: dict[str, tuple[Any, type]] = {
+    "layer": (keras.layers, keras.layers.Layer),
+    "loss": (keras.losses, keras.losses.Loss),
+    "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
+    "callback": (keras.callbacks, keras.callbacks.Callback),
+}
+
+
+def make(kind: str, spec: Spec) -> Any:
+    """The Keras object of one of KINDS that `spec` describes.
+
+    Raises:
+        ValueError: if there is none of this name, or it does not take this configuration.
+    """
     name, config = spec
-    known = dict(_classes(module, base))
+    if kind == "layer" and name == backbones.SPEC:
+        return layer(spec)
+    known = dict(_classes(*KINDS[kind]))
     if name not in known:
         raise ValueError(f"there is no {kind} '{name}'.{nearest(name, known)}")
     try:
@@ -200,7 +227,7 @@ def _make(kind: str, module: ModuleType, base: type, spec: Spec) -> Any:
         raise ValueError(f"the {kind} {name} does not take {config}: {_first_line(error)}") from error
 
 
-def _classes(module: ModuleType, base: type) -> Iterator[tuple[str, type]]:
+def _classes(module: Any, base: type) -> Iterator[tuple[str, type]]:
     """All by name. Registered by others comes first, so that it can never stand in for one of Keras'."""
     registered = keras.saving.get_custom_objects()
     short = {key.rpartition(">")[2]: value for key, value in registered.items()}

@@ -123,9 +123,10 @@ def export(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cnnsearch import card as cards
     from cnnsearch import export as exporting
+    from cnnsearch.machine import noise_to
 
     folder = out or Path("exports") / opened.name
-    with exporting.noise_to(opened.folder / "logs" / "export.log"):
+    with noise_to(opened.folder / "logs" / "export.log"):
         card = exporting.export(opened, trial, folder, plugins)
         unlogged = exporting.log(opened, folder)
     test = cards.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
@@ -150,9 +151,10 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import export as exporting
     from cnnsearch import reproduce as again
+    from cnnsearch.machine import noise_to
 
     chosen = exporting.trained(opened, trial)
-    with exporting.noise_to(opened.folder / "logs" / "reproduce.log"):
+    with noise_to(opened.folder / "logs" / "reproduce.log"):
         found = again.reproduce(exporting.origin_of(opened, chosen, plugins))
     click.echo(again.text(found, chosen.resumed))
 
@@ -221,6 +223,18 @@ def datasets(plugins: tuple[Path, ...]) -> None:
     from cnnsearch import catalog, show
 
     _tables().plain(("dataset", "what it is", "options", "origin"), show.datasets(catalog.load(plugins)))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set an option. May be repeated.")
+@places
+def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> None:
+    """Look at what NAME, a plugin, a space or a FILE of them, promises: a line a promise, exit 1 if one is broken."""
+    from cnnsearch import check as checking
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(checking.check(name, settings, plugins, click.echo))
 
 
 @main.command()

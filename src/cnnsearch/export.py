@@ -1,11 +1,8 @@
 """The winner as files: a model proved to load with Keras alone, its card, plan, space, labels and leaderboard."""
 
 import json
-import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -235,21 +232,6 @@ def log(study: Study, out: Path) -> str:
     except Exception as error:
         return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
     return ""
-
-
-@contextmanager
-def noise_to(log: Path) -> Iterator[None]:
-    """What a backend's native code prints to stderr goes to the file `log` meanwhile."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _texts(study: Study, chosen: Record, space: spaces.Space, card: dict[str, Any]) -> dict[str, bytes]:

@@ -1,4 +1,10 @@
-"""The machine as a worker sees it through Keras: devices, precision, memory."""
+"""The machine as a worker sees it through Keras: devices, precision, memory, and the noise of backends."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 
 def set_precision(name: str) -> None:
@@ -29,3 +35,18 @@ def free_memory() -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
+
+
+@contextlib.contextmanager
+def noise_to(log: Path) -> Iterator[None]:
+    """What a backend's native code prints to stderr goes to the file `log` meanwhile."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
