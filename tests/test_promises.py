@@ -1,11 +1,13 @@
 """Everything shipped keeps the promises that are asked of others' plugins; order mistakes are found."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cnnsearch import catalog
+from cnnsearch.check import check
 from cnnsearch.testing import (
     BrokenPromise,
     DatasetSuite,
@@ -81,7 +83,7 @@ def test_the_right_order_keeps_all(tmp_path: Path) -> None:
 def test_a_recipe_outside_the_space_is_named(tmp_path: Path) -> None:
     found = results(tmp_path / "one.toml", PLAIN, '[recipes.wide]\nvalues = { "filters/first" = 1000 }')
     assert set(found) == {"has_recipes_that_are_points"}
-    assert "recipe wide is no point: " in found["has_recipes_that_are_points"]
+    assert "recipe 'wide': filters/first = 1000 is not in " in found["has_recipes_that_are_points"]
 
 
 def test_a_suite_takes_functions_and_static_methods() -> None:
@@ -103,3 +105,23 @@ def test_a_suite_says_what_is_broken() -> None:
         made().test_takes_options_by_keyword()
     with pytest.raises(Unseen, match="It rests on: It takes its options"):
         made().test_trains_a_step()
+
+
+# -- plugins that are wrong ------------------------------------------------------------------------
+
+BROKEN = ROOT / "tests" / "broken_plugins"
+EXPECTED = dict(re.findall(r"(?m)^(\S+)\n  (.+)$", (BROKEN / "expected.txt").read_text()))
+
+
+def test_each_broken_plugin_has_its_line() -> None:
+    assert set(EXPECTED) == {path.name for path in BROKEN.iterdir() if path.suffix in (".py", ".toml")}
+    assert len(EXPECTED) >= 20 and len(set(EXPECTED.values())) == len(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_broken_plugin_gives_its_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(BROKEN)
+    said: list[str] = []
+    assert check(name, (), (), said.append) == 1
+    assert [line.strip() for line in said if line.startswith("  !!")] == [EXPECTED[name]]
+    assert said[-1].endswith("1 broken") or " 1 broken, " in said[-1]

@@ -39,7 +39,7 @@ class Data(Subject):
             given: Dataset = self.function(**self.given)
         except (OSError, DataError) as error:
             if isinstance(error, DataError) and _made_wrong(error):
-                raise self.broken(error.message.rstrip("."), "Give Dataset what it expects") from error
+                raise self.broken(error.message, "Give Dataset what it expects") from error
             reason = error.message if isinstance(error, DataError) else str(error)
             raise Unseen(f"({reason})") from error
         return given

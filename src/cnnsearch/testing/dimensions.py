@@ -132,7 +132,7 @@ def searches_something(dimension: Dimension) -> None:
         raise dimension.broken(f"all that it draws has one value: {', '.join(drawn)}", "Give it two values or more")
 
 
-@promise(PROMISES)
+@promise(PROMISES, basis=True)
 def leaves_the_given_plan(dimension: Dimension) -> None:
     """It leaves the plan that it gets as it is."""
     for start in dimension.starts:
@@ -207,7 +207,8 @@ def can_be_built(dimension: Dimension) -> None:
             built.make(part)
         except ValueError as error:
             mend = "Name it as Keras does, or register your own with keras.saving.register_keras_serializable"
-            raise dimension.broken(f"its plan cannot be built: {str(error).rstrip('.')}", mend) from error
+            raise dimension.broken(f"its plan cannot be built: {error}", mend) from error
+    assert dimension.networks
 
 
 @promise(PROMISES)
@@ -220,7 +221,7 @@ def costs_what_is_counted(dimension: Dimension) -> None:
             raise dimension.broken(f"a network has {real:,} parameters, and {counted:,} are counted", mend)
 
 
-@promise(PROMISES)
+@promise(PROMISES, basis=True)
 def trains_a_step(dimension: Dimension) -> None:
     """It trains a step with finite loss."""
     for network in dimension.networks:
@@ -237,7 +238,7 @@ def survives_saving(dimension: Dimension) -> None:
         try:
             moved = built.moved(network.core, network.plan.input_shape)
         except (TypeError, ValueError) as error:
-            first = str(error).strip().splitlines()[0].rstrip(".")
+            first = str(error).strip().splitlines()[0]
             mend = "A layer of your own needs get_config and keras.saving.register_keras_serializable"
             raise dimension.broken(f"a saved network cannot be opened: {first}", mend) from error
         if not moved < built.CLOSE:

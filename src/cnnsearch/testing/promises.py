@@ -55,8 +55,9 @@ class Subject:
         self.seen: dict[str, BrokenPromise | Unseen | None] = {}
 
     def broken(self, what: str, mend: str) -> BrokenPromise:
-        """The error for a broken promise."""
-        return BrokenPromise(one_line(f"{self.name}: {what}. {mend}."))
+        """The error for a broken promise; `mend` is left out where `what` says it already."""
+        sentences = [part + "." * (part[-1] not in ".?") for part in (f"{self.name}: {what}", mend) if part]
+        return BrokenPromise(one_line(" ".join(sentences)))
 
 
 def promise(into: list[Promise], basis: bool = False) -> Callable[[Look], Look]:
@@ -109,15 +110,12 @@ def _found(subject: Subject, wanted: Promise) -> BrokenPromise | Unseen | None:
         return problem
     except DataError as error:
         return Unseen(f"({error.message})")
+    except CnnsearchError as error:
+        return subject.broken(error.message, "")
     except Exception as error:
-        return subject.broken(_reason(error), "Mend what raises it")
+        first = (str(error).strip() or "no reason given").splitlines()[0]
+        return subject.broken(f"it raises {type(error).__name__}: {first}", "Mend what raises it")
     return None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, CnnsearchError):
-        return error.message.rstrip(".")
-    return f"it raises {type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0].rstrip('.')}"
 
 
 def has_a_summary(subject: Subject) -> None:

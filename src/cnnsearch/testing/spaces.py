@@ -40,7 +40,7 @@ class File(Subject):
         try:
             return spaces.check(spaces.load(self.reference, self.catalog), self.catalog)
         except CnnsearchError as error:
-            raise self.broken(error.message.rstrip(".").removeprefix(f"{self.reference}: "), "Mend the file") from error
+            raise self.broken(error.message.removeprefix(f"{self.reference}: "), "") from error
 
     @cached_property
     def start(self) -> Plan:
@@ -100,7 +100,7 @@ def has_a_default_point(file: File) -> None:
             built.make(part)
     except ValueError as error:
         mend = "Put first in each list what makes a sensible plain network"
-        raise file.broken(f"its default point cannot be built: {str(error).rstrip('.')}", mend) from error
+        raise file.broken(f"its default point cannot be built: {error}", mend) from error
 
 
 @promise(PROMISES)
@@ -162,12 +162,12 @@ def has_recipes_that_are_points(file: File) -> None:
         try:
             cost(recipes.point(file.space, file.catalog, name)[1])
         except (CnnsearchError, ValueError) as error:
-            reason = error.message if isinstance(error, CnnsearchError) else str(error)
+            reason = error.message if isinstance(error, CnnsearchError) else f"recipe '{name}': {error}"
             mend = "Name what its dimensions draw, with values among theirs"
-            raise file.broken(f"recipe {name} is no point: {reason.rstrip('.')}", mend) from error
+            raise file.broken(reason.removeprefix(f"{file.space.where}: "), mend) from error
 
 
-@promise(PROMISES)
+@promise(PROMISES, basis=True)
 def trains_a_step(file: File) -> None:
     """Its default point trains a step with finite loss."""
     loss = built.loss(file.network)
