@@ -12,6 +12,7 @@ import click
 import cnnsearch
 from cnnsearch.arguments import places, searching, stored
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.scaffold import KINDS
 
 
 class Cli(click.Group):
@@ -235,6 +236,24 @@ def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> No
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.exit(checking.check(name, settings, plugins, click.echo))
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("name")
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), help="The folder to write into.  [default: mine; project: here]"
+)
+def new(kind: str, name: str, folder: Path | None) -> None:
+    """Write a plugin of KIND and its test, to be changed; or a project, a package of them that can be published."""
+    from cnnsearch import scaffold
+
+    folder = folder or Path("." if kind == "project" else "mine")
+    for path in scaffold.new(kind, name, folder):
+        click.echo(f"wrote {path}")
+    click.echo("Try next:")
+    for step in scaffold.next_steps(kind, name, folder):
+        click.echo(f"  {step}")
 
 
 @main.command()
