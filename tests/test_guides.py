@@ -53,6 +53,7 @@ def small(words: list[str]) -> list[str]:
     return [*limited, "--trials", "1", "--epochs", "1", "--jobs", "1"]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("text", [AUTHORS, SPACES], ids=["plugins", "search_spaces"])
 def test_every_command_of_a_guide_works(text: str, folder: Path, store: str) -> None:
     for path, content in files(text).items():
