@@ -12,6 +12,7 @@ import click
 import cnnsearch
 from cnnsearch.arguments import places, searching, stored
 from cnnsearch.errors import CnnsearchError, one_line
+from cnnsearch.scaffold import KINDS
 
 
 class Cli(click.Group):
@@ -234,16 +235,17 @@ def export(
     # a trial whose model is gone, or a refit, is trained here
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import export as exporting
+    from cnnsearch.machine import noise_to
 
     folder = out or Path("exports") / opened.name
-    with exporting.noise_to(opened.folder / "logs" / "export.log"):
+    with noise_to(opened.folder / "logs" / "export.log"):
         card = exporting.export(opened, trial, folder, plugins, exporting.Asked(names, refit, ensemble or 0))
         unlogged = exporting.log(opened, folder)
     _show_export(card, folder)
     if unlogged:
         click.echo(f"  not logged to MLflow: {unlogged}")
     if register is not None:
-        with exporting.noise_to(opened.folder / "logs" / "export.log"):
+        with noise_to(opened.folder / "logs" / "export.log"):
             registered = registry.register(opened, folder, register)
         click.echo(f"  {registered}")
 
@@ -257,7 +259,7 @@ def export(
 def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Classes and probabilities of IMAGES (picture files or folders) by MODEL, an export's folder or a file in it."""
     from cnnsearch import predict as predicting
-    from cnnsearch.export import noise_to
+    from cnnsearch.machine import noise_to
     from cnnsearch.settings import worker_environment
 
     export = predicting.find(model)
@@ -307,10 +309,10 @@ def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tupl
     opened = studies.load(study, runs, storage)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cnnsearch import command, findings
-    from cnnsearch import export as exporting
     from cnnsearch import report as reporting
+    from cnnsearch.machine import noise_to
 
-    with exporting.noise_to(Path(os.devnull)):
+    with noise_to(Path(os.devnull)):
         known = reporting.write(opened, out, plugins, command.where(runs, storage))
         unlogged = reporting.log(opened, out)
     click.echo(f"Wrote {out}: {findings.headline(known)}")
@@ -330,12 +332,12 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
 
     opened = studies.load(study, runs, storage)
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
-    from cnnsearch import export as exporting
     from cnnsearch import origin
     from cnnsearch import reproduce as again
+    from cnnsearch.machine import noise_to
 
     chosen = origin.trained(opened, trial)
-    with exporting.noise_to(opened.folder / "logs" / "reproduce.log"):
+    with noise_to(opened.folder / "logs" / "reproduce.log"):
         found = again.reproduce(origin.origin_of(opened, chosen, plugins))
     click.echo(again.text(found, chosen.resumed))
 
@@ -404,6 +406,36 @@ def datasets(plugins: tuple[Path, ...]) -> None:
     from cnnsearch import catalog, show
 
     _tables().plain(("dataset", "what it is", "options", "origin"), show.datasets(catalog.load(plugins)))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set an option. May be repeated.")
+@places
+def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> None:
+    """Look at what NAME, a plugin, a space or a FILE of them, promises: a line a promise, exit 1 if one is broken."""
+    from cnnsearch import check as checking
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(checking.check(name, settings, plugins, click.echo))
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("name")
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), help="The folder to write into.  [default: mine; project: here]"
+)
+def new(kind: str, name: str, folder: Path | None) -> None:
+    """Write a plugin of KIND and its test, to be changed; or a project, a package of them that can be published."""
+    from cnnsearch import scaffold
+
+    folder = folder or Path("." if kind == "project" else "mine")
+    for path in scaffold.new(kind, name, folder):
+        click.echo(f"wrote {path}")
+    click.echo("Try next:")
+    for step in scaffold.next_steps(kind, name, folder):
+        click.echo(f"  {step}")
 
 
 @main.command()

@@ -1,9 +1,7 @@
 """The winner as files: a model proved in each format's own runtime, its card, plan, space, labels and leaderboard."""
 
 import json
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,21 +116,6 @@ def log(study: Study, out: Path) -> str:
     except Exception as error:
         return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
     return ""
-
-
-@contextmanager
-def noise_to(log: Path) -> Iterator[None]:
-    """What a backend's native code prints to stderr goes to the file `log` meanwhile."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from cnnsearch import mlflow_store, worth
+from cnnsearch import mlflow_store
+from cnnsearch.compare import worth
 from cnnsearch.drawing import brief
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.facts import Facts, duration
