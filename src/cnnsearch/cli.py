@@ -221,8 +221,9 @@ def export(
     Each file is opened again in its own runtime, compared with the trained model on 512 of validation's images, and
     timed.
     """
-    from cnnsearch import formats, registry
+    from cnnsearch import registry
     from cnnsearch import study as studies
+    from cnnsearch.export import formats
     from cnnsearch.pool import gpus
     from cnnsearch.settings import worker_environment
 
@@ -277,7 +278,7 @@ def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plug
 
 
 def _show_export(card: dict[str, Any], folder: Path) -> None:
-    from cnnsearch import card as cards
+    from cnnsearch.export import card as cards
 
     members = ", ".join(map(str, card["members"]))
     what = f"trial {members}" if len(card["members"]) == 1 else f"the mean of trials {members}"
@@ -308,9 +309,10 @@ def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tupl
 
     opened = studies.load(study, runs, storage)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cnnsearch import command, findings
+    from cnnsearch import command
     from cnnsearch import report as reporting
     from cnnsearch.machine import noise_to
+    from cnnsearch.report import findings
 
     with noise_to(Path(os.devnull)):
         known = reporting.write(opened, out, plugins, command.where(runs, storage))

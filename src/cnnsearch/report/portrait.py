@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch import made
 from cnnsearch.data import Images, Labels
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.facts import Facts
+from cnnsearch.export import made
 from cnnsearch.origin import Origin, origin_of
-from cnnsearch.page import Picture, Section, Table, image, table
 from cnnsearch.plan import Plan
+from cnnsearch.report.facts import Facts
+from cnnsearch.report.page import Picture, Section, Table, image, table
 
 MISTAKES = 20
 SAMPLES = 10

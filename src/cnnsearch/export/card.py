@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 import cnnsearch
 from cnnsearch.data import Dataset, Labels
-from cnnsearch.ensemble import Compared
-from cnnsearch.formats import BATCH
+from cnnsearch.export.ensemble import Compared
+from cnnsearch.export.formats import BATCH
 from cnnsearch.record import Record
 from cnnsearch.study import FORMAT, Study
 

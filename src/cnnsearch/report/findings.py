@@ -1,9 +1,9 @@
 """What a study found, how sure that is, what it cost and what to do next, in words."""
 
 from cnnsearch.confirm import Confirmed, optimism
-from cnnsearch.facts import Facts, duration
-from cnnsearch.page import Command, Tile
 from cnnsearch.record import Record
+from cnnsearch.report.facts import Facts, duration
+from cnnsearch.report.page import Command, Tile
 
 
 def headline(known: Facts) -> str:

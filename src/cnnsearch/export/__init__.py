@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch import card as cards
-from cnnsearch import export_files, formats, machine
-from cnnsearch import made as making
+from cnnsearch import machine
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.made import Made
+from cnnsearch.export import card as cards
+from cnnsearch.export import files as export_files
+from cnnsearch.export import formats
+from cnnsearch.export import made as making
+from cnnsearch.export.made import Made
 from cnnsearch.origin import origin_of
 from cnnsearch.study import Study
 
@@ -139,7 +141,7 @@ def _whole(out: Path) -> Iterator[Path]:
 
 def _write(folder: Path, study: Study, made: Made, forms: list[formats.Format], asked: Asked) -> None:
     """The model in each format, proved; only then test is looked at, and the rest is written."""
-    from cnnsearch import proof
+    from cnnsearch.export import proof
 
     origin, model = made.origins[0], made.model()
     parts, measured = origin.parts, {}

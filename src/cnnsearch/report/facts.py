@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnsearch import leaderboard
-from cnnsearch.card import Measured
 from cnnsearch.confirm import Confirmed, confirmed
-from cnnsearch.drawing import brief
-from cnnsearch.importance import Importance, importances
+from cnnsearch.export.card import Measured
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import Record
-from cnnsearch.spending import Spending, spending
+from cnnsearch.report.drawing import brief
+from cnnsearch.report.importance import Importance, importances
+from cnnsearch.report.spending import Spending, spending
 from cnnsearch.study import Study
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import tomli_w
 from numpy.typing import NDArray
 
-from cnnsearch import card as cards
 from cnnsearch import leaderboard, spaces
 from cnnsearch.data import Split
+from cnnsearch.export import card as cards
 from cnnsearch.record import Record
 from cnnsearch.study import Study
 

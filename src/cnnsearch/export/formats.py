@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cnnsearch import snippets
 from cnnsearch.data import Images
 from cnnsearch.errors import CnnsearchError, nearest
+from cnnsearch.export import snippets
 from cnnsearch.machine import cores
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from cnnsearch.drawing import (
+from cnnsearch.record import Record
+from cnnsearch.report.drawing import (
     BLUE,
     GREEN,
     GREY,
@@ -24,9 +25,8 @@ from cnnsearch.drawing import (
     short,
     spread,
 )
-from cnnsearch.drawing import scores as score_axis
-from cnnsearch.importance import Importance
-from cnnsearch.record import Record
+from cnnsearch.report.drawing import scores as score_axis
+from cnnsearch.report.importance import Importance
 
 
 class Point(NamedTuple):

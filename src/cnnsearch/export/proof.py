@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch import formats, models
+from cnnsearch import models
 from cnnsearch.data import Images, Labels
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.formats import BATCH, Format
+from cnnsearch.export import formats
+from cnnsearch.export.formats import BATCH, Format
 
 IMAGES = 512
 """How many images a file is compared on."""

@@ -3,11 +3,11 @@
 from functools import partial
 from typing import Any
 
-from cnnsearch import plots
-from cnnsearch.facts import Facts, duration
-from cnnsearch.importance import LEAST, SHUFFLES, Importance
-from cnnsearch.page import Picture, Section, plot, table
-from cnnsearch.plots import Point
+from cnnsearch.report import plots
+from cnnsearch.report.facts import Facts, duration
+from cnnsearch.report.importance import LEAST, SHUFFLES, Importance
+from cnnsearch.report.page import Picture, Section, plot, table
+from cnnsearch.report.plots import Point
 
 CURVES = 5
 """Trials whose learning curves are shown."""

@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 import cnnsearch
-from cnnsearch import findings, mlflow_store, panels, sections
+from cnnsearch import mlflow_store
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.facts import Facts, facts
-from cnnsearch.page import Page, html
-from cnnsearch.portrait import portrait
+from cnnsearch.report import findings, panels, sections
+from cnnsearch.report.facts import Facts, facts
+from cnnsearch.report.page import Page, html
+from cnnsearch.report.portrait import portrait
 from cnnsearch.study import Study, now
 
 MARK = '<meta name="generator" content="cnnsearch">'

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch import card as cards
-from cnnsearch import ensemble, leaderboard
+from cnnsearch import leaderboard
 from cnnsearch.errors import CnnsearchError, StudyError
+from cnnsearch.export import card as cards
+from cnnsearch.export import ensemble
 from cnnsearch.origin import Origin, trained
 from cnnsearch.record import Record
 from cnnsearch.study import Study
@@ -83,7 +84,7 @@ def averaged(best: Made, others: list[Origin]) -> Made:
 
 
 def refitted(made: Made) -> Made:
-    from cnnsearch.refit import refit
+    from cnnsearch.export.refit import refit
 
     return made._replace(models=[refit(origin) for origin in made.origins], refit=True)
 

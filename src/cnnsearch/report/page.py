@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnsearch.drawing import SIZE, Draw, svg
+from cnnsearch.report.drawing import SIZE, Draw, svg
 
 
 class Picture(NamedTuple):
@@ -82,7 +82,7 @@ class Page:
 
 def html(page: Page) -> str:
     """The page as one HTML file that asks nothing of any network."""
-    places = PackageLoader("cnnsearch", "templates")
+    places = PackageLoader("cnnsearch", "report")
     environment = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.get_template("report.html").render(page=page)
 

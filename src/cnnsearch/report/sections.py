@@ -5,11 +5,11 @@ from typing import Any
 
 from cnnsearch import mlflow_store
 from cnnsearch.compare import worth
-from cnnsearch.drawing import brief
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.facts import Facts, duration
-from cnnsearch.page import Command, Section, table
 from cnnsearch.record import Record
+from cnnsearch.report.drawing import brief
+from cnnsearch.report.facts import Facts, duration
+from cnnsearch.report.page import Command, Section, table
 
 HEADER = (
     *("rank", "trial", "score", "on fresh seeds", "seeds", "tie", "parameters", "multiply-adds"),
