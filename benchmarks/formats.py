@@ -18,8 +18,8 @@ from typing import Any
 
 import click
 
-from cnnsearch import card as cards
-from cnnsearch import formats
+from cnnsearch.export import card as cards
+from cnnsearch.export import formats
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "formats.json"

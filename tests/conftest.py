@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+collect_ignore = ["packages"]
+"""Packages with tests of their own, run where they are installed."""
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TINY = ("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
 

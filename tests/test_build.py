@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from cnnsearch import plan as plans
-from cnnsearch.build import REDUCTIONS, WORDS, callbacks, compile_, core, layer, learning_rate, training_model
+from cnnsearch.build import callbacks, compile_, core, layer, learning_rate, training_model
 from cnnsearch.plan import Block, Head, Plan
+from cnnsearch.words import REDUCTIONS, WORDS
 
 # Keras hands its own variables to NumPy without the `copy` that NumPy 2 asks for
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -17,11 +17,11 @@ import pytest
 from mlflow import MlflowClient
 from scipy.stats import ttest_rel
 
-from cnnsearch import compare, effects, levels, twins
 from cnnsearch import study as studies
-from cnnsearch.compare import MATCHED, MODELLED, Case, Evidence
+from cnnsearch.compare import effects, evidence, levels, twins
+from cnnsearch.compare.evidence import MATCHED, MODELLED, Case, Evidence
+from cnnsearch.compare.points import Points
 from cnnsearch.hyperparameters import Distribution
-from cnnsearch.points import Points
 from cnnsearch.record import TWIN, Record
 from tests.conftest import TINY, Run, cnnsearch
 
@@ -62,7 +62,7 @@ def simulated(seed: int, trials: int, strength: float, adaptive: bool = False, c
         values = {name: drawn(name, generator, best) for name in SPACE}
         score = sum(effect(name, value, strength) for name, value in values.items()) + generator.normal()
         cases.append(Case(number, score - 100 * (generator.random() < collapsing), values))
-    far = compare.far_out(cases, True)
+    far = evidence.far_out(cases, True)
     return Evidence(tuple(case for case in cases if case not in far), SPACE, DEFAULT, far)
 
 
@@ -83,7 +83,7 @@ def test_the_models_intervals_hold_the_true_difference_about_as_often_as_they_sa
 ) -> None:
     held = []
     for seed in range(40):
-        for found in compare.compared(simulated(seed, trials, strength, adaptive, collapsing), list(SPACE)):
+        for found in evidence.compared(simulated(seed, trials, strength, adaptive, collapsing), list(SPACE)):
             assert found.how == MODELLED and found.effect.half is not None
             true = truth(found.name, found.value, found.against, strength)
             held.append(abs(found.effect.difference - true) <= found.effect.half)
@@ -92,7 +92,7 @@ def test_the_models_intervals_hold_the_true_difference_about_as_often_as_they_sa
 
 
 def test_strong_effects_come_first_and_are_clear() -> None:
-    first, second, *_ = compare.compared(simulated(3, 60, 8.0), list(SPACE))
+    first, second, *_ = evidence.compared(simulated(3, 60, 8.0), list(SPACE))
     assert {first.name, second.name} <= {"two/0", "three/0", "number/0"}
     assert first.effect.clear and second.effect.clear
 
@@ -109,7 +109,7 @@ def test_pairs_that_share_a_trial_make_one_difference() -> None:
         Case(5, 0.99, {**on, "size": 7}),
     ]
     ones, others = [c for c in cases if "rate" in c.values], [c for c in cases if "rate" not in c.values]
-    assert sorted(compare.matched("drop", ones, others)) == pytest.approx([0.05, 0.15])
+    assert sorted(evidence.matched("drop", ones, others)) == pytest.approx([0.05, 0.15])
 
 
 def test_enough_matched_pairs_are_preferred_to_the_model() -> None:
@@ -122,7 +122,7 @@ def test_enough_matched_pairs_are_preferred_to_the_model() -> None:
         for size in range(5)
         for drop in ("off", "on")
     )
-    (found,) = compare.compared(Evidence(cases, space, {"drop": "off"}), ["drop"])
+    (found,) = evidence.compared(Evidence(cases, space, {"drop": "off"}), ["drop"])
     assert found[:3] == ("drop", "on", "off") and found.how == MATCHED and found.effect.n == 5
     assert found.effect.difference == pytest.approx(1.2)
 
@@ -198,7 +198,7 @@ def test_dropout_of_rate_0_is_none_and_a_twin_with_dropout_has_some(searched: Pa
 def test_a_familys_twins_differ_in_one_choice_and_no_trial_is_in_two_families(searched: Path) -> None:
     study = studies.load(None, searched / "runs")
     points = Points(study, ())
-    known = compare.evidence(study, points)
+    known = evidence.evidence(study, points)
     found = twins.families(study, points, known, "norm_dropout/norm", 5)
     assert found and sum(len(family.trials) for family in found) == len(set().union(*(f.trials for f in found)))
     for family in found:

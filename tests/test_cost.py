@@ -96,8 +96,15 @@ def counted(model: keras.Model) -> Cost:
     macs = activations = 0
     for layer in model.layers:
         size = math.prod(layer.output.shape[1:])
-        activations += 0 if isinstance(layer, keras.layers.Flatten) else size
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+        if isinstance(layer, keras.Model):
+            inside = counted(layer)
+            # its entry is the output of the layer before
+            macs, activations = macs + inside.macs, activations + inside.activations
+            continue
+        activations += 0 if isinstance(layer, keras.layers.Flatten | keras.layers.InputLayer) else size
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            macs += size * math.prod(layer.kernel.shape[:2])
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
             macs += size * math.prod(layer.kernel.shape[:-1])
     return Cost(model.count_params(), macs, activations)
 
@@ -113,6 +120,63 @@ def test_published_parameter_counts_are_met(name: str) -> None:
     plan, params = PUBLISHED[name]
     assert cost(plan).params == params
     assert cost(plan) == counted(core(plan))
+
+
+RESIDUAL = ("Add", {"paths": ["", "conv norm act conv norm"]})
+INCEPTION = ("Concatenate", {"paths": ["conv act", ["norm", RESIDUAL], "act"]})
+GATE = (
+    ("GlobalAveragePooling2D", {"keepdims": True}),
+    ("Conv2D", {"filters": "=filters/3", "kernel_size": 1, "activation": "relu"}),
+    ("Conv2D", {"filters": "=filters", "kernel_size": 1, "activation": "sigmoid"}),
+)
+KERAS: dict[str, tuple[Any, ...]] = {
+    "residual": ("conv", "act", RESIDUAL, "act", "pool"),
+    "forks in forks": ("conv", INCEPTION, "pool", "conv"),
+    "gate": ("conv", ("Multiply", {"paths": ["", GATE]}), "pool"),
+    "depthwise": (("DepthwiseConv2D", {"kernel_size": 3, "strides": 2, "depth_multiplier": 2}), "act"),
+    "groups": ("conv", ("Conv2D", {"filters": 10, "kernel_size": [3, 1], "groups": 5, "padding": "same"})),
+    "dilation": (("Conv2D", {"filters": 4, "kernel_size": 3, "dilation_rate": 2, "use_bias": False}),),
+    "pools": (
+        ("MaxPooling2D", {"pool_size": 3, "strides": 1, "padding": "same"}),
+        ("AveragePooling2D", {"pool_size": 2}),
+    ),
+    "norms": (
+        ("LayerNormalization", {}),
+        ("BatchNormalization", {"scale": False}),
+        ("SpatialDropout2D", {"rate": 0.1}),
+    ),
+    "dense": (("Dense", {"units": 6, "use_bias": False}), ("UpSampling2D", {"size": [2, 1]}), "norm"),
+}
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("name", KERAS)
+def test_forks_and_layers_by_name_cost_what_keras_says(name: str, padding: str) -> None:
+    block = Block(KERAS[name], 5, padding=padding, bias=False)
+    plan = Plan((12, 10, 3), 3, (Block("conv act", 5), block), Head(widths=(4,)))
+    assert cost(plan) == counted(core(plan))
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_separable_layer_counts_what_stands_between_its_steps() -> None:
+    plan = Plan((12, 10, 3), 3, (Block((("SeparableConv2D", {"filters": 7, "kernel_size": 3}),)),))
+    model = core(plan)
+    assert cost(plan).params == model.count_params()
+    # 9 weights a channel and place, then 3 channels for each of 7 filters
+    assert cost(plan).macs == 80 * 3 * 9 + 80 * 3 * 7 + 80 * 7 * 3
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (("Add", {"paths": ["", "pool"]}), r"the paths of Add end in \(8, 8, 5\) and \(4, 4, 5\)"),
+        (("Concatenate", {"paths": ["conv", "pool"]}), "which do not fit together"),
+        (("Conv2D", {"kernel_size": 3}), "the layer Conv2D does not take"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_it_is_built(item: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cost(Plan((8, 8, 1), 2, (Block(("conv", item), 5),)))
 
 
 def test_an_image_that_shrinks_to_nothing_is_refused_before_it_is_built() -> None:

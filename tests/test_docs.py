@@ -6,22 +6,21 @@
 import inspect
 import json
 import re
-import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
-import numpy as np
 import pytest
 
-from cnnsearch import Block, Dataset, Head, Plan, catalog, markers, options, spaces
+from cnnsearch import Block, Dataset, Head, Plan, catalog, markers, options, scaffold, spaces, testing
 from cnnsearch.cli import main
 from cnnsearch.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, WORDS
 from cnnsearch.space_file import DEFAULTS, KEYS, RECIPE_KEYS
+from cnnsearch.testing import datasets, dimensions, hypermodels, trainers
+from cnnsearch.testing import spaces as promised_of_files
 
 ROOT = Path(__file__).parents[1]
 AUTHORS = (ROOT / "plugins" / "README.md").read_text("utf-8")
@@ -125,6 +124,35 @@ def test_each_method_of_hp_stands_with_its_exact_signature() -> None:
         assert f"| `hp.{name}({', '.join(shown)})` |" in table
     for name in (*public(type(hp.trial)), "hp.values", "hp.space"):
         assert f"`{name}`" in table
+
+
+PROMISED = {
+    "a dimension": dimensions,
+    "a space file": promised_of_files,
+    "a space written in Python": hypermodels,
+    "a dataset": datasets,
+    "a trainer": trainers,
+}
+
+
+@pytest.mark.parametrize("kind", PROMISED)
+def test_each_promise_stands_as_it_is_looked_at(kind: str) -> None:
+    told = re.findall(r"(?m)^\* (.+)$", section(AUTHORS, f"### What {kind} promises"))
+    assert told == [promise.text for promise in PROMISED[kind].PROMISES]
+
+
+def test_each_suite_stands_with_what_can_be_set() -> None:
+    suites = [name for name in testing.__all__ if name.endswith("Suite")]
+    assert len(suites) == len(PROMISED)
+    for name in suites:
+        line = row(section(AUTHORS, "## The promises"), name)
+        for attribute in inspect.get_annotations(getattr(testing, name)):
+            assert f"`{attribute}`" in line
+
+
+@pytest.mark.parametrize("kind", scaffold.KINDS)
+def test_each_kind_that_new_writes_is_named(kind: str) -> None:
+    assert f"cnnsearch new {kind} " in README + AUTHORS + SPACES
 
 
 def names_drawn(dimension: str) -> set[str]:
@@ -242,10 +270,6 @@ def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path, content in files(AUTHORS).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(content)
-    for name in ("input_noise", "test_input_noise"):
-        # put back what this test imports
-        monkeypatch.setitem(sys.modules, name, SimpleNamespace())
-        del sys.modules[name]
     return tmp_path
 
 
@@ -261,16 +285,6 @@ def test_the_tutorials_dimension_is_found_and_its_space_can_be_drawn(tutorial: P
     space = spaces.check(spaces.load("noisy_digits", known), known)
     assert space.description == "Small CNNs under noise."
     assert_draws(space, known)
-
-
-def test_the_tutorials_tests_pass(tutorial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tutorial / "mine")
-    content: dict[str, Any] = {}
-    exec((tutorial / "mine" / "test_input_noise.py").read_text(), content)
-    tests = [value for name, value in content.items() if name.startswith("test_")]
-    assert len(tests) == 3
-    for test in tests:
-        test()
 
 
 def test_the_tutorials_package_is_found_when_installed(tutorial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,21 +308,6 @@ def test_the_tutorials_package_is_found_when_installed(tutorial: Path, monkeypat
     entry_of(known, "dimension", "input_noise", "installed cnnsearch-noise")
     assert known.get("space", "noisy_digits").origin == "installed cnnsearch-noise"
     assert_draws(spaces.check(spaces.load("noisy_digits", known), known), known)
-
-
-def test_the_guides_space_dataset_and_trainer_are_plugins(tutorial: Path) -> None:
-    known = catalog.load([Path("mine")])
-    make = entry_of(known, "space", "two_dense", "local mine")
-    assert list(inspect.signature(make((8, 8, 1), 10)).parameters) == ["hp"]
-    images = entry_of(known, "dataset", "stripes", "local mine")(count=60)
-    assert isinstance(images, Dataset) and images.input_shape == (8, 8, 1)
-    asked: dict[str, Any] = {}
-    model = SimpleNamespace(fit=lambda *images, **given: asked.update(given))
-    labels = np.eye(2)[images.y]
-    data = SimpleNamespace(x=images.x, y=labels, x_val=images.x, y_val=labels, batch_size=8)
-    entry_of(known, "trainer", "balanced", "local mine")(None, model, data, epochs=3, callbacks=["watch"])
-    assert asked["class_weight"] == {0: 1.0, 1: 1.0}
-    assert (asked["epochs"], asked["callbacks"], asked["batch_size"]) == (3, ["watch"], 8)
 
 
 def test_the_example_of_a_space_file_can_be_drawn(tmp_path: Path) -> None:

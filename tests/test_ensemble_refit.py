@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from cnnsearch import ensemble, leaderboard, origin, refit
+from cnnsearch import leaderboard, origin
 from cnnsearch import study as studies
 from cnnsearch.data import Split
 from cnnsearch.errors import StudyError
+from cnnsearch.export import ensemble, refit
 from tests.conftest import Run, cnnsearch
 
 # each sees a quarter of the digit alone, so that together they know more

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from cnnsearch import study as studies
-from cnnsearch.card import Measured
+from cnnsearch.export.card import Measured
 from cnnsearch.plan import Plan
 from tests.conftest import cnnsearch
 

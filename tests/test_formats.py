@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from cnnsearch import build, formats, proof
+from cnnsearch import build
 from cnnsearch import study as studies
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.export import formats, proof
 from cnnsearch.plan import Block, Plan
 from tests.conftest import Run, cnnsearch
 

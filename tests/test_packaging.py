@@ -1,6 +1,8 @@
 """The wheel, used from another folder: shipped plugins and spaces are found there too."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -27,35 +29,56 @@ def test_holds_what_is_shipped_and_nothing_else(wheel: Path) -> None:
         for path in (ROOT / kind).iterdir():
             if path.suffix in (".py", ".toml"):
                 assert f"cnnsearch/_shipped/{kind}/{path.name}" in names
-    assert "cnnsearch/templates/report.html" in names
+    assert "cnnsearch/report/report.html" in names
     assert not any(part in name for name in names for part in ("__pycache__", "tests/", ".npz"))
 
 
-def test_runs_from_another_folder(wheel: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
-    subprocess.run([*command, str(wheel)], check=True, capture_output=True)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(site)}
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place where the wheel and a package of somebody else's plugins are installed, and nothing of this checkout."""
+    site = tmp_path_factory.mktemp("installed") / "site"
+    extras = tmp_path_factory.mktemp("extras") / "cnnsearch-extras"
+    shutil.copytree(ROOT / "tests" / "packages" / "cnnsearch-extras", extras)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    done = subprocess.run([*pip, "--target", str(site), str(wheel), str(extras)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return site
 
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "cnnsearch.cli", *arguments],
-            cwd=elsewhere,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    code = "import cnnsearch; print(cnnsearch.__file__)"
-    place = subprocess.run(
-        [sys.executable, "-c", code], cwd=elsewhere, env=environment, capture_output=True, check=True
-    )
-    assert str(site) in place.stdout.decode(), "the wheel is used, not the checkout"
-    assert "digits_cnn" in run("spaces") and "conv_depth" in run("plugins")
-    said = run("run", "--space", "digits_cnn", "--trials", "1", "--epochs", "1", "--jobs", "1")
-    assert "[1/1] trial 0 complete" in said
+def python(folder: Path, site: Path, *arguments: str) -> str:
+    """What `python ARGUMENTS` says in `folder`, with `site` before all else."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_", "MLFLOW_"))}
+    environment = {**clean, "PYTHONPATH": str(site)}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_runs_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    place = python(tmp_path, installed, "-c", "import cnnsearch; print(cnnsearch.__file__)")
+    assert str(installed) in place, "the wheel is used, not the checkout"
+    said = python(tmp_path, installed, "-m", "cnnsearch.cli", "plugins")
+    assert "conv_depth" in said
+    for name in ("checkers", "excitation", "mixup"):
+        assert re.search(rf"{name} .*installed cnnsearch-extras", said), said
+    assert "digits_cnn" in python(tmp_path, installed, "-m", "cnnsearch.cli", "spaces")
+    python(tmp_path, installed, "-m", "cnnsearch.cli", "new", "dimension", "mine")
+
+
+def test_anothers_package_is_searched_and_exported(installed: Path, tmp_path: Path) -> None:
+    run = ("run", "--space", "checkers_cnn", "--trials", "2", "--epochs", "2", "--jobs", "1")
+    said = python(tmp_path, installed, "-m", "cnnsearch.cli", *run)
+    assert "[2/2] trial 1" in said
+    assert "Exported trial" in python(tmp_path, installed, "-m", "cnnsearch.cli", "export", "--best")
+    model = tmp_path / "exports" / "checkers_cnn" / "model.keras"
+    # the gates are Keras' own layers, so that the export needs neither package
+    code = "import sys, keras; sys.modules['cnnsearch'] = None; keras.saving.load_model(sys.argv[1])"
+    python(tmp_path, installed, "-c", code, str(model))
+
+
+def test_anothers_package_keeps_its_promises(installed: Path, tmp_path: Path) -> None:
+    tests = ROOT / "tests" / "packages" / "cnnsearch-extras" / "tests"
+    options = ("-q", "-p", "no:cacheprovider", "--rootdir", str(tests), "-c", os.devnull)
+    said = python(tmp_path, installed, "-m", "pytest", *options, str(tests))
+    assert "passed" in said and "skipped" not in said, said

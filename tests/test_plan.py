@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, REDUCTIONS, Block, Head, Plan, sentence, spec
+from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, REDUCTIONS, Block, Head, Plan, each_item, sentence, spec
 
 PLAN = Plan((28, 28, 1), 10, (Block("conv norm act pool", 16), Block("conv act drop", 32, rate=0.2)))
 CONFIGS = st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False) | st.integers() | st.booleans())
@@ -117,6 +117,41 @@ def test_rewrite_replaces_each_run_of_words(old: str, new: str, written: str) ->
 def test_nonsense_is_refused(wrong: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+FORK = ("Add", {"paths": ["", "conv act conv act"]})
+
+
+def test_a_fork_is_the_same_however_it_is_written() -> None:
+    written: Any = ["conv", ["Add", {"paths": [[], ["conv", "act", "conv", "act"]]}]]
+    assert Plan((8, 8, 1), 2, (Block(("conv", FORK)),)) == Plan((8, 8, 1), 2, (Block(written),))
+
+
+def test_rewriting_reaches_into_forks_and_takes_layers() -> None:
+    block = Block(("conv", "act", FORK, "pool"))
+    assert list(each_item(block.rewrite("conv act", "conv norm act").layers)).count("norm") == 3
+    depthwise = ("DepthwiseConv2D", {"kernel_size": "=kernel"})
+    assert list(each_item(block.rewrite("conv", (depthwise,)).layers)).count(depthwise) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [("conv act pool", 2), ("conv act down act", 2), ("conv act", 2), ("pool conv pool drop", 2)]
+)
+def test_what_stands_before_the_pooling(words: str, expected: int) -> None:
+    assert Block(words).before_pooling((FORK,)).layers[expected] == spec(FORK)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (("Add", {"paths": ["dense"]}), "no place for 'dense'"),
+        (("Conv2D", {"paths": [""]}), "only Add, .* have paths, got 'Conv2D'"),
+        (("Conv2D", {"filters": "=filtres"}), "no field for '=filtres'"),
+    ],
+)
+def test_a_wrong_fork_or_reference_is_refused(item: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Block(("conv", item))
 
 
 def test_a_configuration_must_be_plain_data() -> None:

@@ -93,12 +93,18 @@ def test_pictures_are_read_as_the_folder_dataset_reads_them(
         np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
+def bomb() -> bytes:
+    """The beginning of a PNG file of 50,000 by 50,000 pixels."""
+    content = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", content), (b"IDAT", zlib.compress(bytes(99))))
+    parts = (struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c)) for kind, c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def test_what_cannot_be_read_is_a_line_and_the_others_are_answered(
     exported: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    header = b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
-    check = struct.pack(">I", zlib.crc32(header))
-    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + check)
+    (tmp_path / "bomb.png").write_bytes(bomb())
     (tmp_path / "page.jpg").write_text("<html>")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "empty").mkdir()

@@ -14,15 +14,16 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from cnnsearch import catalog, facts, importance, plots, portrait, report, spaces
+from cnnsearch import catalog, report, spaces
 from cnnsearch import study as studies
 from cnnsearch.confirm import Repeat, to_fact
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.plots import Point
 from cnnsearch.record import Record
+from cnnsearch.report import facts, importance, plots, portrait
+from cnnsearch.report.plots import Point
+from cnnsearch.report.spending import spending
 from cnnsearch.settings import Settings
 from cnnsearch.spaces import Use
-from cnnsearch.spending import spending
 from cnnsearch.study import Study
 from tests.conftest import cnnsearch
 

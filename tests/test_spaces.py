@@ -15,7 +15,7 @@ import tomli_w
 from cnnsearch import catalog, space_file, spaces
 from cnnsearch.catalog import Catalog
 from cnnsearch.errors import CnnsearchError, PluginError, SpaceError
-from cnnsearch.hyperparameters import HyperParameters, by_chance, defaults, replay
+from cnnsearch.hyperparameters import HyperParameters, by_chance, replay
 from cnnsearch.plan import Plan
 from cnnsearch.spaces import Space, Use
 
@@ -116,16 +116,10 @@ def space_of(*uses: Use, **fields: Any) -> Space:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_shipped_space_loads_checks_and_draws(path: Path, known: Catalog) -> None:
+def test_every_shipped_space_is_named_and_described(path: Path, known: Catalog) -> None:
     space = spaces.check(spaces.load(path.stem, known), known)
     assert space.name == path.stem and space.description.endswith(".")
     assert space.dataset and space.dataset.name in known.names("dataset")
-    start = spaces.start_plan(space, (28, 28, 1), 10)
-    # a model draws for itself
-    for draw in [] if space.model else [defaults, *(by_chance(seed) for seed in range(30))]:
-        hp = HyperParameters(draw)
-        plan = spaces.draw(space, known, hp, start)
-        assert plan != start and {name.partition("/")[0] for name in hp.values} <= {u.name for u in space.dimensions}
     assert spaces.check(space, known) == space
 
 

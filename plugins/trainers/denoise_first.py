@@ -48,25 +48,8 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
     def note(epoch, logs):
         logs["denoiser_loss"] = history.history["loss"][-1]
 
-    class Renewed(keras.utils.PyDataset):
-        """The images in another order and under other noise in each epoch."""
-
-        def __init__(self):
-            super().__init__()
-            self.on_epoch_end()
-
-        def __len__(self):
-            return math.ceil(len(self._order) / data.batch_size)
-
-        def __getitem__(self, batch):
-            rows = self._order[batch * data.batch_size : (batch + 1) * data.batch_size]
-            return self._noisy[rows], data.y[rows]
-
-        def on_epoch_end(self):
-            self._noisy, self._order = noise.again(), noise.order()
-
     return model.fit(
-        Renewed(),
+        _renewed(noise, data.y, data.batch_size),
         epochs=epochs,
         validation_data=(data.x_val, data.y_val),
         validation_batch_size=max(512, data.batch_size),
@@ -97,6 +80,28 @@ class Noise:
     def order(self):
         """The images' places in an order by chance."""
         return self._generator.permutation(len(self._shades))
+
+
+def _renewed(noise, y, batch_size):
+    """The images in another order and under other noise in each epoch, as Keras' `fit` takes them."""
+    import keras
+
+    class Renewed(keras.utils.PyDataset):
+        def __init__(self):
+            super().__init__()
+            self.on_epoch_end()
+
+        def __len__(self):
+            return math.ceil(len(self._order) / batch_size)
+
+        def __getitem__(self, batch):
+            rows = self._order[batch * batch_size : (batch + 1) * batch_size]
+            return self._noisy[rows], y[rows]
+
+        def on_epoch_end(self):
+            self._noisy, self._order = noise.again(), noise.order()
+
+    return Renewed()
 
 
 def _learning(stem, trainable):

@@ -2,52 +2,16 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from cnnsearch import backbones, layers
+from cnnsearch import backbones, layers, words
 from cnnsearch.errors import nearest
-from cnnsearch.plan import Block, Head, Item, Plan, Spec, sentence
-
-NORM_MOMENTUM = 0.9
-"""Of the moving averages in batch normalisation. Keras' 0.99 needs some 500 steps to follow: on small data the
-first epochs' validation, which pruning goes by, would measure that delay (0.10 instead of 0.95 on digits)."""
-
-
-def _conv(block: Block, _: int) -> Spec:
-    config = {"filters": block.filters, "kernel_size": block.kernel}
-    return "Conv2D", {**config, "padding": block.padding, "use_bias": block.bias}
-
-
-def _down(block: Block, _: int) -> Spec:
-    config = {"filters": block.filters, "kernel_size": block.down_kernel or block.kernel}
-    # padded, so that the smallest image still passes
-    return "Conv2D", {**config, "strides": 2, "padding": "same"}
-
-
-Stage = Block | Head
-WORDS: dict[str, Callable[[Any, int], Spec | None]] = {
-    "conv": _conv,
-    "down": _down,
-    "norm": lambda stage, width: ("BatchNormalization", {"momentum": NORM_MOMENTUM}),
-    "act": lambda stage, width: ("Activation", {"activation": stage.activation}),
-    "pool": lambda block, width: ("MaxPooling2D", {"pool_size": block.pool}),
-    "avgpool": lambda block, width: ("AveragePooling2D", {"pool_size": block.pool}),
-    "up": lambda block, width: ("UpSampling2D", {"size": 2}),
-    "drop": lambda stage, width: ("Dropout", {"rate": stage.rate}) if stage.rate else None,
-    "dense": lambda head, width: ("Dense", {"units": width}),
-}
-"""What each word of a sentence stands for, given its block or head and the width of a dense layer."""
-
-REDUCTIONS: dict[str, Spec] = {
-    "flatten": ("Flatten", {}),
-    "average": ("GlobalAveragePooling2D", {}),
-    "max": ("GlobalMaxPooling2D", {}),
-}
+from cnnsearch.plan import Plan, Spec, paths
+from cnnsearch.words import REDUCTIONS, Stage
 
 
 def core(plan: Plan) -> keras.Sequential:
@@ -82,7 +46,7 @@ def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: int) -> None:
     Raises:
         ValueError: if the loss or the optimizer does not exist, or does not take its configuration.
     """
-    optimizer = _make("optimizer", keras.optimizers, keras.optimizers.Optimizer, plan.optimizer)
+    optimizer = make("optimizer", plan.optimizer)
     if plan.stem_rate not in (0, 1):
         slow = {id(variable) for part in stem(model) for variable in part.trainable_variables}
         optimizer = _two_rates(optimizer, plan.stem_rate, [id(v) in slow for v in model.trainable_variables])
@@ -91,8 +55,7 @@ def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: int) -> None:
         optimizer.learning_rate = Factors(base, plan.schedule, steps_per_epoch)
     # a metric by name guesses the kind of accuracy from shapes
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-    loss = _make("loss", keras.losses, keras.losses.Loss, plan.loss)
-    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
+    model.compile(optimizer=optimizer, loss=make("loss", plan.loss), metrics=[accuracy])
     # variables that do not exist yet make `fit` trace its step twice
     model.optimizer.build(model.trainable_variables)
 
@@ -110,7 +73,17 @@ def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
     """
     if plan.schedule and any(name == "ReduceLROnPlateau" for name, _ in plan.callbacks):
         raise ValueError("ReduceLROnPlateau cannot lower a rate that a schedule sets; leave one of them out")
-    return [_make("callback", keras.callbacks, keras.callbacks.Callback, spec) for spec in plan.callbacks]
+    return [make("callback", spec) for spec in plan.callbacks]
+
+
+def parts(plan: Plan) -> Iterator[tuple[str, Spec]]:
+    """Every Keras object that `plan` names, as what `make` takes: its kind and its spec."""
+    stages: list[Stage] = [*plan.stem, *plan.blocks, plan.head]
+    specs = [spec for stage in stages for spec in _named(stage, words.specs(stage, plan.classes))]
+    yield from (("layer", spec) for spec in [*specs, *plan.augment])
+    yield "loss", plan.loss
+    yield "optimizer", plan.optimizer
+    yield from (("callback", spec) for spec in plan.callbacks)
 
 
 def learning_rate(model: keras.Model) -> float:
@@ -128,7 +101,7 @@ def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
     if kind == backbones.SPEC:
         return backbones.build(layer_name=name or kind.lower(), **config)
     named = {"name": name, **config} if name else config
-    return _make("layer", keras.layers, keras.layers.Layer, (kind, named))
+    return make("layer", (kind, named))
 
 
 @keras.saving.register_keras_serializable("cnnsearch")
@@ -155,22 +128,57 @@ def _pixels(plan: Plan) -> Any:
     return keras.Input(plan.input_shape, dtype="float32", name="pixels")
 
 
-def _body(plan: Plan) -> Iterator[keras.layers.Layer]:
-    for number, block in enumerate(plan.stem, 1):
-        yield from _stage(f"stem{number}", block, sentence(block.layers))
-    for number, block in enumerate(plan.blocks, 1):
-        yield from _stage(f"block{number}", block, sentence(block.layers))
-    yield layer(REDUCTIONS[plan.head.reduce], "reduce")
+def _body(plan: Plan) -> list[keras.layers.Layer]:
+    made: list[keras.layers.Layer] = []
+    for place, blocks in (("stem", plan.stem), ("block", plan.blocks)):
+        for number, block in enumerate(blocks, 1):
+            _extend(made, plan, f"{place}{number}", block)
+    made.append(layer(REDUCTIONS[plan.head.reduce], "reduce"))
     for number, width in enumerate(plan.head.widths, 1):
-        yield from _stage(f"head{number}", plan.head, sentence(plan.head.layers), width)
+        _extend(made, plan, f"head{number}", plan.head, width)
+    return made
 
 
-def _stage(prefix: str, stage: Stage, items: tuple[Item, ...], width: int = 0) -> Iterator[keras.layers.Layer]:
-    """A sentence's layers, named by their place, so that the names do not depend on earlier models."""
-    for number, item in enumerate(items, 1):
-        spec = WORDS[item](stage, width) if isinstance(item, str) else item
+def _extend(made: list[keras.layers.Layer], plan: Plan, prefix: str, stage: Stage, width: int = 0) -> None:
+    """Put a sentence's layers behind those that are made, named by their place, whatever models were made before."""
+    for number, spec in enumerate(words.specs(stage, width), 1):
+        if spec is None:
+            continue
+        name = f"{prefix}_{number}_{spec[0].lower()}"
+        made.append(_fork(spec, stage, _shape_after(plan, made), name) if paths(spec) else layer(spec, name))
+
+
+def _shape_after(plan: Plan, made: list[keras.layers.Layer]) -> tuple[int | None, ...]:
+    """What the layers so far make of an image, a batch's axis in front."""
+    shape: tuple[int | None, ...] = (None, *plan.input_shape)
+    for each in made:
+        shape = tuple(each.compute_output_shape(shape))
+    return shape
+
+
+def _fork(spec: Spec, stage: Stage, shape: tuple[int | None, ...], name: str) -> keras.Model:
+    """A fork as one layer of a Sequential: a model of Keras' own layers, its paths brought together at the end."""
+    entry, ends = keras.Input(shape[1:], name=f"{name}_in"), []
+    for number, path in enumerate(paths(spec), 1):
+        end = entry
+        for at, inner in enumerate(words.along(path, stage), 1):
+            label = f"{name}{number}_{at}_{inner[0].lower()}"
+            end = (_fork(inner, stage, end.shape, label) if paths(inner) else layer(inner, label))(end)
+        ends.append(end)
+    return keras.Model(entry, layer(_merge(spec), f"{name}_merged")(ends), name=name)
+
+
+def _merge(spec: Spec) -> Spec:
+    return spec[0], {key: value for key, value in spec[1].items() if key != "paths"}
+
+
+def _named(stage: Stage, found: list[Spec | None]) -> Iterator[Spec]:
+    """The layers of a sentence, those along the paths of forks too."""
+    for spec in found:
         if spec is not None:
-            yield layer(spec, f"{prefix}_{number}_{spec[0].lower()}")
+            yield _merge(spec)
+            for path in paths(spec):
+                yield from _named(stage, list(words.along(path, stage)))
 
 
 def _two_rates(optimizer: keras.optimizers.Optimizer, factor: float, slow: list[bool]) -> keras.optimizers.Optimizer:
@@ -189,9 +197,24 @@ def _two_rates(optimizer: keras.optimizers.Optimizer, factor: float, slow: list[
     return TwoRates.from_config(optimizer.get_config())
 
 
-def _make(kind: str, module: ModuleType, base: type, spec: Spec) -> Any:
+KINDS: dict[str, tuple[Any, type]] = {
+    "layer": (keras.layers, keras.layers.Layer),
+    "loss": (keras.losses, keras.losses.Loss),
+    "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
+    "callback": (keras.callbacks, keras.callbacks.Callback),
+}
+
+
+def make(kind: str, spec: Spec) -> Any:
+    """The Keras object of one of KINDS that `spec` describes.
+
+    Raises:
+        ValueError: if there is none of this name, or it does not take this configuration.
+    """
     name, config = spec
-    known = dict(_classes(module, base))
+    if kind == "layer" and name == backbones.SPEC:
+        return layer(spec)
+    known = dict(_classes(*KINDS[kind]))
     if name not in known:
         raise ValueError(f"there is no {kind} '{name}'.{nearest(name, known)}")
     try:
@@ -200,7 +223,7 @@ def _make(kind: str, module: ModuleType, base: type, spec: Spec) -> Any:
         raise ValueError(f"the {kind} {name} does not take {config}: {_first_line(error)}") from error
 
 
-def _classes(module: ModuleType, base: type) -> Iterator[tuple[str, type]]:
+def _classes(module: Any, base: type) -> Iterator[tuple[str, type]]:
     """All by name. Registered by others comes first, so that it can never stand in for one of Keras'."""
     registered = keras.saving.get_custom_objects()
     short = {key.rpartition(">")[2]: value for key, value in registered.items()}

@@ -12,6 +12,7 @@ import click
 import cnnsearch
 from cnnsearch.arguments import places, searching, stored
 from cnnsearch.errors import CnnsearchError, one_line
+from cnnsearch.scaffold import KINDS
 
 
 class Cli(click.Group):
@@ -157,8 +158,9 @@ def confirm(**given: Any) -> None:
 @stored
 def compare(study: str | None, by: str, controlled: bool, form: str, **given: Any) -> None:
     """What each choice was worth in STUDY (default: the latest): its mean difference, with an interval."""
-    from cnnsearch import command, display, worth
+    from cnnsearch import command, display
     from cnnsearch import study as studies
+    from cnnsearch.compare import worth
 
     if controlled and not by:
         raise CnnsearchError("--controlled trains the twins of one choice; name it: --by DIMENSION or --by NAME.")
@@ -219,8 +221,9 @@ def export(
     Each file is opened again in its own runtime, compared with the trained model on 512 of validation's images, and
     timed.
     """
-    from cnnsearch import formats, registry
+    from cnnsearch import registry
     from cnnsearch import study as studies
+    from cnnsearch.export import formats
     from cnnsearch.pool import gpus
     from cnnsearch.settings import worker_environment
 
@@ -233,16 +236,17 @@ def export(
     # a trial whose model is gone, or a refit, is trained here
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import export as exporting
+    from cnnsearch.machine import noise_to
 
     folder = out or Path("exports") / opened.name
-    with exporting.noise_to(opened.folder / "logs" / "export.log"):
+    with noise_to(opened.folder / "logs" / "export.log"):
         card = exporting.export(opened, trial, folder, plugins, exporting.Asked(names, refit, ensemble or 0))
         unlogged = exporting.log(opened, folder)
     _show_export(card, folder)
     if unlogged:
         click.echo(f"  not logged to MLflow: {unlogged}")
     if register is not None:
-        with exporting.noise_to(opened.folder / "logs" / "export.log"):
+        with noise_to(opened.folder / "logs" / "export.log"):
             registered = registry.register(opened, folder, register)
         click.echo(f"  {registered}")
 
@@ -256,7 +260,7 @@ def export(
 def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Classes and probabilities of IMAGES (picture files or folders) by MODEL, an export's folder or a file in it."""
     from cnnsearch import predict as predicting
-    from cnnsearch.export import noise_to
+    from cnnsearch.machine import noise_to
     from cnnsearch.settings import worker_environment
 
     export = predicting.find(model)
@@ -274,7 +278,7 @@ def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plug
 
 
 def _show_export(card: dict[str, Any], folder: Path) -> None:
-    from cnnsearch import card as cards
+    from cnnsearch.export import card as cards
 
     members = ", ".join(map(str, card["members"]))
     what = f"trial {members}" if len(card["members"]) == 1 else f"the mean of trials {members}"
@@ -305,11 +309,12 @@ def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tupl
 
     opened = studies.load(study, runs, storage)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cnnsearch import command, findings
-    from cnnsearch import export as exporting
+    from cnnsearch import command
     from cnnsearch import report as reporting
+    from cnnsearch.machine import noise_to
+    from cnnsearch.report import findings
 
-    with exporting.noise_to(Path(os.devnull)):
+    with noise_to(Path(os.devnull)):
         known = reporting.write(opened, out, plugins, command.where(runs, storage))
         unlogged = reporting.log(opened, out)
     click.echo(f"Wrote {out}: {findings.headline(known)}")
@@ -329,12 +334,12 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
 
     opened = studies.load(study, runs, storage)
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
-    from cnnsearch import export as exporting
     from cnnsearch import origin
     from cnnsearch import reproduce as again
+    from cnnsearch.machine import noise_to
 
     chosen = origin.trained(opened, trial)
-    with exporting.noise_to(opened.folder / "logs" / "reproduce.log"):
+    with noise_to(opened.folder / "logs" / "reproduce.log"):
         found = again.reproduce(origin.origin_of(opened, chosen, plugins))
     click.echo(again.text(found, chosen.resumed))
 
@@ -403,6 +408,36 @@ def datasets(plugins: tuple[Path, ...]) -> None:
     from cnnsearch import catalog, show
 
     _tables().plain(("dataset", "what it is", "options", "origin"), show.datasets(catalog.load(plugins)))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set an option. May be repeated.")
+@places
+def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> None:
+    """Look at what NAME, a plugin, a space or a FILE of them, promises: a line a promise, exit 1 if one is broken."""
+    from cnnsearch import check as checking
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(checking.check(name, settings, plugins, click.echo))
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("name")
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), help="The folder to write into.  [default: mine; project: here]"
+)
+def new(kind: str, name: str, folder: Path | None) -> None:
+    """Write a plugin of KIND and its test, to be changed; or a project, a package of them that can be published."""
+    from cnnsearch import scaffold
+
+    folder = folder or Path("." if kind == "project" else "mine")
+    for path in scaffold.new(kind, name, folder):
+        click.echo(f"wrote {path}")
+    click.echo("Try next:")
+    for step in scaffold.next_steps(kind, name, folder):
+        click.echo(f"  {step}")
 
 
 @main.command()

@@ -1,7 +1,11 @@
-"""The machine as a worker sees it through Keras: devices, precision, memory, cores."""
+"""The machine as a worker sees it through Keras: devices, precision, memory, cores, and the noise of backends."""
 
+import contextlib
 import os
 import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 
 def set_precision(name: str) -> None:
@@ -44,3 +48,18 @@ def described() -> str:
     others = ", ".join(device for device in devices() if "cpu" not in device.lower())
     here = f"{platform.system()} {platform.machine()}, {cores()} of {os.cpu_count()} cores"
     return f"{here}, {others}" if others else here
+
+
+@contextlib.contextmanager
+def noise_to(log: Path) -> Iterator[None]:
+    """What a backend's native code prints to stderr goes to the file `log` meanwhile."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -27,6 +28,11 @@ WORDS = {
 BLOCK_WORDS = tuple(word for word in WORDS if word != "dense")
 HEAD_WORDS = ("norm", "act", "drop", "dense")
 REDUCTIONS = ("flatten", "average", "max")
+MERGES = ("Add", "Average", "Concatenate", "Maximum", "Multiply")
+"""Keras' layers that bring the paths of a fork together: `("Add", {"paths": ["", "conv norm act"]})`."""
+
+REFERENCE = r"=(?P<field>[a-z_]+)(?:/(?P<part>[1-9]\d*))?"
+"""In a layer's configuration: the block's own number, `=filters`, or a whole part of it, `=filters/8`."""
 
 
 def sentence(layers: tuple[Item, ...] | list[Item] | str) -> tuple[Item, ...]:
@@ -49,7 +55,24 @@ def spec(item: Any) -> Spec:
     pair = isinstance(item, list | tuple) and len(item) == 2
     if not (pair and isinstance(item[0], str) and isinstance(item[1], dict)):
         raise ValueError(f"expected a pair (class name, configuration), got {item!r}")
-    return item[0], json.loads(json.dumps(item[1]))
+    config = json.loads(json.dumps(item[1]))
+    if "paths" in config:
+        _require(item[0] in MERGES, f"only {', '.join(MERGES)} have paths, got {item[0]!r}")
+        config["paths"] = [json.loads(json.dumps(sentence(path))) for path in config["paths"]]
+    return item[0], config
+
+
+def paths(item: Item) -> tuple[tuple[Item, ...], ...]:
+    """The sentences of a fork's paths, an empty one for the image as it is; none for any other item."""
+    return () if isinstance(item, str) else tuple(sentence(path) for path in item[1].get("paths", ()))
+
+
+def each_item(items: tuple[Item, ...]) -> Iterator[Item]:
+    """The items of a sentence, and of the paths of its forks."""
+    for item in items:
+        yield item
+        for path in paths(item):
+            yield from each_item(path)
 
 
 def _word(word: str) -> str:
@@ -57,9 +80,12 @@ def _word(word: str) -> str:
     return word
 
 
-def _allow(items: tuple[Item, ...], words: Iterable[str], place: str) -> tuple[Item, ...]:
-    refused = [item for item in items if isinstance(item, str) and item not in words]
+def _allow(items: tuple[Item, ...], words: Iterable[str], place: str, fields: Iterable[str]) -> tuple[Item, ...]:
+    refused = [item for item in each_item(items) if isinstance(item, str) and item not in words]
     _require(not refused, f"{place} has no place for {', '.join(map(repr, refused))}")
+    for value in (value for item in each_item(items) if not isinstance(item, str) for value in item[1].values()):
+        found = re.fullmatch(REFERENCE, value) if isinstance(value, str) else None
+        _require(not found or found["field"] in fields, f"{place} has no field for {value!r}")
     return items
 
 
@@ -68,9 +94,16 @@ def _rewrite(items: tuple[Item, ...], old: tuple[Item, ...], new: tuple[Item, ..
     at = 0
     while at < len(items):
         found = bool(old) and items[at : at + len(old)] == old
-        written.extend(new if found else items[at : at + 1])
+        written.extend(new if found else [_inside(items[at], old, new)])
         at += len(old) if found else 1
     return tuple(written)
+
+
+def _inside(item: Item, old: tuple[Item, ...], new: tuple[Item, ...]) -> Item:
+    """`item` with the paths of a fork rewritten too."""
+    if isinstance(item, str) or not paths(item):
+        return item
+    return item[0], {**item[1], "paths": [list(_rewrite(path, old, new)) for path in paths(item)]}
 
 
 def _require(condition: bool, message: str) -> None:
@@ -104,7 +137,7 @@ class Block:
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", _allow(sentence(self.layers), BLOCK_WORDS, "a block"))
+        object.__setattr__(self, "layers", _allow(sentence(self.layers), BLOCK_WORDS, "a block", self._numbers()))
         object.__setattr__(self, "rate", float(self.rate))
         _whole(self, 1, "filters", "kernel", "pool")
         _whole(self, 0, "down_kernel")
@@ -115,9 +148,21 @@ class Block:
         """A copy with these fields changed."""
         return dataclasses.replace(self, **changes)
 
-    def rewrite(self, old: str, new: str) -> Self:
-        """A copy whose sentence has each run of the words `old` replaced by `new` (may be empty)."""
+    def rewrite(self, old: str, new: tuple[Item, ...] | str) -> Self:
+        """A copy whose sentence has each run of the words `old` replaced by `new` (may be empty), in forks too."""
         return self.replace(layers=_rewrite(sentence(self.layers), sentence(old), sentence(new)))
+
+    def before_pooling(self, items: tuple[Item, ...] | str) -> Self:
+        """A copy with `items` after its convolutions: before the `pool`, `avgpool` or `down` that closes it."""
+        layers = sentence(self.layers)
+        closing = [at for at, item in enumerate(layers) if item in ("pool", "avgpool", "down")]
+        at = closing[-1] if closing else len(layers)
+        return self.replace(layers=(*layers[:at], *sentence(items), *layers[at:]))
+
+    @staticmethod
+    def _numbers() -> tuple[str, ...]:
+        """The fields that a layer's configuration may refer to."""
+        return ("filters", "kernel", "padding", "bias", "pool", "rate", "activation")
 
 
 @dataclass(frozen=True)
@@ -131,7 +176,7 @@ class Head:
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", _allow(sentence(self.layers), HEAD_WORDS, "a head"))
+        object.__setattr__(self, "layers", _allow(sentence(self.layers), HEAD_WORDS, "a head", ("rate",)))
         object.__setattr__(self, "rate", float(self.rate))
         object.__setattr__(self, "widths", tuple(int(width) for width in self.widths))
         _require(self.reduce in REDUCTIONS, f"reduce must be one of {', '.join(REDUCTIONS)}, got {self.reduce!r}")

@@ -14,7 +14,7 @@ from cnnsearch.catalog import Catalog
 from cnnsearch.cost import cost
 from cnnsearch.errors import CnnsearchError, SpaceError
 from cnnsearch.hyperparameters import Distribution, HyperParameters, by_chance, defaults
-from cnnsearch.plan import Block, Plan, sentence
+from cnnsearch.plan import Block, Plan, paths, sentence
 from cnnsearch.recipes import listing
 from cnnsearch.spaces import Space
 
@@ -190,6 +190,9 @@ def _sentence(block: Block) -> str:
 
 
 def _spec(name: str, config: dict[str, object]) -> str:
+    if ways := paths((name, config)):
+        told = (" ".join(item if isinstance(item, str) else _spec(*item) for item in way) or "as it is" for way in ways)
+        return f"{name}({' | '.join(told)})"
     return f"{name}({', '.join(f'{key}={value}' for key, value in config.items())})"
 
 

@@ -122,13 +122,26 @@ def override(space: Space, settings: tuple[str, ...]) -> Space:
     Raises:
         SpaceError: if a setting is not of that form, or the space has no such dimension.
     """
-    for setting in settings:
-        target, equals, text = setting.partition("=")
+    expected = "DIMENSION.OPTION=VALUE, such as filters.first=[16,32]"
+    for text in settings:
+        target, value = setting(text, expected)
         name, _, option = (part.strip() for part in target.partition("."))
-        if not (equals and name and option):
-            raise SpaceError(f"--set {setting}: expected DIMENSION.OPTION=VALUE, such as filters.first=[16,32].")
-        space = _set(space, name, option, _value(text.strip()))
+        if not (name and option):
+            raise SpaceError(f"--set {text}: expected {expected}.")
+        space = _set(space, name, option, value)
     return space
+
+
+def setting(text: str, expected: str) -> tuple[str, Any]:
+    """What `--set NAME=VALUE` says; the value as TOML reads it, or as it stands.
+
+    Raises:
+        SpaceError: if it is not of that form.
+    """
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip()):
+        raise SpaceError(f"--set {text}: expected {expected}.")
+    return name.strip(), _value(value.strip())
 
 
 def plain_name(name: str) -> str:

@@ -1,0 +1,31 @@
+"""Convolutions in two steps: one for each channel, then one across them."""
+
+from cnnsearch import dimension
+
+_DEPTHWISE = ("DepthwiseConv2D", {"kernel_size": "=kernel", "padding": "=padding", "use_bias": False})
+_ACROSS = ("Conv2D", {"filters": "=filters", "kernel_size": 1, "use_bias": "=bias"})
+
+
+@dimension
+def separable(hp, plan, *, choices=(False, True)):
+    """Whether convolutions are depthwise and then pointwise, for a fraction of the weights (arXiv:1704.04861).
+
+    The first convolution of the network stays whole, as in MobileNet: a grey image has one channel to be filtered.
+
+    Stands after the dimensions that make the blocks and put words next to their convolutions, such as
+    `norm_dropout` and `residual`; those that set sizes may stand anywhere.
+
+    Args:
+        choices: whether they are.
+    """
+    if not hp.Choice("use", choices):
+        return plan
+    return plan.replace(blocks=tuple(_split(block, first=not at) for at, block in enumerate(plan.blocks)))
+
+
+def _split(block, first):
+    if not (first and "conv" in block.layers):
+        return block.rewrite("conv", (_DEPTHWISE, _ACROSS))
+    at = block.layers.index("conv") + 1
+    rest = block.replace(layers=block.layers[at:]).rewrite("conv", (_DEPTHWISE, _ACROSS))
+    return block.replace(layers=(*block.layers[:at], *rest.layers))

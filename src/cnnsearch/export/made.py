@@ -1,0 +1,140 @@
+"""The model that an export writes: a trial's, several averaged, or trained again on more images."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnsearch import leaderboard
+from cnnsearch.errors import CnnsearchError, StudyError
+from cnnsearch.export import card as cards
+from cnnsearch.export import ensemble
+from cnnsearch.origin import Origin, trained
+from cnnsearch.record import Record
+from cnnsearch.study import Study
+
+
+def members(study: Study, number: int | None, count: int) -> list[Record]:
+    """The trial of this number, or the best one, or the `count` best ones."""
+    if number is not None:
+        return [trained(study, number)]
+    complete = [record for record in leaderboard.ranked(study) if record.state == "complete"]
+    if not complete:
+        raise StudyError(f"Study '{study.name}' has no complete trial to export yet.")
+    if len(complete) < count:
+        raise StudyError(
+            f"Study '{study.name}' has {len(complete)} complete trials, too few for --ensemble {count}. Name a smaller "
+            "number, or search on."
+        )
+    return complete[: count or 1]
+
+
+class Made(NamedTuple):
+    """What is exported: one model or several that are averaged, where they come from, and what they said of
+    validation's images before a refit."""
+
+    origins: list[Origin]
+    models: list[Any]
+    answers: NDArray[Any]
+    compared: ensemble.Compared | None = None
+    refit: bool = False
+
+    @property
+    def numbers(self) -> list[int]:
+        """The trials' numbers, the best one's first."""
+        return [origin.chosen.number for origin in self.origins]
+
+    @property
+    def name(self) -> str:
+        """What tells it from every other model of its study, such as `7`, `7+3 refit`."""
+        return "+".join(map(str, self.numbers)) + (" refit" if self.refit else "")
+
+    def model(self) -> Any:
+        """The one model that is written."""
+        if len(self.models) == 1:
+            return self.models[0]
+        return ensemble.average(dict(zip(self.numbers, self.models, strict=True)))
+
+
+def made_from(origin: Origin) -> Made:
+    """The trial's model and what it says of validation, which must be what it was scored by."""
+    from cnnsearch import models
+
+    model = model_of(origin)
+    answers = models.predict(model, origin.parts.x_val)
+    _check_score(origin.study, origin.chosen, cards.measure(answers, origin.parts.y_val))
+    return Made([origin], [model], answers)
+
+
+def averaged(best: Made, others: list[Origin]) -> Made:
+    """The mean of `best` and the other trials, if that is better on validation by more than chance; else `best`."""
+    import keras
+
+    if not isinstance(best.models[0], keras.Model):
+        raise CnnsearchError(
+            f"--ensemble averages Keras models, and those of study '{best.origins[0].study.name}' are of another kind."
+        )
+    single = [best, *map(made_from, others)]
+    answers: NDArray[Any] = np.mean([made.answers for made in single], axis=0)
+    compared = ensemble.compare(answers, best.answers, best.origins[0].parts.y_val, len(single))
+    if not compared.better:
+        return best._replace(compared=compared)
+    return Made([best.origins[0], *others], [made.models[0] for made in single], answers, compared)
+
+
+def refitted(made: Made) -> Made:
+    from cnnsearch.export.refit import refit
+
+    return made._replace(models=[refit(origin) for origin in made.origins], refit=True)
+
+
+def model_of(origin: Origin) -> Any:
+    """The trained network in float32, from its checkpoint, or trained again from its plan and seed."""
+    import keras
+
+    from cnnsearch import models
+
+    keras.config.set_dtype_policy("float32")
+    path = checkpoint_of(origin.study, origin.chosen)
+    if path is None:
+        return origin.train()[1]
+    try:
+        stored = models.open_(path, lambda: origin.candidate().core)
+        if not origin.chosen.plan:
+            return stored
+        model = origin.candidate().core
+        model.set_weights(stored.get_weights())
+    except ValueError as error:
+        number = origin.chosen.number
+        raise StudyError(
+            f"The model file of trial {number} does not fit its plan. Delete {path} to train the trial again."
+        ) from error
+    return model
+
+
+def checkpoint_of(study: Study, chosen: Record) -> Path | None:
+    """The file of the trial's model, if it is still kept."""
+    for path in (
+        Path(chosen.checkpoint or "-"),
+        study.folder / "checkpoints" / Path(chosen.checkpoint or "-").name,
+    ):
+        if path.is_file():
+            return path
+    return None
+
+
+def _check_score(study: Study, chosen: Record, found: cards.Measured) -> None:
+    """A stored model must be the one that the trial was scored by.
+
+    Raises:
+        StudyError: if its validation accuracy is another one.
+    """
+    if study.info["metric"] != "val_accuracy" or chosen.score is None or checkpoint_of(study, chosen) is None:
+        return
+    # mixed precision rounds a few images to the other side
+    if abs(found.accuracy - chosen.score) > max(0.005, 2.5 / found.n):
+        raise StudyError(
+            f"The model file of trial {chosen.number} has a validation accuracy of {found.accuracy:.4f}, but the trial "
+            f"was scored {chosen.score:.4f}: it is another's. Delete {chosen.checkpoint} to train the trial again."
+        )

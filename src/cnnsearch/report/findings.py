@@ -1,0 +1,169 @@
+"""What a study found, how sure that is, what it cost and what to do next, in words."""
+
+from cnnsearch.confirm import Confirmed, optimism
+from cnnsearch.record import Record
+from cnnsearch.report.facts import Facts, duration
+from cnnsearch.report.page import Command, Tile
+
+
+def headline(known: Facts) -> str:
+    """One line that says what was found."""
+    if known.best is None:
+        return f"No trial of {known.spent.trials} was trained to its end"
+    again, reached = known.again, f"{known.score(known.best.score)} {known.metric}"
+    if again is not None:
+        reached = f"{known.interval(again)} {known.metric} on {again.n} fresh seeds"
+    test = f", {known.test.accuracy:.2%} on test" if known.test else ""
+    which = f"best of {known.spent.trials} trials" if known.spent.trials > 1 else "only trial"
+    return f"The {which} reaches {reached} on {known.study.info['data']['name']}{test}"
+
+
+def tiles(known: Facts) -> tuple[Tile, ...]:
+    """The figures that stand on top."""
+    spent = known.spent
+    found = _of_the_best(known, known.best) if known.best else []
+    states = ", ".join(f"{part.trials} {part.state}" for part in spent.parts if part.trials)
+    found.append(Tile(str(spent.trials), "trials", states))
+    trained = f"{duration(spent.seconds)} of training in all"
+    found.append(Tile(duration(known.elapsed), "from first start to last end", trained))
+    if spent.saved_epochs:
+        all_epochs = spent.saved_epochs + spent.epochs
+        note = f"{spent.saved_epochs} of {all_epochs} epochs"
+        found.append(Tile(duration(spent.saved_seconds), "saved by pruning", note))
+    return tuple(found)
+
+
+def points(known: Facts) -> tuple[tuple[str, str], ...]:
+    """Found, how sure, cost, next: each a short paragraph."""
+    found = [("Found", _found(known)), ("How sure", _sureness(known)), ("Cost", _cost(known))]
+    if advice := _advice(known):
+        found.append(("Next", advice))
+    return tuple(found)
+
+
+def next_steps(known: Facts) -> tuple[Command, ...]:
+    """The commands that come next, the most useful first."""
+    name = f"{known.study.name}{known.where}"
+    if known.best is None:
+        return (Command("Every trial with the reason of its end:", f"cnnsearch leaderboard {name}"),)
+    number, found = known.best.number, []
+    if known.again is None:
+        found.append(Command("The best few on fresh seeds, ranked by their means:", f"cnnsearch confirm {name}"))
+    if known.test is None:
+        line = f"cnnsearch export --trial {number} {name}"
+        found.append(Command("The best as files, and its accuracy on test, once:", line))
+    found.append(Command("The best trained again from its seed:", f"cnnsearch reproduce {number} {name}"))
+    return tuple(found)
+
+
+def _of_the_best(known: Facts, best: Record) -> list[Tile]:
+    again, test, default = known.again, known.test, known.default
+    figure = known.score(best.score) if again is None else known.interval(again)
+    note = "one training, which chose it" if again is None else f"mean of {again.n} fresh seeds"
+    found = [Tile(figure, known.metric, note)]
+    if test is not None:
+        low, high = test.interval
+        found.append(Tile(f"{test.accuracy:.2%}", "test accuracy", f"95% interval {low:.2%} to {high:.2%}"))
+    if default is not None and default != best:
+        found.append(_against(known, known.reached(default.number), known.reached(best.number)))
+    if best.weights:
+        macs = f"{best.macs:,} multiply-adds an image" if best.macs else ""
+        found.append(Tile(f"{best.weights:,}", "parameters", macs))
+    return found
+
+
+def _against(known: Facts, default: float, best: float) -> Tile:
+    note = f"default point: {known.score(default)}"
+    if known.is_share and default < 1:
+        return Tile(f"{(best - default) / (1 - default):.0%} fewer", "errors than the default point", note)
+    return Tile(known.gap(abs(best - default)), "better than the default point", note)
+
+
+def _found(known: Facts) -> str:
+    best = known.best
+    if best is None:
+        kinds = ", ".join(f"{failed.trials} {failed.kind}" for failed in known.spent.failures)
+        return f"Nothing yet. {f'Failures: {kinds}.' if kinds else 'No trial was trained to its end.'}"
+    origins = {"sampler": "drawn by the sampler", "default": "the space's default point"}
+    place = f"best in epoch {best.best_epoch} of {best.epochs}"
+    if best.origin == "default":
+        return f"Trial {best.number}, the space's default point, {place}: the search found nothing better."
+    choices = known.unlike(best, known.study.info.get("default", {}), 4)
+    said = f"Trial {best.number}, {origins.get(best.origin, best.origin)}, {place}."
+    return said + (f" Unlike the default point, the space's plain network: {choices}." if choices else "")
+
+
+def _sureness(known: Facts) -> str:
+    if known.best is None:
+        return "There is nothing to be sure of."
+    said = [_unconfirmed(known, known.best) if known.again is None else _confirmation(known, known.best, known.again)]
+    if known.test is not None:
+        said.append(f"On test, which had no part in the choice: {known.test}.")
+    else:
+        said.append("Test was not looked at for this trial.")
+    if len(known.looks) > 1:
+        said.append(f"Test was looked at for {len(known.looks)} models of this study; to choose by it is optimistic.")
+    return " ".join(said)
+
+
+def _confirmation(known: Facts, best: Record, again: Confirmed) -> str:
+    flattery = optimism(best.score or 0.0, again, known.study.maximize)
+    sense = f"flattered it by {known.gap(flattery)}" if flattery > 0 else "did not flatter it"
+    kind = ", the 95% interval of the mean" if again.half is not None else ""
+    said = (
+        f"Trained again on {again.n} fresh seeds it reached {known.interval(again)}{kind}; "
+        f"the score that chose it, {known.score(best.score)}, {sense}."
+    )
+    tied = known.tied
+    return said + (f" {_trials(tied)} may be as good: the intervals overlap." if tied else "")
+
+
+def _unconfirmed(known: Facts, best: Record) -> str:
+    low, tied = known.lowest, known.tied
+    if low is None:
+        return "One training of each trial: how much of their differences is luck is not known."
+    images = int(known.study.info["data"]["images"]["val"])
+    tie = f"{_trials(tied)} came so near that they may be as good" if tied else "No other trial came so near"
+    return (
+        f"One training, whose score chose it: that is optimistic. With {images:,} validation images chance alone "
+        f"moves a score like this by {known.gap((best.score or 0.0) - low)}. {tie}."
+    )
+
+
+def _cost(known: Facts) -> str:
+    spent = known.spent
+    full, cut, failed = (spent.part(state).trials for state in ("complete", "pruned", "failed"))
+    said = [f"{spent.trials} trials: {full} complete, {cut} pruned, {failed} failed."]
+    if refused := sum(kind.trials for kind in spent.refused):
+        said.append(f"{refused} more plans were refused as too large before they were built.")
+    said.append(
+        f"{duration(known.elapsed)} from the first start to the last end; {duration(spent.seconds)} of training, "
+        "trials side by side counted each."
+    )
+    if spent.saved_epochs:
+        said.append(f"Pruning saved {spent.saved_epochs} epochs, about {duration(spent.saved_seconds)}.")
+    return " ".join(said)
+
+
+def _advice(known: Facts) -> str:
+    """What the figures suggest."""
+    best = known.best
+    if best is None:
+        return "Mend what the failures name, then give the same command again; it goes on."
+    said = []
+    if known.again is None and known.tied:
+        said.append("Train the first few again on fresh seeds before their order is believed.")
+    ended = [record.number for record in known.records if record.state == "complete"]
+    if len(ended) >= 10 and sum(number <= best.number for number in ended) > 0.8 * len(ended):
+        said.append("The best came late: a higher --trials is likely to find more.")
+    top = known.complete[:5]
+    if len(top) == 5 and sum(record.best_epoch == record.epochs for record in top) >= 4:
+        said.append("The top trials were best in their last epoch: a study with more --epochs may find more.")
+    if known.test is None:
+        said.append("Export the best: that measures it on test.")
+    return " ".join(said)
+
+
+def _trials(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:6])) + (f" and {len(numbers) - 6} more" if len(numbers) > 6 else "")
+    return f"Trial{'s' * (len(numbers) > 1)} {shown}"

@@ -1,0 +1,117 @@
+"""What a space written in Python promises: its candidates are compiled, train an epoch, and survive being saved."""
+
+import tempfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnsearch.catalog import Catalog
+from cnnsearch.data import Split
+from cnnsearch.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
+from cnnsearch.testing import built, promises
+from cnnsearch.testing.promises import Promise, Subject, promise
+
+SHAPE, CLASSES, IMAGES, POINTS = (8, 8, 1), 2, 32, 10
+
+PROMISES: list[Promise] = [
+    Promise("has_a_summary", promises.has_a_summary, False),
+    Promise("takes_options_by_keyword", promises.takes_options_by_keyword, True),
+]
+
+
+class Model(Subject):
+    """A function that gives a HyperModel or build(hp)."""
+
+    promises = PROMISES
+
+    def __init__(self, function: Callable[..., Any], given: dict[str, Any] | None = None) -> None:
+        super().__init__(function, given or {}, "space", ("input_shape", "num_classes"))
+
+    def candidate(self, draw: Draw) -> tuple[Any, HyperParameters]:
+        """One candidate as a search makes it, and what drew it."""
+        from cnnsearch import training
+
+        hp = HyperParameters(draw)
+        return training.from_hypermodel(self.function(SHAPE, CLASSES, **self.given), hp, 16), hp
+
+    @cached_property
+    def first(self) -> tuple[Any, HyperParameters]:
+        """The default point."""
+        return self.candidate(defaults)
+
+    @cached_property
+    def points(self) -> list[tuple[Any, HyperParameters]]:
+        """Random points."""
+        return [self.candidate(by_chance(seed)) for seed in range(POINTS)]
+
+
+def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Model:
+    """The space of a catalog's entry."""
+    return Model(function, given)
+
+
+@promise(PROMISES, basis=True)
+def gives_candidates(model: Model) -> None:
+    """Its default point is a compiled Keras model or a classifier, with one output a class."""
+    candidate, _ = model.first
+    shape = np.shape(candidate.core.predict(built.images(SHAPE), batch_size=built.IMAGES, verbose=0))
+    if shape != (built.IMAGES, CLASSES):
+        mend = "End it with Dense(num_classes, activation='softmax')"
+        raise model.broken(f"it answers with shape {shape}, expected {(built.IMAGES, CLASSES)}", mend)
+
+
+@promise(PROMISES)
+def searches_something(model: Model) -> None:
+    """It searches something, and keeps the choices of a name fixed."""
+    seen: dict[str, Distribution] = {}
+    for _, hp in [model.first, *model.points]:
+        for name, one in hp.space.items():
+            if seen.setdefault(name, one) != one:
+                mend = "Give what depends on another draw a name of its own"
+                raise model.broken(f"{name} is drawn from {seen[name]} and from {one}", mend)
+    if all(one.size == 1 for one in seen.values()):
+        raise model.broken("it draws nothing from hp", "Draw from hp, such as hp.Int('units', 32, 256, step=32)")
+
+
+@promise(PROMISES)
+def draws_from_hp_alone(model: Model) -> None:
+    """It draws from hp alone: the same values give a network of the same size."""
+    for candidate, hp in model.points:
+        again, hp_again = model.candidate(replay(hp.values))
+        if hp.values != hp_again.values or _shapes(candidate) != _shapes(again):
+            raise model.broken("the same values give two networks", "Take all that is left to chance from hp")
+
+
+def _shapes(candidate: Any) -> list[Any]:
+    return [np.shape(weight) for weight in candidate.core.get_weights()]
+
+
+@promise(PROMISES, basis=True)
+def trains_an_epoch(model: Model) -> None:
+    """It trains an epoch with finite loss and val_accuracy."""
+    from cnnsearch import training
+
+    candidate, hp = model.first
+    x, y = built.images(SHAPE, IMAGES), np.arange(IMAGES) % CLASSES
+    data = training.fold(candidate, Split(x, y, x[:16], y[:16], x[:16], y[:16]), CLASSES)
+    training.train(candidate, None, hp, data, 1, "val_accuracy", lambda epoch, metrics: True)
+
+
+@promise(PROMISES)
+def survives_saving(model: Model) -> None:
+    """It survives being saved and opened again, in each of its formats."""
+    from cnnsearch import models
+
+    core = model.first[0].core
+    x = built.images(SHAPE)
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in models.formats(core):
+            path = Path(folder) / f"model.{suffix}"
+            models.save(core, path)
+            answers = models.opened(path, lambda: model.candidate(replay(model.first[1].values))[0].core)(x)
+            moved = float(np.abs(answers - models.predict(core, x)).max())
+            if not moved < built.CLOSE:
+                raise model.broken(f"saved as {suffix} it answers differently, by {moved:.2g}", "Save all its weights")

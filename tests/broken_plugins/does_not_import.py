@@ -1,0 +1,3 @@
+from cnnsearch import dimension
+
+SIZES = dimension(32, 64)
