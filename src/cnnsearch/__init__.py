@@ -1,9 +1,23 @@
-"""The names a plugin author uses; importing them brings in nothing heavy."""
+"""The names that a plugin author and a notebook use; importing them brings in nothing heavy."""
 
+from cnnsearch.api import Found, load, search
 from cnnsearch.data import Dataset
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.markers import dataset, dimension, space, trainer
 from cnnsearch.plan import Block, Head, Plan
 
 __version__ = "0.1.0"
-__all__ = ["Block", "CnnsearchError", "Dataset", "Head", "Plan", "dataset", "dimension", "space", "trainer"]
+__all__ = [
+    "Block",
+    "CnnsearchError",
+    "Dataset",
+    "Found",
+    "Head",
+    "Plan",
+    "dataset",
+    "dimension",
+    "load",
+    "search",
+    "space",
+    "trainer",
+]

@@ -14,9 +14,9 @@ from cnnsearch import study as studies
 from cnnsearch.confirm import confirmed, optimism
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.loop import Search
 from cnnsearch.pool import gpus
 from cnnsearch.record import COUNTED, Record
-from cnnsearch.search import Search
 from cnnsearch.settings import Settings
 from cnnsearch.spaces import Space, Use
 from cnnsearch.stopping import Stop

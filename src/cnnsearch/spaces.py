@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.util
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -151,11 +152,20 @@ def hypermodel(space: Space, catalog: Catalog, input_shape: tuple[int, ...], cla
         PluginError: if it does not import, or is neither.
     """
     if ":" in space.model:
-        found = _named(space.model)
+        found = _for_hp(_named(space.model))
         return _made(found if isinstance(found, type) else lambda: found, space.model)
     function = catalog.get("space", space.model).function
     assert function is not None
     return _made(lambda: function(input_shape, classes), f"space '{space.model}'")
+
+
+def _for_hp(found: Any) -> Any:
+    """`found`; a function of an Optuna `trial` is given the one that draws as `hp` does."""
+    if isinstance(found, type) or hasattr(found, "build") or not callable(found):
+        return found
+    if list(inspect.signature(found).parameters)[:1] != ["trial"]:
+        return found
+    return lambda hp: found(hp.trial)
 
 
 def _by_import_string(reference: str, where: str = "--space") -> Space:

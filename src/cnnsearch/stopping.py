@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP: the first ends a search in order, the second at once."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -37,8 +38,9 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator["Stop"]:
-        """Handle the signals inside, and restore the handlers after it."""
-        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        """Handle the signals inside, and restore the handlers after it; outside the main thread there are none."""
+        here = threading.current_thread() is threading.main_thread()
+        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if here and hasattr(signal, name)]
         before = {name: signal.signal(getattr(signal, name), self.signalled) for name in names}
         try:
             yield self
