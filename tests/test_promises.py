@@ -54,7 +54,7 @@ PLAIN = ["conv_depth", "filters", "kernel_size", "norm_dropout", "optimizer", "l
 
 def results(path: Path, dimensions: list[str], more: str = "") -> dict[str, str]:
     path.write_text(f'description = "One."\ninput_shape = [8, 8, 1]\ndimensions = {dimensions}\n{more}')
-    subject = spaces.subject(str(path), {}, catalog.load(here=path.parent))
+    subject = spaces.File(str(path), catalog.load(here=path.parent))
     subject.promises = [each for each in subject.promises if each.name not in ("trains_a_step", "survives_saving")]
     return {result.promise.name: result.why for result in look(subject) if result.mark != "ok"}
 

@@ -44,7 +44,7 @@ Lines = Iterator[tuple[str, str]]
 def _looked_at(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> Iterator[tuple[str, Lines]]:
     if name.endswith(".toml"):
         known = catalog.load(plugins)
-        yield f"space {name}", _lines(spaces.subject(name, {}, known))
+        yield f"space {name}", _lines(spaces.File(name, known, settings))
         return
     known = catalog.load([*plugins, Path(name)] if name.endswith(".py") else plugins)
     found = [entry for entry in known.entries if _meant(entry, name)]
@@ -73,7 +73,7 @@ def _meant(entry: Entry, name: str) -> bool:
 
 def _subject(entry: Entry, settings: tuple[str, ...], known: Catalog) -> Subject:
     if entry.function is None:
-        return spaces.subject(entry.name, {}, known)
+        return spaces.File(entry.name, known, settings)
     given = dict(setting(text, "OPTION=VALUE, such as first=[16,32]") for text in settings)
     hosted = GIVEN_TO_TRAINERS if entry.kind == "trainer" else ()
     # without settings a wrong signature is for its promise to tell

@@ -412,7 +412,13 @@ def datasets(plugins: tuple[Path, ...]) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set an option. May be repeated.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Set an option; of a space DIMENSION.OPTION=VALUE. May be repeated.",
+)
 @places
 def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> None:
     """Look at what NAME, a plugin, a space or a FILE of them, promises: a line a promise, exit 1 if one is broken."""

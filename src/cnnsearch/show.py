@@ -14,7 +14,7 @@ from cnnsearch.catalog import Catalog
 from cnnsearch.cost import cost
 from cnnsearch.errors import CnnsearchError, SpaceError
 from cnnsearch.hyperparameters import Distribution, HyperParameters, by_chance, defaults
-from cnnsearch.plan import Block, Plan, paths, sentence
+from cnnsearch.plan import Block, Plan, each_item, paths, sentence
 from cnnsearch.recipes import listing
 from cnnsearch.spaces import Space
 
@@ -185,15 +185,20 @@ def _plan_lines(plan: Plan) -> list[str]:
 
 def _sentence(block: Block) -> str:
     words = " ".join(item if isinstance(item, str) else _spec(*item) for item in sentence(block.layers))
-    sized = {"conv", "down"} & {item for item in block.layers if isinstance(item, str)}
+    items = list(each_item(sentence(block.layers)))
+    sized = any(item in ("conv", "down") if isinstance(item, str) else "=filters" in item[1].values() for item in items)
     return f"{words} ({block.filters} filters, {block.kernel}x{block.kernel})" if sized else words
 
 
 def _spec(name: str, config: dict[str, object]) -> str:
     if ways := paths((name, config)):
-        told = (" ".join(item if isinstance(item, str) else _spec(*item) for item in way) or "as it is" for way in ways)
-        return f"{name}({' | '.join(told)})"
-    return f"{name}({', '.join(f'{key}={value}' for key, value in config.items())})"
+        told_ways = (
+            " ".join(item if isinstance(item, str) else _spec(*item) for item in way) or "as it is" for way in ways
+        )
+        return f"{name}({' | '.join(told_ways)})"
+    # a reference to the block's own number is written `=filters`
+    told = (f"{key}={str(value).removeprefix('=')}" for key, value in config.items())
+    return f"{name}({', '.join(told)})"
 
 
 def _brief(value: object) -> str:

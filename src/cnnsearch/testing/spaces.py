@@ -1,7 +1,6 @@
 """What a space file promises: each dimension counts, its default point works, its recipes are points, it has a size."""
 
 from functools import cached_property
-from typing import Any
 
 from cnnsearch import recipes, spaces
 from cnnsearch.catalog import Catalog
@@ -22,12 +21,13 @@ PROMISES: list[Promise] = []
 
 
 class File(Subject):
-    """A space file, by name or path, and the catalog that its plugins are in."""
+    """A space file, by name or path, the catalog that its plugins are in, and what `--set` changes."""
 
     promises = PROMISES
 
-    def __init__(self, reference: str, catalog: Catalog) -> None:
+    def __init__(self, reference: str, catalog: Catalog, settings: tuple[str, ...] = ()) -> None:
         super().__init__(lambda: None, {}, "space", ())
+        self._settings = settings
         self.name, self.reference, self.catalog = f"space {reference}", reference, catalog
 
     @cached_property
@@ -38,7 +38,8 @@ class File(Subject):
             BrokenPromise: if it is none.
         """
         try:
-            return spaces.check(spaces.load(self.reference, self.catalog), self.catalog)
+            space = spaces.override(spaces.load(self.reference, self.catalog), self._settings)
+            return spaces.check(space, self.catalog)
         except CnnsearchError as error:
             raise self.broken(error.message.removeprefix(f"{self.reference}: "), "") from error
 
@@ -70,11 +71,6 @@ class File(Subject):
     def network(self) -> built.Built:
         """The default point as a network."""
         return built.built(self.drawn(defaults)[0])
-
-
-def subject(reference: str, given: dict[str, Any], catalog: Catalog) -> File:
-    """The space file of this name or path."""
-    return File(reference, catalog)
 
 
 @promise(PROMISES, basis=True)
