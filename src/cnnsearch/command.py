@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cnnsearch import catalog, leaderboard, objectives, repeats, spaces, tables, watchdog
+from cnnsearch import catalog, leaderboard, objectives, queued, repeats, spaces, tables, watchdog
 from cnnsearch import recipes as recipe_points
 from cnnsearch import study as studies
 from cnnsearch.confirm import confirmed, optimism
@@ -20,6 +20,7 @@ from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings
 from cnnsearch.spaces import Space, Use
 from cnnsearch.stopping import Stop
+from cnnsearch.storage import hold, storage_errors
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
@@ -97,15 +98,14 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         CnnsearchError: on anything a user can mend.
         KeyboardInterrupt: at the second Ctrl-C or SIGTERM; the first ends the search in order.
     """
-    hold, errors = studies.hold(settings.folder, settings.study), studies.storage_errors(settings.storage)
-    with hold, errors, display, Stop().listening() as stop:
+    with hold(settings.folder, settings.study), storage_errors(settings.storage), display, Stop().listening() as stop:
         opened = studies.begin(settings)
         studies.lease(opened)
         if not settings.twins:
             opened.remember(command=line)
         counted = sum(record.state in COUNTED for record in opened.records())
         if settings.only_recipes:
-            settings = replace(settings, trials=counted + len(studies.missing_recipes(opened, settings)))
+            settings = replace(settings, trials=counted + len(queued.missing_recipes(opened, settings)))
         if settings.twins:
             settings = replace(settings, trials=counted + len(settings.twins))
         if counted:
@@ -165,8 +165,7 @@ def confirm(
         raise CnnsearchError(
             f"Study '{opened.name}' has no complete trial {', '.join(map(str, chosen)) or 'to confirm yet'}."
         )
-    hold, errors = studies.hold(made.folder, opened.name), studies.storage_errors(storage)
-    with hold, errors, Stop().listening() as stop:
+    with hold(made.folder, opened.name), storage_errors(storage), Stop().listening() as stop:
         studies.refuse_if_held(opened)
         studies.lease(opened)
         tracker = Tracker(click.echo)

@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from cnnsearch import study as studies
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.show import check_free
+from cnnsearch.storage import storage_url
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -41,7 +42,7 @@ def serve(host: str, port: int, runs: Path, storage: str) -> None:
     # what Optuna says of importances among few trials would fill the terminal
     warnings.simplefilter("ignore")
     # in this process, since an address with a password must not stand in the list of processes
-    server = make_server(host, port, wsgi(studies.storage_url(runs, storage)), Server, Quiet)
+    server = make_server(host, port, wsgi(storage_url(runs, storage)), Server, Quiet)
     page = f"http://{host}:{port}/dashboard/studies/{latest.optuna._study_id}"
     print(f"Optuna's dashboard, study '{latest.name}', on {page} (Ctrl-C ends it)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):

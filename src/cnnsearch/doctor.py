@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from cnnsearch import catalog, study
+from cnnsearch import catalog
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.mlflow_store import tracking_uri
 from cnnsearch.pool import gpus
 from cnnsearch.settings import worker_environment
+from cnnsearch.storage import make_folder, storage_url
 
 PACKAGES = ("optuna", "keras", "tensorflow", "jax", "torch", "keras-tuner", "mlflow", "numpy", "scikit-learn")
 
@@ -37,7 +38,7 @@ def examine(runs: Path, storage: str, plugins: tuple[Path, ...]) -> list[Check]:
         Check(True, "gpus", ", ".join(gpus()) or "none seen; candidates train on the CPU"),
         _data(),
         _writable(runs),
-        Check(True, "storage", study.storage_url(runs) if not storage else "given with --storage"),
+        Check(True, "storage", storage_url(runs) if not storage else "given with --storage"),
         Check(True, "mlflow", tracking_uri().partition("://")[0] + " store"),
         Check(
             not broken,
@@ -87,7 +88,7 @@ def _data() -> Check:
 
 def _writable(runs: Path) -> Check:
     try:
-        study.make_folder(runs)
+        make_folder(runs)
     except CnnsearchError as error:
         return Check(False, "runs", error.message)
     return Check(True, "runs", f"{runs.resolve()} can be written")

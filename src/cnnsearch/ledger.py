@@ -6,8 +6,8 @@ from dataclasses import replace
 import optuna
 from optuna.trial import TrialState
 
-from cnnsearch import study as studies
-from cnnsearch.record import ATTRIBUTE, COUNTED, TWIN, Record, record
+from cnnsearch import queued
+from cnnsearch.record import ATTRIBUTE, COSTS, COUNTED, TWIN, Record, record
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
@@ -42,7 +42,7 @@ class Ledger:
     def close(self, done: Record, trial: optuna.Trial) -> Record:
         """End a trial; gives back its record as it is stored."""
         done = replace(done, params=dict(trial.params))
-        studies.finish(self.study, trial, done)
+        finish(self.study, trial, done)
         kept = record(self._frozen(done.number))
         self._records[done.number] = kept
         self.tracker.end(kept)
@@ -55,8 +55,8 @@ class Ledger:
     def interrupt(self, running: Record, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
         """End a running trial and queue its point again, to be trained on."""
         done = replace(running, state="interrupted", reason=why or "put back when the run ended")
-        studies.finish(self.study, trial, done)
-        studies.put_back(self.study, self._frozen(done.number), done.seed, retried)
+        finish(self.study, trial, done)
+        queued.put_back(self.study, self._frozen(done.number), done.seed, retried)
         self._records[done.number] = done
         self.tracker.drop(done)
 
@@ -64,9 +64,33 @@ class Ledger:
         """Trials of a run that was killed are still RUNNING in the storage; nothing runs them any more."""
         for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             stale = replace(record(frozen), state="interrupted", reason="its run was killed")
-            studies.finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
-            studies.put_back(self.study, frozen, studies.seed_of(self.study, frozen))
+            finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
+            queued.put_back(self.study, frozen, queued.seed_of(self.study, frozen))
             self._records[frozen.number] = stale
 
     def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
         return self.study.optuna.get_trials(deepcopy=False)[number]
+
+
+def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
+    """Write a trial's record and tell Optuna how it ended."""
+    trial.set_user_attr(ATTRIBUTE, done.to_attribute())
+    if done.state == "complete":
+        study.optuna.tell(trial, _values(study, done), skip_if_finished=True)
+    elif done.state == "pruned" or done.failure:
+        if done.failure:
+            # FAIL is invisible to the sampler, which would propose the like again (optuna#2864)
+            trial.set_constraint("feasible", 1.0)
+        _tell_without_value(study, trial, TrialState.PRUNED)
+    else:
+        _tell_without_value(study, trial, TrialState.FAIL)
+
+
+def _values(study: Study, done: Record) -> list[float]:
+    """What Optuna is told of a complete trial: its score, then its costs."""
+    assert done.score is not None
+    return [done.score, *(float(getattr(done, COSTS[cost])) for cost in study.costs)]
+
+
+def _tell_without_value(study: Study, trial: optuna.Trial, state: TrialState) -> None:
+    study.optuna.tell(trial, state=state, skip_if_finished=True)

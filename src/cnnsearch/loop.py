@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 
-from cnnsearch import repeats, strategies, watchdog
+from cnnsearch import queued, repeats, strategies, watchdog
 from cnnsearch import study as studies
 from cnnsearch.checkpoints import Checkpoints
 from cnnsearch.confirm import Repeat
@@ -159,14 +159,14 @@ class Search:
             return
         if self._missing() == 0:
             return
-        trial = studies.take(self.study, self.settings)
+        trial = queued.take(self.study, self.settings)
         if trial is None:
             return
         origin = str(trial.user_attrs.get("origin", "sampler"))
-        seed, now = studies.seed_of(self.study, trial), time.monotonic()
+        seed, now = queued.seed_of(self.study, trial), time.monotonic()
         record = Record(number=trial.number, origin=origin, seed=seed)
         earlier = trial.user_attrs.get("state")
-        state = Path(earlier or studies.state_file(self.settings.folder.resolve(), trial.number))
+        state = Path(earlier or queued.state_file(self.settings.folder.resolve(), trial.number))
         self._send(child, Job(trial, record, now, state, now), resume=earlier is not None)
 
     def _send(self, child: Child, job: Job, resume: bool) -> None:
@@ -249,7 +249,7 @@ class Search:
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
         model = self.settings.space.model
-        recipes = studies.missing_recipes(self.study, self.settings) if model else []
+        recipes = queued.missing_recipes(self.study, self.settings) if model else []
         twins = {origin: values for origin, (values, _) in self.settings.twins.items()} if model else {}
         if "default" in self.study.info and not (recipes or twins):
             self._enqueue()
@@ -273,11 +273,11 @@ class Search:
     def _enqueue(self) -> None:
         """Queue what is trained before anything is drawn."""
         if self.settings.twins:
-            studies.enqueue_twins(self.study, self.settings)
+            queued.enqueue_twins(self.study, self.settings)
             return
         if not self.settings.only_recipes:
-            studies.enqueue_default(self.study, self.study.info["default"])
-        studies.enqueue_recipes(self.study, self.settings)
+            queued.enqueue_default(self.study, self.study.info["default"])
+        queued.enqueue_recipes(self.study, self.settings)
 
     def _on_draw(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)

@@ -33,7 +33,7 @@ class Origin(NamedTuple):
         shape, classes = self.dataset.input_shape, len(self.dataset.classes)
         hypermodel = spaces.hypermodel(self.space, self.known, shape, classes)
         hp = HyperParameters(replay(self.chosen.params))
-        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"])
+        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape)
 
     def train(self) -> tuple[Any, Any]:
         """The trial's training once more, from its seed: the outcome and the network."""

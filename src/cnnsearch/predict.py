@@ -123,7 +123,8 @@ def _blank(export: Export, known: catalog.Catalog) -> Any:
             "expected a model.keras or model.onnx, or a space that is a plugin."
         )
     hypermodel = spaces.hypermodel(space, known, export.shape, len(export.classes))
-    return training.from_hypermodel(hypermodel, HyperParameters(replay(export.card["hyperparameters"])), 1).core
+    hp = HyperParameters(replay(export.card["hyperparameters"]))
+    return training.from_hypermodel(hypermodel, hp, 1, tuple(export.card["input_shape"])).core
 
 
 def _files(pictures: Iterable[Path]) -> Iterator[Path]:

@@ -1,8 +1,6 @@
 """Opens or resumes a study in Optuna's storage, and reads what it holds."""
 
-import contextlib
 import datetime
-import errno
 import json
 import os
 import platform
@@ -13,16 +11,16 @@ from typing import Any
 
 import optuna
 import sqlalchemy.exc
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 import cnnsearch
 from cnnsearch import strategies
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
-from cnnsearch.recipes import ORIGIN
-from cnnsearch.record import ATTRIBUTE, COSTS, COUNTED, Record, record
+from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
 from cnnsearch.rungs import Seen
-from cnnsearch.settings import Settings, maximize, trial_seed
+from cnnsearch.settings import Settings, maximize
 from cnnsearch.space_file import Space
+from cnnsearch.storage import make_folder, storage_errors, storage_url
 
 FORMAT = 1
 MORE, LESS = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
@@ -101,12 +99,6 @@ class Study:
 def now() -> str:
     """This moment, in ISO 8601 with the time zone."""
     return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
-
-
-def storage_url(runs: Path, storage: str = "") -> str:
-    """Optuna's storage address: the given one, or a SQLite file in the runs folder."""
-    # seconds that a write waits for another process to end its own
-    return storage or f"sqlite:///{runs / 'cnnsearch.db'}?timeout=30"
 
 
 def begin(settings: Settings) -> Study:
@@ -301,30 +293,6 @@ def _summary(study: Study) -> dict[str, Any]:
     }
 
 
-def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
-    """Write a trial's record and tell Optuna how it ended."""
-    trial.set_user_attr(ATTRIBUTE, done.to_attribute())
-    if done.state == "complete":
-        study.optuna.tell(trial, _values(study, done), skip_if_finished=True)
-    elif done.state == "pruned" or done.failure:
-        if done.failure:
-            # FAIL is invisible to the sampler, which would propose the like again (optuna#2864)
-            trial.set_constraint("feasible", 1.0)
-        _tell_without_value(study, trial, TrialState.PRUNED)
-    else:
-        _tell_without_value(study, trial, TrialState.FAIL)
-
-
-def _values(study: Study, done: Record) -> list[float]:
-    """What Optuna is told of a complete trial: its score, then its costs."""
-    assert done.score is not None
-    return [done.score, *(float(getattr(done, COSTS[cost])) for cost in study.costs)]
-
-
-def _tell_without_value(study: Study, trial: optuna.Trial, state: TrialState) -> None:
-    study.optuna.tell(trial, state=state, skip_if_finished=True)
-
-
 def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
     """The value that Optuna draws for `name`.
 
@@ -344,142 +312,6 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
         if "dynamic" not in reason:
             mend = "Name another --sampler: this one cannot draw it."
         raise CnnsearchError(f"{name} cannot be drawn: {reason} {mend}") from error
-
-
-def missing_recipes(study: Study, settings: Settings) -> list[str]:
-    """The recipes that `settings` name and that no trial has trained yet, nor another trial the same plan."""
-    settled = settled_origins(study)
-    return [name for name in settings.recipes if ORIGIN + name not in settled]
-
-
-def settled_origins(study: Study) -> set[str]:
-    """The origins of which a trial has ended, or was found to have the plan of another."""
-    return {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
-
-
-def enqueue_default(study: Study, values: dict[str, Any]) -> None:
-    """Queue the default point, unless it was ever queued."""
-    if not any(trial.user_attrs.get("origin") == "default" for trial in study.optuna.get_trials(deepcopy=False)):
-        study.optuna.enqueue_trial(values, user_attrs={"origin": "default"})
-
-
-def take(study: Study, settings: Settings) -> optuna.Trial | None:
-    """The next trial: for twins and `only_recipes` one of those that wait under their names, or None if none does."""
-    if not (settings.twins or settings.only_recipes):
-        return study.asked.ask()
-    names = set(settings.twins) or {ORIGIN + name for name in settings.recipes}
-    for frozen in study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        # as Optuna's `ask` takes a waiting trial, which cannot be told which one
-        if frozen.user_attrs.get("origin") in names and study.optuna._storage.set_trial_state_values(
-            frozen._trial_id, state=TrialState.RUNNING
-        ):
-            return optuna.Trial(study.asked, frozen._trial_id)
-    return None
-
-
-def enqueue_recipes(study: Study, settings: Settings) -> None:
-    """Queue the missing recipes that are not waiting already."""
-    queued = _waiting_origins(study)
-    for name in missing_recipes(study, settings):
-        if ORIGIN + name not in queued:
-            study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
-
-
-def enqueue_twins(study: Study, settings: Settings) -> None:
-    """Queue the twins that have not been trained and are not waiting already, each under its seed."""
-    known = settled_origins(study) | _waiting_origins(study)
-    for origin, (values, seed) in settings.twins.items():
-        if origin not in known:
-            study.optuna.enqueue_trial(values, user_attrs={"origin": origin, "seed": seed})
-
-
-def _waiting_origins(study: Study) -> set[str]:
-    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return {str(trial.user_attrs.get("origin")) for trial in waiting}
-
-
-def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False) -> None:
-    """Queue a trial's point again, to be trained under the same seed from where its training was cut off.
-
-    `retried`: the reason lay in its worker, which must not happen to it twice.
-    """
-    state = trial.user_attrs.get("state") or str(state_file(study.folder, trial.number))
-    kept: tuple[str, ...] = ("origin", "retried")
-    again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
-    attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
-    # one that was interrupted while it was drawn keeps what was asked for by name
-    fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-    if fixed:
-        study.optuna.enqueue_trial(fixed, user_attrs=attributes)
-
-
-def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
-    """The seed of a trial: its own, or that of the one that it goes on with."""
-    return int(trial.user_attrs.get("seed", trial_seed(study.info["seed"], trial.number)))
-
-
-def state_file(folder: Path, number: int) -> Path:
-    """Where a trial's training is kept from epoch to epoch."""
-    return folder / "epochs" / f"trial-{number:05d}.npz"
-
-
-def make_folder(folder: Path) -> None:
-    """Make `folder` and prove that it can be written.
-
-    Raises:
-        CnnsearchError: if it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise CnnsearchError(
-            f"{folder} cannot be written ({error.strerror}). Name another folder with --runs DIR."
-        ) from error
-
-
-REASONS = {
-    "disk is full": "the disk is full; free some space, and give the same command again",
-    "is locked": "another process keeps it locked; wait for that one, and give the same command again",
-    "readonly": "it may not be written",
-    "no such table": "it was deleted or replaced while it was in use",
-    "disk i/o": "it was deleted while it was in use, or its disk fails",
-    "no space left": "the disk is full; free some space, and give the same command again",
-}
-"""What databases and systems say, and what a user can make of it."""
-
-
-@contextlib.contextmanager
-def storage_errors(storage: str) -> Iterator[None]:
-    """Whatever the storage raises inside becomes one line."""
-    try:
-        yield
-    except CnnsearchError:
-        raise
-    except ImportError as error:
-        raise StudyError(f"--storage needs a database driver that is not installed: {error}.") from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        raise StudyError(f"{error.filename or 'A file'} cannot be written: {_reason(error, False)}.") from error
-    except Exception as error:
-        opening = isinstance(error, ValueError) and bool(storage)
-        if not (opening or isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError)):
-            raise
-        what = "--storage" if storage else "the study database in the runs folder"
-        raise StudyError(f"{what} cannot be used: {_reason(error, bool(storage))}.") from error
-
-
-def _reason(error: Exception, secret: bool) -> str:
-    """The reason in words; else what was said, unless that might show a `secret` address."""
-    said = f"{error} {error.__cause__ or ''}".lower()
-    known = next((reason for words, reason in REASONS.items() if words in said), "")
-    if isinstance(error, sqlalchemy.exc.ArgumentError | ValueError):
-        return "it is no database address"
-    first = str(error.__cause__ or error).partition("\n")[0][:150].rstrip(".")
-    return known or (type(error).__name__ if secret else f"{type(error).__name__}: {first}")
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
@@ -505,26 +337,3 @@ def _brief(value: Any) -> str:
 
 def _hashable(choice: Any) -> Any:
     return tuple(choice) if isinstance(choice, list) else choice
-
-
-@contextlib.contextmanager
-def hold(folder: Path, name: str) -> Iterator[None]:
-    """Hold the study's folder for one `run` at a time.
-
-    Raises:
-        StudyError: if another process holds it.
-    """
-    import filelock
-
-    make_folder(folder)
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise StudyError(
-            f"Study '{name}' is being worked on by another run here. Wait for it, or name another with --study NAME."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -79,8 +79,10 @@ def from_plan(plan: Plan, images: int) -> Candidate:
     return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True)
 
 
-def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int) -> Candidate:
+def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int, shape: tuple[int, ...] = ()) -> Candidate:
     """The candidate that a `build(hp)` function or a HyperModel makes; its own `fit` is honoured.
+
+    A model that was given no input is built for images of this `shape`.
 
     Raises:
         TrialFailure: if it is neither a compiled Keras model nor a `models.Classifier`.
@@ -96,6 +98,8 @@ def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int) -> Candidate:
     if not model.compiled:
         reason = "the hypermodel gave a model that is not compiled; expected a compiled Keras model"
         raise TrialFailure("invalid", reason)
+    if shape and not model.built:
+        model.build((None, *shape))
     name = getattr(model.loss, "name", model.loss if isinstance(model.loss, str) else "")
     one_hot = "sparse" not in str(name)
     return Candidate(model, model, batch_size, [], one_hot, own_fit)

@@ -235,7 +235,7 @@ class Worker:
             plan = Plan.from_json(order["plan"])
             candidate, epochs = training.from_plan(plan, len(self.split.x)), plan.epochs
         else:
-            candidate = training.from_hypermodel(self.hypermodel, hp, self.start.batch_size)
+            candidate = training.from_hypermodel(self.hypermodel, hp, self.start.batch_size, self.shape)
             epochs = self.settings["epochs"]
         data = training.fold(candidate, self.split, self.classes)
         trainer, metric = spaces.trainer(self.space, self.catalog), self.settings["metric"]
@@ -280,7 +280,7 @@ class Worker:
         from cnnsearch import training
 
         batch_size = self.start.batch_size
-        return _typed("invalid", lambda: training.from_hypermodel(self.hypermodel, hp, batch_size))
+        return _typed("invalid", lambda: training.from_hypermodel(self.hypermodel, hp, batch_size, self.shape))
 
     def _remote_draw(self, name: str, distribution: Distribution) -> Value:
         value: Value = self.link.ask("draw", name=name, distribution=distribution.to_dict())["value"]

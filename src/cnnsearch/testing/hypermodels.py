@@ -35,7 +35,7 @@ class Model(Subject):
         from cnnsearch import training
 
         hp = HyperParameters(draw)
-        return training.from_hypermodel(self.function(SHAPE, CLASSES, **self.given), hp, 16), hp
+        return training.from_hypermodel(self.function(SHAPE, CLASSES, **self.given), hp, 16, SHAPE), hp
 
     @cached_property
     def first(self) -> tuple[Any, HyperParameters]:

@@ -1,0 +1,89 @@
+"""Points that wait to be trained before anything is drawn: the default, recipes, twins, and what was cut off."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from cnnsearch.recipes import ORIGIN
+from cnnsearch.record import COUNTED
+from cnnsearch.settings import Settings, trial_seed
+from cnnsearch.study import Study
+
+
+def missing_recipes(study: Study, settings: Settings) -> list[str]:
+    """The recipes that `settings` name and that no trial has trained yet, nor another trial the same plan."""
+    settled = settled_origins(study)
+    return [name for name in settings.recipes if ORIGIN + name not in settled]
+
+
+def settled_origins(study: Study) -> set[str]:
+    """The origins of which a trial has ended, or was found to have the plan of another."""
+    return {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
+
+
+def enqueue_default(study: Study, values: dict[str, Any]) -> None:
+    """Queue the default point, unless it was ever queued."""
+    if not any(trial.user_attrs.get("origin") == "default" for trial in study.optuna.get_trials(deepcopy=False)):
+        study.optuna.enqueue_trial(values, user_attrs={"origin": "default"})
+
+
+def take(study: Study, settings: Settings) -> optuna.Trial | None:
+    """The next trial: for twins and `only_recipes` one of those that wait under their names, or None if none does."""
+    if not (settings.twins or settings.only_recipes):
+        return study.asked.ask()
+    names = set(settings.twins) or {ORIGIN + name for name in settings.recipes}
+    for frozen in study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        # as Optuna's `ask` takes a waiting trial, which cannot be told which one
+        if frozen.user_attrs.get("origin") in names and study.optuna._storage.set_trial_state_values(
+            frozen._trial_id, state=TrialState.RUNNING
+        ):
+            return optuna.Trial(study.asked, frozen._trial_id)
+    return None
+
+
+def enqueue_recipes(study: Study, settings: Settings) -> None:
+    """Queue the missing recipes that are not waiting already."""
+    queued = _waiting_origins(study)
+    for name in missing_recipes(study, settings):
+        if ORIGIN + name not in queued:
+            study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
+
+
+def enqueue_twins(study: Study, settings: Settings) -> None:
+    """Queue the twins that have not been trained and are not waiting already, each under its seed."""
+    known = settled_origins(study) | _waiting_origins(study)
+    for origin, (values, seed) in settings.twins.items():
+        if origin not in known:
+            study.optuna.enqueue_trial(values, user_attrs={"origin": origin, "seed": seed})
+
+
+def _waiting_origins(study: Study) -> set[str]:
+    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return {str(trial.user_attrs.get("origin")) for trial in waiting}
+
+
+def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False) -> None:
+    """Queue a trial's point again, to be trained under the same seed from where its training was cut off.
+
+    `retried`: the reason lay in its worker, which must not happen to it twice.
+    """
+    state = trial.user_attrs.get("state") or str(state_file(study.folder, trial.number))
+    kept: tuple[str, ...] = ("origin", "retried")
+    again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
+    attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
+    # one that was interrupted while it was drawn keeps what was asked for by name
+    fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    if fixed:
+        study.optuna.enqueue_trial(fixed, user_attrs=attributes)
+
+
+def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
+    """The seed of a trial: its own, or that of the one that it goes on with."""
+    return int(trial.user_attrs.get("seed", trial_seed(study.info["seed"], trial.number)))
+
+
+def state_file(folder: Path, number: int) -> Path:
+    """Where a trial's training is kept from epoch to epoch."""
+    return folder / "epochs" / f"trial-{number:05d}.npz"
