@@ -36,9 +36,6 @@ UNUSABLE = 60
 GROWTH = 1 << 30
 """A worker that has grown by this many bytes since its first trial is replaced: Keras does not give all back."""
 
-BAD_STARTS = 3
-"""So many workers may be killed while they start before the search gives up."""
-
 BY_NAME = (ORIGIN, TWIN)
 """The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""
 
@@ -242,7 +239,7 @@ class Search:
     # -- what workers say -------------------------------------------------------------------------
 
     def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
-        child.ready = True
+        child.ready, self.bad_starts = True, 0
         studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
@@ -382,7 +379,7 @@ class Search:
         if not child.ready:
             self.bad_starts += 1
             # a signal comes from outside, such as the kernel short of memory; anything else will come again
-            if code >= 0 or self.bad_starts > BAD_STARTS:
+            if code >= 0 or self.bad_starts > repeats.BAD_STARTS:
                 raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
         if job := self.jobs[child]:
             how = (

@@ -19,6 +19,9 @@ from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
+BAD_STARTS = 5
+"""So many workers in a row may be killed while they start before it is given up."""
+
 
 @dataclass
 class Turn:
@@ -86,7 +89,7 @@ class Repeats:
         self.waiting: list[Repeat] = []
         self.turns: dict[Child, Turn | None] = {}
         self.until = math.inf
-        self.asked = self.ended = 0
+        self.asked = self.ended = self.bad_starts = 0
         self.retried: set[tuple[int, int]] = set()
 
     def run(self, waiting: list[Repeat], until: float = math.inf) -> list[Repeat]:
@@ -151,7 +154,7 @@ class Repeats:
                 self._replace(child)
 
     def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
-        child.ready = True
+        child.ready, self.bad_starts = True, 0
         studies.check_same_data(self.study, message["dataset"])
         self.tracker.begin(self.study)
         self._hand_out(child)
@@ -178,7 +181,9 @@ class Repeats:
         """A worker ended: what it trained is tried once more."""
         code = child.process.returncode
         if not child.ready:
-            raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
+            self.bad_starts += 1
+            if code >= 0 or self.bad_starts > BAD_STARTS:
+                raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
         if turn := self.turns[child]:
             again = (turn.repeat.trial, turn.repeat.seed)
             if again in self.retried:
