@@ -110,7 +110,7 @@ again in its own runtime and compared with the trained Keras model on up to 512 
 at a time: the largest difference of a probability, and how many decisions are equal. A latency is the median of warm
 calls, with its quartiles, on one core of a machine that did other work too: where the quartiles lie far apart, that
 work has a say. It covers what a user of the file waits for: uint8 pixels in, probabilities out. OpenVINO is asked for
-float32; by itself it computes in bfloat16 where the processor can, which is faster and some 1e-4 to 1e-3 off. Written by
+float32; by itself it computes in bfloat16 where the processor can, which is faster and up to 1e-3 off. Written by
 `CNNSEARCH_DATA=DIR python benchmarks/formats.py RUNS:STUDY`; every figure is in `benchmarks/results/formats.json`.
 
 """

@@ -232,6 +232,8 @@ def export(
     if register is not None:
         registry.check_name(register)
     names = formats.parse(form)
+    if register is not None:
+        registry.check_formats(names)
     opened = studies.load(study, runs, storage)
     # a trial whose model is gone, or a refit, is trained here
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))

@@ -64,6 +64,10 @@ def settings(
     if found.model and "macs" in costs:
         raise CnnsearchError(f"--objective {objective}: the multiply-adds of a model space are not known; use params.")
     given["metric"] = metric or given["metric"]
+    if costs and given["pruner"] in objectives.ALONE:
+        raise CnnsearchError(
+            f"--pruner {given['pruner']} prunes for one objective alone; with {objective} use median or percentile."
+        )
     given["pruner"] = given["pruner"] or ("median" if given["scheduler"] == "none" else "none")
     for name in FROM_SPACE:
         if given[name] is None:
@@ -170,9 +174,12 @@ def confirm(
         studies.lease(opened)
         tracker = Tracker(click.echo)
         try:
-            left = repeats.on_a_pool(made, opened, repeats.missing(opened, records, chosen, seeds), tracker, stop)
+            waiting = repeats.missing(opened, records, chosen, seeds)
+            if not waiting:
+                click.echo("These trials have had so many seeds already; --seeds asks for more.")
+            left = repeats.on_a_pool(made, opened, waiting, tracker, stop)
         finally:
-            tracker.close(*_last_words(opened, "complete"))
+            tracker.close(*_last_words(opened, "interrupted" if stop.asked else "complete"))
             studies.release(opened)
     if left and not stop.asked:
         click.echo(f"{len(left)} trainings did not fit into the time.")
@@ -195,9 +202,10 @@ def _say_surety(opened: Study) -> None:
         return
     flattery = optimism(best.score, found, opened.maximize)
     sure = f" ± {found.half:.4f}" if found.half is not None else ""
+    by = f"{'too good' if flattery > 0 else 'too modest'} by {abs(flattery):.4f}"
     click.echo(
         f"\nThe best, trial {best.number}: {found.mean:.4f}{sure} over {found.n} fresh seed{'s' * (found.n > 1)}; "
-        f"its first score {best.score:.4f} was {'too good' if flattery > 0 else 'too modest'} by {abs(flattery):.4f}."
+        f"its first score {best.score:.4f} was {by if f'{abs(flattery):.4f}' != '0.0000' else 'just that'}."
     )
 
 

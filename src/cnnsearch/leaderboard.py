@@ -6,11 +6,11 @@ import json
 import math
 import operator
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from cnnsearch.confirm import Confirmed, confirmed
+from cnnsearch.confirm import Confirmed, Repeat, confirmed
 from cnnsearch.errors import FAILURES, CnnsearchError, nearest
 from cnnsearch.progress import main_choices
 from cnnsearch.record import COUNTED, Record
@@ -39,7 +39,7 @@ COLUMNS = (
     "reason",
 )
 """`mean` is the mean score over `n` fresh seeds, `half` half the width of its 95% interval; `score` is the first
-training's, by which the trial was chosen. Latencies are seconds, of the fastest format that was exported."""
+training's, by which the trial was chosen. Latencies are seconds, of Keras' own format where it was exported."""
 
 SHOWN = (*COUNTED, "refused")
 MEASURED = ("latency_1", "latency_64", "bytes")
@@ -48,17 +48,22 @@ Row = dict[str, Any]
 
 
 def ranked(study: Study) -> list[Record]:
-    """Confirmed trials by their mean, complete ones by score, pruned ones by score, then the failed and the refused."""
+    """Confirmed trials by their mean, complete ones by score, pruned ones by score, then the failed and the refused.
+
+    Trials of a better first score than any confirmed one come before these: they were passed over, not beaten.
+    """
     means = {trial: found.mean for trial, found in confirmed(study).items()}
     sign = 1 if study.maximize else -1
+    shown = [record for record in study.records() if record.state in SHOWN]
+    tested = max((sign * r.score for r in shown if r.number in means and r.score is not None), default=math.inf)
 
-    def place(record: Record) -> tuple[int, bool, float, int]:
-        unconfirmed = record.number not in means
-        score = means.get(record.number, record.score)
-        value = -math.inf if score is None else sign * score
-        return SHOWN.index(record.state), unconfirmed, -value, record.number
+    def place(record: Record) -> tuple[int, int, float, int]:
+        first = -math.inf if record.score is None else sign * record.score
+        if record.number in means:
+            return SHOWN.index(record.state), 1, -sign * means[record.number], record.number
+        return SHOWN.index(record.state), 0 if first > tested else 2, -first, record.number
 
-    return sorted((record for record in study.records() if record.state in SHOWN), key=place)
+    return sorted(shown, key=place)
 
 
 def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
@@ -69,9 +74,13 @@ def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     """
     records, found = ranked(study), confirmed(study)
     default = study.info.get("default", {})
+    repeats: dict[int, list[Repeat]] = defaultdict(list)
+    for each in study.repeats():
+        repeats[each["trial"]].append(Repeat(**each))
     board = [_row(record, place, default, choices) for place, record in enumerate(records, 1)]
     for row in board:
         row.update(_confirmation(found.get(row["trial"]), found.get(board[0]["trial"])))
+        row["reason"] = row["reason"] or _unsteady(repeats.get(row["trial"], []))
         row.update(_measured(study.fact(f"measured:{row['trial']}")))
     _mark_front(board, study.maximize, study.costs)
     return board[: top or None]
@@ -102,12 +111,18 @@ def _confirmation(found: Confirmed | None, first: Confirmed | None) -> Row:
     return {"mean": found.mean, "half": found.half, "n": found.n, "tie": "=" if tie else None}
 
 
+def _unsteady(repeats: list[Repeat]) -> str:
+    """What went wrong on fresh seeds, if something did."""
+    failed = [repeat for repeat in repeats if repeat.score is None]
+    return f"{len(failed)} of {len(repeats)} fresh seeds failed: {failed[0].reason}" if failed else ""
+
+
 def _measured(formats: dict[str, dict[str, float]] | None) -> Row:
-    """Latency and size of the fastest format that was exported."""
+    """Latency and size as Keras' own format, which all Keras models share; else of the first that was exported."""
     if not formats:
         return {}
-    fastest = min(formats.values(), key=lambda facts: facts["latency_1"])
-    return {name: fastest[name] for name in MEASURED}
+    one = formats.get("keras") or next(iter(formats.values()))
+    return {name: one[name] for name in MEASURED}
 
 
 def _mark_front(board: list[Row], maximize: bool, costs: tuple[str, ...]) -> None:
@@ -120,8 +135,8 @@ def _mark_front(board: list[Row], maximize: bool, costs: tuple[str, ...]) -> Non
     sign = 1 if maximize else -1
 
     def point(row: Row) -> tuple[float, float]:
-        score = row["score"] if row["mean"] is None else row["mean"]
-        return sign * score, -(row[cost] or 0)
+        # first scores throughout: a mean beside scores that flatter would push the confirmed off the front
+        return sign * row["score"], -(row[cost] or 0)
 
     front, smallest = set(), -math.inf
     for found in sorted({point(row) for row in trained}, reverse=True):
@@ -142,18 +157,31 @@ def chosen(board: list[Row], conditions: tuple[str, ...], sort: str, choices: di
     """
     for text in conditions:
         name, compare, wanted = _condition(text)
-        known = {*COLUMNS, *(name for values in choices.values() for name in values)}
+        known = _columns(choices)
         if name not in known:
-            raise CnnsearchError(f"--where {text}: there is no column '{name}'.{nearest(name, known)}")
+            raise CnnsearchError(
+                f"--where {text}: there is no column '{name}'.{nearest(name, known)} The columns are those of "
+                "--format csv, and the hyperparameters."
+            )
         board = [row for row in board if compare(_value(row, name, choices), wanted)]
     column = sort.removeprefix("-")
-    if column and column not in COLUMNS:
-        raise CnnsearchError(f"--sort {sort}: there is no column '{column}'.{nearest(column, COLUMNS)}")
+    known = _columns(choices)
+    if column and column not in known:
+        raise CnnsearchError(f"--sort {sort}: there is no column '{column}'.{nearest(column, known)}")
     if column:
-        filled = [row for row in board if row[column] not in (None, "")]
-        filled.sort(key=lambda row: row[column], reverse=sort.startswith("-"))
-        board = filled + [row for row in board if row[column] in (None, "")]
+        filled = [row for row in board if _value(row, column, choices) not in (None, "")]
+        mixed = len({isinstance(_value(row, column, choices), str) for row in filled}) > 1
+        filled.sort(key=lambda row: _sortable(_value(row, column, choices), mixed), reverse=sort.startswith("-"))
+        board = filled + [row for row in board if _value(row, column, choices) in (None, "")]
     return board
+
+
+def _columns(choices: dict[int, dict[str, Any]]) -> set[str]:
+    return {*COLUMNS, *(name for values in choices.values() for name in values)}
+
+
+def _sortable(value: Any, mixed: bool) -> Any:
+    return str(value) if mixed or isinstance(value, list | tuple) else value
 
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -171,16 +199,27 @@ def _condition(text: str) -> tuple[str, Callable[[Any, Any], bool], str]:
     if not found:
         raise CnnsearchError(f"--where '{text}' is no condition; expected such as params<=50000 or state=complete.")
     name, sign, wanted = (part.strip() for part in found.groups())
+    if sign in ("<", "<=", ">", ">=") and not _is_number(wanted):
+        raise CnnsearchError(f"--where '{text}': '{wanted}' is no number, so nothing is above or below it.")
 
     def compare(value: Any, wanted: str) -> bool:
         if value is None:
             return False
+        if wanted == "failed" and value in FAILURES:
+            return COMPARISONS[sign](0, 0)
         try:
             return COMPARISONS[sign](float(value), float(wanted))
         except (TypeError, ValueError):
             return COMPARISONS[sign](str(value), wanted)
 
     return name, compare, wanted
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False
 
 
 def _value(row: Row, name: str, choices: dict[int, dict[str, Any]]) -> Any:
@@ -235,7 +274,7 @@ def to_table(board: list[Row], title: str) -> Any:
 
 FORMATS = {"csv": to_csv, "json": to_json, "md": to_markdown}
 WORDS = ("state", "origin", "choices", "reason", "tie", "pareto")
-TITLES = {"mean": "mean of n", "tie": "", "pareto": "front", "latency_1": "ms for 1"}
+TITLES = {"mean": "mean of n", "tie": "", "pareto": "front", "latency_1": "ms for 1 (Keras)"}
 TITLES |= {"latency_64": "ms for 64", "bytes": "kB"}
 """What the columns are called where a person reads them."""
 
@@ -248,7 +287,7 @@ def caption(board: list[Row]) -> str:
     if any(row["tie"] for row in board):
         marks.append("=: not told apart from the first")
     if any(row["pareto"] for row in board):
-        marks.append("*: none is both better and smaller")
+        marks.append("*: none is both better, by score, and smaller")
     failed = Counter(row["state"] for row in board if row["state"] in FAILURES)
     if failed:
         marks.append("failed: " + ", ".join(f"{number} {kind}" for kind, number in failed.items()))

@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 
-from cnnsearch import queued, repeats, strategies, watchdog
+from cnnsearch import leaderboard, queued, repeats, strategies, watchdog
 from cnnsearch import study as studies
 from cnnsearch.checkpoints import Checkpoints
 from cnnsearch.confirm import Repeat
@@ -524,14 +524,18 @@ class Search:
 
     def _unlogged(self) -> bool:
         """Whether there is a best model that MLflow does not have yet."""
-        best = self.checkpoints.best(self.ledger.in_order())
+        best = self._best()
         return best is not None and Path(best.checkpoint).is_file() and self.study.fact("logged") != best.number
+
+    def _best(self) -> Record | None:
+        """The leaderboard's first, whose model MLflow shall have."""
+        return next((record for record in leaderboard.ranked(self.study) if record.state == "complete"), None)
 
     def _log_best(self) -> None:
         """Log the best model as an MLflow model, in a worker: this process knows no Keras."""
         if not self._unlogged():
             return
-        best = self.checkpoints.best(self.ledger.in_order())
+        best = self._best()
         assert best is not None
         child = self.pool.any()
         self.jobs.setdefault(child, None)

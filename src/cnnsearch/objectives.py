@@ -17,6 +17,8 @@ def parsed(text: str) -> tuple[str, tuple[str, ...]]:
         CnnsearchError: if what follows the metric is no cost.
     """
     metric, *costs = (part.strip() for part in text.split(","))
+    if metric in COSTS:
+        raise CnnsearchError(f"--objective {text}: expected a metric first, such as val_accuracy,{metric}.")
     for cost in costs:
         if cost not in COSTS:
             raise CnnsearchError(
@@ -26,6 +28,10 @@ def parsed(text: str) -> tuple[str, tuple[str, ...]]:
     if not metric or len(set(costs)) < len(costs):
         raise CnnsearchError(f"--objective {text}: expected a metric and different costs, such as val_accuracy,params.")
     return metric, tuple(costs)
+
+
+ALONE = ("halving", "hyperband")
+"""Pruners that keep rungs of their own in Optuna's trials, which several objectives do not let them see."""
 
 
 class Pruning:

@@ -13,6 +13,7 @@ from cnnsearch.arrays import reason
 from cnnsearch.data import Images
 from cnnsearch.errors import CnnsearchError, DataError
 from cnnsearch.export import MARK
+from cnnsearch.export.formats import KNOWN
 
 MODES = {1: "L", 3: "RGB"}
 FIRST = ("keras", "onnx")
@@ -65,10 +66,16 @@ def find(path: Path) -> Export:
         card = json.loads((folder / MARK).read_text("utf-8"))
         height, width, channels = (int(side) for side in card["input_shape"])
         classes, formats = tuple(str(name) for name in card["classes"]), [str(name) for name in card["formats"]]
-        names = [f"model.{suffix}" for suffix in sorted(formats, key=lambda suffix: suffix not in FIRST)]
-        file = folder / names[0] if path == folder else path
+        usable = [suffix for suffix in formats if suffix not in KNOWN or suffix in FIRST]
+        names = [f"model.{suffix}" for suffix in sorted(usable, key=lambda suffix: suffix not in FIRST)]
+        file = folder / (names or [""])[0] if path == folder else path
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise CnnsearchError(f"{folder / MARK}: this is no card ({reason(error)}). Export the model again.") from error
+    if not names:
+        raise CnnsearchError(
+            f"{folder}: predict answers with keras or onnx, and this export has {', '.join(formats)} alone; the card "
+            "shows how those are used. Export it with --format keras too."
+        )
     if file.name not in names:
         raise CnnsearchError(f"{path}: this is no model of the export; it has {', '.join(names)}.")
     if channels not in MODES or min(height, width) < 1:

@@ -36,6 +36,16 @@ def check_name(name: str) -> None:
         raise CnnsearchError(f"--register '{name}': expected letters, digits, '_', '-' and '.', such as digits.")
 
 
+def check_formats(names: tuple[str, ...]) -> None:
+    """Refuse formats of which MLflow can serve none, before anything is trained or written.
+
+    Raises:
+        CnnsearchError: it says which it can.
+    """
+    if names and not {"keras", "onnx"} & set(names):
+        raise CnnsearchError(f"--register: MLflow serves keras and onnx; --format names {', '.join(names)} alone.")
+
+
 def register(study: Study, folder: Path, name: str) -> Registered:
     """Make the export in `folder` a version of `name`; the champion if it beats the one that is.
 
@@ -75,6 +85,8 @@ def _register(study: Study, folder: Path, name: str) -> Registered:
     mine, champion = _tags(study, card), _champion(client, name)
     version = _version(client, uri, study, folder, card, name, mine)
     best, why = verdict(mine, champion)
+    if champion is not None and card.get("refit"):
+        best, why = False, f"it was trained on validation's images too, so it is not compared with {champion.version}"
     alias = "champion" if best else "challenger"
     client.set_registered_model_alias(name, alias, version)
     if champion is not None and "not compared" in why:
@@ -152,7 +164,7 @@ def _model(folder: Path, card: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         graph = onnx.load(folder / "model.onnx")
         return mlflow.onnx, {"onnx_model": graph, "pip_requirements": store.needs("onnx", "onnxruntime")}
     raise CnnsearchError(
-        f"Exported to {folder}/, but not registered: MLflow serves model.keras and model.onnx, and the space writes "
+        f"Exported to {folder}/, but not registered: MLflow serves model.keras and model.onnx, and the export has "
         f"{', '.join(card['formats'])} alone."
     )
 

@@ -88,7 +88,7 @@ class Repeats:
         self.records = {record.number: record for record in study.records()}
         self.waiting: list[Repeat] = []
         self.turns: dict[Child, Turn | None] = {}
-        self.until = math.inf
+        self.until, self.leased = math.inf, time.monotonic()
         self.asked = self.ended = self.bad_starts = 0
         self.retried: set[tuple[int, int]] = set()
 
@@ -123,6 +123,9 @@ class Repeats:
         heard = self.pool.hear(0.5)
         self.tracker.check()
         self._supervise()
+        if time.monotonic() - self.leased > studies.LEASE / 4:
+            self.leased = time.monotonic()
+            studies.lease(self.study)
         if heard is None or heard.child not in self.turns:
             return
         if heard.message is None:

@@ -102,6 +102,9 @@ def far_out(cases: list[Case], maximize: bool) -> tuple[Case, ...]:
     if not signed:
         return ()
     low, high = np.percentile(signed, [25, 75])
+    if high == low:
+        # most are equal: that says nothing of how far apart others may be
+        return ()
     return tuple(case for case, score in zip(cases, signed, strict=True) if score < low - FAR * (high - low))
 
 

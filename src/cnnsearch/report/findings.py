@@ -12,7 +12,7 @@ def headline(known: Facts) -> str:
         return f"No trial of {known.spent.trials} was trained to its end"
     again, reached = known.again, f"{known.score(known.best.score)} {known.metric}"
     if again is not None:
-        reached = f"{known.interval(again)} {known.metric} on {again.n} fresh seeds"
+        reached = f"{known.interval(again)} {known.metric} on {_seeds(again.n)}"
     test = f", {known.test.accuracy:.2%} on test" if known.test else ""
     which = f"best of {known.spent.trials} trials" if known.spent.trials > 1 else "only trial"
     return f"The {which} reaches {reached} on {known.study.info['data']['name']}{test}"
@@ -59,24 +59,34 @@ def next_steps(known: Facts) -> tuple[Command, ...]:
 def _of_the_best(known: Facts, best: Record) -> list[Tile]:
     again, test, default = known.again, known.test, known.default
     figure = known.score(best.score) if again is None else known.interval(again)
-    note = "one training, which chose it" if again is None else f"mean of {again.n} fresh seeds"
+    note = "one training, which chose it" if again is None else f"mean of {_seeds(again.n)}"
     found = [Tile(figure, known.metric, note)]
     if test is not None:
         low, high = test.interval
         found.append(Tile(f"{test.accuracy:.2%}", "test accuracy", f"95% interval {low:.2%} to {high:.2%}"))
     if default is not None and default != best:
-        found.append(_against(known, known.reached(default.number), known.reached(best.number)))
+        found += _against(known, default, best)
     if best.weights:
         macs = f"{best.macs:,} multiply-adds an image" if best.macs else ""
         found.append(Tile(f"{best.weights:,}", "parameters", macs))
     return found
 
 
-def _against(known: Facts, default: float, best: float) -> Tile:
-    note = f"default point: {known.score(default)}"
-    if known.is_share and default < 1:
-        return Tile(f"{(best - default) / (1 - default):.0%} fewer", "errors than the default point", note)
-    return Tile(known.gap(abs(best - default)), "better than the default point", note)
+def _against(known: Facts, default: Record, best: Record) -> list[Tile]:
+    """By how much the best beats the default point, mean against mean or first score against first."""
+    both = default.number in known.repeats and best.number in known.repeats
+    theirs, ours = (known.reached(r.number) if both else r.score or 0.0 for r in (default, best))
+    gain = (ours - theirs) * (1 if known.study.maximize else -1)
+    if gain <= 0:
+        return []
+    note = f"default point: {known.score(theirs)}" + ("" if both else ", first scores")
+    if known.is_share and theirs < 1:
+        return [Tile(f"{gain / (1 - theirs):.0%} fewer", "errors than the default point", note)]
+    return [Tile(known.gap(gain), "better than the default point", note)]
+
+
+def _seeds(count: int) -> str:
+    return f"{count} fresh seed{'s' * (count > 1)}"
 
 
 def _found(known: Facts) -> str:
@@ -111,7 +121,7 @@ def _confirmation(known: Facts, best: Record, again: Confirmed) -> str:
     sense = f"flattered it by {known.gap(flattery)}" if flattery > 0 else "did not flatter it"
     kind = ", the 95% interval of the mean" if again.half is not None else ""
     said = (
-        f"Trained again on {again.n} fresh seeds it reached {known.interval(again)}{kind}; "
+        f"Trained again on {_seeds(again.n)} it reached {known.interval(again)}{kind}; "
         f"the score that chose it, {known.score(best.score)}, {sense}."
     )
     tied = known.tied
@@ -140,6 +150,9 @@ def _cost(known: Facts) -> str:
         f"{duration(known.elapsed)} from the first start to the last end; {duration(spent.seconds)} of training, "
         "trials side by side counted each."
     )
+    if again := known.study.repeats():
+        epochs, seconds = (sum(repeat[what] for repeat in again) for what in ("epochs", "seconds"))
+        said.append(f"Fresh seeds took {len(again)} trainings more: {epochs} epochs, {duration(seconds)}.")
     if spent.saved_epochs:
         said.append(f"Pruning saved {spent.saved_epochs} epochs, about {duration(spent.saved_seconds)}.")
     return " ".join(said)
