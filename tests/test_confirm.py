@@ -9,10 +9,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from mlflow import MlflowClient
 
+from cnnsearch import leaderboard
 from cnnsearch.confirm import Confirmed, Repeat, optimism, summarised
+from cnnsearch.record import ATTRIBUTE
+from cnnsearch.study import Study
 from tests.conftest import TINY, Run
 
 SMALL = ("run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", "--pruner", "none", *TINY)
@@ -57,6 +61,43 @@ def test_intervals_apart_are_no_tie() -> None:
 def test_optimism_is_what_flatters_for_scores_and_losses() -> None:
     assert optimism(0.95, Confirmed(0, (0.9, 0.92), None), True) == pytest.approx(0.04)
     assert optimism(0.5, Confirmed(0, (0.6, 0.8), None), False) == pytest.approx(0.2)
+
+
+def a_study(*scores: float) -> Study:
+    """A study in memory of complete trials with these scores."""
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy"})
+    for score in scores:
+        facts = {"state": "complete", "score": score, "weights": 10, "history": [{"val_accuracy": score}]}
+        made.add_trial(optuna.trial.create_trial(value=score, user_attrs={ATTRIBUTE: facts}))
+    return Study(made)
+
+
+def order(study: Study) -> list[int]:
+    return [record.number for record in leaderboard.ranked(study)]
+
+
+def test_confirming_one_trial_does_not_beat_those_that_were_passed_over() -> None:
+    study = a_study(0.9, 0.8, 0.7, 0.6)
+    study.add_repeat(Repeat(2, 1, 0.71)._asdict())
+    assert order(study) == [0, 1, 2, 3]
+    for trial, score in ((0, 0.75), (1, 0.79)):
+        study.add_repeat(Repeat(trial, 1, score)._asdict())
+    assert order(study) == [1, 0, 2, 3]
+
+
+def test_seeds_that_failed_are_told_on_the_leaderboard() -> None:
+    study = a_study(0.9, 0.8)
+    study.add_repeat(Repeat(0, 1, 0.85)._asdict())
+    study.add_repeat(Repeat(0, 2, None, reason="nan: the loss was nan in epoch 1")._asdict())
+    first = leaderboard.rows(study)[0]
+    assert first["n"] == 1 and first["reason"] == "1 of 2 fresh seeds failed: nan: the loss was nan in epoch 1"
+
+
+def test_the_front_is_of_first_scores_so_that_confirming_pushes_nobody_off() -> None:
+    study = a_study(0.9, 0.9)
+    study.add_repeat(Repeat(0, 1, 0.8)._asdict())
+    assert [row["pareto"] for row in leaderboard.rows(study)] == ["*", "*"]
 
 
 def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_path: Path) -> None:
@@ -114,6 +155,14 @@ def test_a_stopped_confirmation_goes_on(run: Run, tmp_path: Path, store: str) ->
         ),
         (("run", "--space", "digits_cnn", "--confirm", "0x3"), "'0x3' is nothing to confirm"),
         (("confirm",), "There is no study in runs/ yet."),
+        (
+            ("run", "--space", "digits_cnn", "--objective", "params"),
+            "expected a metric first, such as val_accuracy,params",
+        ),
+        (
+            ("run", "--space", "digits_cnn", "--objective", "val_loss,params", "--pruner", "hyperband"),
+            "--pruner hyperband prunes for one objective alone; with val_loss,params use median or percentile.",
+        ),
     ],
 )
 def test_bad_input_is_one_line(run: Run, arguments: tuple[str, ...], said: str) -> None:
@@ -134,11 +183,14 @@ def test_rows_are_sorted_and_filtered(run: Run, searched: Path) -> None:
     assert len(board("--where", f"params<={sizes[1]}")) == sum(size <= sizes[1] for size in sizes)
     assert {row["trial"] for row in board("--where", "origin=default")} == {0}
     assert board("--where", "filters/first=8", "--where", "filters/first=4") == []
+    rates = [row["trial"] for row in board("--sort", "learning_rate/rate")]
+    assert sorted(map(int, map(str, rates))) == [0, 1, 2, 3, 4]
     front = board("--where", "pareto=*", "--sort", "macs")
     assert front and [row["score"] for row in front] == sorted(float(str(row["score"])) for row in front)
     for arguments, said in (
         (("--where", "parms<3"), "there is no column 'parms'. Did you mean 'params'?"),
         (("--where", "params"), "is no condition; expected such as"),
+        (("--where", "score>abc"), "'abc' is no number, so nothing is above or below it."),
         (("--sort", "-skore"), "there is no column 'skore'. Did you mean 'score'?"),
     ):
         done = run("leaderboard", "--runs", str(searched / "runs"), *arguments)

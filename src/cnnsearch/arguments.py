@@ -135,7 +135,7 @@ def searching(command: Command) -> Command:
                 "--max-latency",
                 type=click.FloatRange(0),
                 default=0,
-                help="Refuse candidates that take more milliseconds for one image, in Keras, here.  [default: no limit]",
+                help="Refuse candidates that take more milliseconds for an image, in Keras.  [default: no limit]",
             ),
             click.option(
                 "--objective",
