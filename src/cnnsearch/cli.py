@@ -113,7 +113,8 @@ def leaderboard(
     choices = {record.number: record.params for record in opened.records()}
     rows = board.chosen(board.rows(opened), where, sort, choices)[: top or None]
     if form == "table":
-        _tables().show(board.to_table(rows, f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"))
+        title = f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"
+        _tables().show(board.to_table(rows, title, _tables().width()))
         click.echo(board.caption(rows))
     else:
         click.echo(board.FORMATS[form](rows).rstrip("\n"))

@@ -134,7 +134,7 @@ def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> N
         click.echo(json.dumps({"event": "end", "study": opened.name, "ended": ended, "best": best}))
     else:
         board = [row for row in board if row["score"] is not None] or board
-        tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}"))
+        tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
         click.echo(leaderboard.caption(board))
         _say_surety(opened)
         _say_next(opened, ended, settings)
@@ -189,7 +189,7 @@ def confirm(
 def show_top(opened: Study, top: int = 10) -> None:
     """Print the top of the leaderboard and how sure it is."""
     board = leaderboard.rows(opened, top, choices=6)
-    tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}"))
+    tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
     click.echo(leaderboard.caption(board))
     _say_surety(opened)
 

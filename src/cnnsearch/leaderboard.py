@@ -253,12 +253,14 @@ def to_markdown(board: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_table(board: list[Row], title: str) -> Any:
-    """The rows as a rich table."""
+def to_table(board: list[Row], title: str, width: int = 200) -> Any:
+    """The rows as a rich table; where a line has too few letters, the columns that matter least are left out."""
     from rich.table import Table
 
+    columns = _fitting(board, width)
+
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in _used(board):
+    for column in columns:
         folds = column in ("choices", "reason")
         table.add_column(
             TITLES.get(column, column),
@@ -268,7 +270,7 @@ def to_table(board: list[Row], title: str) -> Any:
         )
     for row in board:
         style = {"complete": "", "pruned": "dim"}.get(row["state"], "red")
-        table.add_row(*(_cell(column, row) for column in _used(board)), style=style)
+        table.add_row(*(_cell(column, row) for column in columns), style=style)
     return table
 
 
@@ -277,6 +279,26 @@ WORDS = ("state", "origin", "choices", "reason", "tie", "pareto")
 TITLES = {"mean": "mean of n", "tie": "", "pareto": "front", "latency_1": "ms for 1 (Keras)"}
 TITLES |= {"latency_64": "ms for 64", "bytes": "kB"}
 """What the columns are called where a person reads them."""
+
+
+LEAST = ("bytes", "latency_64", "latency_1", "best_epoch", "seconds", "macs", "origin", "epochs", "params", "pareto")
+"""Columns that a narrow terminal goes without, the first first; every other format has them."""
+FOLDED = 28
+"""Letters that a column which goes over several lines needs at least."""
+
+
+def _fitting(board: list[Row], width: int) -> list[str]:
+    columns = _used(board)
+
+    def wide(column: str) -> int:
+        cells = [TITLES.get(column, column), *(_cell(column, row) for row in board)]
+        return FOLDED if column in ("choices", "reason") else max(map(len, cells))
+
+    for column in LEAST:
+        if sum(wide(each) + 2 for each in columns) <= width:
+            break
+        columns = [each for each in columns if each != column]
+    return columns
 
 
 def caption(board: list[Row]) -> str:

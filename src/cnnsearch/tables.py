@@ -10,9 +10,14 @@ from rich.text import Text
 from cnnsearch.errors import one_line
 
 
+def width() -> int:
+    """The letters of a line: the terminal's; a pipe has no width and gets the room that a table wants."""
+    return Console().width if sys.stdout.isatty() else 200
+
+
 def show(table: Table) -> None:
-    """Print a table as wide as the terminal; a pipe has no width and gets the room that the table wants."""
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
+    """Print a table as wide as a line."""
+    Console(width=width(), highlight=False).print(table)
 
 
 def plain(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
