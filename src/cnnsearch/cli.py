@@ -311,6 +311,7 @@ def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tupl
     from cnnsearch import study as studies
 
     opened = studies.load(study, runs, storage)
+    opened.check_begun()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cnnsearch import command
     from cnnsearch import report as reporting

@@ -53,6 +53,17 @@ class Study:
         """What is made small beside the metric."""
         return tuple(self.info.get("costs", ()))
 
+    def check_begun(self) -> None:
+        """Refuse a study of which no worker ever read the data.
+
+        Raises:
+            StudyError: there is nothing in it to speak of.
+        """
+        if "data" not in self.info:
+            raise StudyError(
+                f"Study '{self.name}' has trained nothing yet. Go on with it: cnnsearch run --study {self.name}"
+            )
+
     @property
     def folder(self) -> Path:
         """Where the study keeps its files."""
