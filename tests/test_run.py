@@ -108,7 +108,7 @@ def test_leaderboard_in_every_format(searched: Path, study: studies.Study) -> No
 
 def test_options_come_from_the_environment_under_their_flags_names(searched: Path) -> None:
     done = cnnsearch(searched, "leaderboard", CNNSEARCH_LEADERBOARD_FORMAT="csv", CNNSEARCH_LEADERBOARD_TOP="1")
-    assert done.stdout.startswith("rank,trial,state") and done.stdout.count("\n") == 2
+    assert done.stdout.startswith("rank,tie,trial,state") and done.stdout.count("\n") == 2
     refused = cnnsearch(searched, "run", "--space", "digits_cnn", CNNSEARCH_RUN_SET="filters.frist=3")
     assert refused.returncode == 2 and "frist" in refused.stderr
 
