@@ -18,6 +18,7 @@ from cnnsearch import catalog, report, spaces
 from cnnsearch import study as studies
 from cnnsearch.confirm import Repeat, to_fact
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.ledger import finish
 from cnnsearch.record import Record
 from cnnsearch.report import facts, importance, plots, portrait
 from cnnsearch.report.plots import Point
@@ -184,7 +185,7 @@ def end(study: Study, wanted: Record, by: str = "") -> None:
     trial = study.optuna.ask()
     for name in ("a/x", "a/y", "a/z"):
         trial.suggest_float(name, 0, 1)
-    studies.finish(study, trial, replace(wanted, score=trial.params[by]) if by else wanted)
+    finish(study, trial, replace(wanted, score=trial.params[by]) if by else wanted)
 
 
 def complete(number: int, score: float) -> Record:
