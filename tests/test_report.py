@@ -95,7 +95,7 @@ def reported(searched: Path) -> Path:
 
 def test_a_real_study_has_every_part(reported: Path, searched: Path) -> None:
     read = page(reported)
-    best = facts.facts(studies.load(None, searched / "runs")).best
+    best = facts.gathered(studies.load(None, searched / "runs")).best
     assert best is not None
     assert f"{best.score:.2%}" in read.sections[""] and "fresh seeds" in read.sections[""]
     assert "validation images" in read.sections["mistakes"] and "Not shown" not in read.sections["mistakes"]
@@ -121,7 +121,7 @@ def test_the_model_and_the_data_may_be_gone(searched: Path, tmp_path: Path) -> N
     shutil.copytree(searched / "runs", tmp_path / "runs")
     study = studies.load(None, tmp_path / "runs")
     study.remember(folder=str(tmp_path / "runs" / study.name))
-    (best, *_) = facts.facts(study).complete
+    (best, *_) = facts.gathered(study).complete
     model = Path(best.checkpoint)
     model.rename(model.with_suffix(".aside"))
     shutil.rmtree(tmp_path / "runs" / study.name / "checkpoints")

@@ -7,9 +7,9 @@ import cnnsearch
 from cnnsearch import mlflow_store
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.report import findings, panels, sections
-from cnnsearch.report.facts import Facts, facts
+from cnnsearch.report.facts import Facts, gathered
 from cnnsearch.report.page import Page, html
-from cnnsearch.report.portrait import portrait
+from cnnsearch.report.portrait import looked_at
 from cnnsearch.study import Study, now
 
 MARK = '<meta name="generator" content="cnnsearch">'
@@ -23,8 +23,8 @@ def write(study: Study, out: Path, plugins: tuple[Path, ...] = (), where: str = 
         CnnsearchError: if `out` holds something else, or cannot be written.
     """
     _check_free(out)
-    known = facts(study, where)
-    text = html(page(known, plugins))
+    known = gathered(study, where)
+    text = html(composed(known, plugins))
     partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -35,10 +35,10 @@ def write(study: Study, out: Path, plugins: tuple[Path, ...] = (), where: str = 
     return known
 
 
-def page(known: Facts, plugins: tuple[Path, ...] = ()) -> Page:
+def composed(known: Facts, plugins: tuple[Path, ...] = ()) -> Page:
     """The report's parts in their order."""
     info = known.study.info
-    mistakes, samples = portrait(known, plugins)
+    mistakes, samples = looked_at(known, plugins)
     return Page(
         title=f"{known.study.name}: {findings.headline(known)}",
         kicker=f"Study {known.study.name}: space {info['space']['name']} on {info['data']['name']}",

@@ -118,7 +118,7 @@ class Facts:
         return "accuracy" in str(self.study.info["metric"])
 
 
-def facts(study: Study, where: str = "") -> Facts:
+def gathered(study: Study, where: str = "") -> Facts:
     """Read a study."""
     records, rows = tuple(study.records()), tuple(leaderboard.rows(study, choices=6))
     known = {record.number: record for record in records}

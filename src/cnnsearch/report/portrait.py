@@ -26,7 +26,7 @@ MOST_CLASSES = 20
 """A matrix of more classes is not shown cell by cell."""
 
 
-def portrait(known: Facts, plugins: tuple[Path, ...]) -> tuple[Section, Section]:
+def looked_at(known: Facts, plugins: tuple[Path, ...]) -> tuple[Section, Section]:
     """What the best gets wrong and what it was trained on, on validation and training images, never on test.
 
     The data is read again and the kept model opened; where one is gone, its section says so.
