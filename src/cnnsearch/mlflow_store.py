@@ -70,7 +70,19 @@ def _alone(uri: str) -> Iterator[None]:
     with path.open("ab"):
         pass  # MLflow itself tries for minutes to open what is a folder or read-only
     with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
+        if path.stat().st_size == 0:
+            _make(path)
         yield
+
+
+def _make(path: Path) -> None:
+    """A new SQLite store, whole or not at all: one that was cut off while its tables were made never opens again."""
+    from mlflow import MlflowClient
+
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    MlflowClient(f"sqlite:///{partial}").search_experiments(max_results=1)
+    partial.replace(path)
 
 
 def experiment(client: Any, name: str, uri: str) -> str:

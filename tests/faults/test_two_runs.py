@@ -51,3 +51,17 @@ def test_many_at_one_time_make_one_new_mlflow_store(tmp_path: Path) -> None:
     every = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     said = [each.communicate(timeout=120)[1] for each in every]
     assert [each.returncode for each in every] == [0, 0, 0, 0], said
+
+
+def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path: Path) -> None:
+    """Found by a storm of kills: MLflow never opens a half-made store again."""
+    code = "import sys; from cnnsearch import mlflow_store; mlflow_store.connect(sys.argv[1])"
+    line = [sys.executable, "-W", "ignore", "-c", code, f"sqlite:///{tmp_path / 'mlflow.db'}"]
+    partial = tmp_path / ".mlflow.db.partial"
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as first:
+        while not (partial.exists() and partial.stat().st_size) and first.poll() is None:
+            time.sleep(0.01)
+        first.kill()
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not partial.exists() and (tmp_path / "mlflow.db").stat().st_size
