@@ -1,10 +1,10 @@
 # make demo: a virtual environment, the package, and a real search on bundled digits (under 4 minutes)
-# make test: the same, then every check and test
+# make test: the same, then every check and test; make long: the tests again with their further cases
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check long clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cnnsearch run --space digits_cnn --trials 12 --runs demo/runs
@@ -20,6 +20,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "slow or not slow"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cnnsearch needs Python 3.11 or later: make PYTHON=python3.11')"

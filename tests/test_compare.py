@@ -272,6 +272,7 @@ def test_twins_are_trained_once_to_their_end_under_the_seeds_of_their_trials(
     assert len(reopened.records()) == len(records) and "run --space" in reopened.info["command"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on_with_what_is_missing(run: Run, tmp_path: Path, store: str) -> None:
     small = (
         "--set",

@@ -19,7 +19,9 @@ THEIRS = Path(__file__).parent / "hypermodels"
     [
         ("getting_started.py:build_model", {"num_layers", "units_0", "activation", "dropout", "lr"}),
         ("tune_training.py:MyHyperModel", {"units", "shuffle"}),
-        ("conditional.py:build_model", {"model_type", "units", "classes", "optimizer"}),
+        pytest.param(
+            "conditional.py:build_model", {"model_type", "units", "classes", "optimizer"}, marks=pytest.mark.slow
+        ),
         ("optuna_user.py:build", {"width", "dropout", "lr"}),
     ],
 )
@@ -35,7 +37,9 @@ def test_what_users_have_runs_unchanged(run: Run, tmp_path: Path, reference: str
     assert searched <= set(card["hyperparameters"]) and card["measured"]["keras"]["difference"] < 1e-4
 
 
-@pytest.mark.parametrize("draw", [defaults, by_chance(3)], ids=["default", "by chance"])
+@pytest.mark.parametrize(
+    "draw", [defaults, pytest.param(by_chance(3), marks=pytest.mark.slow)], ids=["default", "by chance"]
+)
 @pytest.mark.parametrize("name", ["HyperXception", "HyperResNet", "HyperEfficientNet"])
 def test_keras_tuners_own_hypermodels_build(name: str, draw: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """HyperEfficientNet asks for ImageNet's weights, which tests have no network for."""

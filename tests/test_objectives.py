@@ -61,6 +61,7 @@ def test_a_search_for_two_things_tells_optuna_both(run: Run, tmp_path: Path) -> 
     assert other.returncode == 2 and 'began with costs ["params"]; this command says []' in other.stderr
 
 
+@pytest.mark.slow
 def test_slow_candidates_are_refused(run: Run, tmp_path: Path, store: str) -> None:
     line = [sys.executable, "-m", "cnnsearch.cli", "run", "--space", "digits_cnn", "--jobs", "1", *TINY]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
