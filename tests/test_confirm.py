@@ -128,6 +128,7 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
         assert "score" in each.data.metrics
 
 
+@pytest.mark.slow
 def test_a_stopped_confirmation_goes_on(run: Run, tmp_path: Path, store: str) -> None:
     assert run(*SMALL).returncode == 0
     line = [sys.executable, "-m", "cnnsearch.cli", "confirm", "--top", "2", "--seeds", "2", "--jobs", "1"]

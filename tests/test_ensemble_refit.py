@@ -91,6 +91,7 @@ def test_no_sure_gain_exports_the_best_alone(searched: Path) -> None:
         assert refused.returncode == 2 and said in refused.stderr and not (searched / "no").exists()
 
 
+@pytest.mark.slow
 def test_a_refit_is_the_trial_trained_on_more_images(searched: Path) -> None:
     study = studies.load(None, searched / "runs")
     chosen = next(record for record in leaderboard.ranked(study) if record.state == "complete")

@@ -130,6 +130,7 @@ def build(hp):
 """
 
 
+@pytest.mark.slow
 def test_a_hypermodel_with_augmentation_inside_leaves_nothing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(SPOILED)
     line = ("--dataset", "digits", "--trials", "1", "--epochs", "1", "--jobs", "1", "--quiet")

@@ -54,7 +54,9 @@ def small(words: list[str]) -> list[str]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("text", [AUTHORS, SPACES], ids=["plugins", "search_spaces"])
+@pytest.mark.parametrize(
+    "text", [AUTHORS, pytest.param(SPACES, marks=pytest.mark.slow)], ids=["plugins", "search_spaces"]
+)
 def test_every_command_of_a_guide_works(text: str, folder: Path, store: str) -> None:
     for path, content in files(text).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ THEIRS = Path(__file__).parent / "hypermodels"
     ("reference", "searched"),
     [
         ("getting_started.py:build_model", {"num_layers", "units_0", "activation", "dropout", "lr"}),
-        ("tune_training.py:MyHyperModel", {"units", "shuffle"}),
+        pytest.param("tune_training.py:MyHyperModel", {"units", "shuffle"}, marks=pytest.mark.slow),
         pytest.param(
             "conditional.py:build_model", {"model_type", "units", "classes", "optimizer"}, marks=pytest.mark.slow
         ),

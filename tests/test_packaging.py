@@ -77,6 +77,7 @@ def test_anothers_package_is_searched_and_exported(installed: Path, tmp_path: Pa
     python(tmp_path, installed, "-c", code, str(model))
 
 
+@pytest.mark.slow
 def test_anothers_package_keeps_its_promises(installed: Path, tmp_path: Path) -> None:
     tests = ROOT / "tests" / "packages" / "cnnsearch-extras" / "tests"
     options = ("-q", "-p", "no:cacheprovider", "--rootdir", str(tests), "-c", os.devnull)

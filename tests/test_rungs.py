@@ -93,6 +93,7 @@ def test_who_waited_is_trained_on_along_the_same_curve(run: Run, tmp_path: Path)
     assert again.returncode == 0 and "The largest difference is 0." in again.stdout, again.stdout + again.stderr
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_between_rungs_goes_on(run: Run, tmp_path: Path, store: str) -> None:
     line = [sys.executable, "-m", "cnnsearch.cli", *LINE, "--scheduler", "topk"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "CNNSEARCH_RUN_CONFIRM": "0"}
