@@ -129,6 +129,15 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
 
 
 @pytest.mark.slow
+def test_what_is_left_of_a_limited_time_goes_to_fresh_seeds(run: Run) -> None:
+    """Workers that were busy when the search's share was up are gone by then."""
+    line = ("run", "--space", "digits_cnn", "--trials", "500", "--jobs", "1", "--pruner", "none", *TINY)
+    done = run(*line, "--timeout", "60", "--confirm", "1x1")
+    assert done.returncode == 0 and "The time is up" in done.stdout, done.stdout + done.stderr
+    assert "[1/1] trial" in done.stdout and "over 1 fresh seed;" in done.stdout
+
+
+@pytest.mark.slow
 def test_a_stopped_confirmation_goes_on(run: Run, tmp_path: Path, store: str) -> None:
     assert run(*SMALL).returncode == 0
     line = [sys.executable, "-m", "cnnsearch.cli", "confirm", "--top", "2", "--seeds", "2", "--jobs", "1"]

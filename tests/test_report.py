@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from cnnsearch import catalog, report, spaces
 from cnnsearch import study as studies
-from cnnsearch.confirm import Repeat, to_fact
+from cnnsearch.confirm import Repeat
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import finish
 from cnnsearch.record import Record
@@ -238,7 +238,7 @@ def test_fresh_seeds_decide_what_the_headline_says(tmp_path: Path) -> None:
     study = made(tmp_path, [complete(0, 0.93), complete(1, 0.95), complete(2, 0.2)])
     for trial, scores in ((0, (0.91, 0.92, 0.93)), (1, (0.90, 0.91, 0.92))):
         for seed, score in enumerate(scores):
-            study.add_repeat(to_fact(Repeat(trial, seed, score)))
+            study.add_repeat(Repeat(trial, seed, score)._asdict())
     report.write(study, tmp_path / "report.html")
     top = page(tmp_path / "report.html").sections[""]
     # Student's t for 4 degrees of freedom, 2.776, times 0.01 over the root of 3

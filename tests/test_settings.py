@@ -138,8 +138,6 @@ def test_less_is_better_for_a_loss(tmp_path: Path, scored: Scored) -> None:
     assert keeper.offer(Record(3, "complete", score=0.4), records) is not None
     keeper.tidy(records)
     assert left(tmp_path) == [2]
-    best = keeper.best(records)
-    assert best is not None and best.number == 2
 
 
 def test_of_two_alike_the_earlier_stays(tmp_path: Path, scored: Scored) -> None:
@@ -157,14 +155,6 @@ def test_a_complete_trial_comes_before_every_pruned_one(tmp_path: Path, scored: 
     assert keeper.offer(Record(3, "pruned", score=0.95), [scored(2, 0.5)]) is None
     keeper.tidy([pruned, scored(2, 0.5)])
     assert left(tmp_path) == [2]
-
-
-def test_only_a_complete_trial_is_the_best(tmp_path: Path, scored: Scored) -> None:
-    keeper = Checkpoints(tmp_path, 3, maximize=True)
-    assert keeper.best([]) is None
-    assert keeper.best([scored(1, 0.9, "pruned")]) is None
-    best = keeper.best([scored(1, 0.9, "pruned"), scored(2, 0.3), scored(3, 0.4)])
-    assert best is not None and best.number == 3
 
 
 def test_trials_without_score_or_file_do_not_count(tmp_path: Path, scored: Scored) -> None:

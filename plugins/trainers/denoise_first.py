@@ -33,20 +33,11 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
         raise CnnsearchError("denoise_first trains a denoiser, and this space draws none; add the dimension denoiser.")
     if data.x_clean is None:
         raise CnnsearchError("denoise_first needs the images without noise; set it with `--set dataset.noise=1.0`.")
-    # the first layer brings pixels to 0 to 1; augmentation would move images away from their targets
-    denoiser = keras.Sequential([keras.Input(model.input_shape[1:]), model.layers[0], *stem], name="denoiser")
-    _learning(stem, True)
-    # of a sigmoid's output: by squared error it can be caught where all of it is black
-    steps = denoiser_epochs * math.ceil(len(data.x) / data.batch_size)
-    falling = keras.optimizers.schedules.CosineDecay(rate, steps)
-    denoiser.compile(keras.optimizers.Adam(falling), "binary_crossentropy")
-    clean, noise = data.x_clean.astype("float32") / 255, Noise(data.x, data.x_clean)
-    for _ in range(denoiser_epochs):
-        history = denoiser.fit(noise.again(), clean, batch_size=data.batch_size, verbose=0)
-    _learning(stem, False)
+    noise = Noise(data.x, data.x_clean)
+    last = _restore(model, stem, data, noise, denoiser_epochs, rate)
 
     def note(epoch, logs):
-        logs["denoiser_loss"] = history.history["loss"][-1]
+        logs["denoiser_loss"] = last
 
     return model.fit(
         _renewed(noise, data.y, data.batch_size),
@@ -80,6 +71,24 @@ class Noise:
     def order(self):
         """The images' places in an order by chance."""
         return self._generator.permutation(len(self._shades))
+
+
+def _restore(model, stem, data, noise, epochs, rate):
+    """Train the stem to give the clean images; gives back its last loss."""
+    import keras
+
+    # the first layer brings pixels to 0 to 1; augmentation would move images away from their targets
+    denoiser = keras.Sequential([keras.Input(model.input_shape[1:]), model.layers[0], *stem], name="denoiser")
+    _learning(stem, True)
+    # of a sigmoid's output: by squared error it can be caught where all of it is black
+    steps = epochs * math.ceil(len(data.x) / data.batch_size)
+    falling = keras.optimizers.schedules.CosineDecay(rate, steps)
+    denoiser.compile(keras.optimizers.Adam(falling), "binary_crossentropy")
+    clean = data.x_clean.astype("float32") / 255
+    for _ in range(epochs):
+        history = denoiser.fit(noise.again(), clean, batch_size=data.batch_size, verbose=0)
+    _learning(stem, False)
+    return history.history["loss"][-1]
 
 
 def _renewed(noise, y, batch_size):

@@ -52,6 +52,18 @@ def stored(command: Command) -> Command:
     return places(command)
 
 
+def written(command: Command) -> Command:
+    """The option that says how a table is written."""
+    return click.option(
+        "--format",
+        "form",
+        default="table",
+        show_default=True,
+        type=click.Choice(("table", "csv", "json", "md")),
+        help="How it is written.",
+    )(command)
+
+
 def searching(command: Command) -> Command:
     """The options of `run`."""
     for option in reversed(

@@ -38,11 +38,6 @@ class Checkpoints:
             if path.name not in kept:
                 path.unlink(missing_ok=True)
 
-    def best(self, records: Iterable[Record]) -> Record | None:
-        """The complete trial with the best score."""
-        complete = [record for record in self._ranked(records) if record.state == "complete"]
-        return complete[0] if complete else None
-
     def _ranked(self, records: Iterable[Record]) -> list[Record]:
         scored = [record for record in records if record.score is not None and record.checkpoint]
         return sorted(scored, key=lambda record: (*self._place(record), record.number))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import cnnsearch
-from cnnsearch.arguments import places, searching, stored
+from cnnsearch.arguments import places, searching, stored, written
 from cnnsearch.errors import CnnsearchError, one_line
 from cnnsearch.scaffold import KINDS
 
@@ -78,14 +78,7 @@ def run(**given: Any) -> None:
 
 @main.command()
 @click.argument("study", required=False)
-@click.option(
-    "--format",
-    "form",
-    default="table",
-    show_default=True,
-    type=click.Choice(("table", "csv", "json", "md")),
-    help="How it is written.",
-)
+@written
 @click.option("--top", default=0, type=click.IntRange(0), help="Only so many.  [default: all]")
 @click.option("--sort", default="", metavar="COLUMN", help="Another order; -COLUMN: the largest first.")
 @click.option(
@@ -148,14 +141,7 @@ def confirm(**given: Any) -> None:
 @click.option("--pairs", default=5, show_default=True, type=click.IntRange(2), help="How many trials get such twins.")
 @click.option("--jobs", type=click.IntRange(1), help="Twins side by side.  [default: as for run]")
 @click.option("--timeout", default="0", help="End the training after so long: 90, 30m, 2h.  [default: no limit]")
-@click.option(
-    "--format",
-    "form",
-    default="table",
-    show_default=True,
-    type=click.Choice(("table", "csv", "json", "md")),
-    help="How it is written.",
-)
+@written
 @stored
 def compare(study: str | None, by: str, controlled: bool, form: str, **given: Any) -> None:
     """What each choice was worth in STUDY (default: the latest): its mean difference, with an interval."""
@@ -230,10 +216,9 @@ def export(
 
     if trial is not None and (best or ensemble):
         raise CnnsearchError(f"{'--best' if best else '--ensemble'} and --trial exclude each other; name one.")
-    if register is not None:
-        registry.check_name(register)
     names = formats.parse(form)
     if register is not None:
+        registry.check_name(register)
         registry.check_formats(names)
     opened = studies.load(study, runs, storage)
     # a trial whose model is gone, or a refit, is trained here

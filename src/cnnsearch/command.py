@@ -58,16 +58,7 @@ def settings(
     found = spaces.check(spaces.override(found, settings), known)
     if found.dataset is None:
         raise CnnsearchError(f"{space} names no dataset; say which: --dataset NAME, npz:PATH or folder:PATH.")
-    metric, costs = objectives.parsed(objective) if objective else ("", ())
-    if metric and given["metric"] not in (None, metric):
-        raise CnnsearchError(f"--metric {given['metric']} and --objective {objective} name two metrics; leave one out.")
-    if found.model and "macs" in costs:
-        raise CnnsearchError(f"--objective {objective}: the multiply-adds of a model space are not known; use params.")
-    given["metric"] = metric or given["metric"]
-    if costs and given["pruner"] in objectives.ALONE:
-        raise CnnsearchError(
-            f"--pruner {given['pruner']} prunes for one objective alone; with {objective} use median or percentile."
-        )
+    given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
     given["pruner"] = given["pruner"] or ("median" if given["scheduler"] == "none" else "none")
     for name in FROM_SPACE:
         if given[name] is None:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, variance
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cnnsearch.settings import trial_seed
 from cnnsearch.study import Study
@@ -90,11 +90,6 @@ def optimism(first: float, found: Confirmed, maximize: bool) -> float:
 def repeat_seed(study: Study, trial: int, turn: int) -> int:
     """The seed of the `turn`th repeat (from 0) of a trial: the study's seed and both numbers alone decide it."""
     return trial_seed(int(study.info["seed"]) + 1_299_709 * (turn + 1), trial)
-
-
-def to_fact(repeat: Repeat) -> dict[str, Any]:
-    """The repeat as it is kept in the study."""
-    return repeat._asdict()
 
 
 def _quantile(freedom: int) -> float:

@@ -74,6 +74,7 @@ def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     """
     records, found = ranked(study), confirmed(study)
     default = study.info.get("default", {})
+    measured = study.facts("measured")
     repeats: dict[int, list[Repeat]] = defaultdict(list)
     for each in study.repeats():
         repeats[each["trial"]].append(Repeat(**each))
@@ -81,7 +82,7 @@ def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     for row in board:
         row.update(_confirmation(found.get(row["trial"]), found.get(board[0]["trial"])))
         row["reason"] = row["reason"] or _unsteady(repeats.get(row["trial"], []))
-        row.update(_measured(study.fact(f"measured:{row['trial']}")))
+        row.update(_measured(measured.get(str(row["trial"]))))
     _mark_front(board, study.maximize, study.costs)
     return board[: top or None]
 

@@ -64,12 +64,13 @@ class Search:
         self.ledger = Ledger(study, tracker)
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
         self.began = self.leased = time.monotonic()
+        self.start = 0.0
         self.first_rss: dict[Child, int] = {}
         self.pruning = Pruning(study, settings.pruner, settings.epochs)
         self.scheduler = Scheduler(settings.scheduler, settings.epochs, study.maximize)
         self.waiting: dict[int, Job] = {}
         self.saving: set[Child] = set()
-        self.unusable = self.bad_starts = 0
+        self.unusable = 0
         self.logged: str | None = None
         self.ended = ""
 
@@ -223,8 +224,10 @@ class Search:
 
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
-        if settings.timeout and not self.ended and now - self.began > settings.timeout - self._reserve():
-            self.ended = "timeout"
+        if settings.timeout and not self.ended:
+            kept = repeats.reserve(settings, self.ledger.in_order(), self.study.maximize, self.start)
+            if now - self.began > settings.timeout - kept:
+                self.ended = "timeout"
         if now - self.leased > studies.LEASE / 4:
             self.leased = now
             studies.lease(self.study)
@@ -239,7 +242,8 @@ class Search:
     # -- what workers say -------------------------------------------------------------------------
 
     def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
-        child.ready, self.bad_starts = True, 0
+        self.pool.ready(child)
+        self.start = self.start or time.monotonic() - self.began
         studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
@@ -375,12 +379,8 @@ class Search:
     def _worker_gone(self, child: Child) -> None:
         if child.stopping or child not in self.jobs:
             return
+        self.pool.check_start(child)
         code = child.process.returncode
-        if not child.ready:
-            self.bad_starts += 1
-            # a signal comes from outside, such as the kernel short of memory; anything else will come again
-            if code >= 0 or self.bad_starts > repeats.BAD_STARTS:
-                raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
         if job := self.jobs[child]:
             how = (
                 f"its worker process ended by signal {-code}"
@@ -450,13 +450,6 @@ class Search:
         records = self.ledger.in_order()
         chosen = repeats.leaders(records, top, self.study.maximize)
         return repeats.missing(self.study, records, chosen, seeds)
-
-    def _reserve(self) -> float:
-        """Seconds of a limited time that are left for confirming: what it will take, but no more than a third."""
-        records = {record.number: record for record in self.ledger.in_order()}
-        each = (records[repeat.trial] for repeat in self._to_confirm())
-        needed = sum(repeats.expected_seconds(record, self.settings.epochs) for record in each)
-        return min(self.settings.timeout / 3, needed / max(1, self.settings.jobs))
 
     def _confirm(self) -> None:
         waiting = self._to_confirm()

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnnsearch.errors import CnnsearchError
 from cnnsearch.settings import worker_environment
 
 
@@ -70,6 +71,10 @@ class Child:
         inbox.put(Heard(self, None))
 
 
+BAD_STARTS = 5
+"""So many workers in a row may be killed while they start before it is given up."""
+
+
 class Pool:
     """As many workers as there are jobs, each with its share of cores and its GPU."""
 
@@ -79,8 +84,31 @@ class Pool:
         self._settings, self._threads, self._gpus, self._logs = settings, threads, gpus, logs
         self.children: list[Child] = []
         self._slots: dict[Child, int] = {}
-        for slot in range(jobs):
+        self._jobs, self._bad_starts = jobs, 0
+        self.fill()
+
+    def fill(self) -> None:
+        """Start a worker in every place that has none."""
+        for slot in sorted(set(range(self._jobs)) - set(self._slots.values())):
             self._start(slot)
+
+    def ready(self, child: Child) -> None:
+        """Note that a worker has started."""
+        child.ready, self._bad_starts = True, 0
+
+    def check_start(self, child: Child) -> None:
+        """Look at a worker that is gone.
+
+        Raises:
+            CnnsearchError: if it did not start, and another would not either.
+        """
+        if child.ready:
+            return
+        self._bad_starts += 1
+        code = child.process.returncode
+        # a signal comes from outside, such as the kernel short of memory; anything else will come again
+        if code >= 0 or self._bad_starts > BAD_STARTS:
+            raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
 
     def hear(self, seconds: float) -> Heard | None:
         """The next message of any worker, or None after `seconds`."""

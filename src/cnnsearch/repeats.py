@@ -10,7 +10,7 @@ import click
 
 from cnnsearch import study as studies
 from cnnsearch import watchdog
-from cnnsearch.confirm import Repeat, repeat_seed, to_fact
+from cnnsearch.confirm import Repeat, repeat_seed
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.record import Record
@@ -18,9 +18,6 @@ from cnnsearch.settings import Settings
 from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
-
-BAD_STARTS = 5
-"""So many workers in a row may be killed while they start before it is given up."""
 
 
 @dataclass
@@ -50,6 +47,17 @@ def leaders(records: Iterable[Record], top: int, maximize: bool) -> list[int]:
     complete = [record for record in records if record.state == "complete" and record.score is not None]
     sign = -1 if maximize else 1
     return [record.number for record in sorted(complete, key=lambda r: (sign * (r.score or 0.0), r.number))[:top]]
+
+
+def reserve(settings: Settings, records: list[Record], maximize: bool, start: float) -> float:
+    """Seconds of a limited time to be left for confirming: what it may take, but no more than a third.
+
+    `start`: seconds that a worker takes to start, since those that are busy when the time is up are ended.
+    """
+    top, seeds = settings.confirm
+    chosen = set(leaders(records, top, maximize))
+    each = sum(expected_seconds(record, settings.epochs) for record in records if record.number in chosen)
+    return min(settings.timeout / 3, start + seeds * each / max(1, settings.jobs)) if each else 0.0
 
 
 def expected_seconds(record: Record, epochs: int) -> float:
@@ -89,7 +97,7 @@ class Repeats:
         self.waiting: list[Repeat] = []
         self.turns: dict[Child, Turn | None] = {}
         self.until, self.leased = math.inf, time.monotonic()
-        self.asked = self.ended = self.bad_starts = 0
+        self.asked = self.ended = 0
         self.retried: set[tuple[int, int]] = set()
 
     def run(self, waiting: list[Repeat], until: float = math.inf) -> list[Repeat]:
@@ -99,6 +107,8 @@ class Repeats:
             CnnsearchError: if the dataset has changed, or no worker can be started.
         """
         self.waiting, self.until, self.asked = list(waiting), until, len(waiting)
+        # a search whose time was up has ended the workers that were busy
+        self.pool.fill()
         self.turns = dict.fromkeys(self.pool.children)
         for child in list(self.turns):
             if child.ready:
@@ -157,7 +167,7 @@ class Repeats:
                 self._replace(child)
 
     def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
-        child.ready, self.bad_starts = True, 0
+        self.pool.ready(child)
         studies.check_same_data(self.study, message["dataset"])
         self.tracker.begin(self.study)
         self._hand_out(child)
@@ -182,11 +192,8 @@ class Repeats:
 
     def _gone(self, child: Child) -> None:
         """A worker ended: what it trained is tried once more."""
+        self.pool.check_start(child)
         code = child.process.returncode
-        if not child.ready:
-            self.bad_starts += 1
-            if code >= 0 or self.bad_starts > BAD_STARTS:
-                raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
         if turn := self.turns[child]:
             again = (turn.repeat.trial, turn.repeat.seed)
             if again in self.retried:
@@ -197,7 +204,7 @@ class Repeats:
         self._replace(child)
 
     def _keep(self, repeat: Repeat, history: list[dict[str, float]]) -> None:
-        self.study.add_repeat(to_fact(repeat))
+        self.study.add_repeat(repeat._asdict())
         self.tracker.repeat(self.records[repeat.trial], repeat, history)
         said = f"{repeat.score:.4f}" if repeat.score is not None else f"failed ({repeat.reason})"
         first = self.records[repeat.trial].score

@@ -1,6 +1,7 @@
 """Opens or resumes a study in Optuna's storage, and reads what it holds."""
 
 import datetime
+import functools
 import json
 import os
 import platform
@@ -35,9 +36,13 @@ class Study:
 
     def __init__(self, study: optuna.Study) -> None:
         self.optuna = study
-        self.asked = Seen(study.study_name, study._storage, study.sampler, study.pruner)
         self.name: str = study.study_name
         self.info: dict[str, Any] = dict(study.user_attrs.get(ATTRIBUTE, {}))
+
+    @functools.cached_property
+    def asked(self) -> Seen:
+        """The study as its sampler sees it."""
+        return Seen(self.name, self.optuna._storage, self.optuna.sampler, self.optuna.pruner)
 
     def use(self, sampler: Any) -> None:
         """Let this sampler draw from now on."""
@@ -60,9 +65,7 @@ class Study:
             StudyError: there is nothing in it to speak of.
         """
         if "data" not in self.info:
-            raise StudyError(
-                f"Study '{self.name}' has trained nothing yet. Go on with it: cnnsearch run --study {self.name}"
-            )
+            raise StudyError(f"Study '{self.name}' has trained nothing yet. Give the command again that began it.")
 
     @property
     def folder(self) -> Path:
@@ -87,16 +90,18 @@ class Study:
         """What `remember_fact` kept, or None."""
         return self.optuna.user_attrs.get(f"{ATTRIBUTE}:{name}", self.info.get(name))
 
+    def facts(self, kind: str) -> dict[str, Any]:
+        """Every fact called `KIND:REST`, by its rest: one reading of the storage for all of them."""
+        start = f"{ATTRIBUTE}:{kind}:"
+        return {key.removeprefix(start): v for key, v in self.optuna.user_attrs.items() if key.startswith(start)}
+
     def looks(self) -> list[dict[str, Any]]:
         """Every measurement on test so far, in the order in which they were made."""
-        attributes = self.optuna.user_attrs
-        found = [value for key, value in attributes.items() if key.startswith(f"{ATTRIBUTE}:test:")]
-        return sorted(found, key=lambda look: str(look["when"]))
+        return sorted(self.facts("test").values(), key=lambda look: str(look["when"]))
 
     def repeats(self) -> list[dict[str, Any]]:
         """Every further training of a trial under another seed, as `confirm.Repeat` wrote it."""
-        attributes = self.optuna.user_attrs
-        return [value for key, value in attributes.items() if key.startswith(f"{ATTRIBUTE}:repeat:")]
+        return list(self.facts("repeat").values())
 
     def add_repeat(self, repeat: dict[str, Any]) -> None:
         """Record one further training."""

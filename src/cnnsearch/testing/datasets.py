@@ -9,15 +9,12 @@ from cnnsearch.catalog import Catalog
 from cnnsearch.data import Dataset, Images, split
 from cnnsearch.errors import DataError
 from cnnsearch.testing import promises
-from cnnsearch.testing.promises import Promise, Subject, Unseen, promise
+from cnnsearch.testing.promises import Subject, Unseen, promise
 
 SHARED = 0.01
 """The share of a split's images that may stand in training too: real collections have a few twice."""
 
-PROMISES: list[Promise] = [
-    Promise("has_a_summary", promises.has_a_summary, False),
-    Promise("takes_options_by_keyword", promises.takes_options_by_keyword, True),
-]
+PROMISES = promises.of_every_plugin()
 
 
 class Data(Subject):

@@ -9,16 +9,13 @@ from cnnsearch.cost import cost
 from cnnsearch.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.plan import Block, Head, Plan
 from cnnsearch.testing import built, promises
-from cnnsearch.testing.promises import Promise, Subject, promise
+from cnnsearch.testing.promises import Subject, promise
 
 POINTS = 200
 TRAINED = 3
 """Networks that are trained a step, saved and opened again: unlike ones, the default point first."""
 
-PROMISES: list[Promise] = [
-    Promise("has_a_summary", promises.has_a_summary, False),
-    Promise("takes_options_by_keyword", promises.takes_options_by_keyword, True),
-]
+PROMISES = promises.of_every_plugin()
 
 
 class Point(NamedTuple):

@@ -12,14 +12,11 @@ from cnnsearch.catalog import Catalog
 from cnnsearch.data import Split
 from cnnsearch.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.testing import built, promises
-from cnnsearch.testing.promises import Promise, Subject, promise
+from cnnsearch.testing.promises import Subject, promise
 
 SHAPE, CLASSES, IMAGES, POINTS = (8, 8, 1), 2, 32, 10
 
-PROMISES: list[Promise] = [
-    Promise("has_a_summary", promises.has_a_summary, False),
-    Promise("takes_options_by_keyword", promises.takes_options_by_keyword, True),
-]
+PROMISES = promises.of_every_plugin()
 
 
 class Model(Subject):

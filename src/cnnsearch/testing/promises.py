@@ -156,3 +156,11 @@ def _plain(subject: Subject, name: str, default: Any) -> None:
     if any(type(item) not in PLAIN for item in items):
         mend = "A space file can set numbers, texts, true or false, and tuples of these; make it one of them"
         raise subject.broken(f"its option {name} is {type(default).__name__} by default: {default!r}", mend)
+
+
+def of_every_plugin() -> list[Promise]:
+    """The promises that the lists of all kinds of plugins begin with."""
+    return [
+        Promise("has_a_summary", has_a_summary, False),
+        Promise("takes_options_by_keyword", takes_options_by_keyword, True),
+    ]

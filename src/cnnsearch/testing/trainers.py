@@ -12,16 +12,13 @@ from cnnsearch.errors import CnnsearchError
 from cnnsearch.hyperparameters import HyperParameters, defaults
 from cnnsearch.plan import Block, Head, Plan
 from cnnsearch.testing import built, promises
-from cnnsearch.testing.promises import Promise, Subject, promise
+from cnnsearch.testing.promises import Subject, promise
 
 PLAIN = Plan((8, 8, 1), 2, (Block("conv act pool", 4),), Head(widths=(8,)), batch_size=16, epochs=2)
 WITH_STEM = PLAIN.replace(stem=(Block("conv act", 1, activation="sigmoid"),), stem_rate=0.0)
 IMAGES = 48
 
-PROMISES: list[Promise] = [
-    Promise("has_a_summary", promises.has_a_summary, False),
-    Promise("takes_options_by_keyword", promises.takes_options_by_keyword, True),
-]
+PROMISES = promises.of_every_plugin()
 
 
 class Training(NamedTuple):
