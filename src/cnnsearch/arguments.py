@@ -162,6 +162,12 @@ def searching(command: Command) -> Command:
                 help="Of the arithmetic.",
             ),
             click.option(
+                "--lean/--no-lean",
+                default=True,
+                show_default=True,
+                help="Epochs as compiled programs, or Keras' fit.",
+            ),
+            click.option(
                 "--keep",
                 default=5,
                 show_default=True,

@@ -265,6 +265,7 @@ def where(runs: Path, storage: str = "") -> str:
 def as_begun(opened: Study, **others: Any) -> Settings:
     """Settings of a study as it began: its space, dataset, epochs, metric, seed and precision; `others` as told."""
     info = opened.info
+    machine = info.get("machine", {})
     return Settings(
         space=Space.from_dict(info["space"]),
         dataset=Use(*info["dataset"]),
@@ -273,7 +274,9 @@ def as_begun(opened: Study, **others: Any) -> Settings:
         metric=info["metric"],
         costs=opened.costs,
         seed=info["seed"],
-        **{"trials": 0, "precision": info.get("machine", {}).get("precision", "auto"), **others},
+        # studies of before knew Keras' fit alone
+        lean=machine.get("lean", False),
+        **{"trials": 0, "precision": machine.get("precision", "auto"), **others},
     )
 
 

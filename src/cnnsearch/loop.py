@@ -245,7 +245,7 @@ class Search:
         self.pool.ready(child)
         self.start = self.start or time.monotonic() - self.began
         studies.check_same_data(self.study, message["dataset"])
-        machine = {key: message[key] for key in ("backend", "keras", "precision", "devices", "python")}
+        machine = {key: message[key] for key in ("backend", "keras", "precision", "lean", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)

@@ -29,7 +29,7 @@ class Origin(NamedTuple):
         if self.chosen.plan:
             plan = Plan.from_json(self.chosen.plan)
             plan = plan if pretrained else backbones.without_weights(plan)
-            return training.from_plan(plan, len(self.parts.x))
+            return training.from_plan(plan, len(self.parts.x), bool(self.study.info["machine"].get("lean")))
         shape, classes = self.dataset.input_shape, len(self.dataset.classes)
         hypermodel = spaces.hypermodel(self.space, self.known, shape, classes)
         hp = HyperParameters(replay(self.chosen.params))

@@ -19,6 +19,7 @@ class Settings:
         memory: bytes that one worker may hold.
         max_latency: milliseconds that a candidate may take for one image.
         costs: what is made small while the metric is made good, such as `params`.
+        lean: whether candidates of plans are trained by whole epochs (`cnnsearch.lean`), not by Keras' `fit`.
         keep: how many of the best models stay on disk.
         confirm: how many of the best are trained again, and on how many fresh seeds each.
         recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
@@ -40,6 +41,7 @@ class Settings:
     jobs: int = 1
     threads: int = 0
     precision: str = "auto"
+    lean: bool = True
     timeout: float = 0
     trial_timeout: float = 0
     max_params: int = 0
@@ -71,6 +73,7 @@ class Settings:
             "epochs": self.epochs,
             "metric": self.metric,
             "precision": self.precision,
+            "lean": self.lean,
             "max_params": self.max_params,
             "max_macs": self.max_macs,
             "max_latency": self.max_latency,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from cnnsearch import build, models, stems
+from cnnsearch import build, lean, models, stems
 from cnnsearch import resume as resuming
 from cnnsearch.data import Images, Split
 from cnnsearch.errors import CnnsearchError, TrialFailure, out_of_memory
@@ -57,6 +57,8 @@ class Candidate(NamedTuple):
     callbacks: list[Any]
     one_hot: bool
     fit: Any = None
+    lean: bool = False
+    """Whether it may be trained by `lean.fit`."""
 
 
 @dataclass
@@ -71,12 +73,15 @@ class Outcome:
     weights: list[Any] = field(default_factory=list)
 
 
-def from_plan(plan: Plan, images: int) -> Candidate:
-    """The candidate that `plan` describes, compiled for a training set of that many images."""
+def from_plan(plan: Plan, images: int, lean: bool = True) -> Candidate:
+    """The candidate that `plan` describes, compiled for a training set of that many images.
+
+    `lean` is whether an epoch may be one compiled program; else it is always Keras' `fit`.
+    """
     core = build.core(plan)
     model = build.training_model(plan, core)
     build.compile_(model, plan, math.ceil(images / plan.batch_size))
-    return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True)
+    return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True, lean=lean)
 
 
 def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int, shape: tuple[int, ...] = ()) -> Candidate:
@@ -114,12 +119,18 @@ def fold(candidate: Candidate, parts: Split, classes: int) -> Fold:
     return Fold(parts.x, y, parts.x_val, y_val, candidate.batch_size, parts.x_clean)
 
 
-def fit(hp: Any, model: Any, data: Fold, *, epochs: int, callbacks: list[Any], first_epoch: int = 0) -> Any:
-    """The trainer of spaces that name none: Keras' own `fit`; what a frozen stem gives is computed once."""
-    model, x, x_val = stems.past(model, data.x, data.x_val)
+def fit(candidate: Candidate, data: Fold, epochs: int, callbacks: list[Any], first_epoch: int = 0) -> None:
+    """The trainer of spaces that name none: `lean.fit` for plans, else Keras'.
+
+    What a frozen stem gives is computed once.
+    """
+    model, x, x_val = stems.past(candidate.model, data.x, data.x_val)
     data = data._replace(x=x, x_val=x_val)
+    if candidate.lean and lean.suits(model, callbacks):
+        lean.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch)
+        return
     rest = _rest(data, epochs, callbacks)
-    return model.fit(data.x, data.y, batch_size=data.batch_size, initial_epoch=first_epoch, **rest)
+    model.fit(data.x, data.y, batch_size=data.batch_size, initial_epoch=first_epoch, **rest)
 
 
 def resumed(candidate: Candidate, path: Path, key: str) -> resuming.Saved | None:
@@ -166,7 +177,7 @@ def train(
         elif candidate.fit is not None:
             candidate.fit(hp, candidate.model, data.x, data.y, **_rest(data, epochs, callbacks))
         else:
-            _fit_kept(candidate, hp, data, epochs, watch, keep)
+            _fit_kept(candidate, data, epochs, watch, keep)
     except CnnsearchError:
         raise
     except Exception as error:
@@ -181,7 +192,7 @@ def train(
     return outcome
 
 
-def _fit_kept(candidate: Candidate, hp: Any, data: Fold, epochs: int, watch: "Watch", keep: Keep | None) -> None:
+def _fit_kept(candidate: Candidate, data: Fold, epochs: int, watch: "Watch", keep: Keep | None) -> None:
     """`fit` from where the training was cut off, if it was; its state is kept for the next time."""
     callbacks, own, first = [*candidate.callbacks, watch], candidate.callbacks, 0
     if keep is not None:
@@ -191,7 +202,7 @@ def _fit_kept(candidate: Candidate, hp: Any, data: Fold, epochs: int, watch: "Wa
         callbacks.append(resuming.Restorer(own, keep.saved.callbacks))
         first = keep.saved.epoch
     if first < epochs:
-        fit(hp, candidate.model, data, epochs=epochs, callbacks=callbacks, first_epoch=first)
+        fit(candidate, data, epochs, callbacks, first)
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]

@@ -102,6 +102,9 @@ class Worker:
         set_precision(settings["precision"])
         model = self.space.model
         self.hypermodel = spaces.hypermodel(self.space, self.catalog, self.shape, self.classes) if model else None
+        from cnnsearch.lean.compiled import Compiled
+
+        self.compiled = Compiled()
 
     def describe_machine(self) -> dict[str, Any]:
         """What the parent records about data, backend and machine."""
@@ -123,6 +126,7 @@ class Worker:
             "backend": keras.backend.backend(),
             "keras": keras.__version__,
             "precision": keras.config.dtype_policy().name,
+            "lean": self.settings["lean"],
             "devices": devices(),
             "python": platform.python_version(),
             "rss": rss(),
@@ -233,7 +237,7 @@ class Worker:
         hp = HyperParameters(replay(order["values"]))
         if order["plan"]:
             plan = Plan.from_json(order["plan"])
-            candidate, epochs = training.from_plan(plan, len(self.split.x)), plan.epochs
+            candidate, epochs = self._made(plan, spaces.trainer(self.space, self.catalog) is None), plan.epochs
         else:
             candidate = training.from_hypermodel(self.hypermodel, hp, self.start.batch_size, self.shape)
             epochs = self.settings["epochs"]
@@ -245,14 +249,13 @@ class Worker:
 
     def _wanted(self, hp: HyperParameters, limited: bool, plain: bool) -> "Wanted":
         """What is drawn, with its costs, before it is known whether it shall be trained; `plain`: by no trainer."""
-        from cnnsearch import training
 
         drawn = self._draw(hp)
         if isinstance(drawn, Plan):
             price = self._affordable(drawn, limited)
 
             def make() -> Any:
-                return _typed("invalid", lambda: training.from_plan(drawn, len(self.split.x)))
+                return _typed("invalid", lambda: self._made(drawn, plain))
 
             return Wanted(drawn.key, drawn.to_json(), price.params, price.macs, drawn.epochs, plain, make)
         params = int(drawn.model.count_params())
@@ -262,6 +265,13 @@ class Worker:
         key = hashlib.sha256(values.encode()).hexdigest()[:16]
         resumable = plain and drawn.fit is None
         return Wanted(key, "", params, 0, self.settings["epochs"], resumable, lambda: drawn)
+
+    def _made(self, plan: Plan, plain: bool) -> Any:
+        """The candidate that `plan` describes, with a program of before where one fits; `plain`: for no trainer."""
+        from cnnsearch import training
+
+        made = training.from_plan(plan, len(self.split.x), self.settings["lean"] and plain)
+        return self.compiled.taken_over(plan, made)
 
     def _keep(self, candidate: Any, order: dict[str, Any], key: str) -> Any:
         """Where the training's state goes; what an earlier run kept there is taken up, and told to the parent."""

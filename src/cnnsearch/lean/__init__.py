@@ -1,0 +1,81 @@
+"""Training of models built from plans: an epoch is one compiled program over images that stay on the device.
+
+Keras' `fit` hands over every batch and calls its callbacks around each; here a program does all batches of an epoch,
+and callbacks are called around epochs alone. On small networks that is most of the time. What is trained is the same:
+the same layers, loss, optimizer and random seeds, so the same losses within rounding for the same order of images.
+"""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+BACKENDS = ("tensorflow", "jax")
+
+VALIDATION_BATCH = 512
+
+AROUND_BATCHES = tuple(
+    f"on_{what}_{when}" for what in ("batch", "train_batch", "test_batch") for when in ("begin", "end")
+)
+
+
+def suits(model: Any, callbacks: Sequence[Any]) -> bool:
+    """Whether `fit` here can train this compiled model: backend, precision, and no callback around batches."""
+    known = keras.backend.backend() in BACKENDS
+    # the only precision that scales losses, and skips steps by them
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    plain = not any(_looks_at_batches(callback) for callback in callbacks)
+    return known and not scaled and plain and isinstance(model.loss, keras.losses.Loss)
+
+
+def _looks_at_batches(callback: Any) -> bool:
+    mine = (
+        name for name in AROUND_BATCHES if getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name)
+    )
+    # a LambdaCallback has its functions in itself
+    return any(mine) or any(name in vars(callback) for name in AROUND_BATCHES)
+
+
+def fit(model: Any, data: Any, *, epochs: int, callbacks: Sequence[Any], first_epoch: int = 0) -> None:
+    """Train `model` on a `training.Fold` of one-hot labels, from `first_epoch` to `epochs`, as Keras' `fit` would.
+
+    The images' order in an epoch depends on NumPy's seed and the epoch alone, so that a training that goes on later
+    sees the same orders as one that was never cut off.
+    """
+    seed = np.random.randint(2**31 - 1)
+    program = _program(model, data)
+    told = keras.callbacks.CallbackList(list(callbacks), model=model)
+    told.set_params({"epochs": epochs, "verbose": 0, "steps": -(-len(data.x) // data.batch_size)})
+    model.stop_training = False
+    told.on_train_begin()
+    logs: dict[str, float] = {}
+    for epoch in range(first_epoch, epochs):
+        told.on_epoch_begin(epoch)
+        loss, accuracy = program.epoch(order(seed, epoch, len(data.x)))
+        told.on_test_begin()
+        val_loss, val_accuracy = program.validate()
+        told.on_test_end({"loss": val_loss, "accuracy": val_accuracy})
+        logs = {"loss": loss, "accuracy": accuracy, "val_loss": val_loss, "val_accuracy": val_accuracy}
+        told.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    told.on_train_end(logs)
+
+
+def order(seed: int, epoch: int, count: int) -> NDArray[np.int32]:
+    """The order of `count` images in an epoch, counted from 0."""
+    return np.random.default_rng((seed, epoch)).permutation(count).astype("int32")
+
+
+def _program(model: Any, data: Any) -> Any:
+    """What trains `model` by epochs: the one that it was trained by before, since compiling it takes its time."""
+    program = getattr(model, "epoch_program", None)
+    if program is None:
+        backend = importlib.import_module(f"cnnsearch.lean.{keras.backend.backend()}")
+        program = backend.Program(model, data.batch_size, max(VALIDATION_BATCH, data.batch_size))
+        model.epoch_program = program
+    program.take(data.x, data.y, data.x_val, data.y_val)
+    return program

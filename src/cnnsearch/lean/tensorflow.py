@@ -1,0 +1,87 @@
+"""An epoch as one TensorFlow graph: a loop that gathers each batch from images that stay on the device."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+
+class Program:
+    """Training and validation of a compiled model, an epoch a call."""
+
+    def __init__(self, model: Any, batch_size: int, validation_batch: int) -> None:
+        self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
+        # images and labels are arguments, so that the program holds none of them
+        self._epoch = tf.function(self._trained, autograph=False, reduce_retracing=True)
+        self._validate = tf.function(self._looked_at, autograph=False, reduce_retracing=True)
+
+    def take(self, x: Any, y: Any, x_val: Any, y_val: Any) -> None:
+        """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes)."""
+        self._train, self._val = (tf.constant(x), tf.constant(y)), (tf.constant(x_val), tf.constant(y_val))
+
+    def epoch(self, order: Any) -> tuple[float, float]:
+        """Train on the images in this `order`; gives back the mean loss and the accuracy on the way."""
+        with _quickly_traced():
+            loss, right = self._epoch(*self._train, tf.constant(order)).numpy().tolist()
+        return loss / len(order), right / len(order)
+
+    def validate(self) -> tuple[float, float]:
+        """The mean loss and the accuracy on the validation images."""
+        with _quickly_traced():
+            loss, right = self._validate(*self._val).numpy().tolist()
+        return loss / len(self._val[0]), right / len(self._val[0])
+
+    def _trained(self, x: Any, y: Any, order: Any) -> Any:
+        def step(at: Any, end: Any) -> Any:
+            rows = order[at:end]
+            return self._step(tf.gather(x, rows), tf.gather(y, rows))
+
+        return _over(tf.size(order), self._batch, step)
+
+    def _looked_at(self, x: Any, y: Any) -> Any:
+        return _over(tf.shape(x)[0], self._validation_batch, lambda at, end: self._look(x[at:end], y[at:end]))
+
+    def _step(self, x: Any, y: Any) -> Any:
+        """Train on one batch; gives back the sum of its losses and how many were right."""
+        model = self._model
+        with tf.GradientTape() as tape:
+            answers = model(x, training=True)
+            loss = _loss(model, y, answers)
+        variables = model.trainable_weights
+        model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return _sums(loss, y, answers)
+
+    def _look(self, x: Any, y: Any) -> Any:
+        answers = self._model(x, training=False)
+        return _sums(_loss(self._model, y, answers), y, answers)
+
+
+def _over(count: Any, batch: int, step: Any) -> Any:
+    """The sum of what `step` gives for each batch of `count` images, the last one smaller."""
+
+    def body(at: Any, total: Any) -> Any:
+        end = tf.minimum(at + batch, count)
+        return end, total + step(at, end)
+
+    return tf.while_loop(lambda at, total: at < count, body, (tf.constant(0), tf.zeros(2)), parallel_iterations=1)[1]
+
+
+def _loss(model: Any, y: Any, answers: Any) -> Any:
+    return tf.add_n([tf.cast(model.loss(y, answers), "float32"), *model.losses])
+
+
+def _sums(loss: Any, y: Any, answers: Any) -> Any:
+    right = tf.equal(tf.argmax(y, -1), tf.argmax(answers, -1))
+    return tf.stack([loss * tf.cast(tf.shape(y)[0], "float32"), tf.reduce_sum(tf.cast(right, "float32"))])
+
+
+@contextlib.contextmanager
+def _quickly_traced() -> Iterator[None]:
+    """Without TensorFlow's rewriting of graphs, which takes longer on a small model than it saves."""
+    before = tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})

@@ -1,0 +1,130 @@
+"""The trainer of plans: the same losses as Keras' `fit`, callbacks around epochs, one program for equal plans."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from cnnsearch import lean, training
+from cnnsearch.lean.compiled import MOST, Compiled
+from cnnsearch.plan import Block, Head, Plan
+
+# a bias before a normalisation has a gradient of rounding alone, which Adam makes as large as any
+AUGMENT = (("RandomAffine", {"rotation": 10.0, "shift": 0.1}), ("GaussianNoise", {"stddev": 0.05}))
+PLANS = {
+    "plain": Plan((8, 8, 1), 10, (Block("conv act pool", filters=4),)),
+    "all": Plan(
+        (8, 8, 1),
+        10,
+        (Block("conv norm act pool drop", filters=4, rate=0.3, bias=False),),
+        Head(widths=(8,)),
+        AUGMENT,
+        loss=("CategoricalCrossentropy", {"label_smoothing": 0.1}),
+        optimizer=("AdamW", {"learning_rate": 0.01}),
+        schedule=(0.1, 1.0, 0.1),
+        epochs=2,
+    ),
+}
+
+
+def images() -> training.Fold:
+    drawn = np.random.default_rng(1)
+    x, y = drawn.integers(0, 256, (100, 8, 8, 1), "uint8"), drawn.integers(0, 10, 100)
+    one_hot = np.eye(10, dtype="float32")[y]
+    return training.Fold(x, one_hot, x[:30], one_hot[:30], batch_size=32)
+
+
+def candidate(plan: Plan) -> training.Candidate:
+    keras.utils.set_random_seed(3)
+    return training.from_plan(plan.replace(batch_size=32), 100)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, told, fitted = images(), Told(), candidate(PLANS[name]).model
+    history = fitted.fit(
+        data.x, data.y, 32, 2, verbose=0, shuffle=False, validation_data=(data.x_val, data.y_val)
+    ).history
+    monkeypatch.setattr(lean, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
+    model = candidate(PLANS[name]).model
+    lean.fit(model, data, epochs=2, callbacks=[told])
+    assert set(told.logs[0]) == set(history)
+    for key, values in history.items():
+        np.testing.assert_allclose([logs[key] for logs in told.logs], values, rtol=2e-4, atol=1e-5, err_msg=key)
+    for mine, theirs in zip(model.get_weights(), fitted.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=2e-4)
+
+
+class Told(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps what it is told at the end of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logs: list[dict[str, Any]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.logs.append(dict(logs or {}))
+
+
+def curve(one: training.Candidate) -> list[dict[str, Any]]:
+    """What each epoch of `one` is, trained as the seed of `candidate` left it."""
+    told = Told()
+    lean.fit(one.model, images(), epochs=2, callbacks=[told])
+    return told.logs
+
+
+def test_an_equal_plan_takes_over_the_program_and_is_trained_as_if_it_had_its_own() -> None:
+    plan, kept = PLANS["all"], Compiled()
+    alone = curve(candidate(plan))
+    first = kept.taken_over(plan, candidate(plan))
+    curve(first)
+    again = kept.taken_over(plan, candidate(plan))
+    assert again.model is first.model and again.core is first.core
+    assert curve(again) == alone
+
+
+def test_a_rate_alone_is_no_reason_to_compile_and_is_taken_over_too() -> None:
+    kept, plan = Compiled(), PLANS["plain"]
+    faster = plan.configure("optimizer", learning_rate=0.05)
+    first = kept.taken_over(plan, candidate(plan))
+    second = kept.taken_over(faster, candidate(faster))
+    assert second.model is first.model and float(second.model.optimizer.learning_rate) == pytest.approx(0.05)
+    wider = PLANS["plain"].replace(head=Head(widths=(8,)))
+    assert kept.taken_over(wider, candidate(wider)).model is not first.model
+
+
+def test_what_was_not_used_for_long_is_let_go() -> None:
+    kept, plan = Compiled(), PLANS["plain"]
+    first = kept.taken_over(plan, candidate(plan))
+    for width in range(2, MOST + 2):
+        other = plan.replace(head=Head(widths=(width,)))
+        kept.taken_over(other, candidate(other))
+    assert kept.taken_over(plan, candidate(plan)).model is not first.model
+
+
+def test_callbacks_around_batches_are_left_to_fit() -> None:
+    model = candidate(PLANS["plain"]).model
+    assert lean.suits(model, [Told(), keras.callbacks.EarlyStopping(), keras.callbacks.ReduceLROnPlateau()])
+    assert not lean.suits(model, [keras.callbacks.ModelCheckpoint("x.keras")])
+    assert not lean.suits(model, [keras.callbacks.LambdaCallback(on_train_batch_end=print)])
+
+
+def test_callbacks_stop_it_and_set_its_rate() -> None:
+    told, rates = Told(), []
+
+    class Note(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            rates.append(float(self.model.optimizer.learning_rate))
+            self.model.stop_training = epoch == 2
+
+    slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    lean.fit(candidate(PLANS["plain"]).model, images(), epochs=9, callbacks=[slower, told, Note()])
+    assert rates == pytest.approx([0.0005, 0.00025, 0.000125])
+    assert len(told.logs) == 3
+
+
+def test_the_order_is_the_epochs_own() -> None:
+    first, second = lean.order(5, 0, 50), lean.order(5, 1, 50)
+    assert sorted(first) == list(range(50)) and list(first) != list(second)
+    assert list(first) == list(lean.order(5, 0, 50))
