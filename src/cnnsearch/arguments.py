@@ -182,6 +182,12 @@ def searching(command: Command) -> Command:
             ),
             click.option("--recipe", multiple=True, help="Train only this recipe of the space. May be repeated."),
             click.option("--recipes", is_flag=True, help="Train all recipes of the space first."),
+            click.option(
+                "--default/--no-default",
+                default=True,
+                show_default=True,
+                help="Whether the space's default point is trained first.",
+            ),
             click.option("--space-from-study", is_flag=True, help="Go on under the space the study began with."),
             click.option("--quiet", is_flag=True, help="Print nothing but the leaderboard's top."),
             click.option("--json", "json_lines", is_flag=True, help="One JSON object a line, for programs."),

@@ -276,7 +276,7 @@ class Search:
         if self.settings.twins:
             queued.enqueue_twins(self.study, self.settings)
             return
-        if not self.settings.only_recipes:
+        if self.settings.default and not self.settings.only_recipes:
             queued.enqueue_default(self.study, self.study.info["default"])
         queued.enqueue_recipes(self.study, self.settings)
 

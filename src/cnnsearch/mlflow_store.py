@@ -197,11 +197,11 @@ def datasets(study: Study) -> list[Any]:
     return [DatasetInput(dataset, tags=[])]
 
 
-def metrics(values: dict[str, float], step: int) -> list[Any]:
-    """MLflow's metrics of finite values; MLflow would store inf as 1.8e308."""
+def metrics(values: dict[str, float], step: int, at: float | None = None) -> list[Any]:
+    """MLflow's metrics of finite values, of the time `at` or now; MLflow would store inf as 1.8e308."""
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
+    now = int((at or time.time()) * 1000)
     return [Metric(name(key), value, now, step) for key, value in values.items() if math.isfinite(value)]
 
 

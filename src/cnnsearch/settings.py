@@ -22,6 +22,7 @@ class Settings:
         lean: whether candidates of plans are trained by whole epochs (`cnnsearch.lean`), not by Keras' `fit`.
         keep: how many of the best models stay on disk.
         confirm: how many of the best are trained again, and on how many fresh seeds each.
+        default: whether the space's default point is trained before anything is drawn.
         recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
         twins: points to train and nothing else, each with its seed, by origin.
     """
@@ -54,6 +55,7 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
     only_recipes: bool = False
+    default: bool = True
     twins: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
 
     @property

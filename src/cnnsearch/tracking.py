@@ -1,5 +1,6 @@
 """MLflow: one experiment a space, one parent run a study, one child run a trial; written off the training's path."""
 
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -51,7 +52,7 @@ class Tracker:
 
     def epoch(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
         """Log one epoch of a trial; its child run begins with its first."""
-        self._later(self._log_epoch, trial, epoch, dict(metrics))
+        self._later(self._log_epoch, trial, epoch, dict(metrics), time.time())
 
     def end(self, done: Record) -> None:
         """Log how a trial ended. Duplicates were never trained and leave no run."""
@@ -175,8 +176,8 @@ class Tracker:
             self._runs[trial.number] = run.info.run_id
         return self._runs[trial.number]
 
-    def _log_epoch(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
-        self._client.log_batch(self._run(trial), metrics=store.metrics(metrics, epoch))
+    def _log_epoch(self, trial: Record, epoch: int, metrics: dict[str, float], at: float) -> None:
+        self._client.log_batch(self._run(trial), metrics=store.metrics(metrics, epoch, at))
 
     def _log_end(self, done: Record) -> None:
         from mlflow.entities import Param, RunTag

@@ -66,7 +66,11 @@ def main() -> None:
         traceback.print_exc()
         link.send("fatal", message=f"a worker could not start: {type(error).__name__}: {error}")
         return
-    link.send("ready", **worker.describe_machine())
+    ready = worker.describe_machine()
+    # what is there by now stays; looking through it would take longer after each trial than tracing a small model
+    gc.collect()
+    gc.freeze()
+    link.send("ready", **ready)
     while True:
         order = link.receive()
         if order["do"] == "end":
@@ -184,7 +188,7 @@ class Worker:
             seconds = time.perf_counter() - started
             self.link.send("failed", kind=typed.kind, reason=typed.message, seconds=seconds, rss=rss())
         finally:
-            keras.backend.clear_session()
+            keras.backend.clear_session(free_memory=False)
             gc.collect()
 
     def do_log_model(self, order: dict[str, Any]) -> None:

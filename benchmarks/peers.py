@@ -1,0 +1,237 @@
+"""cnnsearch against what people use instead, on the same space, builder, split, backend and cores.
+
+    CNNSEARCH_DATA=DIR python benchmarks/peers.py pilot --task digits
+    CNNSEARCH_DATA=DIR python benchmarks/peers.py run --task digits --seeds 5
+    CNNSEARCH_DATA=DIR python benchmarks/peers.py quality --task digits
+    python benchmarks/peers.py table
+
+Arms: A KerasTuner random, B KerasTuner Hyperband, C KerasTuner Bayesian, D Optuna's TPE with its median pruner and a
+callback, E one epoch then the best three, F cnnsearch as shipped, G cnnsearch with one of its advantages off. Each is a
+fresh process; the arms take turns within each seed. `pilot` fixes the target: the median of what A reaches on three
+seeds that are not used again. `run` goes on where it was stopped. Needs keras-tuner and tensorboard.
+
+Times are from the launch of the process to the end of the epoch that reached the target, so imports, workers and
+tracing are in them. An arm that misses it counts with the time it took in all, which flatters it.
+"""
+
+import json
+import os
+import platform
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import click
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+RESULTS = HERE / "results" / "peers"
+MACHINE = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+PEERS = ("A", "B", "C", "D", "E")
+OURS: dict[str, tuple[str, ...]] = {
+    "F": (),
+    "G-fit": ("--no-lean",),
+    "G-one-job": ("--jobs", "1"),
+    "G-median": ("--scheduler", "none", "--pruner", "median"),
+    "G-halving": ("--scheduler", "halving"),
+    "G-topk": ("--scheduler", "topk"),
+    "G-random": ("--sampler", "random"),
+    "G-no-default": ("--no-default",),
+}
+TASKS = ("digits", "mnist", "cifar")
+PILOT = (101, 102, 103)
+TRIALS = {"digits": 25, "mnist": 12, "cifar": 12}
+CAP = {"digits": 90.0, "mnist": 150.0, "cifar": 240.0}
+"""Most seconds of an arm; Hyperband has no other end."""
+MARKS = (1, 10, 25)
+
+
+class Event(NamedTuple):
+    """An epoch's end: seconds since the launch, trial, epoch, validation accuracy."""
+
+    t: float
+    trial: Any
+    epoch: int
+    value: float
+    values: dict[str, Any]
+
+
+@click.group()
+def main() -> None:
+    """Measure, or write down what was measured."""
+
+
+@main.command()
+@click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
+def pilot(tasks: tuple[str, ...]) -> None:
+    """Fix the targets."""
+    for task in tasks:
+        for seed in PILOT:
+            once(task, "A", seed)
+        best = [row["best"] for row in rows(task) if row["arm"] == "A" and row["seed"] in PILOT]
+        click.echo(f"{task}: A reached {best}, so the target is {median(best)}")
+
+
+@main.command()
+@click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
+@click.option("--arm", "arms", multiple=True, default=(*PEERS, "F"), type=click.Choice((*PEERS, *OURS)))
+@click.option("--seeds", default=5, show_default=True)
+def run(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int) -> None:
+    """Run what is missing, all arms of a seed before the next seed."""
+    for seed in range(seeds):
+        for task in tasks:
+            # another arm begins with each seed
+            for arm in (*arms[seed % len(arms) :], *arms[: seed % len(arms)]):
+                once(task, arm, seed)
+
+
+def once(task: str, arm: str, seed: int) -> None:
+    """Run one arm in a fresh process and keep its row, unless there is one."""
+    if any(row["arm"] == arm and row["seed"] == seed for row in rows(task)):
+        return
+    trials, cap = TRIALS[task], CAP[task]
+    with tempfile.TemporaryDirectory() as folder:
+        out, launched = Path(folder) / "events.jsonl", time.time()
+        environment = {**os.environ, "PEERS_LAUNCHED": str(launched), "TF_DETERMINISTIC_OPS": "1"}
+        with (Path(folder) / "log").open("wb") as log:
+            process = subprocess.Popen(
+                command(task, arm, seed, trials, out), cwd=folder, env=environment, stdout=log, stderr=log
+            )
+            memory: list[tuple[float, int]] = []
+            threading.Thread(target=watch, args=(process, launched, memory), daemon=True).start()
+            try:
+                code = process.wait(cap)
+            except subprocess.TimeoutExpired:
+                code = None
+                end(process)
+        wall = time.time() - launched
+        if code:
+            raise click.ClickException((Path(folder) / "log").read_text()[-2000:])
+        events = read(out) if arm in PEERS else list(logged(Path(folder), launched))
+    row = {"task": task, "arm": arm, "seed": seed, "trials": trials, "cap": cap, "wall": round(wall, 2)}
+    row |= summary(sorted(events), memory) | {"machine": MACHINE}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with (RESULTS / f"{task}.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    click.echo(
+        f"{task} {arm} seed {seed}: {row['best']} in {wall:.1f} s, {row['epochs']} epochs, {row['begun']} trials"
+    )
+
+
+def command(task: str, arm: str, seed: int, trials: int, out: Path) -> list[str]:
+    """The command line of an arm."""
+    if arm in PEERS:
+        return [sys.executable, str(HERE / "peer_arms.py"), arm, task, str(seed), str(trials), str(out)]
+    space = str(HERE / "spaces" / f"{task}_small.toml")
+    words = ["run", "--space", space, "--study", "peers", "--seed", str(seed), "--trials", str(trials)]
+    # no peer confirms its winner
+    return [sys.executable, "-m", "cnnsearch", *words, "--confirm", "0", "--quiet", *OURS[arm]]
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and those that it began."""
+    import psutil
+
+    every = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for each in every:
+        each.kill()
+    process.wait()
+
+
+def watch(process: "subprocess.Popen[bytes]", launched: float, memory: list[tuple[float, int]]) -> None:
+    """Note every half second how much memory the process and its children hold."""
+    import psutil
+
+    while process.poll() is None:
+        try:
+            parent = psutil.Process(process.pid)
+            held = sum(each.memory_info().rss for each in [parent, *parent.children(recursive=True)])
+            memory.append((time.time() - launched, held))
+        except psutil.Error:
+            pass
+        time.sleep(0.5)
+
+
+def read(out: Path) -> list[Event]:
+    """What an arm of peer_arms.py wrote."""
+    return [Event(**json.loads(line)) for line in out.read_text().splitlines()] if out.exists() else []
+
+
+def logged(folder: Path, launched: float) -> Iterator[Event]:
+    """The epochs of a cnnsearch run: their times as MLflow has them, their hyperparameters as Optuna has them."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.load_study(study_name="peers", storage=f"sqlite:///{folder}/runs/cnnsearch.db")
+    params = {str(trial.number): trial.params for trial in study.trials}
+    store = sqlite3.connect(folder / "mlflow.db")
+    names = dict(store.execute("select run_uuid, name from runs"))
+    found = store.execute("select run_uuid, timestamp, step, value from metrics where key = 'val_accuracy'")
+    for run_id, stamp, step, value in found:
+        number = "".join(letter for letter in names[run_id] if letter.isdigit())
+        yield Event(stamp / 1000 - launched, int(number), step, value, params.get(number, {}))
+
+
+def summary(events: list[Event], memory: list[tuple[float, int]]) -> dict[str, Any]:
+    """What is kept of a run: each improvement with the epochs until then, and memory as trials end."""
+    best, better = 0.0, []
+    for count, event in enumerate(events, 1):
+        if event.value > best:
+            best = event.value
+            better.append([round(event.t, 2), count, round(best, 6)])
+    last = {event.trial: event.t for event in events}
+    ends = sorted(last.values())
+    held = {
+        str(mark): round(max((size for t, size in memory if t <= ends[mark - 1]), default=0) / 2**20)
+        for mark in MARKS
+        if mark <= len(ends)
+    }
+    chosen = max(events, key=lambda event: (event.value, -event.t))
+    told = {"best": round(best, 6), "better": better, "epochs": len(events), "begun": len(last), "memory_mib": held}
+    return {**told, "values": chosen.values}
+
+
+def rows(task: str) -> list[dict[str, Any]]:
+    """What was measured for a task."""
+    path = RESULTS / f"{task}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def target_of(task: str) -> float:
+    """The validation accuracy that is to be reached."""
+    return median(row["best"] for row in rows(task) if row["arm"] == "A" and row["seed"] in PILOT)
+
+
+def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:
+    """Seconds and epochs to the target, and whether it was reached; all that it took where it was not."""
+    for seconds, epochs, value in row["better"]:
+        if value >= target - 1e-9:
+            return seconds, epochs, True
+    return row["wall"], row["epochs"], False
+
+
+def interval(ratios: list[float], repeats: int = 4000) -> tuple[float, float]:
+    """The bootstrap 95% interval of the median of paired ratios."""
+    generator = random.Random(0)
+    drawn = sorted(median(generator.choices(ratios, k=len(ratios))) for _ in range(repeats))
+    return drawn[round(0.025 * repeats)], drawn[round(0.975 * repeats) - 1]
+
+
+@main.command()
+def table() -> None:
+    """Write docs/peers.md and its plot."""
+    from peers_page import write
+
+    write({task: rows(task) for task in TASKS if any(row["seed"] in PILOT for row in rows(task))})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m cnnsearch`."""
+
+from cnnsearch.cli import main
+
+main()
