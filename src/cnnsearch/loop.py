@@ -309,15 +309,15 @@ class Search:
         job = self._job(child)
         going_on = job.reported > 0
         for metrics in message["history"]:
-            self._note_epoch(job, metrics)
+            job.history.append(metrics)
+            self._note_epoch(job)
         if not going_on:
             job.record = replace(job.record, resumed=len(job.history))
         child.send({"wait": not going_on and self._waits(job)})
 
-    def _note_epoch(self, job: Job, metrics: dict[str, float]) -> None:
-        """Keep an epoch, and report it unless it was in an earlier turn."""
-        job.history.append(metrics)
-        epoch = len(job.history)
+    def _note_epoch(self, job: Job) -> None:
+        """Report the last epoch unless it was in an earlier turn."""
+        epoch, metrics = len(job.history), job.history[-1]
         if epoch > job.reported:
             job.reported = epoch
             self.pruning.report(job.trial, metrics[self.settings.metric], epoch)
@@ -330,10 +330,15 @@ class Search:
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
-        self._note_epoch(job, message["metrics"])
-        kept = job.record.origin.startswith(BY_NAME) or message["epoch"] >= self.settings.epochs
-        waits = self._waits(job)
-        child.send({"go": not waits and (kept or not self._hopeless(job)), "wait": waits})
+        job.history.append(message["metrics"])
+        waits, named = self._waits(job), job.record.origin.startswith(BY_NAME)
+        if waits or named or self.settings.pruner == "none" or message["epoch"] >= self.settings.epochs:
+            # it need not wait until this epoch is written down
+            child.send({"go": not waits, "wait": waits})
+            self._note_epoch(job)
+        else:
+            self._note_epoch(job)
+            child.send({"go": not self._hopeless(job), "wait": False})
         self._tell()
 
     def _hopeless(self, job: Job) -> bool:
