@@ -25,12 +25,13 @@ NAMES = {
 COLOURS = ("#9aa0a6", "#c58af9", "#669df6", "#f6aea9", "#e8a33d", "#188038")
 HEAD = """# Time to the same answer
 
-Made by `python benchmarks/peers.py pilot`, `run`, `quality` and `table`; how it is done is told at the top of that
+Made by `python benchmarks/peers.py pilot`, `run` and `table`; how it is done is told at the top of that
 file. Every arm has the same space, builder, split, backend and cores, and a fresh process; its time counts from the
 launch. The target is fixed beforehand from other seeds. A ratio above 1 is in favour of cnnsearch: the other's time by
 its own on the same seed. An arm that misses the target counts with all the time that it took, which flatters it.
 
-Machine: {machine}. {trials} trials of at most 9 epochs an arm.
+Machine: {machine}. {trials} trials of at most 9 epochs an arm; Hyperband has no number of trials and ends by a limit of
+time. cnnsearch has two workers of one thread, the others one process of two threads, so it holds twice the memory.
 """
 TABLE = """
 ## {task}: {target:.4f} in validation
@@ -103,7 +104,7 @@ def plot(measured: dict[str, list[dict[str, Any]]]) -> None:
             if runs:
                 curves = [[best_at(row, t) for t in times] for row in runs]
                 axis.plot(
-                    times, np.nanmedian(curves, axis=0), color=colour, lw=2.2 if arm == "F" else 1.4, label=NAMES[arm]
+                    times, np.median(curves, axis=0), color=colour, lw=2.2 if arm == "F" else 1.4, label=NAMES[arm]
                 )
         axis.set(title=task, xlabel="seconds since the launch", ylabel="best validation accuracy so far")
         goal = median(row["best"] for row in rows if row["arm"] == "A" and row["seed"] in PILOT)
@@ -118,4 +119,4 @@ def plot(measured: dict[str, list[dict[str, Any]]]) -> None:
 
 def best_at(row: dict[str, Any], t: float) -> float:
     """The best of a run by a time."""
-    return max((value for seconds, _, value in row["better"] if seconds <= t), default=float("nan"))
+    return max((value for seconds, _, value in row["better"] if seconds <= t), default=0.0)
