@@ -3,8 +3,8 @@
     CNNSEARCH_DATA=DIR python benchmarks/first_looks.py --task digits --plans 30
 
 Plans by chance from the spaces of benchmarks/peers.py are trained to their end, and once more for single epochs on a
-part of the images. `lost` is how far the best of the three, or of the
-half, that the look would train on is below the best of all in the end.
+part of the images. What is `lost` is how far the best of those that the look would train on, three or half of them, is
+below the best of all in the end.
 """
 
 import json
@@ -45,9 +45,7 @@ def look(name: str, plans: int) -> dict[str, Any]:
     taken: dict[str, float] = {}
     for number in range(plans):
         plan, _ = task.plan(lambda _, d: d.random(generator))
-        started = time.perf_counter()
         curve = train(task, plan, number, 1.0, task.epochs)
-        taken["end"] = taken.get("end", 0) + time.perf_counter() - started
         for epoch in (1, 2, 3, 5):
             seen.setdefault(f"{epoch} epochs", []).append(max(curve[:epoch]))
         seen.setdefault("end", []).append(max(curve))
@@ -80,7 +78,7 @@ def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> list[flo
 
 
 def judged(values: list[float], end: list[float], seconds: float | None) -> dict[str, Any]:
-    """Correlation, the chance to keep one of the three best, and the time that it took."""
+    """Correlation, what would be lost, and the time that it took."""
     from scipy.stats import spearmanr
 
     best = sorted(range(len(end)), key=lambda at: -end[at])

@@ -111,10 +111,14 @@ def keras_tuner(kind: str) -> Callable[[Task, int, int, Path], None]:
                 first = given.get("initial_epoch", 0)
                 return task.fit(model, plan, given.get("epochs", task.epochs), callbacks, first)
 
-        # KerasTuner takes a seed of 0 for none
-        shared = {"objective": "val_accuracy", "seed": seed + 1, "directory": tempfile.mkdtemp(), "overwrite": True}
+        # KerasTuner takes a seed of 0 for none, and adds 1 to it for each draw, so that neighbours soon draw the same
+        apart = 1_000_003 * (seed + 1)
+        shared = {"objective": "val_accuracy", "seed": apart, "directory": tempfile.mkdtemp(), "overwrite": True}
         if kind == "Hyperband":
             tuner = keras_tuner.Hyperband(Hyper(), max_epochs=task.epochs, factor=3, hyperband_iterations=100, **shared)
+        elif kind == "BayesianOptimization":
+            # its own default, three for each hyperparameter, would leave nothing but random points; 10 is TPE's
+            tuner = keras_tuner.BayesianOptimization(Hyper(), max_trials=trials, num_initial_points=10, **shared)
         else:
             tuner = getattr(keras_tuner, kind)(Hyper(), max_trials=trials, **shared)
         tuner.search(verbose=0, epochs=task.epochs)
@@ -179,7 +183,8 @@ def one_epoch(task: Task, seed: int, trials: int, out: Path) -> None:
         model = task.model(plan)
         told = task.fit(model, plan, 1, [Clock(out, trial, values)])
         seen.append((max(told.history["val_accuracy"]), trial, plan, values, model))
-    for _, trial, plan, values, model in sorted(seen, key=lambda each: (-each[0], each[1]))[:CANDIDATES_KEPT]:
+        seen = sorted(seen, key=lambda each: (-each[0], each[1]))[:CANDIDATES_KEPT]
+    for _, trial, plan, values, model in seen:
         task.fit(model, plan, task.epochs, [Clock(out, trial, values)], first=1)
 
 

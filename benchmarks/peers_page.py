@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peers import MACHINE, OURS, PEERS, PILOT, interval, reached
+from peers import OURS, PEERS, PILOT, interval, ratios, reached
 
 DOCS = Path(__file__).parents[1] / "docs"
 NAMES = {
@@ -16,7 +16,7 @@ NAMES = {
     "F": "cnnsearch as shipped",
     "G-fit": "cnnsearch with Keras' fit",
     "G-one-job": "cnnsearch, one worker",
-    "G-median": "cnnsearch, median pruner",
+    "G-no-pruning": "cnnsearch without pruning",
     "G-halving": "cnnsearch, halving",
     "G-topk": "cnnsearch, top-k",
     "G-random": "cnnsearch, random sampler",
@@ -25,66 +25,68 @@ NAMES = {
 COLOURS = ("#9aa0a6", "#c58af9", "#669df6", "#f6aea9", "#e8a33d", "#188038")
 HEAD = """# Time to the same answer
 
-Made by `python benchmarks/peers.py pilot`, `run` and `table`; how it is done is told at the top of that
-file. Every arm has the same space, builder, split, backend and cores, and a fresh process; its time counts from the
-launch. The target is fixed beforehand from other seeds. A ratio above 1 is in favour of cnnsearch: the other's time by
-its own on the same seed. An arm that misses the target counts with all the time that it took, which flatters it.
-
-Machine: {machine}. {trials} trials of at most 9 epochs an arm; Hyperband has no number of trials and ends by a limit of
-time. cnnsearch has two workers of one thread, the others one process of two threads, so it holds twice the memory.
+Made by `python benchmarks/peers.py pilot`, `run` and `table`; how it is done is told at the top of that file. Every arm
+has the same space, builder, split, backend and cores, and a fresh process; its time counts from the launch. The target
+is fixed beforehand from other seeds. A ratio above 1 is in favour of cnnsearch: the other's time by its own on the same
+seed. A peer that misses the target counts with all the time that it took, which flatters it; where cnnsearch alone
+misses, the ratio is 0. With fewer than 6 seeds the range of the ratios is given, else the bootstrap's 95% interval of
+their median. Hyperband has no number of trials and ends by a limit of time. cnnsearch has two workers of one thread,
+the others one process of two threads.
 """
 TABLE = """
 ## {task}: {target:.4f} in validation
 
-| arm | seeds | reached | seconds | epochs | ratio of seconds | 95% | ratio of epochs | best | MiB at trial 1, 10, 25 |
+{trials} trials of at most 9 epochs an arm, at most {cap:.0f} s; {machine}.
+
+| arm | seeds | reached | seconds | epochs | ratio of seconds | range | of epochs | best | MiB at trial 1, 10, 25 |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
 def write(measured: dict[str, list[dict[str, Any]]]) -> None:
     """Write the page, and the plot of the best so far against time."""
-    text, trials = "", 0
+    text = ""
     for task, rows in measured.items():
-        target = median(row["best"] for row in rows if row["arm"] == "A" and row["seed"] in PILOT)
-        arms = {
-            arm: {r["seed"]: r for r in rows if r["arm"] == arm and r["seed"] not in PILOT} for arm in (*PEERS, *OURS)
-        }
-        trials = rows[-1]["trials"]
-        text += TABLE.format(task=task, target=target)
+        target, last = goal(rows), rows[-1]
+        every = [row for row in rows if row["seed"] not in PILOT]
+        arms = {arm: {row["seed"]: row for row in every if row["arm"] == arm} for arm in (*PEERS, *OURS)}
+        text += TABLE.format(task=task, target=target, **{key: last[key] for key in ("trials", "cap", "machine")})
         text += "".join(line(arm, found, arms["F"], target) for arm, found in arms.items() if found)
     plot(measured)
-    (DOCS / "peers.md").write_text(
-        HEAD.format(machine=MACHINE, trials=trials) + text + "\n![The best so far against time](peers.png)\n"
-    )
+    (DOCS / "peers.md").write_text(HEAD + text + "\n![The best so far against time](peers.png)\n")
+
+
+def goal(rows: list[dict[str, Any]]) -> float:
+    """The validation accuracy that is to be reached."""
+    return median(row["best"] for row in rows if row["arm"] == "A" and row["seed"] in PILOT)
 
 
 def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -> str:
     """A row of a task's table."""
     got = {seed: reached(row, target) for seed, row in found.items()}
-    pairs = [(got[seed], reached(ours[seed], target)) for seed in got if seed in ours]
-    seconds, epochs = [a[0] / b[0] for a, b in pairs], [a[1] / b[1] for a, b in pairs]
-    low, high = interval(seconds) if seconds else (0.0, 0.0)
-    ratios = (
-        ["", "", ""]
-        if arm == "F" or not pairs
-        else [f"{median(seconds):.2f}", f"{low:.2f} to {high:.2f}", f"{median(epochs):.2f}"]
-    )
+    both = sorted(got.keys() & ours.keys())
+    pairs = [got[seed] for seed in both], [reached(ours[seed], target) for seed in both]
+    seconds, epochs = ratios(*pairs, at=0), ratios(*pairs, at=1)
+    cells = ["", "", ""]
+    if seconds and arm != "F":
+        low, high = interval(seconds) if len(seconds) > 5 else (min(seconds), max(seconds))
+        cells = [f"{median(seconds):.2f}", f"{low:.2f} to {high:.2f}", f"{median(epochs):.2f}"]
     held = [
         median(sizes)
         for mark in ("1", "10", "25")
         if (sizes := [r["memory_mib"][mark] for r in found.values() if mark in r["memory_mib"]])
     ]
-    cells = [
+    told = [
         f"{arm[0]} {NAMES[arm]}",
         str(len(found)),
         f"{sum(hit for *_, hit in got.values())} of {len(got)}",
         f"{median(each[0] for each in got.values()):.1f}",
         f"{median(each[1] for each in got.values()):g}",
-        *ratios,
+        *cells,
         f"{median(row['best'] for row in found.values()):.4f}",
         ", ".join(f"{size:.0f}" for size in held),
     ]
-    return f"| {' | '.join(cells)} |\n"
+    return f"| {' | '.join(told)} |\n"
 
 
 def plot(measured: dict[str, list[dict[str, Any]]]) -> None:
@@ -107,9 +109,9 @@ def plot(measured: dict[str, list[dict[str, Any]]]) -> None:
                     times, np.median(curves, axis=0), color=colour, lw=2.2 if arm == "F" else 1.4, label=NAMES[arm]
                 )
         axis.set(title=task, xlabel="seconds since the launch", ylabel="best validation accuracy so far")
-        goal = median(row["best"] for row in rows if row["arm"] == "A" and row["seed"] in PILOT)
-        axis.axhline(goal, color="black", lw=0.6, ls=":")
-        axis.set_ylim(goal - 0.06, min(1, goal + 0.02))
+        least = goal(rows)
+        axis.axhline(least, color="black", lw=0.6, ls=":")
+        axis.set_ylim(least - 0.06, min(1, least + 0.02))
         axis.set_xscale("log")
         axis.set_xlim(left=5)
     axes[0][0].legend(fontsize=7, loc="lower right")

@@ -223,7 +223,8 @@ def table(command: click.Command) -> Iterator[str]:
 
 def names(option: click.Option) -> str:
     value = "" if option.is_flag else f" {option.metavar or 'VALUE'}"
-    return ", ".join(f"`{name}{value if name.startswith('--') else ''}`" for name in option.opts)
+    every = (*option.opts, *option.secondary_opts)
+    return ", ".join(f"`{name}{value if name.startswith('--') else ''}`" for name in every)
 
 
 def meaning(option: click.Option) -> str:

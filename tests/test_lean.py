@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from cnnsearch import lean, training
+from cnnsearch.lean import compiled
 from cnnsearch.lean.compiled import MOST, Compiled
 from cnnsearch.plan import Block, Head, Plan
+from tests.conftest import TINY, Run
 
 # a bias before a normalisation has a gradient of rounding alone, which Adam makes as large as any
 AUGMENT = (("RandomAffine", {"rotation": 10.0, "shift": 0.1}), ("GaussianNoise", {"stddev": 0.05}))
@@ -103,6 +105,25 @@ def test_what_was_not_used_for_long_is_let_go() -> None:
     assert kept.taken_over(plan, candidate(plan)).model is not first.model
 
 
+def test_large_ones_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = PLANS["plain"]
+    monkeypatch.setattr(compiled, "MOST_PARAMS", candidate(plan).core.count_params() - 1)
+    kept = Compiled()
+    first = kept.taken_over(plan, candidate(plan))
+    assert kept.taken_over(plan, candidate(plan)).model is not first.model
+
+
+def test_a_program_holds_no_images_once_it_is_done() -> None:
+    model = candidate(PLANS["plain"]).model
+    lean.fit(model, images(), epochs=1, callbacks=[])
+    assert not model.epoch_program._train and not model.epoch_program._val
+
+
+def test_an_optimizer_that_scales_its_loss_is_left_to_fit() -> None:
+    plan = PLANS["plain"].replace(optimizer=("SGD", {"learning_rate": 0.01, "loss_scale_factor": 1024.0}))
+    assert not lean.suits(candidate(plan).model, [])
+
+
 def test_callbacks_around_batches_are_left_to_fit() -> None:
     model = candidate(PLANS["plain"]).model
     assert lean.suits(model, [Told(), keras.callbacks.EarlyStopping(), keras.callbacks.ReduceLROnPlateau()])
@@ -128,3 +149,15 @@ def test_the_order_is_the_epochs_own() -> None:
     first, second = lean.order(5, 0, 50), lean.order(5, 1, 50)
     assert sorted(first) == list(range(50)) and list(first) != list(second)
     assert list(first) == list(lean.order(5, 0, 50))
+
+
+def test_a_study_is_trained_as_it_began(run: Run) -> None:
+    line = ("run", "--space", "digits_cnn", "--jobs", "1", *TINY)
+    assert run(*line, "--trials", "1", "--no-lean", "--precision", "mixed_bfloat16").returncode == 0
+    on = run(*line, "--trials", "2", "--precision", "mixed_bfloat16")
+    assert on.returncode == 0 and "with Keras' fit" in on.stdout + on.stderr
+    # the second trial of a worker has the precision of its first: Keras forgets it between them
+    assert run(*line, "--trials", "4", "--precision", "mixed_bfloat16").returncode == 0
+    for trial in ("1", "3"):
+        again = run("reproduce", trial)
+        assert "The largest difference is 0." in again.stdout, again.stdout

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, REDUCTIONS, Block, Head, Plan, each_item, sentence, spec
+from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, REDUCTIONS, Block, Head, Plan, each_item, paths, sentence, spec
 
 PLAN = Plan((28, 28, 1), 10, (Block("conv norm act pool", 16), Block("conv act drop", 32, rate=0.2)))
 CONFIGS = st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False) | st.integers() | st.booleans())
@@ -163,3 +163,13 @@ def test_a_configuration_must_be_plain_data() -> None:
 def test_text_that_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Plan.from_json(text)
+
+
+def test_a_pair_alone_is_a_sentence_of_one_layer() -> None:
+    layer = ("SpatialDropout2D", {"rate": 0.1})
+    assert sentence(layer) == sentence((layer,)) == (layer,)
+    block = Block("conv act drop pool")
+    assert block.rewrite("drop", layer).layers == ("conv", "act", layer, "pool")
+    assert block.before_pooling(layer).layers == ("conv", "act", "drop", layer, "pool")
+    fork = Block((("Add", {"paths": [layer, ""]}),)).layers[0]
+    assert paths(fork) == ((layer,), ())

@@ -70,9 +70,11 @@ class Catalog:
         known = self.names(kind)
         listing = {"space": "spaces", "dataset": "datasets"}.get(kind, "plugins")
         unread = ", ".join(self.names("plugin"))
+        meant = nearest(name, known)
         raise CnnsearchError(
-            f"{where}there is no {kind} '{name}'.{nearest(name, known)} "
+            f"{where}there is no {kind} '{name}'.{meant} "
             + (f"`cnnsearch {listing}` lists all {len(known)}." if known else f"There is no {kind} at all yet.")
+            + ("" if meant else " One of your own needs its folder: --plugins DIR.")
             + (f" Not among them, because broken: what is in {unread}." if unread else "")
         )
 

@@ -99,6 +99,7 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         if not settings.twins:
             opened.remember(command=line)
         counted = sum(record.state in COUNTED for record in opened.records())
+        settings = _as_it_trains(opened, settings, display)
         if settings.only_recipes:
             settings = replace(settings, trials=counted + len(queued.missing_recipes(opened, settings)))
         if settings.twins:
@@ -305,6 +306,17 @@ def _plain_name(name: str) -> str:
     if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name[0] in ".-":
         raise CnnsearchError(f"'{name}' is no name for a study; use letters, digits, '-', '_' and '.'.")
     return name
+
+
+def _as_it_trains(opened: Study, settings: Settings, display: Display) -> Settings:
+    """A study is trained in one way, or its trials could not be compared: as it began."""
+    if "machine" not in opened.info:
+        return settings
+    # studies of before knew Keras' fit alone
+    lean = bool(opened.info["machine"].get("lean"))
+    if lean != settings.lean and not settings.space.model:
+        display.note("This study is trained as it began: " + ("by whole epochs." if lean else "with Keras' fit."))
+    return replace(settings, lean=lean)
 
 
 def _going_on(settings: Settings, counted: int) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,6 +66,7 @@ class Search:
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
         self.began = self.leased = time.monotonic()
         self.start = 0.0
+        self.had = Counter(repeat["trial"] for repeat in study.repeats())
         self.first_rss: dict[Child, int] = {}
         self.pruning = Pruning(study, settings.pruner, settings.epochs)
         self.scheduler = Scheduler(settings.scheduler, settings.epochs, study.maximize)
@@ -225,7 +227,7 @@ class Search:
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
         if settings.timeout and not self.ended:
-            kept = repeats.reserve(settings, self.ledger.in_order(), self.study.maximize, self.start)
+            kept = repeats.reserve(settings, self.ledger.in_order(), self.study.maximize, self.start, self.had)
             if now - self.began > settings.timeout - kept:
                 self.ended = "timeout"
         if now - self.leased > studies.LEASE / 4:

@@ -36,12 +36,14 @@ REFERENCE = r"=(?P<field>[a-z_]+)(?:/(?P<part>[1-9]\d*))?"
 
 
 def sentence(layers: tuple[Item, ...] | list[Item] | str) -> tuple[Item, ...]:
-    """The items of a sentence, checked: `"conv act"` -> `("conv", "act")`.
+    """The items of a sentence, checked: `"conv act"` -> `("conv", "act")`; a pair alone is a sentence of one layer.
 
     Raises:
         ValueError: if a word is not one of WORDS.
     """
-    items = layers.split() if isinstance(layers, str) else layers
+    items: Any = layers.split() if isinstance(layers, str) else layers
+    if len(items) == 2 and isinstance(items[0], str) and isinstance(items[1], dict):
+        items = (items,)
     return tuple(_word(item) if isinstance(item, str) else spec(item) for item in items)
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,15 +49,20 @@ def leaders(records: Iterable[Record], top: int, maximize: bool) -> list[int]:
     return [record.number for record in sorted(complete, key=lambda r: (sign * (r.score or 0.0), r.number))[:top]]
 
 
-def reserve(settings: Settings, records: list[Record], maximize: bool, start: float) -> float:
+def reserve(settings: Settings, records: list[Record], maximize: bool, start: float, had: Mapping[int, int]) -> float:
     """Seconds of a limited time to be left for confirming: what it may take, but no more than a third.
 
-    `start`: seconds that a worker takes to start, since those that are busy when the time is up are ended.
+    `start`: seconds that a worker takes to start, since those that are busy when the time is up are ended. `had`: how
+    many repeats each trial has by now.
     """
     top, seeds = settings.confirm
     chosen = set(leaders(records, top, maximize))
-    each = sum(expected_seconds(record, settings.epochs) for record in records if record.number in chosen)
-    return min(settings.timeout / 3, start + seeds * each / max(1, settings.jobs)) if each else 0.0
+    needed = sum(
+        expected_seconds(record, settings.epochs) * max(0, seeds - had.get(record.number, 0))
+        for record in records
+        if record.number in chosen
+    )
+    return min(settings.timeout / 3, start + needed / max(1, settings.jobs)) if needed else 0.0
 
 
 def expected_seconds(record: Record, epochs: int) -> float:

@@ -119,18 +119,26 @@ def fold(candidate: Candidate, parts: Split, classes: int) -> Fold:
     return Fold(parts.x, y, parts.x_val, y_val, candidate.batch_size, parts.x_clean)
 
 
-def fit(candidate: Candidate, data: Fold, epochs: int, callbacks: list[Any], first_epoch: int = 0) -> None:
-    """The trainer of spaces that name none: `lean.fit` for plans, else Keras'.
+def fit(
+    hp: Any,
+    model: Any,
+    data: Fold,
+    *,
+    epochs: int,
+    callbacks: list[Any],
+    first_epoch: int = 0,
+    by_epochs: bool = False,
+) -> Any:
+    """The trainer of spaces that name none: Keras' `fit`, or `lean.fit` where that is allowed and can.
 
     What a frozen stem gives is computed once.
     """
-    model, x, x_val = stems.past(candidate.model, data.x, data.x_val)
+    model, x, x_val = stems.past(model, data.x, data.x_val)
     data = data._replace(x=x, x_val=x_val)
-    if candidate.lean and lean.suits(model, callbacks):
-        lean.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch)
-        return
+    if by_epochs and lean.suits(model, callbacks):
+        return lean.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch)
     rest = _rest(data, epochs, callbacks)
-    model.fit(data.x, data.y, batch_size=data.batch_size, initial_epoch=first_epoch, **rest)
+    return model.fit(data.x, data.y, batch_size=data.batch_size, initial_epoch=first_epoch, **rest)
 
 
 def resumed(candidate: Candidate, path: Path, key: str) -> resuming.Saved | None:
@@ -177,7 +185,7 @@ def train(
         elif candidate.fit is not None:
             candidate.fit(hp, candidate.model, data.x, data.y, **_rest(data, epochs, callbacks))
         else:
-            _fit_kept(candidate, data, epochs, watch, keep)
+            _fit_kept(candidate, hp, data, epochs, watch, keep)
     except CnnsearchError:
         raise
     except Exception as error:
@@ -192,7 +200,7 @@ def train(
     return outcome
 
 
-def _fit_kept(candidate: Candidate, data: Fold, epochs: int, watch: "Watch", keep: Keep | None) -> None:
+def _fit_kept(candidate: Candidate, hp: Any, data: Fold, epochs: int, watch: "Watch", keep: Keep | None) -> None:
     """`fit` from where the training was cut off, if it was; its state is kept for the next time."""
     callbacks, own, first = [*candidate.callbacks, watch], candidate.callbacks, 0
     if keep is not None:
@@ -202,7 +210,8 @@ def _fit_kept(candidate: Candidate, data: Fold, epochs: int, watch: "Watch", kee
         callbacks.append(resuming.Restorer(own, keep.saved.callbacks))
         first = keep.saved.epoch
     if first < epochs:
-        fit(candidate, data, epochs, callbacks, first)
+        by_epochs = candidate.lean
+        fit(hp, candidate.model, data, epochs=epochs, callbacks=callbacks, first_epoch=first, by_epochs=by_epochs)
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]

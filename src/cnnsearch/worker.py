@@ -189,6 +189,8 @@ class Worker:
             self.link.send("failed", kind=typed.kind, reason=typed.message, seconds=seconds, rss=rss())
         finally:
             keras.backend.clear_session(free_memory=False)
+            # Keras forgets its policy with the session
+            set_precision(self.settings["precision"])
             gc.collect()
 
     def do_log_model(self, order: dict[str, Any]) -> None:

@@ -25,8 +25,8 @@ AROUND_BATCHES = tuple(
 def suits(model: Any, callbacks: Sequence[Any]) -> bool:
     """Whether `fit` here can train this compiled model: backend, precision, and no callback around batches."""
     known = keras.backend.backend() in BACKENDS
-    # the only precision that scales losses, and skips steps by them
-    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    # what scales losses skips steps by them, or divides its gradients again
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) or model.optimizer.loss_scale_factor
     plain = not any(_looks_at_batches(callback) for callback in callbacks)
     return known and not scaled and plain and isinstance(model.loss, keras.losses.Loss)
 
@@ -47,12 +47,19 @@ def fit(model: Any, data: Any, *, epochs: int, callbacks: Sequence[Any], first_e
     """
     seed = np.random.randint(2**31 - 1)
     program = _program(model, data)
+    try:
+        _epochs(program, model, data, seed, range(first_epoch, epochs), callbacks)
+    finally:
+        program.drop()
+
+
+def _epochs(program: Any, model: Any, data: Any, seed: int, every: range, callbacks: Sequence[Any]) -> None:
     told = keras.callbacks.CallbackList(list(callbacks), model=model)
-    told.set_params({"epochs": epochs, "verbose": 0, "steps": -(-len(data.x) // data.batch_size)})
+    told.set_params({"epochs": every.stop, "verbose": 0, "steps": -(-len(data.x) // data.batch_size)})
     model.stop_training = False
     told.on_train_begin()
     logs: dict[str, float] = {}
-    for epoch in range(first_epoch, epochs):
+    for epoch in every:
         told.on_epoch_begin(epoch)
         loss, accuracy = program.epoch(order(seed, epoch, len(data.x)))
         told.on_test_begin()

@@ -11,6 +11,9 @@ from cnnsearch.plan import Plan
 MOST = 8
 """So many are kept; each holds its weights, its optimizer's and its program."""
 
+MOST_PARAMS = 10_000_000
+"""So many parameters all that are kept may have: with their optimizers' some 120 MB."""
+
 
 def key(plan: Plan) -> str:
     """What equal programs have in common; a rate alone is a variable of the program, and callbacks are outside."""
@@ -35,7 +38,7 @@ class Compiled:
                 into.assign(by)
             new = new._replace(model=found.model, core=found.core)
         self._kept[key(plan)] = new
-        while len(self._kept) > MOST:
+        while len(self._kept) > MOST or sum(each.core.count_params() for each in self._kept.values()) > MOST_PARAMS:
             self._kept.popitem(last=False)
         return new
 

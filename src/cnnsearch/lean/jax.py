@@ -11,12 +11,18 @@ class Program:
 
     def __init__(self, model: Any, batch_size: int, validation_batch: int) -> None:
         self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
+        self._train: tuple[Any, ...] = ()
+        self._val: tuple[Any, ...] = ()
         self._epoch = jax.jit(self._trained, donate_argnums=0)
         self._validate = jax.jit(self._looked_at)
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any) -> None:
         """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes)."""
         self._train, self._val = (jnp.asarray(x), jnp.asarray(y)), (jnp.asarray(x_val), jnp.asarray(y_val))
+
+    def drop(self) -> None:
+        """Let the images go; the program stays."""
+        self._train = self._val = ()
 
     def epoch(self, order: Any) -> tuple[float, float]:
         """Train on the images in this `order`; gives back the mean loss and the accuracy on the way."""

@@ -12,6 +12,8 @@ class Program:
 
     def __init__(self, model: Any, batch_size: int, validation_batch: int) -> None:
         self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
+        self._train: tuple[Any, ...] = ()
+        self._val: tuple[Any, ...] = ()
         # images and labels are arguments, so that the program holds none of them
         self._epoch = tf.function(self._trained, autograph=False, reduce_retracing=True)
         self._validate = tf.function(self._looked_at, autograph=False, reduce_retracing=True)
@@ -19,6 +21,10 @@ class Program:
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any) -> None:
         """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes)."""
         self._train, self._val = (tf.constant(x), tf.constant(y)), (tf.constant(x_val), tf.constant(y_val))
+
+    def drop(self) -> None:
+        """Let the images go; the program stays."""
+        self._train = self._val = ()
 
     def epoch(self, order: Any) -> tuple[float, float]:
         """Train on the images in this `order`; gives back the mean loss and the accuracy on the way."""
