@@ -22,6 +22,13 @@ class Picture(NamedTuple):
     caption: str
 
 
+WIDE = 8
+"""A table of more columns leaves no room for words."""
+
+LONG = 40
+"""More letters than this are words."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of text under a header. `heat` gives each cell of a matrix its depth of colour, 0 to 1."""
@@ -31,6 +38,11 @@ class Table:
     caption: str = ""
     folded: bool = False
     heat: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def below(self) -> bool:
+        """Whether the last column's words stand in a line of their own below each row: the table is too wide else."""
+        return not self.folded and len(self.header) > WIDE and any(len(row[-1]) > LONG for row in self.rows)
 
     def right(self, column: int) -> bool:
         """Whether a column holds numbers, which stand to the right."""
