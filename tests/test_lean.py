@@ -145,6 +145,16 @@ def test_callbacks_stop_it_and_set_its_rate() -> None:
     assert len(told.logs) == 3
 
 
+def test_a_callback_may_monitor_accuracy_without_being_told_which_way_is_better() -> None:
+    plan = PLANS["plain"].replace(optimizer=("Adam", {"learning_rate": 0.0}))
+    model = candidate(plan).model
+    plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_accuracy", patience=1, factor=0.5)
+    early = keras.callbacks.EarlyStopping(monitor="val_accuracy", patience=2)
+    told = Told()
+    lean.fit(model, images(), epochs=9, callbacks=[plateau, early, told])
+    assert len(told.logs) == 3, "nothing is learnt, so it stops after two epochs without progress"
+
+
 def test_the_order_is_the_epochs_own() -> None:
     first, second = lean.order(5, 0, 50), lean.order(5, 1, 50)
     assert sorted(first) == list(range(50)) and list(first) != list(second)

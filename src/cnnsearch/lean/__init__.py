@@ -57,6 +57,9 @@ def _epochs(program: Any, model: Any, data: Any, seed: int, every: range, callba
     told = keras.callbacks.CallbackList(list(callbacks), model=model)
     told.set_params({"epochs": every.stop, "verbose": 0, "steps": -(-len(data.x) // data.batch_size)})
     model.stop_training = False
+    # callbacks look there which way a metric is better, and its metrics are made with the first answers
+    model.compute_metrics(None, data.y[:1], data.y[:1])
+    model.reset_metrics()
     told.on_train_begin()
     logs: dict[str, float] = {}
     for epoch in every:
