@@ -157,7 +157,7 @@ def test_a_look_at_test_survives_what_a_run_writes_meanwhile(run: Run, tmp_path:
 def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path: Path, store: str) -> None:
     command = ("run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1", "--set", "dataset.limit=300")
     process = subprocess.Popen(
-        [sys.executable, "-m", "cnnsearch.cli", *command, "--epochs", "300"],
+        [sys.executable, "-m", "cnnsearch.cli", *command, "--epochs", "5000"],
         cwd=tmp_path,
         env={**os.environ, "MLFLOW_TRACKING_URI": store},
         stdout=subprocess.DEVNULL,
@@ -169,7 +169,7 @@ def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path:
     opened = studies.load(None, tmp_path / "runs")
     states = [trial.state.name for trial in opened.optuna.trials]
     assert states == ["RUNNING"]
-    going_on = cnnsearch(tmp_path, *command, "--epochs", "300", "--timeout", "15", MLFLOW_TRACKING_URI=store)
+    going_on = cnnsearch(tmp_path, *command, "--epochs", "5000", "--timeout", "15", MLFLOW_TRACKING_URI=store)
     assert going_on.returncode == 0, going_on.stderr
     opened = studies.load(None, tmp_path / "runs")
     assert "RUNNING" not in [trial.state.name for trial in opened.optuna.trials]

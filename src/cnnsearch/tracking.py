@@ -15,6 +15,10 @@ from cnnsearch.study import Study
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
+MOST_RUNS = 50_000
+"""As many as MLflow gives at once."""
+
+
 class Tracker:
     """Writes a study to MLflow, all from one background thread, so that nobody waits for it.
 
@@ -39,7 +43,9 @@ class Tracker:
     def begin(self, study: Study) -> None:
         """Open the store and the study's parent run, once; nobody waits for it."""
         if self._opening is None:
-            self._opening = self._thread.submit(self._open, study)
+            # those of before alone: what ends from now on is told by itself
+            ended = {record.number: record for record in study.records() if record.state in COUNTED}
+            self._opening = self._thread.submit(self._open, study, ended)
 
     def check(self) -> None:
         """Raise what kept the store from being opened.
@@ -110,7 +116,7 @@ class Tracker:
 
         self._thread.submit(attempt)
 
-    def _open(self, study: Study) -> None:
+    def _open(self, study: Study, ended: dict[int, Record]) -> None:
         uri = store.tracking_uri()
         try:
             self._client = store.connect(uri)
@@ -118,6 +124,7 @@ class Tracker:
             self._tags = store.child_tags(study)
             self._experiment = store.experiment(self._client, f"cnnsearch/{study.info['space']['name']}", uri)
             self._parent = self._earlier_parent(study, uri) or self._new_parent(study, uri)
+            self._make_whole(study, ended)
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:200].rstrip(".")
             raise CnnsearchError(
@@ -135,9 +142,7 @@ class Tracker:
             self._client.update_run(known["run_id"], status="RUNNING")
         except MlflowException:
             return ""  # the store was deleted or emptied meanwhile
-        self._parent = str(known["run_id"])
-        self._end_stale(study)
-        return self._parent
+        return str(known["run_id"])
 
     def _new_parent(self, study: Study, uri: str) -> str:
         self._delete_orphans(study)
@@ -156,17 +161,28 @@ class Tracker:
             if run.data.tags.get("cnnsearch.folder") == study.info["folder"]:
                 self._client.delete_run(run.info.run_id)
 
-    def _end_stale(self, study: Study) -> None:
-        """Runs that a killed `run` left RUNNING: ended as their trials did, or deleted with them."""
-        query = f"tags.`mlflow.parentRunId` = '{self._parent}' and attributes.status = 'RUNNING'"
-        records = {record.number: record for record in study.records()}
-        for run in self._client.search_runs([self._experiment], query, max_results=1000):
-            found = records.get(int(run.data.tags.get("cnnsearch.trial", -1)))
-            if found is not None and found.state in COUNTED:
-                self._runs[found.number] = run.info.run_id
-                self._log_end(found)
+    def _make_whole(self, study: Study, ended: dict[int, Record]) -> None:
+        """What a killed `run` had not written yet: the runs of `ended` trials; others that are RUNNING are deleted."""
+        query, whole = f"tags.`mlflow.parentRunId` = '{self._parent}'", set()
+        for run in self._client.search_runs([self._experiment], query, max_results=MOST_RUNS):
+            number = int(run.data.tags.get("cnnsearch.trial", -1))
+            if run.info.status != "RUNNING":
+                whole.add(number)
+            elif number in ended:
+                self._runs[number] = run.info.run_id
             else:
                 self._client.delete_run(run.info.run_id)
+        for number, record in ended.items():
+            if number not in whole:
+                self._log_missing(record, str(study.info["metric"]))
+
+    def _log_missing(self, done: Record, metric: str) -> None:
+        """The epochs of a trial that are not there, and how it ended."""
+        there = {point.step for point in self._client.get_metric_history(self._run(done), metric)}
+        for epoch, metrics in enumerate(done.history, 1):
+            if epoch not in there:
+                self._log_epoch(done, epoch, metrics, time.time())
+        self._log_end(done)
 
     def _run(self, trial: Record) -> str:
         if trial.number not in self._runs:
