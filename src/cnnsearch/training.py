@@ -73,15 +73,15 @@ class Outcome:
     weights: list[Any] = field(default_factory=list)
 
 
-def from_plan(plan: Plan, images: int, lean: bool = True) -> Candidate:
+def from_plan(plan: Plan, images: int, by_epochs: bool = True) -> Candidate:
     """The candidate that `plan` describes, compiled for a training set of that many images.
 
-    `lean` is whether an epoch may be one compiled program; else it is always Keras' `fit`.
+    `by_epochs` is whether an epoch may be one compiled program; else it is always Keras' `fit`.
     """
     core = build.core(plan)
     model = build.training_model(plan, core)
     build.compile_(model, plan, math.ceil(images / plan.batch_size))
-    return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True, lean=lean)
+    return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True, lean=by_epochs)
 
 
 def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int, shape: tuple[int, ...] = ()) -> Candidate:

@@ -240,22 +240,20 @@ class Worker:
     def _repeat(self, order: dict[str, Any], started: float) -> None:
         from cnnsearch import training
 
-        hp = HyperParameters(replay(order["values"]))
+        hp, trainer = HyperParameters(replay(order["values"])), spaces.trainer(self.space, self.catalog)
         if order["plan"]:
             plan = Plan.from_json(order["plan"])
-            candidate, epochs = self._made(plan, spaces.trainer(self.space, self.catalog) is None), plan.epochs
+            candidate, epochs = self._made(plan, trainer is None), plan.epochs
         else:
             candidate = training.from_hypermodel(self.hypermodel, hp, self.start.batch_size, self.shape)
             epochs = self.settings["epochs"]
         data = training.fold(candidate, self.split, self.classes)
-        trainer, metric = spaces.trainer(self.space, self.catalog), self.settings["metric"]
-        outcome = training.train(candidate, trainer, hp, data, epochs, metric, self._report)
+        outcome = training.train(candidate, trainer, hp, data, epochs, self.settings["metric"], self._report)
         seconds = time.perf_counter() - started
         self.link.send("repeated", score=outcome.score, history=outcome.history, seconds=seconds, rss=rss())
 
     def _wanted(self, hp: HyperParameters, limited: bool, plain: bool) -> "Wanted":
         """What is drawn, with its costs, before it is known whether it shall be trained; `plain`: by no trainer."""
-
         drawn = self._draw(hp)
         if isinstance(drawn, Plan):
             price = self._affordable(drawn, limited)
