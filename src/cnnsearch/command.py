@@ -312,11 +312,14 @@ def _as_it_trains(opened: Study, settings: Settings, display: Display) -> Settin
     """A study is trained in one way, or its trials could not be compared: as it began."""
     if "machine" not in opened.info:
         return settings
+    machine = opened.info["machine"]
     # studies of before knew Keras' fit alone
-    lean = bool(opened.info["machine"].get("lean"))
+    lean, precision = bool(machine.get("lean")), machine.get("precision", settings.precision)
     if lean != settings.lean and not settings.space.model:
         display.note("This study is trained as it began: " + ("by whole epochs." if lean else "with Keras' fit."))
-    return replace(settings, lean=lean)
+    if settings.precision not in (precision, "auto"):
+        display.note(f"This study is trained as it began: in {precision}.")
+    return replace(settings, lean=lean, precision=precision)
 
 
 def _going_on(settings: Settings, counted: int) -> str:

@@ -78,6 +78,7 @@ def card(
         "test": {"accuracy": measured.accuracy, "interval": measured.interval, "n": measured.n},
         "test_looks": len(looks),
         "test_again": bool(test.get("again")),
+        "precision": info["machine"]["precision"],
         "versions": {
             "cnnsearch": cnnsearch.__version__,
             "keras": keras.__version__,
@@ -226,7 +227,7 @@ stratified, by seed {card["seed"]}.
 
 ## Made with
 
-cnnsearch {versions["cnnsearch"]}, Keras {versions["keras"]} on {versions["backend"]}
+cnnsearch {versions["cnnsearch"]}, Keras {versions["keras"]} on {versions["backend"]}, trained in {card["precision"]}
 
 ```
 {chr(10).join(card["commands"])}
