@@ -78,7 +78,7 @@ def card(
         "test": {"accuracy": measured.accuracy, "interval": measured.interval, "n": measured.n},
         "test_looks": len(looks),
         "test_again": bool(test.get("again")),
-        "precision": info["machine"]["precision"],
+        "precision": info["machine"].get("precision", "float32"),
         "versions": {
             "cnnsearch": cnnsearch.__version__,
             "keras": keras.__version__,
