@@ -1,10 +1,12 @@
 """How well a short look at a candidate ranks it: Spearman's correlation with its score after all epochs.
 
     CNNSEARCH_DATA=DIR python benchmarks/first_looks.py --task digits --plans 30
+    python benchmarks/first_looks.py --table
 
-Plans by chance from the spaces of benchmarks/peers.py are trained to their end, and once more for single epochs on a
-part of the images. What is `lost` is how far the best of those that the look would train on, three or half of them, is
-below the best of all in the end.
+Plans by chance from the spaces of benchmarks/peers.py, and for `mnist_full` from the shipped `mnist_cnn` on all of MNIST,
+are trained to their end, and for looks of their own: one epoch of a part of the images, a schedule scaled to that. What
+is `lost` is how far the best of those that the look would train on, three or half of them, is below the best of all in
+the end. Every plan's curve is a line of results/first_looks/TASK.jsonl; what is there already is not trained again.
 """
 
 import json
@@ -18,77 +20,122 @@ from typing import Any
 import click
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "first_looks.json"
-MACHINE = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-PARTS = (0.25, 0.5)
+RESULTS = HERE / "results" / "first_looks"
+PAGE = HERE.parent / "docs" / "first-looks.md"
+MACHINE = f"{platform.system()} {platform.machine()}, one core of {os.cpu_count()}"
+PARTS = {"digits": (0.5,), "mnist": (0.25, 0.5), "cifar": (0.25, 0.5), "mnist_full": (0.0625, 0.125, 0.25)}
+LEAST_PLANS = 10
 
 
 @click.command()
-@click.option("--task", "tasks", multiple=True, default=("digits", "mnist", "cifar"))
+@click.option("--task", "tasks", multiple=True, default=tuple(PARTS), type=click.Choice(list(PARTS)))
 @click.option("--plans", default=30, show_default=True)
-def main(tasks: tuple[str, ...], plans: int) -> None:
-    """Measure, and keep the figures."""
-    every = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for task in tasks:
-        every[task] = {"plans": plans, "machine": MACHINE, "looks": look(task, plans)}
-        RESULTS.write_text(json.dumps(every, indent=1) + "\n")
-        for name, figures in every[task]["looks"].items():
-            click.echo(f"{task:<7} {name:<20} {figures}")
+@click.option("--table", is_flag=True, help="Train nothing; write the page from what there is.")
+def main(tasks: tuple[str, ...], plans: int, table: bool) -> None:
+    """Train what is missing, then write the page."""
+    for task in () if table else tasks:
+        look(task, plans)
+    PAGE.write_text(page())
 
 
-def look(name: str, plans: int) -> dict[str, Any]:
-    """The correlation of each look of a task with the final score."""
+def look(name: str, plans: int) -> None:
+    """Train the plans of a task that are not there yet."""
     from peer_arms import Task
 
-    task, generator = Task(name, 0), random.Random(7)
-    seen: dict[str, list[float]] = {}
-    taken: dict[str, float] = {}
+    task, generator = Task("mnist_cnn" if name == "mnist_full" else name, 0), random.Random(7)
     for number in range(plans):
-        plan, _ = task.plan(lambda _, d: d.random(generator))
-        curve = train(task, plan, number, 1.0, task.epochs)
-        for epoch in (1, 2, 3, 5):
-            seen.setdefault(f"{epoch} epochs", []).append(max(curve[:epoch]))
-        seen.setdefault("end", []).append(max(curve))
-        for part in PARTS:
-            label, started = f"1 epoch of {part:g}", time.perf_counter()
-            seen.setdefault(label, []).append(max(train(task, plan, number, part, 1)))
-            taken[label] = taken.get(label, 0) + time.perf_counter() - started
-    return {label: judged(values, seen["end"], taken.get(label)) for label, values in seen.items() if label != "end"}
+        plan, values = task.plan(lambda _, d: d.random(generator))
+        if any(row["plan"] == number for row in rows(name)):
+            continue
+        looks = {str(part): train(task, plan, number, part, 1) for part in PARTS[name]}
+        curve, seconds = train(task, plan, number, 1.0, task.epochs)
+        row = {
+            "plan": number,
+            "values": values,
+            "updates": -(-len(task.x) // plan.batch_size),
+            "curve": curve,
+            "seconds": seconds,
+            "looks": {part: value[0] for part, (value, _) in looks.items()},
+            "look_seconds": {part: took[0] for part, (_, took) in looks.items()},
+            "machine": MACHINE,
+        }
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        with (RESULTS / f"{name}.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
 
 
-def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> list[float]:
-    """The validation accuracy after each epoch, on a part of the images."""
+def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> tuple[list[float], list[float]]:
+    """The validation accuracy after each epoch on a part of the images, and the seconds that each took."""
     import keras
 
     from cnnsearch import training
 
     keras.utils.set_random_seed(seed)
     count = round(part * len(task.x))
-    one = training.from_plan(plan, count)
+    one = training.from_plan(plan.replace(epochs=epochs), count)
     curve: list[float] = []
+    ends = [time.perf_counter()]
     data = training.Fold(task.x[:count], task.y[:count], task.x_val, task.y_val, plan.batch_size)
 
     def note(_: int, metrics: dict[str, float]) -> bool:
-        curve.append(metrics["val_accuracy"])
+        curve.append(round(metrics["val_accuracy"], 6))
+        ends.append(time.perf_counter())
         return True
 
     training.train(one, None, None, data, epochs, "val_accuracy", note)
     keras.backend.clear_session()
-    return curve
+    return curve, [round(b - a, 3) for a, b in zip(ends, ends[1:], strict=False)]
 
 
-def judged(values: list[float], end: list[float], seconds: float | None) -> dict[str, Any]:
-    """Correlation, what would be lost, and the time that it took."""
-    from scipy.stats import spearmanr
+def rows(name: str) -> list[dict[str, Any]]:
+    """What was trained of a task."""
+    path = RESULTS / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    best = sorted(range(len(end)), key=lambda at: -end[at])
-    order = sorted(range(len(end)), key=lambda at: -values[at])
-    told = {
-        "spearman": round(float(spearmanr(values, end).statistic), 3),
-        "lost with 3": round(end[best[0]] - max(end[at] for at in order[:3]), 4),
-        "lost with half": round(end[best[0]] - max(end[at] for at in order[: len(end) // 2]), 4),
-    }
-    return told | ({"seconds": round(seconds, 1)} if seconds else {})
+
+def page() -> str:
+    """The table as Markdown."""
+    lines = []
+    for name in PARTS:
+        found = rows(name)
+        if len(found) < LEAST_PLANS:
+            continue
+        end = [max(row["curve"]) for row in found]
+        updates = sorted(row["updates"] for row in found)[len(found) // 2]
+        for part in found[0]["looks"]:
+            values = [row["looks"][part] for row in found]
+            lines.append(line(name, f"{float(part):g} of the images", values, end, round(float(part) * updates)))
+        for epochs in (1, 2, 3, 5):
+            values = [max(row["curve"][:epochs]) for row in found]
+            lines.append(line(name, f"{epochs} epoch{'s' * (epochs > 1)}", values, end, epochs * updates))
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def line(name: str, look: str, values: list[float], end: list[float], updates: int) -> str:
+    """Correlation and what would be lost, of one look."""
+    from scipy.stats import bootstrap, spearmanr
+
+    best, order = max(end), sorted(range(len(end)), key=lambda at: -values[at])
+    rank = float(spearmanr(values, end).statistic)
+    drawn = bootstrap(
+        (values, end), lambda a, b: spearmanr(a, b).statistic, paired=True, vectorized=False, n_resamples=2000, rng=0
+    ).confidence_interval
+    lost = [best - max(end[at] for at in order[:count]) for count in (3, len(end) // 2)]
+    told = [name, look, str(updates), f"{rank:.2f}", f"{drawn.low:.2f} to {drawn.high:.2f}"]
+    return f"| {' | '.join([*told, *(f'{each:.4f}' for each in lost), str(len(end))])} |"
+
+
+HEAD = """# What a first look tells
+
+How well a short look at a candidate ranks it by Spearman's correlation with its best validation accuracy of all epochs
+(95% by bootstrap over plans), and how far the best of the three, or of the half, that the look puts first ends below the
+best of all. Plans by chance; one split and one seed each, so that both ends of a correlation have their noise. Made by
+`CNNSEARCH_DATA=DIR python benchmarks/first_looks.py`; the curves are in `benchmarks/results/first_looks/`. `digits` has
+1,197 training images, `mnist` and `cifar` 6,000, `mnist_full` 50,000.
+
+| task | look | updates, median | rank correlation | 95% | lost with three | lost with half | plans |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
 
 
 if __name__ == "__main__":

@@ -35,7 +35,9 @@ class Task:
 
     def __init__(self, name: str, seed: int) -> None:
         self.catalog = catalog.load()
-        self.space = spaces.check(spaces.load(str(HERE / "spaces" / f"{name}_small.toml"), self.catalog), self.catalog)
+        small = HERE / "spaces" / f"{name}_small.toml"
+        found = spaces.load(str(small) if small.exists() else name, self.catalog)
+        self.space = spaces.check(found, self.catalog)
         assert self.space.dataset is not None
         data = worker.load_dataset(self.catalog, self.space.dataset)
         parts = split(data, seed, self.space.defaults["validation"])
