@@ -280,3 +280,18 @@ def test_a_wrong_name_or_configuration_is_named(changes: dict[str, Any], message
     with pytest.raises(ValueError, match=message):
         callbacks(plan)
         compile_(core(plan), plan, 1)
+
+
+def test_a_stride_over_one_pixel_is_left_out_and_changes_nothing() -> None:
+    strided = (Block("down act down norm act", filters=8, kernel=3),)
+    made = core(Plan((2, 2, 1), 10, strided))
+    assert [layer.strides for layer in made.layers if "conv2d" in layer.name] == [(2, 2), (1, 1)]
+    by_stride = keras.layers.Conv2D(8, 3, strides=2, padding="same")
+    image = np.random.default_rng(0).normal(size=(4, 1, 1, 8)).astype("float32")
+    by_stride.build(image.shape)
+    second = made.layers[3]
+    second.set_weights(by_stride.get_weights())
+    np.testing.assert_allclose(second(image), by_stride(image), atol=1e-6)
+    # an image that is one pixel wide is stepped over downwards
+    narrow = core(Plan((4, 2, 1), 10, strided))
+    assert [layer.strides for layer in narrow.layers if "conv2d" in layer.name] == [(2, 2), (2, 1)]

@@ -145,7 +145,28 @@ def _extend(made: list[keras.layers.Layer], plan: Plan, prefix: str, stage: Stag
         if spec is None:
             continue
         name = f"{prefix}_{number}_{spec[0].lower()}"
-        made.append(_fork(spec, stage, _shape_after(plan, made), name) if paths(spec) else layer(spec, name))
+        if paths(spec):
+            made.append(_fork(spec, stage, _shape_after(plan, made), name))
+        elif "strides" in spec[1]:
+            made.append(layer(_stepping(spec, _shape_after(plan, made)), name))
+        else:
+            made.append(layer(spec, name))
+
+
+def _stepping(spec: Spec, shape: tuple[int | None, ...]) -> Spec:
+    """A strided layer for images of this shape, without its stride along a side of one pixel, where it does nothing.
+
+    TensorFlow's gradient of it is rubbish in bfloat16 on a CPU with AMX (seen with 2.21: kernels' gradients of 1e33).
+    """
+    name, config = spec
+    strides = config["strides"]
+    if name not in STEPPING or (isinstance(strides, list | tuple) and len(strides) != 2):
+        return spec
+    both = [strides, strides] if isinstance(strides, int) else list(strides)
+    steps = [1 if side == 1 else stride for side, stride in zip(shape[1:3], both, strict=True)]
+    # other convolutions step alike along both
+    fits = name == "Conv2D" or steps[0] == steps[1]
+    return (name, {**config, "strides": steps}) if fits and steps != both else spec
 
 
 def _shape_after(plan: Plan, made: list[keras.layers.Layer]) -> tuple[int | None, ...]:
@@ -163,7 +184,10 @@ def _fork(spec: Spec, stage: Stage, shape: tuple[int | None, ...], name: str) ->
         end = entry
         for at, inner in enumerate(words.along(path, stage), 1):
             label = f"{name}{number}_{at}_{inner[0].lower()}"
-            end = (_fork(inner, stage, end.shape, label) if paths(inner) else layer(inner, label))(end)
+            if paths(inner):
+                end = _fork(inner, stage, end.shape, label)(end)
+            else:
+                end = layer(_stepping(inner, end.shape) if "strides" in inner[1] else inner, label)(end)
         ends.append(end)
     return keras.Model(entry, layer(_merge(spec), f"{name}_merged")(ends), name=name)
 
@@ -196,6 +220,9 @@ def _two_rates(optimizer: keras.optimizers.Optimizer, factor: float, slow: list[
 
     return TwoRates.from_config(optimizer.get_config())
 
+
+STEPPING = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+"""Convolutions of images, whose strides are left out where there is nothing to step over."""
 
 KINDS: dict[str, tuple[Any, type]] = {
     "layer": (keras.layers, keras.layers.Layer),

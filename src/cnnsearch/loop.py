@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import COUNTED, TWIN, Record
-from cnnsearch.rungs import Scheduler
+from cnnsearch.rungs import Scheduler, Stand
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
@@ -69,7 +69,7 @@ class Search:
         self.had = Counter(repeat["trial"] for repeat in study.repeats())
         self.first_rss: dict[Child, int] = {}
         self.pruning = Pruning(study, settings.pruner, settings.epochs)
-        self.scheduler = Scheduler(settings.scheduler, settings.epochs, study.maximize)
+        self.scheduler = self._scheduler(study.info.get("data"))
         self.waiting: dict[int, Job] = {}
         self.saving: set[Child] = set()
         self.unusable = 0
@@ -182,17 +182,35 @@ class Search:
         if not self.waiting:
             return None
         metric, gone = self.settings.metric, [job for job in self.jobs.values() if job]
-        ended = (record for record in self.ledger.in_order() if record.state in ("complete", "pruned"))
-        stands = [(record.number, [m[metric] for m in record.history], False) for record in ended]
-        stands += [(job.record.number, [m[metric] for m in job.history], False) for job in gone]
-        stands += [(number, [m[metric] for m in job.history], True) for number, job in self.waiting.items()]
+        ended = [record for record in self.ledger.in_order() if record.state in ("complete", "pruned")]
+
+        def stand(record: Record, history: Sequence[dict[str, float]], waits: bool = False) -> Stand:
+            return Stand(record.number, tuple(m[metric] for m in history), waits, record.look)
+
+        stands = [stand(record, record.history) for record in ended]
+        stands += [stand(job.record, job.history) for job in gone]
+        stands += [stand(job.record, job.history, waits=True) for job in self.waiting.values()]
         return self.scheduler.next(stands, self._missing() > 0)
+
+    def _scheduler(self, data: dict[str, Any] | None) -> Scheduler:
+        """The scheduler for a training set of this size, as soon as it is known."""
+        settings = self.settings
+        images = data["images"]["train"] if data else settings.space.defaults["batch_size"]
+        updates = math.ceil(images / settings.space.defaults["batch_size"])
+        return Scheduler(settings.scheduler, settings.epochs, updates, self.study.maximize)
 
     def _go_on(self, child: Child, job: Job) -> None:
         """Train a waiting trial on from where it was left."""
         job.started = job.heard = time.monotonic()
         job.reported, job.history = len(job.history), []
         self._send(child, job, resume=True)
+
+    def _on_looked(self, child: Child, message: dict[str, Any]) -> None:
+        """A look ended; the candidate waits, to be trained from its beginning if it is sent on."""
+        job = self._job(child)
+        job.record = replace(job.record, look=message["score"])
+        self.pruning.report(job.trial, message["score"], 0)
+        self._on_waiting(child, message)
 
     def _on_waiting(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
@@ -249,6 +267,7 @@ class Search:
         studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "lean", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
+        self.scheduler = self._scheduler(message["dataset"])
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
         model = self.settings.space.model
@@ -298,7 +317,8 @@ class Search:
         job.resumable = message["resumable"]
         others = [other.record for other in self.jobs.values() if other and other is not job]
         first = self.ledger.known(job.record, others)
-        child.send({"go": first is None})
+        look = self.scheduler.look if job.record.look is None and self._may_wait(job) else 0.0
+        child.send({"go": first is None, "look": look})
         if first is None:
             self._use_own_sampler()
             self._tell()
@@ -325,10 +345,14 @@ class Search:
             self.pruning.report(job.trial, metrics[self.settings.metric], epoch)
             self.tracker.epoch(job.record, epoch, metrics)
 
-    def _waits(self, job: Job) -> bool:
-        """Whether the trial waits here until others are as far; what was asked for by name never does."""
+    def _may_wait(self, job: Job) -> bool:
+        """Whether the trial can wait at rungs; what was asked for by name never does."""
         named = job.record.origin.startswith(BY_NAME) or job.record.origin == "default"
-        return job.resumable and not named and self.scheduler.waits_at(len(job.history))
+        return job.resumable and not named
+
+    def _waits(self, job: Job) -> bool:
+        """Whether the trial waits here until others are as far."""
+        return self._may_wait(job) and self.scheduler.waits_at(len(job.history))
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)

@@ -8,25 +8,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def set_precision(name: str) -> None:
+def set_precision(name: str, plans: bool = True) -> None:
     """Make `name` Keras' policy; `auto` is mixed_bfloat16 where that is faster (`half_pays`), else float32."""
     import keras
 
     if name == "auto":
-        name = "mixed_bfloat16" if half_pays() else "float32"
+        name = "mixed_bfloat16" if half_pays(plans) else "float32"
     keras.config.set_dtype_policy(name)
 
 
-def half_pays() -> bool:
-    """Whether mixed_bfloat16 trains faster here: on a GPU, and with TensorFlow on a CPU that multiplies tiles of it.
+def half_pays(plans: bool) -> bool:
+    """Whether mixed_bfloat16 trains faster here: on a GPU, and `plans` with TensorFlow on a CPU that has AMX.
 
     With AMX an epoch took 0.4 to 0.55 of its time in float32; with AVX512_BF16 alone 0.9 to 1.4, with neither up to
-    3.5 (networks of mnist_cnn and cifar10_cnn).
+    3.5 (networks of mnist_cnn and cifar10_cnn). The models of others are left in float32 on a CPU: TensorFlow's
+    gradients in bfloat16 are wrong there in a corner that plans are kept out of (`build`).
     """
     import keras
 
     on_gpu = any("gpu" in device.lower() for device in devices())
-    return on_gpu or (keras.backend.backend() == "tensorflow" and "amx_bf16" in _features())
+    return on_gpu or (plans and keras.backend.backend() == "tensorflow" and "amx_bf16" in _features())
 
 
 def _features() -> set[str]:

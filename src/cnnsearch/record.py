@@ -25,7 +25,8 @@ class Record:
     `state` is one of complete, pruned, failed (these count as trials), refused (too large), duplicate,
     interrupted, running.
     `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch. The first `resumed` epochs
-    were trained before the training was cut off and gone on with.
+    were trained before the training was cut off and gone on with. `look` is the metric after a look at a part of the
+    images, which is no part of the training; of what was only looked at it is the score.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Record:
     reason: str = ""
     checkpoint: str = ""
     resumed: int = 0
+    look: float | None = None
     history: tuple[dict[str, float], ...] = ()
 
     def to_attribute(self) -> dict[str, Any]:

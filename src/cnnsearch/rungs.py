@@ -2,7 +2,8 @@
 
 `halving` is asynchronous successive halving (ASHA; Li et al., A System for Massively Parallel Hyperparameter Tuning,
 2020), `topk` trains all to the first rung and then only the best few to their end (arXiv 2307.15422). Unlike Optuna's
-pruners, which only stop, both continue a candidate from where it was left.
+pruners, which only stop, both continue a candidate from where it was left. Where an epoch is long, a look on a part of
+the images comes before the rungs; it is no part of the training, which begins anew after it.
 """
 
 from collections.abc import Callable, Container, Iterable
@@ -23,56 +24,77 @@ PROMOTED = 0.5
 BEST = 3
 """So many does `topk` train to their end."""
 
+LOOK = 0.5
+"""A look at more of the images than this is not worth its compilation: an epoch tells more."""
+
+UPDATES = 60
+"""A candidate is not judged before it has had so many updates of its weights (docs/first-looks.md)."""
+
 
 class Stand(NamedTuple):
     """Where a candidate stands: its metric after each epoch so far (more is better), and whether it waits there.
 
-    One that does not wait is in training, or has ended.
+    One that does not wait is in training, or has ended. `look` is its metric after a look.
     """
 
     number: int
     values: tuple[float, ...]
     waits: bool
+    look: float | None = None
 
-    def at(self, epochs: int) -> float:
-        """The best value in so many epochs."""
-        return max(self.values[:epochs])
+    def has(self, rung: float) -> bool:
+        """Whether it has been at a rung."""
+        return self.look is not None if rung < 1 else len(self.values) >= rung
+
+    def at(self, rung: float) -> float:
+        """The best value up to a rung that it has been at."""
+        return max(self.values[: int(rung)]) if self.look is None or rung >= 1 else self.look
+
+    def waits_at(self, rung: float) -> bool:
+        """Whether it waits at just this rung."""
+        return self.waits and (len(self.values) == rung if rung >= 1 else not self.values)
 
 
-def rungs(epochs: int) -> tuple[int, ...]:
-    """The epochs after which candidates are compared, the full length last: 9 gives (1, 3, 9)."""
-    found, length = {epochs}, float(epochs)
+def rungs(epochs: int, updates: int) -> tuple[float, ...]:
+    """The epochs after which candidates are compared, the full length last; `updates` are those of an epoch.
+
+    9 epochs give (1, 3, 9). A first rung below 1 is a look, at that part of the images; where epochs are short, the
+    first rungs are left out.
+    """
+    found, length = {float(epochs)}, float(epochs)
     while length > STEP / 2 + 0.5:
         length /= STEP
-        found.add(max(1, round(length)))
-    return tuple(sorted(found))
+        found.add(max(1.0, float(round(length))))
+    least = UPDATES / updates
+    long = [rung for rung in sorted(found) if rung >= min(least, epochs)]
+    return (least, *long) if least <= LOOK and epochs > 1 else tuple(long)
 
 
-def halving(stands: list[Stand], steps: tuple[int, ...], more_to_come: bool) -> int | None:
+def halving(stands: list[Stand], steps: tuple[float, ...], more_to_come: bool) -> int | None:
     """The best that waits among the upper share of its rung, the highest rung first."""
     for step in reversed(steps[:-1]):
         there = _ranked(stands, step)
         # at the end a rung of one still sends it on
         most = int(len(there) * PROMOTED) if more_to_come else max(1, round(len(there) * PROMOTED))
         for stand in there[:most]:
-            if stand.waits and len(stand.values) == step:
+            if stand.waits_at(step):
                 return stand.number
     return None
 
 
-def topk(stands: list[Stand], steps: tuple[int, ...], more_to_come: bool) -> int | None:
+def topk(stands: list[Stand], steps: tuple[float, ...], more_to_come: bool) -> int | None:
     """The best few of the first rung, once all have been there."""
     if more_to_come:
         return None
     return next((stand.number for stand in _ranked(stands, steps[0])[:BEST] if stand.waits), None)
 
 
-def _ranked(stands: list[Stand], step: int) -> list[Stand]:
-    there = [stand for stand in stands if len(stand.values) >= step]
+def _ranked(stands: list[Stand], step: float) -> list[Stand]:
+    there = [stand for stand in stands if stand.has(step)]
     return sorted(there, key=lambda stand: (-stand.at(step), stand.number))
 
 
-Choose = Callable[[list[Stand], tuple[int, ...], bool], int | None]
+Choose = Callable[[list[Stand], tuple[float, ...], bool], int | None]
 """Given every candidate's stand, the rungs and whether new candidates are still to come: the number of the one that is
 trained on next, or None."""
 
@@ -80,24 +102,39 @@ SCHEDULERS: dict[str, Choose] = {"halving": halving, "topk": topk}
 
 
 class Scheduler:
-    """One of SCHEDULERS over candidates of `epochs` epochs; `none` lets each be trained to its end at once."""
+    """One of SCHEDULERS over candidates of `epochs` epochs; `none` lets each be trained to its end at once.
 
-    def __init__(self, name: str, epochs: int, maximize: bool) -> None:
-        every = rungs(epochs)
+    `updates` are those that an epoch has with the usual size of batch.
+    """
+
+    def __init__(self, name: str, epochs: int, updates: int, maximize: bool) -> None:
+        every = rungs(epochs, updates)
         self._choose = SCHEDULERS.get(name)
-        self._steps = {"halving": every, "topk": (every[0], epochs)}.get(name, (epochs,))
+        self._steps = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
         self._sign = 1 if maximize else -1
+
+    @property
+    def look(self) -> float:
+        """The part of the images that a candidate is looked at with before it is trained; 0: it is not."""
+        return self._steps[0] if self._steps[0] < 1 else 0.0
 
     def waits_at(self, epochs: int) -> bool:
         """Whether a candidate waits after so many epochs."""
         return epochs in self._steps[:-1]
 
-    def next(self, stands: Iterable[tuple[int, list[float], bool]], more_to_come: bool) -> int | None:
-        """The number of the waiting candidate to be trained on; `stands` are (number, metrics, whether it waits)."""
+    def next(self, stands: Iterable[Stand], more_to_come: bool) -> int | None:
+        """The number of the waiting candidate to be trained on; in these stands less may be better."""
         if self._choose is None:
             return None
-        every = [Stand(number, tuple(self._sign * v for v in seen), waits) for number, seen, waits in stands]
-        return self._choose([stand for stand in every if stand.values], self._steps, more_to_come)
+        every = [
+            stand._replace(
+                values=tuple(self._sign * value for value in stand.values),
+                look=None if stand.look is None else self._sign * stand.look,
+            )
+            for stand in stands
+            if stand.values or stand.look is not None
+        ]
+        return self._choose(every, self._steps, more_to_come)
 
 
 class Seen(optuna.Study):

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +73,7 @@ class Outcome:
     weights: list[Any] = field(default_factory=list)
 
 
-def from_plan(plan: Plan, images: int, by_epochs: bool = True) -> Candidate:
+def from_plan(plan: Plan, images: float, by_epochs: bool = True) -> Candidate:
     """The candidate that `plan` describes, compiled for a training set of that many images.
 
     `by_epochs` is whether an epoch may be one compiled program; else it is always Keras' `fit`.
@@ -108,6 +108,14 @@ def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int, shape: tuple[int,
     name = getattr(model.loss, "name", model.loss if isinstance(model.loss, str) else "")
     one_hot = "sparse" not in str(name)
     return Candidate(model, model, batch_size, [], one_hot, own_fit)
+
+
+def part(parts: Split, share: float, seed: int) -> Split:
+    """`parts` with only a share of the training images, the same ones for every candidate."""
+    count = max(1, round(share * len(parts.x)))
+    rows = np.sort(np.random.default_rng(seed).permutation(len(parts.x))[:count])
+    clean = None if parts.x_clean is None else parts.x_clean[rows]
+    return replace(parts, x=parts.x[rows], y=parts.y[rows], x_clean=clean)
 
 
 def fold(candidate: Candidate, parts: Split, classes: int) -> Fold:

@@ -1,8 +1,8 @@
 """The child process: receives trials, draws, trains, reports; one line of JSON a message, in and out.
 
 Parent to worker: the settings; orders such as `{"do": "trial", …}`, one for each method `do_…`; and an answer to each
-question. Worker to parent: `ready`, `draw`, `plan`, `resumed`, `epoch`, `waiting`, `done`, `finished`, `repeated`,
-`failed`, `fatal`, `described`, `logged`.
+question. Worker to parent: `ready`, `draw`, `plan`, `looked`, `resumed`, `epoch`, `waiting`, `done`, `finished`,
+`repeated`, `failed`, `fatal`, `described`, `logged`.
 """
 
 import gc
@@ -87,7 +87,7 @@ class Wanted(NamedTuple):
     macs: int
     epochs: int
     resumable: bool
-    make: Callable[[], Any]
+    make: Callable[..., Any]
 
 
 class Worker:
@@ -103,7 +103,7 @@ class Worker:
         self.shape, self.classes = self.dataset.input_shape, len(self.dataset.classes)
         self.waits = False
         self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"])
-        set_precision(settings["precision"])
+        self._set_precision()
         model = self.space.model
         self.hypermodel = spaces.hypermodel(self.space, self.catalog, self.shape, self.classes) if model else None
         from cnnsearch.lean.compiled import Compiled
@@ -190,8 +190,11 @@ class Worker:
         finally:
             keras.backend.clear_session(free_memory=False)
             # Keras forgets its policy with the session
-            set_precision(self.settings["precision"])
+            self._set_precision()
             gc.collect()
+
+    def _set_precision(self) -> None:
+        set_precision(self.settings["precision"], plans=not self.space.model)
 
     def do_log_model(self, order: dict[str, Any]) -> None:
         """Log a checkpoint as an MLflow model of a run."""
@@ -212,18 +215,42 @@ class Worker:
         answer = self.link.ask("plan", **facts)
         if not answer["go"]:
             return
+        metric = self.settings["metric"]
+        if answer["look"]:
+            outcome, candidate = self._look(wanted, answer["look"])
+            facts = self._facts(outcome, candidate, started) | {"best_epoch": 0, "epochs": 0}
+            self.link.send("looked", **facts)
+            return
         candidate = wanted.make()
         if order["limited"]:
             self._check_latency(candidate.core)
         data = training.fold(candidate, self.split, self.classes)
-        metric = self.settings["metric"]
         self.waits = False
         keep = self._keep(candidate, order, wanted.key) if wanted.resumable else None
         if keep and keep.saved and self.waits:
             outcome = training.Outcome(**keep.saved.facts, weights=keep.saved.weights)
         else:
             outcome = training.train(candidate, trainer, hp, data, wanted.epochs, metric, self._report, keep)
-        facts = {
+        facts = self._facts(outcome, candidate, started)
+        if self.waits:
+            self.link.send("waiting", **facts)
+            return
+        answer = self.link.ask("done", stopped=outcome.stopped, format=models.formats(candidate.core)[0], **facts)
+        self.link.send("finished", problem=_saved(candidate.core, answer["keep"]))
+
+    def _look(self, wanted: "Wanted", part: float) -> tuple[Any, Any]:
+        """Train a plan for one pass over a part of the images, by a schedule scaled to that: outcome and candidate."""
+        from cnnsearch import training
+
+        some = training.part(self.split, part, self.settings["seed"])
+        candidate = wanted.make(some)
+        data = training.fold(candidate, some, self.classes)
+        metric = self.settings["metric"]
+        return training.train(candidate, None, None, data, 1, metric, lambda epoch, metrics: True), candidate
+
+    def _facts(self, outcome: Any, candidate: Any, started: float) -> dict[str, Any]:
+        """What the parent is told of a training that ended or waits."""
+        return {
             "score": outcome.score,
             "best_epoch": outcome.best_epoch,
             "epochs": len(outcome.history),
@@ -231,11 +258,6 @@ class Worker:
             "params": int(candidate.core.count_params()),
             "rss": rss(),
         }
-        if self.waits:
-            self.link.send("waiting", **facts)
-            return
-        answer = self.link.ask("done", stopped=outcome.stopped, format=models.formats(candidate.core)[0], **facts)
-        self.link.send("finished", problem=_saved(candidate.core, answer["keep"]))
 
     def _repeat(self, order: dict[str, Any], started: float) -> None:
         from cnnsearch import training
@@ -243,7 +265,7 @@ class Worker:
         hp, trainer = HyperParameters(replay(order["values"])), spaces.trainer(self.space, self.catalog)
         if order["plan"]:
             plan = Plan.from_json(order["plan"])
-            candidate, epochs = self._made(plan, trainer is None), plan.epochs
+            candidate, epochs = self._made(plan, trainer is None, self.split), plan.epochs
         else:
             candidate = training.from_hypermodel(self.hypermodel, hp, self.start.batch_size, self.shape)
             epochs = self.settings["epochs"]
@@ -258,8 +280,8 @@ class Worker:
         if isinstance(drawn, Plan):
             price = self._affordable(drawn, limited)
 
-            def make() -> Any:
-                return _typed("invalid", lambda: self._made(drawn, plain))
+            def make(data: Split = self.split) -> Any:
+                return _typed("invalid", lambda: self._made(drawn, plain, data))
 
             return Wanted(drawn.key, drawn.to_json(), price.params, price.macs, drawn.epochs, plain, make)
         params = int(drawn.model.count_params())
@@ -268,14 +290,18 @@ class Worker:
         values = json.dumps(hp.values, sort_keys=True)
         key = hashlib.sha256(values.encode()).hexdigest()[:16]
         resumable = plain and drawn.fit is None
-        return Wanted(key, "", params, 0, self.settings["epochs"], resumable, lambda: drawn)
+        return Wanted(key, "", params, 0, self.settings["epochs"], resumable, lambda *_: drawn)
 
-    def _made(self, plan: Plan, plain: bool) -> Any:
-        """The candidate that `plan` describes, with a program of before where one fits; `plain`: for no trainer."""
+    def _made(self, plan: Plan, plain: bool, data: Split) -> Any:
+        """The candidate that `plan` describes, with a program of before where one fits; `plain`: for no trainer.
+
+        Where `data` is less than all, a schedule is scaled to one pass over it.
+        """
         from cnnsearch import training
 
-        made = training.from_plan(plan, len(self.split.x), self.settings["lean"] and plain)
-        return self.compiled.taken_over(plan, made)
+        images = len(data.x) if data is self.split else len(data.x) / plan.epochs
+        made = training.from_plan(plan, images, self.settings["lean"] and plain)
+        return self.compiled.taken_over(plan, made, images)
 
     def _keep(self, candidate: Any, order: dict[str, Any], key: str) -> Any:
         """Where the training's state goes; what an earlier run kept there is taken up, and told to the parent."""

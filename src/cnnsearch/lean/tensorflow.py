@@ -17,13 +17,18 @@ class Program:
         self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
         self._train: tuple[Any, ...] = ()
         self._val: tuple[Any, ...] = ()
-        # images and labels are arguments, so that the program holds none of them
-        self._epoch = tf.function(self._trained, autograph=False, reduce_retracing=True)
-        self._validate = tf.function(self._looked_at, autograph=False, reduce_retracing=True)
+        self._epoch: Any = None
+        self._validate: Any = None
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any) -> None:
         """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes)."""
         self._train, self._val = (tf.constant(x), tf.constant(y)), (tf.constant(x_val), tf.constant(y_val))
+        if self._epoch is None:
+            # images and labels are arguments, so that the program holds none of them and takes any number
+            kinds = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in self._train]
+            rows = tf.TensorSpec((None,), "int32")
+            self._epoch = tf.function(self._trained, [*kinds, rows], autograph=False)
+            self._validate = tf.function(self._looked_at, kinds, autograph=False)
 
     def drop(self) -> None:
         """Let the images go; the program stays."""
