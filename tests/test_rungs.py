@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch.record import ATTRIBUTE
-from cnnsearch.rungs import BEST, UPDATES, Scheduler, Seen, Stand, rungs
+from cnnsearch.rungs import BEST, FEWEST, LOOK, Scheduler, Seen, Stand, rungs
 from tests.conftest import TINY, Run
 
 LINE = ("run", "--space", "digits_cnn", "--trials", "6", "--jobs", "1", *TINY, "--epochs", "3")
@@ -23,15 +23,15 @@ LINE = ("run", "--space", "digits_cnn", "--trials", "6", "--jobs", "1", *TINY, "
     ("epochs", "steps"), [(1, (1,)), (2, (2,)), (3, (1, 3)), (8, (1, 3, 8)), (9, (1, 3, 9)), (20, (1, 2, 7, 20))]
 )
 def test_rungs_are_a_third_of_each_other(epochs: int, steps: tuple[float, ...]) -> None:
-    assert rungs(epochs, UPDATES) == steps
+    assert rungs(epochs, FEWEST) == steps
 
 
 def test_short_epochs_leave_the_first_rungs_out_and_long_ones_begin_with_a_look() -> None:
-    assert rungs(9, UPDATES // 2) == (3, 9) and rungs(9, UPDATES // 100) == (9,)
-    assert rungs(9, 4 * UPDATES) == (0.25, 1, 3, 9)
-    assert rungs(1, 4 * UPDATES) == (1,)
-    scheduler = Scheduler("halving", 9, 4 * UPDATES, maximize=True)
-    assert scheduler.look == 0.25 and Scheduler("none", 9, 4 * UPDATES, maximize=True).look == 0
+    assert rungs(9, FEWEST // 2) == (3, 9) and rungs(9, 1) == (9,)
+    assert rungs(9, 10 * LOOK) == (0.1, 1, 3, 9) and rungs(9, 3 * LOOK) == (1, 3, 9)
+    assert rungs(1, 10 * LOOK) == (1,)
+    scheduler = Scheduler("halving", 9, 10 * LOOK, maximize=True)
+    assert scheduler.look == 0.1 and Scheduler("none", 9, 10 * LOOK, maximize=True).look == 0
     looked = [Stand(number, (), True, look=0.1 * number) for number in range(4)]
     assert scheduler.next(looked, more_to_come=True) == 3
     gone = [*looked[:3], Stand(3, (0.9,), True, look=0.3)]
@@ -40,7 +40,7 @@ def test_short_epochs_leave_the_first_rungs_out_and_long_ones_begin_with_a_look(
 
 
 def test_halving_sends_on_the_upper_half_of_a_rung_the_highest_first() -> None:
-    scheduler = Scheduler("halving", 9, UPDATES, maximize=True)
+    scheduler = Scheduler("halving", 9, FEWEST, maximize=True)
     assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1, 3]
     first = [Stand(number, (0.1 * number,), True) for number in range(1, 5)]
     assert scheduler.next(first[:1], more_to_come=True) is None
@@ -53,13 +53,13 @@ def test_halving_sends_on_the_upper_half_of_a_rung_the_highest_first() -> None:
 
 
 def test_halving_brings_one_to_its_end_however_few_there_are() -> None:
-    scheduler = Scheduler("halving", 9, UPDATES, maximize=False)
+    scheduler = Scheduler("halving", 9, FEWEST, maximize=False)
     assert scheduler.next([Stand(0, (2.0,), True)], more_to_come=False) == 0
     assert scheduler.next([Stand(0, (2.0,), True), Stand(1, (1.0,), True)], more_to_come=False) == 1
 
 
 def test_topk_waits_for_all_and_sends_on_the_best_few() -> None:
-    scheduler = Scheduler("topk", 9, UPDATES, maximize=True)
+    scheduler = Scheduler("topk", 9, FEWEST, maximize=True)
     assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1]
     stands = [Stand(number, (0.1 * number,), True) for number in range(6)]
     assert scheduler.next(stands, more_to_come=True) is None

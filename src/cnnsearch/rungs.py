@@ -24,11 +24,11 @@ PROMOTED = 0.5
 BEST = 3
 """So many does `topk` train to their end."""
 
-LOOK = 0.5
-"""A look at more of the images than this is not worth its compilation: an epoch tells more."""
+FEWEST = 15
+"""Before so many updates of its weights a candidate is not judged (docs/first-looks.md)."""
 
-UPDATES = 60
-"""A candidate is not judged before it has had so many updates of its weights (docs/first-looks.md)."""
+LOOK, SHARE = 60, 0.25
+"""A look has so many updates; one at more than this share of the images would spare too little."""
 
 
 class Stand(NamedTuple):
@@ -65,9 +65,9 @@ def rungs(epochs: int, updates: int) -> tuple[float, ...]:
     while length > STEP / 2 + 0.5:
         length /= STEP
         found.add(max(1.0, float(round(length))))
-    least = UPDATES / updates
-    long = [rung for rung in sorted(found) if rung >= min(least, epochs)]
-    return (least, *long) if least <= LOOK and epochs > 1 else tuple(long)
+    judged = sorted(rung for rung in found if rung == epochs or rung * updates >= FEWEST)
+    look = [LOOK / updates] if LOOK / updates <= SHARE and epochs > 1 else []
+    return tuple(look + judged)
 
 
 def halving(stands: list[Stand], steps: tuple[float, ...], more_to_come: bool) -> int | None:
