@@ -14,9 +14,28 @@ from optuna.trial import TrialState
 
 from cnnsearch.record import ATTRIBUTE
 from cnnsearch.rungs import BEST, FEWEST, LOOK, Scheduler, Seen, Stand, rungs
-from tests.conftest import TINY, Run
+from tests.conftest import Run
 
-LINE = ("run", "--space", "digits_cnn", "--trials", "6", "--jobs", "1", *TINY, "--epochs", "3")
+SPACE = """
+dataset = "digits"
+dimensions = [
+  { use = "conv_depth" },
+  { use = "filters", first = [8, 4] },
+  { use = "learning_rate" },
+  { use = "schedule" },
+]
+[defaults]
+batch_size = 4
+"""
+LINE = ("run", "--space", "small.toml", "--trials", "6", "--jobs", "1", "--epochs", "3", "--study", "digits_cnn")
+SHORT = ("--set", "dataset.limit=300")
+"""With so few images an epoch is too short for a look to come before it."""
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path: Path) -> None:
+    """The space that is searched here: by its size of batch an epoch of all digits has 300 updates."""
+    (tmp_path / "small.toml").write_text(SPACE)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +113,17 @@ def unfinished(folder: Path) -> list[TrialState]:
     return [trial.state for trial in trials if not trial.state.is_finished()]
 
 
-def test_who_waited_is_trained_on_along_the_same_curve(run: Run, tmp_path: Path) -> None:
-    done = run(*LINE, "--scheduler", "halving")
+@pytest.mark.parametrize(("images", "first"), [(SHORT, 1), ((), 0)])
+def test_who_waited_is_trained_on_along_the_same_curve(
+    run: Run, tmp_path: Path, images: tuple[str, ...], first: int
+) -> None:
+    done = run(*LINE, *images, "--scheduler", "halving")
     assert done.returncode == 0, done.stdout + done.stderr
     board = rows(run)
     assert len(board) == 6 and not unfinished(tmp_path)
-    assert {row["epochs"] for row in board if row["state"] == "pruned"} == {1}
+    pruned = [row for row in board if row["state"] == "pruned"]
+    assert min(row["epochs"] for row in pruned) == first
+    assert all(("look at 20%" in str(row["reason"])) == (row["epochs"] == 0) for row in pruned)
     went_on = [row for row in board if row["state"] == "complete" and row["origin"] == "sampler"]
     assert went_on and all(row["epochs"] == 3 for row in went_on)
     again = run("reproduce", str(went_on[0]["trial"]))
@@ -108,7 +132,7 @@ def test_who_waited_is_trained_on_along_the_same_curve(run: Run, tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_search_that_was_stopped_between_rungs_goes_on(run: Run, tmp_path: Path, store: str) -> None:
-    line = [sys.executable, "-m", "cnnsearch.cli", *LINE, "--scheduler", "topk"]
+    line = [sys.executable, "-m", "cnnsearch.cli", *LINE, *SHORT, "--scheduler", "topk"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "CNNSEARCH_RUN_CONFIRM": "0"}
     states = tmp_path / "runs" / "digits_cnn" / "epochs"
     with subprocess.Popen(line, cwd=tmp_path, env=environment) as process:
@@ -118,7 +142,7 @@ def test_a_search_that_was_stopped_between_rungs_goes_on(run: Run, tmp_path: Pat
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 130
     assert all(state == TrialState.WAITING for state in unfinished(tmp_path)) and unfinished(tmp_path)
-    done = run(*LINE, "--scheduler", "topk")
+    done = run(*LINE, *SHORT, "--scheduler", "topk")
     assert done.returncode == 0, done.stdout + done.stderr
     board = rows(run)
     assert len(board) == 6 and not unfinished(tmp_path) and not list(states.glob("*.npz"))

@@ -228,7 +228,8 @@ class Search:
         """Those that never went on end as pruned."""
         for job in self.waiting.values():
             job.state.unlink(missing_ok=True)
-            self._tell(self.ledger.close(replace(job.record, state="pruned"), job.trial))
+            why = "" if job.history else f"after a look at {self.scheduler.look:.0%} of the images"
+            self._tell(self.ledger.close(replace(job.record, state="pruned", reason=why), job.trial))
         self.waiting.clear()
 
     def _as_trained(self, job: Job, message: dict[str, Any]) -> Record:
