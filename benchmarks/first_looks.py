@@ -3,12 +3,14 @@
     CNNSEARCH_DATA=DIR python benchmarks/first_looks.py --task digits --plans 30
     python benchmarks/first_looks.py --table
 
-Plans by chance from the spaces of benchmarks/peers.py, and for `mnist_full` from the shipped `mnist_cnn` on all of MNIST,
-are trained to their end, and for looks of their own: one epoch of a part of the images, a schedule scaled to that. What
-is `lost` is how far the best of those that the look would train on, three or half of them, is below the best of all in
-the end. Every plan's curve is a line of results/first_looks/TASK.jsonl; what is there already is not trained again.
+Plans by chance from the spaces of benchmarks/peers.py, and for `mnist_full` from the shipped `mnist_cnn` on all of
+MNIST, are trained to their end, and for looks of their own: one epoch of a part of the images, a schedule scaled to
+that. What is `lost` is how far the best of those that the look would train on, three or half of them, is below the best
+of all in the end. Every plan's curve is a line of results/first_looks/TASK.jsonl; what is there already is not trained
+again.
 """
 
+import itertools
 import json
 import os
 import platform
@@ -84,7 +86,7 @@ def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> tuple[li
 
     training.train(one, None, None, data, epochs, "val_accuracy", note)
     keras.backend.clear_session()
-    return curve, [round(b - a, 3) for a, b in zip(ends, ends[1:], strict=False)]
+    return curve, [round(b - a, 3) for a, b in itertools.pairwise(ends)]
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -127,11 +129,11 @@ def line(name: str, look: str, values: list[float], end: list[float], updates: i
 
 HEAD = """# What a first look tells
 
-How well a short look at a candidate ranks it by Spearman's correlation with its best validation accuracy of all epochs
-(95% by bootstrap over plans), and how far the best of the three, or of the half, that the look puts first ends below the
-best of all. Plans by chance; one split and one seed each, so that both ends of a correlation have their noise. Made by
-`CNNSEARCH_DATA=DIR python benchmarks/first_looks.py`; the curves are in `benchmarks/results/first_looks/`. `digits` has
-1,197 training images, `mnist` and `cifar` 6,000, `mnist_full` 50,000.
+How well a short look at a candidate ranks it by Spearman's correlation with its best validation accuracy of all
+epochs (95% by bootstrap over plans), and how far the best of the three, or of the half, that the look puts first ends
+below the best of all. Plans by chance; one split and one seed each, so that both ends of a correlation have noise.
+Made by `CNNSEARCH_DATA=DIR python benchmarks/first_looks.py`; the curves are in `benchmarks/results/first_looks/`.
+`digits` has 1,197 training images, `mnist` and `cifar` 6,000, `mnist_full` 50,000.
 
 | task | look | updates, median | rank correlation | 95% | lost with three | lost with half | plans |
 | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -5,9 +5,10 @@
     python benchmarks/peers.py table
 
 Arms: A KerasTuner random, B KerasTuner Hyperband, C KerasTuner Bayesian, D Optuna's TPE with its median pruner and a
-callback, E one epoch then the best three, F cnnsearch as shipped, G cnnsearch with one of its advantages off. Each is a
-fresh process; the arms take turns within each seed. `pilot` fixes the target: the median of what A reaches on three
-seeds that are not used again. `run` goes on where it was stopped. Needs keras-tuner and tensorboard.
+callback, E one epoch then the best three, F cnnsearch as shipped but in float32 as the others, G cnnsearch with one of
+its advantages off or another on. Each is a fresh process; the arms take turns within each seed. `pilot` fixes the
+target: the median of what A reaches on three seeds that are not used again. `run` goes on where it stopped, and ends
+an arm once it has reached the target (`--to-end`: not). Needs keras-tuner and tensorboard.
 
 Times are from the launch of the process to the end of the epoch that reached the target, so imports, workers and
 tracing are in them. A peer that misses it counts with the time it took in all, which flatters it; where cnnsearch alone
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -36,22 +37,25 @@ ROOT = HERE.parent
 RESULTS = HERE / "results" / "peers"
 MACHINE = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 PEERS = ("A", "B", "C", "D", "E")
+SAME = ("--precision", "float32")
 OURS: dict[str, tuple[str, ...]] = {
-    "F": (),
-    "G-fit": ("--no-lean",),
-    "G-one-job": ("--jobs", "1"),
-    "G-no-pruning": ("--pruner", "none"),
-    "G-halving": ("--scheduler", "halving"),
-    "G-topk": ("--scheduler", "topk"),
-    "G-random": ("--sampler", "random"),
-    "G-no-default": ("--no-default",),
+    "F": SAME,
+    "G-half": ("--precision", "mixed_bfloat16"),
+    "G-fit": ("--no-lean", *SAME),
+    "G-one-job": ("--jobs", "1", *SAME),
+    "G-no-pruning": ("--pruner", "none", *SAME),
+    "G-halving": ("--scheduler", "halving", *SAME),
+    "G-topk": ("--scheduler", "topk", *SAME),
+    "G-random": ("--sampler", "random", *SAME),
+    "G-no-default": ("--no-default", *SAME),
 }
 TASKS = ("digits", "mnist", "cifar")
 PILOT = (101, 102, 103)
 TRIALS = {"digits": 25, "mnist": 12, "cifar": 12}
-CAP = {"digits": 90.0, "mnist": 200.0, "cifar": 240.0}
+CAP = {"digits": 90.0, "mnist": 120.0, "cifar": 180.0}
 """Most seconds of an arm; Hyperband has no other end."""
 MARKS = (1, 10, 25)
+NEAR = 1e-9
 
 
 class Event(NamedTuple):
@@ -84,17 +88,25 @@ def pilot(tasks: tuple[str, ...]) -> None:
 @click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
 @click.option("--arm", "arms", multiple=True, default=(*PEERS, "F"), type=click.Choice((*PEERS, *OURS)))
 @click.option("--seeds", default=5, show_default=True)
-def run(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int) -> None:
+@click.option("--first", default=0, show_default=True, help="The first of the seeds.")
+@click.option("--to-end", is_flag=True, help="Go on when the target is reached.")
+def run(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int, first: int, to_end: bool) -> None:
     """Run what is missing, all arms of a seed before the next seed."""
-    for seed in range(seeds):
+    for seed in range(first, first + seeds):
         for task in tasks:
+            target = None if to_end else goal(rows(task))
             # another arm begins with each seed
             for arm in (*arms[seed % len(arms) :], *arms[: seed % len(arms)]):
-                once(task, arm, seed)
+                once(task, arm, seed, target)
 
 
-def once(task: str, arm: str, seed: int) -> None:
-    """Run one arm in a fresh process and keep its row, unless there is one."""
+def goal(found: list[dict[str, Any]]) -> float:
+    """The validation accuracy that is to be reached."""
+    return median(row["best"] for row in found if row["arm"] == "A" and row["seed"] in PILOT)
+
+
+def once(task: str, arm: str, seed: int, target: float | None = None) -> None:
+    """Run one arm in a fresh process and keep its row, unless there is one; to `target`, or to its end."""
     if any(row["arm"] == arm and row["seed"] == seed for row in rows(task)):
         return
     trials, cap = TRIALS[task], CAP[task]
@@ -107,11 +119,7 @@ def once(task: str, arm: str, seed: int) -> None:
             )
             memory: list[tuple[float, int]] = []
             threading.Thread(target=watch, args=(process, launched, memory), daemon=True).start()
-            try:
-                code = process.wait(cap)
-            except subprocess.TimeoutExpired:
-                code = None
-                end(process)
+            code = wait(process, cap, lambda: target is not None and best(Path(folder), out) >= target - NEAR)
         wall = time.time() - launched
         if code:
             raise click.ClickException((Path(folder) / "log").read_text()[-2000:])
@@ -126,6 +134,30 @@ def once(task: str, arm: str, seed: int) -> None:
     click.echo(
         f"{task} {arm} seed {seed}: {row['best']} in {wall:.1f} s, {row['epochs']} epochs, {row['begun']} trials"
     )
+
+
+def wait(process: "subprocess.Popen[bytes]", seconds: float, done: Callable[[], bool]) -> int | None:
+    """The exit code of `process`; None where it was ended, because it was `done` or the time was up."""
+    until = time.time() + seconds
+    while time.time() < until and not done():
+        try:
+            return process.wait(1)
+        except subprocess.TimeoutExpired:
+            continue
+    end(process)
+    return None
+
+
+def best(folder: Path, out: Path) -> float:
+    """The best validation accuracy so far of a run, without a load on it."""
+    if out.exists():
+        return max((event.value for event in read(out)), default=0.0)
+    try:
+        store = sqlite3.connect(f"file:{folder}/mlflow.db?mode=ro", uri=True)
+        found = store.execute("select max(value) from metrics where key = 'val_accuracy'").fetchone()[0]
+    except sqlite3.Error:
+        return 0.0
+    return float(found or 0.0)
 
 
 def command(task: str, arm: str, seed: int, trials: int, out: Path) -> list[str]:
@@ -164,7 +196,9 @@ def watch(process: "subprocess.Popen[bytes]", launched: float, memory: list[tupl
 
 def read(out: Path) -> list[Event]:
     """What an arm of peer_arms.py wrote."""
-    return [Event(**json.loads(line)) for line in out.read_text().splitlines()] if out.exists() else []
+    # the last line may be half written
+    lines = out.read_text().split("\n")[:-1] if out.exists() else []
+    return [Event(**json.loads(line)) for line in lines]
 
 
 def logged(folder: Path, launched: float) -> Iterator[Event]:
@@ -211,7 +245,7 @@ def rows(task: str) -> list[dict[str, Any]]:
 def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:
     """Seconds and epochs to the target, and whether it was reached; all that it took where it was not."""
     for seconds, epochs, value in row["better"]:
-        if value >= target - 1e-9:
+        if value >= target - NEAR:
             return seconds, epochs, True
     return row["wall"], row["epochs"], False
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peers import OURS, PEERS, PILOT, interval, ratios, reached
+from peers import OURS, PEERS, PILOT, goal, interval, ratios, reached
 
 DOCS = Path(__file__).parents[1] / "docs"
 NAMES = {
@@ -13,7 +13,8 @@ NAMES = {
     "C": "KerasTuner BayesianOptimization",
     "D": "Optuna script: TPE, median pruner",
     "E": "one epoch, then the best three",
-    "F": "cnnsearch as shipped",
+    "F": "cnnsearch as shipped, in float32",
+    "G-half": "cnnsearch in mixed_bfloat16",
     "G-fit": "cnnsearch with Keras' fit",
     "G-one-job": "cnnsearch, one worker",
     "G-no-pruning": "cnnsearch without pruning",
@@ -54,11 +55,6 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
         text += "".join(line(arm, found, arms["F"], target) for arm, found in arms.items() if found)
     plot(measured)
     (DOCS / "peers.md").write_text(HEAD + text + "\n![The best so far against time](peers.png)\n")
-
-
-def goal(rows: list[dict[str, Any]]) -> float:
-    """The validation accuracy that is to be reached."""
-    return median(row["best"] for row in rows if row["arm"] == "A" and row["seed"] in PILOT)
 
 
 def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -> str:
