@@ -130,6 +130,8 @@ class Search:
         elif not self.ended and idle and not self._missing() and self._next_waiting() is None:
             late = self.budget.closed or not all(map(self._in_time, self.waiting.values()))
             self.ended = "timeout" if late else "exhausted" if self._exhausted() else "complete"
+            if late:
+                self.show.note("Nothing more would end in the time that is left.")
         return bool(self.ended)
 
     def _settle(self) -> None:

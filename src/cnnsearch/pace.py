@@ -30,7 +30,7 @@ class Pace(NamedTuple):
     epoch: float
     rate: float
 
-    def seconds(self, macs: int, epochs: int) -> float:
+    def seconds(self, macs: int, epochs: float) -> float:
         """How long a candidate of so many multiply-adds takes for so many epochs, in seconds."""
         return self.start + epochs * (self.epoch + self.rate * macs)
 
@@ -75,7 +75,7 @@ def _nonnegative(rows: Any, wanted: Any) -> Any:
     return best
 
 
-def left_of(record: Record, pace: Pace, epochs: int) -> float:
+def left_of(record: Record, pace: Pace, epochs: float) -> float:
     """Seconds that a trial which was left at `record` needs until it has so many epochs, at its own pace so far."""
     done = record.epochs - record.resumed
     own = record.seconds / pace.seconds(record.macs, done) if done > 0 and record.seconds > 0 else 1.0
@@ -114,13 +114,13 @@ class Budget:
         """Take the deadline, as `time.monotonic` tells time, and what was measured until now."""
         self._until, self._pace = until, measured(known)
 
-    def in_time(self, record: Record, epochs: int) -> bool:
+    def in_time(self, record: Record, epochs: float) -> bool:
         """Whether a trial will have so many epochs by the deadline; while nothing was measured, it will."""
         if self._pace is None:
             return True
         return time.monotonic() + left_of(record, self._pace, epochs) <= self._until
 
-    def passes_over(self, record: Record, epochs: int, known: list[Record], begun: int) -> bool:
+    def passes_over(self, record: Record, epochs: float, known: list[Record], begun: int) -> bool:
         """Whether another is to be drawn: this one would not have so many epochs in time, or is too dear for now.
 
         `known` are the records of all that was drawn, `begun` is the number of trials so far.
@@ -130,7 +130,7 @@ class Budget:
         if not self.in_time(record, epochs):
             self._late += 1
             smallest = replace(record, macs=min(drawn, default=0))
-            self.closed = grid or self._late >= DRAWS or not self.in_time(smallest, epochs)
+            self.closed |= grid or self._late >= DRAWS or not self.in_time(smallest, epochs)
             return True
         self._late = 0
         if grid or not self._settings.cost_aware:
