@@ -88,9 +88,9 @@ def test_only_what_costs_more_than_the_median_is_passed_over_and_less_so_the_lat
         return sum(dear(Record(number=number, macs=macs), drawn, cooled, seed=3) for number in range(1000))
 
     assert passed(55, 0) == passed(1000, 1) == passed(0, 0) == 0
-    assert passed(110, 0) == pytest.approx(500, abs=60)
-    assert passed(1000, 0) == pytest.approx(945, abs=30)
-    assert passed(1000, 0.5) == pytest.approx(765, abs=60)
+    assert passed(110, 0) == pytest.approx(333, abs=60)
+    assert passed(1000, 0) == pytest.approx(896, abs=40)
+    assert passed(1000, 0.5) == pytest.approx(677, abs=60)
     assert not dear(Record(number=1, macs=1000), drawn[:1] * 2, 0, seed=3)
 
 
@@ -123,12 +123,13 @@ def test_a_grid_ends_with_the_first_that_is_too_late(monkeypatch: pytest.MonkeyP
 
 
 def test_who_is_passed_over_is_no_trial_and_leaves_little(run: Run, tmp_path: Path) -> None:
-    line = ("run", "--space", "digits_cnn", "--trials", "8", "--jobs", "1", *TINY, "--epochs", "1", "--cost-aware")
+    wide = ("--set", "dataset.limit=300", "--set", "filters.first=[4,64]", "--epochs", "1", "--seed", "1")
+    line = ("run", "--space", "digits_cnn", "--trials", "5", "--jobs", "1", *wide, "--cost-aware")
     done = run(*line)
     assert done.returncode == 0, done.stdout + done.stderr
     opened = studies.load(None, tmp_path / "runs")
     records = opened.records()
-    assert sum(record.state in COUNTED for record in records) == 8
+    assert sum(record.state in COUNTED for record in records) == 5
     passed = [record for record in records if record.state == "passed"]
     assert passed and not any(record.plan or record.history for record in passed)
     assert {opened.optuna.trials[record.number].state for record in passed} == {TrialState.FAIL}
@@ -137,7 +138,7 @@ def test_who_is_passed_over_is_no_trial_and_leaves_little(run: Run, tmp_path: Pa
         drawn = [other.macs for other in records[: record.number + 1] if other.macs]
         begun = sum(other.state in COUNTED for other in records[: record.number])
         if record.state in ("passed", "complete", "pruned"):
-            assert dear(record, drawn, begun / 8, seed=0) == (record.state == "passed")
+            assert dear(record, drawn, begun / 5, seed=1) == (record.state == "passed")
     board = json.loads(run("leaderboard", "--format", "json").stdout)
     assert not {record.number for record in passed} & {row["trial"] for row in board}
 

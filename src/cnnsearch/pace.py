@@ -88,12 +88,18 @@ def dear(record: Record, drawn: list[int], cooled: float, seed: int) -> bool:
     What costs more than their median is kept with the probability (median / cost) ** (1 - cooled), so that early trials
     are cheap and late ones are chosen by their promise alone: cost-cooling (Lee et al., Cost-aware Bayesian
     Optimization, 2020, arXiv 2003.10870), which cools the improvement per second of Snoek et al. (Practical Bayesian
-    Optimization of Machine Learning Algorithms, 2012), here by rejection, so that any sampler may draw. By
-    multiply-adds and not by seconds: the same seed shall pass over the same draws.
+    Optimization of Machine Learning Algorithms, 2012), here by rejection, so that any sampler may draw. The cost is the
+    first guess of `measured`, in which half of the median's epoch is the same for all, and not what was measured since:
+    the same seed shall pass over the same draws.
+
+    It is off unless asked for: in 24 simulated searches of 45 s by TPE with two workers (a forest fitted to 362 trainings
+    on digits in place of training) it was 0.98 times as fast to what one plan by chance in 20 reaches (95% interval 0.80
+    to 1.21), and 1.20 times (0.90 to 1.61) where training was made to take time in proportion to multiply-adds.
     """
     if not record.macs or len(drawn) < KNOWN:
         return False
-    kept: float = min(1.0, median(drawn) / record.macs) ** (1 - min(1.0, cooled))
+    middle = median(drawn)
+    kept: float = min(1.0, 2 * middle / (middle + record.macs)) ** (1 - min(1.0, cooled))
     return random.Random(trial_seed(seed, record.number)).random() >= kept
 
 
