@@ -92,9 +92,10 @@ def dear(record: Record, drawn: list[int], cooled: float, seed: int) -> bool:
     first guess of `measured`, in which half of the median's epoch is the same for all, and not what was measured since:
     the same seed shall pass over the same draws.
 
-    It is off unless asked for: in 24 simulated searches of 45 s by TPE with two workers (a forest fitted to 362 trainings
-    on digits in place of training) it was 0.98 times as fast to what one plan by chance in 20 reaches (95% interval 0.80
-    to 1.21), and 1.20 times (0.90 to 1.61) where training was made to take time in proportion to multiply-adds.
+    It is off unless asked for: it was not seen to help. In 24 simulated searches of 45 s by TPE with two workers (a
+    forest fitted to 362 trainings on digits in place of training) it was 0.98 times as fast to what one plan by chance
+    in 20 reaches (95% interval 0.80 to 1.21), and 1.20 times (0.90 to 1.61) where trainings were made to take time in
+    proportion to their multiply-adds.
     """
     if not record.macs or len(drawn) < KNOWN:
         return False
