@@ -168,6 +168,12 @@ def searching(command: Command) -> Command:
                 help="Epochs as compiled programs, or Keras' fit.",
             ),
             click.option(
+                "--cost-aware/--no-cost-aware",
+                default=False,
+                show_default=True,
+                help="Pass over most expensive draws early on, ever fewer towards the end; not with grid.",
+            ),
+            click.option(
                 "--keep",
                 default=5,
                 show_default=True,

@@ -143,7 +143,7 @@ def result(done: Record, progress: Progress) -> str:
 
 def panel(progress: Progress) -> Any:
     """The part that is redrawn."""
-    states = ("complete", "pruned", "failed", "refused", "duplicate")
+    states = ("complete", "pruned", "failed", "refused", "duplicate", "passed")
     found = {state: progress.count(state) for state in states}
     parts = [f"{number} {state}" for number, state in ((found[s], s) for s in states) if number or state in states[:3]]
     types = [f"{number} {kind}" for kind, number in counts(progress.records).items() if kind in FAILURES]

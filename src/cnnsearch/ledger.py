@@ -60,6 +60,14 @@ class Ledger:
         self._records[done.number] = done
         self.tracker.drop(done)
 
+    def pass_over(self, drawn: Record, trial: optuna.Trial, again: bool) -> None:
+        """End what was drawn and is not trained for its time or cost. It counts for nothing; `again`: it is queued."""
+        if again:
+            self.interrupt(drawn, trial, "it would not have ended in time")
+        else:
+            # a failed one is invisible to the sampler, which shall not learn from it
+            self.close(replace(drawn, state="passed", plan=""), trial)
+
     def put_back_stale(self) -> None:
         """Trials of a run that was killed are still RUNNING in the storage; nothing runs them any more."""
         for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

@@ -18,6 +18,7 @@ from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import Ledger
 from cnnsearch.objectives import Pruning
+from cnnsearch.pace import Budget
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
 from cnnsearch.recipes import ORIGIN
@@ -55,6 +56,12 @@ class Job:
     spent: float = 0.0
     resumable: bool = False
 
+    def timed(self) -> Record:
+        """What is measured of it by now; of one that was trained on, at its last rung."""
+        if self.spent:
+            return self.record
+        return replace(self.record, epochs=len(self.history), seconds=self.heard - self.started)
+
 
 class Search:
     """One call of `cnnsearch run`: brings the study to the number of trials that `settings` ask for."""
@@ -65,6 +72,7 @@ class Search:
         self.ledger = Ledger(study, tracker)
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
         self.began = self.leased = time.monotonic()
+        self.budget = Budget(settings)
         self.start = 0.0
         self.had = Counter(repeat["trial"] for repeat in study.repeats())
         self.first_rss: dict[Child, int] = {}
@@ -120,7 +128,10 @@ class Search:
         if self.stop.asked:
             self.ended = "interrupted"
         elif not self.ended and idle and not self._missing() and self._next_waiting() is None:
-            self.ended = "exhausted" if self._exhausted() else "complete"
+            late = self.budget.closed or not all(map(self._in_time, self.waiting.values()))
+            self.ended = "timeout" if late else "exhausted" if self._exhausted() else "complete"
+            if late:
+                self.show.note("Nothing more would end in the time that is left.")
         return bool(self.ended)
 
     def _settle(self) -> None:
@@ -143,7 +154,7 @@ class Search:
 
     def _missing(self) -> int:
         """How many trials are still to be begun."""
-        if self._exhausted():
+        if self._exhausted() or self.budget.closed:
             return 0
         begun = self.ledger.counted() + len(self.waiting) + sum(job is not None for job in self.jobs.values())
         return max(0, self.settings.trials - begun)
@@ -189,7 +200,8 @@ class Search:
 
         stands = [stand(record, record.history) for record in ended]
         stands += [stand(job.record, job.history) for job in gone]
-        stands += [stand(job.record, job.history, waits=True) for job in self.waiting.values()]
+        # one that would be too late at its next rung waits for nothing
+        stands += [stand(job.record, job.history, self._in_time(job)) for job in self.waiting.values()]
         return self.scheduler.next(stands, self._missing() > 0)
 
     def _scheduler(self, data: dict[str, Any] | None) -> Scheduler:
@@ -247,7 +259,9 @@ class Search:
         now, settings = time.monotonic(), self.settings
         if settings.timeout and not self.ended:
             kept = repeats.reserve(settings, self.ledger.in_order(), self.study.maximize, self.start, self.had)
-            if now - self.began > settings.timeout - kept:
+            until = self.began + settings.timeout - kept
+            self.budget.note(until, self._known())
+            if now > until:
                 self.ended = "timeout"
         if now - self.leased > studies.LEASE / 4:
             self.leased = now
@@ -318,14 +332,52 @@ class Search:
         job.resumable = message["resumable"]
         others = [other.record for other in self.jobs.values() if other and other is not job]
         first = self.ledger.known(job.record, others)
-        look = self.scheduler.look if job.record.look is None and self._may_wait(job) else 0.0
-        child.send({"go": first is None, "look": look})
-        if first is None:
+        over = first is None and self._passes_over(job, message["epochs"])
+        child.send({"go": first is None and not over, "look": self._look(job)})
+        if over:
+            self._pass_over(child)
+        elif first is None:
             self._use_own_sampler()
             self._tell()
         else:
             reason = f"the same plan as trial {first}"
             self._refuse(child, replace(job.record, state="duplicate", reason=reason))
+
+    # -- what the clock and its cost speak against ------------------------------------------------
+
+    def _passes_over(self, job: Job, epochs: int) -> bool:
+        """Whether something else is to be drawn; never for what was queued, which would only come up again."""
+        if job.record.origin != "sampler" or "state" in job.trial.user_attrs:
+            return False
+        begun = self.ledger.counted() + len(self.waiting)
+        return self.budget.passes_over(job.record, self._next_rung(job, epochs), self._known(), begun)
+
+    def _pass_over(self, child: Child) -> None:
+        """Draw again. The `grid` gives each point once, so that its point waits for the next run."""
+        job = self._job(child)
+        self.jobs[child] = None
+        self.ledger.pass_over(job.record, job.trial, again=self.settings.sampler == "grid")
+        self._hand_out(child)
+
+    def _in_time(self, job: Job) -> bool:
+        """Whether a waiting trial will be at its next rung before the time is up."""
+        return self.budget.in_time(job.record, self._next_rung(job, self.settings.epochs))
+
+    def _look(self, job: Job) -> float:
+        """The part of the images that the trial is looked at with next; 0: it is trained."""
+        return self.scheduler.look if job.record.look is None and self._may_wait(job) else 0.0
+
+    def _next_rung(self, job: Job, epochs: int) -> float:
+        """The epoch at which the trial waits next, or ends."""
+        if look := self._look(job):
+            return look
+        ahead = range(len(job.history) + 1, epochs) if job.resumable else ()
+        return next(filter(self.scheduler.waits_at, ahead), epochs)
+
+    def _known(self) -> list[Record]:
+        """All that was drawn, with what was measured of it, in training too."""
+        running = [job.timed() for job in self.jobs.values() if job]
+        return [*self.ledger.in_order(), *(job.record for job in self.waiting.values()), *running]
 
     def _on_resumed(self, child: Child, message: dict[str, Any]) -> None:
         """The epochs that were trained before a cut belong to this trial now."""
@@ -412,20 +464,13 @@ class Search:
         if child.stopping or child not in self.jobs:
             return
         self.pool.check_start(child)
-        code = child.process.returncode
         if job := self.jobs[child]:
-            how = (
-                f"its worker process ended by signal {-code}"
-                if code < 0
-                else f"its worker process ended by exit code {code}"
-            )
-            if code == -9 and child.rss > watchdog.STARVED * (self.settings.memory or watchdog.memory()):
-                self._fail(child, "oom", f"{how}, at {child.rss / 2**30:.1f} GiB")
-            elif job.trial.user_attrs.get("retried"):
-                self._fail(child, "killed", f"{how}, for the second time")
+            kind, reason = watchdog.death(child, self.settings.memory, "retried" in job.trial.user_attrs)
+            if kind:
+                self._fail(child, kind, reason)
             else:
                 self.jobs[child] = None
-                self.ledger.interrupt(job.record, job.trial, f"{how}; put back", retried=True)
+                self.ledger.interrupt(job.record, job.trial, f"{reason}; put back", retried=True)
         self._replace(child)
 
     # -- trials that end --------------------------------------------------------------------------

@@ -20,6 +20,7 @@ class Settings:
         max_latency: milliseconds that a candidate may take for one image.
         costs: what is made small while the metric is made good, such as `params`.
         lean: whether candidates of plans are trained by whole epochs (`cnnsearch.lean`), not by Keras' `fit`.
+        cost_aware: whether early draws of many multiply-adds are passed over (`cnnsearch.pace`).
         keep: how many of the best models stay on disk.
         confirm: how many of the best are trained again, and on how many fresh seeds each.
         default: whether the space's default point is trained before anything is drawn.
@@ -50,6 +51,7 @@ class Settings:
     max_latency: float = 0
     costs: tuple[str, ...] = ()
     memory: int = 0
+    cost_aware: bool = False
     keep: int = 5
     confirm: tuple[int, int] = (0, 0)
     plugins: tuple[Path, ...] = ()

@@ -41,6 +41,18 @@ def broken(
     return None
 
 
+def death(child: Child, allowed: int, retried: bool) -> tuple[str, str]:
+    """The type of failure and the reason of a trial whose worker ended; no type: it is given a second chance.
+
+    `allowed` are the bytes of memory that the worker could hold, 0 for the machine's; `retried`: it had its chance.
+    """
+    code = child.process.returncode
+    how = f"its worker process ended by {'signal' if code < 0 else 'exit code'} {abs(code)}"
+    if code == -9 and child.rss > STARVED * (allowed or memory()):
+        return "oom", f"{how}, at {child.rss / 2**30:.1f} GiB"
+    return ("killed", f"{how}, for the second time") if retried else ("", how)
+
+
 def silence_allowed(running: Record, ended: Iterable[Record]) -> float:
     """Seconds that may pass between two messages of a trial in training, going by the slowest trial so far."""
     slowest = [
