@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,9 @@ class Search:
         self.had = Counter(repeat["trial"] for repeat in study.repeats())
         self.first_rss: dict[Child, int] = {}
         self.pruning = Pruning(study, settings.pruner, settings.epochs)
+        self.leaders: list[Record] = []
+        for record in self.ledger.records:
+            self._note_end(record)
         self.scheduler = Scheduler(settings.scheduler, settings.epochs, study.maximize)
         self.waiting: dict[int, Job] = {}
         self.saving: set[Child] = set()
@@ -145,7 +149,7 @@ class Search:
         """How many trials are still to be begun."""
         if self._exhausted():
             return 0
-        begun = self.ledger.counted() + len(self.waiting) + sum(job is not None for job in self.jobs.values())
+        begun = self.ledger.standing.ended + len(self.waiting) + sum(job is not None for job in self.jobs.values())
         return max(0, self.settings.trials - begun)
 
     def _hand_out(self, child: Child) -> None:
@@ -182,7 +186,7 @@ class Search:
         if not self.waiting:
             return None
         metric, gone = self.settings.metric, [job for job in self.jobs.values() if job]
-        ended = (record for record in self.ledger.in_order() if record.state in ("complete", "pruned"))
+        ended = (record for record in self.ledger.records if record.state in ("complete", "pruned"))
         stands = [(record.number, [m[metric] for m in record.history], False) for record in ended]
         stands += [(job.record.number, [m[metric] for m in job.history], False) for job in gone]
         stands += [(number, [m[metric] for m in job.history], True) for number, job in self.waiting.items()]
@@ -227,7 +231,7 @@ class Search:
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
         if settings.timeout and not self.ended:
-            kept = repeats.reserve(settings, self.ledger.in_order(), self.study.maximize, self.start, self.had)
+            kept = repeats.reserve(settings, self.leaders, self.study.maximize, self.start, self.had)
             if now - self.began > settings.timeout - kept:
                 self.ended = "timeout"
         if now - self.leased > studies.LEASE / 4:
@@ -236,7 +240,7 @@ class Search:
         for child, job in list(self.jobs.items()):
             if job is None:
                 continue
-            ended = self.ledger.in_order()
+            ended = self.ledger.records
             if found := watchdog.broken(child, job.record, job.started, job.heard, now, settings, ended):
                 self._fail(child, *found)
                 self._replace(child)
@@ -345,13 +349,13 @@ class Search:
 
     def _hopeless(self, job: Job) -> bool:
         seen = [metrics[self.settings.metric] for metrics in job.history]
-        return self.pruning.hopeless(job.trial, job.record, seen, self.ledger.in_order())
+        return self.pruning.hopeless(job.trial, job.record, seen)
 
     def _on_done(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
         job.spent += message["seconds"]
         done = replace(self._as_trained(job, message), state="pruned" if message["stopped"] else "complete")
-        path = self.checkpoints.offer(done, self.ledger.in_order(), message["format"])
+        path = self.checkpoints.offer(done, self.ledger.saved, message["format"])
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
         self.saving.add(child)
@@ -362,7 +366,7 @@ class Search:
         self.saving.discard(child)
         if message["problem"]:
             self.ended = f"{message['problem']}. Free some space, and give the same command again."
-        self.checkpoints.tidy(self.ledger.in_order())
+        self.checkpoints.tidy(self.ledger.saved)
         if self._outgrown(child):
             self._replace(child)
         else:
@@ -419,7 +423,8 @@ class Search:
             history=history,
         )
         self._close(child, done)
-        last = [r for r in self.ledger.in_order() if r.state in COUNTED][-SAME_FAILURES:]
+        counted = (record for record in reversed(self.ledger.records) if record.state in COUNTED)
+        last = list(islice(counted, SAME_FAILURES))
         if len(last) == SAME_FAILURES and all(r.failure == kind for r in last):
             self.ended = f"{SAME_FAILURES} trials in a row failed as '{kind}'; the last: {reason}"
 
@@ -446,17 +451,24 @@ class Search:
         self.jobs[child] = None
         job.state.unlink(missing_ok=True)
         kept = self.ledger.close(done, job.trial)
+        self._note_end(kept)
         if kept.state in COUNTED:
             self._tell(kept)
+
+    def _note_end(self, kept: Record) -> None:
+        """What is asked of all ended trials again and again, brought up to this one."""
+        self.pruning.ended(kept)
+        best = [*self.leaders, kept]
+        top = repeats.leaders(best, self.settings.confirm[0], self.study.maximize)
+        self.leaders = [record for record in best if record.number in top]
 
     # -- the top, on fresh seeds ------------------------------------------------------------------
 
     def _to_confirm(self) -> list[Repeat]:
         """The repeats that are asked for and missing, as the ranking stands."""
         top, seeds = self.settings.confirm
-        records = self.ledger.in_order()
-        chosen = repeats.leaders(records, top, self.study.maximize)
-        return repeats.missing(self.study, records, chosen, seeds)
+        chosen = repeats.leaders(self.leaders, top, self.study.maximize)
+        return repeats.missing(self.study, self.leaders, chosen, seeds)
 
     def _confirm(self) -> None:
         waiting = self._to_confirm()
@@ -486,7 +498,7 @@ class Search:
 
     def _use_own_sampler(self) -> None:
         if self.unusable >= 3:
-            seed = self.settings.seed + 7919 * len(self.ledger.in_order())
+            seed = self.settings.seed + 7919 * len(self.ledger.records)
             self.study.use(strategies.sampler(self.settings.sampler, seed))
         self.unusable = 0
 
@@ -512,9 +524,8 @@ class Search:
         self.show(
             Progress(
                 self.settings.trials,
-                tuple(self.ledger.in_order()),
+                self.ledger.standing,
                 running,
-                self.study.maximize,
                 now - self.began,
                 self.settings.jobs,
                 self.study.info.get("default", {}),
@@ -540,7 +551,7 @@ class Search:
         child = self.pool.any()
         self.jobs.setdefault(child, None)
         self._wait(lambda: child.ready or child not in self.jobs, 120)
-        self.tracker.models(self.ledger.in_order())
+        self.tracker.models(self.ledger.saved)
         order = self.tracker.model_order()
         if order is None or not child.ready:
             self.tracker.problem("the best model was not logged: no worker was there to do it")
