@@ -53,13 +53,13 @@ def run(tasks: tuple[str, ...], plans: int, epochs: int, repeats: int) -> None:
                 asked = {"task": task, "plans": plans, "epochs": epochs, "arm": arm, "repeat": repeat}
                 if not any(asked.items() <= row.items() for row in rows()):
                     keep({**asked, **measured(task, arm, plans, epochs), "machine": MACHINE})
-    click.echo(table_of(rows()))
+    click.echo(tables(rows()))
 
 
 @main.command()
 def table() -> None:
     """Print the table."""
-    click.echo(table_of(rows()))
+    click.echo(tables(rows()))
 
 
 @main.command()
@@ -177,7 +177,7 @@ def keep(row: dict[str, Any]) -> None:
     click.echo(f"{row['task']} {row['arm']} {row['repeat']}: {row['start']} + {row['trials']} + {row['end']} s")
 
 
-def table_of(every: list[dict[str, Any]]) -> str:
+def tables(every: list[dict[str, Any]]) -> str:
     """A row for each arm of each task: medians, with the least and the most; ratios by repeat."""
     head = ["task", "plans", "arm", "n", "start s", "trials s", "beside bare", "end s"]
     lines = [head, ["---"] * len(head)]
