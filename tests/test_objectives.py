@@ -33,11 +33,13 @@ def test_a_trial_is_pruned_against_those_that_cost_no_more(study: Study) -> None
     large = [trained(number, 9000, [0.5, 0.8, 0.9, 0.9, 0.9]) for number in range(6)]
     small = [trained(number, 100, [0.2, 0.3, 0.4, 0.4, 0.4]) for number in range(6, 12)]
     pruning = Pruning(study, "median", 5)
+    for each in (*large, *small):
+        pruning.ended(each)
     trial = study.optuna.ask()
 
     def ends(weights: int, *seen: float) -> bool:
         running = Record(12, weights=weights)
-        return pruning.hopeless(trial, running, list(seen), [*large, *small])
+        return pruning.hopeless(trial, running, list(seen))
 
     assert not ends(100, 0.2, 0.35, 0.41)  # better than what is as small
     assert ends(100, 0.2, 0.2, 0.2)  # worse than that

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cnnsearch.errors import FAILURES
 from cnnsearch.progress import Progress, clock, main_choices
-from cnnsearch.record import Record, counts
+from cnnsearch.record import Record
 
 
 class Display(Protocol):
@@ -54,7 +54,7 @@ class Plain(Quiet):
 
     def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
-            print(f"[{progress.ended}/{progress.trials}] {result(progress.done, progress)}", flush=True)
+            print(f"[{progress.standing.ended}/{progress.trials}] {result(progress.done, progress)}", flush=True)
 
     def note(self, text: str) -> None:
         print(text, flush=True)
@@ -76,7 +76,7 @@ class JsonLines(Quiet):
                 "params": done.params,
                 "failure": done.failure,
                 "reason": done.reason,
-                "ended": progress.ended,
+                "ended": progress.standing.ended,
                 "trials": progress.trials,
             }
             print(json.dumps(fields), flush=True)
@@ -96,12 +96,12 @@ class Bar(Quiet):
         self.bar.close()
 
     def __call__(self, progress: Progress) -> None:
-        now = (progress.ended, progress.trials)
+        now = (progress.standing.ended, progress.trials)
         if now == self.shown:
             return
         self.shown = self.bar.n, self.bar.total = now
-        if progress.best is not None:
-            self.bar.set_postfix_str(f"best {progress.best.score:.4f}", refresh=False)
+        if progress.standing.best is not None:
+            self.bar.set_postfix_str(f"best {progress.standing.best.score:.4f}", refresh=False)
         self.bar.refresh()
 
     def note(self, text: str) -> None:
@@ -144,15 +144,15 @@ def result(done: Record, progress: Progress) -> str:
 def panel(progress: Progress) -> Any:
     """The part that is redrawn."""
     states = ("complete", "pruned", "failed", "refused", "duplicate", "passed")
-    found = {state: progress.count(state) for state in states}
+    found = {state: progress.standing.count(state) for state in states}
     parts = [f"{number} {state}" for number, state in ((found[s], s) for s in states) if number or state in states[:3]]
-    types = [f"{number} {kind}" for kind, number in counts(progress.records).items() if kind in FAILURES]
+    types = [f"{number} {kind}" for kind, number in progress.standing.failures.items() if kind in FAILURES]
     parts += [f"({', '.join(types)})"] if types else []
-    line = f"{progress.ended}/{progress.trials} trials  {len(progress.running)} running  " + "  ".join(parts)
+    line = f"{progress.standing.ended}/{progress.trials} trials  {len(progress.running)} running  " + "  ".join(parts)
     left = "" if progress.left is None else f"  about {clock(progress.left)} left"
     lines: list[Any] = [Text(f"{line}  {clock(progress.seconds)} gone{left}", style="bold")]
-    if progress.best is not None:
-        best = progress.best
+    if progress.standing.best is not None:
+        best = progress.standing.best
         choices = main_choices(best, progress.default)
         lines.append(Text(f"best {best.score:.4f}  trial {best.number}: {choices}", style="green"))
     table = Table.grid(padding=(0, 2))

@@ -1,31 +1,51 @@
 """How trials end: told to Optuna, written to MLflow, remembered, or put back to be trained again."""
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 
 import optuna
 from optuna.trial import TrialState
 
 from cnnsearch import queued
+from cnnsearch.progress import Standing
 from cnnsearch.record import ATTRIBUTE, COSTS, COUNTED, TWIN, Record, record
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
 
 class Ledger:
-    """The records of a study's ended trials, kept equal in Optuna and in MLflow."""
+    """The records of a study's ended trials, kept equal in Optuna and in MLflow.
+
+    It is asked at every message of a worker, so nothing here looks through all trials but to find one.
+
+    Attributes:
+        records: every record, by the trials' numbers.
+        saved: those of them of which a model was saved.
+        standing: all of them together.
+    """
 
     def __init__(self, study: Study, tracker: Tracker) -> None:
         self.study, self.tracker = study, tracker
-        self._records = {record.number: record for record in study.records()}
+        self.records: list[Record] = []
+        self.saved: list[Record] = []
+        self.standing = Standing(study.maximize)
+        self._by_key: dict[str, list[Record]] = defaultdict(list)
+        for each in study.records():
+            self._keep(each)
 
-    def in_order(self) -> list[Record]:
-        """Every record, by the trials' numbers."""
-        return [self._records[number] for number in sorted(self._records)]
-
-    def counted(self) -> int:
-        """How many trials have ended, of those that count."""
-        return sum(record.state in COUNTED for record in self._records.values())
+    def _keep(self, done: Record) -> None:
+        """Take a record in, for the one that a trial had while it waited or ran."""
+        place = bisect_left(self.records, done.number, key=attrgetter("number"))
+        known = place < len(self.records) and self.records[place].number == done.number
+        self.records[place : place + known] = [done]
+        if done.state not in ("running", "waiting"):
+            self.standing = self.standing.plus(done)
+        self._by_key[done.key].append(done)
+        if done.checkpoint:
+            self.saved.append(done)
 
     def known(self, wanted: Record, running: Iterable[Record]) -> int | None:
         """The number of another trial with the same plan that was tried, or is among the `running`.
@@ -33,7 +53,7 @@ class Ledger:
         To a twin one that was pruned is not: it has no score of as many epochs.
         """
         states = {*COUNTED, "running"} - ({"pruned"} if wanted.origin.startswith(TWIN) else set())
-        for other in [*self._records.values(), *running]:
+        for other in [*self._by_key[wanted.key], *running]:
             tried = other.state in states
             if tried and other.key == wanted.key and other.number != wanted.number:
                 return other.number
@@ -43,8 +63,8 @@ class Ledger:
         """End a trial; gives back its record as it is stored."""
         done = replace(done, params=dict(trial.params))
         finish(self.study, trial, done)
-        kept = record(self._frozen(done.number))
-        self._records[done.number] = kept
+        kept = record(self._frozen(trial))
+        self._keep(kept)
         self.tracker.end(kept)
         return kept
 
@@ -56,8 +76,8 @@ class Ledger:
         """End a running trial and queue its point again, to be trained on."""
         done = replace(running, state="interrupted", reason=why or "put back when the run ended")
         finish(self.study, trial, done)
-        queued.put_back(self.study, self._frozen(done.number), done.seed, retried)
-        self._records[done.number] = done
+        queued.put_back(self.study, self._frozen(trial), done.seed, retried)
+        self._keep(done)
         self.tracker.drop(done)
 
     def pass_over(self, drawn: Record, trial: optuna.Trial, again: bool) -> None:
@@ -74,10 +94,11 @@ class Ledger:
             stale = replace(record(frozen), state="interrupted", reason="its run was killed")
             finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
             queued.put_back(self.study, frozen, queued.seed_of(self.study, frozen))
-            self._records[frozen.number] = stale
+            self._keep(stale)
 
-    def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
-        return self.study.optuna.get_trials(deepcopy=False)[number]
+    def _frozen(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial:
+        # `Study` gives its trials only all together
+        return self.study.optuna._storage.get_trial(trial._trial_id)
 
 
 def finish(study: Study, trial: optuna.Trial, done: Record) -> None:

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ UNUSABLE = 60
 
 GROWTH = 1 << 30
 """A worker that has grown by this many bytes since its first trial is replaced: Keras does not give all back."""
+
+RECENT = 200
+"""The pace of trials goes by so many of the last."""
 
 BY_NAME = (ORIGIN, TWIN)
 """The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""
@@ -77,6 +81,9 @@ class Search:
         self.had = Counter(repeat["trial"] for repeat in study.repeats())
         self.first_rss: dict[Child, int] = {}
         self.pruning = Pruning(study, settings.pruner, settings.epochs)
+        self.leaders: list[Record] = []
+        for record in self.ledger.records:
+            self._note_end(record)
         self.scheduler = self._scheduler(study.info.get("data"))
         self.waiting: dict[int, Job] = {}
         self.saving: set[Child] = set()
@@ -156,7 +163,7 @@ class Search:
         """How many trials are still to be begun."""
         if self._exhausted() or self.budget.closed:
             return 0
-        begun = self.ledger.counted() + len(self.waiting) + sum(job is not None for job in self.jobs.values())
+        begun = self.ledger.standing.ended + len(self.waiting) + sum(job is not None for job in self.jobs.values())
         return max(0, self.settings.trials - begun)
 
     def _hand_out(self, child: Child) -> None:
@@ -193,7 +200,7 @@ class Search:
         if not self.waiting:
             return None
         metric, gone = self.settings.metric, [job for job in self.jobs.values() if job]
-        ended = [record for record in self.ledger.in_order() if record.state in ("complete", "pruned")]
+        ended = [record for record in self.ledger.records if record.state in ("complete", "pruned")]
 
         def stand(record: Record, history: Sequence[dict[str, float]], waits: bool = False) -> Stand:
             return Stand(record.number, tuple(m[metric] for m in history), waits, record.look)
@@ -258,7 +265,7 @@ class Search:
     def _check_clock(self) -> None:
         now, settings = time.monotonic(), self.settings
         if settings.timeout and not self.ended:
-            kept = repeats.reserve(settings, self.ledger.in_order(), self.study.maximize, self.start, self.had)
+            kept = repeats.reserve(settings, self.leaders, self.study.maximize, self.start, self.had)
             until = self.began + settings.timeout - kept
             self.budget.note(until, self._known())
             if now > until:
@@ -269,7 +276,7 @@ class Search:
         for child, job in list(self.jobs.items()):
             if job is None:
                 continue
-            ended = self.ledger.in_order()
+            ended = self.ledger.records
             if found := watchdog.broken(child, job.record, job.started, job.heard, now, settings, ended):
                 self._fail(child, *found)
                 self._replace(child)
@@ -349,7 +356,7 @@ class Search:
         """Whether something else is to be drawn; never for what was queued, which would only come up again."""
         if job.record.origin != "sampler" or "state" in job.trial.user_attrs:
             return False
-        begun = self.ledger.counted() + len(self.waiting)
+        begun = self.ledger.standing.ended + len(self.waiting)
         return self.budget.passes_over(job.record, self._next_rung(job, epochs), self._known(), begun)
 
     def _pass_over(self, child: Child) -> None:
@@ -375,9 +382,9 @@ class Search:
         return next(filter(self.scheduler.waits_at, ahead), epochs)
 
     def _known(self) -> list[Record]:
-        """All that was drawn, with what was measured of it, in training too."""
+        """What was drawn lately, with what was measured of it, in training too."""
         running = [job.timed() for job in self.jobs.values() if job]
-        return [*self.ledger.in_order(), *(job.record for job in self.waiting.values()), *running]
+        return [*self.ledger.records[-RECENT:], *(job.record for job in self.waiting.values()), *running]
 
     def _on_resumed(self, child: Child, message: dict[str, Any]) -> None:
         """The epochs that were trained before a cut belong to this trial now."""
@@ -422,13 +429,13 @@ class Search:
 
     def _hopeless(self, job: Job) -> bool:
         seen = [metrics[self.settings.metric] for metrics in job.history]
-        return self.pruning.hopeless(job.trial, job.record, seen, self.ledger.in_order())
+        return self.pruning.hopeless(job.trial, job.record, seen)
 
     def _on_done(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
         job.spent += message["seconds"]
         done = replace(self._as_trained(job, message), state="pruned" if message["stopped"] else "complete")
-        path = self.checkpoints.offer(done, self.ledger.in_order(), message["format"])
+        path = self.checkpoints.offer(done, self.ledger.saved, message["format"])
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
         self.saving.add(child)
@@ -439,7 +446,7 @@ class Search:
         self.saving.discard(child)
         if message["problem"]:
             self.ended = f"{message['problem']}. Free some space, and give the same command again."
-        self.checkpoints.tidy(self.ledger.in_order())
+        self.checkpoints.tidy(self.ledger.saved)
         if self._outgrown(child):
             self._replace(child)
         else:
@@ -489,7 +496,8 @@ class Search:
             history=history,
         )
         self._close(child, done)
-        last = [r for r in self.ledger.in_order() if r.state in COUNTED][-SAME_FAILURES:]
+        counted = (record for record in reversed(self.ledger.records) if record.state in COUNTED)
+        last = list(islice(counted, SAME_FAILURES))
         if len(last) == SAME_FAILURES and all(r.failure == kind for r in last):
             self.ended = f"{SAME_FAILURES} trials in a row failed as '{kind}'; the last: {reason}"
 
@@ -516,17 +524,24 @@ class Search:
         self.jobs[child] = None
         job.state.unlink(missing_ok=True)
         kept = self.ledger.close(done, job.trial)
+        self._note_end(kept)
         if kept.state in COUNTED:
             self._tell(kept)
+
+    def _note_end(self, kept: Record) -> None:
+        """What is asked of all ended trials again and again, brought up to this one."""
+        self.pruning.ended(kept)
+        best = [*self.leaders, kept]
+        top = repeats.leaders(best, self.settings.confirm[0], self.study.maximize)
+        self.leaders = [record for record in best if record.number in top]
 
     # -- the top, on fresh seeds ------------------------------------------------------------------
 
     def _to_confirm(self) -> list[Repeat]:
         """The repeats that are asked for and missing, as the ranking stands."""
         top, seeds = self.settings.confirm
-        records = self.ledger.in_order()
-        chosen = repeats.leaders(records, top, self.study.maximize)
-        return repeats.missing(self.study, records, chosen, seeds)
+        chosen = repeats.leaders(self.leaders, top, self.study.maximize)
+        return repeats.missing(self.study, self.leaders, chosen, seeds)
 
     def _confirm(self) -> None:
         waiting = self._to_confirm()
@@ -556,7 +571,7 @@ class Search:
 
     def _use_own_sampler(self) -> None:
         if self.unusable >= 3:
-            seed = self.settings.seed + 7919 * len(self.ledger.in_order())
+            seed = self.settings.seed + 7919 * len(self.ledger.records)
             self.study.use(strategies.sampler(self.settings.sampler, seed))
         self.unusable = 0
 
@@ -582,9 +597,8 @@ class Search:
         self.show(
             Progress(
                 self.settings.trials,
-                tuple(self.ledger.in_order()),
+                self.ledger.standing,
                 running,
-                self.study.maximize,
                 now - self.began,
                 self.settings.jobs,
                 self.study.info.get("default", {}),
@@ -610,7 +624,7 @@ class Search:
         child = self.pool.any()
         self.jobs.setdefault(child, None)
         self._wait(lambda: child.ready or child not in self.jobs, 120)
-        self.tracker.models(self.ledger.in_order())
+        self.tracker.models(self.ledger.saved)
         order = self.tracker.model_order()
         if order is None or not child.ready:
             self.tracker.problem("the best model was not logged: no worker was there to do it")

@@ -15,7 +15,9 @@ from cnnsearch.record import Record
 
 def curves(done: Record) -> Figure:
     """Loss and accuracy over the epochs, in training and validation."""
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    # a layout that is computed takes longer than the picture, and every trial has one
+    figure = Figure(figsize=(8, 3))
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.16, top=0.8, wspace=0.18)
     epochs = range(1, len(done.history) + 1)
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for prefix, label in (("", "training"), ("val_", "validation")):

@@ -1,6 +1,7 @@
 """Where a search stands, as frozen data that the displays read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from cnnsearch.record import COUNTED, Record
@@ -16,41 +17,74 @@ class Running(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Progress:
-    """A search at one moment. `done` is the trial that just ended, if that is the news."""
+class Standing:
+    """All ended trials together, as it is told; another one with each that ends.
 
-    trials: int
-    records: tuple[Record, ...]
-    running: tuple[Running, ...]
+    Attributes:
+        states: how many ended in each state; `failures`: how many of those that count failed for each reason.
+        seconds: what those that count took.
+        best: the complete trial with the best score, the first of equals.
+    """
+
     maximize: bool
-    seconds: float
-    jobs: int
-    default: dict[str, Any]
-    done: Record | None = None
+    states: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    best: Record | None = None
+
+    def plus(self, record: Record) -> "Standing":
+        """With one more."""
+        counts = record.state in COUNTED
+        return replace(
+            self,
+            states=_one_more(self.states, record.state),
+            failures=_one_more(self.failures, record.failure) if counts and record.failure else self.failures,
+            seconds=self.seconds + record.seconds * counts,
+            best=record if self._beaten_by(record) else self.best,
+        )
 
     def count(self, *states: str) -> int:
         """How many trials are in one of these states."""
-        return sum(record.state in states for record in self.records)
+        return sum(self.states.get(state, 0) for state in states)
 
     @property
     def ended(self) -> int:
         """How many of the trials that count have ended."""
         return self.count(*COUNTED)
 
-    @property
-    def best(self) -> Record | None:
-        """The complete trial with the best score."""
-        scored = [r for r in self.records if r.state == "complete" and r.score is not None]
-        sign = 1 if self.maximize else -1
-        return max(scored, key=lambda r: (sign * (r.score or 0), -r.number), default=None)
+    def _beaten_by(self, record: Record) -> bool:
+        if record.state != "complete" or record.score is None:
+            return False
+        return self.best is None or self._place(record) > self._place(self.best)
+
+    def _place(self, record: Record) -> tuple[float, int]:
+        return (record.score or 0.0) * (1 if self.maximize else -1), -record.number
+
+
+def _one_more(counts: Mapping[str, int], name: str) -> Mapping[str, int]:
+    return {**counts, name: counts.get(name, 0) + 1}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A search at one moment. `done` is the trial that just ended, if that is the news."""
+
+    trials: int
+    standing: Standing
+    running: tuple[Running, ...]
+    seconds: float
+    jobs: int
+    default: dict[str, Any]
+    done: Record | None = None
 
     @property
     def left(self) -> float | None:
         """Seconds until the last trial ends, going by the mean so far; None before the first."""
-        if not self.ended:
+        ended = self.standing.ended
+        if not ended:
             return None
-        mean = sum(r.seconds for r in self.records if r.state in COUNTED) / self.ended
-        open_trials = self.trials - self.ended
+        mean = self.standing.seconds / ended
+        open_trials = self.trials - ended
         return max(0.0, (open_trials * mean - sum(r.seconds for r in self.running)) / max(1, self.jobs))
 
 

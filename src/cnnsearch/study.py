@@ -133,7 +133,7 @@ def begin(settings: Settings) -> Study:
             study = _create(settings)
     # derived from the number of trials too: the same seed would replay the same first points
     opened = Study(study)
-    opened.use(strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.trials)))
+    opened.use(strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.get_trials(deepcopy=False))))
     if opened.info:
         check_same(opened, settings)
     else:
