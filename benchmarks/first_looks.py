@@ -1,13 +1,14 @@
 """How well a short look at a candidate ranks it: Spearman's correlation with its score after all epochs.
 
     CNNSEARCH_DATA=DIR python benchmarks/first_looks.py --task digits --plans 30
+    CNNSEARCH_DATA=DIR python benchmarks/first_looks.py --task digits --plans 30 --half
     python benchmarks/first_looks.py --table
 
 Plans by chance from the spaces of benchmarks/peers.py, and for `mnist_full` from the shipped `mnist_cnn` on all of
 MNIST, are trained to their end, and for looks of their own: one epoch of a part of the images, a schedule scaled to
 that. What is `lost` is how far the best of those that the look would train on, three or half of them, is below the best
 of all in the end. Every plan's curve is a line of results/first_looks/TASK.jsonl; what is there already is not trained
-again.
+again. `--half` trains the same plans in mixed_bfloat16, to see what that costs.
 """
 
 import itertools
@@ -27,29 +28,35 @@ PAGE = HERE.parent / "docs" / "first-looks.md"
 MACHINE = f"{platform.system()} {platform.machine()}, one core of {os.cpu_count()}"
 PARTS = {"digits": (0.5,), "mnist": (0.25, 0.5), "cifar": (0.25, 0.5), "mnist_full": (0.0625, 0.125, 0.25)}
 LEAST_PLANS = 10
+HALF = "_half"
 
 
 @click.command()
 @click.option("--task", "tasks", multiple=True, default=tuple(PARTS), type=click.Choice(list(PARTS)))
 @click.option("--plans", default=30, show_default=True)
+@click.option("--half", is_flag=True, help="In mixed_bfloat16, to the end alone.")
 @click.option("--table", is_flag=True, help="Train nothing; write the page from what there is.")
-def main(tasks: tuple[str, ...], plans: int, table: bool) -> None:
+def main(tasks: tuple[str, ...], plans: int, half: bool, table: bool) -> None:
     """Train what is missing, then write the page."""
     for task in () if table else tasks:
-        look(task, plans)
-    PAGE.write_text(page())
+        look(task, plans, half)
+    PAGE.write_text(page() + halves())
 
 
-def look(name: str, plans: int) -> None:
+def look(name: str, plans: int, half: bool) -> None:
     """Train the plans of a task that are not there yet."""
     from peer_arms import Task
 
+    from cnnsearch.machine import set_precision
+
+    set_precision("mixed_bfloat16" if half else "float32")
+    told = f"{name}{HALF * half}"
     task, generator = Task("mnist_cnn" if name == "mnist_full" else name, 0), random.Random(7)
     for number in range(plans):
         plan, values = task.plan(lambda _, d: d.random(generator))
-        if any(row["plan"] == number for row in rows(name)):
+        if any(row["plan"] == number for row in rows(told)):
             continue
-        looks = {str(part): train(task, plan, number, part, 1) for part in PARTS[name]}
+        looks = {} if half else {str(part): train(task, plan, number, part, 1) for part in PARTS[name]}
         curve, seconds = train(task, plan, number, 1.0, task.epochs)
         row = {
             "plan": number,
@@ -62,7 +69,7 @@ def look(name: str, plans: int) -> None:
             "machine": MACHINE,
         }
         RESULTS.mkdir(parents=True, exist_ok=True)
-        with (RESULTS / f"{name}.jsonl").open("a") as file:
+        with (RESULTS / f"{told}.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
 
 
@@ -71,10 +78,12 @@ def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> tuple[li
     import keras
 
     from cnnsearch import training
+    from cnnsearch.machine import set_precision
 
+    precision = keras.config.dtype_policy().name
     keras.utils.set_random_seed(seed)
     count = round(part * len(task.x))
-    one = training.from_plan(plan.replace(epochs=epochs), count)
+    one = training.from_plan(plan, count if epochs == plan.epochs else count / plan.epochs)
     curve: list[float] = []
     ends = [time.perf_counter()]
     data = training.Fold(task.x[:count], task.y[:count], task.x_val, task.y_val, plan.batch_size)
@@ -86,6 +95,7 @@ def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> tuple[li
 
     training.train(one, None, None, data, epochs, "val_accuracy", note)
     keras.backend.clear_session()
+    set_precision(precision)
     return curve, [round(b - a, 3) for a, b in itertools.pairwise(ends)]
 
 
@@ -113,6 +123,32 @@ def page() -> str:
     return HEAD + "\n".join(lines) + "\n"
 
 
+def halves() -> str:
+    """What half precision costs, as Markdown."""
+    lines = []
+    for name in PARTS:
+        plain = {row["plan"]: row for row in rows(name)}
+        pairs = [(plain[row["plan"]], row) for row in rows(name + HALF) if row["plan"] in plain]
+        if len(pairs) >= LEAST_PLANS:
+            lines.append(pair_line(name, pairs))
+    return HALF_HEAD + "\n".join(lines) + "\n" if lines else ""
+
+
+def pair_line(name: str, pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    """The difference in half precision, over the better half of the plans and over all."""
+    from scipy.stats import spearmanr, ttest_1samp
+
+    pairs = sorted(pairs, key=lambda pair: -max(pair[0]["curve"]))
+    told = [name]
+    for chosen in (pairs[: len(pairs) // 2], pairs):
+        gains = [max(half["curve"]) - max(plain["curve"]) for plain, half in chosen]
+        low, high = ttest_1samp(gains, 0).confidence_interval()
+        told += [f"{sum(gains) / len(gains):+.4f}", f"{low:+.4f} to {high:+.4f}"]
+    rank = float(spearmanr(*zip(*[(max(a["curve"]), max(b["curve"])) for a, b in pairs], strict=True)).statistic)
+    pace = sorted(sum(half["seconds"][1:]) / sum(plain["seconds"][1:]) for plain, half in pairs)[len(pairs) // 2]
+    return f"| {' | '.join([*told, f'{rank:.2f}', f'{pace:.2f}', str(len(pairs))])} |"
+
+
 def line(name: str, look: str, values: list[float], end: list[float], updates: int) -> str:
     """Correlation and what would be lost, of one look."""
     from scipy.stats import bootstrap, spearmanr
@@ -136,6 +172,18 @@ Made by `CNNSEARCH_DATA=DIR python benchmarks/first_looks.py`; the curves are in
 `digits` has 1,197 training images, `mnist` and `cifar` 6,000, `mnist_full` 50,000.
 
 | task | look | updates, median | rank correlation | 95% | lost with three | lost with half | plans |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+HALF_HEAD = """
+## What half precision costs
+
+The same plans and seeds in `mixed_bfloat16` and in `float32`: by how much the best validation accuracy of all epochs
+differs (mean, 95% by Student's t), for the better half of the plans and for all; how alike both rank the plans; and how
+long an epoch takes in half precision by its time in float32 (median; not measured at one time, so on a busy machine
+that is a rough figure).
+
+| task | better half | 95% | all | 95% | rank correlation | time of an epoch | plans |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 

@@ -3,13 +3,11 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import optuna
 
 from cnnsearch import leaderboard, queued, repeats, strategies, watchdog
 from cnnsearch import study as studies
@@ -22,13 +20,12 @@ from cnnsearch.objectives import Pruning
 from cnnsearch.pace import Budget
 from cnnsearch.pool import Child, Pool, gpus
 from cnnsearch.progress import Progress, Running
-from cnnsearch.recipes import ORIGIN
-from cnnsearch.record import COUNTED, TWIN, Record
-from cnnsearch.rungs import Scheduler, Stand
+from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
+from cnnsearch.waiting import Job, Waiting
 
 SAME_FAILURES = 10
 """This many failures of one kind in a row stop the search: something is wrong that no trial will mend."""
@@ -41,30 +38,6 @@ GROWTH = 1 << 30
 
 RECENT = 200
 """The pace of trials goes by so many of the last."""
-
-BY_NAME = (ORIGIN, TWIN)
-"""The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""
-
-
-@dataclass
-class Job:
-    """A trial on its way through a worker."""
-
-    trial: optuna.Trial
-    record: Record
-    started: float
-    state: Path
-    heard: float
-    history: list[dict[str, float]] = field(default_factory=list)
-    reported: int = 0
-    spent: float = 0.0
-    resumable: bool = False
-
-    def timed(self) -> Record:
-        """What is measured of it by now; of one that was trained on, at its last rung."""
-        if self.spent:
-            return self.record
-        return replace(self.record, epochs=len(self.history), seconds=self.heard - self.started)
 
 
 class Search:
@@ -84,8 +57,7 @@ class Search:
         self.leaders: list[Record] = []
         for record in self.ledger.records:
             self._note_end(record)
-        self.scheduler = self._scheduler(study.info.get("data"))
-        self.waiting: dict[int, Job] = {}
+        self.waiting = Waiting(settings, study.maximize)
         self.saving: set[Child] = set()
         self.unusable = 0
         self.logged: str | None = None
@@ -111,7 +83,7 @@ class Search:
                 self._settle()
             finally:
                 self.pool.close()
-                for job in (*filter(None, self.jobs.values()), *self.waiting.values()):
+                for job in (*filter(None, self.jobs.values()), *self.waiting.jobs.values()):
                     self.ledger.interrupt(job.record, job.trial)
         return self.ended
 
@@ -134,8 +106,8 @@ class Search:
         idle = not any(self.jobs.values()) and not self.saving
         if self.stop.asked:
             self.ended = "interrupted"
-        elif not self.ended and idle and not self._missing() and self._next_waiting() is None:
-            late = self.budget.closed or not all(map(self._in_time, self.waiting.values()))
+        elif not self.ended and idle and not self._missing() and not self._sent_on():
+            late = self.budget.closed or not all(map(self._in_time, self.waiting.jobs.values()))
             self.ended = "timeout" if late else "exhausted" if self._exhausted() else "complete"
             if late:
                 self.show.note("Nothing more would end in the time that is left.")
@@ -163,7 +135,7 @@ class Search:
         """How many trials are still to be begun."""
         if self._exhausted() or self.budget.closed:
             return 0
-        begun = self.ledger.standing.ended + len(self.waiting) + sum(job is not None for job in self.jobs.values())
+        begun = self.ledger.standing.ended + len(self.waiting.jobs) + sum(job is not None for job in self.jobs.values())
         return max(0, self.settings.trials - begun)
 
     def _hand_out(self, child: Child) -> None:
@@ -171,9 +143,8 @@ class Search:
         self.jobs[child] = None
         if self.ended:
             return
-        number = self._next_waiting()
-        if number is not None:
-            self._go_on(child, self.waiting.pop(number))
+        if job := self._sent_on():
+            self._go_on(child, job)
             return
         if self._missing() == 0:
             return
@@ -189,37 +160,19 @@ class Search:
 
     def _send(self, child: Child, job: Job, resume: bool) -> None:
         self.jobs[child] = job
-        record, limited = job.record, not job.record.origin.startswith(BY_NAME)
-        order = {"number": record.number, "seed": record.seed, "limited": limited}
+        order = {"number": job.record.number, "seed": job.record.seed, "limited": not job.by_name}
         child.send({"do": "trial", **order, "state": str(job.state), "resume": resume})
 
     # -- candidates that wait at a rung ------------------------------------------------------------
 
-    def _next_waiting(self) -> int | None:
-        """The number of the waiting trial that is to be trained on."""
-        if not self.waiting:
-            return None
-        metric, gone = self.settings.metric, [job for job in self.jobs.values() if job]
-        ended = [record for record in self.ledger.records if record.state in ("complete", "pruned")]
-
-        def stand(record: Record, history: Sequence[dict[str, float]], waits: bool = False) -> Stand:
-            return Stand(record.number, tuple(m[metric] for m in history), waits, record.look)
-
-        stands = [stand(record, record.history) for record in ended]
-        stands += [stand(job.record, job.history) for job in gone]
-        # one that would be too late at its next rung waits for nothing
-        stands += [stand(job.record, job.history, self._in_time(job)) for job in self.waiting.values()]
-        return self.scheduler.next(stands, self._missing() > 0)
-
-    def _scheduler(self, data: dict[str, Any] | None) -> Scheduler:
-        """The scheduler for a training set of this size, as soon as it is known."""
-        settings = self.settings
-        images = data["images"]["train"] if data else settings.space.defaults["batch_size"]
-        updates = math.ceil(images / settings.space.defaults["batch_size"])
-        return Scheduler(settings.scheduler, settings.epochs, updates, self.study.maximize)
+    def _sent_on(self) -> Job | None:
+        """The waiting trial that is to be trained on now."""
+        running = [job for job in self.jobs.values() if job]
+        return self.waiting.next(self.ledger.records, running, self._missing() > 0, self._in_time)
 
     def _go_on(self, child: Child, job: Job) -> None:
         """Train a waiting trial on from where it was left."""
+        del self.waiting.jobs[job.record.number]
         job.started = job.heard = time.monotonic()
         job.reported, job.history = len(job.history), []
         self._send(child, job, resume=True)
@@ -236,7 +189,7 @@ class Search:
         job.spent += message["seconds"]
         job.record = replace(self._as_trained(job, message), state="waiting")
         self.ledger.wait(job.record, job.trial)
-        self.waiting[job.record.number] = job
+        self.waiting.jobs[job.record.number] = job
         self._note_growth(child, message["rss"])
         self.jobs[child] = None
         for other in [each for each, busy in self.jobs.items() if busy is None and each.ready]:
@@ -245,11 +198,11 @@ class Search:
 
     def _end_waiting(self) -> None:
         """Those that never went on end as pruned."""
-        for job in self.waiting.values():
+        for job in self.waiting.jobs.values():
             job.state.unlink(missing_ok=True)
-            why = "" if job.history else f"after a look at {self.scheduler.look:.0%} of the images"
-            self._tell(self.ledger.close(replace(job.record, state="pruned", reason=why), job.trial))
-        self.waiting.clear()
+            done = replace(job.record, state="pruned", reason=self.waiting.reason(job))
+            self._tell(self.ledger.close(done, job.trial))
+        self.waiting.jobs.clear()
 
     def _as_trained(self, job: Job, message: dict[str, Any]) -> Record:
         return replace(
@@ -289,7 +242,7 @@ class Search:
         studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "lean", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
-        self.scheduler = self._scheduler(message["dataset"])
+        self.waiting.know_images(message["dataset"]["images"]["train"])
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
         model = self.settings.space.model
@@ -340,7 +293,7 @@ class Search:
         others = [other.record for other in self.jobs.values() if other and other is not job]
         first = self.ledger.known(job.record, others)
         over = first is None and self._passes_over(job, message["epochs"])
-        child.send({"go": first is None and not over, "look": self._look(job)})
+        child.send({"go": first is None and not over, "look": self.waiting.look(job)})
         if over:
             self._pass_over(child)
         elif first is None:
@@ -354,10 +307,10 @@ class Search:
 
     def _passes_over(self, job: Job, epochs: int) -> bool:
         """Whether something else is to be drawn; never for what was queued, which would only come up again."""
-        if job.record.origin != "sampler" or "state" in job.trial.user_attrs:
+        if job.record.origin != "sampler" or job.spent or "state" in job.trial.user_attrs:
             return False
-        begun = self.ledger.standing.ended + len(self.waiting)
-        return self.budget.passes_over(job.record, self._next_rung(job, epochs), self._known(), begun)
+        begun = self.ledger.standing.ended + len(self.waiting.jobs)
+        return self.budget.passes_over(job.record, self.waiting.next_rung(job, epochs), self._known(), begun)
 
     def _pass_over(self, child: Child) -> None:
         """Draw again. The `grid` gives each point once, so that its point waits for the next run."""
@@ -368,23 +321,12 @@ class Search:
 
     def _in_time(self, job: Job) -> bool:
         """Whether a waiting trial will be at its next rung before the time is up."""
-        return self.budget.in_time(job.record, self._next_rung(job, self.settings.epochs))
-
-    def _look(self, job: Job) -> float:
-        """The part of the images that the trial is looked at with next; 0: it is trained."""
-        return self.scheduler.look if job.record.look is None and self._may_wait(job) else 0.0
-
-    def _next_rung(self, job: Job, epochs: int) -> float:
-        """The epoch at which the trial waits next, or ends."""
-        if look := self._look(job):
-            return look
-        ahead = range(len(job.history) + 1, epochs) if job.resumable else ()
-        return next(filter(self.scheduler.waits_at, ahead), epochs)
+        return self.budget.in_time(job.record, self.waiting.next_rung(job, self.settings.epochs))
 
     def _known(self) -> list[Record]:
         """What was drawn lately, with what was measured of it, in training too."""
         running = [job.timed() for job in self.jobs.values() if job]
-        return [*self.ledger.records[-RECENT:], *(job.record for job in self.waiting.values()), *running]
+        return [*self.ledger.records[-RECENT:], *(job.record for job in self.waiting.jobs.values()), *running]
 
     def _on_resumed(self, child: Child, message: dict[str, Any]) -> None:
         """The epochs that were trained before a cut belong to this trial now."""
@@ -395,7 +337,7 @@ class Search:
             self._note_epoch(job)
         if not going_on:
             job.record = replace(job.record, resumed=len(job.history))
-        child.send({"wait": not going_on and self._waits(job)})
+        child.send({"wait": not going_on and self.waiting.here(job)})
 
     def _note_epoch(self, job: Job) -> None:
         """Report the last epoch unless it was in an earlier turn."""
@@ -405,19 +347,10 @@ class Search:
             self.pruning.report(job.trial, metrics[self.settings.metric], epoch)
             self.tracker.epoch(job.record, epoch, metrics)
 
-    def _may_wait(self, job: Job) -> bool:
-        """Whether the trial can wait at rungs; what was asked for by name never does."""
-        named = job.record.origin.startswith(BY_NAME) or job.record.origin == "default"
-        return job.resumable and not named
-
-    def _waits(self, job: Job) -> bool:
-        """Whether the trial waits here until others are as far."""
-        return self._may_wait(job) and self.scheduler.waits_at(len(job.history))
-
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
         job.history.append(message["metrics"])
-        waits, named = self._waits(job), job.record.origin.startswith(BY_NAME)
+        waits, named = self.waiting.here(job), job.by_name
         if waits or named or self.settings.pruner == "none" or message["epoch"] >= self.settings.epochs:
             # it need not wait until this epoch is written down
             child.send({"go": not waits, "wait": waits})

@@ -1,0 +1,99 @@
+"""Trials on their way: what is known of one in a worker's hands, and those that wait at a rung to be trained on."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import optuna
+
+from cnnsearch.recipes import ORIGIN
+from cnnsearch.record import TWIN, Record
+from cnnsearch.rungs import Scheduler, Stand
+from cnnsearch.settings import Settings
+
+BY_NAME = (ORIGIN, TWIN)
+"""The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""
+
+
+@dataclass
+class Job:
+    """A trial on its way through a worker; `spent` are the seconds of its earlier turns."""
+
+    trial: optuna.Trial
+    record: Record
+    started: float
+    state: Path
+    heard: float
+    history: list[dict[str, float]] = field(default_factory=list)
+    reported: int = 0
+    spent: float = 0.0
+    resumable: bool = False
+
+    def timed(self) -> Record:
+        """What is measured of it by now; of one that was trained on, at its last rung."""
+        if self.spent:
+            return self.record
+        return replace(self.record, epochs=len(self.history), seconds=self.heard - self.started)
+
+    @property
+    def by_name(self) -> bool:
+        """Whether it was asked for by name."""
+        return self.record.origin.startswith(BY_NAME)
+
+    def stand(self, metric: str, waits: bool) -> Stand:
+        """Where it stands by this metric."""
+        return Stand(self.record.number, tuple(m[metric] for m in self.history), waits, self.record.look)
+
+
+class Waiting:
+    """The trials that wait, by number, and where any of a search waits next."""
+
+    def __init__(self, settings: Settings, maximize: bool) -> None:
+        self._settings, self._maximize = settings, maximize
+        self.jobs: dict[int, Job] = {}
+        self.know_images(0)
+
+    def know_images(self, count: int) -> None:
+        """How many there are to train on, which rungs go by; 0 if that is not known yet."""
+        settings = self._settings
+        updates = max(1, math.ceil(count / settings.space.defaults["batch_size"]))
+        self._scheduler = Scheduler(settings.scheduler, settings.epochs, updates, self._maximize)
+
+    def next(
+        self, ended: Iterable[Record], running: Iterable[Job], more_to_come: bool, in_time: Callable[[Job], bool]
+    ) -> Job | None:
+        """The one that is to be trained on; one that would be too late waits for nothing."""
+        if not self.jobs:
+            return None
+        metric = self._settings.metric
+        stands = [
+            Stand(record.number, tuple(m[metric] for m in record.history), False, record.look)
+            for record in ended
+            if record.state in ("complete", "pruned")
+        ]
+        stands += [job.stand(metric, False) for job in running]
+        stands += [job.stand(metric, in_time(job)) for job in self.jobs.values()]
+        number = self._scheduler.next(stands, more_to_come)
+        return None if number is None else self.jobs[number]
+
+    def look(self, job: Job) -> float:
+        """The part of the images that a trial is looked at with next; 0: it is trained."""
+        return self._scheduler.look if job.record.look is None and self._may(job) else 0.0
+
+    def here(self, job: Job) -> bool:
+        """Whether a trial waits where it is now."""
+        return self._may(job) and self._scheduler.waits_at(len(job.history))
+
+    def next_rung(self, job: Job, epochs: int) -> float:
+        """The epoch at which a trial of so many waits next, or ends."""
+        ahead = range(len(job.history) + 1, epochs) if self._may(job) else ()
+        return self.look(job) or next(filter(self._scheduler.waits_at, ahead), epochs)
+
+    def reason(self, job: Job) -> str:
+        """Why one that was never sent on ended."""
+        return "" if job.history else f"after a look at {self._scheduler.look:.0%} of the images"
+
+    def _may(self, job: Job) -> bool:
+        """Whether a trial waits at rungs: what was asked for by name never does, nor what cannot be gone on with."""
+        return job.resumable and not job.by_name and job.record.origin != "default"
