@@ -79,9 +79,9 @@ def curve(one: training.Candidate) -> list[dict[str, Any]]:
 def test_an_equal_plan_takes_over_the_program_and_is_trained_as_if_it_had_its_own() -> None:
     plan, kept = PLANS["all"], Compiled()
     alone = curve(candidate(plan))
-    first = kept.taken_over(plan, candidate(plan), 100)
+    first = kept.taken_over(plan, candidate(plan))
     curve(first)
-    again = kept.taken_over(plan, candidate(plan), 100)
+    again = kept.taken_over(plan, candidate(plan))
     assert again.model is first.model and again.core is first.core
     assert curve(again) == alone
 
@@ -89,28 +89,28 @@ def test_an_equal_plan_takes_over_the_program_and_is_trained_as_if_it_had_its_ow
 def test_a_rate_alone_is_no_reason_to_compile_and_is_taken_over_too() -> None:
     kept, plan = Compiled(), PLANS["plain"]
     faster = plan.configure("optimizer", learning_rate=0.05)
-    first = kept.taken_over(plan, candidate(plan), 100)
-    second = kept.taken_over(faster, candidate(faster), 100)
+    first = kept.taken_over(plan, candidate(plan))
+    second = kept.taken_over(faster, candidate(faster))
     assert second.model is first.model and float(second.model.optimizer.learning_rate) == pytest.approx(0.05)
     wider = PLANS["plain"].replace(head=Head(widths=(8,)))
-    assert kept.taken_over(wider, candidate(wider), 100).model is not first.model
+    assert kept.taken_over(wider, candidate(wider)).model is not first.model
 
 
 def test_what_was_not_used_for_long_is_let_go() -> None:
     kept, plan = Compiled(), PLANS["plain"]
-    first = kept.taken_over(plan, candidate(plan), 100)
+    first = kept.taken_over(plan, candidate(plan))
     for width in range(2, MOST + 2):
         other = plan.replace(head=Head(widths=(width,)))
-        kept.taken_over(other, candidate(other), 100)
-    assert kept.taken_over(plan, candidate(plan), 100).model is not first.model
+        kept.taken_over(other, candidate(other))
+    assert kept.taken_over(plan, candidate(plan)).model is not first.model
 
 
 def test_large_ones_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = PLANS["plain"]
     monkeypatch.setattr(compiled, "MOST_PARAMS", candidate(plan).core.count_params() - 1)
     kept = Compiled()
-    first = kept.taken_over(plan, candidate(plan), 100)
-    assert kept.taken_over(plan, candidate(plan), 100).model is not first.model
+    first = kept.taken_over(plan, candidate(plan))
+    assert kept.taken_over(plan, candidate(plan)).model is not first.model
 
 
 def test_a_program_holds_no_images_once_it_is_done() -> None:

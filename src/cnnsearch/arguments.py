@@ -159,7 +159,7 @@ def searching(command: Command) -> Command:
                 default="auto",
                 show_default=True,
                 type=click.Choice(PRECISIONS),
-                help="Of the arithmetic; auto is mixed_bfloat16 on a GPU and on a CPU with AMX.",
+                help="Of the arithmetic; auto: mixed_bfloat16 on a GPU, for plans with TensorFlow on AMX too.",
             ),
             click.option(
                 "--lean/--no-lean",

@@ -40,8 +40,8 @@ def training_model(plan: Plan, core_model: keras.Sequential) -> keras.Sequential
     return keras.Sequential([_pixels(plan), scaling, *map(layer, plan.augment), *rest])
 
 
-def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: int) -> None:
-    """Make `model` ready to be trained as `plan` says, on one-hot labels.
+def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: float) -> None:
+    """Make `model` ready to be trained as `plan` says, on one-hot labels; an epoch of its schedule has so many steps.
 
     Raises:
         ValueError: if the loss or the optimizer does not exist, or does not take its configuration.
@@ -108,7 +108,7 @@ def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
 class Factors(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """The rate `base` times `factors`: one at each epoch's start and one at the end, linear in between."""
 
-    def __init__(self, base: float, factors: tuple[float, ...], steps_per_epoch: int) -> None:
+    def __init__(self, base: float, factors: tuple[float, ...], steps_per_epoch: float) -> None:
         super().__init__()
         self.base, self.factors, self.steps_per_epoch = base, tuple(factors), steps_per_epoch
 
@@ -147,10 +147,14 @@ def _extend(made: list[keras.layers.Layer], plan: Plan, prefix: str, stage: Stag
         name = f"{prefix}_{number}_{spec[0].lower()}"
         if paths(spec):
             made.append(_fork(spec, stage, _shape_after(plan, made), name))
-        elif "strides" in spec[1]:
+        elif _steps(spec):
             made.append(layer(_stepping(spec, _shape_after(plan, made)), name))
         else:
             made.append(layer(spec, name))
+
+
+def _steps(spec: Spec) -> bool:
+    return spec[0] in STEPPING and "strides" in spec[1]
 
 
 def _stepping(spec: Spec, shape: tuple[int | None, ...]) -> Spec:
@@ -160,7 +164,7 @@ def _stepping(spec: Spec, shape: tuple[int | None, ...]) -> Spec:
     """
     name, config = spec
     strides = config["strides"]
-    if name not in STEPPING or (isinstance(strides, list | tuple) and len(strides) != 2):
+    if isinstance(strides, list | tuple) and len(strides) != 2:
         return spec
     both = [strides, strides] if isinstance(strides, int) else list(strides)
     steps = [1 if side == 1 else stride for side, stride in zip(shape[1:3], both, strict=True)]
@@ -171,10 +175,11 @@ def _stepping(spec: Spec, shape: tuple[int | None, ...]) -> Spec:
 
 def _shape_after(plan: Plan, made: list[keras.layers.Layer]) -> tuple[int | None, ...]:
     """What the layers so far make of an image, a batch's axis in front."""
-    shape: tuple[int | None, ...] = (None, *plan.input_shape)
+    end = keras.KerasTensor((None, *plan.input_shape))
     for each in made:
-        shape = tuple(each.compute_output_shape(shape))
-    return shape
+        # unlike `compute_output_shape` it is there for every layer
+        end = each.compute_output_spec(end)
+    return tuple(end.shape)
 
 
 def _fork(spec: Spec, stage: Stage, shape: tuple[int | None, ...], name: str) -> keras.Model:
@@ -187,7 +192,7 @@ def _fork(spec: Spec, stage: Stage, shape: tuple[int | None, ...], name: str) ->
             if paths(inner):
                 end = _fork(inner, stage, end.shape, label)(end)
             else:
-                end = layer(_stepping(inner, end.shape) if "strides" in inner[1] else inner, label)(end)
+                end = layer(_stepping(inner, end.shape) if _steps(inner) else inner, label)(end)
         ends.append(end)
     return keras.Model(entry, layer(_merge(spec), f"{name}_merged")(ends), name=name)
 

@@ -137,7 +137,7 @@ def result(done: Record, progress: Progress) -> str:
     choices = main_choices(done, progress.default)
     if done.state == "failed":
         return f"trial {done.number} failed ({done.failure}): {done.reason}"
-    where = f"epoch {done.best_epoch} of {done.epochs}"
+    where = f"epoch {done.best_epoch} of {done.epochs}" if done.epochs else done.reason
     return f"trial {done.number} {done.state} {done.score:.4f} ({where}, {done.seconds:.0f} s): {choices}"
 
 

@@ -48,11 +48,11 @@ class Ledger:
             self.saved.append(done)
 
     def known(self, wanted: Record, running: Iterable[Record]) -> int | None:
-        """The number of another trial with the same plan that was tried, or is among the `running`.
+        """The number of another trial with the same plan that was tried, or is among those on their way.
 
         To a twin one that was pruned is not: it has no score of as many epochs.
         """
-        states = {*COUNTED, "running"} - ({"pruned"} if wanted.origin.startswith(TWIN) else set())
+        states = {*COUNTED, "running", "waiting"} - ({"pruned"} if wanted.origin.startswith(TWIN) else set())
         for other in [*self._by_key[wanted.key], *running]:
             tried = other.state in states
             if tried and other.key == wanted.key and other.number != wanted.number:
@@ -76,7 +76,7 @@ class Ledger:
         """End a running trial and queue its point again, to be trained on."""
         done = replace(running, state="interrupted", reason=why or "put back when the run ended")
         finish(self.study, trial, done)
-        queued.put_back(self.study, self._frozen(trial), done.seed, retried)
+        queued.put_back(self.study, self._frozen(trial), done.seed, retried, done.look)
         self._keep(done)
         self.tracker.drop(done)
 
@@ -93,7 +93,7 @@ class Ledger:
         for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             stale = replace(record(frozen), state="interrupted", reason="its run was killed")
             finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
-            queued.put_back(self.study, frozen, queued.seed_of(self.study, frozen))
+            queued.put_back(self.study, frozen, queued.seed_of(self.study, frozen), look=stale.look)
             self._keep(stale)
 
     def _frozen(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial:

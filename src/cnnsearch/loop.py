@@ -107,7 +107,7 @@ class Search:
         if self.stop.asked:
             self.ended = "interrupted"
         elif not self.ended and idle and not self._missing() and not self._sent_on():
-            late = self.budget.closed or not all(map(self._in_time, self.waiting.jobs.values()))
+            late = self.budget.closed or self._sent_on(in_time=lambda job: True) is not None
             self.ended = "timeout" if late else "exhausted" if self._exhausted() else "complete"
             if late:
                 self.show.note("Nothing more would end in the time that is left.")
@@ -153,9 +153,11 @@ class Search:
             return
         origin = str(trial.user_attrs.get("origin", "sampler"))
         seed, now = queued.seed_of(self.study, trial), time.monotonic()
-        record = Record(number=trial.number, origin=origin, seed=seed)
         earlier = trial.user_attrs.get("state")
         state = Path(earlier or queued.state_file(self.settings.folder.resolve(), trial.number))
+        # what has not been trained since its look is looked at again: it waits there for its rank
+        look = trial.user_attrs.get("look") if state.is_file() else None
+        record = Record(number=trial.number, origin=origin, seed=seed, look=look)
         self._send(child, Job(trial, record, now, state, now), resume=earlier is not None)
 
     def _send(self, child: Child, job: Job, resume: bool) -> None:
@@ -165,10 +167,10 @@ class Search:
 
     # -- candidates that wait at a rung ------------------------------------------------------------
 
-    def _sent_on(self) -> Job | None:
+    def _sent_on(self, in_time: Callable[[Job], bool] | None = None) -> Job | None:
         """The waiting trial that is to be trained on now."""
         running = [job for job in self.jobs.values() if job]
-        return self.waiting.next(self.ledger.records, running, self._missing() > 0, self._in_time)
+        return self.waiting.next(self.ledger.records, running, self._missing() > 0, in_time or self._in_time)
 
     def _go_on(self, child: Child, job: Job) -> None:
         """Train a waiting trial on from where it was left."""
@@ -192,6 +194,8 @@ class Search:
         self.waiting.jobs[job.record.number] = job
         self._note_growth(child, message["rss"])
         self.jobs[child] = None
+        if self._outgrown(child):
+            self._replace(child)
         for other in [each for each, busy in self.jobs.items() if busy is None and each.ready]:
             self._hand_out(other)
         self._tell()
@@ -290,7 +294,7 @@ class Search:
             macs=message["macs"],
         )
         job.resumable = message["resumable"]
-        others = [other.record for other in self.jobs.values() if other and other is not job]
+        others = [other.record for other in (*self.jobs.values(), *self.waiting.jobs.values()) if other]
         first = self.ledger.known(job.record, others)
         over = first is None and self._passes_over(job, message["epochs"])
         child.send({"go": first is None and not over, "look": self.waiting.look(job)})
@@ -418,7 +422,7 @@ class Search:
     def _fail(self, child: Child, kind: str, reason: str, seconds: float = 0) -> None:
         job = self._job(child)
         seconds = job.spent + (seconds or time.monotonic() - job.started)
-        history = tuple(job.history)
+        history = job.curve
         done = replace(
             job.record,
             state="failed",

@@ -81,7 +81,7 @@ def trained(study: Study, number: int) -> Record:
     """
     ranked = leaderboard.ranked(study)
     for record in ranked:
-        if record.number == number and record.score is not None:
+        if record.number == number and record.score is not None and record.epochs:
             return record
-    trained = ", ".join(str(number) for number in sorted(r.number for r in ranked if r.score is not None))
+    trained = ", ".join(str(number) for number in sorted(r.number for r in ranked if r.score is not None and r.epochs))
     raise StudyError(f"Study '{study.name}' has no trained trial {number}; there are {trained or 'none'}.")

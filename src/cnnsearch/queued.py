@@ -64,15 +64,17 @@ def _waiting_origins(study: Study) -> set[str]:
     return {str(trial.user_attrs.get("origin")) for trial in waiting}
 
 
-def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False) -> None:
+def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False, look: float | None = None) -> None:
     """Queue a trial's point again, to be trained under the same seed from where its training was cut off.
 
-    `retried`: the reason lay in its worker, which must not happen to it twice.
+    `retried`: the reason lay in its worker, which must not happen to it twice. `look`: the metric after its look.
     """
     state = trial.user_attrs.get("state") or str(state_file(study.folder, trial.number))
     kept: tuple[str, ...] = ("origin", "retried")
     again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
     attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
+    if look is not None:
+        attributes["look"] = look
     # one that was interrupted while it was drawn keeps what was asked for by name
     fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     if fixed:

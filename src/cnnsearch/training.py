@@ -73,14 +73,16 @@ class Outcome:
     weights: list[Any] = field(default_factory=list)
 
 
-def from_plan(plan: Plan, images: float, by_epochs: bool = True) -> Candidate:
+def from_plan(plan: Plan, images: int, by_epochs: bool = True, passes: int = 0) -> Candidate:
     """The candidate that `plan` describes, compiled for a training set of that many images.
 
-    `by_epochs` is whether an epoch may be one compiled program; else it is always Keras' `fit`.
+    `by_epochs` is whether an epoch may be one compiled program; else it is always Keras' `fit`. A schedule is scaled to
+    so many `passes` over the images; 0: to the plan's epochs.
     """
     core = build.core(plan)
     model = build.training_model(plan, core)
-    build.compile_(model, plan, math.ceil(images / plan.batch_size))
+    steps = math.ceil(images / plan.batch_size)
+    build.compile_(model, plan, steps * passes / plan.epochs if passes else steps)
     return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True, lean=by_epochs)
 
 

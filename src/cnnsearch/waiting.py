@@ -41,9 +41,14 @@ class Job:
         """Whether it was asked for by name."""
         return self.record.origin.startswith(BY_NAME)
 
+    @property
+    def curve(self) -> tuple[dict[str, float], ...]:
+        """Its epochs; one that was just sent on has those that it waited with until its worker has taken them up."""
+        return tuple(self.history) or self.record.history
+
     def stand(self, metric: str, waits: bool) -> Stand:
         """Where it stands by this metric."""
-        return Stand(self.record.number, tuple(m[metric] for m in self.history), waits, self.record.look)
+        return Stand(self.record.number, tuple(m[metric] for m in self.curve), waits, self.record.look)
 
 
 class Waiting:
@@ -79,7 +84,8 @@ class Waiting:
 
     def look(self, job: Job) -> float:
         """The part of the images that a trial is looked at with next; 0: it is trained."""
-        return self._scheduler.look if job.record.look is None and self._may(job) else 0.0
+        new = job.record.look is None and not job.state.is_file()
+        return self._scheduler.look if new and self._may(job) else 0.0
 
     def here(self, job: Job) -> bool:
         """Whether a trial waits where it is now."""

@@ -217,7 +217,7 @@ class Worker:
             return
         metric = self.settings["metric"]
         if answer["look"]:
-            outcome, candidate = self._look(wanted, answer["look"])
+            outcome, candidate = self._look(wanted, answer["look"], order["limited"])
             facts = self._facts(outcome, candidate, started) | {"best_epoch": 0, "epochs": 0}
             self.link.send("looked", **facts)
             return
@@ -238,12 +238,14 @@ class Worker:
         answer = self.link.ask("done", stopped=outcome.stopped, format=models.formats(candidate.core)[0], **facts)
         self.link.send("finished", problem=_saved(candidate.core, answer["keep"]))
 
-    def _look(self, wanted: "Wanted", part: float) -> tuple[Any, Any]:
+    def _look(self, wanted: "Wanted", part: float, limited: bool) -> tuple[Any, Any]:
         """Train a plan for one pass over a part of the images, by a schedule scaled to that: outcome and candidate."""
         from cnnsearch import training
 
         some = training.part(self.split, part, self.settings["seed"])
         candidate = wanted.make(some)
+        if limited:
+            self._check_latency(candidate.core)
         data = training.fold(candidate, some, self.classes)
         metric = self.settings["metric"]
         return training.train(candidate, None, None, data, 1, metric, lambda epoch, metrics: True), candidate
@@ -299,9 +301,10 @@ class Worker:
         """
         from cnnsearch import training
 
-        images = len(data.x) if data is self.split else len(data.x) / plan.epochs
-        made = training.from_plan(plan, images, self.settings["lean"] and plain)
-        return self.compiled.taken_over(plan, made, images)
+        passes = 0 if data is self.split else 1
+        made = training.from_plan(plan, len(data.x), self.settings["lean"] and plain, passes)
+        # by its schedule the program of a look is no other's
+        return made if passes and plan.schedule else self.compiled.taken_over(plan, made)
 
     def _keep(self, candidate: Any, order: dict[str, Any], key: str) -> Any:
         """Where the training's state goes; what an earlier run kept there is taken up, and told to the parent."""

@@ -48,7 +48,8 @@ def _call(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> An
 
 def _suits(layer: Any, inputs: Any) -> bool:
     """Whether it is plain, of the last of four axes."""
-    plain = layer.scale and layer.center and not layer.synchronized and not layer.renorm
+    # Keras 3.12 knew no renormalisation
+    plain = layer.scale and layer.center and not layer.synchronized and not getattr(layer, "renorm", False)
     return bool(plain and len(inputs.shape) == 4 and layer.axis in (-1, 3))
 
 

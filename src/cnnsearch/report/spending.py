@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import NamedTuple
 
 from cnnsearch.record import COUNTED, Record
@@ -64,10 +65,12 @@ class Spending:
 def spending(records: Sequence[Record], most: int) -> Spending:
     """What `records` cost; `most` is the most epochs of a trial whose plan does not say it."""
     pruned = [(r, max(0, full_length(r, most) - r.epochs)) for r in records if r.state == "pruned"]
+    # what was only looked at has no pace of its own
+    typical = median(paces) if (paces := [pace(record) for record in records if record.epochs]) else 0.0
     return Spending(
         parts=tuple(_part(state, records) for state in COUNTED),
         saved_epochs=sum(left for _, left in pruned),
-        saved_seconds=sum(left * pace(record) for record, left in pruned),
+        saved_seconds=sum(left * (pace(record) if record.epochs else typical) for record, left in pruned),
         failures=_by_kind(record for record in records if record.state == "failed"),
         refused=_by_kind(record for record in records if record.state == "refused"),
     )
