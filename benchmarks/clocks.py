@@ -38,7 +38,8 @@ PARENT = {
 }
 
 WORKER = {
-    "cnnsearch.worker:Worker.__init__": "data",
+    "cnnsearch.worker:Worker.__init__": "starting",
+    "cnnsearch.worker:Worker.describe_machine": "starting",
     "cnnsearch.worker:load_dataset": "data",
     "cnnsearch.worker:Link.receive": "waiting for the parent",
     "cnnsearch.worker:Link.send": "waiting for the parent",

@@ -1,0 +1,55 @@
+"""What the parent keeps of ended trials: in order, by plan, and all together."""
+
+from dataclasses import replace
+from unittest.mock import Mock
+
+import optuna
+
+from cnnsearch.ledger import Ledger
+from cnnsearch.progress import Standing
+from cnnsearch.record import ATTRIBUTE, Record
+from cnnsearch.study import Study
+
+
+def test_trials_that_end_in_any_order_stand_by_their_numbers() -> None:
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
+    study = Study(made)
+    waiting = made.ask()
+    ledger = Ledger(study, Mock())
+    trials = [waiting, *(made.ask() for _ in range(3))]
+    for trial in (trials[2], trials[0], trials[3]):
+        done = Record(
+            trial.number, "complete", score=0.5, key=f"key{trial.number}", checkpoint="" if trial.number else "x"
+        )
+        assert ledger.close(done, trial).params == {}
+    ledger.interrupt(Record(1, key="key1"), trials[1])
+    assert [(record.number, record.state) for record in ledger.records] == [
+        (0, "complete"),
+        (1, "interrupted"),
+        (2, "complete"),
+        (3, "complete"),
+    ]
+    assert [record.number for record in ledger.saved] == [0]
+    assert ledger.known(Record(9, key="key2"), []) == 2
+    assert ledger.known(Record(9, key="key1"), []) is None, "one that was interrupted is trained on"
+    assert ledger.standing.ended == 3 and ledger.standing.count("interrupted") == 1
+    assert [record.number for record in Ledger(study, Mock()).records] == [0, 1, 2, 3]
+
+
+def test_a_standing_knows_the_best_the_failures_and_the_time() -> None:
+    ended = [
+        Record(4, "complete", score=0.7, seconds=2),
+        Record(1, "complete", score=0.9, seconds=3),
+        Record(0, "complete", score=0.9, seconds=5),
+        Record(2, "failed", failure="oom", seconds=1),
+        Record(3, "refused", failure="too_large", seconds=9),
+        Record(5, "pruned", score=0.99, seconds=1),
+    ]
+    high, low = Standing(True), Standing(False)
+    for record in ended:
+        high, low = high.plus(record), low.plus(replace(record))
+    assert high.best is not None and high.best.number == 0, "the first of equals"
+    assert low.best is not None and low.best.number == 4
+    assert high.ended == 5 and high.seconds == 12
+    assert high.failures == {"oom": 1}, "what was refused is no failure"
