@@ -20,10 +20,10 @@ HEAD = """# Samplers: which is the default
 Written by `python benchmarks/samplers.py table`; the commands before it are at the top of that file.
 """
 RULE = """
-**The rule**, fixed before anything was simulated: a sampler takes the default's place if its regret, averaged over
-everything from 20 to 100 trials, is below that of `tpe`, what was shipped when this was measured, with a 95% interval
-of the paired difference that leaves out 0, on both tasks under the surrogate that foretells best; and if it needs no
-package more.
+**The rule**, fixed before the searches below were simulated: a sampler takes the default's place if its regret,
+averaged over everything from 20 to 100 trials, is below that of `tpe`, what was shipped when this was measured, with a
+95% interval of the paired difference that leaves out 0, on both tasks under the surrogate that foretells best; and if
+it needs no package more.
 
 Regret is by how many points of a percent the true accuracy of the chosen trial, the best that was *observed*, is below
 the best attainable. Medians over seeds, with the bootstrap's 95% interval; differences are means over seeds, each
