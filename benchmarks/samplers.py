@@ -94,21 +94,19 @@ def main() -> None:
 @click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
 @click.option("--plans", default=100, show_default=True, help="Plans drawn by chance.")
 @click.option("--repeats", default=20, show_default=True, help="How many of them are trained under a second seed too.")
-@click.option("--minutes", default=60.0, show_default=True, help="No training begins later than this.")
-def points(tasks: tuple[str, ...], plans: int, repeats: int, minutes: float) -> None:
+@click.option("--begin", default=DEFAULT, help="The first plan: several processes can share a task.")
+def points(tasks: tuple[str, ...], plans: int, repeats: int, begin: int) -> None:
     """Train what is missing to its end, and keep the best validation accuracy of each."""
     sys.path.insert(0, str(HERE))
     from peer_arms import Task
 
-    until = time.monotonic() + 60 * minutes
     for name in tasks:
-        task, known = Task(name, 0), {(row["plan"], row["seed"]) for row in measured(name)}
-        wanted = [(number, 0) for number in range(DEFAULT, plans)]
-        # the second seeds come last but one: what is cut short by the time is the plans
-        wanted[repeats + 1 : repeats + 1] = [(number, 1) for number in range(DEFAULT, repeats)]
-        for number, seed in wanted:
-            if (number, seed) not in known and time.monotonic() < until:
-                keep(RESULTS / f"{name}_points.jsonl", point(name, task, number, seed))
+        task = Task(name, 0)
+        for number in range(begin, plans):
+            for seed in (0, 1) if number < repeats else (0,):
+                # read anew each time: another process may have trained it meanwhile
+                if (number, seed) not in {(row["plan"], row["seed"]) for row in measured(name)}:
+                    keep(RESULTS / f"{name}_points.jsonl", point(name, task, number, seed))
 
 
 def point(name: str, task: Any, number: int, seed: int) -> dict[str, Any]:
@@ -129,22 +127,20 @@ def point(name: str, task: Any, number: int, seed: int) -> dict[str, Any]:
 @click.option("--surrogate", "kind", default="", help="Another than the one that foretells best.")
 @click.option("--arm", "arms", multiple=True, default=FREE, type=click.Choice(tuple(ARMS)))
 @click.option("--seeds", default=50, show_default=True)
-@click.option("--minutes", default=60.0, show_default=True, help="No search begins later than this.")
-def simulate(tasks: tuple[str, ...], kind: str, arms: tuple[str, ...], seeds: int, minutes: float) -> None:
+@click.option("--begin", default=0, help="The first seed: several processes can share a task.")
+def simulate(tasks: tuple[str, ...], kind: str, arms: tuple[str, ...], seeds: int, begin: int) -> None:
     """Run the searches that are missing, all arms of a seed before the next seed."""
     import optuna
     from samplers_surrogate import Surrogate
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    until = time.monotonic() + 60 * minutes
     for task in tasks:
         trainings, use = measured(task), kind or facts(task)["kind"]
         surrogate, path = Surrogate(task, trainings, use), RESULTS / f"{task}_{use}_searches.jsonl"
-        done = {(row["arm"], row["seed"]) for row in searches(task, use)}
-        for seed in range(seeds):
+        for seed in range(begin, seeds):
             for arm in arms:
-                if (arm, seed) not in done and time.monotonic() < until:
+                if (arm, seed) not in {(row["arm"], row["seed"]) for row in searches(task, use)}:
                     keep(
                         path, {"points": len(trainings), "arm": arm, "seed": seed, **search(ARMS[arm], seed, surrogate)}
                     )
@@ -190,7 +186,8 @@ def asked(trial: Any) -> hyperparameters.Draw:
 def searches(task: str, kind: str) -> list[dict[str, Any]]:
     """The searches that were simulated on the points that there are now."""
     count = len(measured(task))
-    return [row for row in rows(RESULTS / f"{task}_{kind}_searches.jsonl") if row["points"] == count]
+    found = {(row["arm"], row["seed"]): row for row in rows(RESULTS / f"{task}_{kind}_searches.jsonl")}
+    return [found[key] for key in sorted(found) if found[key]["points"] == count]
 
 
 def facts(task: str) -> dict[str, Any]:
@@ -244,7 +241,8 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 def measured(task: str) -> list[dict[str, Any]]:
     """Every training of a task's plans."""
-    return rows(RESULTS / f"{task}_points.jsonl")
+    found = {(row["plan"], row["seed"]): row for row in rows(RESULTS / f"{task}_points.jsonl")}
+    return [found[key] for key in sorted(found)]
 
 
 @main.command()
