@@ -38,10 +38,12 @@ FOOT = """## What to keep in mind
 
 * A surrogate is smoother than training: cliffs, and what depends on many hyperparameters at once, are averaged away,
   and so is part of what a sampler could have found. A surrogate of trees is made of steps along single hyperparameters,
-  which suits samplers that look at each alone.
+  which suits samplers that look at each alone; the smooth one is a Gaussian process itself, which suits `gp`.
 * The points are drawn by chance, so that few of them lie where searches end. The Spearman in the better half says how
   little of the order up there is known; differences of some tenths of a percent are differences on the surrogate.
-* Two tasks, small images, 9 epochs, one space of some 15 hyperparameters with more choices than ranges. Larger spaces,
+* The best attainable is the surrogate's, beyond what was measured; where it is near 100%, several plans get every image
+  right in one training, and which of them is chosen is luck.
+* Two tasks, small images, few of them (mnist: a fifth of what its space says, so that more plans could be trained), 9 epochs, one space of some 15 hyperparameters with more choices than ranges. Larger spaces,
   or ones with more numbers in them, may say otherwise.
 * The trials here run to their end. A search prunes by default, and tells the sampler of a pruned trial its last report.
 * These spaces have no recipes; the default point stands in for them. Whether it comes first is measured, what recipes
