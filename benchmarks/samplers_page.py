@@ -43,8 +43,9 @@ FOOT = """## What to keep in mind
   little of the order up there is known; differences of some tenths of a percent are differences on the surrogate.
 * The best attainable is the surrogate's, beyond what was measured; where it is near 100%, several plans get every image
   right in one training, and which of them is chosen is luck.
-* Two tasks, small images, few of them (mnist: a fifth of what its space says, so that more plans could be trained), 9 epochs, one space of some 15 hyperparameters with more choices than ranges. Larger spaces,
-  or ones with more numbers in them, may say otherwise.
+* Two tasks with small images and few of them (mnist has a fifth of what its space says, so that more plans could be
+  trained), 9 epochs, one space of some 15 hyperparameters with more choices than ranges. Larger spaces, or ones with
+  more numbers in them, may say otherwise.
 * The trials here run to their end. A search prunes by default, and tells the sampler of a pruned trial its last report.
 * These spaces have no recipes; the default point stands in for them. Whether it comes first is measured, what recipes
   would add is not.
