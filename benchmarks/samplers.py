@@ -252,7 +252,8 @@ def table() -> None:
 
     kinds = sorted({path.name.split("_")[1] for path in RESULTS.glob("*_searches.jsonl")})
     found = {(task, kind): searches(task, kind) for task in TASKS for kind in kinds}
-    write({task: facts(task) for task in TASKS}, {key: some for key, some in found.items() if some})
+    found = {key: some for key, some in found.items() if some}
+    write({task: facts(task) for task in dict.fromkeys(task for task, _ in found)}, found)
 
 
 if __name__ == "__main__":
