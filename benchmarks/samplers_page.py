@@ -19,7 +19,8 @@ HEAD = """# Samplers: which is the default
 
 Written by `python benchmarks/samplers.py table`; the commands before it are at the top of that file.
 """
-RULE = """**The rule**, fixed before the searches below were simulated: a sampler takes the default's place if its regret,
+RULE = """\
+**The rule**, fixed before the searches below were simulated: a sampler takes the default's place if its regret,
 averaged over everything from 20 to 100 trials, is below that of `tpe`, what was shipped when this was measured, with a
 95% interval of the paired difference that leaves out 0, on both tasks under the surrogate that foretells best; and if
 it needs no package more.
