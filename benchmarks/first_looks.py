@@ -169,7 +169,7 @@ How well a short look at a candidate ranks it by Spearman's correlation with its
 epochs (95% by bootstrap over plans), and how far the best of the three, or of the half, that the look puts first ends
 below the best of all. Plans by chance; one split and one seed each, so that both ends of a correlation have noise.
 Made by `CNNSEARCH_DATA=DIR python benchmarks/first_looks.py`; the curves are in `benchmarks/results/first_looks/`.
-`digits` has 1,197 training images, `mnist` and `cifar` 6,000, `mnist_full` 50,000.
+`digits` has 1,197 training images, `mnist` and `cifar` 6,000, `mnist_full` 50,000 (not run yet where it has no rows).
 
 | task | look | updates, median | rank correlation | 95% | lost with three | lost with half | plans |
 | --- | --- | --- | --- | --- | --- | --- | --- |

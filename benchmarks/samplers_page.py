@@ -1,0 +1,210 @@
+"""Writes docs/samplers.md from what benchmarks/samplers.py measured and simulated."""
+
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from samplers import ARMS, DEFAULT, SHIPPED, TASKS, TRIALS, measured
+from samplers_surrogate import accuracy
+
+PAGE = Path(__file__).parents[1] / "docs" / "samplers.md"
+MARKS = (10, 20, 50, 100)
+SPAN = range(20, TRIALS + 1)
+"""The numbers of trials for which a default is sought."""
+REPEATS = 2000
+HEAD = """# Samplers: which is the default
+
+Written by `python benchmarks/samplers.py table`; the commands before it are at the top of that file.
+"""
+RULE = """\
+**The rule**, fixed before the searches below were simulated: a sampler takes the default's place if its regret,
+averaged over everything from 20 to 100 trials, is below that of `tpe`, what was shipped when this was measured, with a
+95% interval of the paired difference that leaves out 0, on both tasks under the surrogate that foretells best; and if
+it needs no package more.
+
+Regret is by how many points of a percent the true accuracy of the chosen trial, the best that was *observed*, is below
+the best attainable. Medians over seeds, with the bootstrap's 95% interval; differences are means over seeds, each
+paired with `tpe` on the same seed, bold where the interval leaves out 0. Two trials are in flight at any time, as with
+two workers, and TPE takes those for bad until they end (constant liar). `ms an ask` is processor time of asking and of
+all draws in memory; that of `random` is what drawing costs by itself. `n` is the number of seeds.
+"""
+NOISE = """The noise is the standard deviation between seeds of one plan, in log odds; it is added to each answer, which
+is then rounded to whole images. Each task's surrogate of the highest R² answers below.
+"""
+FOOT = """## What to keep in mind
+
+* A surrogate is smoother than training: cliffs, and what depends on many hyperparameters at once, are averaged away,
+  and so is part of what a sampler could have found. A surrogate of trees is made of steps along single hyperparameters,
+  which suits samplers that look at each alone; the smooth one is a Gaussian process itself, which suits `gp`.
+* The points are drawn by chance, so that few of them lie where searches end. The Spearman in the better half says how
+  little of the order up there is known; differences of some tenths of a percent are differences on the surrogate.
+* The best attainable is the surrogate's, beyond what was measured; where it is near 100%, several plans get every image
+  right in one training, and which of them is chosen is luck.
+* Two tasks with small images and few of them (mnist has a fifth of what its space says, so that more plans could be
+  trained), 9 epochs, one space of some 15 hyperparameters with more choices than ranges. Larger spaces, or ones with
+  more numbers in them, may say otherwise.
+* The trials here run to their end. A search prunes by default, and tells the sampler of a pruned trial its last report.
+* These spaces have no recipes; the default point stands in for them. Whether it comes first is measured, what recipes
+  would add is not.
+* The intervals are of one comparison each, not corrected for how many there are; one that only just leaves out 0 may be
+  luck. They hold the chance of the searches, not that of the points which the surrogate was fitted to.
+* `gp` draws by chance what applies only under another choice, and so does not learn about it.
+"""
+
+Rows = list[dict[str, Any]]
+
+
+def write(facts: dict[str, dict[str, Any]], found: dict[tuple[str, str], Rows]) -> None:
+    """The page: what was measured, each task's table, and what follows."""
+    parts = [HEAD, RULE, measurements(facts)]
+    verdicts: dict[tuple[str, str], dict[str, tuple[float, float, float]]] = {}
+    for (task, kind), rows in found.items():
+        regrets, top = curves(rows, facts[task]["heights"][kind])
+        verdicts[task, kind] = {arm: against(regrets, arm) for arm in regrets if arm != SHIPPED}
+        parts.append(section(task, kind, rows, facts[task], regrets, top, verdicts[task, kind]))
+    mains = {task: verdict for (task, kind), verdict in verdicts.items() if facts[task]["kind"] == kind}
+    parts.insert(1, conclusion(mains) + missing(mains))
+    PAGE.write_text("\n".join([*parts, FOOT]))
+
+
+def curves(rows: Rows, heights: dict[str, float]) -> tuple[dict[str, dict[int, list[float]]], float]:
+    """Each arm's regret after each trial by seed, in points of a percent, and the best attainable score."""
+    top = max(heights["best"], *(row["highest"] for row in rows))
+    regrets: dict[str, dict[int, list[float]]] = {arm: {} for arm in ARMS if any(row["arm"] == arm for row in rows)}
+    for row in rows:
+        regrets[row["arm"]][row["seed"]] = regret(row["chosen"], top)
+    return regrets, top
+
+
+def regret(chosen: list[list[float]], top: float) -> list[float]:
+    """The regret after each trial."""
+    told, at = [], 0
+    for trial in range(1, TRIALS + 1):
+        while at + 1 < len(chosen) and chosen[at + 1][0] <= trial:
+            at += 1
+        told.append(100 * float(accuracy(top) - accuracy(chosen[at][1])))
+    return told
+
+
+def against(regrets: dict[str, dict[int, list[float]]], arm: str) -> tuple[float, float, float]:
+    """How much more an arm regrets than what is shipped, from 20 to 100 trials: mean over paired seeds, interval."""
+    pairs = [
+        mean(ours[at - 1] - regrets[SHIPPED][seed][at - 1] for at in SPAN)
+        for seed, ours in regrets[arm].items()
+        if seed in regrets[SHIPPED]
+    ]
+    return mean(pairs), *interval(pairs, mean)
+
+
+def interval(values: list[float], of: Callable[[list[float]], float]) -> tuple[float, float]:
+    """The bootstrap's 95% interval over seeds."""
+    generator = random.Random(0)
+    drawn = sorted(of(generator.choices(values, k=len(values))) for _ in range(REPEATS))
+    return drawn[round(0.025 * REPEATS)], drawn[round(0.975 * REPEATS) - 1]
+
+
+def section(
+    task: str,
+    kind: str,
+    rows: Rows,
+    known: dict[str, Any],
+    regrets: dict[str, dict[int, list[float]]],
+    top: float,
+    verdict: dict[str, tuple[float, float, float]],
+) -> str:
+    """A task's table under one surrogate."""
+    heights = known["heights"][kind]
+    goal, default = heights["one in 100"], heights["default"]
+    role = "which foretells best" if kind == known["kind"] else "as a check"
+    head = (
+        f"## {task}, surrogate {kind} ({role})\n\n"
+        f"Best attainable {accuracy(top):.2%}; the default point {accuracy(default):.2%}; the target, which one plan "
+        f"by chance in a hundred exceeds, {accuracy(goal):.2%}.\n"
+    )
+    titles = ["sampler", "default first", "n", *(f"{mark} trials" for mark in MARKS), "20 to 100, less `tpe`"]
+    titles += ["trials to target", "ms an ask"]
+    lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
+    for arm, by_seed in regrets.items():
+        mine = [row for row in rows if row["arm"] == arm]
+        cells = [f"`{arm}`: {ARMS[arm].told}", "yes" if ARMS[arm].default else "no", str(len(mine))]
+        cells += [spread([told[mark - 1] for told in by_seed.values()], "{:.2f}") for mark in MARKS]
+        cells += [difference(verdict[arm]) if arm in verdict else ""]
+        cells += [spread([hit(row, goal) for row in mine], "{:.0f}")]
+        lines.append("| " + " | ".join([*cells, f"{1000 * median(row['ask'] for row in mine):.0f}"]) + " |")
+    return head + "\n" + "\n".join(lines) + "\n"
+
+
+def spread(values: list[float], how: str) -> str:
+    """A median and its interval."""
+    told = [how.format(each) if math.isfinite(each) else f">{TRIALS}" for each in (median(values), *ends(values))]
+    return f"{told[0]} ({told[1]} to {told[2]})"
+
+
+def ends(values: list[float]) -> tuple[float, float]:
+    """The interval of a median."""
+    return interval(values, lambda some: sorted(some)[len(some) // 2])
+
+
+def difference(told: tuple[float, float, float]) -> str:
+    """A difference and its interval, bold where that leaves out 0."""
+    text = f"{told[0]:+.2f} ({told[1]:+.2f} to {told[2]:+.2f})"
+    return f"**{text}**" if told[1] > 0 or told[2] < 0 else text
+
+
+def hit(row: dict[str, Any], goal: float) -> float:
+    """The trial after which the chosen point was first as good as the target."""
+    return next((float(at) for at, score in row["chosen"] if score >= goal), math.inf)
+
+
+def measurements(facts: dict[str, dict[str, Any]]) -> str:
+    """What was trained, and how well it is foretold."""
+    titles = ["task", "images", "validated on", "plans", "trainings", "median", "best", "noise below, above the median"]
+    titles += ["R² (Spearman; in the better half) of each surrogate in cross-validation"]
+    lines = ["## What was measured", "", "| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
+    for task, known in facts.items():
+        trained = measured(task)
+        best = sorted(row["best"] for row in trained if row["plan"] != DEFAULT)
+        fits = ", ".join(
+            f"{name} {fit['r2']:.2f} ({fit['spearman']:.2f}; {fit['upper_spearman']:.2f})"
+            for name, fit in known["fits"].items()
+        )
+        cells = [task, f"{trained[0]['images']:,}", f"{trained[0]['validated']:,}", str(known["plans"])]
+        cells += [str(known["points"]), f"{median(best):.2%}", f"{best[-1]:.2%}"]
+        cells += [", ".join(f"{sd:.2f}" for sd in known["noise"]), fits]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n\n" + NOISE
+
+
+def conclusion(verdicts: dict[str, dict[str, tuple[float, float, float]]]) -> str:
+    """Which arms are better than what is shipped on every task that was simulated, and which are worse."""
+    common = [arm for arm in ARMS if verdicts and all(arm in verdict for verdict in verdicts.values())]
+    better = [arm for arm in common if all(verdict[arm][2] < 0 for verdict in verdicts.values())]
+    worse = [arm for arm in common if all(verdict[arm][1] > 0 for verdict in verdicts.values())]
+    rest = [arm for arm in common if arm not in better + worse]
+    told = f"Against `{SHIPPED}` on {' and '.join(verdicts)}, by the differences below: better {names(better)}; "
+    return told + f"worse {names(worse)}; not told apart {names(rest)}.\n"
+
+
+def missing(verdicts: dict[str, dict[str, tuple[float, float, float]]]) -> str:
+    """What was not simulated yet, so that nobody takes the page for more than it is."""
+    lines = []
+    for task in TASKS:
+        if task not in verdicts:
+            trained = measured(task)
+            plans = len({row["plan"] for row in trained})
+            lines.append(f"* {task} is not simulated: so far {len(trained)} trainings of {plans} plans are measured.")
+        elif left := [arm for arm in ARMS if arm != SHIPPED and arm not in verdicts[task]]:
+            lines.append(f"* {task}: not run yet {names(left)}.")
+    if not lines:
+        return ""
+    return (
+        "\n**Not complete.** The rule asks for both tasks, so the default stays as it is.\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def names(arms: list[str]) -> str:
+    """Arms as Markdown."""
+    return ", ".join(f"`{arm}`" for arm in arms) or "none"
