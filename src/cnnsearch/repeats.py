@@ -106,7 +106,7 @@ class Repeats:
         self.retried: set[tuple[int, int]] = set()
 
     def run(self, waiting: list[Repeat], until: float = math.inf) -> list[Repeat]:
-        """Train these; gives back those that were not: none is begun that will not end before the moment `until`.
+        """Train these until the moment `until`; gives back those that were not. None is begun that would end later.
 
         Raises:
             CnnsearchError: if the dataset has changed, or no worker can be started.
@@ -118,7 +118,7 @@ class Repeats:
         for child in list(self.turns):
             if child.ready:
                 self._hand_out(child)
-        while (self._left() or any(self.turns.values())) and not self.stop.asked:
+        while (self._left() or any(self.turns.values())) and not self.stop.asked and time.monotonic() < until:
             self._step()
         unfinished = [turn.repeat for turn in self.turns.values() if turn]
         for child, turn in self.turns.items():
