@@ -164,11 +164,10 @@ def test_the_order_is_the_epochs_own() -> None:
 def test_a_study_is_trained_as_it_began(run: Run) -> None:
     line = ("run", "--space", "digits_cnn", "--jobs", "1", *TINY)
     assert run(*line, "--trials", "1", "--no-lean", "--precision", "mixed_bfloat16").returncode == 0
-    on = run(*line, "--trials", "2", "--precision", "float32")
+    on = run(*line, "--trials", "3", "--precision", "float32")
     said = on.stdout + on.stderr
     assert on.returncode == 0 and "with Keras' fit" in said and "in mixed_bfloat16" in said
     # the second trial of a worker has the precision of its first: Keras forgets it between them
-    assert run(*line, "--trials", "4").returncode == 0
-    for trial in ("1", "3"):
+    for trial in ("1", "2"):
         again = run("reproduce", trial)
         assert "The largest difference is 0." in again.stdout, again.stdout
