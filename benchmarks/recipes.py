@@ -194,15 +194,15 @@ def cells(row: Row, runs: list[dict[str, Any]], reported: dict[str, Any]) -> lis
         f"{low:.2%} to {high:.2%}",
         str(len(runs)),
         str(row.epochs),
-        ", ".join(sorted({run["machine"] + half(run) for run in runs})),
+        ", ".join(sorted({run["machine"] + precision(run) for run in runs})),
         f"`cnnsearch {shlex.join(run_arguments(row, runs[0]['seed']))}`",
     ]
 
 
-def half(run: dict[str, Any]) -> str:
+def precision(run: dict[str, Any]) -> str:
     """A word where it was not trained in float32."""
-    precision = run.get("precision", "float32")
-    return "" if precision == "float32" else f", {precision}"
+    name = run.get("precision", "float32")
+    return "" if name == "float32" else f", {name}"
 
 
 HEAD = """# Recipes: what others reported, what is measured here
