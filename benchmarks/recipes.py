@@ -209,17 +209,17 @@ HEAD = """# Recipes: what others reported, what is measured here
 
 Each recipe is trained by the command beside it and measured once on test by `cnnsearch export STUDY`; its weights are
 those of the epoch that was best in validation, a sixth of the training images. The reports validated on the test set
-itself. Intervals are of 95%: over the test images where n, the number of seeds, is 1; over seeds else. Every run
-with its seed, versions and machine is in `benchmarks/results/recipes.json`, written with this page by
-`CNNSEARCH_DATA=DIR python benchmarks/recipes.py`. CIFAR-10 is a copy compressed as JPEG of quality 75; the backbones
-need ImageNet's weights, from the network or a file. `cifar_5` to `cifar_7` had the report's 30 epochs, in half precision.
+itself. Intervals are of 95%: over the test images where n, the number of seeds, is 1; over seeds else. Every run with
+its seed, versions and machine is in `benchmarks/results/recipes.json`, written with this page by `CNNSEARCH_DATA=DIR
+python benchmarks/recipes.py`. CIFAR-10 is a copy compressed as JPEG of quality 75; the backbones need ImageNet's
+weights, from the network or a file. `cifar_5` to `cifar_7` had the report's 30 epochs, in half precision.
 
-What a search finds beside them: one of `mnist_cnn`, begun with its eleven recipes (8 epochs each) and given 30 minutes on
-two cores, had `strided` first (99.53% in validation, 403,722 parameters; 99.40% on a fresh seed) and 99.44% as the best
-that it drew (843,658 parameters; 99.42% on a fresh seed, 99.47% on test): as good, but larger. 13 minutes more under
-`--max-params 40000`, a tenth of `strided`, found nothing as good. A search without recipes found
-99.49% ± 0.06% on three fresh seeds with 129,546 parameters, 99.46% ± 0.06% with 93,146 (README): as good at a third and
-a quarter of `strided`, and at a seventeenth and a 24th of `deep_dense`. The leaderboard is in
+What a search finds beside them: one of `mnist_cnn`, begun with its eleven recipes (8 epochs each) and given 30
+minutes on two cores, had `strided` first (99.53% in validation, 403,722 parameters; 99.40% on a fresh seed) and
+99.44% as the best that it drew (843,658 parameters; 99.42% on a fresh seed, 99.47% on test): as good, but larger. 13
+minutes more under `--max-params 40000`, a tenth of `strided`, found nothing as good. A search without recipes found
+99.49% ± 0.06% on three fresh seeds with 129,546 parameters, 99.46% ± 0.06% with 93,146 (README): as good at a third
+and a quarter of `strided`, and at a seventeenth and a 24th of `deep_dense`. The leaderboard is in
 `benchmarks/results/mnist_cnn_recipes`.
 
 | recipe | parameters | reported | in epochs | test | 95% interval | n | epochs | machine | command |
