@@ -1,22 +1,34 @@
 """What the parent keeps of ended trials: in order, by plan, and all together."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from unittest.mock import Mock
 
 import optuna
+import pytest
 
 from cnnsearch.ledger import Ledger
 from cnnsearch.progress import Standing
 from cnnsearch.record import ATTRIBUTE, Record
 from cnnsearch.study import Study
+from cnnsearch.tracking import Tracker
 
 
-def test_trials_that_end_in_any_order_stand_by_their_numbers() -> None:
+@pytest.fixture
+def tracker() -> Iterator[Tracker]:
+    """One that no study was begun with: it writes nothing."""
+    told: list[str] = []
+    made = Tracker(told.append)
+    yield made
+    made.close("", [])
+    assert not told
+
+
+def test_trials_that_end_in_any_order_stand_by_their_numbers(tracker: Tracker) -> None:
     made = optuna.create_study(direction="maximize")
     made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
     study = Study(made)
     waiting = made.ask()
-    ledger = Ledger(study, Mock())
+    ledger = Ledger(study, tracker)
     trials = [waiting, *(made.ask() for _ in range(3))]
     for trial in (trials[2], trials[0], trials[3]):
         done = Record(
@@ -33,8 +45,11 @@ def test_trials_that_end_in_any_order_stand_by_their_numbers() -> None:
     assert [record.number for record in ledger.saved] == [0]
     assert ledger.known(Record(9, key="key2"), []) == 2
     assert ledger.known(Record(9, key="key1"), []) is None, "one that was interrupted is trained on"
+    on_their_way = [Record(4, "waiting", key="key4"), Record(5, key="key5")]
+    assert ledger.known(Record(9, key="key4"), on_their_way) == 4, "one that waits at a rung is no other's"
+    assert ledger.known(Record(5, key="key5"), on_their_way) is None, "it is itself"
     assert ledger.standing.ended == 3 and ledger.standing.count("interrupted") == 1
-    assert [record.number for record in Ledger(study, Mock()).records] == [0, 1, 2, 3]
+    assert [record.number for record in Ledger(study, tracker).records] == [0, 1, 2, 3]
 
 
 def test_a_standing_knows_the_best_the_failures_and_the_time() -> None:
