@@ -5,8 +5,8 @@
 
 Plans are drawn by chance, the same ones each time, from the spaces of benchmarks/peers.py. Three arms train them,
 each in a fresh process, taking turns: `bare` is a script that imports Keras, reads the data, and for every plan builds
-its model, calls `fit` and clears Keras' session; `fit` is `cnnsearch run --no-lean` of these plans as recipes, with one
-worker and nothing pruned or confirmed; `shipped` is the same without `--no-lean`. Rows go to
+its model, calls `fit` and clears Keras' session; `fit` is `cnnsearch run --no-lean --precision float32` of these plans
+as recipes, with one worker and nothing pruned or confirmed; `shipped` is the same without those two options. Rows go to
 `benchmarks/results/overhead.json`; a run goes on where it was stopped.
 """
 
@@ -137,7 +137,8 @@ def command(plans: int, epochs: int, arm: str) -> list[str]:
     """What follows `python` to train the plans by cnnsearch."""
     named = ["--space", "plans.toml", "--study", "overhead", "--seed", str(SEED), "--epochs", str(epochs), "--quiet"]
     only = ["--no-default", *(word for number in range(plans) for word in ("--recipe", f"plan{number}"))]
-    plain = ["--jobs", "1", "--pruner", "none", "--confirm", "0", *(["--no-lean"] if arm == "fit" else [])]
+    as_bare = ["--no-lean", "--precision", "float32"] if arm == "fit" else []
+    plain = ["--jobs", "1", "--pruner", "none", "--confirm", "0", *as_bare]
     return ["-m", "cnnsearch", "run", *named, *only, *plain]
 
 
