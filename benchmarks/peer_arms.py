@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from peers import TRIALS
 
 from cnnsearch import catalog, spaces, training, worker
 from cnnsearch.data import split
@@ -34,6 +35,7 @@ class Task:
     """A space, its data and its builder, the same for every arm."""
 
     def __init__(self, name: str, seed: int) -> None:
+        self.round = TRIALS.get(name, 0)
         self.catalog = catalog.load()
         small = HERE / "spaces" / f"{name}_small.toml"
         found = spaces.load(str(small) if small.exists() else name, self.catalog)
@@ -175,12 +177,18 @@ def from_optuna(trial: Any, name: str, d: Distribution) -> Any:
 
 
 def one_epoch(task: Task, seed: int, trials: int, out: Path) -> None:
-    """Every candidate for one epoch, then the best few to their end (arXiv 2307.15422)."""
+    """Every candidate of a round for one epoch, then its best few to their end (arXiv 2307.15422)."""
     import random
 
     generator = random.Random(seed)
+    for first in range(1, trials + 1, task.round):
+        one_round(task, generator, range(first, first + task.round), out)
+
+
+def one_round(task: Task, generator: Any, numbers: range, out: Path) -> None:
+    """As many candidates as there are numbers."""
     seen = []
-    for trial in range(1, trials + 1):
+    for trial in numbers:
         plan, values = task.plan(lambda name, d: d.random(generator))
         model = task.model(plan)
         told = task.fit(model, plan, 1, [Clock(out, trial, values)])

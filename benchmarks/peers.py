@@ -6,15 +6,16 @@
     python benchmarks/peers.py table
 
 Arms: A KerasTuner random, B KerasTuner Hyperband, C KerasTuner Bayesian, D Optuna's TPE with its median pruner and a
-callback, E one epoch then the best three, F cnnsearch as shipped but in float32 as the others, G cnnsearch with one of
-its advantages off or another on. Each is a fresh process; the arms take turns within each seed. `pilot` fixes the
-target: the median of what A reaches on three seeds that are not used again. `run` goes on where it stopped, and ends
-an arm once it has reached the target, but not before EQUAL seconds (`--to-end`: not at all). `quality` trains the plan
-that each arm had chosen by then anew, on three seeds. Needs keras-tuner and tensorboard.
+callback, E one epoch then the best three of a round of TRIALS, F cnnsearch as shipped but in float32 as the others, G
+cnnsearch with one of its advantages off or another on. Each is a fresh process; the arms take turns within each seed.
+`pilot` fixes the target: the median of what A reaches with TRIALS on three seeds that are not used again. In `run` an
+arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`: to CAP in any
+case); what is there already is not run again. `quality` trains the plan that each arm had chosen after EQUAL seconds
+anew, on three seeds. Needs keras-tuner and tensorboard.
 
 Times are from the launch of the process to the end of the epoch that reached the target, so imports, workers and
-tracing are in them. A peer that misses it counts with the time it took in all, which flatters it; where cnnsearch alone
-misses, the ratio is 0; where both do, the pair is left out.
+tracing are in them. A peer that misses it counts with CAP, which flatters it; where cnnsearch alone misses, the ratio
+is 0; where both do, the pair is left out.
 """
 
 import json
@@ -45,8 +46,8 @@ OURS: dict[str, tuple[str, ...]] = {
     "G-half": ("--precision", "mixed_bfloat16"),
     "G-fit": ("--no-lean", *SAME),
     "G-one-job": ("--jobs", "1", *SAME),
-    "G-no-pruning": ("--pruner", "none", *SAME),
-    "G-halving": ("--scheduler", "halving", *SAME),
+    "G-no-pruning": ("--scheduler", "none", "--pruner", "none", *SAME),
+    "G-no-rungs": ("--scheduler", "none", *SAME),
     "G-topk": ("--scheduler", "topk", *SAME),
     "G-random": ("--sampler", "random", *SAME),
     "G-no-default": ("--no-default", *SAME),
@@ -55,7 +56,9 @@ TASKS = ("digits", "mnist", "cifar")
 PILOT = (101, 102, 103)
 TRIALS = {"digits": 25, "mnist": 12, "cifar": 12}
 CAP = {"digits": 90.0, "mnist": 120.0, "cifar": 180.0}
-"""Most seconds of an arm; Hyperband has no other end."""
+"""Most seconds of an arm."""
+MOST = 300
+"""More trials than any arm gets to within CAP."""
 EQUAL = {"digits": 20.0, "mnist": 40.0, "cifar": 60.0}
 """The seconds after which the plans that the arms have chosen are compared."""
 MARKS = (1, 10, 25)
@@ -83,7 +86,7 @@ def pilot(tasks: tuple[str, ...]) -> None:
     """Fix the targets."""
     for task in tasks:
         for seed in PILOT:
-            once(task, "A", seed)
+            once(task, "A", seed, TRIALS[task])
         best = [row["best"] for row in rows(task) if row["arm"] == "A" and row["seed"] in PILOT]
         click.echo(f"{task}: A reached {best}, so the target is {median(best)}")
 
@@ -101,7 +104,7 @@ def run(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int, first: int, t
             target = None if to_end else goal(rows(task))
             # another arm begins with each seed
             for arm in (*arms[seed % len(arms) :], *arms[: seed % len(arms)]):
-                once(task, arm, seed, target)
+                once(task, arm, seed, MOST, target)
 
 
 def goal(found: list[dict[str, Any]]) -> float:
@@ -109,11 +112,11 @@ def goal(found: list[dict[str, Any]]) -> float:
     return median(row["best"] for row in found if row["arm"] == "A" and row["seed"] in PILOT)
 
 
-def once(task: str, arm: str, seed: int, target: float | None = None) -> None:
+def once(task: str, arm: str, seed: int, trials: int, target: float | None = None) -> None:
     """Run one arm in a fresh process and keep its row, unless there is one; to `target`, or to its end."""
     if any(row["arm"] == arm and row["seed"] == seed for row in rows(task)):
         return
-    trials, cap = TRIALS[task], CAP[task]
+    cap = CAP[task]
     with tempfile.TemporaryDirectory() as folder:
         out, launched = Path(folder) / "events.jsonl", time.time()
         environment = {**os.environ, "PEERS_LAUNCHED": str(launched), "TF_DETERMINISTIC_OPS": "1"}
@@ -246,10 +249,14 @@ def summary(events: list[Event], memory: list[tuple[float, int]]) -> dict[str, A
 
 
 def rows(task: str) -> list[dict[str, Any]]:
-    """What was measured for a task with as many trials and as much time as it has now."""
+    """What was measured of a task, by the rules of now."""
     path = RESULTS / f"{task}.jsonl"
     found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [row for row in found if (row["trials"], row["cap"]) == (TRIALS[task], CAP[task])]
+    return [
+        row
+        for row in found
+        if row["cap"] == CAP[task] and row["trials"] == (TRIALS[task] if row["seed"] in PILOT else MOST)
+    ]
 
 
 def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:

@@ -19,7 +19,7 @@ NAMES = {
     "G-fit": "cnnsearch with Keras' fit",
     "G-one-job": "cnnsearch, one worker",
     "G-no-pruning": "cnnsearch without pruning",
-    "G-halving": "cnnsearch, halving",
+    "G-no-rungs": "cnnsearch, median pruner for rungs",
     "G-topk": "cnnsearch, top-k",
     "G-random": "cnnsearch, random sampler",
     "G-no-default": "cnnsearch without the default point",
@@ -32,13 +32,13 @@ has the same space, builder, split, backend and cores, and a fresh process; its 
 is fixed beforehand from other seeds. A ratio above 1 is in favour of cnnsearch: the other's time by its own on the same
 seed. A peer that misses the target counts with all the time that it took, which flatters it; where cnnsearch alone
 misses, the ratio is 0. With fewer than 6 seeds the range of the ratios is given, else the bootstrap's 95% interval of
-their median. Hyperband has no number of trials and ends by a limit of time. cnnsearch has two workers of one thread,
-the others one process of two threads.
+their median. Every arm goes on until it has reached the target or the time is up. cnnsearch has two workers of one
+thread, the others one process of two threads.
 """
 TABLE = """
 ## {task}: {target:.4f} in validation
 
-{trials} trials of at most 9 epochs an arm, at most {cap:.0f} s; {machine}.
+Trials of at most 9 epochs, at most {cap:.0f} s an arm; {machine}.
 
 | arm | seeds | reached | seconds | epochs | ratio of seconds | range | of epochs | best | MiB at trial 1, 10, 25 |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -60,7 +60,7 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
         target, last = goal(rows), rows[-1]
         every = [row for row in rows if row["seed"] not in PILOT]
         arms = {arm: {row["seed"]: row for row in every if row["arm"] == arm} for arm in (*PEERS, *OURS)}
-        text += TABLE.format(task=task, target=target, **{key: last[key] for key in ("trials", "cap", "machine")})
+        text += TABLE.format(task=task, target=target, **{key: last[key] for key in ("cap", "machine")})
         text += "".join(line(arm, found, arms["F"], target) for arm, found in arms.items() if found)
         text += quality(task)
     plot(measured)

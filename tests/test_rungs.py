@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from cnnsearch.command import who_stops
+from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import ATTRIBUTE, Record
 from cnnsearch.rungs import BEST, FEWEST, LOOK, Scheduler, Seen, Stand, rungs
 from cnnsearch.settings import Settings
@@ -54,24 +57,47 @@ def test_short_epochs_leave_the_first_rungs_out_and_long_ones_begin_with_a_look(
     assert rungs(1, 10 * LOOK) == (1,)
     scheduler = Scheduler("halving", 9, 10 * LOOK, maximize=True)
     assert scheduler.look == 0.1 and Scheduler("none", 9, 10 * LOOK, maximize=True).look == 0
-    looked = [Stand(number, (), True, look=0.1 * number) for number in range(4)]
-    assert scheduler.next(looked, more_to_come=True) == 3
-    gone = [*looked[:3], Stand(3, (0.9,), True, look=0.3)]
+    looked = [Stand(number, (), True, look=0.1 * number) for number in range(6)]
+    assert scheduler.next(looked, more_to_come=True) == 5
+    gone = [*looked[:5], Stand(5, (0.9,), True, look=0.5)]
     # one that went on counts among those that were looked at, by its look
-    assert scheduler.next(gone, more_to_come=True) == 2
+    assert scheduler.next(gone, more_to_come=True) == 4
 
 
-def test_halving_sends_on_the_upper_half_of_a_rung_the_highest_first() -> None:
+def test_halving_sends_on_a_third_of_the_first_rung_and_two_thirds_of_the_next_the_highest_first() -> None:
     scheduler = Scheduler("halving", 9, FEWEST, maximize=True)
     assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1, 3]
-    first = [Stand(number, (0.1 * number,), True) for number in range(1, 5)]
-    assert scheduler.next(first[:1], more_to_come=True) is None
-    assert scheduler.next(first, more_to_come=True) == 4
-    gone = [*first[:2], Stand(3, (0.3, 0.3, 0.35), True), Stand(4, (0.4, 0.4, 0.3), True)]
+    first = [Stand(number, (0.1 * number,), True) for number in range(1, 7)]
+    assert scheduler.next(first[:2], more_to_come=True) is None
+    assert scheduler.next(first, more_to_come=True) == 6
+    gone = [*first[:4], Stand(5, (0.5, 0.5, 0.55), True), Stand(6, (0.6, 0.6, 0.5), True)]
     # at epoch 3 the best so far counts, and one of two goes on
-    assert scheduler.next(gone, more_to_come=True) == 4
-    done = [*first[:2], Stand(3, (0.3, 0.3, 0.35), True), Stand(4, (0.4,) * 9, False)]
+    assert scheduler.next(gone, more_to_come=True) == 6
+    done = [*first[:4], Stand(5, (0.5, 0.5, 0.55), True), Stand(6, (0.6,) * 9, False)]
     assert scheduler.next(done, more_to_come=True) is None
+    three = [Stand(4, (0.4, 0.4, 0.52), True), *done[4:]]
+    assert scheduler.next(three, more_to_come=True) == 5
+
+
+def test_rungs_are_used_by_themselves_where_an_epoch_is_as_long_as_a_look(tmp_path: Path) -> None:
+    assert Scheduler("auto", 9, LOOK, maximize=True).has_rungs and not Scheduler("auto", 9, LOOK - 1, True).has_rungs
+    waiting = Waiting(replace(settings(tmp_path), scheduler="auto", pruner="median"), maximize=True)
+    drawn, hypermodel = job(1, 0.1, tmp_path), replace(job(2, 0.1, tmp_path), resumable=False)
+    named = replace(drawn, record=replace(drawn.record, origin=ORIGIN))
+    waiting.know_images(LOOK - 1)
+    assert not waiting.here(drawn)
+    assert [waiting.asks_pruner(one) for one in (drawn, hypermodel, named)] == [True, True, False]
+    waiting.know_images(LOOK)
+    assert waiting.here(drawn)
+    assert [waiting.asks_pruner(one) for one in (drawn, hypermodel, named)] == [False, True, False]
+
+
+def test_a_pruner_or_costs_that_are_named_leave_rungs_out() -> None:
+    assert who_stops("auto", None, ()) == ("auto", "median")
+    assert who_stops("auto", "percentile", ()) == ("none", "percentile")
+    assert who_stops("auto", None, ("params",)) == ("none", "median")
+    assert who_stops("halving", None, ()) == ("halving", "none")
+    assert who_stops("halving", "median", ()) == ("halving", "median")
 
 
 def test_halving_brings_one_to_its_end_however_few_there_are() -> None:
@@ -136,7 +162,7 @@ def test_who_waited_is_trained_on_along_the_same_curve(
 def test_one_that_was_just_sent_on_keeps_its_place_in_its_rung(tmp_path: Path) -> None:
     waiting = Waiting(settings(tmp_path), maximize=True)
     waiting.know_images(100)
-    jobs = [job(number, 0.1 * number, tmp_path) for number in range(1, 9)]
+    jobs = [job(number, 0.1 * number, tmp_path) for number in range(1, 10)]
     waiting.jobs = {one.record.number: one for one in jobs}
     running, sent = [], []
     while one := waiting.next([], running, True, lambda _: True):
@@ -144,7 +170,7 @@ def test_one_that_was_just_sent_on_keeps_its_place_in_its_rung(tmp_path: Path) -
         # as the loop does it: the epochs come again from the worker
         running.append(waiting.jobs.pop(one.record.number))
         one.history = []
-    assert sent == [8, 7, 6, 5]
+    assert sent == [9, 8, 7]
 
 
 def settings(folder: Path) -> Settings:

@@ -10,7 +10,7 @@ Command = Callable[..., Any]
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "grid")
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
-SCHEDULERS = ("halving", "topk", "none")
+SCHEDULERS = ("auto", "halving", "topk", "none")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -106,14 +106,14 @@ def searching(command: Command) -> Command:
             click.option(
                 "--pruner",
                 type=click.Choice(PRUNERS),
-                help="Who stops early.  [default: median, with a scheduler none]",
+                help="Who stops early.  [default: median, with rungs none]",
             ),
             click.option(
                 "--scheduler",
-                default="none",
-                show_default=True,
+                default="auto",
                 type=click.Choice(SCHEDULERS),
-                help="Train all to a first rung, and the best of each rung on from there.",
+                help="Train all to a first rung, and the best of each rung on from there.  "
+                "[default: halving; none where epochs are short, or with a pruner or costs]",
             ),
             click.option(
                 "--seed",

@@ -59,7 +59,7 @@ def settings(
     if found.dataset is None:
         raise CnnsearchError(f"{space} names no dataset; say which: --dataset NAME, npz:PATH or folder:PATH.")
     given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
-    given["pruner"] = given["pruner"] or ("median" if given["scheduler"] == "none" else "none")
+    given["scheduler"], given["pruner"] = who_stops(given["scheduler"], given["pruner"], costs)
     for name in FROM_SPACE:
         if given[name] is None:
             given[name] = found.defaults[name]
@@ -84,6 +84,13 @@ def settings(
     begun = as_begun(studies.load(made.study, made.runs, made.storage), runs=made.runs)
     kept = ("space", "dataset", "epochs", "metric", "costs", "seed")
     return replace(made, **{name: getattr(begun, name) for name in kept})
+
+
+def who_stops(scheduler: str, pruner: str | None, costs: tuple[str, ...]) -> tuple[str, str]:
+    """Scheduler and pruner, what was not named settled by what was; rungs know of no costs."""
+    if scheduler == "auto" and (pruner or costs):
+        scheduler = "none"
+    return scheduler, pruner or ("median" if scheduler in ("auto", "none") else "none")
 
 
 def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:

@@ -354,8 +354,8 @@ class Search:
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
         job.history.append(message["metrics"])
-        waits, named = self.waiting.here(job), job.by_name
-        if waits or named or self.settings.pruner == "none" or message["epoch"] >= self.settings.epochs:
+        waits = self.waiting.here(job)
+        if waits or not self.waiting.asks_pruner(job) or message["epoch"] >= self.settings.epochs:
             # it need not wait until this epoch is written down
             child.send({"go": not waits, "wait": waits})
             self._note_epoch(job)

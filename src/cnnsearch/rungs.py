@@ -17,9 +17,13 @@ from cnnsearch.record import ATTRIBUTE
 STEP = 3
 """Each rung has so many times the epochs of the one before."""
 
-PROMOTED = 0.5
-"""The share of a rung that is trained on. Mild: in Optuna's own study of pruners the aggressive ones did worst
-(optuna#2906)."""
+FIRST, LATER = 1 / 3, 2 / 3
+"""The share of the first rung that is trained on, and that of the later ones.
+
+What passed the first is good already, and to choose sharply twice by noisy values loses the best (docs/first-looks.md).
+"""
+
+NEAR = 1e-9
 
 BEST = 3
 """So many does `topk` train to their end."""
@@ -74,8 +78,9 @@ def halving(stands: list[Stand], steps: tuple[float, ...], more_to_come: bool) -
     """The best that waits among the upper share of its rung, the highest rung first."""
     for step in reversed(steps[:-1]):
         there = _ranked(stands, step)
+        share = len(there) * (FIRST if step == steps[0] else LATER)
         # at the end a rung of one still sends it on
-        most = int(len(there) * PROMOTED) if more_to_come else max(1, round(len(there) * PROMOTED))
+        most = int(share + NEAR) if more_to_come else max(1, round(share))
         for stand in there[:most]:
             if stand.waits_at(step):
                 return stand.number
@@ -94,6 +99,15 @@ def _ranked(stands: list[Stand], step: float) -> list[Stand]:
     return sorted(there, key=lambda stand: (-stand.at(step), stand.number))
 
 
+def automatic(updates: int) -> str:
+    """The scheduler where none is named: `halving` unless epochs are short.
+
+    Where an epoch has fewer updates than a look, it tells little, and most of a trial's time is its start, which rungs
+    do not spare: all are trained to their end, and Optuna's pruner stops them.
+    """
+    return "halving" if updates >= LOOK else "none"
+
+
 Choose = Callable[[list[Stand], tuple[float, ...], bool], int | None]
 """Given every candidate's stand, the rungs and whether new candidates are still to come: the number of the one that is
 trained on next, or None."""
@@ -102,16 +116,22 @@ SCHEDULERS: dict[str, Choose] = {"halving": halving, "topk": topk}
 
 
 class Scheduler:
-    """One of SCHEDULERS over candidates of `epochs` epochs; `none` lets each be trained to its end at once.
+    """One of SCHEDULERS over candidates of `epochs` epochs, or `auto`; `none` trains each to its end at once.
 
     `updates` are those that an epoch has with the usual size of batch.
     """
 
     def __init__(self, name: str, epochs: int, updates: int, maximize: bool) -> None:
+        name = automatic(updates) if name == "auto" else name
         every = rungs(epochs, updates)
         self._choose = SCHEDULERS.get(name)
         self._steps = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
         self._sign = 1 if maximize else -1
+
+    @property
+    def has_rungs(self) -> bool:
+        """Whether any candidate waits."""
+        return len(self._steps) > 1
 
     @property
     def look(self) -> float:

@@ -38,7 +38,7 @@ class Settings:
     storage: str = ""
     sampler: str = "tpe"
     pruner: str = "median"
-    scheduler: str = "none"
+    scheduler: str = "auto"
     seed: int = 0
     jobs: int = 1
     threads: int = 0

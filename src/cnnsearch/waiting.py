@@ -82,6 +82,11 @@ class Waiting:
         number = self._scheduler.next(stands, more_to_come)
         return None if number is None else self.jobs[number]
 
+    def asks_pruner(self, job: Job) -> bool:
+        """Whether Optuna's pruner is asked: in its own right, or because nobody else judges the trial."""
+        chosen, ranked = self._settings.scheduler == "auto", self._scheduler.has_rungs and job.resumable
+        return self._settings.pruner != "none" and not job.by_name and not (chosen and ranked)
+
     def look(self, job: Job) -> float:
         """The part of the images that a trial is looked at with next; 0: it is trained."""
         new = job.record.look is None and not job.state.is_file()
