@@ -28,6 +28,8 @@ PAGE = HERE.parent / "docs" / "first-looks.md"
 MACHINE = f"{platform.system()} {platform.machine()}, one core of {os.cpu_count()}"
 PARTS = {"digits": (0.5,), "mnist": (0.25, 0.5), "cifar": (0.25, 0.5), "mnist_full": (0.0625, 0.125, 0.25)}
 LEAST_PLANS = 10
+SHARES_TITLE = "\n## Which share of a rung is trained on\n"
+"""What follows it is of benchmarks/rung_shares.py."""
 HALF = "_half"
 
 
@@ -40,7 +42,8 @@ def main(tasks: tuple[str, ...], plans: int, half: bool, table: bool) -> None:
     """Train what is missing, then write the page."""
     for task in () if table else tasks:
         look(task, plans, half)
-    PAGE.write_text(page() + halves())
+    _, title, shares = PAGE.read_text().partition(SHARES_TITLE)
+    PAGE.write_text(page() + halves() + title + shares)
 
 
 def look(name: str, plans: int, half: bool) -> None:

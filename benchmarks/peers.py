@@ -8,7 +8,7 @@
 Arms: A KerasTuner random, B KerasTuner Hyperband, C KerasTuner Bayesian, D Optuna's TPE with its median pruner and a
 callback, E one epoch then the best three of a round of TRIALS, F cnnsearch as shipped but in float32 as the others, G
 cnnsearch with one of its advantages off or another on. Each is a fresh process; the arms take turns within each seed.
-`pilot` fixes the target: the median of what A reaches with TRIALS on three seeds that are not used again. In `run` an
+`pilot` fixes the target: the median of what A reaches with TRIALS on five seeds that are not used again. In `run` an
 arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`: to CAP in any
 case); what is there already is not run again. `quality` trains the plan that each arm had chosen after EQUAL seconds
 anew, on three seeds. Needs keras-tuner and tensorboard.
@@ -53,7 +53,7 @@ OURS: dict[str, tuple[str, ...]] = {
     "G-no-default": ("--no-default", *SAME),
 }
 TASKS = ("digits", "mnist", "cifar")
-PILOT = (101, 102, 103)
+PILOT = (101, 102, 103, 104, 105)
 TRIALS = {"digits": 25, "mnist": 12, "cifar": 12}
 CAP = {"digits": 90.0, "mnist": 120.0, "cifar": 180.0}
 """Most seconds of an arm."""

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from cnnsearch.command import who_stops
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import ATTRIBUTE, Record
-from cnnsearch.rungs import BEST, FEWEST, LOOK, Scheduler, Seen, Stand, rungs
+from cnnsearch.rungs import BEST, FEWEST, LOOK, SPARE, Scheduler, Seen, Stand, rungs
 from cnnsearch.settings import Settings
 from cnnsearch.space_file import Space, Use
 from cnnsearch.waiting import Job, Waiting
@@ -106,6 +106,21 @@ def test_halving_brings_one_to_its_end_however_few_there_are() -> None:
     assert scheduler.next([Stand(0, (2.0,), True), Stand(1, (1.0,), True)], more_to_come=False) == 1
 
 
+def test_who_is_far_behind_its_rung_need_not_wait_any_more(tmp_path: Path) -> None:
+    scheduler = Scheduler("halving", 9, FEWEST, maximize=False)
+    stands = [Stand(number, (0.1 * number,), True) for number in range(30)]
+    assert scheduler.left_behind(stands) == list(range(10 + SPARE, 30)) and not scheduler.left_behind(stands[:15])
+    # of topk the best few are sent on when all are there, so that they wait whatever there is
+    topk = Scheduler("topk", 9, FEWEST, maximize=False)
+    assert topk.left_behind(stands) == list(range(BEST + SPARE, 30))
+    higher = [Stand(number, (0.1 * number,) * 3, number > 25) for number in range(30)]
+    assert scheduler.left_behind(higher) == []
+    waiting = Waiting(settings(tmp_path), maximize=True)
+    waiting.know_images(100)
+    waiting.jobs = {number: job(number, 0.1 * number, tmp_path) for number in range(1, 31)}
+    assert [one.record.number for one in waiting.left_behind([], [])] == list(range(10, 0, -1))
+
+
 def test_topk_waits_for_all_and_sends_on_the_best_few() -> None:
     scheduler = Scheduler("topk", 9, FEWEST, maximize=True)
     assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1]
@@ -148,6 +163,8 @@ def test_who_waited_is_trained_on_along_the_same_curve(
 ) -> None:
     done = run(*LINE, *images, "--scheduler", "halving")
     assert done.returncode == 0, done.stdout + done.stderr
+    told = "1 and 3 epochs" if first else "a look at 20% of the images, then 1 and 3 epochs"
+    assert f"Rungs: {told}; the best of each rung go on." in " ".join((done.stdout + done.stderr).split())
     board = rows(run)
     assert len(board) == 6 and not unfinished(tmp_path)
     pruned = [row for row in board if row["state"] == "pruned"]

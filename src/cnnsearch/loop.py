@@ -122,7 +122,8 @@ class Search:
                 del self.jobs[child]
                 self.pool.remove(child)
         if self.ended in ("complete", "exhausted", "timeout"):
-            self._end_waiting()
+            for job in list(self.waiting.jobs.values()):
+                self._end_waiting(job)
             self._confirm()
             self._log_best()
 
@@ -194,19 +195,20 @@ class Search:
         self.waiting.jobs[job.record.number] = job
         self._note_growth(child, message["rss"])
         self.jobs[child] = None
+        for last in self.waiting.left_behind(self.ledger.records, filter(None, self.jobs.values())):
+            self._end_waiting(last)
         if self._outgrown(child):
             self._replace(child)
         for other in [each for each, busy in self.jobs.items() if busy is None and each.ready]:
             self._hand_out(other)
         self._tell()
 
-    def _end_waiting(self) -> None:
-        """Those that never went on end as pruned."""
-        for job in self.waiting.jobs.values():
-            job.state.unlink(missing_ok=True)
-            done = replace(job.record, state="pruned", reason=self.waiting.reason(job))
-            self._tell(self.ledger.close(done, job.trial))
-        self.waiting.jobs.clear()
+    def _end_waiting(self, job: Job) -> None:
+        """One that is not sent on ends as pruned."""
+        del self.waiting.jobs[job.record.number]
+        job.state.unlink(missing_ok=True)
+        done = replace(job.record, state="pruned", reason=self.waiting.reason(job))
+        self._tell(self.ledger.close(done, job.trial))
 
     def _as_trained(self, job: Job, message: dict[str, Any]) -> Record:
         return replace(
@@ -242,11 +244,14 @@ class Search:
 
     def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
         self.pool.ready(child)
-        self.start = self.start or time.monotonic() - self.began
         studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "lean", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
         self.waiting.know_images(message["dataset"]["images"]["train"])
+        if not self.start:
+            self.start = time.monotonic() - self.began
+            if told := self.waiting.told:
+                self.show.note(told)
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
         model = self.settings.space.model

@@ -6,7 +6,7 @@ pruners, which only stop, both continue a candidate from where it was left. Wher
 the images comes before the rungs; it is no part of the training, which begins anew after it.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple
 
 import optuna
@@ -25,6 +25,10 @@ What passed the first is good already, and to choose sharply twice by noisy valu
 
 NEAR = 1e-9
 
+SPARE = 10
+"""So many places below the last of a rung that is sent on a candidate still waits; further down it ends. Its rank gets
+worse with each better one that comes, and what waits has its weights on the disk."""
+
 BEST = 3
 """So many does `topk` train to their end."""
 
@@ -36,7 +40,7 @@ LOOK, SHARE = 60, 0.25
 
 
 class Stand(NamedTuple):
-    """Where a candidate stands: its metric after each epoch so far (more is better), and whether it waits there.
+    """Where a candidate stands: its metric after each epoch so far, and whether it waits there.
 
     One that does not wait is in training, or has ended. `look` is its metric after a look.
     """
@@ -50,9 +54,11 @@ class Stand(NamedTuple):
         """Whether it has been at a rung."""
         return self.look is not None if rung < 1 else len(self.values) >= rung
 
-    def at(self, rung: float) -> float:
-        """The best value up to a rung that it has been at."""
-        return max(self.values[: int(rung)]) if self.look is None or rung >= 1 else self.look
+    def at(self, rung: float, sign: int) -> float:
+        """The best value up to a rung that it has been at; with a negative sign the least is best."""
+        if rung < 1 and self.look is not None:
+            return self.look
+        return sign * max(sign * value for value in self.values[: int(rung)])
 
     def waits_at(self, rung: float) -> bool:
         """Whether it waits at just this rung."""
@@ -74,29 +80,15 @@ def rungs(epochs: int, updates: int) -> tuple[float, ...]:
     return tuple(look + judged)
 
 
-def halving(stands: list[Stand], steps: tuple[float, ...], more_to_come: bool) -> int | None:
-    """The best that waits among the upper share of its rung, the highest rung first."""
-    for step in reversed(steps[:-1]):
-        there = _ranked(stands, step)
-        share = len(there) * (FIRST if step == steps[0] else LATER)
-        # at the end a rung of one still sends it on
-        most = int(share + NEAR) if more_to_come else max(1, round(share))
-        for stand in there[:most]:
-            if stand.waits_at(step):
-                return stand.number
-    return None
+def halving(count: int, first: bool, more_to_come: bool) -> int:
+    """A share of the rung; at the end a rung of one still sends it on."""
+    share = count * (FIRST if first else LATER)
+    return int(share + NEAR) if more_to_come else max(1, round(share))
 
 
-def topk(stands: list[Stand], steps: tuple[float, ...], more_to_come: bool) -> int | None:
-    """The best few of the first rung, once all have been there."""
-    if more_to_come:
-        return None
-    return next((stand.number for stand in _ranked(stands, steps[0])[:BEST] if stand.waits), None)
-
-
-def _ranked(stands: list[Stand], step: float) -> list[Stand]:
-    there = [stand for stand in stands if stand.has(step)]
-    return sorted(there, key=lambda stand: (-stand.at(step), stand.number))
+def topk(count: int, first: bool, more_to_come: bool) -> int:
+    """The best few, once all have been there."""
+    return 0 if more_to_come else BEST
 
 
 def automatic(updates: int) -> str:
@@ -108,11 +100,9 @@ def automatic(updates: int) -> str:
     return "halving" if updates >= LOOK else "none"
 
 
-Choose = Callable[[list[Stand], tuple[float, ...], bool], int | None]
-"""Given every candidate's stand, the rungs and whether new candidates are still to come: the number of the one that is
-trained on next, or None."""
-
-SCHEDULERS: dict[str, Choose] = {"halving": halving, "topk": topk}
+SCHEDULERS: dict[str, Callable[[int, bool, bool], int]] = {"halving": halving, "topk": topk}
+"""How many of a rung are sent on, given how many have been there, whether it is the first rung, and whether new
+candidates are still to come."""
 
 
 class Scheduler:
@@ -124,7 +114,7 @@ class Scheduler:
     def __init__(self, name: str, epochs: int, updates: int, maximize: bool) -> None:
         name = automatic(updates) if name == "auto" else name
         every = rungs(epochs, updates)
-        self._choose = SCHEDULERS.get(name)
+        self._sent_on = SCHEDULERS.get(name)
         self._steps = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
         self._sign = 1 if maximize else -1
 
@@ -132,6 +122,13 @@ class Scheduler:
     def has_rungs(self) -> bool:
         """Whether any candidate waits."""
         return len(self._steps) > 1
+
+    @property
+    def told(self) -> str:
+        """The rungs in words."""
+        look = f"a look at {self.look:.0%} of the images, then " if self.look else ""
+        epochs = " and ".join(", ".join(f"{step:g}" for step in self._steps if step >= 1).rsplit(", ", 1))
+        return f"{look}{epochs} epochs; the best of each rung go on"
 
     @property
     def look(self) -> float:
@@ -143,18 +140,32 @@ class Scheduler:
         return epochs in self._steps[:-1]
 
     def next(self, stands: Iterable[Stand], more_to_come: bool) -> int | None:
-        """The number of the waiting candidate to be trained on; in these stands less may be better."""
-        if self._choose is None:
-            return None
-        every = [
-            stand._replace(
-                values=tuple(self._sign * value for value in stand.values),
-                look=None if stand.look is None else self._sign * stand.look,
-            )
-            for stand in stands
-            if stand.values or stand.look is not None
+        """The waiting candidate to be trained on: the best of those that are sent on, of the highest rung first."""
+        for step, there in self._ranked(stands):
+            for stand in there[: self._line(step, there, more_to_come)]:
+                if stand.waits_at(step):
+                    return stand.number
+        return None
+
+    def left_behind(self, stands: Iterable[Stand]) -> list[int]:
+        """Those that wait too far down to be sent on by and by."""
+        return [
+            stand.number
+            for step, there in self._ranked(stands)
+            for stand in there[max(BEST, self._line(step, there, True)) + SPARE :]
+            if stand.waits_at(step)
         ]
-        return self._choose(every, self._steps, more_to_come)
+
+    def _line(self, step: float, there: list[Stand], more_to_come: bool) -> int:
+        """How many of those that have been at a rung are sent on."""
+        return self._sent_on(len(there), step == self._steps[0], more_to_come) if self._sent_on else 0
+
+    def _ranked(self, stands: Iterable[Stand]) -> Iterator[tuple[float, list[Stand]]]:
+        """The rungs, the highest first, each with those that have been there, the best first."""
+        every = [stand for stand in stands if stand.values or stand.look is not None]
+        for step in reversed(self._steps[:-1]):
+            there = [stand for stand in every if stand.has(step)]
+            yield step, sorted(there, key=lambda stand: (-self._sign * stand.at(step, self._sign), stand.number))
 
 
 class Seen(optuna.Study):

@@ -222,7 +222,7 @@ class Tracker:
         )
         if done.plan:
             self._client.log_text(run_id, done.plan, "plan.json")
-        if done.history:
+        if len(done.history) > 1:
             from cnnsearch.pictures import curves
 
             self._client.log_figure(run_id, curves(done), "curves.png")

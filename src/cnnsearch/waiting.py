@@ -71,6 +71,16 @@ class Waiting:
         """The one that is to be trained on; one that would be too late waits for nothing."""
         if not self.jobs:
             return None
+        number = self._scheduler.next(self._stands(ended, running, in_time), more_to_come)
+        return None if number is None else self.jobs[number]
+
+    def left_behind(self, ended: Iterable[Record], running: Iterable[Job]) -> list[Job]:
+        """Those that will not be sent on any more, so that they need not wait."""
+        return [self.jobs[number] for number in self._scheduler.left_behind(self._stands(ended, running))]
+
+    def _stands(
+        self, ended: Iterable[Record], running: Iterable[Job], waits: Callable[[Job], bool] = lambda job: True
+    ) -> list[Stand]:
         metric = self._settings.metric
         stands = [
             Stand(record.number, tuple(m[metric] for m in record.history), False, record.look)
@@ -78,14 +88,17 @@ class Waiting:
             if record.state in ("complete", "pruned")
         ]
         stands += [job.stand(metric, False) for job in running]
-        stands += [job.stand(metric, in_time(job)) for job in self.jobs.values()]
-        number = self._scheduler.next(stands, more_to_come)
-        return None if number is None else self.jobs[number]
+        return stands + [job.stand(metric, waits(job)) for job in self.jobs.values()]
 
     def asks_pruner(self, job: Job) -> bool:
         """Whether Optuna's pruner is asked: in its own right, or because nobody else judges the trial."""
         chosen, ranked = self._settings.scheduler == "auto", self._scheduler.has_rungs and job.resumable
         return self._settings.pruner != "none" and not job.by_name and not (chosen and ranked)
+
+    @property
+    def told(self) -> str:
+        """Where trials wait, in words; nothing where none does."""
+        return f"Rungs: {self._scheduler.told}." if self._scheduler.has_rungs else ""
 
     def look(self, job: Job) -> float:
         """The part of the images that a trial is looked at with next; 0: it is trained."""
