@@ -232,12 +232,13 @@ def logged(folder: Path, launched: float) -> Iterator[Event]:
 
 
 def summary(events: list[Event], memory: list[tuple[float, int]]) -> dict[str, Any]:
-    """What is kept of a run: each improvement, the epochs until then and its plan; and memory as trials end."""
-    best, better = 0.0, []
+    """What is kept of a run: each improvement, the epochs until then, its plan if that is new; memory as trials end."""
+    best, better, of = 0.0, [], None
     for count, event in enumerate(events, 1):
         if event.value > best:
             best = event.value
-            better.append([round(event.t, 2), count, round(best, 6), event.values])
+            better.append([round(event.t, 2), count, round(best, 6), None if event.trial == of else event.values])
+            of = event.trial
     last = {event.trial: event.t for event in events}
     ends = sorted(last.values())
     held = {

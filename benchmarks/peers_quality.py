@@ -26,7 +26,7 @@ def again(task: str, row: dict[str, Any], seconds: float) -> None:
 
 def chosen(row: dict[str, Any], seconds: float) -> dict[str, Any] | None:
     """The hyperparameters of the best epoch so far; None where no epoch had ended."""
-    return next((values for t, _, _, values in reversed(row["better"]) if t <= seconds), None)
+    return next((values for t, _, _, values in reversed(row["better"]) if t <= seconds and values), None)
 
 
 def train(name: str, seed: int, values: dict[str, Any]) -> list[float]:

@@ -10,52 +10,27 @@ import hashlib
 import json
 import os
 import platform
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from cnnsearch import catalog, recipes, spaces
 from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split, split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
 from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults, replay
-from cnnsearch.machine import devices, free_memory, rss, set_precision
+from cnnsearch.limits import Limits, check_memory
+from cnnsearch.link import Link, follow_parent, take_pipes
+from cnnsearch.machine import devices, rss, set_precision
 from cnnsearch.plan import Plan
-
-
-class Link:
-    """The two pipes to the parent. The parent gone means that this process ends."""
-
-    def __init__(self, source: BinaryIO, target: BinaryIO) -> None:
-        self._source, self._target = source, target
-
-    def send(self, say: str, **fields: Any) -> None:
-        """Tell the parent something."""
-        self._target.write(json.dumps({"say": say, **fields}).encode() + b"\n")
-        self._target.flush()
-
-    def receive(self) -> dict[str, Any]:
-        """The parent's next message."""
-        line = self._source.readline()
-        if not line:
-            os._exit(0)
-        message: dict[str, Any] = json.loads(line)
-        return message
-
-    def ask(self, say: str, **fields: Any) -> dict[str, Any]:
-        """Tell the parent something and wait for its answer."""
-        self.send(say, **fields)
-        return self.receive()
 
 
 def main() -> None:
     """Serve the parent at the other end of stdin and stdout until it goes away."""
-    link = _take_pipes()
-    _follow_parent(os.getppid())
+    link = take_pipes()
+    follow_parent(os.getppid())
     settings = link.receive()
     try:
         worker = Worker(link, settings)
@@ -94,7 +69,7 @@ class Worker:
     """Space, data and Keras, loaded once; serves many trials."""
 
     def __init__(self, link: Link, settings: dict[str, Any]) -> None:
-        self.link, self.settings = link, settings
+        self.link, self.settings, self.limits = link, settings, Limits(settings)
         self.catalog = catalog.load([Path(folder) for folder in settings["plugins"]])
         self.space = spaces.Space.from_dict(settings["space"])
         # before Keras is imported, so that a wrong dataset is told within a second
@@ -223,7 +198,7 @@ class Worker:
             return
         candidate = wanted.make()
         if order["limited"]:
-            self._check_latency(candidate.core)
+            self.limits.check_latency(candidate.core, self.split.x_val[:1])
         data = training.fold(candidate, self.split, self.classes)
         self.waits = False
         keep = self._keep(candidate, order, wanted.key) if wanted.resumable else None
@@ -245,7 +220,7 @@ class Worker:
         some = training.part(self.split, part, self.settings["seed"])
         candidate = wanted.make(some)
         if limited:
-            self._check_latency(candidate.core)
+            self.limits.check_latency(candidate.core, self.split.x_val[:1])
         data = training.fold(candidate, some, self.classes)
         metric = self.settings["metric"]
         return training.train(candidate, None, None, data, 1, metric, lambda epoch, metrics: True), candidate
@@ -277,10 +252,19 @@ class Worker:
         self.link.send("repeated", score=outcome.score, history=outcome.history, seconds=seconds, rss=rss())
 
     def _wanted(self, hp: HyperParameters, limited: bool, plain: bool) -> "Wanted":
-        """What is drawn, with its costs, before it is known whether it shall be trained; `plain`: by no trainer."""
+        """What is drawn, with its costs, before it is known whether it shall be trained; `plain`: by no trainer.
+
+        What was asked for by name is not `limited`, but must fit into memory all the same.
+
+        Raises:
+            TrialFailure: `too_large` above a limit or the free memory, `invalid` if the image vanishes.
+        """
         drawn = self._draw(hp)
         if isinstance(drawn, Plan):
-            price = self._affordable(drawn, limited)
+            price: Cost = _typed("invalid", lambda: cost(drawn))
+            if limited:
+                self.limits.check_cost(price)
+            check_memory(price, drawn.batch_size)
 
             def make(data: Split = self.split) -> Any:
                 return _typed("invalid", lambda: self._made(drawn, plain, data))
@@ -288,7 +272,7 @@ class Worker:
             return Wanted(drawn.key, drawn.to_json(), price.params, price.macs, drawn.epochs, plain, make)
         params = int(drawn.model.count_params())
         if limited:
-            self._check_limit("params", params, "max_params")
+            self.limits.check_params(params)
         values = json.dumps(hp.values, sort_keys=True)
         key = hashlib.sha256(values.encode()).hexdigest()[:16]
         resumable = plain and drawn.fit is None
@@ -333,42 +317,6 @@ class Worker:
         answer = self.link.ask("epoch", epoch=epoch, metrics=metrics)
         self.waits = bool(answer.get("wait"))
         return bool(answer["go"])
-
-    def _affordable(self, plan: Plan, limited: bool) -> Cost:
-        """The plan's cost; what was asked for by name is not `limited`, but must fit into memory all the same.
-
-        Raises:
-            TrialFailure: `too_large` above a limit or the free memory, `invalid` if the image vanishes.
-        """
-        price: Cost = _typed("invalid", lambda: cost(plan))
-        if limited:
-            self._check_limit("params", price.params, "max_params")
-            self._check_limit("multiply-adds", price.macs, "max_macs")
-        needed, free = price.training_bytes(plan.batch_size), free_memory()
-        if needed > free:
-            message = f"training it needs about {needed / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free"
-            raise TrialFailure("too_large", message)
-        return price
-
-    def _check_latency(self, core: Any) -> None:
-        """Refuse a network that takes too long for one image.
-
-        Raises:
-            TrialFailure: `too_large` above the limit.
-        """
-        most = self.settings["max_latency"]
-        if not most:
-            return
-        from cnnsearch import models
-
-        found = 1000 * models.latency(core, self.split.x_val[:1])
-        if found > most:
-            raise TrialFailure("too_large", f"{found:.2f} ms for one image; the limit max_latency is {most:g}")
-
-    def _check_limit(self, what: str, value: int, limit: str) -> None:
-        most = self.settings[limit]
-        if most and value > most:
-            raise TrialFailure("too_large", f"{value:,} {what}; the limit {limit} is {most:,}")
 
 
 def load_dataset(known: catalog.Catalog, use: spaces.Use) -> Dataset:
@@ -436,28 +384,6 @@ def _typed(kind: str, make: Any) -> Any:
         raise
     except Exception as error:
         raise training.failure(error, kind) from error
-
-
-def _take_pipes() -> Link:
-    """Keep stdin and stdout for messages; what candidates print goes to stderr, which is the log file."""
-    source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(2, 1)
-    sys.stdin = open(os.devnull)  # noqa: PTH123
-    return Link(source, target)
-
-
-def _follow_parent(parent: int) -> None:
-    """End this process soon after its parent, also in the middle of an epoch."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            # nothing by chance here: Keras draws its seeds from Python's own generator, in the other thread
-            time.sleep(1)
-        os._exit(0)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":
