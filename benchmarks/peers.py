@@ -172,7 +172,8 @@ def best(folder: Path, out: Path) -> float:
         found = store.execute("select max(value) from metrics where key = 'val_accuracy'").fetchone()[0]
     except sqlite3.Error:
         return 0.0
-    return float(found or 0.0)
+    # as rows have it, and so the target
+    return round(float(found or 0.0), 6)
 
 
 def command(task: str, arm: str, seed: int, trials: int, out: Path) -> list[str]:
