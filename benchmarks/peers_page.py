@@ -123,7 +123,9 @@ def plot(measured: dict[str, list[dict[str, Any]]]) -> None:
     import matplotlib.pyplot as plt
     import numpy as np
 
-    figure, axes = plt.subplots(1, len(measured), figsize=(5 * len(measured), 3.6), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(measured), figsize=(max(7, 5 * len(measured)), 4.2), squeeze=False, layout="constrained"
+    )
     for axis, (task, rows) in zip(axes[0], measured.items(), strict=True):
         end = max(row["wall"] for row in rows if row["seed"] not in PILOT)
         times = np.linspace(0, end, 400)
@@ -140,8 +142,7 @@ def plot(measured: dict[str, list[dict[str, Any]]]) -> None:
         axis.set_ylim(least - 0.06, min(1, least + 0.02))
         axis.set_xscale("log")
         axis.set_xlim(left=5)
-    axes[0][0].legend(fontsize=7, loc="lower right")
-    figure.tight_layout()
+    figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=3)
     figure.savefig(DOCS / "peers.png", dpi=110)
 
 
