@@ -99,9 +99,9 @@ def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -
 
 def quality(task: str) -> str:
     """The table of what the chosen plans are worth; nothing where none was trained anew."""
-    found = [each for each in retrained(task) if each["seconds"] == EQUAL[task]]
-    # an arm that had ended no epoch by then has no plan, and its guess is worth nothing
-    means = {(each["arm"], each["seed"]): mean(each["fresh"] or [0.0]) for each in found}
+    # an arm that had ended no epoch by then has no plan: it counts for one seed less
+    found = [each for each in retrained(task) if each["seconds"] == EQUAL[task] and each["fresh"]]
+    means = {(each["arm"], each["seed"]): mean(each["fresh"]) for each in found}
     lines = []
     for arm in (*PEERS, *OURS):
         own = {seed: value for (name, seed), value in means.items() if name == arm}

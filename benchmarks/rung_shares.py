@@ -9,6 +9,7 @@ the seconds that they took about on one core; nothing else takes time. Adds its 
 
 import heapq
 import random
+from fractions import Fraction
 from statistics import mean, median
 from typing import Any, NamedTuple
 
@@ -23,7 +24,17 @@ EPOCH = {"digits": 0.06, "mnist": 0.9, "cifar": 2.5}
 GO_ON = 0.3
 REACHED_BY = {"digits": (3, 4), "mnist": (2, 3), "cifar": (1, 2)}
 """How many of the plans reach the target, for two targets."""
-SHARES = ((1.0, 1.0), (1 / 2, 1 / 2), (1 / 2, 2 / 3), (1 / 3, 1 / 3), (1 / 3, 2 / 3), (1 / 4, 1 / 4), (1 / 4, 2 / 3))
+WHOLE, HALF, THIRD, QUARTER = (Fraction(1, parts) for parts in (1, 2, 3, 4))
+SHIPPED = rungs.FIRST, rungs.LATER
+SHARES = (
+    (WHOLE, WHOLE),
+    (HALF, HALF),
+    (HALF, 2 * THIRD),
+    (THIRD, THIRD),
+    (THIRD, 2 * THIRD),
+    (QUARTER, QUARTER),
+    (QUARTER, 2 * THIRD),
+)
 SEARCHES = 400
 LONGEST = 1000.0
 HEAD = """
@@ -55,10 +66,10 @@ def main() -> None:
     PAGE.write_text(text + SHARES_TITLE + head + "\n".join(lines) + "\n")
 
 
-def name(first: float, later: float) -> str:
+def name(first: Fraction, later: Fraction) -> str:
     """A pair of shares, in words."""
-    told = "all to their end" if first == 1 else f"{first:.2f}, then {later:.2f}"
-    return f"**{told}**" if (first, later) == (1 / 3, 2 / 3) else told
+    told = "all to their end" if first == 1 else f"{float(first):.2f}, then {float(later):.2f}"
+    return f"**{told}**" if (first, later) == SHIPPED else told
 
 
 def line(task: str, count: int) -> str:

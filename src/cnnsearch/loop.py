@@ -58,6 +58,7 @@ class Search:
         for record in self.ledger.records:
             self._note_end(record)
         self.waiting = Waiting(settings, study.maximize)
+        self.rungs_told = False
         self.saving: set[Child] = set()
         self.unusable = 0
         self.logged: str | None = None
@@ -192,6 +193,10 @@ class Search:
         job.spent += message["seconds"]
         job.record = replace(self._as_trained(job, message), state="waiting")
         self.ledger.wait(job.record, job.trial)
+        # not before: of trials that never wait it would not be true
+        if not self.rungs_told:
+            self.rungs_told = True
+            self.show.note(self.waiting.told)
         self.waiting.jobs[job.record.number] = job
         self._note_growth(child, message["rss"])
         self.jobs[child] = None
@@ -248,10 +253,7 @@ class Search:
         machine = {key: message[key] for key in ("backend", "keras", "precision", "lean", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
         self.waiting.know_images(message["dataset"]["images"]["train"])
-        if not self.start:
-            self.start = time.monotonic() - self.began
-            if told := self.waiting.told:
-                self.show.note(told)
+        self.start = self.start or time.monotonic() - self.began
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
         model = self.settings.space.model

@@ -7,6 +7,7 @@ the images comes before the rungs; it is no part of the training, which begins a
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import optuna
@@ -17,13 +18,11 @@ from cnnsearch.record import ATTRIBUTE
 STEP = 3
 """Each rung has so many times the epochs of the one before."""
 
-FIRST, LATER = 1 / 3, 2 / 3
+FIRST, LATER = Fraction(1, 3), Fraction(2, 3)
 """The share of the first rung that is trained on, and that of the later ones.
 
 What passed the first is good already, and to choose sharply twice by noisy values loses the best (docs/first-looks.md).
 """
-
-NEAR = 1e-9
 
 SPARE = 10
 """So many places below the last of a rung that is sent on a candidate still waits; further down it ends. Its rank gets
@@ -83,7 +82,7 @@ def rungs(epochs: int, updates: int) -> tuple[float, ...]:
 def halving(count: int, first: bool, more_to_come: bool) -> int:
     """A share of the rung; at the end a rung of one still sends it on."""
     share = count * (FIRST if first else LATER)
-    return int(share + NEAR) if more_to_come else max(1, round(share))
+    return int(share) if more_to_come else max(1, round(share))
 
 
 def topk(count: int, first: bool, more_to_come: bool) -> int:

@@ -97,8 +97,8 @@ class Waiting:
 
     @property
     def told(self) -> str:
-        """Where trials wait, in words; nothing where none does."""
-        return f"Rungs: {self._scheduler.told}." if self._scheduler.has_rungs else ""
+        """Where trials wait, in words."""
+        return f"Rungs: {self._scheduler.told}."
 
     def look(self, job: Job) -> float:
         """The part of the images that a trial is looked at with next; 0: it is trained."""
