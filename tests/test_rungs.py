@@ -54,7 +54,7 @@ def test_rungs_are_a_third_of_each_other(epochs: int, steps: tuple[float, ...]) 
 def test_short_epochs_leave_the_first_rungs_out_and_long_ones_begin_with_a_look() -> None:
     assert rungs(9, FEWEST // 2) == (3, 9) and rungs(9, 1) == (9,)
     assert rungs(9, 10 * LOOK) == (0.1, 1, 3, 9) and rungs(9, 3 * LOOK) == (1, 3, 9)
-    assert rungs(1, 10 * LOOK) == (1,)
+    assert rungs(1, 10 * LOOK) == (1,) and rungs(9, 10 * LOOK, looks=False) == (1, 3, 9)
     scheduler = Scheduler("halving", 9, 10 * LOOK, maximize=True)
     assert scheduler.look == 0.1 and Scheduler("none", 9, 10 * LOOK, maximize=True).look == 0
     looked = [Stand(number, (), True, look=0.1 * number) for number in range(6)]
@@ -84,10 +84,10 @@ def test_rungs_are_used_by_themselves_where_an_epoch_is_as_long_as_a_look(tmp_pa
     waiting = Waiting(replace(settings(tmp_path), scheduler="auto", pruner="median"), maximize=True)
     drawn, hypermodel = job(1, 0.1, tmp_path), replace(job(2, 0.1, tmp_path), resumable=False)
     named = replace(drawn, record=replace(drawn.record, origin=ORIGIN))
-    waiting.know_images(LOOK - 1)
+    waiting.know(LOOK - 1, looks=True)
     assert not waiting.here(drawn)
     assert [waiting.asks_pruner(one) for one in (drawn, hypermodel, named)] == [True, True, False]
-    waiting.know_images(LOOK)
+    waiting.know(LOOK, looks=True)
     assert waiting.here(drawn)
     assert [waiting.asks_pruner(one) for one in (drawn, hypermodel, named)] == [False, True, False]
 
@@ -116,7 +116,7 @@ def test_who_is_far_behind_its_rung_need_not_wait_any_more(tmp_path: Path) -> No
     higher = [Stand(number, (0.1 * number,) * 3, number > 25) for number in range(30)]
     assert scheduler.left_behind(higher) == []
     waiting = Waiting(settings(tmp_path), maximize=True)
-    waiting.know_images(100)
+    waiting.know(100, looks=True)
     waiting.jobs = {number: job(number, 0.1 * number, tmp_path) for number in range(1, 31)}
     assert [one.record.number for one in waiting.left_behind([], [])] == list(range(10, 0, -1))
 
@@ -178,7 +178,7 @@ def test_who_waited_is_trained_on_along_the_same_curve(
 
 def test_one_that_was_just_sent_on_keeps_its_place_in_its_rung(tmp_path: Path) -> None:
     waiting = Waiting(settings(tmp_path), maximize=True)
-    waiting.know_images(100)
+    waiting.know(100, looks=True)
     jobs = [job(number, 0.1 * number, tmp_path) for number in range(1, 10)]
     waiting.jobs = {one.record.number: one for one in jobs}
     running, sent = [], []

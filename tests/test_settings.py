@@ -14,7 +14,7 @@ from cnnsearch import checkpoints as keeping
 from cnnsearch import objectives
 from cnnsearch.checkpoints import Checkpoints
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.settings import Settings, maximize, trial_seed, worker_environment
+from cnnsearch.settings import GPU_SHARE, Settings, maximize, trial_seed, worker_environment
 from cnnsearch.spaces import Space, Use
 from cnnsearch.study import Record
 
@@ -83,6 +83,16 @@ def test_a_worker_has_its_share_of_the_machine(monkeypatch: pytest.MonkeyPatch) 
     assert [given[name] for name in threads] == ["2"] * 3
     assert given["CUDA_VISIBLE_DEVICES"] == "1"
     assert worker_environment(2, "")["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_workers_on_one_gpu_share_its_memory_and_what_is_compiled(tmp_path: Path) -> None:
+    alone, shared = (worker_environment(2, "0", beside, tmp_path) for beside in (1, 4))
+    assert GPU_SHARE not in alone and "XLA_PYTHON_CLIENT_MEM_FRACTION" not in alone
+    assert shared[GPU_SHARE] == shared["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.230"
+    assert alone["JAX_COMPILATION_CACHE_DIR"] == shared["JAX_COMPILATION_CACHE_DIR"]
+    assert Path(shared["JAX_COMPILATION_CACHE_DIR"]).is_relative_to(tmp_path)
+    # on a CPU JAX refuses what it kept
+    assert "JAX_COMPILATION_CACHE_DIR" not in worker_environment(2, None, 1, tmp_path)
 
 
 def test_what_is_not_asked_for_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,7 @@ def export(
     from cnnsearch import registry
     from cnnsearch import study as studies
     from cnnsearch.export import formats
-    from cnnsearch.pool import gpus
+    from cnnsearch.gpus import gpus
     from cnnsearch.settings import worker_environment
 
     if trial is not None and (best or ensemble):
@@ -318,7 +318,7 @@ def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tupl
 def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
     """Train TRIAL of STUDY (default: the latest) again from its plan and seed, and say how far off it is."""
     from cnnsearch import study as studies
-    from cnnsearch.pool import gpus
+    from cnnsearch.gpus import gpus
     from cnnsearch.settings import worker_environment
 
     opened = studies.load(study, runs, storage)

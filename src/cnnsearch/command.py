@@ -8,14 +8,13 @@ from typing import Any
 
 import click
 
-from cnnsearch import catalog, leaderboard, objectives, queued, repeats, spaces, tables, watchdog
+from cnnsearch import catalog, gpus, leaderboard, objectives, queued, repeats, spaces, tables, watchdog
 from cnnsearch import recipes as recipe_points
 from cnnsearch import study as studies
 from cnnsearch.confirm import confirmed, optimism
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.loop import Search
-from cnnsearch.pool import gpus
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings
 from cnnsearch.spaces import Space, Use
@@ -246,13 +245,13 @@ MOST_JOBS = 4
 
 
 def share(jobs: int | None) -> tuple[int, int]:
-    """How many workers, and how many threads each: one a GPU; on a CPU one a core, up to MOST_JOBS.
+    """How many workers, and how many threads each: by the GPUs (`gpus.workers`); on a CPU one a core, up to MOST_JOBS.
 
     Small networks use one thread better than two: two workers of one thread gave 1.5 times the trials of one
     worker of two threads (two cores, networks of 1 to 2 million multiply-adds on MNIST).
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = jobs or len(gpus()) or min(cores, MOST_JOBS)
+    workers = jobs or gpus.workers(gpus.gpus(), cores) or min(cores, MOST_JOBS)
     return workers, max(1, cores // workers)
 
 

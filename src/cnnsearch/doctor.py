@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from cnnsearch import catalog
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.gpus import gpus
 from cnnsearch.mlflow_store import tracking_uri
-from cnnsearch.pool import gpus
 from cnnsearch.settings import worker_environment
 from cnnsearch.storage import make_folder, storage_url
 

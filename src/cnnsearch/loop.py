@@ -18,7 +18,7 @@ from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import Ledger
 from cnnsearch.objectives import Pruning
 from cnnsearch.pace import Budget
-from cnnsearch.pool import Child, Pool, gpus
+from cnnsearch.pool import Child, Pool
 from cnnsearch.progress import Progress, Running
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings, trial_seed
@@ -76,7 +76,7 @@ class Search:
             if not left and not self._unlogged():
                 return "complete"
             jobs = max(1, min(settings.jobs, left))
-            self.pool = Pool(settings.for_worker(), jobs, settings.threads, gpus(), settings.folder / "logs")
+            self.pool = Pool(settings, jobs)
             self.jobs = dict.fromkeys(self.pool.children)
             try:
                 while not self._over():
@@ -252,7 +252,7 @@ class Search:
         studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "lean", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)
-        self.waiting.know_images(message["dataset"]["images"]["train"])
+        self.waiting.know(message["dataset"]["images"]["train"], message["looks"])
         self.start = self.start or time.monotonic() - self.began
         self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)

@@ -1,11 +1,15 @@
 """The machine as a worker sees it through Keras: devices, precision, memory, cores, and the noise of backends."""
 
 import contextlib
+import importlib
 import os
 import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from cnnsearch import gpus
+from cnnsearch.settings import GPU_SHARE
 
 
 def set_precision(name: str, plans: bool = True) -> None:
@@ -15,6 +19,16 @@ def set_precision(name: str, plans: bool = True) -> None:
     if name == "auto":
         name = "mixed_bfloat16" if half_pays(plans) else "float32"
     keras.config.set_dtype_policy(name)
+
+
+def hold_gpu() -> None:
+    """Keep TensorFlow to this worker's share of its GPU's memory, if it shares it; JAX is told by a variable."""
+    import keras
+
+    share = float(os.environ.get(GPU_SHARE, 0))
+    if share and keras.backend.backend() == "tensorflow":
+        mib = int(share * gpus.memory(os.environ["CUDA_VISIBLE_DEVICES"]))
+        importlib.import_module("cnnsearch.lean.tensorflow").hold_gpu(mib)
 
 
 def half_pays(plans: bool) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.settings import worker_environment
+from cnnsearch.gpus import gpus
+from cnnsearch.settings import Settings, worker_environment
 
 
 class Heard(NamedTuple):
@@ -78,10 +79,11 @@ BAD_STARTS = 5
 class Pool:
     """As many workers as there are jobs, each with its share of cores and its GPU."""
 
-    def __init__(self, settings: dict[str, Any], jobs: int, threads: int, gpus: list[str], logs: Path) -> None:
-        logs.mkdir(parents=True, exist_ok=True)
+    def __init__(self, settings: Settings, jobs: int) -> None:
+        self._logs = settings.folder / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
         self.inbox: queue.Queue[Heard] = queue.Queue()
-        self._settings, self._threads, self._gpus, self._logs = settings, threads, gpus, logs
+        self._settings, self._gpus = settings, gpus()
         self.children: list[Child] = []
         self._slots: dict[Child, int] = {}
         self._jobs, self._bad_starts = jobs, 0
@@ -140,23 +142,10 @@ class Pool:
 
     def _start(self, slot: int) -> Child:
         gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
-        environment = worker_environment(self._threads, gpu)
+        beside = -(-self._jobs // len(self._gpus)) if gpu else 1
+        environment = worker_environment(self._settings.threads, gpu, beside, self._settings.runs)
         child = Child(self.inbox, environment, self._logs / f"worker-{slot}.log")
-        child.send(self._settings)
+        child.send(self._settings.for_worker())
         self.children.append(child)
         self._slots[child] = slot
         return child
-
-
-def gpus() -> list[str]:
-    """The identifiers of this machine's NVIDIA GPUs that this process may use, found without a backend."""
-    import os
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
-    try:
-        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [str(number) for number, line in enumerate(found.stdout.splitlines()) if line.startswith("GPU")]

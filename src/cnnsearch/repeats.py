@@ -12,7 +12,7 @@ from cnnsearch import study as studies
 from cnnsearch import watchdog
 from cnnsearch.confirm import Repeat, repeat_seed
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.pool import Child, Pool, gpus
+from cnnsearch.pool import Child, Pool
 from cnnsearch.record import Record
 from cnnsearch.settings import Settings
 from cnnsearch.stopping import Stop
@@ -77,7 +77,7 @@ def on_a_pool(settings: Settings, study: Study, waiting: list[Repeat], tracker: 
     jobs = min(settings.jobs, len(waiting))
     until = time.monotonic() + settings.timeout if settings.timeout else math.inf
     with stop.deferred():
-        pool = Pool(settings.for_worker(), jobs, settings.threads, gpus(), settings.folder / "logs")
+        pool = Pool(settings, jobs)
         try:
             return Repeats(settings, study, pool, tracker, stop, click.echo).run(waiting, until)
         finally:

@@ -64,18 +64,18 @@ class Stand(NamedTuple):
         return self.waits and (len(self.values) == rung if rung >= 1 else not self.values)
 
 
-def rungs(epochs: int, updates: int) -> tuple[float, ...]:
+def rungs(epochs: int, updates: int, looks: bool = True) -> tuple[float, ...]:
     """The epochs after which candidates are compared, the full length last; `updates` are those of an epoch.
 
-    9 epochs give (1, 3, 9). A first rung below 1 is a look, at that part of the images; where epochs are short, the
-    first rungs are left out.
+    9 epochs give (1, 3, 9). A first rung below 1 is a look, at that part of the images, if there shall be `looks`;
+    where epochs are short, the first rungs are left out.
     """
     found, length = {float(epochs)}, float(epochs)
     while length > STEP / 2 + 0.5:
         length /= STEP
         found.add(max(1.0, float(round(length))))
     judged = sorted(rung for rung in found if rung == epochs or rung * updates >= FEWEST)
-    look = [LOOK / updates] if LOOK / updates <= SHARE and epochs > 1 else []
+    look = [LOOK / updates] if looks and LOOK / updates <= SHARE and epochs > 1 else []
     return tuple(look + judged)
 
 
@@ -107,12 +107,13 @@ candidates are still to come."""
 class Scheduler:
     """One of SCHEDULERS over candidates of `epochs` epochs, or `auto`; `none` trains each to its end at once.
 
-    `updates` are those that an epoch has with the usual size of batch.
+    `updates` are those that an epoch has with the usual size of batch; `looks` is whether candidates may be looked at
+    with a part of the images first.
     """
 
-    def __init__(self, name: str, epochs: int, updates: int, maximize: bool) -> None:
+    def __init__(self, name: str, epochs: int, updates: int, maximize: bool, looks: bool = True) -> None:
         name = automatic(updates) if name == "auto" else name
-        every = rungs(epochs, updates)
+        every = rungs(epochs, updates, looks)
         self._sent_on = SCHEDULERS.get(name)
         self._steps = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
         self._sign = 1 if maximize else -1

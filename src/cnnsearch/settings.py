@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cnnsearch.gpus import TAKEN
 from cnnsearch.spaces import Space, Use
 
 
@@ -111,10 +113,18 @@ def trial_seed(seed: int, number: int) -> int:
     return (seed * 1_000_003 + number * 7919 + 1) % 2**31
 
 
-def worker_environment(threads: int, gpu: str | None) -> dict[str, str]:
-    """The environment of a worker: its share of the cores and its GPU, for any backend.
+COMPILED = 2 * 2**30
+"""Bytes of compiled programs that are kept for a GPU."""
 
-    All of it is set by variables, so that nothing here needs to import a backend.
+GPU_SHARE = "CNNSEARCH_GPU_SHARE"
+"""The variable that tells a worker which part of its GPU's memory it may take; JAX has one of its own for that."""
+
+
+def worker_environment(threads: int, gpu: str | None, beside: int = 1, runs: Path | None = None) -> dict[str, str]:
+    """The environment of a worker: its share of the cores and of its GPU, for any backend.
+
+    All of it is set by variables, so that nothing here needs to import a backend. `beside` is how many workers train
+    on the GPU; what JAX compiles for it is kept in the folder `runs` and compiled once for all workers and studies.
     """
     environment = dict(os.environ)
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
@@ -128,6 +138,12 @@ def worker_environment(threads: int, gpu: str | None) -> dict[str, str]:
             environment[name] = str(threads)
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
+        if beside > 1:
+            environment[GPU_SHARE] = environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{TAKEN / beside:.3f}"
+        if runs is not None:
+            environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(runs.resolve() / ".compiled" / platform.node()))
+            environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+            environment.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(COMPILED))
     else:
         # costs nothing on a CPU, and the same seed gives the same model
         environment.setdefault("TF_DETERMINISTIC_OPS", "1")

@@ -57,13 +57,13 @@ class Waiting:
     def __init__(self, settings: Settings, maximize: bool) -> None:
         self._settings, self._maximize = settings, maximize
         self.jobs: dict[int, Job] = {}
-        self.know_images(0)
+        self.know(0, looks=False)
 
-    def know_images(self, count: int) -> None:
-        """How many there are to train on, which rungs go by; 0 if that is not known yet."""
+    def know(self, images: int, looks: bool) -> None:
+        """What rungs go by: how many images are trained on, 0 if that is not known yet, and if there may be looks."""
         settings = self._settings
-        updates = max(1, math.ceil(count / settings.space.defaults["batch_size"]))
-        self._scheduler = Scheduler(settings.scheduler, settings.epochs, updates, self._maximize)
+        updates = max(1, math.ceil(images / settings.space.defaults["batch_size"]))
+        self._scheduler = Scheduler(settings.scheduler, settings.epochs, updates, self._maximize, looks)
 
     def next(
         self, ended: Iterable[Record], running: Iterable[Job], more_to_come: bool, in_time: Callable[[Job], bool]

@@ -23,8 +23,9 @@ from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailur
 from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults, replay
 from cnnsearch.limits import Limits, check_memory
 from cnnsearch.link import Link, follow_parent, take_pipes
-from cnnsearch.machine import devices, rss, set_precision
+from cnnsearch.machine import devices, hold_gpu, rss, set_precision
 from cnnsearch.plan import Plan
+from cnnsearch.settings import GPU_SHARE
 
 
 def main() -> None:
@@ -78,6 +79,7 @@ class Worker:
         self.shape, self.classes = self.dataset.input_shape, len(self.dataset.classes)
         self.waits = False
         self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"])
+        hold_gpu()
         self._set_precision()
         model = self.space.model
         self.hypermodel = spaces.hypermodel(self.space, self.catalog, self.shape, self.classes) if model else None
@@ -88,6 +90,8 @@ class Worker:
     def describe_machine(self) -> dict[str, Any]:
         """What the parent records about data, backend and machine."""
         import keras
+
+        from cnnsearch import lean
 
         data = self.dataset
         return {
@@ -107,6 +111,7 @@ class Worker:
             "precision": keras.config.dtype_policy().name,
             "lean": self.settings["lean"],
             "devices": devices(),
+            "looks": keras.backend.backend() not in lean.BY_SHAPE,
             "python": platform.python_version(),
             "rss": rss(),
         }
@@ -159,9 +164,11 @@ class Worker:
             if isinstance(error, CnnsearchError) and not isinstance(error, TrialFailure):
                 self.link.send("fatal", message=error.message)
                 return
-            typed = failure(error, "plugin_error")
+            typed, share = failure(error, "plugin_error"), os.environ.get(GPU_SHARE)
+            hint = f"; it had {float(share):.0%} of a GPU, fewer --jobs give it more" if share else ""
+            reason = typed.message + (hint if typed.kind == "oom" else "")
             seconds = time.perf_counter() - started
-            self.link.send("failed", kind=typed.kind, reason=typed.message, seconds=seconds, rss=rss())
+            self.link.send("failed", kind=typed.kind, reason=reason, seconds=seconds, rss=rss())
         finally:
             keras.backend.clear_session(free_memory=False)
             # Keras forgets its policy with the session

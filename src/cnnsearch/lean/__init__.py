@@ -2,7 +2,8 @@
 
 Keras' `fit` hands over every batch and calls its callbacks around each; here a program does all batches of an epoch,
 and callbacks are called around epochs alone. On small networks that is most of the time. What is trained is the same:
-the same layers, loss, optimizer and random seeds, so the same losses within rounding for the same order of images.
+the same layers, loss, optimizer and random seeds, so the same losses within rounding for the same order of images. On
+JAX an epoch has no smaller batch at its end; see there.
 """
 
 import importlib
@@ -14,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 BACKENDS = ("tensorflow", "jax")
+
+BY_SHAPE = ("jax",)
+"""What compiles a candidate anew for each number of images: a look at some of them would cost more than it spares."""
 
 VALIDATION_BATCH = 512
 

@@ -1,9 +1,15 @@
-"""An epoch as one JAX program: a `lax.scan` over batches gathered from images that stay on the device."""
+"""An epoch as one JAX program: a `lax.scan` over batches gathered from images that stay on the device.
+
+Every batch is whole, since XLA compiles, and on a GPU tries out kernels, anew for each shape; that takes longer than
+the epochs of a small network. So the last batch of an epoch is filled up with the images that the epoch began with.
+"""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Program:
@@ -26,22 +32,21 @@ class Program:
 
     def epoch(self, order: Any) -> tuple[float, float]:
         """Train on the images in this `order`; gives back the mean loss and the accuracy on the way."""
-        state, total = self._state(), jnp.zeros(2)
-        for rows in _batches(order, self._batch):
-            state, sums = self._epoch(state, *self._train, rows)
-            total += sums
+        rows = _batches(order, self._batch)
+        state, sums = self._epoch(self._state(), *self._train, rows)
         for variables, values in zip(self._variables(), state, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-        loss, right = total.tolist()
-        return loss / len(order), right / len(order)
+        loss, right = sums.tolist()
+        return loss / rows.size, right / rows.size
 
     def validate(self) -> tuple[float, float]:
         """The mean loss and the accuracy on the validation images."""
         trained, fixed, _ = self._state()
         count = len(self._val[0])
-        rows = _batches(jnp.arange(count), self._validation_batch)
-        loss, right = sum(self._validate(trained, fixed, *self._val, part) for part in rows).tolist()
+        rows = _batches(np.arange(count), self._validation_batch)
+        counts = (np.arange(rows.size) < count).astype("float32").reshape(rows.shape)
+        loss, right = self._validate(trained, fixed, *self._val, rows, counts).tolist()
         return loss / count, right / count
 
     def _variables(self) -> tuple[Any, Any, Any]:
@@ -55,12 +60,16 @@ class Program:
         state, sums = jax.lax.scan(lambda carry, part: self._step(carry, x[part], y[part]), state, rows)
         return state, sums.sum(0)
 
-    def _looked_at(self, trained: Any, fixed: Any, x: Any, y: Any, rows: Any) -> Any:
-        def look(carry: Any, part: Any) -> Any:
-            loss, (answers, _) = self._loss(trained, fixed, x[part], y[part], False)
-            return carry, _sums(loss, y[part], answers)
+    def _looked_at(self, trained: Any, fixed: Any, x: Any, y: Any, rows: Any, counts: Any) -> Any:
+        """The summed losses of the images that count, 1 or 0 for each, and how many of them were right."""
 
-        return jax.lax.scan(look, None, rows)[1].sum(0)
+        def look(carry: Any, part: Any) -> Any:
+            rows, counts = part
+            loss, (answers, _) = self._loss(trained, fixed, x[rows], y[rows], False, counts)
+            right = y[rows].argmax(-1) == answers.argmax(-1)
+            return carry, jnp.stack([loss * len(rows), (right * counts).sum()])
+
+        return jax.lax.scan(look, None, (rows, counts))[1].sum(0)
 
     def _step(self, state: Any, x: Any, y: Any) -> Any:
         """Train on one batch; gives back the variables, and its summed losses with how many were right."""
@@ -68,20 +77,16 @@ class Program:
         slope = jax.value_and_grad(self._loss, has_aux=True)
         (loss, (answers, fixed)), gradients = slope(trained, fixed, x, y, True)
         trained, moments = self._model.optimizer.stateless_apply(moments, gradients, trained)
-        return (trained, fixed, moments), _sums(loss, y, answers)
+        right = (y.argmax(-1) == answers.argmax(-1)).sum()
+        return (trained, fixed, moments), jnp.stack([loss * len(y), right.astype("float32")])
 
-    def _loss(self, trained: Any, fixed: Any, x: Any, y: Any, training: bool) -> Any:
+    def _loss(self, trained: Any, fixed: Any, x: Any, y: Any, training: bool, counts: Any = None) -> Any:
         answers, fixed, more = self._model.stateless_call(trained, fixed, x, training=training, return_losses=True)
-        return self._model.loss(y, answers) + sum(more), (answers, fixed)
+        weight = 1 if counts is None else counts.mean()
+        return self._model.loss(y, answers, counts) + weight * sum(more), (answers, fixed)
 
 
-def _batches(order: Any, batch: int) -> list[Any]:
-    """`order` as whole batches (steps, batch), and the smaller one that is left."""
-    order = jnp.asarray(order)
-    whole = len(order) // batch * batch
-    parts = [order[:whole].reshape(-1, batch), order[whole:][None]]
-    return [part for part in parts if part.size]
-
-
-def _sums(loss: Any, y: Any, answers: Any) -> Any:
-    return jnp.stack([loss * len(y), (y.argmax(-1) == answers.argmax(-1)).sum().astype("float32")])
+def _batches(order: Any, batch: int) -> NDArray[np.int32]:
+    """`order` as whole batches (steps, batch), begun again where the last one is short."""
+    batch = min(batch, len(order))
+    return np.resize(order, (-(-len(order) // batch), batch)).astype("int32")

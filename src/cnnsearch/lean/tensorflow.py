@@ -10,6 +10,12 @@ import tensorflow as tf
 from cnnsearch.lean import fused
 
 
+def hold_gpu(mib: int) -> None:
+    """Let this process take so many MiB of its GPU's memory and no more; to be called before anything is computed."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.set_logical_device_configuration(gpu, [tf.config.LogicalDeviceConfiguration(memory_limit=mib)])
+
+
 class Program:
     """Training and validation of a compiled model, an epoch a call."""
 

@@ -1,0 +1,222 @@
+"""Searches on a GPU with more and more workers beside each other: what they get done, and how busy the GPU is.
+
+    CNNSEARCH_DATA=DIR python benchmarks/gpu.py run [--jobs 1 --jobs 4 …] [--seconds 60] [--repeats 1] [--out FILE]
+    CNNSEARCH_DATA=DIR KERAS_BACKEND=jax python benchmarks/gpu.py parts [--plans 2] [--epochs 4]
+    python benchmarks/gpu.py table [FILE]…
+
+In `run` each is `cnnsearch run` of random candidates of a space on all its images, all to their end, in a process and a
+folder of its own, for so many seconds. It counts the epochs and the trials that ended in that time; `nvidia-smi` is
+asked twice a second how much of the time kernels ran and how much memory was taken. What follows `--` goes to
+`cnnsearch run` too. `parts` trains random candidates one after another in one process and prints, a line of JSON each,
+the seconds that a candidate takes to be built, compiled and trained for an epoch. No TensorFlow is needed.
+"""
+
+import json
+import os
+import platform
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import click
+
+RESULTS = Path(__file__).parent / "results" / "gpu.json"
+PLAIN = ("--sampler", "random", "--scheduler", "none", "--pruner", "none", "--confirm", "0", "--no-default", "--quiet")
+
+
+class Watched(threading.Thread):
+    """What `nvidia-smi` tells twice a second: moment, percent of the time that kernels ran, MiB taken."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.told: list[tuple[float, float, float]] = []
+        asked = [
+            "nvidia-smi",
+            "--query-gpu=utilization.gpu,memory.used",
+            "--format=csv,noheader,nounits",
+            "-lms",
+            "500",
+        ]
+        self._smi = subprocess.Popen(asked, stdout=subprocess.PIPE, text=True)
+
+    def run(self) -> None:
+        assert self._smi.stdout is not None
+        for line in self._smi.stdout:
+            busy, taken = map(float, line.splitlines()[0].split(","))
+            self.told.append((time.time(), busy, taken))
+
+    def end(self) -> None:
+        """Ask no more."""
+        self._smi.kill()
+        self._smi.wait()
+
+
+def clock() -> Any:
+    """A callback that keeps the seconds of each epoch's training and validation in `train` and `test`."""
+    import keras
+
+    class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.train: list[float] = []
+            self.test: list[float] = []
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self._began = time.perf_counter()
+
+        def on_test_begin(self, logs: Any = None) -> None:
+            self._trained = time.perf_counter()
+            self.train.append(self._trained - self._began)
+
+        def on_test_end(self, logs: Any = None) -> None:
+            self.test.append(time.perf_counter() - self._trained)
+
+    return Clock()
+
+
+@click.group()
+def main() -> None:
+    """Measure, or show what was measured."""
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--space", default="mnist_cnn", show_default=True)
+@click.option("--jobs", "every", multiple=True, type=int, default=(1, 2, 4, 8), show_default=True)
+@click.option("--seconds", default=60, show_default=True)
+@click.option("--repeats", default=1, show_default=True)
+@click.option("--label", default="as shipped", show_default=True, help="What the rows are called.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS)
+@click.argument("more", nargs=-1)
+def run(
+    space: str, every: tuple[int, ...], seconds: int, repeats: int, label: str, out: Path, more: tuple[str, ...]
+) -> None:
+    """Search with each number of workers, all numbers of a repeat before the next."""
+    for repeat in range(repeats):
+        for jobs in every:
+            row = {"space": space, "label": label, "jobs": jobs, "seconds": seconds, "repeat": repeat}
+            row |= measured(space, jobs, seconds, repeat, more) | {"machine": machine()}
+            out.write_text(json.dumps([*rows(out), row], indent=1) + "\n")
+            click.echo(json.dumps(row))
+
+
+@main.command()
+@click.option("--space", default="mnist_cnn", show_default=True)
+@click.option("--plans", default=2, show_default=True, help="How many candidates.")
+@click.option("--epochs", default=4, show_default=True, help="For how many epochs each.")
+def parts(space: str, plans: int, epochs: int) -> None:
+    """Seconds of the parts of a candidate's training, on JAX."""
+    import jax
+    import keras
+    from peer_arms import Task
+
+    from cnnsearch import training
+    from cnnsearch.cost import cost
+    from cnnsearch.machine import set_precision
+
+    compiled: list[float] = []
+
+    def hear(event: str, seconds: float, **_: Any) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiled.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(hear)
+    made, generator = Task(space, 0), random.Random(3)
+    images = training.Fold(made.x, made.y, made.x_val, made.y_val, 0)
+    limits = made.space.defaults
+    number = 0
+    while number < plans:
+        plan, _ = made.plan(lambda _, distribution: distribution.random(generator))
+        price = cost(plan)
+        if 0 < limits["max_params"] < price.params or 0 < limits["max_macs"] < price.macs:
+            continue
+        set_precision("auto")
+        keras.utils.set_random_seed(number)
+        compiled.clear()
+        began = time.perf_counter()
+        candidate = training.from_plan(plan, len(made.x))
+        built, times = time.perf_counter() - began, clock()
+        compiled_so_far = sum(compiled)
+        data = images._replace(batch_size=plan.batch_size)
+        training.fit(None, candidate.model, data, epochs=epochs, callbacks=[times], by_epochs=True)
+        row = {"macs": price.macs, "batch": plan.batch_size, "build": built, "compiling for it": compiled_so_far}
+        row |= {"first epoch": times.train[0], "epoch": median(times.train[1:]), "first validation": times.test[0]}
+        row |= {"validation": median(times.test[1:]), "compiling in fit": sum(compiled) - compiled_so_far}
+        click.echo(json.dumps({key: round(value, 3) for key, value in row.items()}))
+        keras.backend.clear_session(free_memory=False)
+        number += 1
+
+
+@main.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+def table(files: tuple[Path, ...]) -> None:
+    """Print the table."""
+    click.echo(tables([row for file in files or (RESULTS,) for row in rows(file)]))
+
+
+def measured(space: str, jobs: int, seconds: int, seed: int, more: tuple[str, ...]) -> dict[str, Any]:
+    """One search: what ended in its time, and what the GPU did from the first epoch's end to the last."""
+    with tempfile.TemporaryDirectory() as name:
+        asked = ["--space", space, "--study", "gpu", "--trials", "9999", "--timeout", str(seconds), "--seed", str(seed)]
+        watched, log = Watched(), Path(name) / "log"
+        watched.start()
+        launched = time.time()
+        with log.open("w") as out:
+            command = [sys.executable, "-m", "cnnsearch", "run", *asked, "--jobs", str(jobs), *PLAIN, *more]
+            done = subprocess.run(command, cwd=name, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        ended = time.time()
+        watched.end()
+        if done.returncode:
+            raise click.ClickException(log.read_text()[-2000:])
+        found = counted(Path(name) / "runs" / "cnnsearch.db")
+    told = [each for each in watched.told if launched <= each[0] <= ended]
+    return {
+        **found,
+        "wall": round(ended - launched, 1),
+        "gpu busy %": round(mean(busy for _, busy, _ in told), 1),
+        "gpu MiB": round(max(taken for *_, taken in told)),
+    }
+
+
+def counted(store: Path) -> dict[str, Any]:
+    """Trials by how they ended, and epochs of all of them."""
+    with sqlite3.connect(store) as base:
+        states = dict(base.execute("select state, count(*) from trials group by state").fetchall())
+        epochs = base.execute("select count(*) from trial_intermediate_values").fetchone()[0]
+        best = base.execute("select max(value) from trial_values").fetchone()[0]
+    return {"complete": states.get("COMPLETE", 0), "failed": states.get("FAIL", 0), "epochs": epochs, "best": best}
+
+
+def machine() -> str:
+    """The class of machine, with its GPU."""
+    gpu = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {gpu.stdout.strip()}"
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """What was measured."""
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    return found
+
+
+def tables(every: list[dict[str, Any]]) -> str:
+    """A row for each label and number of workers: medians over the repeats."""
+    head = ["space", "workers", "what", "n", "trials", "epochs", "epochs a second", "GPU busy", "GPU memory MiB"]
+    lines = [head, ["---"] * len(head)]
+    for space, label, jobs in dict.fromkeys((row["space"], row["label"], row["jobs"]) for row in every):
+        own = [row for row in every if (row["space"], row["label"], row["jobs"]) == (space, label, jobs)]
+        trials, epochs = (f"{median(row[name] for row in own):g}" for name in ("complete", "epochs"))
+        speed = f"{median(row['epochs'] / row['wall'] for row in own):.2f}"
+        busy, taken = (f"{median(row[name] for row in own):.0f}" for name in ("gpu busy %", "gpu MiB"))
+        lines.append([space, str(jobs), label, str(len(own)), trials, epochs, speed, f"{busy} %", taken])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
