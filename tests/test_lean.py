@@ -58,6 +58,23 @@ def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch)
         np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=2e-4)
 
 
+@pytest.mark.parametrize("filters", [4, 16])
+def test_in_half_precision_its_losses_are_nearly_those_of_fit(filters: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=filters, bias=False),))
+    monkeypatch.setattr(lean, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        data, told, model = images(), Told(), candidate(plan).model
+        lean.fit(model, data, epochs=2, callbacks=[told])
+        fitted = candidate(plan).model
+        fitted.fit(data.x, data.y, 32, 2, verbose=0, shuffle=False)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.layers[2].compute_dtype == "bfloat16"
+    theirs = fitted.evaluate(data.x_val, data.y_val, verbose=0)[0]
+    assert told.logs[-1]["val_loss"] == pytest.approx(theirs, rel=0.02)
+
+
 class Told(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps what it is told at the end of each epoch."""
 
