@@ -58,7 +58,7 @@ def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch)
         np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("filters", [4, 16])
+@pytest.mark.parametrize("filters", [4, pytest.param(16, marks=pytest.mark.slow)])
 def test_in_half_precision_its_losses_are_nearly_those_of_fit(filters: int, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=filters, bias=False),))
     monkeypatch.setattr(lean, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))

@@ -74,9 +74,11 @@ class Worker:
         self.catalog = catalog.load([Path(folder) for folder in settings["plugins"]])
         self.space = spaces.Space.from_dict(settings["space"])
         # before Keras is imported, so that a wrong dataset is told within a second
-        self.dataset = load_dataset(self.catalog, spaces.Use(*settings["dataset"]))
-        self.split: Split = split(self.dataset, settings["seed"], self.space.defaults["validation"])
-        self.shape, self.classes = self.dataset.input_shape, len(self.dataset.classes)
+        data = load_dataset(self.catalog, spaces.Use(*settings["dataset"]))
+        # the parts are copies: the whole is not kept beside them
+        self.split: Split = split(data, settings["seed"], self.space.defaults["validation"])
+        self.data = described(data, self.split)
+        self.shape, self.classes = data.input_shape, len(data.classes)
         self.waits = False
         self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"])
         hold_gpu()
@@ -93,19 +95,8 @@ class Worker:
 
         from cnnsearch import lean
 
-        data = self.dataset
         return {
-            "dataset": {
-                "name": data.name,
-                "fingerprint": data.fingerprint,
-                "input_shape": list(self.shape),
-                "classes": list(data.classes),
-                "images": {
-                    "train": len(self.split.x),
-                    "val": len(self.split.x_val),
-                    "test": len(self.split.x_test),
-                },
-            },
+            "dataset": self.data,
             "backend": keras.backend.backend(),
             "keras": keras.__version__,
             "precision": keras.config.dtype_policy().name,
@@ -344,6 +335,18 @@ def load_dataset(known: catalog.Catalog, use: spaces.Use) -> Dataset:
     if not isinstance(data, Dataset):
         raise PluginError(f"dataset '{use.name}' returned {type(data).__name__}; expected a Dataset.")
     return data
+
+
+def described(data: Dataset, parts: Split) -> dict[str, Any]:
+    """What is recorded of a dataset."""
+    images = {"train": len(parts.x), "val": len(parts.x_val), "test": len(parts.x_test)}
+    return {
+        "name": data.name,
+        "fingerprint": data.fingerprint,
+        "input_shape": list(data.input_shape),
+        "classes": list(data.classes),
+        "images": images,
+    }
 
 
 def log_mlflow_model(order: dict[str, Any]) -> None:
