@@ -11,7 +11,8 @@ cnnsearch with one of its advantages off or another on. Each is a fresh process;
 `pilot` fixes the target: the median of what A reaches with TRIALS on five seeds that are not used again. In `run` an
 arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`: to CAP in any
 case); what is there already is not run again. `quality` trains the plan that each arm had chosen after EQUAL seconds
-anew, on three seeds. Needs keras-tuner and tensorboard.
+anew, on three seeds. `run --cap 300` runs what missed the target once more, with more time. Needs keras-tuner and
+tensorboard.
 
 Times are from the launch of the process to the end of the epoch that reached the target, so imports, workers and
 tracing are in them. A peer that misses it counts with CAP, which flatters it; where cnnsearch alone misses, the ratio
@@ -56,7 +57,7 @@ TASKS = ("digits", "mnist", "cifar")
 PILOT = (101, 102, 103, 104, 105)
 TRIALS = {"digits": 25, "mnist": 12, "cifar": 12}
 CAP = {"digits": 90.0, "mnist": 120.0, "cifar": 180.0}
-"""Most seconds of an arm."""
+"""Most seconds of an arm, unless `--cap` says otherwise; always those of a pilot."""
 MOST = 300
 """More trials than any arm gets to within CAP."""
 EQUAL = {"digits": 20.0, "mnist": 40.0, "cifar": 60.0}
@@ -86,7 +87,7 @@ def pilot(tasks: tuple[str, ...]) -> None:
     """Fix the targets."""
     for task in tasks:
         for seed in PILOT:
-            once(task, "A", seed, TRIALS[task])
+            once(task, "A", seed, TRIALS[task], CAP[task])
         best = [row["best"] for row in rows(task) if row["arm"] == "A" and row["seed"] in PILOT]
         click.echo(f"{task}: A reached {best}, so the target is {median(best)}")
 
@@ -96,15 +97,16 @@ def pilot(tasks: tuple[str, ...]) -> None:
 @click.option("--arm", "arms", multiple=True, default=(*PEERS, "F"), type=click.Choice((*PEERS, *OURS)))
 @click.option("--seeds", default=5, show_default=True)
 @click.option("--first", default=0, show_default=True, help="The first of the seeds.")
+@click.option("--cap", type=float, help="Most seconds of an arm; one that missed with fewer runs anew.")
 @click.option("--to-end", is_flag=True, help="Go on when the target is reached.")
-def run(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int, first: int, to_end: bool) -> None:
+def run(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int, first: int, cap: float | None, to_end: bool) -> None:
     """Run what is missing, all arms of a seed before the next seed."""
     for seed in range(first, first + seeds):
         for task in tasks:
             target = None if to_end else goal(rows(task))
             # another arm begins with each seed
             for arm in (*arms[seed % len(arms) :], *arms[: seed % len(arms)]):
-                once(task, arm, seed, MOST, target)
+                once(task, arm, seed, MOST, cap or CAP[task], target)
 
 
 def goal(found: list[dict[str, Any]]) -> float:
@@ -112,11 +114,14 @@ def goal(found: list[dict[str, Any]]) -> float:
     return median(row["best"] for row in found if row["arm"] == "A" and row["seed"] in PILOT)
 
 
-def once(task: str, arm: str, seed: int, trials: int, target: float | None = None) -> None:
-    """Run one arm in a fresh process and keep its row, unless there is one; to `target`, or to its end."""
-    if any(row["arm"] == arm and row["seed"] == seed for row in rows(task)):
+def once(task: str, arm: str, seed: int, trials: int, cap: float, target: float | None = None) -> None:
+    """Run one arm in a fresh process and keep its row, unless there is one; to `target`, or to its end.
+
+    One that had less than `cap` seconds and missed the target is run anew.
+    """
+    had = next((row for row in rows(task) if (row["arm"], row["seed"]) == (arm, seed)), None)
+    if had and (had["cap"] >= cap or (target is not None and reached(had, target)[2])):
         return
-    cap = CAP[task]
     with tempfile.TemporaryDirectory() as folder:
         out, launched = Path(folder) / "events.jsonl", time.time()
         environment = {**os.environ, "PEERS_LAUNCHED": str(launched), "TF_DETERMINISTIC_OPS": "1"}
@@ -251,14 +256,11 @@ def summary(events: list[Event], memory: list[tuple[float, int]]) -> dict[str, A
 
 
 def rows(task: str) -> list[dict[str, Any]]:
-    """What was measured of a task, by the rules of now."""
+    """What was measured of a task, by the rules of now: of each arm and seed the run that had most time."""
     path = RESULTS / f"{task}.jsonl"
-    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [
-        row
-        for row in found
-        if row["cap"] == CAP[task] and row["trials"] == (TRIALS[task] if row["seed"] in PILOT else MOST)
-    ]
+    every = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    ruled = [row for row in every if row["trials"] == (TRIALS[task] if row["seed"] in PILOT else MOST)]
+    return list({(row["arm"], row["seed"]): row for row in sorted(ruled, key=lambda row: row["cap"])}.values())
 
 
 def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:

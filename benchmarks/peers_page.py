@@ -38,7 +38,7 @@ has two workers of one thread, the others one process of two threads.
 TABLE = """
 ## {task}: {target:.4f} in validation
 
-Trials of at most 9 epochs, at most {cap:.0f} s an arm; {machine}.
+Trials of at most 9 epochs, at most {cap} s an arm; {machine}.
 
 | arm | seeds | reached | seconds | epochs | ratio of seconds | range | of epochs | best | MiB at trial 1, 10, 25 |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -57,10 +57,12 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
     """Write the page, and the plot of the best so far against time."""
     text = ""
     for task, rows in measured.items():
-        target, last = goal(rows), rows[-1]
+        target = goal(rows)
         every = [row for row in rows if row["seed"] not in PILOT]
         arms = {arm: {row["seed"]: row for row in every if row["arm"] == arm} for arm in (*PEERS, *OURS)}
-        text += TABLE.format(task=task, target=target, **{key: last[key] for key in ("cap", "machine")})
+        caps = sorted({row["cap"] for row in every})
+        cap = " or ".join(f"{cap:.0f}" for cap in caps)
+        text += TABLE.format(task=task, target=target, cap=cap, machine=every[-1]["machine"])
         text += "".join(line(arm, found, arms["F"], target) for arm, found in arms.items() if found)
         text += quality(task)
     plot(measured)
@@ -72,13 +74,11 @@ def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -
     got = {seed: reached(row, target) for seed, row in found.items()}
     both = sorted(got.keys() & ours.keys())
     pairs = [got[seed] for seed in both], [reached(ours[seed], target) for seed in both]
-    seconds, epochs = ratios(*pairs, at=0), ratios(*pairs, at=1)
+    seconds = ratios(*pairs, at=0)
     cells = ["", "", ""]
     if seconds and arm != "F":
         low, high = interval(seconds) if len(seconds) > 5 else (min(seconds), max(seconds))
-        # what a peer that missed would have taken in the end is not known, only that it is more
-        least = "≥ " if any(not got[seed][2] for seed in both) else ""
-        cells = [f"{least}{median(seconds):.2f}", f"{low:.2f} to {high:.2f}", f"{least}{median(epochs):.2f}"]
+        cells = [middle(*pairs, at=0), f"{low:.2f} to {high:.2f}", middle(*pairs, at=1)]
     held = [
         median(sizes)
         for mark in ("1", "10", "25")
@@ -95,6 +95,17 @@ def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -
         ", ".join(f"{size:.0f}" for size in held),
     ]
     return f"| {' | '.join(told)} |\n"
+
+
+def middle(theirs: list[tuple[float, int, bool]], ours: list[tuple[float, int, bool]], at: int) -> str:
+    """The median ratio; at least that where a peer that missed it stands at the median or below.
+
+    What such a one would have taken in the end is not known, only that it is more.
+    """
+    value = median(ratios(theirs, ours, at))
+    missed = [place for place, each in enumerate(theirs) if not each[2]]
+    bounds = ratios([theirs[place] for place in missed], [ours[place] for place in missed], at)
+    return f"{'≥ ' if any(bound <= value for bound in bounds) else ''}{value:.2f}"
 
 
 def quality(task: str) -> str:
