@@ -161,7 +161,7 @@ def table(files: tuple[Path, ...]) -> None:
 
 
 def measured(space: str, jobs: int, seconds: int, seed: int, more: tuple[str, ...]) -> dict[str, Any]:
-    """One search: what ended in its time, and what the GPU did from the first epoch's end to the last."""
+    """One search: what ended in its time, and what the GPU did meanwhile."""
     with tempfile.TemporaryDirectory() as name:
         asked = ["--space", space, "--study", "gpu", "--trials", "9999", "--timeout", str(seconds), "--seed", str(seed)]
         watched, log = Watched(), Path(name) / "log"

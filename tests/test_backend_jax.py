@@ -27,11 +27,10 @@ for by_epochs in (True, False):
     model = training.from_plan(plan, 96).model
     if by_epochs:
         lean.order = lambda seed, epoch, count: np.arange(count)
-        lean.VALIDATION_BATCH = 16
         told = keras.callbacks.History()
-        lean.fit(model, training.Fold(x, y, x[:50], y[:50], 32), epochs=2, callbacks=[told])
+        lean.fit(model, training.Fold(x, y, x[:40], y[:40], 32), epochs=2, callbacks=[told])
     else:
-        told = model.fit(x[again], y[again], 32, 2, verbose=0, shuffle=False, validation_data=(x[:50], y[:50]))
+        told = model.fit(x[again], y[again], 32, 2, verbose=0, shuffle=False, validation_data=(x[:40], y[:40]))
     curves.append(told.history)
 assert set(curves[0]) == set(curves[1]) and len(curves[0]["val_loss"]) == 2
 for name, values in curves[0].items():
@@ -43,6 +42,29 @@ def test_its_losses_are_those_of_fit_with_the_last_batch_filled_up() -> None:
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", EQUAL], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+KEPT = """
+import sys
+from pathlib import Path
+import jax
+from cnnsearch.lean import jax as lean
+folder = Path(sys.argv[1])
+folder.mkdir()
+(folder / "old").write_bytes(b"x" * 600)
+lean.COMPILED = 500
+lean.keep_compiled(folder)
+jax.jit(lambda x: x + 1)(1.0)
+"""
+
+
+def test_what_it_compiles_is_kept_and_the_oldest_goes(tmp_path: Path) -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": ""}
+    script = [sys.executable, "-c", KEPT, str(tmp_path / "kept")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = [path.name for path in (tmp_path / "kept").iterdir()]
+    assert kept and "old" not in kept
 
 
 def test_search_and_export_on_jax_without_tensorflow(run: Run, tmp_path: Path) -> None:

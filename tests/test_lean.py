@@ -5,9 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnsearch import lean, training
-from cnnsearch.lean import compiled
+from cnnsearch.lean import compiled, fused
 from cnnsearch.lean.compiled import MOST, Compiled
 from cnnsearch.plan import Block, Head, Plan
 from tests.conftest import TINY, Run
@@ -58,9 +59,19 @@ def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch)
         np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("filters", [4, pytest.param(16, marks=pytest.mark.slow)])
-def test_in_half_precision_its_losses_are_nearly_those_of_fit(filters: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=filters, bias=False),))
+@pytest.mark.parametrize(("channels", "kind"), [(8, "float32"), (16, "bfloat16")])
+def test_few_channels_are_normalised_in_float32_where_half_precision_is_slow(channels: int, kind: str) -> None:
+    layer = keras.layers.BatchNormalization(dtype="mixed_bfloat16")
+    layer.build((None, 4, 4, channels))
+    with fused.norms():
+        images = tf.TensorSpec((2, 4, 4, channels), "bfloat16")
+        program = tf.function(lambda x: layer(x, training=True)).get_concrete_function(images)
+    found = [each.inputs[0].dtype.name for each in program.graph.get_operations() if each.type == "FusedBatchNormV3"]
+    assert found == [kind] and program.outputs[0].dtype == "bfloat16"
+
+
+def test_in_half_precision_its_losses_are_nearly_those_of_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),))
     monkeypatch.setattr(lean, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -251,7 +251,7 @@ def share(jobs: int | None) -> tuple[int, int]:
     worker of two threads (two cores, networks of 1 to 2 million multiply-adds on MNIST).
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = jobs or gpus.workers(gpus.gpus(), cores) or min(cores, MOST_JOBS)
+    workers = jobs or gpus.workers(gpus.gpus(), cores, watchdog.memory()) or min(cores, MOST_JOBS)
     return workers, max(1, cores // workers)
 
 

@@ -6,8 +6,8 @@ import subprocess
 BESIDE = 4
 """Workers on one GPU, at most: while one has its candidate compiled, another trains."""
 
-EACH = 4096
-"""MiB of a GPU's memory for each of them, at least."""
+EACH = 4000
+"""MiB of a GPU's memory for each of them, at least, and of the machine's; cards tell a little less than 4 GiB."""
 
 TAKEN = 0.92
 """The part of a GPU's memory that its workers may share; backends and drivers have theirs outside it."""
@@ -17,7 +17,7 @@ def gpus() -> list[str]:
     """The identifiers of the NVIDIA GPUs that this process may use."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
+        return [name for each in visible.split(",") if (name := each.strip()) not in ("", "-1")]
     told = _asked("-L")
     return [str(number) for number, line in enumerate(told.splitlines()) if line.startswith("GPU")]
 
@@ -28,12 +28,16 @@ def memory(gpu: str) -> int:
     return int(told) if told.isdigit() else 0
 
 
-def workers(found: list[str], cores: int) -> int:
-    """How many workers train on the GPUs `found`: BESIDE on each, if it has EACH of memory and two cores for each."""
+def workers(found: list[str], cores: int, ram: int) -> int:
+    """How many workers train on the GPUs `found`, BESIDE on each if there is room for them, but one at least.
+
+    Each wants EACH of a GPU's memory and of the machine's `ram` bytes, and two cores.
+    """
     if not found:
         return 0
-    room = min(memory(gpu) for gpu in found) // EACH
-    return len(found) * max(1, min(BESIDE, room, cores // (2 * len(found))))
+    on_each = min(memory(gpu) for gpu in found) // EACH
+    on_all = min(cores // 2, ram // (EACH * 2**20)) // len(found)
+    return len(found) * max(1, min(BESIDE, on_each, on_all))
 
 
 def _asked(*words: str) -> str:

@@ -22,13 +22,30 @@ def set_precision(name: str, plans: bool = True) -> None:
 
 
 def hold_gpu() -> None:
-    """Keep TensorFlow to this worker's share of its GPU's memory, if it shares it; JAX is told by a variable."""
+    """Keep TensorFlow or PyTorch to this worker's share of its GPU's memory; JAX is told by a variable."""
     import keras
 
-    share = float(os.environ.get(GPU_SHARE, 0))
-    if share and keras.backend.backend() == "tensorflow":
-        mib = int(share * gpus.memory(os.environ["CUDA_VISIBLE_DEVICES"]))
+    share, backend = float(os.environ.get(GPU_SHARE, 0)), keras.backend.backend()
+    mib = int(share * gpus.memory(os.environ["CUDA_VISIBLE_DEVICES"])) if share else 0
+    if mib and backend == "tensorflow":
         importlib.import_module("cnnsearch.lean.tensorflow").hold_gpu(mib)
+    elif mib and backend == "torch":
+        cuda = importlib.import_module("torch").cuda
+        if cuda.is_available():
+            cuda.set_per_process_memory_fraction(share)
+
+
+def keep_compiled(runs: Path) -> None:
+    """Have what JAX compiles for a GPU kept in the folder `runs`, for all workers and studies; not so for a CPU."""
+    import keras
+
+    if keras.backend.backend() == "jax" and on_gpu():
+        importlib.import_module("cnnsearch.lean.jax").keep_compiled(runs / ".compiled" / platform.node())
+
+
+def on_gpu() -> bool:
+    """Whether the backend sees a GPU."""
+    return any("gpu" in device.lower() for device in devices())
 
 
 def half_pays(plans: bool) -> bool:
@@ -40,8 +57,7 @@ def half_pays(plans: bool) -> bool:
     """
     import keras
 
-    on_gpu = any("gpu" in device.lower() for device in devices())
-    return on_gpu or (plans and keras.backend.backend() == "tensorflow" and "amx_bf16" in _features())
+    return on_gpu() or (plans and keras.backend.backend() == "tensorflow" and "amx_bf16" in _features())
 
 
 def _features() -> set[str]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +82,7 @@ class Settings:
             "max_params": self.max_params,
             "max_macs": self.max_macs,
             "max_latency": self.max_latency,
+            "runs": str(self.runs.resolve()),
         }
 
     def for_study(self) -> dict[str, Any]:
@@ -113,18 +113,14 @@ def trial_seed(seed: int, number: int) -> int:
     return (seed * 1_000_003 + number * 7919 + 1) % 2**31
 
 
-COMPILED = 2 * 2**30
-"""Bytes of compiled programs that are kept for a GPU."""
-
 GPU_SHARE = "CNNSEARCH_GPU_SHARE"
 """The variable that tells a worker which part of its GPU's memory it may take; JAX has one of its own for that."""
 
 
-def worker_environment(threads: int, gpu: str | None, beside: int = 1, runs: Path | None = None) -> dict[str, str]:
-    """The environment of a worker: its share of the cores and of its GPU, for any backend.
+def worker_environment(threads: int, gpu: str | None, beside: int = 1) -> dict[str, str]:
+    """The environment of a worker: its share of the cores and of its GPU, on which so many train `beside` each other.
 
-    All of it is set by variables, so that nothing here needs to import a backend. `beside` is how many workers train
-    on the GPU; what JAX compiles for it is kept in the folder `runs` and compiled once for all workers and studies.
+    What can be told by variables is, so that nothing here needs to import a backend.
     """
     environment = dict(os.environ)
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
@@ -138,12 +134,14 @@ def worker_environment(threads: int, gpu: str | None, beside: int = 1, runs: Pat
             environment[name] = str(threads)
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
+        # as `nvidia-smi` counts them; CUDA would begin with the fastest
+        environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+        share = f"{TAKEN / beside:.3f}"
         if beside > 1:
-            environment[GPU_SHARE] = environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{TAKEN / beside:.3f}"
-        if runs is not None:
-            environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(runs.resolve() / ".compiled" / platform.node()))
-            environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-            environment.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(COMPILED))
+            environment[GPU_SHARE] = share
+        # the two are one setting, and JAX takes no more than one of them
+        if "XLA_CLIENT_MEM_FRACTION" not in environment:
+            environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", share)
     else:
         # costs nothing on a CPU, and the same seed gives the same model
         environment.setdefault("TF_DETERMINISTIC_OPS", "1")

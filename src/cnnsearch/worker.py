@@ -23,7 +23,7 @@ from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailur
 from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults, replay
 from cnnsearch.limits import Limits, check_memory
 from cnnsearch.link import Link, follow_parent, take_pipes
-from cnnsearch.machine import devices, hold_gpu, rss, set_precision
+from cnnsearch.machine import devices, hold_gpu, keep_compiled, rss, set_precision
 from cnnsearch.plan import Plan
 from cnnsearch.settings import GPU_SHARE
 
@@ -83,6 +83,7 @@ class Worker:
         self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"])
         hold_gpu()
         self._set_precision()
+        keep_compiled(Path(settings["runs"]))
         model = self.space.model
         self.hypermodel = spaces.hypermodel(self.space, self.catalog, self.shape, self.classes) if model else None
         from cnnsearch.lean.compiled import Compiled
@@ -156,7 +157,7 @@ class Worker:
                 self.link.send("fatal", message=error.message)
                 return
             typed, share = failure(error, "plugin_error"), os.environ.get(GPU_SHARE)
-            hint = f"; it had {float(share):.0%} of a GPU, fewer --jobs give it more" if share else ""
+            hint = f"; it may take {float(share):.0%} of its GPU, fewer --jobs give it more" if share else ""
             reason = typed.message + (hint if typed.kind == "oom" else "")
             seconds = time.perf_counter() - started
             self.link.send("failed", kind=typed.kind, reason=reason, seconds=seconds, rss=rss())

@@ -4,12 +4,44 @@ Every batch is whole, since XLA compiles, and on a GPU tries out kernels, anew f
 the epochs of a small network. So the last batch of an epoch is filled up with the images that the epoch began with.
 """
 
+import contextlib
+import os
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+
+COMPILED = 2 * 2**30
+"""Bytes of compiled programs that are kept."""
+
+
+def keep_compiled(folder: Path) -> None:
+    """Keep compiled programs in `folder`, unless JAX was told of another place; the oldest go, down to COMPILED.
+
+    JAX's own limit is not used: a file that was half written when its process was killed stops all writing to it.
+    """
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    # another worker may do the same just now
+    with contextlib.suppress(FileNotFoundError):
+        _tidy(folder)
+    settings: dict[str, Any] = {"compilation_cache_dir": str(folder), "persistent_cache_min_compile_time_secs": 0.0}
+    for name, value in settings.items():
+        jax.config.update(f"jax_{name}", value)  # type: ignore[no-untyped-call]
+
+
+def _tidy(folder: Path) -> None:
+    files = [(path.stat().st_mtime, path.stat().st_size, path) for path in folder.rglob("*") if path.is_file()]
+    held = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if held <= COMPILED:
+            return
+        held -= size
+        path.unlink()
 
 
 class Program:

@@ -11,9 +11,10 @@ from cnnsearch.lean import fused
 
 
 def hold_gpu(mib: int) -> None:
-    """Let this process take so many MiB of its GPU's memory and no more; to be called before anything is computed."""
+    """Let this process take so many MiB of its GPU's memory and no more, unless it has begun to compute already."""
     for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.set_logical_device_configuration(gpu, [tf.config.LogicalDeviceConfiguration(memory_limit=mib)])
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_logical_device_configuration(gpu, [tf.config.LogicalDeviceConfiguration(memory_limit=mib)])
 
 
 class Program:
