@@ -26,16 +26,15 @@ SECTIONS = (
         """\
 The same plans trained by a bare script, by `cnnsearch run --no-lean`, and as shipped, where an epoch is one compiled
 program: a negative figure is time saved. `start` is from the launch to the first trial: Python, Keras, the data; for
-cnnsearch of two processes, the parent and its worker. `end` is what follows the last trial. In the run below both of
-cnnsearch's arms were in half precision (`--precision auto` with AMX), the bare script in float32; `fit` is in float32
-from now on.""",
+cnnsearch of two processes, the parent and its worker. `end` is what follows the last trial. `fit` is in float32 as the
+bare script, `shipped` in half precision where that is the default, such as on a CPU with AMX.""",
     ),
     (
         "Where the time goes",
         "where_time_goes",
         """\
-Seconds, and shares of the worker's life, before (`--no-lean`: Keras' `fit`) and after (as shipped). MLflow is written
-from a thread of the parent while the worker trains.""",
+Seconds, and shares of the worker's life, before (`--no-lean`: Keras' `fit`) and after (as shipped), in one precision.
+MLflow is written from a thread of the parent while the worker trains.""",
     ),
     (
         "As a study grows",
