@@ -21,6 +21,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -117,7 +119,6 @@ def parts(space: str, plans: int, epochs: int) -> None:
     from peer_arms import Task
 
     from cnnsearch import training
-    from cnnsearch.cost import cost
     from cnnsearch.machine import set_precision
 
     compiled: list[float] = []
@@ -127,15 +128,9 @@ def parts(space: str, plans: int, epochs: int) -> None:
             compiled.append(seconds)
 
     jax.monitoring.register_event_duration_secs_listener(hear)
-    made, generator = Task(space, 0), random.Random(3)
+    made = Task(space, 0)
     images = training.Fold(made.x, made.y, made.x_val, made.y_val, 0)
-    limits = made.space.defaults
-    number = 0
-    while number < plans:
-        plan, _ = made.plan(lambda _, distribution: distribution.random(generator))
-        price = cost(plan)
-        if 0 < limits["max_params"] < price.params or 0 < limits["max_macs"] < price.macs:
-            continue
+    for number, (plan, macs) in enumerate(islice(drawn(made), plans)):
         set_precision("auto")
         keras.utils.set_random_seed(number)
         compiled.clear()
@@ -145,12 +140,23 @@ def parts(space: str, plans: int, epochs: int) -> None:
         compiled_so_far = sum(compiled)
         data = images._replace(batch_size=plan.batch_size)
         training.fit(None, candidate.model, data, epochs=epochs, callbacks=[times], by_epochs=True)
-        row = {"macs": price.macs, "batch": plan.batch_size, "build": built, "compiling for it": compiled_so_far}
+        row = {"macs": macs, "batch": plan.batch_size, "build": built, "compiling for it": compiled_so_far}
         row |= {"first epoch": times.train[0], "epoch": median(times.train[1:]), "first validation": times.test[0]}
         row |= {"validation": median(times.test[1:]), "compiling in fit": sum(compiled) - compiled_so_far}
         click.echo(json.dumps({key: round(value, 3) for key, value in row.items()}))
         keras.backend.clear_session(free_memory=False)
-        number += 1
+
+
+def drawn(made: Any) -> Iterator[tuple[Any, int]]:
+    """Plans within the limits of the space of a `peer_arms.Task`, by chance and always the same, with multiply-adds."""
+    from cnnsearch.cost import cost
+
+    limits, generator = made.space.defaults, random.Random(3)
+    while True:
+        plan, _ = made.plan(lambda _, distribution: distribution.random(generator))
+        price = cost(plan)
+        if not (0 < limits["max_params"] < price.params or 0 < limits["max_macs"] < price.macs):
+            yield plan, price.macs
 
 
 @main.command()

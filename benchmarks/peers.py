@@ -8,11 +8,11 @@
 Arms: A KerasTuner random, B KerasTuner Hyperband, C KerasTuner Bayesian, D Optuna's TPE with its median pruner and a
 callback, E one epoch then the best three of a round of TRIALS, F cnnsearch as shipped but in float32 as the others, G
 cnnsearch with one of its advantages off or another on. Each is a fresh process; the arms take turns within each seed.
-`pilot` fixes the target: the median of what A reaches with TRIALS on five seeds that are not used again. In `run` an
-arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`: to CAP in any
-case); what is there already is not run again. `quality` trains the plan that each arm had chosen after EQUAL seconds
-anew, on three seeds. `run --cap 300` runs what missed the target once more, with more time. Needs keras-tuner and
-tensorboard.
+`pilot` fixes the target: the median of what A reaches with TRIALS, or in CAP, on five seeds that are not used again. In
+`run` an arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`: to
+CAP in any case); what is there already is not run again. `quality` trains the plan that each arm had chosen after EQUAL
+seconds anew, on three seeds. `run --cap 300` runs what missed the target once more, with more time. Needs keras-tuner
+and tensorboard.
 
 Times are from the launch of the process to the end of the epoch that reached the target, so imports, workers and
 tracing are in them. A peer that misses it counts with CAP, which flatters it; where cnnsearch alone misses, the ratio

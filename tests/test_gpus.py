@@ -45,8 +45,8 @@ def test_those_that_are_hidden_are_not_there(smi: None, monkeypatch: pytest.Monk
     assert gpus.gpus() == []
 
 
-def test_a_backend_that_sees_none_of_them_trains_on_the_cpu(smi: None, run: Run) -> None:
-    done = run("run", "--space", "digits_cnn", "--trials", "2", *TINY)
+def test_workers_that_share_one_which_the_backend_does_not_see_train_on_the_cpu(smi: None, run: Run) -> None:
+    done = run("run", "--space", "digits_cnn", "--trials", "2", "--jobs", "2", *TINY, CUDA_VISIBLE_DEVICES="0")
     assert done.returncode == 0, done.stderr
     assert "complete" in done.stdout
 
