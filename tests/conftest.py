@@ -7,10 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from mlflow import MlflowClient
 
 collect_ignore = ["packages"]
 """Packages with tests of their own, run where they are installed."""
+
+# the same examples in every run of the tests
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TINY = ("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
@@ -22,7 +27,7 @@ def cnnsearch(folder: Path, *arguments: str, **environment: str) -> subprocess.C
     return subprocess.run(
         [sys.executable, "-m", "cnnsearch.cli", *arguments],
         cwd=folder,
-        env={**clean, "CNNSEARCH_RUN_CONFIRM": "0", **environment},
+        env={**clean, "CNNSEARCH_RUN_CONFIRM": "0", "CNNSEARCH_RUN_JOBS": "1", **environment},
         capture_output=True,
         text=True,
         timeout=280,

@@ -22,7 +22,7 @@ THEIRS = Path(__file__).parent / "hypermodels"
         pytest.param(
             "conditional.py:build_model", {"model_type", "units", "classes", "optimizer"}, marks=pytest.mark.slow
         ),
-        ("optuna_user.py:build", {"width", "dropout", "lr"}),
+        pytest.param("optuna_user.py:build", {"width", "dropout", "lr"}, marks=pytest.mark.slow),
     ],
 )
 def test_what_users_have_runs_unchanged(run: Run, tmp_path: Path, reference: str, searched: set[str]) -> None:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Run
 
 DIMENSION = '''
@@ -119,14 +121,14 @@ def test_a_dataset_and_a_trainer_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert exported.returncode == 0, exported.stderr
 
 
-def test_hypermodels_run_unchanged(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "more"), [pytest.param("build", set(), marks=pytest.mark.slow), ("Mine", {"batch"})])
+def test_hypermodels_run_unchanged(run: Run, tmp_path: Path, name: str, more: set[str]) -> None:
     (tmp_path / "models.py").write_text(HYPERMODEL)
-    for name, expected in (("build", {"layers", "units_0", "lr"}), ("Mine", {"layers", "units_0", "lr", "batch"})):
-        command = ("run", "--space", f"models.py:{name}", "--dataset", "digits", "--epochs", "1", "--jobs", "1")
-        done = run(*command, "--trials", "2", "--json")
-        assert done.returncode == 0, done.stderr
-        events = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [event["state"] for event in events[:2]] == ["complete", "complete"]
-        assert expected <= set(events[0]["params"])
-        exported = run("export", "--best", name)
-        assert exported.returncode == 0, exported.stderr
+    command = ("run", "--space", f"models.py:{name}", "--dataset", "digits", "--epochs", "1", "--jobs", "1")
+    done = run(*command, "--trials", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["state"] for event in events[:2]] == ["complete", "complete"]
+    assert {"layers", "units_0", "lr"} | more <= set(events[0]["params"])
+    exported = run("export", "--best", name)
+    assert exported.returncode == 0, exported.stderr

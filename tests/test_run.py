@@ -182,6 +182,7 @@ def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path:
     assert "RUNNING" not in [child.info.status for child in children]
 
 
+@pytest.mark.slow
 def test_a_study_of_the_same_name_in_another_storage_has_its_own_models(run: Run, tmp_path: Path) -> None:
     command = ("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", *TINY)
     assert run(*command).returncode == 0

@@ -157,7 +157,7 @@ def unfinished(folder: Path) -> list[TrialState]:
     return [trial.state for trial in trials if not trial.state.is_finished()]
 
 
-@pytest.mark.parametrize(("images", "first"), [(SHORT, 1), ((), 0)])
+@pytest.mark.parametrize(("images", "first"), [pytest.param(SHORT, 1, marks=pytest.mark.slow), ((), 0)])
 def test_who_waited_is_trained_on_along_the_same_curve(
     run: Run, tmp_path: Path, images: tuple[str, ...], first: int
 ) -> None:

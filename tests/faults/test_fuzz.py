@@ -48,9 +48,7 @@ JSON = st.recursive(
 
 def fuzz(examples: int) -> Any:
     """The same examples every time."""
-    return settings(
-        max_examples=examples, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-    )
+    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -126,7 +126,7 @@ def damaged(draw: st.DrawFn, whole: dict[str, bytes]) -> tuple[str, bytes]:
     return name, bytes(data)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None)
 @given(damaged(PICTURES), st.sampled_from([0, 8]))
 def test_any_damage_is_read_over_or_told(tmp_path_factory: Any, file: tuple[str, bytes], size: int) -> None:
     name, data = file
@@ -445,7 +445,7 @@ def test_an_archive_that_is_cut_off_is_told(told: Callable[[bytes], str], name: 
         assert "this is no whole .npz file" in told(data[: int(len(data) * share)])
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None)
 @given(damaged(ARCHIVES))
 def test_any_damaged_archive_is_read_over_or_told(tmp_path_factory: Any, file: tuple[str, bytes]) -> None:
     path = tmp_path_factory.getbasetemp() / "damaged.npz"

@@ -95,6 +95,7 @@ def test_a_locked_database_is_waited_for(run: Run, tmp_path: Path) -> None:
     assert counted(tmp_path) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_database_that_stays_locked_is_one_line(run: Run, tmp_path: Path) -> None:
     assert run(*LINE, "--trials", "1").returncode == 0
