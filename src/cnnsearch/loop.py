@@ -36,6 +36,9 @@ UNUSABLE = 60
 GROWTH = 1 << 30
 """A worker that has grown by this many bytes since its first trial is replaced: Keras does not give all back."""
 
+AT_ONCE = 0.02
+"""Seconds without a message after which no worker waits for an answer, so that the storage may be written."""
+
 RECENT = 200
 """The pace of trials goes by so many of the last."""
 
@@ -91,7 +94,10 @@ class Search:
     # -- the loop ---------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        heard = self.pool.hear(0.5)
+        heard = self.pool.hear(AT_ONCE)
+        if heard is None:
+            self.study.write()
+            heard = self.pool.hear(0.5)
         self._check_clock()
         self.tracker.check()
         if heard is None:

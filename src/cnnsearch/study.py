@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 import cnnsearch
 from cnnsearch import strategies
+from cnnsearch.behind import Behind
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
 from cnnsearch.rungs import Seen
@@ -47,6 +48,11 @@ class Study:
     def use(self, sampler: Any) -> None:
         """Let this sampler draw from now on."""
         self.optuna.sampler = self.asked.sampler = sampler
+
+    def write(self) -> None:
+        """Write to the storage what was kept back while a worker waited for an answer."""
+        if isinstance(self.optuna._storage, Behind):
+            self.optuna._storage.write()
 
     @property
     def maximize(self) -> bool:
@@ -132,8 +138,9 @@ def begin(settings: Settings) -> Study:
             optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
             study = _create(settings)
     # derived from the number of trials too: the same seed would replay the same first points
-    opened = Study(study)
-    opened.use(strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.get_trials(deepcopy=False))))
+    sampler = strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.get_trials(deepcopy=False)))
+    behind = Behind(study._storage, study._study_id)
+    opened = Study(optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner))
     if opened.info:
         check_same(opened, settings)
     else:

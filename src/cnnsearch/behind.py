@@ -1,0 +1,167 @@
+"""Optuna's storage as a search needs it: asked of memory, and written when no worker waits for an answer."""
+
+import copy
+from collections import deque
+from collections.abc import Callable, Container, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+MOST = 100
+"""So many writes are kept back at most."""
+
+
+class Behind(BaseStorage):
+    """The storage of a study to which only this process adds trials.
+
+    What is told of a running trial (parameters, attributes, intermediate values) is kept back until `write`, until
+    trials begin or end, or until there is MOST of it: every one is a transaction. What waits to be run is read anew
+    each time, so that others may queue points.
+
+    Errors of the storage are raised where it is written; what was not written is tried again by the next `write`.
+    """
+
+    def __init__(self, storage: BaseStorage, study_id: int) -> None:
+        self._storage, self._study = storage, study_id
+        self._unwritten: deque[Callable[[], None]] = deque()
+        self._trials: dict[int, FrozenTrial] = {}
+        self._distributions: dict[str, BaseDistribution] = {}
+        self._read()
+
+    def write(self) -> None:
+        """Write all that was kept back, in its order."""
+        while self._unwritten:
+            self._unwritten[0]()
+            self._unwritten.popleft()
+
+    # -- what is kept back ------------------------------------------------------------------------
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        """Note a parameter.
+
+        Raises:
+            ValueError: if it had an other kind of distribution, or other choices, in an earlier trial.
+        """
+        check_distribution_compatibility(self._distributions.setdefault(param_name, distribution), distribution)
+        self._note(trial_id, "params", param_name, distribution.to_external_repr(param_value_internal))
+        self._note(trial_id, "distributions", param_name, distribution)
+        self._later(self._storage.set_trial_param, trial_id, param_name, param_value_internal, distribution)
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Note what was reported of an epoch."""
+        self._note(trial_id, "intermediate_values", step, intermediate_value)
+        self._later(self._storage.set_trial_intermediate_value, trial_id, step, intermediate_value)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Note an attribute."""
+        self._note(trial_id, "user_attrs", key, value)
+        self._later(self._storage.set_trial_user_attr, trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Note an attribute of Optuna's own."""
+        self._note(trial_id, "system_attrs", key, value)
+        self._later(self._storage.set_trial_system_attr, trial_id, key, value)
+
+    def _note(self, trial_id: int, field: str, key: Any, value: Any) -> None:
+        # a copy: whoever was given the trial must not see it change
+        changed = copy.copy(self._trials[trial_id])
+        self.check_trial_is_updatable(trial_id, changed.state)
+        setattr(changed, field, {**getattr(changed, field), key: value})
+        self._trials[trial_id] = changed
+
+    def _later(self, write: Callable[..., None], *arguments: Any) -> None:
+        self._unwritten.append(lambda: write(*arguments))
+        if len(self._unwritten) >= MOST:
+            self.write()
+
+    # -- trials that begin and end ----------------------------------------------------------------
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Begin a trial, or queue one."""
+        self.write()
+        trial_id = self._storage.create_new_trial(study_id, template_trial)
+        self._take(self._storage.get_trial(trial_id))
+        return trial_id
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Begin a trial that waited, or end one."""
+        self.write()
+        done = self._storage.set_trial_state_values(trial_id, state, values)
+        self._take(self._storage.get_trial(trial_id))
+        return done
+
+    # -- what is asked ----------------------------------------------------------------------------
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """One trial."""
+        return copy.deepcopy(self._trials[trial_id])
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """All trials in the order of their numbers, or those in `states`."""
+        if states == (TrialState.WAITING,):
+            self._read()
+        found = [trial for trial in self._trials.values() if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
+
+    def _read(self) -> None:
+        self.write()
+        for trial in self._storage.get_all_trials(self._study, deepcopy=False):
+            self._take(trial)
+
+    def _take(self, trial: FrozenTrial) -> None:
+        self._trials[trial._trial_id] = trial
+        for name, distribution in trial.distributions.items():
+            self._distributions.setdefault(name, distribution)
+
+    # -- the study itself, not kept back ----------------------------------------------------------
+
+    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
+        """Begin another study."""
+        return self._storage.create_new_study(directions, study_name)
+
+    def delete_study(self, study_id: int) -> None:
+        """Delete a study."""
+        self._storage.delete_study(study_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Write an attribute."""
+        self._storage.set_study_user_attr(study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Write an attribute of Optuna's own."""
+        self._storage.set_study_system_attr(study_id, key, value)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """The study's number."""
+        return self._storage.get_study_id_from_name(study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """The study's name."""
+        return self._storage.get_study_name_from_id(study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """The direction of each objective."""
+        return self._storage.get_study_directions(study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """The study's attributes."""
+        return self._storage.get_study_user_attrs(study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """The study's attributes of Optuna's own."""
+        return self._storage.get_study_system_attrs(study_id)
+
+    def get_all_studies(self) -> list[Any]:
+        """Every study of the storage."""
+        return self._storage.get_all_studies()
+
+    def remove_session(self) -> None:
+        """Close the connection to a database."""
+        self._storage.remove_session()
