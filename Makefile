@@ -22,7 +22,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 long: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "slow or not slow"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "slow or not slow" --hypothesis-profile default
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cnnsearch needs Python 3.11 or later: make PYTHON=python3.11')"

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 collect_ignore = ["packages"]
 """Packages with tests of their own, run where they are installed."""
 
-# the same examples in every run of the tests
+# the same examples in every run of the tests, but that of `make long`
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 

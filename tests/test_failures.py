@@ -82,7 +82,6 @@ def test_too_large_is_refused_before_it_is_built_and_does_not_count(run: Run) ->
     assert all(row["params"] <= 9000 for row in rows if row["state"] != "too_large")
 
 
-@pytest.mark.slow
 def test_a_space_with_few_points_ends_when_it_is_exhausted(run: Run, tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text(SPACE.replace(', { use = "trap", kinds = ["none"] }', ""))
     done = run(

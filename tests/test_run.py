@@ -156,6 +156,7 @@ def test_a_look_at_test_survives_what_a_run_writes_meanwhile(run: Run, tmp_path:
 
 def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path: Path, store: str) -> None:
     command = ("run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1", "--set", "dataset.limit=300")
+    command = (*command, "--no-default")
     process = subprocess.Popen(
         [sys.executable, "-m", "cnnsearch.cli", *command, "--epochs", "5000"],
         cwd=tmp_path,
@@ -163,18 +164,21 @@ def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    _wait_for(lambda: _epochs(tmp_path) >= 2)
+    kept = tmp_path / "runs" / "digits_cnn" / "epochs" / "trial-00000.npz"
+    _wait_for(kept.exists)
     process.kill()
     process.wait()
     opened = studies.load(None, tmp_path / "runs")
     states = [trial.state.name for trial in opened.optuna.trials]
     assert states == ["RUNNING"]
+    # what was written behind its back is enough to go on with what was kept
+    point = opened.optuna.trials[0].params
     going_on = cnnsearch(tmp_path, *command, "--epochs", "5000", "--timeout", "15", MLFLOW_TRACKING_URI=store)
     assert going_on.returncode == 0, going_on.stderr
     opened = studies.load(None, tmp_path / "runs")
     assert "RUNNING" not in [trial.state.name for trial in opened.optuna.trials]
     waiting = [trial for trial in opened.optuna.trials if trial.state.name == "WAITING"]
-    assert [trial.user_attrs["origin"] for trial in waiting] == ["default"]
+    assert [trial.system_attrs["fixed_params"] for trial in waiting] == [point] and len(point) > 10
     client = MlflowClient(store)
     parent = opened.fact("mlflow")["run_id"]
     experiment = client.get_run(parent).info.experiment_id

@@ -1,6 +1,8 @@
 """Optuna's storage as a search needs it: asked of memory, and written when no worker waits for an answer."""
 
 import copy
+import json
+import time
 from collections import deque
 from collections.abc import Callable, Container, Sequence
 from typing import Any
@@ -13,13 +15,16 @@ from optuna.trial import FrozenTrial, TrialState
 MOST = 100
 """So many writes are kept back at most."""
 
+LONGEST = 1.0
+"""Nor is one kept back for more seconds than these while others come."""
+
 
 class Behind(BaseStorage):
     """The storage of a study to which only this process adds trials.
 
-    What is told of a running trial (parameters, attributes, intermediate values) is kept back until `write`, until
-    trials begin or end, or until there is MOST of it: every one is a transaction. What waits to be run is read anew
-    each time, so that others may queue points.
+    What is told of a running trial (parameters, attributes, intermediate values) is kept back until `write`, until a
+    trial ends, or until it is MOST or LONGEST: each is a transaction of some milliseconds. What waits to be run is read
+    anew each time, so that others may queue points.
 
     Errors of the storage are raised where it is written; what was not written is tried again by the next `write`.
     """
@@ -27,6 +32,7 @@ class Behind(BaseStorage):
     def __init__(self, storage: BaseStorage, study_id: int) -> None:
         self._storage, self._study = storage, study_id
         self._unwritten: deque[Callable[[], None]] = deque()
+        self._since = 0.0
         self._trials: dict[int, FrozenTrial] = {}
         self._distributions: dict[str, BaseDistribution] = {}
         self._read()
@@ -59,11 +65,13 @@ class Behind(BaseStorage):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Note an attribute."""
+        value = _plain(value)
         self._note(trial_id, "user_attrs", key, value)
         self._later(self._storage.set_trial_user_attr, trial_id, key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Note an attribute of Optuna's own."""
+        value = _plain(value)
         self._note(trial_id, "system_attrs", key, value)
         self._later(self._storage.set_trial_system_attr, trial_id, key, value)
 
@@ -75,24 +83,24 @@ class Behind(BaseStorage):
         self._trials[trial_id] = changed
 
     def _later(self, write: Callable[..., None], *arguments: Any) -> None:
+        self._since = self._since if self._unwritten else time.monotonic()
         self._unwritten.append(lambda: write(*arguments))
-        if len(self._unwritten) >= MOST:
+        if len(self._unwritten) >= MOST or time.monotonic() - self._since > LONGEST:
             self.write()
 
     # -- trials that begin and end ----------------------------------------------------------------
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Begin a trial, or queue one."""
-        self.write()
         trial_id = self._storage.create_new_trial(study_id, template_trial)
-        self._take(self._storage.get_trial(trial_id))
+        self._know(self._storage.get_trial(trial_id))
         return trial_id
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Begin a trial that waited, or end one."""
         self.write()
         done = self._storage.set_trial_state_values(trial_id, state, values)
-        self._take(self._storage.get_trial(trial_id))
+        self._know(self._storage.get_trial(trial_id))
         return done
 
     # -- what is asked ----------------------------------------------------------------------------
@@ -105,17 +113,21 @@ class Behind(BaseStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """All trials in the order of their numbers, or those in `states`."""
-        if states == (TrialState.WAITING,):
+        # who asks for what waits is about to begin it
+        if states is not None and TrialState.WAITING in states and TrialState.RUNNING not in states:
             self._read()
         found = [trial for trial in self._trials.values() if states is None or trial.state in states]
+        # one that another process queued may have come after later ones
+        found.sort(key=lambda trial: trial.number)
         return copy.deepcopy(found) if deepcopy else found
 
     def _read(self) -> None:
         self.write()
         for trial in self._storage.get_all_trials(self._study, deepcopy=False):
-            self._take(trial)
+            if self._trials.get(trial._trial_id) is not trial:
+                self._know(trial)
 
-    def _take(self, trial: FrozenTrial) -> None:
+    def _know(self, trial: FrozenTrial) -> None:
         self._trials[trial._trial_id] = trial
         for name, distribution in trial.distributions.items():
             self._distributions.setdefault(name, distribution)
@@ -165,3 +177,12 @@ class Behind(BaseStorage):
     def remove_session(self) -> None:
         """Close the connection to a database."""
         self._storage.remove_session()
+
+
+def _plain(value: Any) -> Any:
+    """`value` as the database gives it back.
+
+    Raises:
+        TypeError: if it is not plain data.
+    """
+    return json.loads(json.dumps(value))

@@ -197,6 +197,11 @@ class HyperParameters:
             return None
         full = self._full(name)
         if full not in self.values:
+            if odd := [choice for choice in distribution.choices if not isinstance(choice, Value)]:
+                raise ValueError(
+                    f"{full} has {odd[0]!r} among its values; expected text, numbers, True, False or None. "
+                    "Choose a name, and look up by it what you need."
+                )
             if not distribution.contains(distribution.default):
                 raise ValueError(
                     f"the default {distribution.default!r} of {full} is not among its values: {distribution}"

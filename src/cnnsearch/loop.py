@@ -36,7 +36,7 @@ UNUSABLE = 60
 GROWTH = 1 << 30
 """A worker that has grown by this many bytes since its first trial is replaced: Keras does not give all back."""
 
-AT_ONCE = 0.02
+QUIET = 0.02
 """Seconds without a message after which no worker waits for an answer, so that the storage may be written."""
 
 RECENT = 200
@@ -94,7 +94,7 @@ class Search:
     # -- the loop ---------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        heard = self.pool.hear(AT_ONCE)
+        heard = self.pool.hear(QUIET)
         if heard is None:
             self.study.write()
             heard = self.pool.hear(0.5)
@@ -311,6 +311,8 @@ class Search:
         first = self.ledger.known(job.record, others)
         over = first is None and self._passes_over(job, message["epochs"])
         child.send({"go": first is None and not over, "look": self.waiting.look(job)})
+        # while it builds the model: an epoch that is kept can be gone on with only where the point is known
+        self.study.write()
         if over:
             self._pass_over(child)
         elif first is None:

@@ -35,8 +35,8 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 class Study:
     """An Optuna study with what cnnsearch knows of it: `info` (space, dataset, seed, versions, …)."""
 
-    def __init__(self, study: optuna.Study) -> None:
-        self.optuna = study
+    def __init__(self, study: optuna.Study, behind: Behind | None = None) -> None:
+        self.optuna, self._behind = study, behind
         self.name: str = study.study_name
         self.info: dict[str, Any] = dict(study.user_attrs.get(ATTRIBUTE, {}))
 
@@ -51,8 +51,8 @@ class Study:
 
     def write(self) -> None:
         """Write to the storage what was kept back while a worker waited for an answer."""
-        if isinstance(self.optuna._storage, Behind):
-            self.optuna._storage.write()
+        if self._behind:
+            self._behind.write()
 
     @property
     def maximize(self) -> bool:
@@ -140,7 +140,8 @@ def begin(settings: Settings) -> Study:
     # derived from the number of trials too: the same seed would replay the same first points
     sampler = strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.get_trials(deepcopy=False)))
     behind = Behind(study._storage, study._study_id)
-    opened = Study(optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner))
+    study = optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner)
+    opened = Study(study, behind)
     if opened.info:
         check_same(opened, settings)
     else:
@@ -324,7 +325,7 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
     """
     try:
         if asked["kind"] == "choice":
-            return trial.suggest_categorical(name, [_hashable(c) for c in asked["choices"]])
+            return trial.suggest_categorical(name, asked["choices"])
         if asked["kind"] == "int":
             step = 1 if asked["log"] else int(asked["step"] or 1)
             return trial.suggest_int(name, int(asked["low"]), int(asked["high"]), step=step, log=asked["log"])
@@ -356,7 +357,3 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str,
 
 def _brief(value: Any) -> str:
     return "its default" if value is None else value if isinstance(value, str) else json.dumps(value)
-
-
-def _hashable(choice: Any) -> Any:
-    return tuple(choice) if isinstance(choice, list) else choice

@@ -64,6 +64,7 @@ DEEDS = {
     "segfault": lambda: ctypes.string_at(0),
     "flood": _flood,
     "rubbish": _rubbish,
+    "draw": None,
 }
 
 
@@ -71,6 +72,8 @@ DEEDS = {
 def hostile(hp, plan, *, deeds=tuple(DEEDS)):
     """What the candidate does."""
     what = hp.Choice("what", deeds)
+    if what == "draw":
+        raise RuntimeError("in the draw")
     return plan.replace(augment=(("Hostile", {"what": what}),)) if what != "nothing" else plan
 '''
 SPACE = """
@@ -85,6 +88,7 @@ EXPECTED = {
     "allocate": ("oom", "GiB are allowed (--memory)"),
     "sleep": ("timeout", "it took longer than 25 s"),
     "raise": ("invalid", "on purpose"),
+    "draw": ("plugin_error", "RuntimeError: in the draw"),
     "exit": ("killed", "exit code 3, for the second time"),
     "segfault": ("killed", "signal 11, for the second time"),
 }
@@ -107,7 +111,7 @@ def test_each_deed_becomes_its_type_and_the_good_trials_stay(run: Run, tmp_path:
     for deed, (kind, reason) in EXPECTED.items():
         assert (found[deed]["state"], reason in found[deed]["reason"]) == (kind, True), found[deed]
     # each type is counted where the search is shown
-    for kind in ("nan", "oom", "timeout", "invalid", "killed"):
+    for kind in ("nan", "oom", "timeout", "invalid", "plugin_error", "killed"):
         assert kind in done.stdout, done.stdout
 
 
