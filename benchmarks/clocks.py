@@ -28,6 +28,7 @@ PARENT = {
     "cnnsearch.study:suggest": "Optuna: draw",
     "optuna:Trial.report": "Optuna: report",
     "optuna:Trial.should_prune": "Optuna: prune",
+    "cnnsearch.behind:Behind.write": "Optuna: write",
     "cnnsearch.ledger:finish": "Optuna: tell",
     "cnnsearch.ledger:Ledger._frozen": "Optuna: read back",
     "cnnsearch.loop:Search._tell": "display",

@@ -222,6 +222,7 @@ def costs(every: list[dict[str, Any]]) -> str:
 GROUPS = {
     "Optuna: sampler": ("Optuna: ask", "Optuna: draw"),
     "Optuna: report, prune": ("Optuna: report", "Optuna: prune"),
+    "Optuna: write": ("Optuna: write",),
     "Optuna: tell, read back": ("Optuna: tell", "Optuna: read back"),
     "cnnsearch's loop": ("the loop itself", "display", "waiting for workers"),
     MLFLOW: (MLFLOW,),

@@ -50,7 +50,14 @@ WORKER = (
 
 PARENT = {
     "start: until the worker is begun": ("start",),
-    "storage: Optuna": ("Optuna: ask", "Optuna: draw", "Optuna: report", "Optuna: tell", "Optuna: read back"),
+    "storage: Optuna": (
+        "Optuna: ask",
+        "Optuna: draw",
+        "Optuna: report",
+        "Optuna: write",
+        "Optuna: tell",
+        "Optuna: read back",
+    ),
     "logging: MLflow, in its own thread": (MLFLOW,),
     "display": ("display",),
     "the loop itself": ("the loop itself",),
