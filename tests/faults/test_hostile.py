@@ -79,7 +79,7 @@ def hostile(hp, plan, *, deeds=tuple(DEEDS)):
 SPACE = """
 dataset = { use = "digits", limit = 200 }
 input_shape = [8, 8, 1]
-dimensions = [{ use = "filters", first = [4] }, { use = "hostile", deeds = [DEEDS] }]
+dimensions = [{ use = "filters", first = [4], growth = [2.0] }, { use = "hostile", deeds = [DEEDS] }]
 [defaults]
 epochs = 1
 """
