@@ -10,6 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/cnnsearch run --space digits_cnn --trials 12 --runs demo/runs
 	$(BIN)/cnnsearch export --best digits_cnn --runs demo/runs -o demo/export
 	@echo
+	@echo "Every trial:  $(BIN)/cnnsearch leaderboard --runs demo/runs"
 	@echo "Open MLflow:  $(BIN)/cnnsearch ui    then http://127.0.0.1:5000"
 	@echo "Try next:     $(BIN)/cnnsearch run --space mnist_cnn --trials 50    (see README.md for the data)"
 

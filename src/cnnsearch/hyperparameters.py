@@ -200,7 +200,7 @@ class HyperParameters:
             if odd := [choice for choice in distribution.choices if not isinstance(choice, Value)]:
                 raise ValueError(
                     f"{full} has {odd[0]!r} among its values; expected text, numbers, True, False or None. "
-                    "Choose a name, and look up by it what you need."
+                    'Choose a name, and look up what it stands for: {"tall": (5, 3)}[hp.Choice("shape", ["tall"])].'
                 )
             if not distribution.contains(distribution.default):
                 raise ValueError(
