@@ -51,7 +51,7 @@ class Behind(BaseStorage):
         """Note a parameter.
 
         Raises:
-            ValueError: if it had an other kind of distribution, or other choices, in an earlier trial.
+            ValueError: if it had another kind of distribution, or other choices, in an earlier trial.
         """
         check_distribution_compatibility(self._distributions.setdefault(param_name, distribution), distribution)
         self._note(trial_id, "params", param_name, distribution.to_external_repr(param_value_internal))

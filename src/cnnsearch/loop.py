@@ -311,11 +311,11 @@ class Search:
         first = self.ledger.known(job.record, others)
         over = first is None and self._passes_over(job, message["epochs"])
         child.send({"go": first is None and not over, "look": self.waiting.look(job)})
-        # while it builds the model: an epoch that is kept can be gone on with only where the point is known
-        self.study.write()
         if over:
             self._pass_over(child)
         elif first is None:
+            # while it builds the model: an epoch that is kept can be gone on with only where the point is known
+            self.study.write()
             self._use_own_sampler()
             self._tell()
         else:

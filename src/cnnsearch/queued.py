@@ -79,9 +79,6 @@ def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False,
     fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     if fixed:
         study.optuna.enqueue_trial(fixed, user_attrs=attributes)
-    else:
-        # nothing was drawn yet
-        Path(state).unlink(missing_ok=True)
 
 
 def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
