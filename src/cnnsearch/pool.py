@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnnsearch import shared_data
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.gpus import gpus
 from cnnsearch.settings import Settings, worker_environment
@@ -87,6 +88,9 @@ class Pool:
         self.children: list[Child] = []
         self._slots: dict[Child, int] = {}
         self._jobs, self._bad_starts = jobs, 0
+        self._shared = settings.folder / "data" if jobs > 1 else None
+        if self._shared:
+            shared_data.prepare(self._shared)
         self.fill()
 
     def fill(self) -> None:
@@ -139,13 +143,15 @@ class Pool:
             child.kill()
         for child in self.children:
             child.process.wait()
+        if self._shared:
+            shared_data.clear(self._shared)
 
     def _start(self, slot: int) -> Child:
         gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
         beside = -(-self._jobs // len(self._gpus)) if gpu else 1
         environment = worker_environment(self._settings.threads, gpu, beside)
         child = Child(self.inbox, environment, self._logs / f"worker-{slot}.log")
-        child.send(self._settings.for_worker())
+        child.send(self._settings.for_worker(self._shared))
         self.children.append(child)
         self._slots[child] = slot
         return child

@@ -68,8 +68,8 @@ class Settings:
             return self.runs / self.study
         return self.runs / f"{self.study}-{hashlib.sha256(self.storage.encode()).hexdigest()[:8]}"
 
-    def for_worker(self) -> dict[str, Any]:
-        """What a worker needs to know, as plain data."""
+    def for_worker(self, shared: Path | None = None) -> dict[str, Any]:
+        """What a worker needs to know, as plain data; `shared` is where it finds or leaves the data for all."""
         return {
             "space": self.space.to_dict(),
             "dataset": list(self.dataset),
@@ -83,6 +83,7 @@ class Settings:
             "max_macs": self.max_macs,
             "max_latency": self.max_latency,
             "runs": str(self.runs.resolve()),
+            "shared": str(shared.resolve()) if shared else "",
         }
 
     def for_study(self) -> dict[str, Any]:

@@ -222,7 +222,8 @@ class Tracker:
         )
         if done.plan:
             self._client.log_text(run_id, done.plan, "plan.json")
-        if len(done.history) > 1:
+        # MLflow draws each metric by itself; a picture takes longer than all else that is written of a trial
+        if done.state == "complete" and len(done.history) > 1:
             from cnnsearch.pictures import curves
 
             self._client.log_figure(run_id, curves(done), "curves.png")

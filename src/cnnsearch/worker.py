@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch import catalog, recipes, spaces
+from cnnsearch import catalog, recipes, shared_data, spaces
 from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split, split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
@@ -74,11 +74,9 @@ class Worker:
         self.catalog = catalog.load([Path(folder) for folder in settings["plugins"]])
         self.space = spaces.Space.from_dict(settings["space"])
         # before Keras is imported, so that a wrong dataset is told within a second
-        data = load_dataset(self.catalog, spaces.Use(*settings["dataset"]))
-        # the parts are copies: the whole is not kept beside them
-        self.split: Split = split(data, settings["seed"], self.space.defaults["validation"])
-        self.data = described(data, self.split)
-        self.shape, self.classes = data.input_shape, len(data.classes)
+        shared = settings["shared"]
+        self.split, self.data = shared_data.taken(Path(shared), self._load) if shared else self._load()
+        self.shape, self.classes = tuple(self.data["input_shape"]), len(self.data["classes"])
         self.waits = False
         self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"])
         hold_gpu()
@@ -89,6 +87,13 @@ class Worker:
         from cnnsearch.lean.compiled import Compiled
 
         self.compiled = Compiled()
+
+    def _load(self) -> tuple[Split, dict[str, Any]]:
+        """The dataset's parts, and what is recorded of it."""
+        data = load_dataset(self.catalog, spaces.Use(*self.settings["dataset"]))
+        # the parts are copies: the whole is not kept beside them
+        parts = split(data, self.settings["seed"], self.space.defaults["validation"])
+        return parts, described(data, parts)
 
     def describe_machine(self) -> dict[str, Any]:
         """What the parent records about data, backend and machine."""

@@ -17,6 +17,9 @@ def hold_gpu(mib: int) -> None:
             tf.config.set_logical_device_configuration(gpu, [tf.config.LogicalDeviceConfiguration(memory_limit=mib)])
 
 
+ALIGNED = 64
+
+
 class Program:
     """Training and validation of a compiled model, an epoch a call."""
 
@@ -29,7 +32,7 @@ class Program:
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any) -> None:
         """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes)."""
-        self._train, self._val = (tf.constant(x), tf.constant(y)), (tf.constant(x_val), tf.constant(y_val))
+        self._train, self._val = (_held(x), tf.constant(y)), (_held(x_val), tf.constant(y_val))
         if self._epoch is None:
             # images and labels are arguments, so that the program holds none of them and takes any number
             kinds = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in self._train]
@@ -76,6 +79,16 @@ class Program:
     def _look(self, x: Any, y: Any) -> Any:
         answers = self._model(x, training=False)
         return _sums(_loss(self._model, y, answers), y, answers)
+
+
+def _held(images: Any) -> Any:
+    """Images as a tensor; no copy of them where a file is mapped, which all workers share, and no GPU wants them.
+
+    TensorFlow computes in place only with memory that begins at a multiple of ALIGNED bytes.
+    """
+    here = not tf.config.list_physical_devices("GPU")
+    suits = images.ctypes.data % ALIGNED == 0 and images.flags.c_contiguous and images.flags.writeable
+    return tf.experimental.dlpack.from_dlpack(images.__dlpack__()) if here and suits else tf.constant(images)
 
 
 def _over(count: Any, batch: int, step: Any) -> Any:

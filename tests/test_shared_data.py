@@ -1,0 +1,126 @@
+"""Data for all workers: loaded once, mapped by each, never changed by one for another, and gone at the end."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from cnnsearch import lean, shared_data, training
+from cnnsearch.data import Split
+from cnnsearch.lean.tensorflow import _held
+from cnnsearch.plan import Block, Plan
+from tests.conftest import Run
+
+COUNTED = """
+import os
+from pathlib import Path
+
+from cnnsearch import dataset
+from sklearn.datasets import load_digits
+
+from cnnsearch.data import Dataset
+
+
+@dataset
+def counted(*, note="loads.txt"):
+    \"\"\"Digits that write down who loads them.\"\"\"
+    with Path(note).open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    data = load_digits()
+    return Dataset("counted", data.images.astype("uint8") * 15, data.target, tuple("0123456789"))
+"""
+
+
+def drawn() -> shared_data.Loaded:
+    made = np.random.default_rng(0)
+    x, y = made.integers(0, 256, (90, 8, 8, 1), "uint8"), made.integers(0, 10, 90)
+    return Split(x[:50], y[:50], x[50:70], y[50:70], x[70:], y[70:], x_clean=x[:50] // 2), {"name": "drawn"}
+
+
+def refused() -> shared_data.Loaded:
+    raise AssertionError("they are there already")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shared_data.prepare(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def same(found: shared_data.Loaded, wanted: shared_data.Loaded) -> None:
+    assert found[1] == wanted[1]
+    for part in shared_data.PARTS:
+        got, expected = getattr(found[0], part), getattr(wanted[0], part)
+        assert (got is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_array_equal(got, expected)
+            assert got.dtype == expected.dtype and type(got) is np.ndarray
+
+
+def test_who_comes_first_loads_and_the_others_take(folder: Path) -> None:
+    same(shared_data.taken(folder, drawn), drawn())
+    same(shared_data.taken(folder, refused), drawn())
+
+
+def test_what_one_writes_no_other_sees(folder: Path) -> None:
+    mine, _ = shared_data.taken(folder, drawn)
+    mine.x[:] = 0
+    same(shared_data.taken(folder, refused), drawn())
+
+
+def test_without_a_folder_each_loads_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("in the way")
+    shared_data.prepare(tmp_path / "data")
+    same(shared_data.taken(tmp_path / "data", drawn), drawn())
+
+
+def test_no_room_is_no_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, array: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "save", full)
+        same(shared_data.taken(folder, drawn), drawn())
+    same(shared_data.taken(folder, drawn), drawn())
+    same(shared_data.taken(folder, refused), drawn())
+
+
+def test_who_is_killed_while_it_loads_keeps_nobody_waiting(folder: Path) -> None:
+    code = f"""
+import os, pathlib, signal
+from cnnsearch import shared_data
+shared_data.taken(pathlib.Path({str(folder)!r}), lambda: os.kill(os.getpid(), signal.SIGKILL))
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == -signal.SIGKILL
+    same(shared_data.taken(folder, drawn), drawn())
+
+
+def test_images_that_are_mapped_are_trained_on_in_place(folder: Path) -> None:
+    own, (mapped, _) = drawn()[0], shared_data.taken(folder, drawn)
+    assert np.shares_memory(memoryview(_held(mapped.x)), mapped.x)
+    losses = []
+    for parts in (own, mapped):
+        keras.utils.set_random_seed(2)
+        made = training.from_plan(Plan((8, 8, 1), 10, (Block("conv act pool", filters=4),)), len(parts.x))
+        data = training.fold(made, parts, 10)
+        told = keras.callbacks.History()
+        lean.fit(made.model, data, epochs=2, callbacks=[told])
+        losses.append(told.history["val_loss"])
+    assert losses[0] == losses[1]
+    same(shared_data.taken(folder, refused), drawn())
+
+
+def test_two_workers_load_once_and_leave_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "counted.py").write_text(COUNTED)
+    asked = ("run", "--space", "digits_cnn", "--dataset", "counted", "--plugins", "mine", "--epochs", "1")
+    done = run(*asked, "--trials", "4", "--jobs", "2", "--set", "filters.first=[4]", "--study", "shared")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "loads.txt").read_text().split()) == 1
+    assert (tmp_path / "runs" / "shared" / "logs").is_dir() and not (tmp_path / "runs" / "shared" / "data").exists()
