@@ -30,6 +30,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -287,14 +288,19 @@ def interval(ratios: list[float], repeats: int = 4000) -> tuple[float, float]:
 @main.command()
 @click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
 @click.option("--arm", "arms", multiple=True, default=(*PEERS, "F"), type=click.Choice((*PEERS, *OURS)))
-def quality(tasks: tuple[str, ...], arms: tuple[str, ...]) -> None:
-    """Train what was chosen anew."""
-    from peers_quality import again
+@click.option("--seeds", default=5, show_default=True)
+def quality(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int) -> None:
+    """Train what was chosen anew; what cnnsearch names within that time with fresh seeds of the best, too."""
+    from peers_quality import SURE, again, chosen, named
 
     for task in tasks:
+        seconds = EQUAL[task]
+        # first all that has a clock
+        for seed in range(seeds):
+            again(task, SURE, seed, seconds, partial(named, task, seed, seconds, MOST))
         for row in rows(task):
-            if row["arm"] in arms and row["seed"] not in PILOT:
-                again(task, row, EQUAL[task])
+            if row["arm"] in arms and row["seed"] < seeds:
+                again(task, row["arm"], row["seed"], seconds, partial(chosen, row, seconds))
 
 
 @main.command()

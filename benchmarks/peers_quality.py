@@ -5,23 +5,56 @@ plan is trained to its end by the same trainer, whoever found it, on the split o
 """
 
 import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "peers"
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "peers"
 FRESH = (9001, 9002, 9003)
+SURE = "F-sure"
+"""cnnsearch with the time as its `--timeout`, a part of which goes into fresh seeds of the best."""
+BEGINS = 1.0
+"""Seconds from the launch to the moment that `--timeout` counts from."""
+
+Values = dict[str, Any]
 
 
-def again(task: str, row: dict[str, Any], seconds: float) -> None:
-    """Train what `row` had chosen after `seconds`, unless that was done; keep the best validation accuracies."""
-    key = {"arm": row["arm"], "seed": row["seed"], "seconds": seconds}
-    if any(key.items() <= found.items() for found in measured(task)):
+def again(task: str, arm: str, seed: int, seconds: float, choose: Callable[[], Values | None]) -> None:
+    """Train what an arm had chosen after `seconds`, unless that was done; keep the best validation accuracies.
+
+    What another arm chose on the same split is not trained a second time.
+    """
+    key, known = {"arm": arm, "seed": seed, "seconds": seconds}, measured(task)
+    if any(key.items() <= found.items() for found in known):
         return
-    values = chosen(row, seconds)
-    fresh = train(task, row["seed"], values) if values else []
+    values = choose()
+    same = (found["fresh"] for found in known if values and (found["seed"], found.get("values")) == (seed, values))
+    fresh = (next(same, None) or train(task, seed, values)) if values else []
     with path(task).open("a") as file:
-        file.write(json.dumps({**key, "fresh": fresh}) + "\n")
-    print(f"{task} {row['arm']} seed {row['seed']}: {fresh}", flush=True)
+        file.write(json.dumps({**key, "fresh": fresh, "values": values}) + "\n")
+    print(f"{task} {arm} seed {seed}: {fresh}", flush=True)
+
+
+def named(task: str, seed: int, seconds: float, trials: int) -> Values | None:
+    """The hyperparameters of what cnnsearch names as its best when it has so many seconds."""
+    from cnnsearch import leaderboard
+    from cnnsearch import study as studies
+
+    with tempfile.TemporaryDirectory() as folder:
+        given = ["--space", str(HERE / "spaces" / f"{task}_small.toml"), "--study", "peers", "--seed", str(seed)]
+        limits = ["--timeout", str(seconds - BEGINS), "--trials", str(trials), "--precision", "float32", "--quiet"]
+        began = time.time()
+        subprocess.run([sys.executable, "-m", "cnnsearch", "run", *given, *limits], cwd=folder, check=True)
+        study = studies.load("peers", Path(folder) / "runs")
+        best = next((record for record in leaderboard.ranked(study) if record.state == "complete"), None)
+        print(f"{task} seed {seed}: {len(study.records())} trials, {len(study.repeats())} again, ", end="")
+        print(f"all in {time.time() - began:.1f} s")
+    return best.params if best else None
 
 
 def chosen(row: dict[str, Any], seconds: float) -> dict[str, Any] | None:

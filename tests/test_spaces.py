@@ -550,7 +550,7 @@ def test_a_space_is_loaded_by_name_path_or_import_string(write: Write, known: Ca
     assert spaces.load("digits_cnn", known).name == "digits_cnn"
     assert spaces.load(str(path), known).dimensions == (Use("head", {}),)
     assert spaces.load("my_models.py:build", known) == Space(
-        "build", model="my_models.py:build", where="my_models.py:build"
+        "my_models", model="my_models.py:build", where="my_models.py:build"
     )
 
 

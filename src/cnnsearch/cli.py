@@ -69,11 +69,11 @@ def run(**given: Any) -> None:
     try:
         study, ended = command.run(settings, shown, line)
     except KeyboardInterrupt:
-        ended = "interrupted"
-    if ended == "interrupted":
         click.echo("\nStopped; every finished trial is kept. The same command goes on.", err=True)
         sys.exit(130)
     command.report(study, ended, settings, given["json_lines"])
+    if ended == "interrupted":
+        sys.exit(130)
 
 
 @main.command()

@@ -130,12 +130,14 @@ def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> N
 
         best = board[0] if board else None
         click.echo(json.dumps({"event": "end", "study": opened.name, "ended": ended, "best": best}))
-    else:
+    elif board:
         board = [row for row in board if row["score"] is not None] or board
         tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
         click.echo(leaderboard.caption(board))
         _say_surety(opened)
         _say_next(opened, ended, settings)
+    if ended == "interrupted":
+        click.echo(f"\n{_stopped(opened, settings)} The same command goes on.", err=True)
     if " " in ended:
         raise CnnsearchError(f"The search stopped: {ended}")
 
@@ -241,7 +243,7 @@ def seconds(text: str) -> float:
 
 
 MOST_JOBS = 4
-"""Workers on a CPU unless asked for: each holds the data and a backend, about 1 GB."""
+"""Workers on a CPU unless asked for: each holds a backend, about 1 GB."""
 
 
 def share(jobs: int | None) -> tuple[int, int]:
@@ -344,6 +346,14 @@ def _say_next(opened: Study, ended: str, settings: Settings) -> None:
         click.echo("\nEvery plan of the space that the sampler can find was tried.")
     click.echo("\nSee every trial:   cnnsearch ui")
     click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where(settings.runs)}")
+
+
+def _stopped(opened: Study, settings: Settings) -> str:
+    """How far a search came that was stopped."""
+    counted = sum(record.state in COUNTED for record in opened.records())
+    waiting = len(queued.to_go_on(opened))
+    more = f", {waiting} more are begun and go on where they were" if waiting else ""
+    return f"Stopped after {counted} of {settings.trials} trials{more}."
 
 
 def _last_words(opened: Study, ended: str) -> tuple[str, list[Record], tuple[Path, ...]]:

@@ -64,6 +64,12 @@ def _waiting_origins(study: Study) -> set[str]:
     return {str(trial.user_attrs.get("origin")) for trial in waiting}
 
 
+def to_go_on(study: Study) -> list[FrozenTrial]:
+    """The trials that were put back with epochs of theirs kept."""
+    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return [trial for trial in waiting if "state" in trial.user_attrs and Path(trial.user_attrs["state"]).is_file()]
+
+
 def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False, look: float | None = None) -> None:
     """Queue a trial's point again, to be trained under the same seed from where its training was cut off.
 

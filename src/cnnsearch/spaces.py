@@ -177,7 +177,9 @@ def _by_import_string(reference: str, where: str = "--space") -> Space:
         raise SpaceError(f"{where} {reference}: there is no such file.")
     if not module.endswith(".py") and not _may_import(module):
         raise SpaceError(f"{where} {reference}: {module} does not import: there is no such module.")
-    return Space(name=plain_name(name), model=reference, where=reference)
+    # what every file calls so is better known by its file
+    own = name if not name.startswith("build") else Path(module).stem if module.endswith(".py") else module
+    return Space(name=plain_name(own), model=reference, where=reference)
 
 
 def _may_import(module: str) -> bool:
