@@ -27,16 +27,19 @@ Values = dict[str, Any]
 def again(task: str, arm: str, seed: int, seconds: float, choose: Callable[[], Values | None]) -> None:
     """Train what an arm had chosen after `seconds`, unless that was done; keep the best validation accuracies.
 
+    `took` is how long it took to choose, with MLflow's last words, where that was not done when the arms were timed.
     What another arm chose on the same split is not trained a second time.
     """
     key, known = {"arm": arm, "seed": seed, "seconds": seconds}, measured(task)
     if any(key.items() <= found.items() for found in known):
         return
+    began = time.time()
     values = choose()
+    took = round(time.time() - began, 1)
     same = (found["fresh"] for found in known if values and (found["seed"], found.get("values")) == (seed, values))
     fresh = (next(same, None) or train(task, seed, values)) if values else []
     with path(task).open("a") as file:
-        file.write(json.dumps({**key, "fresh": fresh, "values": values}) + "\n")
+        file.write(json.dumps({**key, "fresh": fresh, "values": values, "took": took}) + "\n")
     print(f"{task} {arm} seed {seed}: {fresh}", flush=True)
 
 
@@ -48,12 +51,10 @@ def named(task: str, seed: int, seconds: float, trials: int) -> Values | None:
     with tempfile.TemporaryDirectory() as folder:
         given = ["--space", str(HERE / "spaces" / f"{task}_small.toml"), "--study", "peers", "--seed", str(seed)]
         limits = ["--timeout", str(seconds - BEGINS), "--trials", str(trials), "--precision", "float32", "--quiet"]
-        began = time.time()
         subprocess.run([sys.executable, "-m", "cnnsearch", "run", *given, *limits], cwd=folder, check=True)
         study = studies.load("peers", Path(folder) / "runs")
         best = next((record for record in leaderboard.ranked(study) if record.state == "complete"), None)
-        print(f"{task} seed {seed}: {len(study.records())} trials, {len(study.repeats())} again, ", end="")
-        print(f"all in {time.time() - began:.1f} s")
+        print(f"{task} seed {seed}: {len(study.records())} trials, {len(study.repeats())} again")
     return best.params if best else None
 
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -48,13 +49,13 @@ def refused() -> shared_data.Loaded:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    shared_data.prepare(tmp_path / "data")
-    return tmp_path / "data"
+    (tmp_path / f"{shared_data.PREFIX}x").mkdir()
+    return tmp_path / f"{shared_data.PREFIX}x"
 
 
 def same(found: shared_data.Loaded, wanted: shared_data.Loaded) -> None:
     assert found[1] == wanted[1]
-    for part in shared_data.PARTS:
+    for part in vars(wanted[0]):
         got, expected = getattr(found[0], part), getattr(wanted[0], part)
         assert (got is None) == (expected is None)
         if expected is not None:
@@ -73,22 +74,40 @@ def test_what_one_writes_no_other_sees(folder: Path) -> None:
     same(shared_data.taken(folder, refused), drawn())
 
 
-def test_without_a_folder_each_loads_for_itself(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("in the way")
-    shared_data.prepare(tmp_path / "data")
-    same(shared_data.taken(tmp_path / "data", drawn), drawn())
-
-
-def test_no_room_is_no_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, array: Any) -> None:
+@pytest.mark.parametrize("full", ["save", "write_text"])
+def test_a_full_disk_is_left_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch, full: str) -> None:
+    def half(path: Path, *_: Any) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(np, "save", full)
-        same(shared_data.taken(folder, drawn), drawn())
+        patched.setattr(np if full == "save" else Path, full, half)
+        for _ in range(2):
+            same(shared_data.taken(folder, drawn), drawn())
+            assert not list(folder.glob("*.npy"))
     same(shared_data.taken(folder, drawn), drawn())
     same(shared_data.taken(folder, refused), drawn())
+
+
+def test_where_they_would_not_fit_nothing_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    same(shared_data.taken(folder, drawn), drawn())
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+def test_what_somebody_took_away_is_loaded_again(folder: Path) -> None:
+    shared_data.taken(folder, drawn)
+    (folder / "y.npy").unlink()
+    same(shared_data.taken(folder, drawn), drawn())
+    same(shared_data.taken(folder, refused), drawn())
+
+
+def test_what_was_left_is_swept_and_nothing_else(folder: Path) -> None:
+    shared_data.taken(folder, drawn)
+    (folder.parent / "data").mkdir()
+    (folder.parent / "data" / "mine.png").write_text("a user's")
+    shared_data.sweep(folder.parent)
+    assert [path.name for path in folder.parent.iterdir()] == ["data"] and (folder.parent / "data/mine.png").exists()
 
 
 def test_who_is_killed_while_it_loads_keeps_nobody_waiting(folder: Path) -> None:
@@ -113,7 +132,8 @@ def test_images_that_are_mapped_are_trained_on_in_place(folder: Path) -> None:
         lean.fit(made.model, data, epochs=2, callbacks=[told])
         losses.append(told.history["val_loss"])
     assert losses[0] == losses[1]
-    same(shared_data.taken(folder, refused), drawn())
+    # nor are they changed by it
+    same((mapped, {"name": "drawn"}), drawn())
 
 
 def test_two_workers_load_once_and_leave_nothing(run: Run, tmp_path: Path) -> None:
@@ -123,4 +143,5 @@ def test_two_workers_load_once_and_leave_nothing(run: Run, tmp_path: Path) -> No
     done = run(*asked, "--trials", "4", "--jobs", "2", "--set", "filters.first=[4]", "--study", "shared")
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "loads.txt").read_text().split()) == 1
-    assert (tmp_path / "runs" / "shared" / "logs").is_dir() and not (tmp_path / "runs" / "shared" / "data").exists()
+    assert {path.name for path in (tmp_path / "runs" / "shared").iterdir()} >= {"logs", "checkpoints"}
+    assert not list(tmp_path.rglob(f"{shared_data.PREFIX}*"))

@@ -68,10 +68,10 @@ def run(**given: Any) -> None:
     line = command.masked(shlex.join(["cnnsearch", *sys.argv[1:]]), settings.storage)
     try:
         study, ended = command.run(settings, shown, line)
+        command.report(study, ended, settings, given["json_lines"])
     except KeyboardInterrupt:
         click.echo("\nStopped; every finished trial is kept. The same command goes on.", err=True)
         sys.exit(130)
-    command.report(study, ended, settings, given["json_lines"])
     if ended == "interrupted":
         sys.exit(130)
 

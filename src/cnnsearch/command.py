@@ -124,20 +124,19 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
 
 def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> None:
     """Print the top of the leaderboard and what to do next; raise if the search ended for a bad reason."""
-    board = leaderboard.rows(opened, top=10, choices=99 if json_lines else 6)
-    if json_lines:
-        import json
+    with storage_errors(settings.storage):
+        board = leaderboard.rows(opened, top=10, choices=99 if json_lines else 6)
+        if json_lines:
+            import json
 
-        best = board[0] if board else None
-        click.echo(json.dumps({"event": "end", "study": opened.name, "ended": ended, "best": best}))
-    elif board:
-        board = [row for row in board if row["score"] is not None] or board
-        tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
-        click.echo(leaderboard.caption(board))
-        _say_surety(opened)
-        _say_next(opened, ended, settings)
-    if ended == "interrupted":
-        click.echo(f"\n{_stopped(opened, settings)} The same command goes on.", err=True)
+            best = board[0] if board else None
+            click.echo(json.dumps({"event": "end", "study": opened.name, "ended": ended, "best": best}))
+        else:
+            if board:
+                _show(opened, [row for row in board if row["score"] is not None] or board)
+            _say_next(opened, ended, settings, board)
+        if ended == "interrupted":
+            click.echo(f"\n{_stopped(opened)} The same command goes on.", err=True)
     if " " in ended:
         raise CnnsearchError(f"The search stopped: {ended}")
 
@@ -188,7 +187,10 @@ def confirm(
 
 def show_top(opened: Study, top: int = 10) -> None:
     """Print the top of the leaderboard and how sure it is."""
-    board = leaderboard.rows(opened, top, choices=6)
+    _show(opened, leaderboard.rows(opened, top, choices=6))
+
+
+def _show(opened: Study, board: list[leaderboard.Row]) -> None:
     tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
     click.echo(leaderboard.caption(board))
     _say_surety(opened)
@@ -339,21 +341,23 @@ def _going_on(settings: Settings, counted: int) -> str:
     return f"Going on with study '{settings.study}': {counted} of {settings.trials} trials are done."
 
 
-def _say_next(opened: Study, ended: str, settings: Settings) -> None:
+def _say_next(opened: Study, ended: str, settings: Settings, board: list[leaderboard.Row]) -> None:
     if ended == "timeout":
         click.echo("\nThe time is up. The same command goes on.")
     if ended == "exhausted":
         click.echo("\nEvery plan of the space that the sampler can find was tried.")
+    if not any(row["state"] == "complete" for row in board):
+        return
     click.echo("\nSee every trial:   cnnsearch ui")
     click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where(settings.runs)}")
 
 
-def _stopped(opened: Study, settings: Settings) -> str:
+def _stopped(opened: Study) -> str:
     """How far a search came that was stopped."""
-    counted = sum(record.state in COUNTED for record in opened.records())
-    waiting = len(queued.to_go_on(opened))
-    more = f", {waiting} more are begun and go on where they were" if waiting else ""
-    return f"Stopped after {counted} of {settings.trials} trials{more}."
+    done = sum(record.state in COUNTED for record in opened.records())
+    begun = len(queued.to_go_on(opened))
+    more = f" {begun} more {'goes' if begun == 1 else 'go'} on from the last epoch." if begun else ""
+    return f"Stopped; {done} trial{'' if done == 1 else 's'} {'is' if done == 1 else 'are'} done and kept.{more}"
 
 
 def _last_words(opened: Study, ended: str) -> tuple[str, list[Record], tuple[Path, ...]]:

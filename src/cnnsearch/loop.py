@@ -260,7 +260,6 @@ class Search:
         self.study.remember(data=message["dataset"], machine=machine)
         self.waiting.know(message["dataset"]["images"]["train"], message["looks"])
         self.start = self.start or time.monotonic() - self.began
-        self.first_rss.setdefault(child, message["rss"])
         self.tracker.begin(self.study)
         model = self.settings.space.model
         recipes = queued.missing_recipes(self.study, self.settings) if model else []

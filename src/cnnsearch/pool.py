@@ -4,6 +4,7 @@ import json
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,9 +89,8 @@ class Pool:
         self.children: list[Child] = []
         self._slots: dict[Child, int] = {}
         self._jobs, self._bad_starts = jobs, 0
-        self._shared = settings.folder / "data" if jobs > 1 else None
-        if self._shared:
-            shared_data.prepare(self._shared)
+        shared_data.sweep(settings.folder)
+        self._shared = _folder(settings.folder) if jobs > 1 else None
         self.fill()
 
     def fill(self) -> None:
@@ -144,14 +144,22 @@ class Pool:
         for child in self.children:
             child.process.wait()
         if self._shared:
-            shared_data.clear(self._shared)
+            self._shared.cleanup()
 
     def _start(self, slot: int) -> Child:
         gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
         beside = -(-self._jobs // len(self._gpus)) if gpu else 1
         environment = worker_environment(self._settings.threads, gpu, beside)
         child = Child(self.inbox, environment, self._logs / f"worker-{slot}.log")
-        child.send(self._settings.for_worker(self._shared))
+        child.send(self._settings.for_worker(Path(self._shared.name) if self._shared else None))
         self.children.append(child)
         self._slots[child] = slot
         return child
+
+
+def _folder(study: Path) -> "tempfile.TemporaryDirectory[str] | None":
+    """Where the data for all workers go; None where no folder can be made."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=shared_data.PREFIX, dir=study, ignore_cleanup_errors=True)
+    except OSError:
+        return None

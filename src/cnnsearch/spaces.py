@@ -178,7 +178,7 @@ def _by_import_string(reference: str, where: str = "--space") -> Space:
     if not module.endswith(".py") and not _may_import(module):
         raise SpaceError(f"{where} {reference}: {module} does not import: there is no such module.")
     # what every file calls so is better known by its file
-    own = name if not name.startswith("build") else Path(module).stem if module.endswith(".py") else module
+    own = Path(module).name.removesuffix(".py") if name == "build" else name
     return Space(name=plain_name(own), model=reference, where=reference)
 
 

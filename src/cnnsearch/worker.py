@@ -110,7 +110,6 @@ class Worker:
             "devices": devices(),
             "looks": keras.backend.backend() not in lean.BY_SHAPE,
             "python": platform.python_version(),
-            "rss": rss(),
         }
 
     def do_describe(self, order: dict[str, Any]) -> None:
