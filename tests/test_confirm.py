@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from mlflow import MlflowClient
 
 from cnnsearch import leaderboard
 from cnnsearch.confirm import Confirmed, Repeat, optimism, summarised
-from cnnsearch.record import ATTRIBUTE
+from cnnsearch.record import ATTRIBUTE, Record
+from cnnsearch.repeats import reserve
+from cnnsearch.settings import Settings
+from cnnsearch.spaces import Space, Use
 from cnnsearch.study import Study
 from tests.conftest import TINY, Run
 
@@ -51,6 +55,26 @@ def test_one_seed_has_no_interval_and_ties_with_everything() -> None:
 def test_a_failed_repeat_is_left_out() -> None:
     found = summarised([Repeat(0, 1, 0.9), Repeat(0, 2, None, reason="nan"), Repeat(0, 3, 0.8)])
     assert found[0].scores == (0.9, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "had", "seconds"),
+    [
+        (1000, {}, 10 + 3 * (20 + 30 + 40) / 2),  # all of it, on two workers
+        (1000, {0: 1, 2: 3}, 10 + (2 * 20 + 3 * 30) / 2),  # what is missing of it
+        (500, {}, 100),  # a fifth, in which not all will be trained
+        (270, {}, 0),  # not one seed of each would end in a fifth
+        (1000, {0: 3, 1: 3, 2: 3}, 0),
+    ],
+)
+def test_a_part_of_a_limited_time_is_kept_where_it_will_do(timeout: float, had: dict[int, int], seconds: float) -> None:
+    asked = Settings(Space("s"), Use("digits", {}), "s", 9, 9, "val_accuracy", Path("r"), timeout=timeout, jobs=2)
+    trained = {0: (0.9, 20.0), 1: (0.8, 30.0), 2: (0.7, 40.0), 3: (0.6, 99.0)}
+    records = [
+        Record(number, state="complete", score=score, seconds=took, epochs=9)
+        for number, (score, took) in trained.items()
+    ]
+    assert reserve(replace(asked, confirm=(3, 3)), records, True, 10.0, had) == pytest.approx(seconds)
 
 
 def test_intervals_apart_are_no_tie() -> None:

@@ -19,6 +19,10 @@ from cnnsearch.stopping import Stop
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
+SHARE = 0.2
+"""Of a limited time may be left for confirming: in simulated searches (docs/confirming.md) a third chose no better than
+a fifth, and worse where time was short."""
+
 
 @dataclass
 class Turn:
@@ -50,19 +54,20 @@ def leaders(records: Iterable[Record], top: int, maximize: bool) -> list[int]:
 
 
 def reserve(settings: Settings, records: list[Record], maximize: bool, start: float, had: Mapping[int, int]) -> float:
-    """Seconds of a limited time to be left for confirming: what it may take, but no more than a third.
+    """Seconds of a limited time to be left for confirming: what it may take, but no more than SHARE.
 
-    `start`: seconds that a worker takes to start, since those that are busy when the time is up are ended. `had`: how
-    many repeats each trial has by now.
+    Nothing where that would not do for one fresh seed of each: a short search gains more by going on. `start`: seconds
+    that a worker takes to start, since those that are busy when the time is up are ended. `had`: how many repeats each
+    trial has by now.
     """
     top, seeds = settings.confirm
     chosen = set(leaders(records, top, maximize))
-    needed = sum(
-        expected_seconds(record, settings.epochs) * max(0, seeds - had.get(record.number, 0))
-        for record in records
-        if record.number in chosen
-    )
-    return min(settings.timeout / 3, start + needed / max(1, settings.jobs)) if needed else 0.0
+    short = [(record, seeds - had.get(record.number, 0)) for record in records if record.number in chosen]
+    each = [(expected_seconds(record, settings.epochs), count) for record, count in short if count > 0]
+    most, jobs = settings.timeout * SHARE, max(1, settings.jobs)
+    if not each or start + sum(seconds for seconds, _ in each) / jobs > most:
+        return 0.0
+    return min(most, start + sum(seconds * count for seconds, count in each) / jobs)
 
 
 def expected_seconds(record: Record, epochs: int) -> float:
