@@ -20,8 +20,7 @@ from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
 SHARE = 0.2
-"""Of a limited time may be left for confirming: in simulated searches (docs/confirming.md) a third chose no better than
-a fifth, and worse where time was short."""
+"""Of a limited time may be left for confirming; more is missed where time is short (docs/confirming.md)."""
 
 
 @dataclass
