@@ -343,7 +343,8 @@ def _going_on(settings: Settings, counted: int) -> str:
 
 def _say_next(opened: Study, ended: str, settings: Settings, board: list[leaderboard.Row]) -> None:
     if ended == "timeout":
-        click.echo("\nThe time is up. The same command goes on.")
+        short = "" if board else " No trial had ended: workers take some seconds to start, so give it more of them."
+        click.echo(f"\nThe time is up.{short} The same command goes on.")
     if ended == "exhausted":
         click.echo("\nEvery plan of the space that the sampler can find was tried.")
     if not any(row["state"] == "complete" for row in board):

@@ -305,16 +305,27 @@ def _summary(study: Study) -> dict[str, Any]:
     trials = study.optuna.get_trials(deepcopy=False)
     moments = [moment for trial in trials if (moment := trial.datetime_complete or trial.datetime_start)]
     records = [record(trial) for trial in trials]
-    scores = [r.score for r in records if r.score is not None and r.state == "complete"]
     active = max(moments).astimezone().isoformat(timespec="seconds") if moments else study.info["created"]
     return {
         "name": study.name,
         "space": study.info["space"]["name"],
         "dataset": study.info["dataset"][0],
         "trials": sum(r.state in COUNTED for r in records),
-        "best": (max(scores) if study.maximize else min(scores)) if scores else None,
+        "best": _best(study, records),
         "active": active,
     }
+
+
+def _best(study: Study, records: list[Record]) -> float | None:
+    """What the leaderboard's first is worth: its mean on fresh seeds, else its score."""
+    from cnnsearch import leaderboard
+    from cnnsearch.confirm import confirmed
+
+    means = confirmed(study)
+    if means and (first := leaderboard.ranked(study)[0]).number in means:
+        return means[first.number].mean
+    scores = [record.score for record in records if record.score is not None and record.state == "complete"]
+    return (max(scores) if study.maximize else min(scores)) if scores else None
 
 
 def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
