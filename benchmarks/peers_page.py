@@ -16,7 +16,7 @@ NAMES = {
     "D": "Optuna script: TPE, median pruner",
     "E": "one epoch, then the best three",
     "F": "cnnsearch as shipped, in float32",
-    SURE: "cnnsearch, the best confirmed within the time",
+    SURE: "cnnsearch with this `--timeout`, its best",
     "G-half": "cnnsearch in mixed_bfloat16",
     "G-fit": "cnnsearch with Keras' fit",
     "G-one-job": "cnnsearch, one worker",
@@ -47,8 +47,9 @@ Trials of at most 9 epochs, at most {cap} s an arm; {machine}.
 """
 QUALITY = """
 The plan that an arm had chosen after {seconds:.0f} s, trained anew to its end on 3 other seeds: mean of the best
-validation accuracies, and by how much the plan of cnnsearch is better on the same seed (median and range of the
-searches' means).
+validation accuracies, and by how much the plan that cnnsearch names as its best with that time as its `--timeout` (the
+last row) is better on the same seed: median and range of the searches' means. Every other arm's is that of the best
+epoch so far.
 
 | arm | seeds | quality | cnnsearch better by | range |
 | --- | --- | --- | --- | --- |
@@ -118,11 +119,11 @@ def quality(task: str) -> str:
     lines = []
     for arm in (*PEERS, *OURS, SURE):
         own = {seed: value for (name, seed), value in means.items() if name == arm}
-        gains = [means["F", seed] - value for seed, value in own.items() if ("F", seed) in means]
+        gains = [means[SURE, seed] - value for seed, value in own.items() if (SURE, seed) in means]
         if not own:
             continue
         told = [f"{arm[0]} {NAMES[arm]}", str(len(own)), f"{mean(own.values()):.4f}"]
-        compared = arm != "F" and gains
+        compared = arm != SURE and gains
         told += [f"{median(gains):+.4f}", f"{min(gains):+.4f} to {max(gains):+.4f}"] if compared else ["", ""]
         lines.append(f"| {' | '.join(told)} |\n")
     return QUALITY.format(seconds=EQUAL[task]) + "".join(lines) if lines else ""
