@@ -64,6 +64,7 @@ def test_a_failed_repeat_is_left_out() -> None:
         (1000, {0: 1, 2: 3}, 10 + (2 * 20 + 3 * 30) / 2),  # what is missing of it
         (500, {}, 100),  # a fifth, in which not all will be trained
         (270, {}, 0),  # not one seed of each would end in a fifth
+        (200, {0: 3, 1: 3}, 0),  # two workers do not make one training shorter
         (1000, {0: 3, 1: 3, 2: 3}, 0),
     ],
 )

@@ -63,10 +63,13 @@ def reserve(settings: Settings, records: list[Record], maximize: bool, start: fl
     chosen = set(leaders(records, top, maximize))
     short = [(record, seeds - had.get(record.number, 0)) for record in records if record.number in chosen]
     each = [(expected_seconds(record, settings.epochs), count) for record, count in short if count > 0]
-    most, jobs = settings.timeout * SHARE, max(1, settings.jobs)
-    if not each or start + sum(seconds for seconds, _ in each) / jobs > most:
+    if not each:
         return 0.0
-    return min(most, start + sum(seconds * count for seconds, count in each) / jobs)
+    most, jobs, longest = settings.timeout * SHARE, max(1, settings.jobs), max(seconds for seconds, _ in each)
+    # one training is not shared between workers
+    once = start + max(longest, sum(seconds for seconds, _ in each) / jobs)
+    whole = start + max(longest, sum(seconds * count for seconds, count in each) / jobs)
+    return min(most, whole) if once <= most else 0.0
 
 
 def expected_seconds(record: Record, epochs: int) -> float:
