@@ -15,6 +15,7 @@ torch.
 import json
 import os
 import platform
+import random
 import sys
 import time
 import warnings
@@ -31,10 +32,10 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "samplers"
 MACHINE = f"{platform.system()} {platform.machine()}, 1 core of {os.cpu_count()}"
 TASKS = ("digits", "mnist")
-PARTS = {"digits": 1.0, "mnist": 1 / 5}
-"""The share of a task's training images that its plans see: more plans can be had for the same time."""
 DEFAULT = -1
 """The default point stands among the plans under this number."""
+NEAR = 0.7
+"""A point near another has each of its hyperparameters with this probability."""
 TRIALS = 100
 WORKERS = 2
 SHIPPED = "tpe"
@@ -50,11 +51,12 @@ def _tpe(**options: Any) -> Callable[[int], Any]:
 
 
 class Arm(NamedTuple):
-    """A sampler, and whether the default point is the first trial."""
+    """A sampler, whether the default point is the first trial, and whether points near it come next."""
 
     make: Callable[[int], Any]
     told: str
     default: bool = True
+    near: int = 0
 
 
 def _named(name: str) -> Callable[[int], Any]:
@@ -70,6 +72,8 @@ ARMS = {
     SHIPPED: Arm(AS_IT_WAS, "TPE, multivariate, 10 by chance first"),
     "tpe-5": Arm(_tpe(multivariate=True, n_startup_trials=5), "TPE, multivariate, 5 by chance first"),
     "tpe-20": Arm(_tpe(multivariate=True, n_startup_trials=20), "TPE, multivariate, 20 by chance first"),
+    "near": Arm(AS_IT_WAS, "TPE, multivariate, 9 near the default first", near=9),
+    "near-4": Arm(AS_IT_WAS, "TPE, multivariate, 4 near the default and 5 by chance first", near=4),
     "group": Arm(GROUPED, "TPE, multivariate, grouped, 10 by chance first"),
     "alone": Arm(ALONE, "TPE, each hyperparameter alone, 10 by chance first"),
     "gp": Arm(_named("gp"), "Gaussian process, 10 by chance first"),
@@ -106,20 +110,20 @@ def points(tasks: tuple[str, ...], plans: int, repeats: int, begin: int) -> None
             for seed in (0, 1) if number < repeats else (0,):
                 # read anew each time: another process may have trained it meanwhile
                 if (number, seed) not in {(row["plan"], row["seed"]) for row in measured(name)}:
-                    keep(RESULTS / f"{name}_points.jsonl", point(name, task, number, seed))
+                    keep(RESULTS / f"{name}_points.jsonl", point(task, number, seed))
 
 
-def point(name: str, task: Any, number: int, seed: int) -> dict[str, Any]:
+def point(task: Any, number: int, seed: int) -> dict[str, Any]:
     """One training of a plan."""
     from first_looks import train
 
     draw = hyperparameters.defaults if number == DEFAULT else hyperparameters.by_chance(number)
     plan, values = task.plan(draw)
     started = time.perf_counter()
-    curve = train(task, plan, 1000 * (number + 1) + seed, PARTS[name], task.epochs)
+    curve, _ = train(task, plan, 1000 * (number + 1) + seed, 1.0, task.epochs)
     seconds = time.perf_counter() - started
     told = {"plan": number, "seed": seed, "best": round(max(curve), 6), "seconds": round(seconds, 2), "values": values}
-    return told | {"images": round(PARTS[name] * len(task.x)), "validated": len(task.x_val)}
+    return told | {"images": len(task.x), "validated": len(task.x_val), "curve": curve}
 
 
 @main.command()
@@ -154,6 +158,8 @@ def search(arm: Arm, seed: int, surrogate: Any) -> dict[str, Any]:
     study = optuna.create_study(direction="maximize", sampler=arm.make(seed))
     if arm.default:
         study.enqueue_trial(surrogate.land.default())
+    for part in near(surrogate.land.default(), seed, arm.near):
+        study.enqueue_trial(part)
     generator = np.random.default_rng((seed, 1))
     in_flight: deque[tuple[Any, float]] = deque()
     chosen: list[list[float]] = []
@@ -174,6 +180,13 @@ def search(arm: Arm, seed: int, surrogate: Any) -> dict[str, Any]:
                 best = seen
                 chosen.append([told, round(score, 4)])
     return {"chosen": chosen, "highest": round(highest, 4), "ask": round(taken / TRIALS, 5)}
+
+
+def near(values: dict[str, Any], seed: int, count: int) -> list[dict[str, Any]]:
+    """Parts of a point, what is left out for the sampler to draw: a default is better than most, and so is what is
+    like it (PriorBand; Mallik et al., 2023, arXiv 2306.12370)."""
+    generator = random.Random(seed)
+    return [{name: value for name, value in values.items() if generator.random() < NEAR} for _ in range(count)]
 
 
 def asked(trial: Any) -> hyperparameters.Draw:

@@ -11,6 +11,8 @@ from samplers import ARMS, DEFAULT, SHIPPED, TASKS, TRIALS, measured
 from samplers_surrogate import accuracy
 
 PAGE = Path(__file__).parents[1] / "docs" / "samplers.md"
+RUNGS_TITLE = "\n## With rungs\n"
+"""What follows it is of benchmarks/rung_samplers.py."""
 MARKS = (10, 20, 50, 100)
 SPAN = range(20, TRIALS + 1)
 """The numbers of trials for which a default is sought."""
@@ -43,10 +45,12 @@ FOOT = """## What to keep in mind
   little of the order up there is known; differences of some tenths of a percent are differences on the surrogate.
 * The best attainable is the surrogate's, beyond what was measured; where it is near 100%, several plans get every image
   right in one training, and which of them is chosen is luck.
-* Two tasks with small images and few of them (mnist has a fifth of what its space says, so that more plans could be
-  trained), 9 epochs, one space of some 15 hyperparameters with more choices than ranges. Larger spaces, or ones with
-  more numbers in them, may say otherwise.
-* The trials here run to their end. A search prunes by default, and tells the sampler of a pruned trial its last report.
+* Two tasks with small images and few of them, 9 epochs, one space of some 15 hyperparameters with more choices than
+  ranges. Larger spaces, or ones with more numbers in them, may say otherwise.
+* `qmc` draws the same points whatever its seed: all its searches are one, and its intervals hold nothing but the noise
+  of training.
+* The trials here run to their end. A search prunes or has rungs by default (see below), and tells the sampler of what
+  did not end its last report.
 * These spaces have no recipes; the default point stands in for them. Whether it comes first is measured, what recipes
   would add is not.
 * The intervals are of one comparison each, not corrected for how many there are; one that only just leaves out 0 may be
@@ -67,7 +71,8 @@ def write(facts: dict[str, dict[str, Any]], found: dict[tuple[str, str], Rows]) 
         parts.append(section(task, kind, rows, facts[task], regrets, top, verdicts[task, kind]))
     mains = {task: verdict for (task, kind), verdict in verdicts.items() if facts[task]["kind"] == kind}
     parts.insert(1, conclusion(mains) + missing(mains))
-    PAGE.write_text("\n".join([*parts, FOOT]))
+    _, title, rungs = PAGE.read_text().partition(RUNGS_TITLE)
+    PAGE.write_text("\n".join([*parts, FOOT]) + title + rungs)
 
 
 def curves(rows: Rows, heights: dict[str, float]) -> tuple[dict[str, dict[int, list[float]]], float]:
@@ -185,7 +190,8 @@ def conclusion(verdicts: dict[str, dict[str, tuple[float, float, float]]]) -> st
     worse = [arm for arm in common if all(verdict[arm][1] > 0 for verdict in verdicts.values())]
     rest = [arm for arm in common if arm not in better + worse]
     told = f"Against `{SHIPPED}` on {' and '.join(verdicts)}, by the differences below: better {names(better)}; "
-    return told + f"worse {names(worse)}; not told apart {names(rest)}.\n"
+    told += f"worse {names(worse)}; not told apart {names(rest)}. "
+    return told + ("\n" if better else "So the default stays as it is.\n")
 
 
 def missing(verdicts: dict[str, dict[str, tuple[float, float, float]]]) -> str:
@@ -198,11 +204,7 @@ def missing(verdicts: dict[str, dict[str, tuple[float, float, float]]]) -> str:
             lines.append(f"* {task} is not simulated: so far {len(trained)} trainings of {plans} plans are measured.")
         elif left := [arm for arm in ARMS if arm != SHIPPED and arm not in verdicts[task]]:
             lines.append(f"* {task}: not run yet {names(left)}.")
-    if not lines:
-        return ""
-    return (
-        "\n**Not complete.** The rule asks for both tasks, so the default stays as it is.\n\n" + "\n".join(lines) + "\n"
-    )
+    return "\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def names(arms: list[str]) -> str:

@@ -28,6 +28,7 @@ PLANS = {
         schedule=(0.1, 1.0, 0.1),
         epochs=2,
     ),
+    "amsgrad": Plan((8, 8, 1), 10, optimizer=("Adam", {"learning_rate": 0.01, "amsgrad": True})),
 }
 
 
@@ -63,11 +64,27 @@ def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch)
 def test_few_channels_are_normalised_in_float32_where_half_precision_is_slow(channels: int, kind: str) -> None:
     layer = keras.layers.BatchNormalization(dtype="mixed_bfloat16")
     layer.build((None, 4, 4, channels))
-    with fused.norms():
+    with fused.operations():
         images = tf.TensorSpec((2, 4, 4, channels), "bfloat16")
         program = tf.function(lambda x: layer(x, training=True)).get_concrete_function(images)
     found = [each.inputs[0].dtype.name for each in program.graph.get_operations() if each.type == "FusedBatchNormV3"]
     assert found == [kind] and program.outputs[0].dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "one"),
+    [("Adam", {}, True), ("AdamW", {}, True), ("Adam", {"amsgrad": True}, False), ("Nadam", {}, False)],
+)
+def test_a_step_is_one_operation_where_it_is_plain_adams(name: str, options: dict[str, Any], one: bool) -> None:
+    weights = keras.layers.Dense(2)
+    weights.build((None, 3))
+    optimizer = getattr(keras.optimizers, name)(**options)
+    optimizer.build(weights.trainable_variables)
+    gradients = [tf.ones(each.shape) for each in weights.trainable_variables]
+    with fused.operations():
+        program = tf.function(lambda: optimizer.apply(gradients)).get_concrete_function()
+    kinds = [each.type for each in program.graph.get_operations()]
+    assert kinds.count("ResourceApplyAdam") == (2 if one else 0)
 
 
 def test_in_half_precision_its_losses_are_nearly_those_of_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,14 +104,17 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         studies.lease(opened)
         if not settings.twins:
             opened.remember(command=line)
-        counted = sum(record.state in COUNTED for record in opened.records())
+        records = opened.records()
+        counted = sum(record.state in COUNTED for record in records)
         settings = _as_it_trains(opened, settings, display)
         if settings.only_recipes:
             settings = replace(settings, trials=counted + len(queued.missing_recipes(opened, settings)))
         if settings.twins:
             settings = replace(settings, trials=counted + len(settings.twins))
         if counted:
-            display.note(_going_on(settings, counted))
+            top, seeds = settings.confirm
+            chosen = repeats.leaders(records, top, opened.maximize)
+            display.note(_going_on(settings, counted, len(repeats.missing(opened, records, chosen, seeds))))
         tracker = Tracker(display.note)
         ended = "error"
         try:
@@ -332,8 +335,8 @@ def _as_it_trains(opened: Study, settings: Settings, display: Display) -> Settin
     return replace(settings, lean=lean, precision=precision)
 
 
-def _going_on(settings: Settings, counted: int) -> str:
-    if counted >= settings.trials:
+def _going_on(settings: Settings, counted: int, unconfirmed: int) -> str:
+    if counted >= settings.trials and not unconfirmed:
         return (
             f"Study '{settings.study}' already has {counted} of {settings.trials} trials. "
             "Raise --trials to go on, or begin anew with --study NAME."

@@ -1,7 +1,8 @@
-"""Batch normalisation as the one operation that TensorFlow has for it, where Keras makes a dozen.
+"""Batch normalisation and Adam as the one operation that TensorFlow has for each, where Keras makes dozens.
 
-Keras' passes over the images cost more than the convolutions between them once those are in half precision. What is
-computed is the same within rounding; the layer stays Keras' own.
+Keras' passes over the images cost more than the convolutions between them once those are in half precision; and of a
+small network's graph most are the 44 operations by which Keras steps each weight. What is computed is the same within
+rounding; the layer and the optimizer stay Keras' own.
 """
 
 import contextlib
@@ -12,20 +13,23 @@ import keras
 import tensorflow as tf
 
 Norm = keras.layers.BatchNormalization
+Adam = keras.optimizers.Adam
 _by_keras = Norm.call
+_step_by_keras = Adam._backend_update_step
+_adam = Adam.update_step
 
 CHANNELS = 16
 """oneDNN normalises bfloat16 fast for multiples of so many channels, else up to ten times slower than float32."""
 
 
 @contextlib.contextmanager
-def norms() -> Iterator[None]:
-    """What is traced within has its normalisations fused."""
-    Norm.call = _call
+def operations() -> Iterator[None]:
+    """What is traced within has its normalisations fused, and Adam's steps."""
+    Norm.call, Adam._backend_update_step = _call, _step
     try:
         yield
     finally:
-        Norm.call = _by_keras
+        Norm.call, Adam._backend_update_step = _by_keras, _step_by_keras
 
 
 def _call(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
@@ -64,3 +68,32 @@ def _suits(layer: Any, inputs: Any) -> bool:
 
 def _follow(variable: Any, value: Any, momentum: float) -> None:
     variable.assign(variable * momentum + tf.cast(value, variable.dtype) * (1 - momentum))
+
+
+def _step(optimizer: Any, gradients: Any, variables: Any, rate: Any) -> None:
+    """Adam's step of all variables; whatever is not plain Adam is left to Keras."""
+    if not _plain(optimizer, gradients, variables):
+        _step_by_keras(optimizer, gradients, variables, rate)
+        return
+    count = tf.cast(optimizer.iterations + 1, "float32")
+    shared = {
+        "beta1_power": tf.pow(optimizer.beta_1, count),
+        "beta2_power": tf.pow(optimizer.beta_2, count),
+        "lr": tf.cast(rate, "float32"),
+        "beta1": tf.constant(optimizer.beta_1),
+        "beta2": tf.constant(optimizer.beta_2),
+        "epsilon": tf.constant(optimizer.epsilon),
+    }
+    for gradient, variable in zip(gradients, variables, strict=True):
+        at = optimizer._get_variable_index(variable)
+        m, v = optimizer._momentums[at], optimizer._velocities[at]
+        handles = {"var": variable.value.handle, "m": m.value.handle, "v": v.value.handle}
+        tf.raw_ops.ResourceApplyAdam(**handles, **shared, grad=gradient)
+
+
+def _plain(optimizer: Any, gradients: Any, variables: Any) -> bool:
+    """Whether it steps as Adam does, with dense gradients, in float32, and on one device."""
+    adam = type(optimizer).update_step is _adam and not optimizer.amsgrad
+    dense = all(isinstance(each, tf.Tensor) and each.dtype == tf.float32 for each in gradients)
+    whole = all(isinstance(each, keras.Variable) and each.dtype == "float32" for each in variables)
+    return adam and dense and whole and not tf.distribute.has_strategy()

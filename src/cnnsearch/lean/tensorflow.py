@@ -112,7 +112,7 @@ def _sums(loss: Any, y: Any, answers: Any) -> Any:
 
 @contextlib.contextmanager
 def _traced_well() -> Iterator[None]:
-    """With fused normalisations; and without TensorFlow's rewriting of graphs where that takes longer than it saves.
+    """With fused operations; and without TensorFlow's rewriting of graphs where that takes longer than it saves.
 
     In float32 on a CPU it saves nothing; in half precision it makes one operation of a normalisation and what follows.
     """
@@ -120,7 +120,7 @@ def _traced_well() -> Iterator[None]:
     plain = keras.config.dtype_policy().compute_dtype == "float32" and not tf.config.list_physical_devices("GPU")
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": plain})
     try:
-        with fused.norms():
+        with fused.operations():
             yield
     finally:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})

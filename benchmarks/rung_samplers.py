@@ -1,0 +1,290 @@
+"""How soon a search with rungs reaches a target, by its sampler and its shares: whole searches of MNIST, simulated.
+
+    CNNSEARCH_DATA=DIR python benchmarks/samplers.py points --task mnist --plans 320 --repeats 24
+    python benchmarks/rung_samplers.py --searches 100
+
+For each search a landscape is drawn anew from a Gaussian process that was fitted to the measured curves: what it says
+at plans that were trained is near what was measured, and plans that are alike train alike. In it two workers search as
+cnnsearch does, by its own scheduler, samplers and study, until an epoch reaches the target that benchmarks/peers.py
+fixed. Seconds of an epoch are of the measured trainings too. Writes its table into docs/samplers.md. Goes on where it
+was stopped; `--begin` lets processes share the searches.
+"""
+
+import heapq
+import math
+import warnings
+from collections.abc import Callable
+from fractions import Fraction
+from statistics import median
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+from peers import goal
+from peers import rows as raced
+from rung_shares import GO_ON, START
+from samplers import RESULTS, _tpe, keep, measured, near
+from samplers import rows as lines
+from samplers_page import PAGE, RUNGS_TITLE
+from samplers_surrogate import Landscape, accuracy, logit, quietly, smooth
+
+from cnnsearch import rungs, strategies
+from cnnsearch.hyperparameters import by_chance
+from cnnsearch.record import ATTRIBUTE
+from cnnsearch.rungs import LOOK, Scheduler, Seen, Stand
+from cnnsearch.study import suggest
+
+TASK, EPOCHS, WORKERS = "mnist", 9, 2
+BEGIN, LONGEST = 5.5, 1000.0
+"""Seconds until workers have started, and after which a search is given up."""
+OF_TRAINING, OF_EPOCH = 0.25, 0.12
+"""Noise in log odds, of a training and of each epoch, as in benchmarks/confirm_shares.py."""
+TOP = 20
+"""Beyond the best that was measured accuracy rises as it does among so many of the best."""
+THIRD, HALF, QUARTER = Fraction(1, 3), Fraction(1, 2), Fraction(1, 4)
+KEPT = RESULTS / f"{TASK}_rungs.jsonl"
+
+
+class Arm(NamedTuple):
+    """A way to search."""
+
+    sampler: Callable[[int], Any]
+    told: str
+    scheduler: str = "halving"
+    shares: tuple[Fraction, Fraction] = (THIRD, 2 * THIRD)
+    near: int = 0
+    """So many trials after the default begin near it."""
+
+
+def _by_chance_first(trials: int) -> Callable[[int], Any]:
+    return _tpe(multivariate=True, n_startup_trials=trials)
+
+
+def _random(seed: int) -> Any:
+    return strategies.sampler("random", seed)
+
+
+ARMS = {
+    "tpe-10": Arm(_by_chance_first(10), "TPE, 10 by chance first"),
+    "tpe-5": Arm(_by_chance_first(5), "TPE, 5 by chance first"),
+    "tpe-3": Arm(_by_chance_first(3), "TPE, 3 by chance first"),
+    "random": Arm(_random, "random"),
+    "none": Arm(_by_chance_first(10), "TPE, 10 by chance first, all to their end", "none"),
+    "sharper": Arm(_by_chance_first(10), "TPE, 10 by chance first, 1/4 and then 1/2", shares=(QUARTER, HALF)),
+    "near": Arm(_by_chance_first(10), "TPE, 9 near the default first", near=9),
+    "near-4": Arm(_by_chance_first(10), "TPE, 4 near the default and 5 by chance first", near=4),
+}
+BASE = "tpe-10"
+HEAD = """
+How soon a search with rungs reaches the target of benchmarks/peers.py on mnist ({target:.2%}), simulated on {points}
+measured curves by `python benchmarks/rung_samplers.py`, which tells how: seconds and trials begun until then (medians),
+and the time by that of `{base}` on the same landscape (geometric mean, 95% interval by bootstrap). Landscapes are drawn
+from a Gaussian process; in them {chance:.1%} of plans by chance reach the target.
+
+| search | n | seconds | trials begun | time by `{base}` |
+| --- | --- | --- | --- | --- |
+"""
+
+
+class Measured:
+    """The curves that were measured, and the process that is fitted to them."""
+
+    def __init__(self) -> None:
+        from scipy.stats import norm, rankdata
+
+        self.land, trained = Landscape(TASK), measured(TASK)
+        self.points, self.images = len(trained), int(trained[0]["validated"])
+        self.x = np.array([self.land.encoded(row["values"]) for row in trained])
+        odds = np.array([[logit(value, self.images) for value in row["curve"]] for row in trained])
+        # as ranks on the normal scale: log odds are far more apart among bad plans than among good ones
+        scores = norm.ppf((np.apply_along_axis(rankdata, 0, odds) - 0.5) / len(odds))
+        self._scales = [Scale(np.sort(scores[:, at]), np.sort(odds[:, at])) for at in range(EPOCHS)]
+        model = smooth(self.x.shape[1]).set_params(normalize_y=False)
+        quietly(lambda: model.fit(self.x, scores[:, -1]))
+        self.kernel, noise = model.kernel_.k1, model.kernel_.k2.noise_level
+        self._root = np.linalg.cholesky(self.kernel(self.x) + noise * np.eye(len(self.x)))
+        self._weights = np.linalg.solve(self._root.T, np.linalg.solve(self._root, scores))
+        # what is not known of a plan is alike in all its epochs
+        self.alike = np.linalg.cholesky(np.corrcoef(scores.T) + 1e-6 * np.eye(EPOCHS))
+        spent = [math.log(max(0.5, row["seconds"] - START[TASK]) / EPOCHS) for row in trained]
+        self._pace = smooth(self.x.shape[1])
+        quietly(lambda: self._pace.fit(self.x, spent))
+
+    def foretold(self, x: Any) -> tuple[Any, Any]:
+        """The normal scores of a plan's epochs, and what it shares with the measured plans."""
+        near = self.kernel(x, self.x)[0]
+        return near @ self._weights, np.linalg.solve(self._root, near)
+
+    def odds(self, scores: Any) -> Any:
+        """Normal scores as log odds."""
+        return np.array([scale.odds(float(score)) for scale, score in zip(self._scales, scores, strict=True)])
+
+    def seconds(self, x: Any) -> float:
+        """Of an epoch."""
+        return math.exp(float(self._pace.predict(x)[0]))
+
+
+class Scale:
+    """Normal scores and the log odds that they stand for."""
+
+    def __init__(self, scores: Any, odds: Any) -> None:
+        self._scores, self._all = scores, odds
+        self._slope = np.polyfit(scores[-TOP:], odds[-TOP:], 1)[0]
+
+    def odds(self, score: float) -> float:
+        """Beyond the best that was measured it goes on as among the best."""
+        beyond = max(0.0, score - self._scores[-1])
+        return float(np.interp(score, self._scores, self._all) + beyond * self._slope)
+
+
+class Drawn:
+    """One landscape: what a plan is worth is drawn when it is first trained, given all that were drawn before it."""
+
+    def __init__(self, known: Measured, seed: int) -> None:
+        self.land = known.land
+        self._known, self._chance = known, np.random.default_rng((seed, 7))
+        self._x, self._shared = np.zeros((0, known.x.shape[1])), np.zeros((0, len(known.x)))
+        self._off, self._cover = np.zeros((0, EPOCHS)), np.zeros((0, 0))
+
+    def trained(self, values: dict[str, Any]) -> tuple[list[float], float]:
+        """A plan's validation accuracy after each epoch in one training, and the seconds of an epoch."""
+        known, chance = self._known, self._chance
+        x = np.array([known.land.encoded(values)])
+        middle, shared = known.foretold(x)
+        own = float(known.kernel(x)[0, 0] - shared @ shared)
+        across = known.kernel(x, self._x)[0] - self._shared @ shared if len(self._x) else np.zeros(0)
+        weights = np.linalg.solve(self._cover + 1e-6 * np.eye(len(across)), across)
+        left = math.sqrt(max(1e-9, own - weights @ across))
+        off = weights @ self._off + left * (known.alike @ chance.normal(size=EPOCHS))
+        self._cover = np.block([[self._cover, across[:, None]], [across[None], np.array([[own]])]])
+        self._x, self._shared = np.vstack([self._x, x]), np.vstack([self._shared, shared])
+        self._off = np.vstack([self._off, off])
+        odds = known.odds(middle + off) + chance.normal(0, OF_TRAINING) + chance.normal(0, OF_EPOCH, EPOCHS)
+        return [round(value * known.images) / known.images for value in accuracy(odds)], known.seconds(x)
+
+
+class Candidate:
+    """A trial in the search, and how far it was trained."""
+
+    def __init__(self, trial: Any, curve: list[float], seconds: float) -> None:
+        self.trial, self.curve, self.seconds = trial, curve, seconds
+        self.done, self.busy = 0, False
+
+    def stand(self) -> Stand:
+        """Where it stands."""
+        waits = not self.busy and self.done < EPOCHS
+        return Stand(self.trial.number, tuple(self.curve[: self.done]), waits)
+
+    def ended(self, study: Any, at: int) -> None:
+        """Tell the study what was reached."""
+        for epoch in range(self.done, at):
+            self.trial.report(self.curve[epoch], epoch + 1)
+        self.done, self.busy = at, False
+        if at == EPOCHS:
+            study.tell(self.trial, max(self.curve))
+        else:
+            self.trial.set_user_attr(ATTRIBUTE, {"state": "waiting"})
+
+
+@click.command()
+@click.option("--searches", default=100, show_default=True)
+@click.option("--begin", default=0, help="The first of them.")
+@click.option("--arm", "arms", multiple=True, default=tuple(ARMS), type=click.Choice(tuple(ARMS)))
+def main(searches: int, begin: int, arms: tuple[str, ...]) -> None:
+    """Simulate what is missing, all arms of a landscape before the next, and write the table."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    known, target = Measured(), goal(raced(TASK))
+    for seed in range(begin, searches):
+        for arm in arms:
+            if (arm, seed) not in found(known.points):
+                seconds, begun = search(ARMS[arm], known, seed, target)
+                keep(KEPT, {"points": known.points, "arm": arm, "seed": seed, "seconds": seconds, "begun": begun})
+    write(known, target)
+
+
+def search(arm: Arm, known: Measured, seed: int, target: float) -> tuple[float, int]:
+    """The seconds until an epoch reaches the target, and the trials that were begun until then."""
+    import optuna
+
+    rungs.FIRST, rungs.LATER = arm.shares
+    scheduler, landscape = Scheduler(arm.scheduler, EPOCHS, LOOK, maximize=True, looks=False), Drawn(known, seed)
+    made = optuna.create_study(direction="maximize", sampler=arm.sampler(seed))
+    study = Seen(made.study_name, made._storage, made.sampler)
+    for point in (known.land.default(), *near(known.land.default(), seed, arm.near)):
+        study.enqueue_trial(point)
+    every: list[Candidate] = []
+    workers, in_hand, reached = [(BEGIN, worker) for worker in range(WORKERS)], {}, LONGEST
+    while True:
+        now, worker = heapq.heappop(workers)
+        if now >= reached:
+            return round(reached, 2), len(every)
+        if worker in in_hand:
+            one, end = in_hand.pop(worker)
+            one.ended(study, end)
+        number = scheduler.next([each.stand() for each in every if each.done], more_to_come=True)
+        if number is None:
+            every.append(begun(study, landscape))
+        one = every[-1 if number is None else number]
+        one.busy = True
+        ahead = range(one.done + 1, EPOCHS) if one.trial.number else ()
+        end = next(filter(scheduler.waits_at, ahead), EPOCHS)
+        ready = now + (GO_ON if one.done else START[TASK])
+        hits = [epoch for epoch in range(one.done, end) if one.curve[epoch] >= target]
+        reached = min([reached, *(ready + one.seconds * (epoch - one.done + 1) for epoch in hits)])
+        in_hand[worker] = one, end
+        heapq.heappush(workers, (ready + one.seconds * (end - one.done), worker))
+
+
+def begun(study: Any, landscape: Drawn) -> Candidate:
+    """The next trial that the sampler draws."""
+    trial = study.ask()
+    values = landscape.land.point(lambda name, distribution: suggest(trial, name, distribution.to_dict()))
+    return Candidate(trial, *landscape.trained(values))
+
+
+def found(points: int) -> dict[tuple[str, int], dict[str, Any]]:
+    """The searches on the curves that there are now."""
+    return {(row["arm"], row["seed"]): row for row in lines(KEPT) if row["points"] == points}
+
+
+def write(known: Measured, target: float) -> None:
+    """The table, as a part of docs/samplers.md."""
+    every = found(known.points)
+    base = {seed: row["seconds"] for (arm, seed), row in every.items() if arm == BASE}
+    told = []
+    for arm, made in ARMS.items():
+        mine = {seed: row for (name, seed), row in every.items() if name == arm and seed in base}
+        if not mine:
+            continue
+        ratio = [row["seconds"] / base[seed] for seed, row in mine.items()]
+        middle = math.exp(float(np.mean(np.log(ratio))))
+        low, high = interval(ratio)
+        cells = [f"`{arm}`: {made.told}", str(len(mine)), f"{median(row['seconds'] for row in mine.values()):.0f}"]
+        cells += [f"{median(row['begun'] for row in mine.values()):.0f}"]
+        cells += ["" if arm == BASE else f"{middle:.2f} ({low:.2f} to {high:.2f})"]
+        told.append(f"| {' | '.join(cells)} |")
+    text = PAGE.read_text().partition(RUNGS_TITLE)[0]
+    head = HEAD.format(target=target, points=known.points, base=BASE, chance=easy(known, target))
+    PAGE.write_text(text + RUNGS_TITLE + head + "\n".join(told) + "\n")
+
+
+def interval(ratios: list[float], repeats: int = 4000) -> tuple[float, float]:
+    """The bootstrap 95% interval of a geometric mean."""
+    logs = np.log(ratios)
+    drawn = np.random.default_rng(0).choice(logs, (repeats, len(logs))).mean(1)
+    low, high = np.exp(np.quantile(drawn, [0.025, 0.975]))
+    return float(low), float(high)
+
+
+def easy(known: Measured, target: float, landscapes: int = 20, plans: int = 50) -> float:
+    """The share of plans by chance that reach the target."""
+    drawn = [Drawn(known, seed) for seed in range(landscapes)]
+    best = [max(one.trained(known.land.point(by_chance(10**6 + plan)))[0]) for one in drawn for plan in range(plans)]
+    return float(np.mean(np.array(best) >= target))
+
+
+if __name__ == "__main__":
+    main()
