@@ -23,12 +23,12 @@ import numpy as np
 from peers import goal
 from peers import rows as raced
 from rung_shares import GO_ON, START
-from samplers import RESULTS, _tpe, keep, measured, near
+from samplers import RESULTS, _tpe, keep, measured
 from samplers import rows as lines
 from samplers_page import PAGE, RUNGS_TITLE
 from samplers_surrogate import Landscape, accuracy, logit, quietly, smooth
 
-from cnnsearch import rungs, strategies
+from cnnsearch import queued, rungs, strategies
 from cnnsearch.hyperparameters import by_chance
 from cnnsearch.record import ATTRIBUTE
 from cnnsearch.rungs import LOOK, Scheduler, Seen, Stand
@@ -213,7 +213,7 @@ def search(arm: Arm, known: Measured, seed: int, target: float) -> tuple[float, 
     scheduler, landscape = Scheduler(arm.scheduler, EPOCHS, LOOK, maximize=True, looks=False), Drawn(known, seed)
     made = optuna.create_study(direction="maximize", sampler=arm.sampler(seed))
     study = Seen(made.study_name, made._storage, made.sampler)
-    for point in (known.land.default(), *near(known.land.default(), seed, arm.near)):
+    for point in (known.land.default(), *queued.near(known.land.default(), seed, arm.near)):
         study.enqueue_trial(point)
     every: list[Candidate] = []
     workers, in_hand, reached = [(BEGIN, worker) for worker in range(WORKERS)], {}, LONGEST
