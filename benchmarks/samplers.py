@@ -15,6 +15,7 @@ torch.
 import json
 import os
 import platform
+import random
 import sys
 import time
 import warnings
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from cnnsearch import hyperparameters, queued, strategies
+from cnnsearch import hyperparameters, strategies
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "samplers"
@@ -33,6 +34,8 @@ MACHINE = f"{platform.system()} {platform.machine()}, 1 core of {os.cpu_count()}
 TASKS = ("digits", "mnist")
 DEFAULT = -1
 """The default point stands among the plans under this number."""
+NEAR = 0.7
+"""A point near another has each of its hyperparameters with this probability."""
 TRIALS = 100
 WORKERS = 2
 SHIPPED = "tpe"
@@ -155,7 +158,7 @@ def search(arm: Arm, seed: int, surrogate: Any) -> dict[str, Any]:
     study = optuna.create_study(direction="maximize", sampler=arm.make(seed))
     if arm.default:
         study.enqueue_trial(surrogate.land.default())
-    for part in queued.near(surrogate.land.default(), seed, arm.near):
+    for part in near(surrogate.land.default(), seed, arm.near):
         study.enqueue_trial(part)
     generator = np.random.default_rng((seed, 1))
     in_flight: deque[tuple[Any, float]] = deque()
@@ -177,6 +180,16 @@ def search(arm: Arm, seed: int, surrogate: Any) -> dict[str, Any]:
                 best = seen
                 chosen.append([told, round(score, 4)])
     return {"chosen": chosen, "highest": round(highest, 4), "ask": round(taken / TRIALS, 5)}
+
+
+def near(values: dict[str, Any], seed: int, count: int) -> list[dict[str, Any]]:
+    """Parts of a point; what is left out of one is for the sampler to draw.
+
+    A default is better than most of what is drawn by chance, and so is what is like it, as in PriorBand (Mallik et al.,
+    2023, arXiv 2306.12370).
+    """
+    generator = random.Random(seed)
+    return [{name: value for name, value in values.items() if generator.random() < NEAR} for _ in range(count)]
 
 
 def asked(trial: Any) -> hyperparameters.Draw:

@@ -177,7 +177,8 @@ def test_a_stopped_confirmation_goes_on(run: Run, tmp_path: Path, store: str) ->
         assert process.wait(60) == 130 and time.monotonic() - began < 20
     done = run(*SMALL, "--confirm", "2x2")
     assert done.returncode == 0, done.stderr
-    assert "3 of 3 trials are done" in done.stdout and "Raise --trials" not in done.stdout
+    assert "3 of 3 trials are done. " in done.stdout and " trainings on fresh seeds are missing" in done.stdout
+    assert "Raise --trials" not in done.stdout
     # the one under training when it was stopped may have ended just then
     assert "[3/3]" in done.stdout or "[2/2]" in done.stdout
     rows = json.loads(run("leaderboard", "--format", "json").stdout)

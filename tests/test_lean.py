@@ -73,7 +73,13 @@ def test_few_channels_are_normalised_in_float32_where_half_precision_is_slow(cha
 
 @pytest.mark.parametrize(
     ("name", "options", "one"),
-    [("Adam", {}, True), ("AdamW", {}, True), ("Adam", {"amsgrad": True}, False), ("Nadam", {}, False)],
+    [
+        ("Adam", {}, True),
+        ("Adam", {"beta_1": 0, "epsilon": 1}, True),
+        ("AdamW", {}, True),
+        ("Adam", {"amsgrad": True}, False),
+        ("Nadam", {}, False),
+    ],
 )
 def test_a_step_is_one_operation_where_it_is_plain_adams(name: str, options: dict[str, Any], one: bool) -> None:
     weights = keras.layers.Dense(2)

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from cnnsearch import queued
 from cnnsearch import study as studies
 from cnnsearch.plan import Plan
 from cnnsearch.record import COUNTED
@@ -119,16 +118,6 @@ def test_the_same_command_again_says_that_all_is_done(searched: Path) -> None:
     done = cnnsearch(searched, "run", "--space", "digits_cnn", "--trials", "5", *TINY)
     assert done.returncode == 0
     assert "already has 5 of 5 trials" in done.stdout
-
-
-def test_the_first_trials_are_the_default_and_what_is_near_it(study: studies.Study) -> None:
-    default = study.info["default"]
-    first, *drawn = study.optuna.get_trials(deepcopy=False)
-    assert first.params == default and 4 <= len(drawn) <= queued.NEAR
-    for trial, part in zip(drawn, queued.near(default, study.info["seed"]), strict=False):
-        assert trial.system_attrs["fixed_params"] == part and len(default) / 3 < len(part)
-        assert all(value == default[name] for name, value in trial.params.items() if name in part)
-    assert any(trial.params[name] != default[name] for trial in drawn for name in trial.params.keys() & default.keys())
 
 
 def test_studies_lists_it(searched: Path) -> None:

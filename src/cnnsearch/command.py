@@ -341,7 +341,8 @@ def _going_on(settings: Settings, counted: int, unconfirmed: int) -> str:
             f"Study '{settings.study}' already has {counted} of {settings.trials} trials. "
             "Raise --trials to go on, or begin anew with --study NAME."
         )
-    return f"Going on with study '{settings.study}': {counted} of {settings.trials} trials are done."
+    left = f" {unconfirmed} trainings on fresh seeds are missing." if counted >= settings.trials else ""
+    return f"Going on with study '{settings.study}': {counted} of {settings.trials} trials are done.{left}"
 
 
 def _say_next(opened: Study, ended: str, settings: Settings, board: list[leaderboard.Row]) -> None:

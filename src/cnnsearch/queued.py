@@ -1,20 +1,15 @@
 """Points that wait to be trained before anything is drawn: the default, recipes, twins, and what was cut off."""
 
-import random
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from cnnsearch import strategies
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import COUNTED
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.study import Study
-
-NEAR, KEPT = 9, 0.7
-"""So many first draws are near the default, with each of its hyperparameters kept with this probability."""
 
 
 def missing_recipes(study: Study, settings: Settings) -> list[str]:
@@ -34,21 +29,9 @@ def enqueue_default(study: Study, values: dict[str, Any]) -> None:
         study.optuna.enqueue_trial(values, user_attrs={"origin": "default"})
 
 
-def near(values: dict[str, Any], seed: int, count: int = NEAR) -> list[dict[str, Any]]:
-    """Parts of a point, the same for the same seed; what is left out of one is for the sampler to draw.
-
-    A default is chosen with care, so that what is like it is better than what is drawn by chance, and it teaches a
-    sampler more (PriorBand; Mallik et al., 2023, arXiv 2306.12370; docs/samplers.md).
-    """
-    generator = random.Random(seed)
-    return [{name: value for name, value in values.items() if generator.random() < KEPT} for _ in range(count)]
-
-
 def take(study: Study, settings: Settings) -> optuna.Trial | None:
     """The next trial: for twins and `only_recipes` one of those that wait under their names, or None if none does."""
     if not (settings.twins or settings.only_recipes):
-        if settings.default and settings.sampler in strategies.BEGIN_NEAR:
-            _enqueue_near(study)
         return study.asked.ask()
     names = set(settings.twins) or {ORIGIN + name for name in settings.recipes}
     for frozen in study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
@@ -74,14 +57,6 @@ def enqueue_twins(study: Study, settings: Settings) -> None:
     for origin, (values, seed) in settings.twins.items():
         if origin not in known:
             study.optuna.enqueue_trial(values, user_attrs={"origin": origin, "seed": seed})
-
-
-def _enqueue_near(study: Study) -> None:
-    """Queue the next point near the default, if nothing waits and that many were not drawn yet."""
-    trials = study.optuna.get_trials(deepcopy=False)
-    drawn = sum("origin" not in trial.user_attrs for trial in trials)
-    if drawn < NEAR and not any(trial.state == TrialState.WAITING for trial in trials):
-        study.optuna.enqueue_trial(near(study.info["default"], study.info["seed"])[drawn])
 
 
 def _waiting_origins(study: Study) -> set[str]:

@@ -57,9 +57,6 @@ SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
 }
 """Each sampler's maker, and the packages that it needs."""
 
-BEGIN_NEAR = ("tpe",)
-"""Those whose first draws are near the default, not by chance."""
-
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
 
 

@@ -75,15 +75,10 @@ def _step(optimizer: Any, gradients: Any, variables: Any, rate: Any) -> None:
     if not _plain(optimizer, gradients, variables):
         _step_by_keras(optimizer, gradients, variables, rate)
         return
-    count = tf.cast(optimizer.iterations + 1, "float32")
-    shared = {
-        "beta1_power": tf.pow(optimizer.beta_1, count),
-        "beta2_power": tf.pow(optimizer.beta_2, count),
-        "lr": tf.cast(rate, "float32"),
-        "beta1": tf.constant(optimizer.beta_1),
-        "beta2": tf.constant(optimizer.beta_2),
-        "epsilon": tf.constant(optimizer.epsilon),
-    }
+    told = (rate, optimizer.iterations + 1, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
+    rate, count, first, second, epsilon = (tf.cast(each, "float32") for each in told)
+    powers = {"beta1_power": tf.pow(first, count), "beta2_power": tf.pow(second, count)}
+    shared = {**powers, "lr": rate, "beta1": first, "beta2": second, "epsilon": epsilon}
     for gradient, variable in zip(gradients, variables, strict=True):
         at = optimizer._get_variable_index(variable)
         m, v = optimizer._momentums[at], optimizer._velocities[at]
