@@ -15,17 +15,18 @@ import math
 import warnings
 from collections.abc import Callable
 from fractions import Fraction
-from statistics import median
+from statistics import geometric_mean, median
 from typing import Any, NamedTuple
 
 import click
 import numpy as np
+from confirm_shares import EPOCHS, OF_EPOCH, OF_TRAINING, WORKERS
 from peers import goal
 from peers import rows as raced
 from rung_shares import GO_ON, START
 from samplers import RESULTS, _tpe, keep, measured, near
 from samplers import rows as lines
-from samplers_page import PAGE, RUNGS_TITLE
+from samplers_page import PAGE, RUNGS_TITLE, interval
 from samplers_surrogate import Landscape, accuracy, logit, quietly, smooth
 
 from cnnsearch import rungs, strategies
@@ -34,11 +35,9 @@ from cnnsearch.record import ATTRIBUTE
 from cnnsearch.rungs import LOOK, Scheduler, Seen, Stand
 from cnnsearch.study import suggest
 
-TASK, EPOCHS, WORKERS = "mnist", 9, 2
+TASK = "mnist"
 BEGIN, LONGEST = 5.5, 1000.0
 """Seconds until workers have started, and after which a search is given up."""
-OF_TRAINING, OF_EPOCH = 0.25, 0.12
-"""Noise in log odds, of a training and of each epoch, as in benchmarks/confirm_shares.py."""
 TOP = 20
 """Beyond the best that was measured accuracy rises as it does among so many of the best."""
 THIRD, HALF, QUARTER = Fraction(1, 3), Fraction(1, 2), Fraction(1, 4)
@@ -283,16 +282,8 @@ def by_base(every: dict[tuple[str, int], dict[str, Any]], arm: str, base: dict[i
 
 def told_ratio(ratios: list[float]) -> str:
     """The geometric mean and its interval."""
-    low, high = interval(ratios)
-    return f"{math.exp(float(np.mean(np.log(ratios)))):.2f} ({low:.2f} to {high:.2f})"
-
-
-def interval(ratios: list[float], repeats: int = 4000) -> tuple[float, float]:
-    """The bootstrap 95% interval of a geometric mean."""
-    logs = np.log(ratios)
-    drawn = np.random.default_rng(0).choice(logs, (repeats, len(logs))).mean(1)
-    low, high = np.exp(np.quantile(drawn, [0.025, 0.975]))
-    return float(low), float(high)
+    low, high = interval(ratios, geometric_mean)
+    return f"{geometric_mean(ratios):.2f} ({low:.2f} to {high:.2f})"
 
 
 def easy(known: Measured, target: float, landscapes: int = 20, plans: int = 50) -> float:

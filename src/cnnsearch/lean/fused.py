@@ -1,8 +1,8 @@
 """Batch normalisation and Adam as the one operation that TensorFlow has for each, where Keras makes dozens.
 
-Keras' passes over the images cost more than the convolutions between them once those are in half precision; and of a
-small network's graph most are the 44 operations by which Keras steps each weight. What is computed is the same within
-rounding; the layer and the optimizer stay Keras' own.
+Keras' passes over the images cost more than the convolutions between them once those are in half precision; and nearly
+half of a small network's graph are the 41 operations by which Keras steps each weight. What is computed is the same
+within rounding; the layer and the optimizer stay Keras' own.
 """
 
 import contextlib
