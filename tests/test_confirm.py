@@ -137,8 +137,11 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
     assert "±" in table and "not told apart" in table
     # as the leaderboard has it, not the flattering first score
     assert f"{rows[0]['mean']:.4f}" in run("studies").stdout
-    again = run(*SMALL, "--confirm", "2x2", MLFLOW_TRACKING_URI=store)
-    assert again.returncode == 0 and "trial 0 again" not in again.stdout
+    third = run(*SMALL, "--confirm", "3x2", "--json", MLFLOW_TRACKING_URI=store)
+    events = [json.loads(line) for line in third.stdout.splitlines()]
+    assert [(each["event"], each.get("trial")) for each in events[:-1]] == [("repeat", rows[2]["trial"])] * 2
+    assert all(0 < each["score"] <= 1 and each["first"] == rows[2]["score"] for each in events[:-1])
+    assert [each["ended"] for each in events] == [1, 2, "complete"]
     more = run("confirm", "--top", "1", "--seeds", "3", MLFLOW_TRACKING_URI=store)
     assert more.returncode == 0, more.stderr
     assert "[1/1]" in more.stdout and "over 3 fresh seeds" in more.stdout
@@ -148,7 +151,7 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
     runs = client.search_runs([experiment.experiment_id])
     repeats = [each for each in runs if "cnnsearch.repeats" in each.data.tags]
     trials = {each.info.run_id: each for each in runs if "cnnsearch.trial" in each.data.tags}
-    assert len(repeats) == 5 and len(trials) == 3
+    assert len(repeats) == 7 and len(trials) == 3
     for each in repeats:
         above = trials[each.data.tags["mlflow.parentRunId"]]
         assert above.data.tags["cnnsearch.trial"] == each.data.tags["cnnsearch.repeats"]

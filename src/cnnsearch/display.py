@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnnsearch.errors import FAILURES
-from cnnsearch.progress import Progress, clock, main_choices
+from cnnsearch.progress import Progress, Repeated, clock, main_choices
 from cnnsearch.record import Record
 
 
@@ -20,6 +20,9 @@ class Display(Protocol):
     def __enter__(self) -> "Display": ...
     def __exit__(self, *error: object) -> None: ...
     def __call__(self, progress: Progress) -> None: ...
+    def repeated(self, done: Repeated) -> None:
+        """A training on a fresh seed ended."""
+
     def note(self, text: str) -> None:
         """Say one line."""
 
@@ -45,6 +48,9 @@ class Quiet:
     def __call__(self, progress: Progress) -> None:
         pass
 
+    def repeated(self, done: Repeated) -> None:
+        pass
+
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
@@ -56,12 +62,15 @@ class Plain(Quiet):
         if progress.done is not None:
             print(f"[{progress.standing.ended}/{progress.trials}] {result(progress.done, progress)}", flush=True)
 
+    def repeated(self, done: Repeated) -> None:
+        self.note(again(done))
+
     def note(self, text: str) -> None:
         print(text, flush=True)
 
 
 class JsonLines(Quiet):
-    """One JSON object for each trial that ends, for programs."""
+    """One JSON object for each trial that ends and for each training on a fresh seed, for programs."""
 
     def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
@@ -81,8 +90,12 @@ class JsonLines(Quiet):
             }
             print(json.dumps(fields), flush=True)
 
+    def repeated(self, done: Repeated) -> None:
+        counts = {"ended": done.ended, "trainings": done.trainings}
+        print(json.dumps({"event": "repeat", **done.repeat._asdict(), "first": done.first, **counts}), flush=True)
 
-class Bar(Quiet):
+
+class Bar(Plain):
     """A bar of trials with the best score, in a notebook as in a terminal."""
 
     def __enter__(self) -> "Bar":
@@ -108,7 +121,7 @@ class Bar(Quiet):
         self.bar.write(text)
 
 
-class LiveDisplay(Quiet):
+class LiveDisplay(Plain):
     """Counts, the best so far, the running trials and the time left, redrawn in place."""
 
     def __init__(self) -> None:
@@ -139,6 +152,13 @@ def result(done: Record, progress: Progress) -> str:
         return f"trial {done.number} failed ({done.failure}): {done.reason}"
     where = f"epoch {done.best_epoch} of {done.epochs}" if done.epochs else done.reason
     return f"trial {done.number} {done.state} {done.score:.4f} ({where}, {done.seconds:.0f} s): {choices}"
+
+
+def again(done: Repeated) -> str:
+    """A training on a fresh seed, in one line."""
+    repeat = done.repeat
+    said = f"{repeat.score:.4f}" if repeat.score is not None else f"failed ({repeat.reason})"
+    return f"[{done.ended}/{done.trainings}] trial {repeat.trial} again: {said} (first {done.first:.4f})"
 
 
 def panel(progress: Progress) -> Any:

@@ -500,7 +500,7 @@ class Search:
             return
         trials = len({repeat.trial for repeat in waiting})
         self.show.note(f"Confirming the best: {trials} trials on fresh seeds, {len(waiting)} trainings.")
-        round_ = repeats.Repeats(self.settings, self.study, self.pool, self.tracker, self.stop, self.show.note)
+        round_ = repeats.Repeats(self.settings, self.study, self.pool, self.tracker, self.stop, self.show)
         until = self.began + self.settings.timeout if self.settings.timeout else math.inf
         left = round_.run(waiting, until)
         self.jobs = dict.fromkeys(self.pool.children)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from cnnsearch.confirm import Repeat
 from cnnsearch.record import COUNTED, Record
 
 
@@ -14,6 +15,15 @@ class Running(NamedTuple):
     epoch: int
     epochs: int
     seconds: float
+
+
+class Repeated(NamedTuple):
+    """A training on a fresh seed that ended, the trial's first score, and how many of all these trainings have."""
+
+    repeat: Repeat
+    first: float
+    ended: int
+    trainings: int
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import click
 
 from cnnsearch import study as studies
 from cnnsearch import watchdog
 from cnnsearch.confirm import Repeat, repeat_seed
+from cnnsearch.display import Display, Plain
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.pool import Child, Pool
+from cnnsearch.progress import Repeated
 from cnnsearch.record import Record
 from cnnsearch.settings import Settings
 from cnnsearch.stopping import Stop
@@ -86,7 +86,7 @@ def on_a_pool(settings: Settings, study: Study, waiting: list[Repeat], tracker: 
     with stop.deferred():
         pool = Pool(settings, jobs)
         try:
-            return Repeats(settings, study, pool, tracker, stop, click.echo).run(waiting, until)
+            return Repeats(settings, study, pool, tracker, stop, Plain()).run(waiting, until)
         finally:
             pool.close()
 
@@ -101,10 +101,10 @@ class Repeats:
         pool: Pool,
         tracker: Tracker,
         stop: Stop,
-        note: Callable[[str], None],
+        show: Display,
     ) -> None:
         self.settings, self.study, self.pool, self.tracker = settings, study, pool, tracker
-        self.stop, self.note = stop, note
+        self.stop, self.show = stop, show
         self.records = {record.number: record for record in study.records()}
         self.waiting: list[Repeat] = []
         self.turns: dict[Child, Turn | None] = {}
@@ -218,10 +218,9 @@ class Repeats:
     def _keep(self, repeat: Repeat, history: list[dict[str, float]]) -> None:
         self.study.add_repeat(repeat._asdict())
         self.tracker.repeat(self.records[repeat.trial], repeat, history)
-        said = f"{repeat.score:.4f}" if repeat.score is not None else f"failed ({repeat.reason})"
-        first = self.records[repeat.trial].score
         self.ended += 1
-        self.note(f"[{self.ended}/{self.asked}] trial {repeat.trial} again: {said} (first {first:.4f})")
+        first = self.records[repeat.trial].score or 0.0
+        self.show.repeated(Repeated(repeat, first, self.ended, self.asked))
 
     def _replace(self, child: Child) -> None:
         del self.turns[child]
