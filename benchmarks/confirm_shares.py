@@ -8,7 +8,6 @@ seed of each first, and the best by the mean of these is chosen. Every training 
 noise: in log odds, one normal number for the training and one for each epoch. Writes docs/confirming.md.
 """
 
-import heapq
 import math
 import random
 from pathlib import Path
@@ -17,12 +16,13 @@ from typing import NamedTuple
 
 import click
 from first_looks import rows
-from rung_shares import EPOCH, GO_ON, START
+from simulated import EPOCH, EPOCHS, START, WORKERS, turns
+from simulated import Candidate as Trained
 
-from cnnsearch.rungs import LOOK, Scheduler, Stand
+from cnnsearch.rungs import LOOK, Scheduler
 
 PAGE = Path(__file__).parents[1] / "docs" / "confirming.md"
-EPOCHS, WORKERS, TOP, SEEDS = 9, 2, 3, 3
+TOP, SEEDS = 3, 3
 BEGIN, AGAIN = 6.0, 2.5
 """Seconds until workers have started, and those that begin anew once the search's share is up."""
 OF_TRAINING, OF_EPOCH = 0.25, 0.12
@@ -55,17 +55,12 @@ class Plan(NamedTuple):
     seconds: float
 
 
-class Candidate:
+class Candidate(Trained):
     """A plan in the search: one noisy training of it."""
 
     def __init__(self, plan: Plan, validated: int, generator: random.Random) -> None:
-        self.plan, self.curve = plan, trained(plan, validated, generator)
-        self.done, self.busy = 0, True
-
-    @property
-    def best(self) -> float:
-        """The best accuracy that was seen."""
-        return max(self.curve[: self.done], default=0.0)
+        super().__init__(trained(plan, validated, generator), plan.seconds)
+        self.plan = plan
 
 
 @click.command()
@@ -103,39 +98,18 @@ def search(
     validated = VALIDATED[task]
     scheduler = Scheduler("none" if task == "digits" else "halving", EPOCHS, LOOK, maximize=True)
     begun: list[Candidate] = []
-    workers = [(BEGIN, worker) for worker in range(WORKERS)]
-    in_hand: dict[int, tuple[Candidate, int]] = {}
-    while True:
-        now, worker = heapq.heappop(workers)
+
+    def drawn() -> Candidate:
+        return Candidate(generator.choice(plans), validated, generator)
+
+    for now in turns(begun, scheduler, drawn, START[task], BEGIN):
         kept = reserved(task, leaders(begun), seconds * share, all_or_none)
         if now >= seconds - kept:
             break
-        if worker in in_hand:
-            ended, ended.done = in_hand.pop(worker)
-            ended.busy = False
-        one = waiting(scheduler, begun) or Candidate(generator.choice(plans), validated, generator)
-        if not one.done:
-            begun.append(one)
-        one.busy = True
-        end = next((epoch for epoch in range(one.done + 1, EPOCHS) if scheduler.waits_at(epoch)), EPOCHS)
-        took = (GO_ON if one.done else START[task]) + one.plan.seconds * (end - one.done)
-        in_hand[worker] = one, end
-        heapq.heappush(workers, (now + took, worker))
     best = leaders(begun) or sorted(begun, key=lambda each: -each.best)[:1]
     scores = again(task, best, kept, generator) if kept else {}
     chosen = max(scores, key=lambda place: mean(scores[place])) if scores else 0
     return max(best[chosen].plan.curve), sum(map(len, scores.values()))
-
-
-def waiting(scheduler: Scheduler, begun: list[Candidate]) -> Candidate | None:
-    """The one that is trained on next."""
-    stands = [
-        Stand(place, tuple(each.curve[: each.done]), not each.busy and each.done < EPOCHS)
-        for place, each in enumerate(begun)
-        if each.done
-    ]
-    number = scheduler.next(stands, True)
-    return None if number is None else begun[number]
 
 
 def leaders(begun: list[Candidate]) -> list[Candidate]:

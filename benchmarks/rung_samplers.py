@@ -10,7 +10,6 @@ fixed. Seconds of an epoch are of the measured trainings too. Writes its table i
 was stopped; `--begin` lets processes share the searches.
 """
 
-import heapq
 import math
 import warnings
 from collections.abc import Callable
@@ -20,19 +19,20 @@ from typing import Any, NamedTuple
 
 import click
 import numpy as np
-from confirm_shares import EPOCHS, OF_EPOCH, OF_TRAINING, WORKERS
+from confirm_shares import OF_EPOCH, OF_TRAINING
 from peers import goal
 from peers import rows as raced
-from rung_shares import GO_ON, START
 from samplers import RESULTS, _tpe, keep, measured, near
 from samplers import rows as lines
 from samplers_page import PAGE, RUNGS_TITLE, interval
 from samplers_surrogate import Landscape, accuracy, logit, quietly, smooth
+from simulated import EPOCHS, START, turns
+from simulated import Candidate as Trained
 
 from cnnsearch import rungs, strategies
 from cnnsearch.hyperparameters import by_chance
 from cnnsearch.record import ATTRIBUTE
-from cnnsearch.rungs import LOOK, Scheduler, Seen, Stand
+from cnnsearch.rungs import LOOK, Scheduler, Seen
 from cnnsearch.study import suggest
 
 TASK = "mnist"
@@ -168,27 +168,26 @@ class Drawn:
         return [round(value * known.images) / known.images for value in accuracy(odds)], known.seconds(x)
 
 
-class Candidate:
-    """A trial in the search, and how far it was trained."""
+class Candidate(Trained):
+    """A trial of the study."""
 
-    def __init__(self, trial: Any, curve: list[float], seconds: float) -> None:
-        self.trial, self.curve, self.seconds = trial, curve, seconds
-        self.done, self.busy = 0, False
+    def __init__(self, study: Any, trial: Any, curve: list[float], seconds: float) -> None:
+        super().__init__(curve, seconds)
+        self._study, self._trial = study, trial
 
-    def stand(self) -> Stand:
-        """Where it stands."""
-        waits = not self.busy and self.done < EPOCHS
-        return Stand(self.trial.number, tuple(self.curve[: self.done]), waits)
+    def waits_at(self, scheduler: Any, epoch: int) -> bool:
+        """The default point does not."""
+        return self._trial.number > 0 and super().waits_at(scheduler, epoch)
 
-    def ended(self, study: Any, at: int) -> None:
+    def trained(self, epoch: int) -> None:
         """Tell the study what was reached."""
-        for epoch in range(self.done, at):
-            self.trial.report(self.curve[epoch], epoch + 1)
-        self.done, self.busy = at, False
-        if at == EPOCHS:
-            study.tell(self.trial, max(self.curve))
+        for before in range(self.done, epoch):
+            self._trial.report(self.curve[before], before + 1)
+        super().trained(epoch)
+        if epoch == EPOCHS:
+            self._study.tell(self._trial, max(self.curve))
         else:
-            self.trial.set_user_attr(ATTRIBUTE, {"state": "waiting"})
+            self._trial.set_user_attr(ATTRIBUTE, {"state": "waiting"})
 
 
 @click.command()
@@ -221,33 +220,19 @@ def search(arm: Arm, known: Measured, seed: int, target: float) -> tuple[float, 
     for point in (known.land.default(), *near(known.land.default(), seed, arm.near)):
         study.enqueue_trial(point)
     every: list[Candidate] = []
-    workers, in_hand, reached = [(BEGIN, worker) for worker in range(WORKERS)], {}, LONGEST
-    while True:
-        now, worker = heapq.heappop(workers)
+    reached = LONGEST
+    for now in turns(every, scheduler, lambda: begun(study, landscape), START[TASK], BEGIN):
+        reached = min([reached, *(one.reached(target) for one in every)])
         if now >= reached:
-            return round(reached, 2), len(every)
-        if worker in in_hand:
-            one, end = in_hand.pop(worker)
-            one.ended(study, end)
-        number = scheduler.next([each.stand() for each in every if each.done], more_to_come=True)
-        if number is None:
-            every.append(begun(study, landscape))
-        one = every[-1 if number is None else number]
-        one.busy = True
-        ahead = range(one.done + 1, EPOCHS) if one.trial.number else ()
-        end = next(filter(scheduler.waits_at, ahead), EPOCHS)
-        ready = now + (GO_ON if one.done else START[TASK])
-        hits = [epoch for epoch in range(one.done, end) if one.curve[epoch] >= target]
-        reached = min([reached, *(ready + one.seconds * (epoch - one.done + 1) for epoch in hits)])
-        in_hand[worker] = one, end
-        heapq.heappush(workers, (ready + one.seconds * (end - one.done), worker))
+            break
+    return round(reached, 2), len(every)
 
 
 def begun(study: Any, landscape: Drawn) -> Candidate:
     """The next trial that the sampler draws."""
     trial = study.ask()
     values = landscape.land.point(lambda name, distribution: suggest(trial, name, distribution.to_dict()))
-    return Candidate(trial, *landscape.trained(values))
+    return Candidate(study, trial, *landscape.trained(values))
 
 
 def found(points: int) -> dict[tuple[str, int], dict[str, Any]]:

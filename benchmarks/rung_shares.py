@@ -3,25 +3,21 @@
     python benchmarks/rung_shares.py
 
 Two workers draw plans by chance from those that were measured, train them by cnnsearch's own scheduler and stop at the
-first epoch that reaches the target: what the best few of the plans reach. Starting a trial and training an epoch take
-the seconds that they took about on one core; nothing else takes time. Adds its table to docs/first-looks.md.
+first epoch that reaches the target: what the best few of the plans reach (see simulated.py). Adds its table to
+docs/first-looks.md.
 """
 
-import heapq
 import random
 from fractions import Fraction
 from statistics import mean, median
-from typing import Any, NamedTuple
 
 import click
 from first_looks import PAGE, SHARES_TITLE, rows
+from simulated import EPOCH, START, Candidate, turns
 
 from cnnsearch import rungs
-from cnnsearch.rungs import LOOK, Scheduler, Stand
+from cnnsearch.rungs import LOOK, Scheduler
 
-START = {"digits": 0.6, "mnist": 1.0, "cifar": 1.5}
-EPOCH = {"digits": 0.06, "mnist": 0.9, "cifar": 2.5}
-GO_ON = 0.3
 REACHED_BY = {"digits": (3, 4), "mnist": (2, 3), "cifar": (1, 2)}
 """How many of the plans reach the target, for two targets."""
 WHOLE, HALF, THIRD, QUARTER = (Fraction(1, parts) for parts in (1, 2, 3, 4))
@@ -46,14 +42,6 @@ little; what is shipped is in bold.
 | task | target | reached by | {shares} |
 | --- | --- | --- | {lines} |
 """
-
-
-class Candidate(NamedTuple):
-    """A plan's measured curve, how many epochs of it are trained, and whether a worker has it."""
-
-    curve: list[float]
-    done: int
-    busy: bool
 
 
 @click.command()
@@ -84,33 +72,16 @@ def line(task: str, count: int) -> str:
     return f"| {' | '.join(told)} |"
 
 
-def search(curves: list[list[float]], target: float, task: str, generator: Any) -> float:
+def search(curves: list[list[float]], target: float, task: str, generator: random.Random) -> float:
     """The seconds until an epoch reaches the target."""
-    plans: list[Candidate] = []
     scheduler = Scheduler("halving" if rungs.FIRST < 1 else "none", len(curves[0]), LOOK, maximize=True)
-    workers, in_hand = [(0.0, 0), (0.0, 1)], {}
-    hits: list[float] = []
-    while True:
-        now, worker = heapq.heappop(workers)
-        if now > LONGEST or (hits and min(hits) <= now):
-            return min([LONGEST, *hits])
-        if worker in in_hand:
-            number, end = in_hand.pop(worker)
-            plans[number] = plans[number]._replace(done=end, busy=False)
-        stands = [Stand(i, tuple(each.curve[: each.done]), not each.busy) for i, each in enumerate(plans) if each.done]
-        number = scheduler.next(stands, True)
-        if number is None:
-            number = len(plans)
-            plans.append(Candidate(generator.choice(curves), 0, True))
-        one = plans[number]
-        end = next((e for e in range(one.done + 1, len(one.curve)) if scheduler.waits_at(e)), len(one.curve))
-        ready = now + (GO_ON if one.done else START[task])
-        hits += [
-            ready + EPOCH[task] * (epoch - one.done + 1) for epoch in range(one.done, end) if one.curve[epoch] >= target
-        ]
-        plans[number] = one._replace(busy=True)
-        in_hand[worker] = number, end
-        heapq.heappush(workers, (ready + EPOCH[task] * (end - one.done), worker))
+    every: list[Candidate] = []
+    reached = LONGEST
+    for now in turns(every, scheduler, lambda: Candidate(generator.choice(curves), EPOCH[task]), START[task]):
+        reached = min([reached, *(one.reached(target) for one in every)])
+        if now >= reached:
+            break
+    return reached
 
 
 if __name__ == "__main__":
