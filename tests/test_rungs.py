@@ -13,6 +13,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from cnnsearch import strategies
 from cnnsearch.command import who_stops
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import ATTRIBUTE, Record
@@ -144,6 +145,21 @@ def test_the_sampler_sees_who_waits_as_ended_at_its_rung() -> None:
     assert [trial.state for trial in seen] == [TrialState.PRUNED, TrialState.RUNNING]
     assert seen[0].params == waiting.params and seen[0].intermediate_values == {1: 0.5}
     assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING] * 2
+    assert [trial.number for trial in seen] == [0, 1]
+
+
+def test_the_sampler_draws_all_dimensions_at_once_while_others_wait() -> None:
+    """It learns which there are from one trial to the next, by their numbers."""
+    sampler = strategies.sampler("tpe", 0)
+    made = optuna.create_study(direction="maximize", sampler=sampler)
+    study = Seen(made.study_name, made._storage, sampler)
+    for number in range(12):
+        trial = study.ask()
+        trial.suggest_float("x", 0, 1)
+        trial.suggest_int("n", 1, 9)
+        trial.report(0.1 * number, 1)
+        trial.set_user_attr(ATTRIBUTE, {"state": "waiting"})
+    assert set(study.ask().relative_params) == {"x", "n"}
 
 
 def rows(run: Run) -> list[dict[str, object]]:
@@ -188,6 +204,16 @@ def test_one_that_was_just_sent_on_keeps_its_place_in_its_rung(tmp_path: Path) -
         running.append(waiting.jobs.pop(one.record.number))
         one.history = []
     assert sent == [9, 8, 7]
+
+
+def test_a_worker_that_saves_its_model_is_given_nothing_else(run: Run, tmp_path: Path) -> None:
+    """With so short epochs others come to a rung while one saves."""
+    words = ("--jobs", "3", "--trials", "30", "--set", "dataset.limit=100", "--scheduler", "halving")
+    done = run(*LINE, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    storage = f"sqlite:///{tmp_path / 'runs' / 'cnnsearch.db'}"
+    trials = optuna.load_study(study_name="digits_cnn", storage=storage).get_trials()
+    assert len(trials) == 30 and all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
 
 
 def settings(folder: Path) -> Settings:

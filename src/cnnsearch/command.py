@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cnnsearch import catalog, gpus, leaderboard, objectives, queued, repeats, spaces, tables, watchdog
+from cnnsearch import catalog, gpus, leaderboard, machine, objectives, queued, repeats, spaces, tables, watchdog
 from cnnsearch import recipes as recipe_points
 from cnnsearch import study as studies
 from cnnsearch.confirm import confirmed, optimism
@@ -247,18 +247,20 @@ def seconds(text: str) -> float:
     return value
 
 
-MOST_JOBS = 4
-"""Workers on a CPU unless asked for: each holds a backend, about 1 GB."""
+MOST_JOBS, EACH = 4, 1 << 30
+"""Workers on a CPU unless asked for, and the bytes that each holds about: it has a backend."""
 
 
 def share(jobs: int | None) -> tuple[int, int]:
-    """How many workers, and how many threads each: by the GPUs (`gpus.workers`); on a CPU one a core, up to MOST_JOBS.
+    """How many workers, and how many threads each: by the GPUs (`gpus.workers`); on a CPU one a core, up to MOST_JOBS
+    and as far as memory goes.
 
     Small networks use one thread better than two: two workers of one thread gave 1.5 times the trials of one
     worker of two threads (two cores, networks of 1 to 2 million multiply-adds on MNIST).
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = jobs or gpus.workers(gpus.gpus(), cores, watchdog.memory()) or min(cores, MOST_JOBS)
+    cores, memory = machine.cores(), watchdog.memory()
+    on_cpu = min(cores, MOST_JOBS, max(1, memory // EACH - 1))
+    workers = jobs or gpus.workers(gpus.gpus(), cores, memory) or on_cpu
     return workers, max(1, cores // workers)
 
 

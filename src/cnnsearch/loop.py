@@ -39,6 +39,11 @@ GROWTH = 1 << 30
 QUIET = 0.02
 """Seconds without a message after which no worker waits for an answer, so that the storage may be written."""
 
+SAVED = 60
+"""Seconds that a worker may take to save a model when the search is over."""
+
+FULL = "Free some space, and give the same command again."
+
 RECENT = 200
 """The pace of trials goes by so many of the last."""
 
@@ -62,7 +67,7 @@ class Search:
             self._note_end(record)
         self.waiting = Waiting(settings, study.maximize)
         self.rungs_told = False
-        self.saving: set[Child] = set()
+        self.occupied: set[Child] = set()
         self.unusable = 0
         self.logged: str | None = None
         self.ended = ""
@@ -75,7 +80,7 @@ class Search:
         """
         with self.stop.deferred():
             self.ledger.put_back_stale()
-            settings, left = self.settings, self._missing() or len(self._to_confirm())
+            settings, left = self.settings, self._missing() + len(self._to_confirm())
             if not left and not self._unlogged():
                 return "complete"
             jobs = max(1, min(settings.jobs, left))
@@ -110,7 +115,7 @@ class Search:
             getattr(self, f"_on_{heard.message['say']}")(heard.child, heard.message)
 
     def _over(self) -> bool:
-        idle = not any(self.jobs.values()) and not self.saving
+        idle = not any(self.jobs.values()) and not self.occupied
         if self.stop.asked:
             self.ended = "interrupted"
         elif not self.ended and idle and not self._missing() and not self._sent_on():
@@ -122,10 +127,11 @@ class Search:
 
     def _settle(self) -> None:
         """Let models be saved to their end, put back what runs, and log the best model."""
-        self._wait(lambda: not self.saving, 3)
+        self._wait(lambda: not self.occupied, 3 if self.stop.asked else SAVED)
         for child, job in list(self.jobs.items()):
             if job:
                 self.ledger.interrupt(job.record, job.trial)
+            if job or child in self.occupied:
                 del self.jobs[child]
                 self.pool.remove(child)
         if self.ended in ("complete", "exhausted", "timeout"):
@@ -196,6 +202,10 @@ class Search:
 
     def _on_waiting(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
+        if job.history and not job.state.is_file():
+            # it could not be gone on with; it is put back
+            self.ended = f"{job.state} cannot be written. {FULL}"
+            return
         job.spent += message["seconds"]
         job.record = replace(self._as_trained(job, message), state="waiting")
         self.ledger.wait(job.record, job.trial)
@@ -211,7 +221,8 @@ class Search:
         if self._outgrown(child):
             self._replace(child)
         for other in [each for each, busy in self.jobs.items() if busy is None and each.ready]:
-            self._hand_out(other)
+            if other not in self.occupied:
+                self._hand_out(other)
         self._tell()
 
     def _end_waiting(self, job: Job) -> None:
@@ -247,7 +258,7 @@ class Search:
             if job is None:
                 continue
             ended = self.ledger.records
-            if found := watchdog.broken(child, job.record, job.started, job.heard, now, settings, ended):
+            if found := watchdog.broken(child, job.record, job.since, job.heard, now, settings, ended):
                 self._fail(child, *found)
                 self._replace(child)
 
@@ -268,9 +279,11 @@ class Search:
             self._enqueue()
             self._hand_out(child)
         else:
+            self.occupied.add(child)
             child.send({"do": "describe", "recipes": recipes, "twins": twins})
 
     def _on_described(self, child: Child, message: dict[str, Any]) -> None:
+        self.occupied.discard(child)
         # those of a space with a model are whole only now
         twins = {origin: (values, self.settings.twins[origin][1]) for origin, values in message["twins"].items()}
         self.settings = replace(
@@ -389,14 +402,14 @@ class Search:
         path = self.checkpoints.offer(done, self.ledger.saved, message["format"])
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
-        self.saving.add(child)
+        self.occupied.add(child)
         self._close(child, done)
         self._note_growth(child, message["rss"])
 
     def _on_finished(self, child: Child, message: dict[str, Any]) -> None:
-        self.saving.discard(child)
+        self.occupied.discard(child)
         if message["problem"]:
-            self.ended = f"{message['problem']}. Free some space, and give the same command again."
+            self.ended = f"{message['problem']}. {FULL}"
         self.checkpoints.tidy(self.ledger.saved)
         if self._outgrown(child):
             self._replace(child)
@@ -435,7 +448,7 @@ class Search:
 
     def _fail(self, child: Child, kind: str, reason: str, seconds: float = 0) -> None:
         job = self._job(child)
-        seconds = job.spent + (seconds or time.monotonic() - job.started)
+        seconds = job.spent + seconds if seconds else time.monotonic() - job.since
         history = job.curve
         done = replace(
             job.record,
@@ -534,14 +547,14 @@ class Search:
         return child.rss - self.first_rss[child] > GROWTH
 
     def _replace(self, child: Child) -> None:
-        self.saving.discard(child)
+        self.occupied.discard(child)
         del self.jobs[child]
         self.jobs[self.pool.replace(child)] = None
 
     def _tell(self, done: Record | None = None) -> None:
         now = time.monotonic()
         running = tuple(
-            Running(job.record.number, len(job.history), self.settings.epochs, now - job.started)
+            Running(job.record.number, len(job.history), self.settings.epochs, now - job.since)
             for job in self.jobs.values()
             if job
         )

@@ -119,6 +119,7 @@ class Budget:
 
     def note(self, until: float, known: Iterable[Record]) -> None:
         """Take the deadline, as `time.monotonic` tells time, and what was measured until now."""
+        self.closed &= until <= self._until
         self._until, self._pace = until, measured(known)
 
     def in_time(self, record: Record, epochs: float) -> bool:

@@ -23,7 +23,7 @@ class Record:
     """What is known of one trial, kept as one attribute of Optuna's trial.
 
     `state` is one of complete, pruned, failed (these count as trials), refused (too large), duplicate, passed (over,
-    for its cost or the time), interrupted, running.
+    for its cost or the time), interrupted, running, waiting (at a rung).
     `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch. The first `resumed` epochs
     were trained before the training was cut off and gone on with. `look` is the metric after a look at a part of the
     images, which is no part of the training; of what was only looked at it is the score.

@@ -74,7 +74,8 @@ def reserve(settings: Settings, records: list[Record], maximize: bool, start: fl
 
 def expected_seconds(record: Record, epochs: int) -> float:
     """How long a trial takes at full length, going by how long it took."""
-    return record.seconds * max(1.0, epochs / max(1, record.epochs))
+    # epochs of before a cut were not timed
+    return record.seconds * max(1.0, epochs / max(1, record.epochs - record.resumed))
 
 
 def on_a_pool(settings: Settings, study: Study, waiting: list[Repeat], tracker: Tracker, stop: Stop) -> list[Repeat]:

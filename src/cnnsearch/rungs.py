@@ -29,7 +29,7 @@ SPARE = 10
 worse with each better one that comes, and what waits has its weights on the disk."""
 
 BEST = 3
-"""So many does `topk` train to their end."""
+"""So many does `topk` train to their end; one more for each further worker that has none of the last to train."""
 
 FEWEST = 15
 """Before so many updates of its weights a candidate is not judged (docs/first-looks.md)."""
@@ -86,7 +86,7 @@ def halving(count: int, first: bool, more_to_come: bool) -> int:
 
 
 def topk(count: int, first: bool, more_to_come: bool) -> int:
-    """The best few, once all have been there."""
+    """The best few, once the last has been begun."""
     return 0 if more_to_come else BEST
 
 
@@ -169,9 +169,9 @@ class Scheduler:
 
 
 class Seen(optuna.Study):
-    """A study whose waiting candidates the sampler sees as ended at their rung, so that it learns from all rungs.
+    """A study whose candidates the sampler sees as ended at their last rung, so that it learns from all rungs.
 
-    In the storage they are running still; a sampler would take them for bad until they end.
+    In the storage those that wait, or are trained on, are running; a sampler would take them for bad until they end.
     """
 
     def _get_trials(
@@ -190,7 +190,7 @@ def _waits(trial: FrozenTrial) -> bool:
 
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
-    return optuna.trial.create_trial(
+    shown = optuna.trial.create_trial(
         state=TrialState.PRUNED,
         params=trial.params,
         distributions=trial.distributions,
@@ -198,3 +198,6 @@ def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
         system_attrs=trial.system_attrs,
         intermediate_values=trial.intermediate_values,
     )
+    # samplers take the trials' order from it, and up to which of them they have read the space
+    shown.number, shown._trial_id = trial.number, trial._trial_id
+    return shown

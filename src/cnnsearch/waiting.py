@@ -37,6 +37,11 @@ class Job:
         return replace(self.record, epochs=len(self.history), seconds=self.heard - self.started)
 
     @property
+    def since(self) -> float:
+        """When it would have started, had it been trained without a pause."""
+        return self.started - self.spent
+
+    @property
     def by_name(self) -> bool:
         """Whether it was asked for by name."""
         return self.record.origin.startswith(BY_NAME)

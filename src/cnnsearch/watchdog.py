@@ -56,9 +56,9 @@ def death(child: Child, allowed: int, retried: bool) -> tuple[str, str]:
 def silence_allowed(running: Record, ended: Iterable[Record]) -> float:
     """Seconds that may pass between two messages of a trial in training, going by the slowest trial so far."""
     slowest = [
-        record.seconds / record.epochs * max(1.0, running.macs / record.macs if record.macs else 1.0)
+        record.seconds / (record.epochs - record.resumed) * max(1.0, running.macs / record.macs if record.macs else 1.0)
         for record in ended
-        if record.epochs and record.seconds
+        if record.epochs > record.resumed and record.seconds
     ]
     return max(SHORTEST, PATIENCE * max(slowest)) if slowest else UNKNOWN
 
