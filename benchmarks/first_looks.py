@@ -148,8 +148,7 @@ def pair_line(name: str, pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> 
         low, high = ttest_1samp(gains, 0).confidence_interval()
         told += [f"{sum(gains) / len(gains):+.4f}", f"{low:+.4f} to {high:+.4f}"]
     rank = float(spearmanr(*zip(*[(max(a["curve"]), max(b["curve"])) for a, b in pairs], strict=True)).statistic)
-    pace = sorted(sum(half["seconds"][1:]) / sum(plain["seconds"][1:]) for plain, half in pairs)[len(pairs) // 2]
-    return f"| {' | '.join([*told, f'{rank:.2f}', f'{pace:.2f}', str(len(pairs))])} |"
+    return f"| {' | '.join([*told, f'{rank:.2f}', str(len(pairs))])} |"
 
 
 def line(name: str, look: str, values: list[float], end: list[float], updates: int) -> str:
@@ -182,12 +181,10 @@ HALF_HEAD = """
 ## What half precision costs
 
 The same plans and seeds in `mixed_bfloat16` and in `float32`: by how much the best validation accuracy of all epochs
-differs (mean, 95% by Student's t), for the better half of the plans and for all; how alike both rank the plans; and how
-long an epoch takes in half precision by its time in float32 (median; not measured at one time, so on a busy machine
-that is a rough figure).
+differs (mean, 95% by Student's t), for the better half of the plans and for all; and how alike both rank the plans.
 
-| task | better half | 95% | all | 95% | rank correlation | time of an epoch | plans |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| task | better half | 95% | all | 95% | rank correlation | plans |
+| --- | --- | --- | --- | --- | --- | --- |
 """
 
 

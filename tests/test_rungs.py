@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -119,7 +120,27 @@ def test_who_is_far_behind_its_rung_need_not_wait_any_more(tmp_path: Path) -> No
     waiting = Waiting(settings(tmp_path), maximize=True)
     waiting.know(100, looks=True)
     waiting.jobs = {number: job(number, 0.1 * number, tmp_path) for number in range(1, 31)}
-    assert [one.record.number for one in waiting.left_behind([], [])] == list(range(10, 0, -1))
+    assert [one.record.number for one in waiting.left_behind([])] == list(range(10, 0, -1))
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_who_has_ended_is_told_once_or_each_time_alike(maximize: bool) -> None:
+    chance = random.Random(0)
+    found = set()
+    for _ in range(300):
+        stands = [
+            Stand(number, tuple(chance.choice((0.1, 0.2, 0.3)) for _ in range(chance.choice((1, 3, 4, 9)))), waits)
+            for number, waits in enumerate(chance.choices((True, False), k=chance.randrange(1, 30)))
+        ]
+        whole, once = (Scheduler("halving", 9, FEWEST, maximize) for _ in range(2))
+        gone = [stand for stand in stands if not stand.waits and chance.random() < 0.7]
+        for stand in gone:
+            once.ended(stand)
+        others = [stand for stand in stands if stand not in gone]
+        assert once.next(others, True) == whole.next(stands, True)
+        assert once.left_behind(others) == whole.left_behind(stands)
+        found.add((whole.next(stands, True) is None, bool(whole.left_behind(stands))))
+    assert len(found) == 4
 
 
 def test_topk_waits_for_all_and_sends_on_the_best_few() -> None:
@@ -198,7 +219,7 @@ def test_one_that_was_just_sent_on_keeps_its_place_in_its_rung(tmp_path: Path) -
     jobs = [job(number, 0.1 * number, tmp_path) for number in range(1, 10)]
     waiting.jobs = {one.record.number: one for one in jobs}
     running, sent = [], []
-    while one := waiting.next([], running, True, lambda _: True):
+    while one := waiting.next(running, True, lambda _: True):
         sent.append(one.record.number)
         # as the loop does it: the epochs come again from the worker
         running.append(waiting.jobs.pop(one.record.number))

@@ -63,9 +63,9 @@ class Search:
         self.first_rss: dict[Child, int] = {}
         self.pruning = Pruning(study, settings.pruner, settings.epochs)
         self.leaders: list[Record] = []
+        self.waiting = Waiting(settings, study.maximize)
         for record in self.ledger.records:
             self._note_end(record)
-        self.waiting = Waiting(settings, study.maximize)
         self.rungs_told = False
         self.occupied: set[Child] = set()
         self.unusable = 0
@@ -184,7 +184,7 @@ class Search:
     def _sent_on(self, in_time: Callable[[Job], bool] | None = None) -> Job | None:
         """The waiting trial that is to be trained on now."""
         running = [job for job in self.jobs.values() if job]
-        return self.waiting.next(self.ledger.records, running, self._missing() > 0, in_time or self._in_time)
+        return self.waiting.next(running, self._missing() > 0, in_time or self._in_time)
 
     def _go_on(self, child: Child, job: Job) -> None:
         """Train a waiting trial on from where it was left."""
@@ -216,7 +216,7 @@ class Search:
         self.waiting.jobs[job.record.number] = job
         self._note_growth(child, message["rss"])
         self.jobs[child] = None
-        for last in self.waiting.left_behind(self.ledger.records, filter(None, self.jobs.values())):
+        for last in self.waiting.left_behind(filter(None, self.jobs.values())):
             self._end_waiting(last)
         if self._outgrown(child):
             self._replace(child)
@@ -230,7 +230,9 @@ class Search:
         del self.waiting.jobs[job.record.number]
         job.state.unlink(missing_ok=True)
         done = replace(job.record, state="pruned", reason=self.waiting.reason(job))
-        self._tell(self.ledger.close(done, job.trial))
+        kept = self.ledger.close(done, job.trial)
+        self._note_end(kept)
+        self._tell(kept)
 
     def _as_trained(self, job: Job, message: dict[str, Any]) -> Record:
         return replace(
@@ -495,6 +497,7 @@ class Search:
     def _note_end(self, kept: Record) -> None:
         """What is asked of all ended trials again and again, brought up to this one."""
         self.pruning.ended(kept)
+        self.waiting.ended(kept)
         best = [*self.leaders, kept]
         top = repeats.leaders(best, self.settings.confirm[0], self.study.maximize)
         self.leaders = [record for record in best if record.number in top]

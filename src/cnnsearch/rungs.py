@@ -6,6 +6,7 @@ pruners, which only stop, both continue a candidate from where it was left. Wher
 the images comes before the rungs; it is no part of the training, which begins anew after it.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Container, Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
@@ -117,6 +118,7 @@ class Scheduler:
         self._sent_on = SCHEDULERS.get(name)
         self._steps = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
         self._sign = 1 if maximize else -1
+        self._ended: dict[float, list[tuple[float, int]]] = {step: [] for step in self._steps[:-1]}
 
     @property
     def has_rungs(self) -> bool:
@@ -139,11 +141,17 @@ class Scheduler:
         """Whether a candidate waits after so many epochs."""
         return epochs in self._steps[:-1]
 
+    def ended(self, stand: Stand) -> None:
+        """Count this one at its rungs from now on, without being told of it again."""
+        for step, there in self._ended.items():
+            if stand.has(step):
+                insort(there, self._key(stand, step))
+
     def next(self, stands: Iterable[Stand], more_to_come: bool) -> int | None:
         """The waiting candidate to be trained on: the best of those that are sent on, of the highest rung first."""
-        for step, there in self._ranked(stands):
-            for stand in there[: self._line(step, there, more_to_come)]:
-                if stand.waits_at(step):
+        for step, count, waiting in self._ranked(stands):
+            for place, stand in waiting[:1]:
+                if place < self._line(step, count, more_to_come):
                     return stand.number
         return None
 
@@ -151,21 +159,27 @@ class Scheduler:
         """Those that wait too far down to be sent on by and by."""
         return [
             stand.number
-            for step, there in self._ranked(stands)
-            for stand in there[max(BEST, self._line(step, there, True)) + SPARE :]
-            if stand.waits_at(step)
+            for step, count, waiting in self._ranked(stands)
+            for place, stand in waiting
+            if place >= max(BEST, self._line(step, count, True)) + SPARE
         ]
 
-    def _line(self, step: float, there: list[Stand], more_to_come: bool) -> int:
+    def _line(self, step: float, count: int, more_to_come: bool) -> int:
         """How many of those that have been at a rung are sent on."""
-        return self._sent_on(len(there), step == self._steps[0], more_to_come) if self._sent_on else 0
+        return self._sent_on(count, step == self._steps[0], more_to_come) if self._sent_on else 0
 
-    def _ranked(self, stands: Iterable[Stand]) -> Iterator[tuple[float, list[Stand]]]:
-        """The rungs, the highest first, each with those that have been there, the best first."""
+    def _ranked(self, stands: Iterable[Stand]) -> Iterator[tuple[float, int, list[tuple[int, Stand]]]]:
+        """The rungs, the highest first: how many have been there, and those that wait there by their places, from 0."""
         every = [stand for stand in stands if stand.values or stand.look is not None]
         for step in reversed(self._steps[:-1]):
-            there = [stand for stand in every if stand.has(step)]
-            yield step, sorted(there, key=lambda stand: (-self._sign * stand.at(step, self._sign), stand.number))
+            ended = self._ended[step]
+            keyed = sorted((self._key(stand, step), stand) for stand in every if stand.has(step))
+            places = [(at + bisect_left(ended, key), stand) for at, (key, stand) in enumerate(keyed)]
+            yield step, len(ended) + len(keyed), [each for each in places if each[1].waits_at(step)]
+
+    def _key(self, stand: Stand, step: float) -> tuple[float, int]:
+        """What those that have been at a rung are sorted by, the best first."""
+        return -self._sign * stand.at(step, self._sign), stand.number
 
 
 class Seen(optuna.Study):

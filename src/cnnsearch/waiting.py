@@ -62,6 +62,7 @@ class Waiting:
     def __init__(self, settings: Settings, maximize: bool) -> None:
         self._settings, self._maximize = settings, maximize
         self.jobs: dict[int, Job] = {}
+        self._ended: list[Stand] = []
         self.know(0, looks=False)
 
     def know(self, images: int, looks: bool) -> None:
@@ -69,30 +70,30 @@ class Waiting:
         settings = self._settings
         updates = max(1, math.ceil(images / settings.space.defaults["batch_size"]))
         self._scheduler = Scheduler(settings.scheduler, settings.epochs, updates, self._maximize, looks)
+        for stand in self._ended:
+            self._scheduler.ended(stand)
 
-    def next(
-        self, ended: Iterable[Record], running: Iterable[Job], more_to_come: bool, in_time: Callable[[Job], bool]
-    ) -> Job | None:
+    def ended(self, record: Record) -> None:
+        """Rank this trial, too, if it was trained."""
+        if record.state in ("complete", "pruned"):
+            values = tuple(metrics[self._settings.metric] for metrics in record.history)
+            self._ended.append(Stand(record.number, values, False, record.look))
+            self._scheduler.ended(self._ended[-1])
+
+    def next(self, running: Iterable[Job], more_to_come: bool, in_time: Callable[[Job], bool]) -> Job | None:
         """The one that is to be trained on; one that would be too late waits for nothing."""
         if not self.jobs:
             return None
-        number = self._scheduler.next(self._stands(ended, running, in_time), more_to_come)
+        number = self._scheduler.next(self._stands(running, in_time), more_to_come)
         return None if number is None else self.jobs[number]
 
-    def left_behind(self, ended: Iterable[Record], running: Iterable[Job]) -> list[Job]:
+    def left_behind(self, running: Iterable[Job]) -> list[Job]:
         """Those that will not be sent on any more, so that they need not wait."""
-        return [self.jobs[number] for number in self._scheduler.left_behind(self._stands(ended, running))]
+        return [self.jobs[number] for number in self._scheduler.left_behind(self._stands(running))]
 
-    def _stands(
-        self, ended: Iterable[Record], running: Iterable[Job], waits: Callable[[Job], bool] = lambda job: True
-    ) -> list[Stand]:
+    def _stands(self, running: Iterable[Job], waits: Callable[[Job], bool] = lambda job: True) -> list[Stand]:
         metric = self._settings.metric
-        stands = [
-            Stand(record.number, tuple(m[metric] for m in record.history), False, record.look)
-            for record in ended
-            if record.state in ("complete", "pruned")
-        ]
-        stands += [job.stand(metric, False) for job in running]
+        stands = [job.stand(metric, False) for job in running]
         return stands + [job.stand(metric, waits(job)) for job in self.jobs.values()]
 
     def asks_pruner(self, job: Job) -> bool:
