@@ -16,7 +16,7 @@ and tensorboard.
 
 Times are from the launch of the process to the end of the epoch that reached the target, so imports, workers and
 tracing are in them. A peer that misses it counts with CAP, which flatters it; where cnnsearch alone misses, the ratio
-is 0; where both do, the pair is left out.
+is 0; where both do, it is 1.
 """
 
 import json
@@ -273,9 +273,8 @@ def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:
 
 
 def ratios(theirs: list[tuple[float, int, bool]], ours: list[tuple[float, int, bool]], at: int) -> list[float]:
-    """Theirs by ours, pair by pair: 0 where we alone missed, left out where both did."""
-    pairs = [(a, b) for a, b in zip(theirs, ours, strict=True) if a[2] or b[2]]
-    return [a[at] / b[at] if b[2] else 0.0 for a, b in pairs]
+    """Theirs by ours, pair by pair: 0 where we alone missed, 1 where both did."""
+    return [a[at] / b[at] if b[2] else 0.0 if a[2] else 1.0 for a, b in zip(theirs, ours, strict=True)]
 
 
 def interval(ratios: list[float], repeats: int = 4000) -> tuple[float, float]:

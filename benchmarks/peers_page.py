@@ -33,10 +33,15 @@ Made by `python benchmarks/peers.py pilot`, `run` and `table`; how it is done is
 has the same space, builder, split, backend and cores, and a fresh process; its time counts from the launch. The target
 is fixed beforehand from other seeds. A ratio above 1 is in favour of cnnsearch: the other's time by its own on the same
 seed. A peer that misses the target counts with all the time that it had, which flatters it: the ratio is a lower bound
-(≥). Where cnnsearch alone misses, the ratio is 0. With fewer than 6 seeds the range of the ratios is given, else the
-bootstrap's 95% interval of their median. Every arm goes on until it has reached the target or the time is up. cnnsearch
-has two workers of one thread, the others one process of two threads. Its own runs of digits and CIFAR-10, and what is
-named as its best with a `--timeout`, are of the code before Adam's step was made one operation.
+(≥), and so is the upper end of its interval. Where cnnsearch alone misses, the ratio is 0, where both do, it is 1. With
+fewer than 6 seeds the range of the ratios is given, else the bootstrap's 95% interval of their median. Every arm goes
+on until it has reached the target or the time is up. An epoch is one of all images in every arm. cnnsearch has two
+workers of one thread, the others one process of two threads. A and C draw the same first plans, so that their rows are
+not independent of each other.
+
+The arms of a seed take turns, but what was run again after the code had changed, or with more time, was run on another
+day, and the machine is shared: the same trainings of a peer took 0.77 to 1.40 of their time on another day (16 pairs).
+What is named as cnnsearch's best with a `--timeout` is of the code before Adam's step was made one operation.
 """
 TABLE = """
 ## {task}: {target:.4f} in validation

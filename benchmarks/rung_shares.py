@@ -29,6 +29,7 @@ SHARES = (
     (THIRD, THIRD),
     (THIRD, 2 * THIRD),
     (QUARTER, QUARTER),
+    (QUARTER, HALF),
     (QUARTER, 2 * THIRD),
 )
 SEARCHES = 400

@@ -74,6 +74,7 @@ ARMS = {
     "tpe-20": Arm(_tpe(multivariate=True, n_startup_trials=20), "TPE, multivariate, 20 by chance first"),
     "near": Arm(AS_IT_WAS, "TPE, multivariate, 9 near the default first", near=9),
     "near-4": Arm(AS_IT_WAS, "TPE, multivariate, 4 near the default and 5 by chance first", near=4),
+    "near-5": Arm(_tpe(multivariate=True, n_startup_trials=5), "TPE, multivariate, 4 near the default first", near=4),
     "group": Arm(GROUPED, "TPE, multivariate, grouped, 10 by chance first"),
     "alone": Arm(ALONE, "TPE, each hyperparameter alone, 10 by chance first"),
     "gp": Arm(_named("gp"), "Gaussian process, 10 by chance first"),
