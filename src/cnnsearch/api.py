@@ -81,7 +81,9 @@ class Found:
         return study.load(self.name, **self._places)
 
     def __repr__(self) -> str:
-        trials = len(self._opened().records())
+        from cnnsearch.record import COUNTED
+
+        trials = sum(record.state in COUNTED for record in self._opened().records())
         return f"Found({self.name!r}, {trials} trials in {self.folder})"
 
 

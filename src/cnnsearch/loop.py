@@ -303,9 +303,13 @@ class Search:
         if self.settings.twins:
             queued.enqueue_twins(self.study, self.settings)
             return
+        default, new = self.study.info["default"], False
         if self.settings.default and not self.settings.only_recipes:
-            queued.enqueue_default(self.study, self.study.info["default"])
+            new = queued.enqueue_default(self.study, default)
         queued.enqueue_recipes(self.study, self.settings)
+        # what a hypermodel leaves open is its least, which nobody chose
+        if new and self.settings.sampler in strategies.BEGIN_NEAR and not self.settings.space.model:
+            queued.enqueue_near(self.study, default)
 
     def _on_draw(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)

@@ -1,5 +1,6 @@
 """Points that wait to be trained before anything is drawn: the default, recipes, twins, and what was cut off."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import COUNTED
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.study import Study
+
+NEAR, KEPT = 4, 0.7
+"""So many points near the default follow it, each of its hyperparameters kept with this probability."""
 
 
 def missing_recipes(study: Study, settings: Settings) -> list[str]:
@@ -23,10 +27,23 @@ def settled_origins(study: Study) -> set[str]:
     return {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
 
 
-def enqueue_default(study: Study, values: dict[str, Any]) -> None:
-    """Queue the default point, unless it was ever queued."""
-    if not any(trial.user_attrs.get("origin") == "default" for trial in study.optuna.get_trials(deepcopy=False)):
+def enqueue_default(study: Study, values: dict[str, Any]) -> bool:
+    """Queue the default point, unless it was ever queued; gives back whether it was not."""
+    new = all(trial.user_attrs.get("origin") != "default" for trial in study.optuna.get_trials(deepcopy=False))
+    if new:
         study.optuna.enqueue_trial(values, user_attrs={"origin": "default"})
+    return new
+
+
+def enqueue_near(study: Study, values: dict[str, Any]) -> None:
+    """Queue parts of the default point, the same for the same seed; the sampler draws what is left out of each.
+
+    A default is chosen with care, so that what is like it is better than what is drawn by chance, and teaches a sampler
+    more (PriorBand; Mallik et al., 2023, arXiv 2306.12370; measured in docs/samplers.md).
+    """
+    chance = random.Random(study.info["seed"])
+    for _ in range(NEAR):
+        study.optuna.enqueue_trial({name: value for name, value in values.items() if chance.random() < KEPT})
 
 
 def take(study: Study, settings: Settings) -> optuna.Trial | None:

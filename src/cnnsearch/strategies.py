@@ -7,11 +7,14 @@ from typing import Any
 
 from cnnsearch.errors import CnnsearchError
 
+FIRST = 5
+"""TPE learns from so many trials on, which are the default and what is near it, if those come first."""
+
 
 def _tpe(seed: int) -> Any:
     from optuna.samplers import TPESampler
 
-    return TPESampler(seed=seed, n_startup_trials=10, multivariate=True, constant_liar=True)
+    return TPESampler(seed=seed, n_startup_trials=FIRST, multivariate=True, constant_liar=True)
 
 
 def _gp(seed: int) -> Any:
@@ -56,6 +59,9 @@ SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
     "grid": (_grid, ()),
 }
 """Each sampler's maker, and the packages that it needs."""
+
+BEGIN_NEAR = ("tpe",)
+"""Those that begin with points near the default."""
 
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
 
