@@ -27,14 +27,16 @@ SECTIONS = (
 The same plans trained by a bare script, by `cnnsearch run --no-lean`, and as shipped, where an epoch is one compiled
 program: a negative figure is time saved. `start` is from the launch to the first trial: Python, Keras, the data; for
 cnnsearch of two processes, the parent and its worker. `end` is what follows the last trial. `fit` is in float32 as the
-bare script, `shipped` in half precision where that is the default, such as on a CPU with AMX.""",
+bare script, `shipped` in half precision where that is the default, such as on a CPU with AMX. Measured before workers
+shared the data and Adam's step was one operation, both of which have made it faster since.""",
     ),
     (
         "Where the time goes",
         "where_time_goes",
         """\
-Seconds, and shares of the worker's life, before (`--no-lean`: Keras' `fit`) and after (as shipped), in one precision.
-MLflow is written from a thread of the parent while the worker trains.""",
+Seconds, and shares of the worker's life, before (`--no-lean`: Keras' `fit`) and after (as shipped), both in half
+precision where that is the default. MLflow is written from a thread of the parent while the worker trains. The rows of
+mnist are older, as above.""",
     ),
     (
         "As a study grows",

@@ -29,7 +29,7 @@ it needs no package more.
 
 What begins a search is not a sampler, and was chosen by another rule, which stands [with rungs](#with-rungs). By it
 `near-5` is what is shipped now: the default point, four points near it, which keep each of its hyperparameters with a
-probability of 0.7 and have the others drawn by chance, and TPE from the sixth trial on. Without a default point, and for
+probability of 0.7 and have the others drawn by chance, and TPE from the sixth trial on. With no default point, and for
 hypermodels, whose default is their least, the first five are drawn by chance.
 
 Regret is by how many points of a percent the true accuracy of the chosen trial, the best that was *observed*, is below

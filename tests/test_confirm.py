@@ -17,10 +17,11 @@ from mlflow import MlflowClient
 from cnnsearch import leaderboard
 from cnnsearch.confirm import Confirmed, Repeat, optimism, summarised
 from cnnsearch.record import ATTRIBUTE, Record
-from cnnsearch.repeats import reserve
+from cnnsearch.repeats import expected_seconds, reserve
 from cnnsearch.settings import Settings
 from cnnsearch.spaces import Space, Use
 from cnnsearch.study import Study
+from cnnsearch.watchdog import PATIENCE, silence_allowed
 from tests.conftest import TINY, Run
 
 SMALL = ("run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", "--pruner", "none", *TINY)
@@ -76,6 +77,12 @@ def test_a_part_of_a_limited_time_is_kept_where_it_will_do(timeout: float, had: 
         for number, (score, took) in trained.items()
     ]
     assert reserve(replace(asked, confirm=(3, 3)), records, True, 10.0, had) == pytest.approx(seconds)
+
+
+def test_epochs_of_before_a_cut_were_not_timed() -> None:
+    cut = Record(0, state="complete", score=0.9, seconds=10.0, epochs=9, resumed=8)
+    assert expected_seconds(cut, 9) == 90
+    assert silence_allowed(cut, [replace(cut, seconds=100.0)]) == 100 * PATIENCE
 
 
 def test_intervals_apart_are_no_tie() -> None:
