@@ -27,10 +27,8 @@ averaged over everything from 20 to 100 trials, is below that of `tpe`, what was
 95% interval of the paired difference that leaves out 0, on both tasks under the surrogate that foretells best; and if
 it needs no package more.
 
-What begins a search is not a sampler, and was chosen by another rule, which stands [with rungs](#with-rungs). By it
-`near-5` is what is shipped now: the default point, four points near it, which keep each of its hyperparameters with a
-probability of 0.7 and have the others drawn by chance, and TPE from the sixth trial on. With no default point, and for
-hypermodels, whose default is their least, the first five are drawn by chance.
+How many trials TPE draws by chance first was chosen by another rule, which stands [with rungs](#with-rungs): what is
+shipped now is `tpe-5`.
 
 Regret is by how many points of a percent the true accuracy of the chosen trial, the best that was *observed*, is below
 the best attainable. Medians over seeds, with the bootstrap's 95% interval; differences are means over seeds, each

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import pytest
 
+from cnnsearch import queued
 from cnnsearch.ledger import Ledger
 from cnnsearch.progress import Standing
 from cnnsearch.record import ATTRIBUTE, Record
+from cnnsearch.settings import Settings
+from cnnsearch.space_file import Space, Use
 from cnnsearch.study import Study
 from cnnsearch.tracking import Tracker
 
@@ -50,6 +54,21 @@ def test_trials_that_end_in_any_order_stand_by_their_numbers(tracker: Tracker) -
     assert ledger.known(Record(5, key="key5"), on_their_way) is None, "it is itself"
     assert ledger.standing.ended == 3 and ledger.standing.count("interrupted") == 1
     assert [record.number for record in Ledger(study, tracker).records] == [0, 1, 2, 3]
+
+
+def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: Tracker) -> None:
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
+    study = Study(made)
+    asked = Settings(Space("s"), Use("digits", {}), "s", 9, 9, "val_accuracy", Path("r"))
+    queued.enqueue_default(study, {"x": 0.5})
+    made.enqueue_trial({"x": 0.1}, user_attrs={"origin": "recipe:one"})
+    first = queued.take(study, asked)
+    assert first is not None and first.suggest_float("x", 0, 1) == 0.5
+    Ledger(study, tracker).interrupt(Record(0, origin="default"), first)
+    taken = [queued.take(study, asked) for _ in range(3)]
+    assert [trial and trial.suggest_float("x", 0, 1) for trial in taken[:2]] == [0.5, 0.1]
+    assert [trial and trial.user_attrs.get("origin") for trial in taken] == ["default", "recipe:one", None]
 
 
 def test_a_standing_knows_the_best_the_failures_and_the_time() -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from cnnsearch import queued
 from cnnsearch import study as studies
 from cnnsearch.plan import Plan
 from cnnsearch.record import COUNTED
@@ -119,18 +118,6 @@ def test_the_same_command_again_says_that_all_is_done(searched: Path) -> None:
     done = cnnsearch(searched, "run", "--space", "digits_cnn", "--trials", "5", *TINY)
     assert done.returncode == 0
     assert "already has 5 of 5 trials" in done.stdout
-
-
-def test_what_is_near_the_default_follows_it(study: studies.Study) -> None:
-    default = study.info["default"]
-    first, *drawn = study.optuna.get_trials(deepcopy=False)
-    assert first.params == default and len(drawn) >= queued.NEAR
-    kept = [trial.system_attrs["fixed_params"] for trial in drawn[: queued.NEAR]]
-    assert all(part.items() < default.items() for part in kept) and sum(map(len, kept)) > 2 * len(default)
-    for trial, part in zip(drawn, kept, strict=False):
-        # what hangs on another choice may be gone with it
-        assert all(trial.params[name] == value for name, value in part.items() if name in trial.params)
-    assert any(trial.params[name] != default[name] for trial in drawn for name in trial.params.keys() & default.keys())
 
 
 def test_studies_lists_it(searched: Path) -> None:

@@ -94,7 +94,7 @@ def searching(command: Command) -> Command:
             click.option(
                 "--jobs",
                 type=click.IntRange(1),
-                help="Trials side by side.  [default: up to 4 a GPU, else one a core, up to 4]",
+                help="Trials side by side.  [default: up to 4 a GPU, else one a core and a GB of memory, up to 4]",
             ),
             click.option(
                 "--sampler",

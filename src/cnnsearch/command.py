@@ -247,8 +247,11 @@ def seconds(text: str) -> float:
     return value
 
 
-MOST_JOBS, EACH = 4, 1 << 30
-"""Workers on a CPU unless asked for, and the bytes that each holds about: it has a backend."""
+MOST_JOBS = 4
+"""Workers on a CPU unless asked for."""
+
+EACH = 1 << 30
+"""Bytes that a worker holds, about: most of it is its backend."""
 
 
 def share(jobs: int | None) -> tuple[int, int]:

@@ -67,7 +67,7 @@ class Search:
         for record in self.ledger.records:
             self._note_end(record)
         self.rungs_told = False
-        self.occupied: set[Child] = set()
+        self.occupied: dict[Child, float] = {}
         self.unusable = 0
         self.logged: str | None = None
         self.ended = ""
@@ -263,6 +263,9 @@ class Search:
             if found := watchdog.broken(child, job.record, job.since, job.heard, now, settings, ended):
                 self._fail(child, *found)
                 self._replace(child)
+        for child, since in list(self.occupied.items()):
+            if now - since > watchdog.UNKNOWN:
+                self._replace(child)
 
     # -- what workers say -------------------------------------------------------------------------
 
@@ -281,11 +284,11 @@ class Search:
             self._enqueue()
             self._hand_out(child)
         else:
-            self.occupied.add(child)
+            self.occupied[child] = time.monotonic()
             child.send({"do": "describe", "recipes": recipes, "twins": twins})
 
     def _on_described(self, child: Child, message: dict[str, Any]) -> None:
-        self.occupied.discard(child)
+        self.occupied.pop(child, None)
         # those of a space with a model are whole only now
         twins = {origin: (values, self.settings.twins[origin][1]) for origin, values in message["twins"].items()}
         self.settings = replace(
@@ -303,13 +306,9 @@ class Search:
         if self.settings.twins:
             queued.enqueue_twins(self.study, self.settings)
             return
-        default, new = self.study.info["default"], False
         if self.settings.default and not self.settings.only_recipes:
-            new = queued.enqueue_default(self.study, default)
+            queued.enqueue_default(self.study, self.study.info["default"])
         queued.enqueue_recipes(self.study, self.settings)
-        # what a hypermodel leaves open is its least, which nobody chose
-        if new and self.settings.sampler in strategies.BEGIN_NEAR and not self.settings.space.model:
-            queued.enqueue_near(self.study, default)
 
     def _on_draw(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
@@ -408,12 +407,12 @@ class Search:
         path = self.checkpoints.offer(done, self.ledger.saved, message["format"])
         done = replace(done, checkpoint=str(path) if path else "")
         child.send({"keep": done.checkpoint})
-        self.occupied.add(child)
+        self.occupied[child] = time.monotonic()
         self._close(child, done)
         self._note_growth(child, message["rss"])
 
     def _on_finished(self, child: Child, message: dict[str, Any]) -> None:
-        self.occupied.discard(child)
+        self.occupied.pop(child, None)
         if message["problem"]:
             self.ended = f"{message['problem']}. {FULL}"
         self.checkpoints.tidy(self.ledger.saved)
@@ -518,8 +517,11 @@ class Search:
         waiting = self._to_confirm()
         if not waiting:
             return
-        trials = len({repeat.trial for repeat in waiting})
-        self.show.note(f"Confirming the best: {trials} trials on fresh seeds, {len(waiting)} trainings.")
+        trials, trainings = len({repeat.trial for repeat in waiting}), len(waiting)
+        plurals = "s" * (trials > 1), "s" * (trainings > 1)
+        self.show.note(
+            f"Confirming the best: {trials} trial{plurals[0]} on fresh seeds, {trainings} training{plurals[1]}."
+        )
         round_ = repeats.Repeats(self.settings, self.study, self.pool, self.tracker, self.stop, self.show)
         until = self.began + self.settings.timeout if self.settings.timeout else math.inf
         left = round_.run(waiting, until)
@@ -554,7 +556,7 @@ class Search:
         return child.rss - self.first_rss[child] > GROWTH
 
     def _replace(self, child: Child) -> None:
-        self.occupied.discard(child)
+        self.occupied.pop(child, None)
         del self.jobs[child]
         self.jobs[self.pool.replace(child)] = None
 

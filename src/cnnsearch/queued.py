@@ -1,6 +1,5 @@
 """Points that wait to be trained before anything is drawn: the default, recipes, twins, and what was cut off."""
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,6 @@ from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import COUNTED
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.study import Study
-
-NEAR, KEPT = 4, 0.7
-"""So many points near the default follow it, each of its hyperparameters kept with this probability."""
 
 
 def missing_recipes(study: Study, settings: Settings) -> list[str]:
@@ -27,58 +23,55 @@ def settled_origins(study: Study) -> set[str]:
     return {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
 
 
-def enqueue_default(study: Study, values: dict[str, Any]) -> bool:
-    """Queue the default point, unless it was ever queued; gives back whether it was not."""
-    new = all(trial.user_attrs.get("origin") != "default" for trial in study.optuna.get_trials(deepcopy=False))
-    if new:
+def enqueue_default(study: Study, values: dict[str, Any]) -> None:
+    """Queue the default point, unless it was ever queued."""
+    if not any(trial.user_attrs.get("origin") == "default" for trial in study.optuna.get_trials(deepcopy=False)):
         study.optuna.enqueue_trial(values, user_attrs={"origin": "default"})
-    return new
-
-
-def enqueue_near(study: Study, values: dict[str, Any]) -> None:
-    """Queue parts of the default point, the same for the same seed; the sampler draws what is left out of each.
-
-    A default is chosen with care, so that what is like it is better than what is drawn by chance, and teaches a sampler
-    more (PriorBand; Mallik et al., 2023, arXiv 2306.12370; measured in docs/samplers.md).
-    """
-    chance = random.Random(study.info["seed"])
-    for _ in range(NEAR):
-        study.optuna.enqueue_trial({name: value for name, value in values.items() if chance.random() < KEPT})
 
 
 def take(study: Study, settings: Settings) -> optuna.Trial | None:
-    """The next trial: for twins and `only_recipes` one of those that wait under their names, or None if none does."""
-    if not (settings.twins or settings.only_recipes):
-        return study.asked.ask()
-    names = set(settings.twins) or {ORIGIN + name for name in settings.recipes}
-    for frozen in study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+    """The next trial: what was cut off before what was queued, and that before what is drawn.
+
+    For twins and `only_recipes` it is one of those that wait under their names, or None if none does.
+    """
+    named = set(settings.twins) or ({ORIGIN + name for name in settings.recipes} if settings.only_recipes else set())
+    for frozen in _named(study, named) if named else _cut_off(study):
         # as Optuna's `ask` takes a waiting trial, which cannot be told which one
-        if frozen.user_attrs.get("origin") in names and study.optuna._storage.set_trial_state_values(
-            frozen._trial_id, state=TrialState.RUNNING
-        ):
+        if study.optuna._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING):
             return optuna.Trial(study.asked, frozen._trial_id)
-    return None
+    return None if settings.twins or settings.only_recipes else study.asked.ask()
+
+
+def _named(study: Study, origins: set[str]) -> list[FrozenTrial]:
+    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return [trial for trial in waiting if trial.user_attrs.get("origin") in origins]
+
+
+def _cut_off(study: Study) -> list[FrozenTrial]:
+    # those that this process knows of: the storage is not read for them
+    every = study.optuna.get_trials(deepcopy=False)
+    return [trial for trial in every if trial.state == TrialState.WAITING and "state" in trial.user_attrs]
 
 
 def enqueue_recipes(study: Study, settings: Settings) -> None:
-    """Queue the missing recipes that are not waiting already."""
-    queued = _waiting_origins(study)
+    """Queue the missing recipes that are not waiting or in training already."""
+    queued = _open_origins(study)
     for name in missing_recipes(study, settings):
         if ORIGIN + name not in queued:
             study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
 
 
 def enqueue_twins(study: Study, settings: Settings) -> None:
-    """Queue the twins that have not been trained and are not waiting already, each under its seed."""
-    known = settled_origins(study) | _waiting_origins(study)
+    """Queue the twins that have not been trained and are not waiting or in training, each under its seed."""
+    known = settled_origins(study) | _open_origins(study)
     for origin, (values, seed) in settings.twins.items():
         if origin not in known:
             study.optuna.enqueue_trial(values, user_attrs={"origin": origin, "seed": seed})
 
 
-def _waiting_origins(study: Study) -> set[str]:
-    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return {str(trial.user_attrs.get("origin")) for trial in waiting}
+def _open_origins(study: Study) -> set[str]:
+    begun = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
+    return {str(trial.user_attrs.get("origin")) for trial in begun}
 
 
 def to_go_on(study: Study) -> list[FrozenTrial]:

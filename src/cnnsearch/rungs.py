@@ -30,7 +30,7 @@ SPARE = 10
 worse with each better one that comes, and what waits has its weights on the disk."""
 
 BEST = 3
-"""So many does `topk` train to their end; one more for each further worker that has none of the last to train."""
+"""So many does `topk` train to their end; with several workers it may be one more each, as the last are under way."""
 
 FEWEST = 15
 """Before so many updates of its weights a candidate is not judged (docs/first-looks.md)."""

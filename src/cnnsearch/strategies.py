@@ -8,7 +8,7 @@ from typing import Any
 from cnnsearch.errors import CnnsearchError
 
 FIRST = 5
-"""TPE learns from so many trials on, which are the default and what is near it, if those come first."""
+"""TPE draws by chance until so many trials have ended (docs/samplers.md)."""
 
 
 def _tpe(seed: int) -> Any:
@@ -59,9 +59,6 @@ SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
     "grid": (_grid, ()),
 }
 """Each sampler's maker, and the packages that it needs."""
-
-BEGIN_NEAR = ("tpe",)
-"""Those that begin with points near the default."""
 
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
 
