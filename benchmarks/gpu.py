@@ -1,7 +1,7 @@
 """Searches on a GPU with more and more workers beside each other: what they get done, and how busy the GPU is.
 
     CNNSEARCH_DATA=DIR python benchmarks/gpu.py run [--jobs 1 --jobs 4 …] [--seconds 60] [--repeats 1] [--out FILE]
-    CNNSEARCH_DATA=DIR KERAS_BACKEND=jax python benchmarks/gpu.py parts [--plans 2] [--epochs 4]
+    CNNSEARCH_DATA=DIR KERAS_BACKEND=jax python benchmarks/gpu.py parts [--plans 2] [--epochs 4] [--options JSON]
     python benchmarks/gpu.py table [FILE]…
 
 In `run` each is `cnnsearch run` of random candidates of a space on all its images, all to their end, in a process and a
@@ -112,15 +112,18 @@ def run(
 @click.option("--space", default="mnist_cnn", show_default=True)
 @click.option("--plans", default=2, show_default=True, help="How many candidates.")
 @click.option("--epochs", default=4, show_default=True, help="For how many epochs each.")
-def parts(space: str, plans: int, epochs: int) -> None:
+@click.option("--options", help="What XLA is told instead of `lean.jax.OPTIONS`, as JSON.")
+def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
     """Seconds of the parts of a candidate's training, on JAX."""
     import jax
     import keras
     from peer_arms import Task
 
     from cnnsearch import training
+    from cnnsearch.lean import jax as lean
     from cnnsearch.machine import set_precision
 
+    lean.OPTIONS = lean.OPTIONS if options is None else json.loads(options)
     compiled: list[float] = []
 
     def hear(event: str, seconds: float, **_: Any) -> None:

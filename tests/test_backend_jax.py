@@ -67,6 +67,23 @@ def test_what_it_compiles_is_kept_and_the_oldest_goes(tmp_path: Path) -> None:
     assert kept and "old" not in kept
 
 
+OPTIONS = """
+from cnnsearch.lean import jax as lean
+assert lean.compiler_options() == {}, "they are for a GPU"
+lean.jax.default_backend = lambda: "gpu"
+lean.compiler_options.cache_clear()
+lean.OPTIONS["xla_of_another_version"] = True
+known = lean.compiler_options()
+assert "xla_of_another_version" not in known and known["xla_gpu_exclude_nondeterministic_ops"], known
+"""
+
+
+def test_xla_is_told_only_what_it_knows() -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", OPTIONS], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_search_and_export_on_jax_without_tensorflow(run: Run, tmp_path: Path) -> None:
     absent = tmp_path / "absent"
     absent.mkdir()

@@ -5,6 +5,7 @@ the epochs of a small network. So the last batch of an epoch is filled up with t
 """
 
 import contextlib
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,18 @@ from numpy.typing import NDArray
 
 COMPILED = 2 * 2**30
 """Bytes of compiled programs that are kept."""
+
+OPTIONS: dict[str, Any] = {
+    "xla_gpu_exclude_nondeterministic_ops": True,
+    "xla_gpu_enable_triton_gemm": False,
+    "xla_gpu_experimental_enable_fusion_autotuner": False,
+    "xla_gpu_autotune_level": 1,
+}
+"""What XLA is told where it compiles for a GPU: to take the first kernel that fits, and not to try them all out.
+
+cuDNN knows some 65 for a convolution, and each that is tried is compiled first. The one that cuDNN itself puts first is
+nearly as fast as the fastest (docs/gpu.md).
+"""
 
 
 def keep_compiled(folder: Path) -> None:
@@ -44,6 +57,20 @@ def _tidy(folder: Path) -> None:
         path.unlink()
 
 
+@functools.cache
+def compiler_options() -> dict[str, Any]:
+    """Those of OPTIONS that this XLA knows, none where it compiles for no GPU."""
+    return dict(filter(_known, OPTIONS.items())) if jax.default_backend() == "gpu" else {}
+
+
+def _known(option: tuple[str, Any]) -> bool:
+    try:
+        jax.jit(lambda x: x, compiler_options=dict([option])).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
 class Program:
     """Training and validation of a compiled model, an epoch a call."""
 
@@ -51,8 +78,9 @@ class Program:
         self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
         self._train: tuple[Any, ...] = ()
         self._val: tuple[Any, ...] = ()
-        self._epoch = jax.jit(self._trained, donate_argnums=0)
-        self._validate = jax.jit(self._looked_at)
+        options = compiler_options()
+        self._epoch = jax.jit(self._trained, donate_argnums=0, compiler_options=options)
+        self._validate = jax.jit(self._looked_at, compiler_options=options)
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any) -> None:
         """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes)."""
