@@ -30,7 +30,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -50,7 +52,6 @@ OURS: dict[str, tuple[str, ...]] = {
     "G-one-job": ("--jobs", "1", *SAME),
     "G-no-pruning": ("--scheduler", "none", "--pruner", "none", *SAME),
     "G-no-rungs": ("--scheduler", "none", *SAME),
-    "G-topk": ("--scheduler", "topk", *SAME),
     "G-random": ("--sampler", "random", *SAME),
     "G-no-default": ("--no-default", *SAME),
 }
@@ -145,10 +146,12 @@ def once(task: str, arm: str, seed: int, trials: int, cap: float, target: float 
         if code:
             raise click.ClickException((Path(folder) / "log").read_text()[-2000:])
         events = read(out) if arm in PEERS else list(logged(Path(folder), launched))
+        begun = {} if arm in PEERS else began(Path(folder), launched)
     if not events:
         raise click.ClickException(f"{task} {arm} seed {seed} ended no epoch in {cap:g} seconds")
     row = {"task": task, "arm": arm, "seed": seed, "trials": trials, "cap": cap, "wall": round(wall, 2)}
-    row |= summary(sorted(events), memory) | {"machine": MACHINE}
+    row |= summary(sorted(events), memory) | {"start": start(events, begun)}
+    row |= {"machine": MACHINE}
     RESULTS.mkdir(parents=True, exist_ok=True)
     with (RESULTS / f"{task}.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
@@ -236,6 +239,35 @@ def logged(folder: Path, launched: float) -> Iterator[Event]:
     for run_id, stamp, step, value in found:
         number = "".join(letter for letter in names[run_id] if letter.isdigit())
         yield Event(stamp / 1000 - launched, int(number), step, value, params.get(number, {}))
+
+
+def began(folder: Path, launched: float) -> dict[int, float]:
+    """When the trials of a cnnsearch run began, by their numbers."""
+    with sqlite3.connect(folder / "runs" / "cnnsearch.db") as store:
+        found = store.execute("select number, datetime_start from trials where datetime_start not null").fetchall()
+    return {number: datetime.fromisoformat(moment).timestamp() - launched for number, moment in found}
+
+
+def start(events: list[Event], begun: dict[int, float]) -> float | None:
+    """The median over trials of the seconds from a trial's beginning to its first epoch's end, less another epoch's.
+
+    That is what a trial costs besides its epochs: drawing, building, tracing, keeping books. A peer's trial begins
+    where the one before it ended its last epoch; its first one, which has the imports in it, does not count.
+    """
+    own: dict[Any, list[float]] = {}
+    since: dict[Any, float | None] = {}
+    last = None
+    for event in sorted(events, key=lambda event: event.t):
+        if event.trial not in own:
+            since[event.trial] = begun.get(event.trial, last)
+        own.setdefault(event.trial, []).append(event.t)
+        last = event.t
+    found = [
+        times[0] - begins - median(after - before for before, after in pairwise(times))
+        for trial, times in own.items()
+        if len(times) > 2 and (begins := since[trial]) is not None
+    ]
+    return round(median(found), 3) if found else None
 
 
 def summary(events: list[Event], memory: list[tuple[float, int]]) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """docs/peers.md and its plot, from what benchmarks/peers.py measured."""
 
-import json
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from peers import EQUAL, OURS, PEERS, PILOT, RESULTS, goal, interval, ratios, reached
+from peers import EQUAL, OURS, PEERS, PILOT, goal, interval, ratios, reached
 from peers_quality import SURE
 from peers_quality import measured as retrained
 
@@ -23,7 +22,6 @@ NAMES = {
     "G-one-job": "cnnsearch, one worker",
     "G-no-pruning": "cnnsearch without pruning",
     "G-no-rungs": "cnnsearch, median pruner for rungs",
-    "G-topk": "cnnsearch, top-k",
     "G-random": "cnnsearch, random sampler",
     "G-no-default": "cnnsearch without the default point",
 }
@@ -42,23 +40,19 @@ not independent of each other.
 
 The arms of a seed take turns, but what was run again after the code had changed, or with more time, was run on another
 day, and the machine is shared: the same trainings of a peer took 0.77 to 1.40 of their time on another day (16 pairs).
-cnnsearch's runs of CIFAR-10 are of code that tried four points near the default after it, which was taken
-out again; the plans that it is said to have chosen after so many seconds are of the code of two days before.
+`s a trial besides its epochs` is from a trial's beginning to its first epoch's end, less another epoch's: drawing,
+building, tracing, keeping books (medians; where it was noted). With two workers on two cores it is of one worker, while
+the other trains.
 """
-TABLE = """
-## {task}: {target:.4f} in validation
+COLUMNS = ("arm", "seeds", "reached", "seconds", "epochs", "ratio of seconds", "range", "of epochs", "best")
+COLUMNS += ("s a trial besides its epochs", "MiB at trial 1, 10, 25")
+TABLE = f"""
+## {{task}}: {{target:.4f}} in validation
 
-Trials of at most 9 epochs, at most {cap} s an arm; {machine}.
+Trials of at most 9 epochs, at most {{cap}} s an arm; {{machine}}.
 
-| arm | seeds | reached | seconds | epochs | ratio of seconds | range | of epochs | best | MiB at trial 1, 10, 25 |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-"""
-PARTS = """
-Its parts switched off in turn, against the same code with all of them; this was before Adam's step was one operation,
-and TPE drew ten trials by chance.
-
-| arm | seeds | reached | seconds | epochs | ratio of seconds | range | of epochs | best | MiB at trial 1, 10, 25 |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| {" | ".join(COLUMNS)} |
+| {" | ".join(["---"] * len(COLUMNS))} |
 """
 QUALITY = """
 The plan that an arm had chosen after {seconds:.0f} s, trained anew to its end on 3 other seeds: mean of the best
@@ -82,7 +76,7 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
         cap = " or ".join(f"{cap:.0f}" for cap in caps)
         text += TABLE.format(task=task, target=target, cap=cap, machine=every[-1]["machine"])
         text += "".join(line(arm, found, arms["F"], target) for arm, found in arms.items() if found)
-        text += parts(task, target) + quality(task)
+        text += quality(task)
     plot(measured)
     (DOCS / "peers.md").write_text(HEAD + text + "\n![The best so far against time](peers.png)\n")
 
@@ -90,15 +84,6 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
 def by_arm(rows: list[dict[str, Any]]) -> dict[str, dict[int, Any]]:
     """The rows of each arm, by their seeds."""
     return {arm: {row["seed"]: row for row in rows if row["arm"] == arm} for arm in (*PEERS, *OURS)}
-
-
-def parts(task: str, target: float) -> str:
-    """The table of cnnsearch's parts switched off, where that was measured with the code of another time."""
-    path = RESULTS / f"{task}_parts.jsonl"
-    if not path.exists():
-        return ""
-    arms = by_arm([json.loads(text) for text in path.read_text().splitlines()])
-    return PARTS + "".join(line(arm, found, arms["F"], target) for arm, found in arms.items() if found)
 
 
 def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -> str:
@@ -116,6 +101,7 @@ def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -
         for mark in ("1", "10", "25")
         if (sizes := [r["memory_mib"][mark] for r in found.values() if mark in r["memory_mib"]])
     ]
+    starts = [row["start"] for row in found.values() if row.get("start")]
     told = [
         f"{arm[0]} {NAMES[arm]}",
         str(len(found)),
@@ -124,6 +110,7 @@ def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -
         f"{median(each[1] for each in got.values()):g}",
         *cells,
         f"{median(row['best'] for row in found.values()):.4f}",
+        f"{median(starts):.2f}" if starts else "",
         ", ".join(f"{size:.0f}" for size in held),
     ]
     return f"| {' | '.join(told)} |\n"

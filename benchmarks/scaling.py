@@ -1,11 +1,13 @@
 """What a trial costs as a study grows: searches of 50, 500 and 5,000 trials that take no time to train.
 
-    python benchmarks/scaling.py run [--trials N]… [--sampler NAME]… [--label WORD]
+    python benchmarks/scaling.py run [--trials N]… [--sampler NAME]… [--rungs] [--label WORD]
     python benchmarks/scaling.py table
 
 Each is one `cnnsearch run` of the space in trivial.py with one worker, Optuna's SQLite, MLflow's SQLite and the median
 pruner, three epochs a trial, under the clocks of clocks.py; then `cnnsearch leaderboard` as a table and as CSV. Rows go
-to `benchmarks/results/scaling.json`; what is there already is not measured again.
+to `benchmarks/results/scaling.json`; what is there already is not measured again. With `--rungs` candidates are small
+Keras models of six epochs, which wait at a rung and are trained on if they are among the best; there it is the parent's
+CPU time that tells.
 """
 
 import json
@@ -53,15 +55,17 @@ def main() -> None:
 @click.option("--trials", "sizes", multiple=True, type=int, default=SIZES, show_default=True)
 @click.option("--sampler", "samplers", multiple=True, default=SAMPLERS, show_default=True)
 @click.option("--label", default="", help="What is measured, such as `before`; a row of each label is kept.")
-def run(sizes: tuple[int, ...], samplers: tuple[str, ...], label: str) -> None:
+@click.option("--rungs", is_flag=True, help="Small Keras models that wait at a rung.")
+def run(sizes: tuple[int, ...], samplers: tuple[str, ...], label: str, rungs: bool) -> None:
     """Measure what is missing, the small studies first."""
+    label = label or ("rungs" if rungs else "")
     for trials in sorted(sizes):
         for sampler in samplers:
             asked = {"label": label, "sampler": sampler, "trials": trials}
             if any(asked.items() <= row.items() for row in rows()):
                 continue
             with tempfile.TemporaryDirectory() as folder:
-                keep({**asked, **measured(Path(folder), sampler, trials), "machine": MACHINE})
+                keep({**asked, **measured(Path(folder), sampler, trials, rungs), "machine": MACHINE})
     click.echo(tables(rows()))
 
 
@@ -71,10 +75,12 @@ def table() -> None:
     click.echo(tables(rows()))
 
 
-def measured(folder: Path, sampler: str, trials: int) -> dict[str, Any]:
+def measured(folder: Path, sampler: str, trials: int, rungs: bool) -> dict[str, Any]:
     """One search and its leaderboard."""
-    named = ["--space", f"{HERE / 'trivial.py'}:Trivial", "--dataset", "digits", "--study", "scaling", "--quiet"]
-    asked = ["--epochs", str(EPOCHS), "--trials", str(trials), "--sampler", sampler, "--jobs", "1", "--confirm", "0"]
+    space, epochs = ("Small", 2 * EPOCHS) if rungs else ("Trivial", EPOCHS)
+    named = ["--space", f"{HERE / 'trivial.py'}:{space}", "--dataset", "digits", "--study", "scaling", "--quiet"]
+    named += ["--scheduler", "halving"] if rungs else []
+    asked = ["--epochs", str(epochs), "--trials", str(trials), "--sampler", sampler, "--jobs", "1", "--confirm", "0"]
     (folder / "clocks").mkdir()
     memory: dict[str, list[tuple[float, float]]] = {"parent": [], "worker": []}
     searched = call(folder, [str(HERE / "clocks.py"), "run", *named, *asked], memory)

@@ -28,6 +28,21 @@ class Trivial:
                 break
 
 
+class Small(Trivial):
+    """The same hyperparameters for a Keras model of one layer, which can wait at a rung and be trained on."""
+
+    fit = None
+
+    def build(self, hp):
+        """A softmax of the pixels under the drawn rate; the other values say nothing."""
+        import keras
+
+        super().build(hp)
+        model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+        model.compile(keras.optimizers.SGD(hp["rate"]), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+
 class Score:
     """A `cnnsearch.models.Classifier` of one weight."""
 
