@@ -75,10 +75,13 @@ lean.compiler_options.cache_clear()
 lean.OPTIONS["xla_of_another_version"] = True
 known = lean.compiler_options()
 assert "xla_of_another_version" not in known and known["xla_gpu_exclude_nondeterministic_ops"], known
+lean.compiler_options = lambda: {"xla_that_fails": True}
+twice = lean.compiled(lambda x: 2 * x, donate_argnums=0)
+assert twice(lean.jnp.ones(2)).tolist() == [2, 2] and twice(lean.jnp.ones(3)).tolist() == [2, 2, 2]
 """
 
 
-def test_xla_is_told_only_what_it_knows() -> None:
+def test_xla_is_told_only_what_it_knows_and_only_where_it_works() -> None:
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", OPTIONS], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

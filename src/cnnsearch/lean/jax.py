@@ -7,6 +7,7 @@ the epochs of a small network. So the last batch of an epoch is filled up with t
 import contextlib
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+
+from cnnsearch.errors import out_of_memory
 
 COMPILED = 2 * 2**30
 """Bytes of compiled programs that are kept."""
@@ -71,6 +74,27 @@ def _known(option: tuple[str, Any]) -> bool:
     return True
 
 
+def compiled(function: Callable[..., Any], **given: Any) -> Callable[..., Any]:
+    """`jax.jit` of `function` by `compiler_options`, or without them where XLA finds no kernel so."""
+    options = compiler_options()
+    program = jax.jit(function, compiler_options=options, **given)
+
+    def call(*parts: Any) -> Any:
+        nonlocal program, options
+        try:
+            found = program(*parts)
+        except jax.errors.JaxRuntimeError as error:
+            if not options or out_of_memory(error):
+                raise
+            options = {}
+            program = jax.jit(function, **given)
+            found = program(*parts)
+        options = {}
+        return found
+
+    return call
+
+
 class Program:
     """Training and validation of a compiled model, an epoch a call."""
 
@@ -78,9 +102,8 @@ class Program:
         self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
         self._train: tuple[Any, ...] = ()
         self._val: tuple[Any, ...] = ()
-        options = compiler_options()
-        self._epoch = jax.jit(self._trained, donate_argnums=0, compiler_options=options)
-        self._validate = jax.jit(self._looked_at, compiler_options=options)
+        self._epoch = compiled(self._trained, donate_argnums=0)
+        self._validate = compiled(self._looked_at)
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any) -> None:
         """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes)."""
