@@ -2,19 +2,23 @@
 
     CNNSEARCH_DATA=DIR python benchmarks/gpu.py run [--jobs 1 --jobs 4 …] [--seconds 60] [--repeats 1] [--out FILE]
     CNNSEARCH_DATA=DIR KERAS_BACKEND=jax python benchmarks/gpu.py parts [--plans 2] [--epochs 4] [--options JSON]
+    python benchmarks/gpu.py kernels LOG
     python benchmarks/gpu.py table [FILE]…
 
 In `run` each is `cnnsearch run` of random candidates of a space on all its images, all to their end, in a process and a
 folder of its own, for so many seconds. It counts the epochs and the trials that ended in that time; `nvidia-smi` is
 asked twice a second how much of the time kernels ran and how much memory was taken. What follows `--` goes to
 `cnnsearch run` too. `parts` trains random candidates one after another in one process and prints, a line of JSON each,
-the seconds that a candidate takes to be built, compiled and trained for an epoch. No TensorFlow is needed.
+the seconds that a candidate takes to be built, compiled and trained for an epoch. `kernels` prints what XLA tried out
+for each instruction, from what `parts --options '{"xla_gpu_dump_autotune_logs_to": "LOG.textproto"}'` leaves. No
+TensorFlow is needed.
 """
 
 import json
 import os
 import platform
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -148,6 +152,17 @@ def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
         row |= {"validation": median(times.test[1:]), "compiling in fit": sum(compiled) - compiled_so_far}
         click.echo(json.dumps({key: round(value, 3) for key, value in row.items()}))
         keras.backend.clear_session(free_memory=False)
+
+
+@main.command()
+@click.argument("log", type=click.Path(exists=True, path_type=Path))
+def kernels(log: Path) -> None:
+    """Print the microseconds of all kernels that XLA tried, a line of JSON an instruction."""
+    for text in log.read_text().split("instruction_profiles {")[1:]:
+        times = re.findall(r"run_time \{\s*(?:seconds: (\d+))?\s*(?:nanos: (\d+))?", text)
+        library = "cuDNN" if "backend: CUDNN" in text else "cuBLASLt"
+        microseconds = [round(1e6 * int(seconds or 0) + int(nanos or 0) / 1e3, 2) for seconds, nanos in times]
+        click.echo(json.dumps({"library": library, "microseconds": microseconds}))
 
 
 def drawn(made: Any) -> Iterator[tuple[Any, int]]:

@@ -249,24 +249,22 @@ def began(folder: Path, launched: float) -> dict[int, float]:
 
 
 def start(events: list[Event], begun: dict[int, float]) -> float | None:
-    """The median over trials of the seconds from a trial's beginning to its first epoch's end, less another epoch's.
+    """The median over trials of the seconds to a trial's first epoch's end, less its shortest epoch.
 
-    That is what a trial costs besides its epochs: drawing, building, tracing, keeping books. A peer's trial begins
-    where the one before it ended its last epoch; its first one, which has the imports in it, does not count.
+    That is what a trial costs besides its epochs: drawing, building, tracing, keeping books. They count from the last
+    epoch of the trial before it, which in a cnnsearch run is the last one that ended before this was `begun`, and that
+    no other followed. Those that no trial came before have the imports in them and do not count.
     """
     own: dict[Any, list[float]] = {}
-    since: dict[Any, float | None] = {}
-    last = None
     for event in sorted(events, key=lambda event: event.t):
-        if event.trial not in own:
-            since[event.trial] = begun.get(event.trial, last)
         own.setdefault(event.trial, []).append(event.t)
-        last = event.t
-    found = [
-        times[0] - begins - median(after - before for before, after in pairwise(times))
-        for trial, times in own.items()
-        if len(times) > 2 and (begins := since[trial]) is not None
-    ]
+    ends, found = sorted(times[-1] for times in own.values()), []
+    for trial, times in sorted(own.items(), key=lambda each: begun.get(each[0], each[1][0])):
+        before = [end for end in ends if end < begun.get(trial, times[0])]
+        if before:
+            ends.remove(before[-1])
+        if before and len(times) > 1:
+            found.append(times[0] - before[-1] - min(after - since for since, after in pairwise(times)))
     return round(median(found), 3) if found else None
 
 

@@ -58,10 +58,9 @@ def main() -> None:
 @click.option("--rungs", is_flag=True, help="Small Keras models that wait at a rung.")
 def run(sizes: tuple[int, ...], samplers: tuple[str, ...], label: str, rungs: bool) -> None:
     """Measure what is missing, the small studies first."""
-    label = label or ("rungs" if rungs else "")
     for trials in sorted(sizes):
         for sampler in samplers:
-            asked = {"label": label, "sampler": sampler, "trials": trials}
+            asked = {"label": label or "rungs" * rungs, "sampler": sampler, "trials": trials}
             if any(asked.items() <= row.items() for row in rows()):
                 continue
             with tempfile.TemporaryDirectory() as folder:
