@@ -68,6 +68,7 @@ def test_what_it_compiles_is_kept_and_the_oldest_goes(tmp_path: Path) -> None:
 
 
 OPTIONS = """
+import os
 from cnnsearch.lean import jax as lean
 assert lean.compiler_options() == {}, "they are for a GPU"
 lean.jax.default_backend = lambda: "gpu"
@@ -75,6 +76,9 @@ lean.compiler_options.cache_clear()
 lean.OPTIONS["xla_of_another_version"] = True
 known = lean.compiler_options()
 assert "xla_of_another_version" not in known and known["xla_gpu_exclude_nondeterministic_ops"], known
+os.environ["XLA_FLAGS"] = "--xla_gpu_autotune_level=4"
+lean.compiler_options.cache_clear()
+assert "xla_gpu_autotune_level" not in lean.compiler_options(), "what a user says stands"
 lean.compiler_options = lambda: {"xla_that_fails": True}
 twice = lean.compiled(lambda x: 2 * x, donate_argnums=0)
 assert twice(lean.jnp.ones(2)).tolist() == [2, 2] and twice(lean.jnp.ones(3)).tolist() == [2, 2, 2]

@@ -144,6 +144,9 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
     assert "±" in table and "not told apart" in table
     # as the leaderboard has it, not the flattering first score
     assert f"{rows[0]['mean']:.4f}" in run("studies").stdout
+    late = run(*SMALL, "--confirm", "3x2", "--timeout", "1", MLFLOW_TRACKING_URI=store)
+    assert "No training on a fresh seed would end in time, 2 would be due" in late.stdout, late.stderr
+    assert late.returncode == 0 and "Confirming the best" not in late.stdout
     third = run(*SMALL, "--confirm", "3x2", "--json", MLFLOW_TRACKING_URI=store)
     events = [json.loads(line) for line in third.stdout.splitlines()]
     assert [(each["event"], each.get("trial")) for each in events[:-1]] == [("repeat", rows[2]["trial"])] * 2
@@ -232,6 +235,8 @@ def test_rows_are_sorted_and_filtered(run: Run, searched: Path) -> None:
     assert len(board("--where", f"params<={sizes[1]}")) == sum(size <= sizes[1] for size in sizes)
     assert {row["trial"] for row in board("--where", "origin=default")} == {0}
     assert board("--where", "filters/first=8", "--where", "filters/first=4") == []
+    nothing = run("leaderboard", "--runs", str(searched / "runs"), "--where", "params<1")
+    assert nothing.stdout == "digits_cnn: no trial is such.\n"
     rates = [row["trial"] for row in board("--sort", "learning_rate/rate")]
     assert sorted(map(int, map(str, rates))) == [0, 1, 2, 3, 4]
     front = board("--where", "pareto=*", "--sort", "macs")

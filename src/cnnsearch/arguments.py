@@ -83,9 +83,9 @@ def searching(command: Command) -> Command:
             click.option("--study", help="The study's name.  [default: the space's]"),
             click.option("--epochs", type=click.IntRange(1), help="Most epochs of a trial.  [default: the space's]"),
             click.option(
-                "--timeout", default="0", help="End this run after so long: 90, 30m, 2h.  [default: no limit]"
+                "--timeout", default="0", help="End this run after so long: 90, 30m, 2h.  [default: 0, no limit]"
             ),
-            click.option("--trial-timeout", default="0", help="End a trial after so long.  [default: no limit]"),
+            click.option("--trial-timeout", default="0", help="End a trial after so long.  [default: 0, no limit]"),
             click.option(
                 "--memory",
                 default="",
@@ -147,7 +147,7 @@ def searching(command: Command) -> Command:
                 "--max-latency",
                 type=click.FloatRange(0),
                 default=0,
-                help="Refuse candidates that take more milliseconds for an image, in Keras.  [default: no limit]",
+                help="Refuse candidates that take more milliseconds for an image, in Keras.  [default: 0, no limit]",
             ),
             click.option(
                 "--objective",

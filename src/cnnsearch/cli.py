@@ -105,7 +105,9 @@ def leaderboard(
     opened = studies.load(study, runs, storage)
     choices = {record.number: record.params for record in opened.records()}
     rows = board.chosen(board.rows(opened), where, sort, choices)[: top or None]
-    if form == "table":
+    if form == "table" and not rows:
+        click.echo(f"{opened.name}: no trial {'is such' if where else 'has ended yet'}.")
+    elif form == "table":
         title = f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"
         _tables().show(board.to_table(rows, title, _tables().width()))
         click.echo(board.caption(rows))
@@ -118,7 +120,9 @@ def leaderboard(
 @click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="So many of the best.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Fresh seeds of each, in all.")
 @click.option("--trial", "trials", multiple=True, type=click.IntRange(0), help="This trial instead. May be repeated.")
-@click.option("--timeout", default="0", help="Begin nothing that will not end by then: 90, 30m, 2h.")
+@click.option(
+    "--timeout", default="0", help="Begin nothing that will not end by then: 90, 30m, 2h.  [default: 0, no limit]"
+)
 @click.option("--jobs", type=click.IntRange(1), help="Trainings side by side.  [default: as `run`]")
 @stored
 def confirm(**given: Any) -> None:
@@ -140,7 +144,7 @@ def confirm(**given: Any) -> None:
 )
 @click.option("--pairs", default=5, show_default=True, type=click.IntRange(2), help="How many trials get such twins.")
 @click.option("--jobs", type=click.IntRange(1), help="Twins side by side.  [default: as for run]")
-@click.option("--timeout", default="0", help="End the training after so long: 90, 30m, 2h.  [default: no limit]")
+@click.option("--timeout", default="0", help="End the training after so long: 90, 30m, 2h.  [default: 0, no limit]")
 @written
 @stored
 def compare(study: str | None, by: str, controlled: bool, form: str, **given: Any) -> None:

@@ -519,11 +519,16 @@ class Search:
             return
         trials, trainings = len({repeat.trial for repeat in waiting}), len(waiting)
         plurals = "s" * (trials > 1), "s" * (trainings > 1)
+        until = self.began + self.settings.timeout if self.settings.timeout else math.inf
+        records = {record.number: record for record in self.leaders}
+        if not any(repeats.in_time(records[repeat.trial], self.settings.epochs, until) for repeat in waiting):
+            late = f"No training on a fresh seed would end in time, {trainings} would be due"
+            self.show.note(f"{late}: `cnnsearch confirm {self.study.name}`.")
+            return
         self.show.note(
             f"Confirming the best: {trials} trial{plurals[0]} on fresh seeds, {trainings} training{plurals[1]}."
         )
         round_ = repeats.Repeats(self.settings, self.study, self.pool, self.tracker, self.stop, self.show)
-        until = self.began + self.settings.timeout if self.settings.timeout else math.inf
         left = round_.run(waiting, until)
         self.jobs = dict.fromkeys(self.pool.children)
         if self.stop.asked:

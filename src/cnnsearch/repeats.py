@@ -78,6 +78,11 @@ def expected_seconds(record: Record, epochs: int) -> float:
     return record.seconds * max(1.0, epochs / max(1, record.epochs - record.resumed))
 
 
+def in_time(record: Record, epochs: int, until: float) -> bool:
+    """Whether a repeat of this trial that is begun now ends by the moment `until`."""
+    return time.monotonic() + expected_seconds(record, epochs) <= until
+
+
 def on_a_pool(settings: Settings, study: Study, waiting: list[Repeat], tracker: Tracker, stop: Stop) -> list[Repeat]:
     """Train these on workers of their own; gives back those that were not."""
     if not waiting:
@@ -139,8 +144,7 @@ class Repeats:
         return any(self._in_time(repeat) for repeat in self.waiting)
 
     def _in_time(self, repeat: Repeat) -> bool:
-        record = self.records[repeat.trial]
-        return time.monotonic() + expected_seconds(record, self.settings.epochs) <= self.until
+        return in_time(self.records[repeat.trial], self.settings.epochs, self.until)
 
     def _step(self) -> None:
         heard = self.pool.hear(0.5)

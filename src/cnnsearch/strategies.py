@@ -55,10 +55,10 @@ SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
     "random": (_simple("RandomSampler"), ()),
     "gp": (_gp, ("torch", "scipy")),
     "cmaes": (_simple("CmaEsSampler", warn_independent_sampling=False), ("cmaes",)),
-    "qmc": (_simple("QMCSampler", warn_independent_sampling=False), ("scipy",)),
+    "qmc": (_simple("QMCSampler", warn_independent_sampling=False), ()),
     "grid": (_grid, ()),
 }
-"""Each sampler's maker, and the packages that it needs."""
+"""Each sampler's maker, and the packages that it needs, which the extra of its name installs."""
 
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
 
@@ -76,7 +76,7 @@ def sampler(name: str, seed: int) -> Any:
         except ImportError:
             raise CnnsearchError(
                 f"--sampler {name} needs the package '{package}', which is not installed: "
-                f"pip install {' '.join(needs)}, or use --sampler tpe."
+                f"pip install 'cnnsearch[{name}]', or use --sampler tpe."
             ) from None
     with warnings.catch_warnings():
         # some of Optuna's samplers call themselves experimental; whoever names one has chosen it

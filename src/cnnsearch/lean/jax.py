@@ -7,6 +7,7 @@ the epochs of a small network. So the last batch of an epoch is filled up with t
 import contextlib
 import functools
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ OPTIONS: dict[str, Any] = {
 }
 """What XLA is told where it compiles for a GPU: to take the first kernel that fits, and not to try them all out.
 
-cuDNN knows some 65 for a convolution, and each that is tried is compiled first. The one that cuDNN itself puts first is
-nearly as fast as the fastest (docs/gpu.md).
+It does so where what may differ from run to run is to be excluded. cuDNN knows some 65 kernels for a convolution, and
+each that is tried is compiled first. Epochs get longer, so that trying out pays in long trainings (docs/gpu.md).
 """
 
 
@@ -62,20 +63,23 @@ def _tidy(folder: Path) -> None:
 
 @functools.cache
 def compiler_options() -> dict[str, Any]:
-    """Those of OPTIONS that this XLA knows, none where it compiles for no GPU."""
-    return dict(filter(_known, OPTIONS.items())) if jax.default_backend() == "gpu" else {}
+    """Those of OPTIONS that this XLA knows and XLA_FLAGS does not name; none where it compiles for no GPU."""
+    if jax.default_backend() != "gpu":
+        return {}
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in OPTIONS.items() if name not in flags and _known(name, value)}
 
 
-def _known(option: tuple[str, Any]) -> bool:
+def _known(name: str, value: Any) -> bool:
     try:
-        jax.jit(lambda x: x, compiler_options=dict([option])).lower(0.0).compile()
-    except jax.errors.JaxRuntimeError:
-        return False
+        jax.jit(lambda x: x, compiler_options={name: value}).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError as error:
+        return "No such compile option" not in str(error)
     return True
 
 
 def compiled(function: Callable[..., Any], **given: Any) -> Callable[..., Any]:
-    """`jax.jit` of `function` by `compiler_options`, or without them where XLA finds no kernel so."""
+    """`jax.jit` of `function` by `compiler_options`, or without them where XLA cannot compile it so."""
     options = compiler_options()
     program = jax.jit(function, compiler_options=options, **given)
 
@@ -84,9 +88,11 @@ def compiled(function: Callable[..., Any], **given: Any) -> Callable[..., Any]:
         try:
             found = program(*parts)
         except jax.errors.JaxRuntimeError as error:
-            if not options or out_of_memory(error):
+            # one that began to run has taken what was donated to it
+            begun = any(leaf.is_deleted() for leaf in jax.tree.leaves(parts) if isinstance(leaf, jax.Array))
+            if not options or begun or out_of_memory(error):
                 raise
-            options = {}
+            warnings.warn(f"compiled without {options}: {error}", stacklevel=2)
             program = jax.jit(function, **given)
             found = program(*parts)
         options = {}
