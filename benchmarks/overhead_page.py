@@ -45,8 +45,9 @@ mnist are older, as above.""",
 Trials that take no time to train, three epochs each, one worker. The first table has the time from trial to trial in
 the first and in the last tenth of the trials, memory from the first trial to the last one's end, what is stored for
 each trial, and `cnnsearch leaderboard`. The second has the parent's CPU milliseconds a trial, first tenth to last.
-`rungs`: small Keras models of six epochs, which wait at a rung of two and are trained on if they are among the best;
-with other work beside them, so that their milliseconds of CPU and memory tell, not the time from trial to trial.""",
+`rungs` (`run --rungs`): small Keras models of six epochs, which wait at a rung of two and are trained on if they are
+among the best, most of 50 to the end of the search; with other work beside them, so that milliseconds of CPU and memory
+tell, not the time from trial to trial.""",
     ),
 )
 

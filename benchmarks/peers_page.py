@@ -72,7 +72,7 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
     for task, rows in measured.items():
         target = goal(rows)
         every = [row for row in rows if row["seed"] not in PILOT]
-        arms = by_arm(every)
+        arms = {arm: {row["seed"]: row for row in every if row["arm"] == arm} for arm in (*PEERS, *OURS)}
         caps = sorted({row["cap"] for row in every})
         cap = " or ".join(f"{cap:.0f}" for cap in caps)
         text += TABLE.format(task=task, target=target, cap=cap, machine=every[-1]["machine"])
@@ -80,11 +80,6 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
         text += quality(task)
     plot(measured)
     (DOCS / "peers.md").write_text(HEAD + text + "\n![The best so far against time](peers.png)\n")
-
-
-def by_arm(rows: list[dict[str, Any]]) -> dict[str, dict[int, Any]]:
-    """The rows of each arm, by their seeds."""
-    return {arm: {row["seed"]: row for row in rows if row["arm"] == arm} for arm in (*PEERS, *OURS)}
 
 
 def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -> str:
