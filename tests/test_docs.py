@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from cnnsearch import Block, Dataset, Head, Plan, catalog, markers, options, scaffold, spaces, testing
+from cnnsearch import Block, Dataset, Head, Plan, arguments, catalog, markers, options, scaffold, spaces, testing
 from cnnsearch.cli import main
 from cnnsearch.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, WORDS
@@ -189,6 +190,28 @@ def test_the_list_of_commands_is_up_to_date() -> None:
     assert COMMANDS.read_text("utf-8") == listing(), "write it anew: python tests/test_docs.py"
 
 
+def test_the_help_of_run_has_groups_with_the_six_most_used_first_and_every_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(main, ["run", "--help"]).output
+    assert max(map(len, shown.splitlines())) <= 80
+    headings = re.findall(r"(?m)^(\S.*):$", shown)
+    assert headings == [each for each in arguments.GROUPS if each in headings] and len(headings) >= 7
+    first = shown.partition(f"{headings[1]}:")[0]
+    assert re.findall(r"(?m)^  (--[\w-]+)", first) == [
+        "--space",
+        "--dataset",
+        "--trials",
+        "--epochs",
+        "--timeout",
+        "--jobs",
+    ]
+    for option in re.split(r"(?m)^  (?=-)", shown)[1:-1]:
+        assert "[required]" in option or re.search(r"\[default:\s+\S", option), option
+    assert "[default: 50]" in shown and "[default: tpe]" in shown
+
+
 def test_commands_and_options_in_the_guides_exist() -> None:
     """Each `cnnsearch COMMAND --option` of a shell block is one that the tool takes."""
     for text in (AUTHORS, SPACES):
@@ -215,30 +238,26 @@ def listing() -> str:
 
 
 def table(command: click.Command) -> Iterator[str]:
-    """The options of one command, as a table."""
-    rows = [f"| {names(option)} | {meaning(option)} |" for option in command.params if isinstance(option, click.Option)]
-    if rows:
+    """The options of one command, as a table for each of its groups."""
+    groups = arguments.by_group(command.params)
+    for group, members in groups.items():
+        if len(groups) > 3:
+            yield f"### {group}"
+        rows = [f"| {names(option)} | {meaning(option)} |" for option in members]
         yield "\n".join(["| option | what it does |", "| --- | --- |", *rows])
 
 
 def names(option: click.Option) -> str:
-    value = "" if option.is_flag else f" {option.metavar or 'VALUE'}"
+    value = "" if option.is_flag else f" {option.metavar or 'NAME'}"
     every = (*option.opts, *option.secondary_opts)
     return ", ".join(f"`{name}{value if name.startswith('--') else ''}`" for name in every)
 
 
 def meaning(option: click.Option) -> str:
-    """An option's help, its choices, its default and its variable."""
-    parts = [" ".join((option.help or "").split())]
-    if isinstance(option.type, click.Choice):
-        parts.append(f"One of {', '.join(f'`{choice}`' for choice in option.type.choices)}.")
-    if option.required:
-        parts.append("[required]")
-    if option.show_default:
-        parts.append(f"[default: {option.default}]")
-    if isinstance(option.envvar, str):
-        parts.append(f"[variable: `{option.envvar}`]")
-    return " ".join(filter(None, parts)).replace("|", "\\|")
+    """What `--help` says of an option, and its variable."""
+    text = option.meaning() if isinstance(option, arguments.Option) else option.help or ""
+    variable = f" [variable: `{option.envvar}`]" if isinstance(option.envvar, str) else ""
+    return text.replace("|", "\\|") + variable
 
 
 # -- the code in the guides ------------------------------------------------------------------------

@@ -10,13 +10,15 @@ from typing import Any
 import click
 
 import cnnsearch
-from cnnsearch.arguments import places, searching, stored, written
+from cnnsearch.arguments import GroupedCommand, option, places, searching, stored, written
 from cnnsearch.errors import CnnsearchError, one_line
 from cnnsearch.scaffold import KINDS
 
 
 class Cli(click.Group):
     """Turns what can be mended into one line, and keeps tracebacks for --debug."""
+
+    command_class = GroupedCommand
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -39,7 +41,10 @@ def _debug(ctx: click.Context) -> bool:
     return bool(ctx.params.get("debug") or "--debug" in sys.argv or os.environ.get("CNNSEARCH_DEBUG"))
 
 
-@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CNNSEARCH"})
+CONTEXT = {"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CNNSEARCH", "max_content_width": 120}
+
+
+@click.group(cls=Cli, context_settings=CONTEXT)
 @click.version_option(cnnsearch.__version__)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
@@ -60,7 +65,7 @@ def main(debug: bool) -> None:
 @searching
 @stored
 def run(**given: Any) -> None:
-    """Search: train candidates of a space and rank them. The same command again goes on."""
+    """Search: train candidates of a space and rank them. The same command again continues the study."""
     from cnnsearch import command, display
 
     settings = command.settings(**{k: v for k, v in given.items() if k not in ("quiet", "json_lines")})
@@ -79,13 +84,13 @@ def run(**given: Any) -> None:
 @main.command()
 @click.argument("study", required=False)
 @written
-@click.option("--top", default=0, type=click.IntRange(0), help="Only so many.  [default: all]")
-@click.option("--sort", default="", metavar="COLUMN", help="Another order; -COLUMN: the largest first.")
-@click.option(
+@option("--top", default=0, metavar="N", type=click.IntRange(0), shown="all", help="Show only the first N rows.")
+@option("--sort", default="", metavar="COLUMN", shown="the rank", help="Sort by COLUMN. -COLUMN: largest first.")
+@option(
     "--where",
     multiple=True,
     metavar="CONDITION",
-    help="Only such rows: params<=50000, state=complete, filters/first=32. May be repeated.",
+    help="Show only such rows: params<=50000, state=complete, filters/first=32. May be repeated.",
 )
 @stored
 def leaderboard(
@@ -117,13 +122,21 @@ def leaderboard(
 
 @main.command()
 @click.argument("study", required=False)
-@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="So many of the best.")
-@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Fresh seeds of each, in all.")
-@click.option("--trial", "trials", multiple=True, type=click.IntRange(0), help="This trial instead. May be repeated.")
-@click.option(
-    "--timeout", default="0", help="Begin nothing that will not end by then: 90, 30m, 2h.  [default: 0, no limit]"
+@option("--top", default=3, metavar="N", type=click.IntRange(1), help="How many of the best trials.")
+@option("--seeds", default=3, metavar="N", type=click.IntRange(1), help="How many new seeds of each trial, in all.")
+@option(
+    "--trial", "trials", multiple=True, metavar="N", type=click.IntRange(0), help="This trial instead. May be repeated."
 )
-@click.option("--jobs", type=click.IntRange(1), help="Trainings side by side.  [default: as `run`]")
+@option(
+    "--timeout",
+    default="0",
+    metavar="TIME",
+    shown="0, no limit",
+    help="Begin no training that will not end within this time: 90 (seconds), 30m, 2h.",
+)
+@option(
+    "--jobs", metavar="N", type=click.IntRange(1), shown="as for run", help="How many trainings run at the same time."
+)
 @stored
 def confirm(**given: Any) -> None:
     """Train the best of STUDY (default: the latest) again on fresh seeds, and rank them by their mean."""
@@ -138,13 +151,19 @@ def confirm(**given: Any) -> None:
 
 @main.command()
 @click.argument("study", required=False)
-@click.option("--by", default="", help="A dimension, or one of its hyperparameters.  [default: all there are]")
-@click.option(
-    "--controlled", is_flag=True, help="Train what is missing: the best trials with only this choice changed."
+@option("--by", default="", metavar="NAME", shown="all there are", help="A dimension, or one of its hyperparameters.")
+@option("--controlled", is_flag=True, help="Train what is missing: the best trials with only this choice changed.")
+@option("--pairs", default=5, metavar="N", type=click.IntRange(2), help="How many trials get such twins.")
+@option(
+    "--jobs", metavar="N", type=click.IntRange(1), shown="as for run", help="How many twins train at the same time."
 )
-@click.option("--pairs", default=5, show_default=True, type=click.IntRange(2), help="How many trials get such twins.")
-@click.option("--jobs", type=click.IntRange(1), help="Twins side by side.  [default: as for run]")
-@click.option("--timeout", default="0", help="End the training after so long: 90, 30m, 2h.  [default: 0, no limit]")
+@option(
+    "--timeout",
+    default="0",
+    metavar="TIME",
+    shown="0, no limit",
+    help="End the training after this time: 90 (seconds), 30m, 2h.",
+)
 @written
 @stored
 def compare(study: str | None, by: str, controlled: bool, form: str, **given: Any) -> None:
@@ -174,20 +193,22 @@ def compare(study: str | None, by: str, controlled: bool, form: str, **given: An
 
 @main.command()
 @click.argument("study", required=False)
-@click.option("--best", is_flag=True, help="The best complete trial (the default).")
-@click.option("--trial", type=click.IntRange(0), help="This trial instead.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write.  [default: exports/STUDY]")
-@click.option("--register", metavar="NAME", help="Make it a version of NAME in MLflow's registry, champion if best.")
-@click.option(
+@option("--best", is_flag=True, shown="on, without --trial", help="The best complete trial.")
+@option("--trial", metavar="N", type=click.IntRange(0), help="This trial instead.")
+@option(
+    "-o", "--out", metavar="FOLDER", type=click.Path(path_type=Path), shown="exports/STUDY", help="The folder to write."
+)
+@option("--register", metavar="NAME", help="Make it a version of NAME in MLflow's registry, champion if best.")
+@option(
     "--format",
     "form",
     multiple=True,
     metavar="NAMES",
-    help="keras, saved_model, onnx, litert, litert_int8, openvino: one, or several with commas.  "
-    "[default: keras, or what the candidate itself writes]",
+    shown="keras, or what the candidate itself writes",
+    help="keras, saved_model, onnx, litert, litert_int8, openvino: one, or several with commas.",
 )
-@click.option("--refit", is_flag=True, help="Train it again first, on training and validation images together.")
-@click.option(
+@option("--refit", is_flag=True, help="Train it again first, on training and validation images together.")
+@option(
     "--ensemble",
     metavar="K",
     type=click.IntRange(2),
@@ -246,8 +267,8 @@ def export(
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="So many classes for each picture.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@option("--top", default=3, metavar="N", type=click.IntRange(1), help="How many classes for each picture.")
+@option("--json", "as_json", is_flag=True, help="As JSON.")
 @places
 def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Classes and probabilities of IMAGES (picture files or folders) by MODEL, an export's folder or a file in it."""
@@ -286,11 +307,11 @@ def _show_export(card: dict[str, Any], folder: Path) -> None:
 
 @main.command()
 @click.argument("study", required=False)
-@click.option(
+@option(
     "-o",
     "--out",
     default="report.html",
-    show_default=True,
+    metavar="FILE",
     type=click.Path(path_type=Path),
     help="The file to write.",
 )
@@ -405,7 +426,7 @@ def datasets(plugins: tuple[Path, ...]) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option(
+@option(
     "--set",
     "settings",
     multiple=True,
@@ -424,8 +445,13 @@ def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> No
 @main.command()
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("name")
-@click.option(
-    "--to", "folder", type=click.Path(path_type=Path), help="The folder to write into.  [default: mine; project: here]"
+@option(
+    "--to",
+    "folder",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    shown="mine; for a project: here",
+    help="The folder to write into.",
 )
 def new(kind: str, name: str, folder: Path | None) -> None:
     """Write a plugin of KIND and its test, to be changed; or a project, a package of them that can be published."""
@@ -440,9 +466,9 @@ def new(kind: str, name: str, folder: Path | None) -> None:
 
 
 @main.command()
-@click.option("--optuna", is_flag=True, help="Open Optuna's dashboard instead; needs cnnsearch[dashboard].")
-@click.option("--port", type=click.IntRange(1, 65535), help="Where it answers.  [default: 5000; Optuna: 8080]")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Who may connect; 127.0.0.1: this machine alone.")
+@option("--optuna", is_flag=True, help="Open Optuna's dashboard instead; needs cnnsearch[dashboard].")
+@option("--port", metavar="N", type=click.IntRange(1, 65535), shown="5000; Optuna: 8080", help="The port of the pages.")
+@option("--host", default="127.0.0.1", metavar="HOST", help="Who may connect. 127.0.0.1: this machine alone.")
 @stored
 def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
     """Open MLflow's pages on this folder's studies, or Optuna's on the latest; also while a search runs."""
@@ -457,7 +483,7 @@ def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plug
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@option("--json", "as_json", is_flag=True, help="As JSON.")
 @stored
 def doctor(as_json: bool, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
     """Versions, backend, GPUs, data and write access: what works here and what does not."""
@@ -480,10 +506,10 @@ def _tables() -> Any:
 def _name_variables() -> None:
     """`CNNSEARCH_RUN_SET` for `run --set`: click would go by the Python parameter, which may be named otherwise."""
     for name, command in main.commands.items():
-        for option in command.params:
-            flag = option.opts[-1].lstrip("-").replace("-", "_")
-            if isinstance(option, click.Option) and option.name != flag and not option.envvar:
-                option.envvar = f"CNNSEARCH_{name}_{flag}".upper()
+        for each in command.params:
+            flag = each.opts[-1].lstrip("-").replace("-", "_")
+            if isinstance(each, click.Option) and each.name != flag and not each.envvar:
+                each.envvar = f"CNNSEARCH_{name}_{flag}".upper()
 
 
 _name_variables()
