@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cnnsearch import pixel_values
 from cnnsearch.data import Dataset, split
 from cnnsearch.errors import DataError
 
@@ -41,19 +42,24 @@ def test_images_and_labels_get_their_usual_shape():
 
 
 @pytest.mark.parametrize("fault, words", [
-    ({"x": images(range(4)) / 255}, "x is float64 of shape (4, 2, 2, 1); expected uint8 of shape"),
-    ({"x": images(range(4)).reshape(4, 4)}, "x is uint8 of shape (4, 4); expected"),
+    ({"x": images(range(4)).reshape(4, 4)}, "x is uint8 of shape (4, 4); expected numbers of shape"),
+    ({"x": images(range(4)) + 1j}, "x is complex numbers (complex128); expected images of numbers"),
+    ({"x": images(range(4)).astype(str)}, "x is text (<U3); expected images of numbers"),
+    ({"x": images(range(4)).astype(object)}, "x is Python objects (object); expected images of numbers"),
+    ({"x": [np.zeros((2, 2)), np.zeros((3, 2))]}, "x holds images of several shapes; expected"),
+    ({"x": np.zeros((4, 3, 8, 8))}, "x of shape (4, 3, 8, 8) has its channels first; expected them last."),
+    ({"x": np.array([0, 0, np.nan, 0]).reshape(4, 1, 1)}, "image 2 of x holds NaN; expected finite numbers."),
+    ({"x": np.array([0, 0, 0, np.inf]).reshape(4, 1, 1)}, "image 3 of x holds an infinite number; expected"),
+    ({"x": np.array([0, 1, 2, 1e300]).reshape(4, 1, 1)}, "x holds numbers up to 1e+300; expected numbers that float32"),
     ({"x": images([]), "y": np.array([], int)}, "there are no training images."),
-    ({"y": np.arange(3)}, "y is int64 of shape (3,) for 4 images; expected 4 integers."),
-    ({"y": np.eye(4)}, "y is float64 of shape (4, 4) for 4 images"),
-    ({"y": np.array([0, 1, 2, 3])}, "y has labels from 0 to 3; with 3 classes they must be 0 to 2."),
-    ({"y": np.array([0, 1, 2, -1])}, "y has labels from -1 to 2; with 3 classes they must be 0 to 2."),
+    ({"y": np.arange(3)}, "y is int64 of shape (3,) for 4 images; expected one label for each, of shape (4,) or"),
     ({"y": np.zeros(4, int)}, "there is one class only"),
-    ({"classes": ("cat",)}, "there is one class only"),
+    ({"classes": ("cat",)}, "y holds 3 different labels, such as '0', but classes has 1 names; expected labels 0 to 0"),
     ({"x_val": images([1])}, "x_val and y_val go together, but only one is there."),
     ({"y_test": np.array([1])}, "x_test and y_test go together, but only one is there."),
     ({"x_test": np.zeros((1, 3, 2), np.uint8), "y_test": [0]}, "x_test holds images of (3, 2, 1), x of"),
-    ({"x_val": images([1]), "y_val": [5]}, "y_val has labels from 5 to 5"),
+    ({"x_test": images([1]) / 1000, "y_test": [0]}, "x_test is float64 from 0 to 0.001, but x is uint8 from 0 to 3;"),
+    ({"x_val": images([1]), "y_val": [5]}, "y_val has the class '5' (image 0), which is not in y; expected the"),
     ({"x_test": images([]), "y_test": np.array([], int)}, "x_test holds no images; leave it out"),
     ({"x_val": images([]), "y_val": np.array([], int)}, "x_val holds no images; leave it out"),
 ])  # fmt: skip
@@ -75,6 +81,12 @@ def test_the_fingerprint_tells_contents_apart():
         dataclasses.replace(data, x_test=part["x"], y_test=part["y"]),
     ]
     assert len({other.fingerprint for other in [data, *others]}) == len(others) + 1
+
+
+def test_the_fingerprint_of_8_bits_is_that_of_version_0_1_0():
+    assert numbered(4, 4, 4).fingerprint == "457f02522ee7a94c"
+    floats = numbered(4, 4, 4, x_test=np.full((1, 2, 2), 9.5, "float32"), y_test=[0])
+    assert floats.x.dtype == np.float32 and floats.fingerprint != numbered(4, 4, 4).fingerprint
 
 
 def test_the_fingerprint_asks_neither_for_the_name_nor_for_the_layout_in_memory():
@@ -139,6 +151,62 @@ def test_a_class_too_rare_for_every_part_is_said(counts):
     assert message.endswith("Give it more images, or bring a validation and a test set.")
 
 
-def test_classes_without_any_image_do_not_hinder():
+def test_a_name_without_any_image_is_no_class():
     data = Dataset("gap", images(range(40)), np.tile([0, 2], 20), CLASSES)
-    assert set(split(data, seed=1).y_val) == {0, 2}
+    assert data.classes == ("cat", "gnu") and set(split(data, seed=1).y_val) == {0, 1}
+
+
+@pytest.mark.parametrize("given, kept, span", [
+    (np.uint8([0, 7, 200, 99]), "uint8", (0, 255)),
+    (np.uint8([0, 1, 1, 0]), "uint8", (0, 1)),
+    (np.uint8([3, 16, 1, 0]), "uint8", (0, 16)),
+    (np.uint8([0, 0, 0, 0]), "uint8", (0, 255)),
+    (np.array([True, False, True, True]), "uint8", (0, 1)),
+    (np.int64([0, 7, 255, 99]), "uint8", (0, 255)),
+    (np.float64([0, 7, 255, 99]), "uint8", (0, 255)),
+    (np.float16([0, 0.5, 1, 0.25]), "float32", (0, 1)),
+    (np.float32([-1, 1, 0.5, 0]), "float32", (-1, 1)),
+    (np.float64([-2.5, 0, 3.5, 1]), "float32", (-2.5, 3.5)),
+    (np.float32([0.1, 255, 3, 4]), "float32", (np.float32(0.1), 255)),
+    (np.uint16([16, 4095, 0, 1]), "uint16", (0, 4095)),
+    (np.array([0, 4095, 9, 1], ">u2"), "uint16", (0, 4095)),
+    (np.int16([-1024, 3071, 0, 1]), "int16", (-1024, 3071)),
+    (np.int8([-128, 127, 0, 1]), "int16", (-128, 127)),
+    (np.int64([-70000, 3, 0, 1]), "int32", (-70000, 3)),
+    (np.uint32([0, 2**32 - 1, 0, 1]), "float32", (0, 2**32)),
+    (np.float32([0.5, 0.5, 0.5, 0.5]), "float32", (0.5, 1.5)),
+    (np.int16([-3000, -3000, -3000, -3000]), "int16", (-3000, 0)),
+])  # fmt: skip
+def test_images_of_any_numbers_keep_their_values(given, kept, span):
+    data = Dataset("any", given.reshape(4, 1, 1), [0, 1, 0, 1])
+    assert data.x.dtype == kept and data.x.dtype.isnative
+    assert np.array_equal(data.x.ravel(), given.astype(kept))
+    assert pixel_values.value_range(data.x) == span
+
+
+def test_the_type_holds_every_part():
+    data = Dataset("any", np.uint8([[[9]], [[200]]]), [0, 1], x_test=np.float64([[[255]]]), y_test=[0])
+    assert data.x.dtype == data.x_test.dtype == np.uint8
+    data = Dataset("any", np.uint8([[[9]], [[200]]]), [0, 1], x_test=np.int64([[[-3]], [[300]]]), y_test=[0, 1])
+    assert data.x.dtype == data.x_test.dtype == np.int16 and data.x_test.ravel().tolist() == [-3, 300]
+    dark = Dataset("any", np.float64([[[9]], [[200]]]), [0, 1], x_test=np.ones((1, 1, 1)), y_test=[0])
+    assert dark.x_test.dtype == np.uint8 and dark.x_test.max() == 1
+
+
+def test_images_of_8_bits_are_not_copied():
+    x = images(range(4))[..., None]
+    assert Dataset("same", x, [0, 1, 2, 0], CLASSES).x.base is x.base
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 1), (6, 2, 3), (6, 4, 4), (6, 3, 3, 2), (6, 2, 2, 4), (6, 3, 8, 4)])
+def test_shapes_of_few_pixels_and_any_channels(shape):
+    data = Dataset("small", np.asfortranarray(np.arange(np.prod(shape)).reshape(shape) / 7), [0, 1] * 3)
+    assert data.input_shape == (*shape[1:], 1)[:3]
+
+
+def test_values_are_shown_and_given_by_their_range():
+    given = np.float32([[-1, 0, 1, 3]])
+    assert pixel_values.to_bytes(given, (-1, 1)).tolist() == [[0, 128, 255, 255]]
+    assert pixel_values.from_bytes(np.uint8([0, 255]), (-1, 3)).tolist() == [-1, 3]
+    same = np.uint8([0, 7])
+    assert pixel_values.to_bytes(same, (0, 255)) is same and pixel_values.from_bytes(same, (0, 255)) is same

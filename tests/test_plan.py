@@ -1,6 +1,9 @@
 """Plans are plain data: they survive JSON, compare by content and refuse nonsense."""
 
+import contextlib
 import json
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, REDUCTIONS, Block, Head, Plan, each_item, paths, sentence, spec
 
+OLD = Path(__file__).parent / "old_runs" / "0.1.0" / "cnnsearch.db"
 PLAN = Plan((28, 28, 1), 10, (Block("conv norm act pool", 16), Block("conv act drop", 32, rate=0.2)))
 KEYS = st.text(max_size=5).filter(lambda key: key != "paths")  # "paths" are for forks alone
 CONFIGS = st.dictionaries(KEYS, st.floats(allow_nan=False) | st.integers() | st.booleans())
@@ -174,3 +178,24 @@ def test_a_pair_alone_is_a_sentence_of_one_layer() -> None:
     assert block.before_pooling(layer).layers == ("conv", "act", "drop", layer, "pool")
     fork = Block((("Add", {"paths": [layer, ""]}),)).layers[0]
     assert paths(fork) == ((layer,), ())
+
+
+def test_plans_of_version_0_1_0_keep_their_keys():
+    """The key of a trial tells duplicates and the checkpoints of paused trials."""
+    with contextlib.closing(sqlite3.connect(OLD)) as stored:
+        rows = stored.execute("SELECT value_json FROM trial_user_attributes WHERE key = 'cnnsearch'").fetchall()
+    kept = [json.loads(text) for (text,) in rows]
+    old = [(record["plan"], record["key"]) for record in kept if record.get("plan")]
+    assert len(old) >= 5
+    for text, key in old:
+        plan = Plan.from_json(text)
+        assert (plan.key, json.loads(plan.to_json())) == (key, json.loads(text))
+
+
+def test_the_range_of_values_is_part_of_the_key_where_it_is_not_that_of_8_bits():
+    other = PLAN.replace(value_range=(-1024, 3071))
+    assert "value_range" not in PLAN.to_json() and Plan.from_json(PLAN.to_json()).value_range == (0.0, 255.0)
+    assert other.key != PLAN.key and Plan.from_json(other.to_json()).value_range == (-1024.0, 3071.0)
+    for wrong in [(1, 1), (2, 1), (0, float("nan")), (0, float("inf")), (0, 1, 2)]:
+        with pytest.raises(ValueError, match="value_range must be a low and a higher number"):
+            PLAN.replace(value_range=wrong)

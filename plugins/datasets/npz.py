@@ -19,7 +19,7 @@ def npz(*, path="", limit=0) -> Dataset:
     arrays = _read(file)
     images = _as_bytes(file, {key: arrays[key] for key in arrays if key.startswith("x_")})
     labels = {key: arrays[key] for key in arrays if key.startswith("y_")}
-    names = _names(file, arrays.get("classes"), labels, len(images["x_train"]))
+    names = arrays["classes"].tolist() if "classes" in arrays else ()
     content = {key.removesuffix("_train"): array for key, array in (images | labels).items()}
     return limited(make(str(file), name="npz", classes=names, **content), limit)
 
@@ -84,19 +84,3 @@ def _check_layout(file, key, array):
             f"{file}: {key} of shape {array.shape} has its channels first; expected them last. "
             "Convert it: `x.transpose(0, 2, 3, 1)`."
         )
-
-
-def _names(file, classes, labels, count):
-    """The classes' names in the file, or "0", "1", ... up to the highest label."""
-    if classes is not None:
-        return tuple(
-            name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in classes.tolist()
-        )
-    whole = [array for array in labels.values() if array.size and array.dtype.kind in "iu"]
-    highest = max((int(array.max()) for array in whole), default=0)
-    if count and highest >= max(count, 2):
-        raise DataError(
-            f"{file}: there is a label {highest} for {count} training images; expected classes from 0 on. "
-            "Convert them: `classes, y = np.unique(y, return_inverse=True)`, and save `classes` too."
-        )
-    return tuple(str(number) for number in range(highest + 1))

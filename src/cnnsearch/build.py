@@ -10,21 +10,21 @@ import numpy as np
 
 from cnnsearch import backbones, layers, words
 from cnnsearch.errors import nearest
+from cnnsearch.pixel_values import BYTES
 from cnnsearch.plan import Plan, Spec, paths
 from cnnsearch.words import REDUCTIONS, Stage
 
 
 def core(plan: Plan) -> keras.Sequential:
-    """The network that is exported: raw pixels (0 to 255) in, probabilities out, nothing random before them.
+    """The network that is exported: raw images in, probabilities out, nothing random before them.
 
     It is built of Keras' own layers unless the plan names others, and is never compiled, so that the saved
     file loads where this package is not installed.
     """
     # float32 under every policy: half precision is too coarse for the logarithm in the loss
     output = keras.layers.Dense(plan.classes, activation="softmax", dtype="float32", name="probabilities")
-    scaling = keras.layers.Rescaling(1 / 255, name="rescaling")
     # all at once: `add` traces the whole model anew for every layer
-    model = keras.Sequential([_pixels(plan), scaling, *_body(plan), output])
+    model = keras.Sequential([_pixels(plan), _scaling(plan), *_body(plan), output])
     if not plan.stem_rate:
         for part in stem(model):
             part.trainable = False
@@ -126,6 +126,15 @@ class Factors(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
 
 def _pixels(plan: Plan) -> Any:
     return keras.Input(plan.input_shape, dtype="float32", name="pixels")
+
+
+def _scaling(plan: Plan) -> keras.layers.Layer:
+    """Maps the plan's `value_range` to 0 and 1."""
+    low, high = plan.value_range
+    scale = 1 / (high - low)
+    # half precision would round values such as 4095 before they are scaled
+    dtype = None if plan.value_range == BYTES else "float32"
+    return keras.layers.Rescaling(scale, offset=-low * scale if low else 0.0, name="rescaling", dtype=dtype)
 
 
 def _body(plan: Plan) -> list[keras.layers.Layer]:

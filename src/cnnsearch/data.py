@@ -7,28 +7,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnsearch import labels, pixel_values
 from cnnsearch.errors import DataError
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
 Labels = NDArray[np.int64]
+
+IMAGES = "numbers of shape (n, height, width) or (n, height, width, channels), none of these zero"
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images as uint8 (n, height, width, channels) and labels as integers (n,), with the classes' names.
+    """Images (n, height, width, channels) and labels (n,), with the classes' names.
+
+    Images may be of any real numbers; they keep their values, in the most compact of uint8, uint16, int16, int32 and
+    float32 that holds all parts. Images of shape (n, height, width) get their channel axis here. Labels may be whole
+    numbers, bool, text, bytes or one-hot; they become codes 0 to n - 1, int64. The classes are those that occur in
+    `y`, sorted, or in the order of `classes` where it names them.
 
     `x_val` is for datasets that bring their own validation split; `x_test` may be absent, then a fifth is
-    split off. Images of shape (n, height, width) get their channel axis here. `x_clean` is what `x` would be
-    without its noise, where that is known: a target for what restores images, never an input.
+    split off. `x_clean` is what `x` would be without its noise, where that is known: a target for what restores
+    images, never an input.
 
     Raises:
-        DataError: if images and labels do not fit together, or there are fewer than two classes.
+        DataError: if images or labels are no such values or do not fit together, a class occurs in validation or test
+            only, or there are fewer than two classes.
     """
 
     name: str
     x: Images
     y: Labels
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     x_test: Images | None = None
     y_test: Labels | None = None
     x_val: Images | None = None
@@ -36,66 +45,65 @@ class Dataset:
     x_clean: Images | None = None
 
     def __post_init__(self) -> None:
-        for part in ("", "_test", "_val"):
-            images, labels = getattr(self, f"x{part}"), getattr(self, f"y{part}")
-            if (images is None) != (labels is None):
+        for part in ("_test", "_val"):
+            if (getattr(self, f"x{part}") is None) != (getattr(self, f"y{part}") is None):
                 raise DataError(f"{self.name}: x{part} and y{part} go together, but only one is there.")
-            if images is not None:
-                object.__setattr__(self, f"x{part}", self._images(images, f"x{part}"))
-                object.__setattr__(self, f"y{part}", self._labels(labels, len(images), f"y{part}"))
-        if self.x_clean is not None:
-            object.__setattr__(self, "x_clean", self._images(self.x_clean, "x_clean"))
-        object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))
-        self._check_whole()
+        self._set_images()
+        self._set_labels()
+        for name in self.classes:
+            if not _is_text(name):
+                raise DataError(f"{self.name}: the class name {name!r} cannot be written as UTF-8. Rename it.")
+        if len(self.classes) < 2:
+            raise DataError(f"{self.name}: there is one class only; a classifier needs two or more.")
 
-    def _images(self, given: Any, part: str) -> Images:
-        images: NDArray[Any] = np.asarray(given)
-        if images.ndim == 3:
-            images = images[..., None]
-        if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
-            raise DataError(
-                f"{self.name}: {part} is {images.dtype} of shape {images.shape}; "
-                "expected uint8 of shape (n, height, width) or (n, height, width, channels), none of these zero."
-            )
-        return images
-
-    def _labels(self, given: Any, count: int, part: str) -> Labels:
-        labels: NDArray[Any] = np.asarray(given)
-        if labels.ndim == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]
-        if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
-            raise DataError(
-                f"{self.name}: {part} is {labels.dtype} of shape {labels.shape} for {count} images; "
-                f"expected {count} integers."
-            )
-        return labels.astype(np.int64)
-
-    def _check_whole(self) -> None:
+    def _set_images(self) -> None:
+        parts = ("x", "x_test", "x_val", "x_clean")
+        images = {part: self._shaped(part) for part in parts if getattr(self, part) is not None}
+        try:
+            compact = pixel_values.compact(images)
+        except ValueError as error:
+            raise DataError(f"{self.name}: {error}") from error
+        for part, array in compact.items():
+            object.__setattr__(self, part, array)
         if not len(self.x):
             raise DataError(f"{self.name}: there are no training images.")
         if self.x_clean is not None and self.x_clean.shape != self.x.shape:
             raise DataError(
                 f"{self.name}: x_clean is of shape {self.x_clean.shape}; expected that of x, {self.x.shape}."
             )
-        for part in ("test", "val"):
-            if (images := getattr(self, f"x_{part}")) is not None and not len(images):
-                raise DataError(f"{self.name}: x_{part} holds no images; leave it out and it is split off.")
-        for name in self.classes:
-            if not _is_text(name):
-                raise DataError(f"{self.name}: the class name {name!r} cannot be written as UTF-8. Rename it.")
-        if len(self.classes) < 2 or len(np.unique(self.y)) < 2:
-            raise DataError(f"{self.name}: there is one class only; a classifier needs two or more.")
-        for part in ("", "_test", "_val"):
-            images, labels = getattr(self, f"x{part}"), getattr(self, f"y{part}")
-            if images is None:
-                continue
-            if images.shape[1:] != self.x.shape[1:]:
-                raise DataError(f"{self.name}: x{part} holds images of {images.shape[1:]}, x of {self.x.shape[1:]}.")
-            if len(labels) and not (0 <= labels.min() and labels.max() < len(self.classes)):
-                raise DataError(
-                    f"{self.name}: y{part} has labels from {labels.min()} to {labels.max()}; "
-                    f"with {len(self.classes)} classes they must be 0 to {len(self.classes) - 1}."
-                )
+        for part, array in compact.items():
+            if not len(array):
+                raise DataError(f"{self.name}: {part} holds no images; leave it out and it is split off.")
+            if array.shape[1:] != self.x.shape[1:]:
+                raise DataError(f"{self.name}: {part} holds images of {array.shape[1:]}, x of {self.x.shape[1:]}.")
+
+    def _shaped(self, part: str) -> Images:
+        try:
+            images: NDArray[Any] = np.asarray(getattr(self, part))
+        except ValueError as error:
+            raise DataError(f"{self.name}: {part} holds images of several shapes; expected {IMAGES}.") from error
+        if images.ndim == 3:
+            images = images[..., None]
+        if images.ndim != 4 or 0 in images.shape[1:]:
+            raise DataError(f"{self.name}: {part} is {images.dtype} of shape {images.shape}; expected {IMAGES}.")
+        if images.shape[1] in (1, 3) and images.shape[3] > 4:
+            raise DataError(
+                f"{self.name}: {part} of shape {images.shape} has its channels first; expected them last. "
+                "Convert it: `x.transpose(0, 2, 3, 1)`."
+            )
+        return images
+
+    def _set_labels(self) -> None:
+        parts = [part for part in ("", "_test", "_val") if getattr(self, f"y{part}") is not None]
+        given = {f"y{part}": getattr(self, f"y{part}") for part in parts}
+        counts = {f"y{part}": len(getattr(self, f"x{part}")) for part in parts}
+        try:
+            coded = labels.coded(given, counts, self.classes)
+        except ValueError as error:
+            raise DataError(f"{self.name}: {error}") from error
+        for part, codes in coded.codes.items():
+            object.__setattr__(self, part, codes)
+        object.__setattr__(self, "classes", coded.classes)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -110,7 +118,9 @@ class Dataset:
         for part in ("x", "y", "x_val", "y_val", "x_test", "y_test"):
             if (array := getattr(self, part)) is not None:
                 # The name too: the same images for validation and for test are two datasets.
-                digest.update(f"{part}{array.shape}".encode())
+                # The type only where it is not what it always was, so that fingerprints of before hold.
+                kind = "" if array.dtype in (np.uint8, np.int64) else array.dtype.name
+                digest.update(f"{part}{array.shape}{kind}".encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ HEAD_WORDS = ("norm", "act", "drop", "dense")
 REDUCTIONS = ("flatten", "average", "max")
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Multiply")
 """Keras' layers that bring the paths of a fork together: `("Add", {"paths": ["", "conv norm act"]})`."""
+
+NEWER = ("value_range",)
+"""Fields of a plan that version 0.1.0 did not have. At their defaults they are not written, so that the keys of its
+plans stay as they are."""
 
 REFERENCE = r"=(?P<field>[a-z_]+)(?:/(?P<part>[1-9]\d*))?"
 """In a layer's configuration: the block's own number, `=filters`, or a whole part of it, `=filters/8`."""
@@ -195,7 +200,7 @@ class Plan:
     """One candidate. Survives JSON unchanged; equal plans have equal `key`s.
 
     Attributes:
-        input_shape: (height, width, channels) of the raw pixels, 0 to 255.
+        input_shape: (height, width, channels) of the raw images.
         classes: how many classes are told apart.
         augment: Keras layers for training alone, on pixels scaled to [0, 1]; never part of an export.
         loss: a Keras loss on one-hot labels and probabilities.
@@ -206,6 +211,7 @@ class Plan:
         stem: blocks before `blocks` that are trained by themselves or bring weights along, such as a denoiser or
             a network trained on other images; part of an export.
         stem_rate: factor of the learning rate for the stem; 0 keeps its weights as they are.
+        value_range: (low, high) of the values of training's images, which the model's first layer maps to 0 and 1.
     """
 
     input_shape: tuple[int, int, int]
@@ -221,6 +227,7 @@ class Plan:
     epochs: int = 10
     stem: tuple[Block, ...] = ()
     stem_rate: float = 1.0
+    value_range: tuple[float, float] = (0.0, 255.0)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -229,6 +236,7 @@ class Plan:
         set_field(self, "stem", tuple(self.stem))
         set_field(self, "stem_rate", float(self.stem_rate))
         set_field(self, "schedule", tuple(float(factor) for factor in self.schedule))
+        set_field(self, "value_range", tuple(float(end) for end in self.value_range))
         for name in ("augment", "callbacks"):
             set_field(self, name, tuple(spec(item) for item in getattr(self, name)))
         for name in ("loss", "optimizer"):
@@ -237,6 +245,9 @@ class Plan:
         _require(len(shape) == 3 and min(shape) >= 1, f"input_shape must be three sides of at least 1, got {shape}")
         _whole(self, 1, "classes", "batch_size", "epochs")
         _require(self.stem_rate >= 0, f"stem_rate must be at least 0, got {self.stem_rate}")
+        ends = self.value_range
+        right = len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf
+        _require(right, f"value_range must be a low and a higher number, got {ends}")
 
     def __eq__(self, other: object) -> bool:
         # by key: 1 == 1.0 inside a configuration would make equal plans with unequal hashes
@@ -264,8 +275,12 @@ class Plan:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """The plan as one line of JSON, its keys sorted."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """The plan as one line of JSON, its keys sorted; fields of NEWER are left out at their defaults."""
+        written = dataclasses.asdict(self)
+        for field in dataclasses.fields(self):
+            if field.name in NEWER and written[field.name] == field.default:
+                del written[field.name]
+        return json.dumps(written, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

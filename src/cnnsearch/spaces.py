@@ -114,14 +114,21 @@ def check_dataset(use: Use, catalog: Catalog, where: str) -> Use:
     return Use(use.name, options.checked(function, use.options, where, f"dataset {use.name}"))
 
 
-def start_plan(space: Space, input_shape: tuple[int, ...], classes: int, epochs: int = 0) -> Plan:
-    """The empty plan that the first dimension gets."""
+def start_plan(
+    space: Space,
+    input_shape: tuple[int, ...],
+    classes: int,
+    epochs: int = 0,
+    value_range: tuple[float, float] = (0.0, 255.0),
+) -> Plan:
+    """The empty plan that the first dimension gets, for images of these values."""
     height, width, channels = input_shape
     return Plan(
         input_shape=(height, width, channels),
         classes=classes,
         epochs=epochs or int(space.defaults["epochs"]),
         batch_size=int(space.defaults["batch_size"]),
+        value_range=value_range,
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch import catalog, recipes, shared_data, spaces
+from cnnsearch import catalog, pixel_values, recipes, shared_data, spaces
 from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split, split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
@@ -78,7 +78,8 @@ class Worker:
         self.split, self.data = shared_data.taken(Path(shared), self._load) if shared else self._load()
         self.shape, self.classes = tuple(self.data["input_shape"]), len(self.data["classes"])
         self.waits = False
-        self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"])
+        low, high = self.data["value_range"]
+        self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"], (low, high))
         hold_gpu()
         self._set_precision()
         keep_compiled(Path(settings["runs"]))
@@ -351,6 +352,8 @@ def described(data: Dataset, parts: Split) -> dict[str, Any]:
         "input_shape": list(data.input_shape),
         "classes": list(data.classes),
         "images": images,
+        "dtype": parts.x.dtype.name,
+        "value_range": list(pixel_values.value_range(parts.x)),
     }
 
 

@@ -82,11 +82,11 @@ def test_a_missing_key_is_named(plugin, says, places, arrays):
 
 
 @pytest.mark.parametrize("name, fault, words", [
-    ("x_train", lambda array: array / 255, "x is float64 of shape (40, 6, 6, 1); expected uint8"),
+    ("x_train", lambda array: array / 255, "x_test is uint8 from 2 to 255, but x is float64 from 0 to 1; expected the"),
     ("x_test", lambda array: array[:, :5], "x_test holds images of (5, 6, 1), x of (6, 6, 1)"),
     ("y_train", lambda array: array[:-1], "y is uint8 of shape (39,) for 40 images"),
-    ("y_test", lambda array: array + 1, "y_test has labels from 1 to 10"),
-    ("x_test", lambda array: array[:0], "y_test is uint8 of shape (10,) for 0 images"),
+    ("y_test", lambda array: array + 1, "y_test has the class '10' (image 9), which is not in y"),
+    ("x_test", lambda array: array[:0], "x_test holds no images; leave it out"),
 ])  # fmt: skip
 def test_arrays_that_do_not_fit_are_named_with_their_file(plugin, says, places, arrays, name, fault, words):
     arrays[name] = fault(arrays[name])

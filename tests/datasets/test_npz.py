@@ -36,10 +36,6 @@ def test_names_in_bytes_are_decoded(load):
     assert load(x=WHOLE, y=LABELS, classes=np.char.encode(names, "utf-8")).classes == tuple(names)
 
 
-def test_the_highest_label_of_any_part_counts(load):
-    assert len(load(x=WHOLE, y=LABELS, x_test=WHOLE[:2], y_test=np.array([0, 4])).classes) == 5
-
-
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int64", "uint16"])
 def test_whole_numbers_up_to_255_are_kept(load, kind):
     assert np.array_equal(load(x=WHOLE.astype(kind), y=LABELS).x, WHOLE)
@@ -72,9 +68,9 @@ def test_dark_test_images_are_not_brightened(load):
     (WHOLE.astype(complex), "x_train is complex128; expected numbers"),
     (WHOLE.astype(str), "x_train is <U3; expected numbers"),
     (WHOLE.transpose(0, 3, 1, 2), "x_train of shape (30, 3, 5, 4) has its channels first"),
-    (WHOLE[..., 0, 0], "x is uint8 of shape (30, 5); expected uint8 of shape (n, height, width)"),
+    (WHOLE[..., 0, 0], "x is uint8 of shape (30, 5); expected numbers of shape (n, height, width)"),
     (np.uint8(3), "x_train is a single value; expected an array"),
-    (WHOLE[:0], "y is int64 of shape (30,) for 0 images"),
+    (WHOLE[:0], "there are no training images"),
 ])  # fmt: skip
 def test_other_numbers_are_refused(load, says, images, words):
     if "channels" in words:
@@ -103,10 +99,7 @@ def test_test_images_of_another_range_are_refused(load, says):
     ({"X_train": WHOLE, "y_train": LABELS}, "'X_train' means nothing here. Did you mean 'x_train'?"),
     ({"x": WHOLE, "y": LABELS, "x_val": WHOLE}, "x_val and y_val go together, but only one is there."),
     ({"x": WHOLE, "y": LABELS * 0}, "there is one class only"),
-    ({"x": WHOLE, "y": LABELS - 1}, "y has labels from -1 to 1"),
-    ({"x": WHOLE, "y": LABELS * 1.0}, "y is float64 of shape (30,) for 30 images; expected 30 integers"),
-    ({"x": WHOLE, "y": LABELS + 2021}, "there is a label 2023 for 30 training images; expected classes"),
-    ({"x": WHOLE, "y": LABELS, "classes": np.array(["a", "b"])}, "y has labels from 0 to 2; with 2 classes"),
+    ({"x": WHOLE, "y": LABELS, "classes": np.array(["a", "b"])}, "y holds 3 different labels, such as '0', but"),
 ])  # fmt: skip
 def test_faults_are_named(load, says, arrays, words):
     assert f"my.npz: {words}" in says(load, **arrays)

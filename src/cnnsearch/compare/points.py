@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch import catalog, spaces
+from cnnsearch import catalog, pixel_values, spaces
 from cnnsearch.compare import levels
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.hyperparameters import Distribution, HyperParameters, replay
@@ -38,7 +38,8 @@ class Points:
         self._parents: dict[str, bool] = {}
         if data and self.can_draw:
             shape, classes = tuple(data["input_shape"]), len(data["classes"])
-            self._start = spaces.start_plan(self._space, shape, classes, info["epochs"])
+            values = tuple(data.get("value_range", pixel_values.BYTES))
+            self._start = spaces.start_plan(self._space, shape, classes, info["epochs"], values)
 
     def draw(self, values: Values) -> Point | None:
         """The point with these values, what they leave open at its default; None if it cannot be drawn."""
