@@ -1,36 +1,64 @@
-"""The same steps from Python, as a notebook takes them."""
+"""The same steps from Python, as a script and a notebook take them."""
 
-import json
-import subprocess
-import sys
+import inspect
+import re
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
 import cnnsearch
-from cnnsearch import api
-from tests.conftest import Run
+from cnnsearch import api, keywords
+from cnnsearch.cli import main
 
-NOTEBOOK = Path(__file__).parents[1] / "docs" / "tour.ipynb"
+RUN = main.commands["run"]
 
 
-def test_options_become_words_of_the_command_line() -> None:
-    words = api._words({"trials": 5, "recipes": True, "quiet": False, "study": None, "recipe": ["a", "b"]})
-    assert words == ["--trials", "5", "--recipes", "--recipe", "a", "--recipe", "b"]
-    given = {"filters.first": [8, 16], "head.reduce": "max"}
-    assert api._words({"set": given}) == ["--set", "filters.first=[8, 16]", "--set", "head.reduce=max"]
+def test_every_option_of_run_is_a_keyword_of_search_with_the_same_default_and_is_told() -> None:
+    parameters = inspect.signature(cnnsearch.search).parameters
+    context = click.Context(RUN)
+    for option in RUN.params:
+        name = keywords.flag_name(option)
+        if name in ("space", "debug"):
+            continue
+        default = option.get_default(context)
+        nothing = () if option.multiple else None
+        given = default if isinstance(default, str | int | float | bool) else nothing
+        assert (parameters[name].default, type(parameters[name].default)) == (given, type(given)), name
+    extra = {"space", "validation_data", "test_data"}
+    assert set(parameters) == {keywords.flag_name(option) for option in RUN.params} - {"debug"} | extra
+    told = re.findall(
+        r"(?m)^    (\w+): ", inspect.getdoc(cnnsearch.search).partition("Args:")[2].partition("Returns:")[0]
+    )
+    assert told == list(parameters)
+    assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def test_the_keywords_of_load_are_the_places_of_every_command() -> None:
+    assert list(inspect.signature(cnnsearch.load).parameters) == ["study", "runs", "storage", "plugins"]
+
+
+def test_keywords_become_words_of_the_command_line() -> None:
+    options = {"trials": 5, "recipes": True, "default": False, "lean": True, "study": None, "recipe": ["a", "b"]}
+    expected = ["--trials", "5", "--recipes", "--no-default", "--lean", "--recipe", "a", "--recipe", "b"]
+    assert keywords.words(RUN, options) == expected
+    given = {"set": {"filters.first": [8, 16], "head.reduce": "max"}, "confirm": 0, "recipe": "a"}
+    expected = ["--set", "filters.first=[8, 16]", "--set", "head.reduce=max", "--confirm", "0", "--recipe", "a"]
+    assert keywords.words(RUN, given) == expected
 
 
 @pytest.mark.parametrize(
     ("space", "options", "said"),
     [
         ("digits_cn", {}, "there is no space 'digits_cn'. Did you mean 'digits_cnn'?"),
-        ("digits_cnn", {"trails": 2}, "No such option '--trails'. (Did you mean"),
+        ("digits_cnn", {"trails": 2}, "search() has no keyword 'trails'. Did you mean 'trials'?"),
         ("digits_cnn", {"trials": 0}, "0 is not in the range x>=1"),
+        ("digits_cnn", {"sampler": "tpee"}, "'tpee' is not one of"),
     ],
 )
 def test_a_mistake_is_an_error_of_one_line(
-    space: str, options: dict[str, int], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    space: str, options: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(cnnsearch.CnnsearchError) as raised:
@@ -39,21 +67,21 @@ def test_a_mistake_is_an_error_of_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_study_of_the_command_line_is_loaded(searched: Path) -> None:
-    found = cnnsearch.load(runs=searched / "runs")
-    assert found.name == "digits_cnn" and "5 trials" in repr(found)
-    board = found.leaderboard()
-    assert len(board) == 5 and found.best()["trial"] == board.loc[0, "trial"]
-    assert len(found.study.trials) == 5
+def test_a_study_of_the_command_line_is_loaded_and_shows_itself(searched: Path) -> None:
+    result = cnnsearch.load(runs=searched / "runs")
+    assert isinstance(result, cnnsearch.Result) and cnnsearch.Found is cnnsearch.Result
+    assert result.name == "digits_cnn"
+    board = result.leaderboard()
+    assert len(board) == 5 and result.best()["trial"] == board.loc[0, "trial"]
+    assert len(result.optuna.trials) == 5
+    with pytest.deprecated_call():
+        assert result.study.study_name == "digits_cnn"
+    score = f"{result.best()['score']:.4f}"
+    text, html = repr(result), result._repr_html_()
+    assert text.startswith(f"Result('digits_cnn', 5 trials, best val_accuracy {score}") and "rank" in text
+    assert html.count("<tr>") == 6 and html.count("<img src=") == 2 and f"<td>{score}</td>" in html
+    assert "http" not in html.replace("http://www.w3.org", "")
 
 
-def test_the_notebook_runs_from_its_first_cell_to_its_last(run: Run, tmp_path: Path, store: str) -> None:
-    cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    (tmp_path / "notebook.py").write_text(code)
-    environment = {"MLFLOW_TRACKING_URI": store, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "notebook.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "report.html").stat().st_size > 10_000 and (tmp_path / "exports" / "tour").is_dir()
+def test_the_call_that_is_recorded_names_what_was_said() -> None:
+    assert api._call("digits_cnn", None, {"trials": 3}) == "cnnsearch.search('digits_cnn', trials=3)"

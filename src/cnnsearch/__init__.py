@@ -5,6 +5,7 @@ from cnnsearch.data import Dataset
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.markers import dataset, dimension, space, trainer
 from cnnsearch.plan import Block, Head, Plan
+from cnnsearch.result import Result
 
 __version__ = "0.1.0"
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Found",
     "Head",
     "Plan",
+    "Result",
     "dataset",
     "dimension",
     "load",

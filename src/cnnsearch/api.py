@@ -1,159 +1,150 @@
-"""The five steps of the command line for notebooks and scripts: search, leaderboard, confirm, report, export."""
+"""`search` and `load`: what the command line does, for notebooks and scripts."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.keywords import changed, known_keywords, parsed
+from cnnsearch.result import Result
+
+Found = Result
+"""The name that `Result` had before."""
+
+GIVEN = ("space", "dataset", "validation_data", "test_data")
+"""The parameters of `search` that may be Python objects."""
 
 
-class Found:
-    """A study and what can be made of it.
+@known_keywords
+def search(
+    space: Any,
+    dataset: Any = None,
+    *,
+    validation_data: Any = None,
+    test_data: Any = None,
+    trials: int = 50,
+    study: str | None = None,
+    epochs: int | None = None,
+    timeout: str | float = "0",
+    trial_timeout: str | float = "0",
+    memory: str | int = "",
+    jobs: int | None = None,
+    sampler: str = "tpe",
+    pruner: str | None = None,
+    scheduler: str = "auto",
+    seed: int = 0,
+    metric: str | None = None,
+    set: Mapping[str, Any] | Sequence[str] = (),
+    max_params: int | None = None,
+    max_macs: int | None = None,
+    max_latency: float = 0,
+    objective: str | None = None,
+    precision: str = "auto",
+    lean: bool = True,
+    cost_aware: bool = False,
+    keep: int = 5,
+    confirm: str | int = "auto",
+    recipe: str | Sequence[str] = (),
+    recipes: bool = False,
+    default: bool = True,
+    space_from_study: bool = False,
+    quiet: bool = False,
+    json: bool = False,
+    runs: str | Path = "runs",
+    storage: str = "",
+    plugins: str | Path | Sequence[str | Path] = (),
+) -> Result:
+    """Search: train candidates of a space and rank them. The same call again resumes the study.
 
-    Attributes:
-        name: the study's name.
-        folder: where its files are.
-    """
+    Args:
+        space: a space's name, a TOML file, or file.py:NAME of a hypermodel.
+        dataset: a dataset's name or a path; None: the space's.
+        validation_data: not used yet.
+        test_data: not used yet.
+        trials: trials of the study in all, earlier runs counted.
+        study: the study's name; None: the space's.
+        epochs: most epochs of a trial; None: the space's.
+        timeout: end this call after so long: seconds, or such as "30m" or "2h"; 0: no limit.
+        trial_timeout: end a trial after so long; 0: no limit.
+        memory: most memory of a worker, such as "2g"; empty: its share of nine tenths of the machine's.
+        jobs: trials side by side; None: up to 4 a GPU, else one a core and a GB of memory, up to 4.
+        sampler: "tpe", "random", "gp", "cmaes", "qmc" or "grid".
+        pruner: "median", "percentile", "halving", "hyperband" or "none"; None: median, with rungs none.
+        scheduler: "auto", "halving", "topk" or "none".
+        seed: fixes the split, the sampler and each trial.
+        metric: what is searched for, such as "val_accuracy" or "val_loss"; None: the space's.
+        set: changes of the space: `{"filters.first": [8, 16]}`.
+        max_params: refuse larger candidates; 0: no limit; None: the space's.
+        max_macs: refuse candidates of more multiply-adds; 0: no limit; None: the space's.
+        max_latency: refuse candidates that take more milliseconds for an image; 0: no limit.
+        objective: a metric and costs at once, such as "val_accuracy,params".
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
+        lean: epochs as compiled programs, or Keras' `fit`.
+        cost_aware: pass over most expensive draws early on.
+        keep: how many of the best models stay on disk.
+        confirm: "KxS": train the best K again with S new seeds; 0: not; "auto": 3x3, unless a recipe is named.
+        recipe: train only this recipe of the space, or these.
+        recipes: train all recipes of the space first.
+        default: whether the space's default point is trained first.
+        space_from_study: resume under the space that the study began with.
+        quiet: show no progress.
+        json: print one JSON object a trial instead of the progress.
+        runs: the folder of studies and checkpoints.
+        storage: Optuna's storage address; empty: a SQLite file in `runs`.
+        plugins: folders or files of your own plugins; their code is run.
 
-    def __init__(self, name: str | None, options: dict[str, Any]) -> None:
-        from cnnsearch import study
-
-        self._places: dict[str, Any] = {"runs": Path(options["runs"]), "storage": str(options["storage"])}
-        self._plugins = tuple(options["plugins"])
-        opened = study.load(name, **self._places)
-        self.name: str = opened.name
-        self.folder: Path = opened.folder
-
-    @property
-    def study(self) -> Any:
-        """Optuna's own study, for its plots and whatever else it can do."""
-        return self._opened().optuna
-
-    def leaderboard(self, top: int = 0) -> Any:
-        """The ranked trials as a pandas DataFrame, a row a trial, with the columns of `cnnsearch leaderboard`."""
-        import pandas
-
-        from cnnsearch import leaderboard
-
-        return pandas.DataFrame(leaderboard.rows(self._opened(), top), columns=list(leaderboard.COLUMNS))
-
-    def best(self) -> dict[str, Any]:
-        """The leaderboard's first row.
-
-        Raises:
-            CnnsearchError: if no trial is complete.
-        """
-        from cnnsearch import leaderboard
-
-        rows = leaderboard.rows(self._opened(), 1)
-        if not rows or rows[0]["rank"] is None:
-            raise CnnsearchError(f"Study '{self.name}' has no complete trial yet.")
-        return rows[0]
-
-    def confirm(self, top: int = 3, seeds: int = 3, trials: tuple[int, ...] = (), jobs: int | None = None) -> "Found":
-        """Train the best `top`, or these trials, again on so many fresh seeds."""
-        from cnnsearch import command
-
-        command.confirm(
-            self.name, top, seeds, tuple(trials), timeout="0", jobs=jobs, plugins=self._plugins, **self._places
-        )
-        return self
-
-    def report(self, out: str | Path = "report.html") -> Path:
-        """Write what was found as one page, and give back its path."""
-        return self._run("report", "-o", out)
-
-    def export(self, out: str | Path | None = None, *options: str) -> Path:
-        """Write the best model, or the one that `options` of `cnnsearch export` name, and give back its folder."""
-        return self._run("export", "-o", out or Path("exports") / self.name, *options)
-
-    def _run(self, command: str, flag: str, out: str | Path, *options: str) -> Path:
-        """A command of its own process: a notebook that trains its own models keeps its backend as it is."""
-        line = [command, self.name, flag, str(out), *options, "--runs", str(self._places["runs"])]
-        line += [word for folder in self._plugins for word in ("--plugins", str(folder))]
-        if self._places["storage"]:
-            line += ["--storage", str(self._places["storage"])]
-        _process(line)
-        return Path(out)
-
-    def _opened(self) -> Any:
-        from cnnsearch import study
-
-        return study.load(self.name, **self._places)
-
-    def __repr__(self) -> str:
-        from cnnsearch.record import COUNTED
-
-        trials = sum(record.state in COUNTED for record in self._opened().records())
-        return f"Found({self.name!r}, {trials} trials in {self.folder})"
-
-
-def search(space: str, **options: Any) -> Found:
-    """Search `space`; gives back the study. The same call again goes on.
-
-    `options` are those of `cnnsearch run`, with underscores: `trials=50`, `epochs=3`, `confirm="0"`, `recipes=True`,
-    `runs="runs"`. Several values are a list; `set` is a dict: `set={"filters.first": [8, 16]}`.
+    Returns:
+        The study, with its leaderboard, best model, report and export.
 
     Raises:
-        CnnsearchError: for whatever the command says in a line.
-        KeyboardInterrupt: if the search was stopped; every finished trial is kept.
+        CnnsearchError: for what a user can mend, in one line.
+        KeyboardInterrupt: if the search was stopped; every finished trial is kept, and the same call resumes.
     """
-    from cnnsearch import command, display
-
-    given = _parsed("run", ["--space", space, *_words(options)])
-    shown = display.Quiet() if given.pop("quiet") else display.Bar()
-    del given["json_lines"]
-    settings = command.settings(**given)
-    study, ended = command.run(settings, shown, f"cnnsearch.search({space!r}, **{options!r})")
-    if ended == "interrupted":
-        raise KeyboardInterrupt("stopped; the same call goes on")
-    if " " in ended:
-        raise CnnsearchError(f"The search stopped: {ended}")
-    return Found(study.name, given)
+    options = {name: value for name, value in locals().items() if name not in GIVEN}
+    return _searched(space, dataset, changed(search, options))
 
 
-def load(study: str | None = None, **options: Any) -> Found:
-    """A study that was searched before, the latest if none is named; `options` are `runs`, `storage` and `plugins`.
+@known_keywords
+def load(
+    study: str | None = None,
+    *,
+    runs: str | Path = "runs",
+    storage: str = "",
+    plugins: str | Path | Sequence[str | Path] = (),
+) -> Result:
+    """A study that was searched before, from Python or by the command line.
+
+    Args:
+        study: its name; None: the latest.
+        runs: the folder of studies and checkpoints.
+        storage: Optuna's storage address; empty: a SQLite file in `runs`.
+        plugins: folders or files of your own plugins; their code is run.
 
     Raises:
         CnnsearchError: if there is none.
     """
-    return Found(study, _parsed("leaderboard", _words(options)))
+    options = {"runs": runs, "storage": storage, "plugins": plugins}
+    given = parsed("leaderboard", changed(load, options))
+    return Result(study, given["runs"], given["storage"], given["plugins"])
 
 
-def _parsed(command: str, words: list[str]) -> dict[str, Any]:
-    """The options of a command as the command line would understand them."""
-    import click
+def _searched(space: Any, dataset: Any, options: dict[str, Any]) -> Result:
+    from cnnsearch import command, notebook
 
-    from cnnsearch import cli
-
-    try:
-        return dict(cli.main.commands[command].make_context(command, words, auto_envvar_prefix="CNNSEARCH").params)
-    except click.UsageError as error:
-        raise CnnsearchError(error.format_message()) from error
-
-
-def _words(options: dict[str, Any]) -> list[str]:
-    """Options as words of a command line; None and False leave one out."""
-    import json
-
-    words: list[str] = []
-    given: list[Any]
-    for name, value in options.items():
-        flag = "--" + name.replace("_", "-")
-        if isinstance(value, dict):
-            given = [f"{key}={each if isinstance(each, str) else json.dumps(each)}" for key, each in value.items()]
-        else:
-            given = list(value) if isinstance(value, list | tuple) else [value]
-        for each in given:
-            words += [] if each is None or each is False else [flag] if each is True else [flag, str(each)]
-    return words
+    named = {"dataset": str(dataset)} if dataset is not None else {}
+    given = parsed("run", {"space": str(space), **named, **options})
+    shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
+    settings = command.settings(**given)
+    line = command.masked(_call(space, dataset, options), settings.storage)
+    opened, ended = command.run(settings, shown, line)
+    if ended == "interrupted":
+        raise KeyboardInterrupt(f"{command.stopped(opened)} The same call resumes.")
+    if " " in ended:
+        raise CnnsearchError(f"The search stopped: {ended}")
+    return Result(opened.name, given["runs"], given["storage"], given["plugins"])
 
 
-def _process(line: list[str]) -> None:
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, "-m", "cnnsearch.cli", *line], capture_output=True, text=True, check=False)
-    print(done.stdout, end="")
-    if done.returncode:
-        raise CnnsearchError(done.stderr.strip().removeprefix("Error: "))
+def _call(space: Any, dataset: Any, options: dict[str, Any]) -> str:
+    """The call as a line of Python, to be recorded."""
+    parts = [repr(space), *([repr(dataset)] if dataset is not None else [])]
+    return f"cnnsearch.search({', '.join([*parts, *(f'{name}={value!r}' for name, value in options.items())])})"

@@ -139,7 +139,7 @@ def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> N
                 _show(opened, [row for row in board if row["score"] is not None] or board)
             _say_next(opened, ended, settings, board)
         if ended == "interrupted":
-            click.echo(f"\n{_stopped(opened)} The same command goes on.", err=True)
+            click.echo(f"\n{stopped(opened)} The same command goes on.", err=True)
     if " " in ended:
         raise CnnsearchError(f"The search stopped: {ended}")
 
@@ -362,7 +362,7 @@ def _say_next(opened: Study, ended: str, settings: Settings, board: list[leaderb
     click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where(settings.runs)}")
 
 
-def _stopped(opened: Study) -> str:
+def stopped(opened: Study) -> str:
     """How far a search came that was stopped."""
     done = sum(record.state in COUNTED for record in opened.records())
     begun = len(queued.to_go_on(opened))

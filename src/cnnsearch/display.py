@@ -95,32 +95,6 @@ class JsonLines(Quiet):
         print(json.dumps({"event": "repeat", **done.repeat._asdict(), "first": done.first, **counts}), flush=True)
 
 
-class Bar(Plain):
-    """A bar of trials with the best score, in a notebook as in a terminal."""
-
-    def __enter__(self) -> "Bar":
-        # widgets where a notebook has them, else text
-        from tqdm.auto import tqdm
-
-        self.bar, self.shown = tqdm(unit="trial"), (-1, -1)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()
-
-    def __call__(self, progress: Progress) -> None:
-        now = (progress.standing.ended, progress.trials)
-        if now == self.shown:
-            return
-        self.shown = self.bar.n, self.bar.total = now
-        if progress.standing.best is not None:
-            self.bar.set_postfix_str(f"best {progress.standing.best.score:.4f}", refresh=False)
-        self.bar.refresh()
-
-    def note(self, text: str) -> None:
-        self.bar.write(text)
-
-
 class LiveDisplay(Plain):
     """Counts, the best so far, the running trials and the time left, redrawn in place."""
 

@@ -241,16 +241,18 @@ def to_csv(board: list[Row]) -> str:
     return buffer.getvalue()
 
 
+def texts(board: list[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells as a person reads them; a column that is empty throughout is left out."""
+    columns = _used(board)
+    return [TITLES.get(column) or column for column in columns], [[_cell(c, row) for c in columns] for row in board]
+
+
 def to_markdown(board: list[Row]) -> str:
     """The rows as a Markdown table; a column that is empty throughout is left out."""
-    columns = _used(board)
-    lines = [
-        "| " + " | ".join(TITLES.get(column) or column for column in columns) + " |",
-        "|" + " --- |" * len(columns),
-    ]
-    for row in board:
-        cells = (_cell(column, row).replace("|", "\\|") for column in columns)
-        lines.append("| " + " | ".join(cells) + " |")
+    header, rows = texts(board)
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    for row in rows:
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
 """Tables in the terminal."""
 
+import io
 import sys
 from typing import Any
 
@@ -28,3 +29,11 @@ def plain(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     for row in rows:
         table.add_row(*(Text(one_line(str(cell))) for cell in row))
     show(table)
+
+
+def text(table: Table) -> str:
+    """A table as text without colours, as wide as a line."""
+    console = Console(width=width(), highlight=False, file=io.StringIO(), color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
