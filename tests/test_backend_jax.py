@@ -15,30 +15,35 @@ pytest.importorskip("jax")
 
 EQUAL = """
 import keras, numpy as np
-from cnnsearch import lean, training
+from cnnsearch import lean, metrics, training
 from cnnsearch.plan import Block, Plan
 drawn = np.random.default_rng(1)
 x, y = drawn.integers(0, 256, (70, 8, 8, 1), "uint8"), np.eye(10, dtype="float32")[drawn.integers(0, 10, 70)]
 plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),), batch_size=32)
 again = np.resize(np.arange(70), 96)
-curves = []
-for by_epochs in (True, False):
-    keras.utils.set_random_seed(3)
-    model = training.from_plan(plan, 96).model
-    if by_epochs:
-        lean.order = lambda seed, epoch, count: np.arange(count)
-        told = keras.callbacks.History()
-        lean.fit(model, training.Fold(x, y, x[:40], y[:40], 32), epochs=2, callbacks=[told])
-    else:
-        told = model.fit(x[again], y[again], 32, 2, verbose=0, shuffle=False, validation_data=(x[:40], y[:40]))
-    curves.append(told.history)
-assert set(curves[0]) == set(curves[1]) and len(curves[0]["val_loss"]) == 2
-for name, values in curves[0].items():
-    np.testing.assert_allclose(values, curves[1][name], rtol=2e-4, atol=1e-5, err_msg=name)
+lean.order = lambda seed, epoch, count: np.arange(count)
+measures = metrics.measures("val_auc", y[:40])
+for weights in (None, drawn.random(70).astype("float32")):
+    curves = []
+    for by_epochs in (True, False):
+        keras.utils.set_random_seed(3)
+        model, told = training.from_plan(plan, 96).model, keras.callbacks.History()
+        data = training.Fold(x, y, x[:40], y[:40], 32, weights=weights)
+        if by_epochs:
+            lean.fit(model, data, epochs=2, callbacks=[told], measures=measures)
+        else:
+            weighted = {} if weights is None else {"sample_weight": weights[again]}
+            callbacks = [training.Measurer(model, data.x_val, measures), told]
+            given = {"validation_data": (x[:40], y[:40]), "callbacks": callbacks, **weighted}
+            model.fit(x[again], y[again], 32, 2, verbose=0, shuffle=False, **given)
+        curves.append(told.history)
+    assert set(curves[0]) == set(curves[1]) and len(curves[0]["val_loss"]) == len(curves[0]["val_auc"]) == 2
+    for name, values in curves[0].items():
+        np.testing.assert_allclose(values, curves[1][name], rtol=2e-4, atol=1e-5, err_msg=name)
 """
 
 
-def test_its_losses_are_those_of_fit_with_the_last_batch_filled_up() -> None:
+def test_its_losses_are_those_of_fit_with_the_last_batch_filled_up_with_and_without_weights() -> None:
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", EQUAL], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,19 @@ from typing import Any
 
 import click
 
-from cnnsearch import catalog, gpus, leaderboard, machine, objectives, queued, repeats, spaces, tables, watchdog
+from cnnsearch import (
+    catalog,
+    gpus,
+    leaderboard,
+    machine,
+    metrics,
+    objectives,
+    queued,
+    repeats,
+    spaces,
+    tables,
+    watchdog,
+)
 from cnnsearch import recipes as recipe_points
 from cnnsearch import study as studies
 from cnnsearch.confirm import confirmed, optimism
@@ -62,6 +74,9 @@ def settings(
     for name in FROM_SPACE:
         if given[name] is None:
             given[name] = found.defaults[name]
+    if not found.model and found.trainer is None:
+        # a trainer may report metrics of its own, and a model has its own
+        metrics.check(given["metric"])
     workers, threads = share(jobs)
     made = Settings(
         space=found,

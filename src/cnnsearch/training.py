@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from cnnsearch import build, lean, models, stems
+from cnnsearch import metrics as measuring
 from cnnsearch import resume as resuming
 from cnnsearch.data import Images, Split
-from cnnsearch.errors import CnnsearchError, TrialFailure, out_of_memory
+from cnnsearch.errors import CnnsearchError, TrialFailure, nearest, out_of_memory
 from cnnsearch.plan import Plan
 from cnnsearch.settings import maximize
 
@@ -27,7 +29,8 @@ DIVERGED = 1e8
 class Fold(NamedTuple):
     """What a trainer may see: training and validation, never test. Labels are integers or one-hot.
 
-    `x_clean` is `x` without its noise, for datasets that know it.
+    `x_clean` is `x` without its noise, for datasets that know it. `weights`, float32 (n,), is how much each training
+    image counts in the loss; None where all count alike.
     """
 
     x: Images
@@ -36,6 +39,7 @@ class Fold(NamedTuple):
     y_val: Any
     batch_size: int
     x_clean: Images | None = None
+    weights: NDArray[np.float32] | None = None
 
 
 class Keep(NamedTuple):
@@ -59,6 +63,8 @@ class Candidate(NamedTuple):
     fit: Any = None
     lean: bool = False
     """Whether it may be trained by `lean.fit`."""
+    measured: bool = False
+    """Whether the metrics of `metrics.COMPUTED` are computed for it; else it reports what it is searched for."""
 
 
 @dataclass
@@ -83,7 +89,7 @@ def from_plan(plan: Plan, images: int, by_epochs: bool = True, passes: int = 0) 
     model = build.training_model(plan, core)
     steps = math.ceil(images / plan.batch_size)
     build.compile_(model, plan, steps * passes / plan.epochs if passes else steps)
-    return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True, lean=by_epochs)
+    return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True, lean=by_epochs, measured=True)
 
 
 def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int, shape: tuple[int, ...] = ()) -> Candidate:
@@ -138,16 +144,18 @@ def fit(
     callbacks: list[Any],
     first_epoch: int = 0,
     by_epochs: bool = False,
+    measures: measuring.Measures | None = None,
 ) -> Any:
     """The trainer of spaces that name none: Keras' `fit`, or `lean.fit` where that is allowed and can.
 
-    What a frozen stem gives is computed once.
+    What a frozen stem gives is computed once. What `measures` gives of the answers to the validation images is
+    reported with each epoch.
     """
     model, x, x_val = stems.past(model, data.x, data.x_val)
     data = data._replace(x=x, x_val=x_val)
     if by_epochs and lean.suits(model, callbacks):
-        return lean.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch)
-    rest = _rest(data, epochs, callbacks)
+        return lean.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch, measures=measures)
+    rest = _rest(data, epochs, _with_measures(model, data, measures, callbacks))
     return model.fit(data.x, data.y, batch_size=data.batch_size, initial_epoch=first_epoch, **rest)
 
 
@@ -184,6 +192,7 @@ def train(
     """
     started = time.perf_counter()
     watch = Watch(candidate.core, metric, report)
+    measures = measuring.measures(metric, data.y_val) if candidate.measured else None
     # for trainers that only call its `on_epoch_end`
     watch.set_model(candidate.model)
     if trainer is None and candidate.fit is None and not isinstance(candidate.model, keras.Model):
@@ -191,11 +200,12 @@ def train(
     try:
         callbacks = [*candidate.callbacks, watch]
         if trainer is not None:
+            callbacks = _with_measures(candidate.model, data, measures, callbacks)
             trainer(hp, candidate.model, data, epochs=epochs, callbacks=callbacks)
         elif candidate.fit is not None:
             candidate.fit(hp, candidate.model, data.x, data.y, **_rest(data, epochs, callbacks))
         else:
-            _fit_kept(candidate, hp, data, epochs, watch, keep)
+            _fit_kept(candidate, hp, data, epochs, watch, keep, measures)
     except CnnsearchError:
         raise
     except Exception as error:
@@ -210,7 +220,15 @@ def train(
     return outcome
 
 
-def _fit_kept(candidate: Candidate, hp: Any, data: Fold, epochs: int, watch: "Watch", keep: Keep | None) -> None:
+def _fit_kept(
+    candidate: Candidate,
+    hp: Any,
+    data: Fold,
+    epochs: int,
+    watch: "Watch",
+    keep: Keep | None,
+    measures: measuring.Measures | None,
+) -> None:
     """`fit` from where the training was cut off, if it was; its state is kept for the next time."""
     callbacks, own, first = [*candidate.callbacks, watch], candidate.callbacks, 0
     if keep is not None:
@@ -220,8 +238,26 @@ def _fit_kept(candidate: Candidate, hp: Any, data: Fold, epochs: int, watch: "Wa
         callbacks.append(resuming.Restorer(own, keep.saved.callbacks))
         first = keep.saved.epoch
     if first < epochs:
-        by_epochs = candidate.lean
-        fit(hp, candidate.model, data, epochs=epochs, callbacks=callbacks, first_epoch=first, by_epochs=by_epochs)
+        told: dict[str, Any] = {"first_epoch": first, "by_epochs": candidate.lean, "measures": measures}
+        fit(hp, candidate.model, data, epochs=epochs, callbacks=callbacks, **told)
+
+
+def _with_measures(model: Any, data: Fold, measures: measuring.Measures | None, callbacks: list[Any]) -> list[Any]:
+    """`callbacks` behind the one that adds what `measures` gives, so that all of them see it."""
+    return callbacks if measures is None else [Measurer(model, data.x_val, measures), *callbacks]
+
+
+class Measurer(keras.callbacks.Callback):  # type: ignore[misc]
+    """Adds to each epoch's logs what `measures` gives of the answers of `model` to the images `x`."""
+
+    def __init__(self, model: Any, x: Any, measures: measuring.Measures) -> None:
+        super().__init__()
+        # not `model`, which is what `fit` trains
+        self._asked, self._x, self._measures = model, x, measures
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            logs.update(self._measures(models.predict(self._asked, self._x)))
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]
@@ -241,8 +277,9 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
             metrics["learning_rate"] = build.learning_rate(self.model)
         if self._metric not in metrics:
             known = ", ".join(sorted(metrics))
+            meant = nearest(self._metric, metrics)
             raise CnnsearchError(
-                f"There is no metric '{self._metric}'; candidates report {known}. Set it with --metric."
+                f"There is no metric '{self._metric}'.{meant} Candidates report {known}. Set it with --metric."
             )
         self.outcome.history.append(metrics)
         if not _healthy(metrics):
@@ -292,7 +329,9 @@ def _healthy(metrics: dict[str, float]) -> bool:
 
 
 def _rest(data: Fold, epochs: int, callbacks: list[Any]) -> dict[str, Any]:
+    weighted = {} if data.weights is None else {"sample_weight": data.weights}
     return {
+        **weighted,
         "epochs": epochs,
         "validation_data": (data.x_val, data.y_val),
         "callbacks": callbacks,

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch import catalog, pixel_values, recipes, shared_data, spaces
+from cnnsearch import catalog, metrics, pixel_values, recipes, shared_data, spaces
 from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split, split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
@@ -77,6 +77,8 @@ class Worker:
         shared = settings["shared"]
         self.split, self.data = shared_data.taken(Path(shared), self._load) if shared else self._load()
         self.shape, self.classes = tuple(self.data["input_shape"]), len(self.data["classes"])
+        if not self.space.model:
+            metrics.check_labels(settings["metric"], self.split.y_val, self.data["classes"])
         self.waits = False
         low, high = self.data["value_range"]
         self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"], (low, high))

@@ -14,6 +14,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnsearch.metrics import Measures
+
 BACKENDS = ("tensorflow", "jax")
 
 BY_SHAPE = ("jax",)
@@ -43,8 +45,18 @@ def _looks_at_batches(callback: Any) -> bool:
     return any(mine) or any(name in vars(callback) for name in AROUND_BATCHES)
 
 
-def fit(model: Any, data: Any, *, epochs: int, callbacks: Sequence[Any], first_epoch: int = 0) -> None:
+def fit(
+    model: Any,
+    data: Any,
+    *,
+    epochs: int,
+    callbacks: Sequence[Any],
+    first_epoch: int = 0,
+    measures: Measures | None = None,
+) -> None:
     """Train `model` on a `training.Fold` of one-hot labels, from `first_epoch` to `epochs`, as Keras' `fit` would.
+
+    What `measures` gives of the answers to the validation images is reported with each epoch.
 
     The images' order in an epoch depends on NumPy's seed and the epoch alone, so that a training that goes on later
     sees the same orders as one that was never cut off.
@@ -52,12 +64,20 @@ def fit(model: Any, data: Any, *, epochs: int, callbacks: Sequence[Any], first_e
     seed = np.random.randint(2**31 - 1)
     program = _program(model, data)
     try:
-        _epochs(program, model, data, seed, range(first_epoch, epochs), callbacks)
+        _epochs(program, model, data, seed, range(first_epoch, epochs), callbacks, measures)
     finally:
         program.drop()
 
 
-def _epochs(program: Any, model: Any, data: Any, seed: int, every: range, callbacks: Sequence[Any]) -> None:
+def _epochs(
+    program: Any,
+    model: Any,
+    data: Any,
+    seed: int,
+    every: range,
+    callbacks: Sequence[Any],
+    measures: Measures | None,
+) -> None:
     told = keras.callbacks.CallbackList(list(callbacks), model=model)
     told.set_params({"epochs": every.stop, "verbose": 0, "steps": -(-len(data.x) // data.batch_size)})
     model.stop_training = False
@@ -70,13 +90,21 @@ def _epochs(program: Any, model: Any, data: Any, seed: int, every: range, callba
         told.on_epoch_begin(epoch)
         loss, accuracy = program.epoch(order(seed, epoch, len(data.x)))
         told.on_test_begin()
-        val_loss, val_accuracy = program.validate()
+        val_loss, val_accuracy, more = _validated(program, measures)
         told.on_test_end({"loss": val_loss, "accuracy": val_accuracy})
-        logs = {"loss": loss, "accuracy": accuracy, "val_loss": val_loss, "val_accuracy": val_accuracy}
+        logs = {"loss": loss, "accuracy": accuracy, "val_loss": val_loss, "val_accuracy": val_accuracy, **more}
         told.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
     told.on_train_end(logs)
+
+
+def _validated(program: Any, measures: Measures | None) -> tuple[float, float, dict[str, float]]:
+    """Loss, accuracy and what is measured besides, on the validation images."""
+    if measures is None:
+        return *program.validate(), {}
+    loss, accuracy, answers = program.answers()
+    return loss, accuracy, measures(answers)
 
 
 def order(seed: int, epoch: int, count: int) -> NDArray[np.int32]:
@@ -91,5 +119,5 @@ def _program(model: Any, data: Any) -> Any:
         backend = importlib.import_module(f"cnnsearch.lean.{keras.backend.backend()}")
         program = backend.Program(model, data.batch_size, max(VALIDATION_BATCH, data.batch_size))
         model.epoch_program = program
-    program.take(data.x, data.y, data.x_val, data.y_val)
+    program.take(data.x, data.y, data.x_val, data.y_val, data.weights)
     return program

@@ -109,11 +109,16 @@ class Program:
         self._train: tuple[Any, ...] = ()
         self._val: tuple[Any, ...] = ()
         self._epoch = compiled(self._trained, donate_argnums=0)
-        self._validate = compiled(self._looked_at)
+        self._validate = compiled(functools.partial(self._looked_at, keep=False))
+        self._answers = compiled(functools.partial(self._looked_at, keep=True))
 
-    def take(self, x: Any, y: Any, x_val: Any, y_val: Any) -> None:
-        """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes)."""
-        self._train, self._val = (jnp.asarray(x), jnp.asarray(y)), (jnp.asarray(x_val), jnp.asarray(y_val))
+    def take(self, x: Any, y: Any, x_val: Any, y_val: Any, weights: Any = None) -> None:
+        """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes).
+
+        `weights`, float32 (n,), is how much each image counts in the loss of training.
+        """
+        train = (x, y) if weights is None else (x, y, weights)
+        self._train, self._val = tuple(map(jnp.asarray, train)), (jnp.asarray(x_val), jnp.asarray(y_val))
 
     def drop(self) -> None:
         """Let the images go; the program stays."""
@@ -122,7 +127,7 @@ class Program:
     def epoch(self, order: Any) -> tuple[float, float]:
         """Train on the images in this `order`; gives back the mean loss and the accuracy on the way."""
         rows = _batches(order, self._batch)
-        state, sums = self._epoch(self._state(), *self._train, rows)
+        state, sums = self._epoch(self._state(), self._train, rows)
         for variables, values in zip(self._variables(), state, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
@@ -131,12 +136,21 @@ class Program:
 
     def validate(self) -> tuple[float, float]:
         """The mean loss and the accuracy on the validation images."""
+        return self._validated(self._validate)[:2]
+
+    def answers(self) -> tuple[float, float, Any]:
+        """As `validate`, and the answers (n, classes) to the validation images."""
+        return self._validated(self._answers)
+
+    def _validated(self, program: Callable[..., Any]) -> tuple[float, float, Any]:
         trained, fixed, _ = self._state()
         count = len(self._val[0])
         rows = _batches(np.arange(count), self._validation_batch)
         counts = (np.arange(rows.size) < count).astype("float32").reshape(rows.shape)
-        loss, right = self._validate(trained, fixed, *self._val, rows, counts).tolist()
-        return loss / count, right / count
+        sums, answers = program(trained, fixed, *self._val, rows, counts)
+        loss, right = sums.tolist()
+        kept = None if answers is None else np.asarray(answers).reshape(rows.size, -1)[:count]
+        return loss / count, right / count, kept
 
     def _variables(self) -> tuple[Any, Any, Any]:
         model = self._model
@@ -145,34 +159,40 @@ class Program:
     def _state(self) -> tuple[list[Any], ...]:
         return tuple([variable.value for variable in variables] for variables in self._variables())
 
-    def _trained(self, state: Any, x: Any, y: Any, rows: Any) -> Any:
-        state, sums = jax.lax.scan(lambda carry, part: self._step(carry, x[part], y[part]), state, rows)
+    def _trained(self, state: Any, data: tuple[Any, ...], rows: Any) -> Any:
+        """Train on images, labels and weights, if there are any, batch after batch."""
+        state, sums = jax.lax.scan(lambda carry, part: self._step(carry, *(each[part] for each in data)), state, rows)
         return state, sums.sum(0)
 
-    def _looked_at(self, trained: Any, fixed: Any, x: Any, y: Any, rows: Any, counts: Any) -> Any:
-        """The summed losses of the images that count, 1 or 0 for each, and how many of them were right."""
+    def _looked_at(self, trained: Any, fixed: Any, x: Any, y: Any, rows: Any, counts: Any, *, keep: bool) -> Any:
+        """The summed losses of the images that count, 1 or 0 for each, and how many of them were right; and, if they
+        are to `keep`, the answers (steps, batch, classes)."""
 
         def look(carry: Any, part: Any) -> Any:
             rows, counts = part
-            loss, (answers, _) = self._loss(trained, fixed, x[rows], y[rows], False, counts)
+            loss, (answers, _) = self._loss(trained, fixed, x[rows], y[rows], False, counts, counts.mean())
             right = y[rows].argmax(-1) == answers.argmax(-1)
-            return carry, jnp.stack([loss * len(rows), (right * counts).sum()])
+            sums = jnp.stack([loss * len(rows), (right * counts).sum()])
+            return carry, (sums, answers.astype("float32") if keep else None)
 
-        return jax.lax.scan(look, None, (rows, counts))[1].sum(0)
+        sums, answers = jax.lax.scan(look, None, (rows, counts))[1]
+        return sums.sum(0), answers
 
-    def _step(self, state: Any, x: Any, y: Any) -> Any:
+    def _step(self, state: Any, x: Any, y: Any, weights: Any = None) -> Any:
         """Train on one batch; gives back the variables, and its summed losses with how many were right."""
         trained, fixed, moments = state
         slope = jax.value_and_grad(self._loss, has_aux=True)
-        (loss, (answers, fixed)), gradients = slope(trained, fixed, x, y, True)
+        (loss, (answers, fixed)), gradients = slope(trained, fixed, x, y, True, weights)
         trained, moments = self._model.optimizer.stateless_apply(moments, gradients, trained)
         right = (y.argmax(-1) == answers.argmax(-1)).sum()
         return (trained, fixed, moments), jnp.stack([loss * len(y), right.astype("float32")])
 
-    def _loss(self, trained: Any, fixed: Any, x: Any, y: Any, training: bool, counts: Any = None) -> Any:
+    def _loss(
+        self, trained: Any, fixed: Any, x: Any, y: Any, training: bool, weights: Any = None, share: Any = 1
+    ) -> Any:
+        """The mean of the weighted losses, and that `share` of what layers add."""
         answers, fixed, more = self._model.stateless_call(trained, fixed, x, training=training, return_losses=True)
-        weight = 1 if counts is None else counts.mean()
-        return self._model.loss(y, answers, counts) + weight * sum(more), (answers, fixed)
+        return self._model.loss(y, answers, weights) + share * sum(more), (answers, fixed)
 
 
 def _batches(order: Any, batch: int) -> NDArray[np.int32]:

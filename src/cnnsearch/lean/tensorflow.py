@@ -29,16 +29,27 @@ class Program:
         self._val: tuple[Any, ...] = ()
         self._epoch: Any = None
         self._validate: Any = None
+        self._answers: Any = None
+        self._weighted = False
 
-    def take(self, x: Any, y: Any, x_val: Any, y_val: Any) -> None:
-        """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes)."""
+    def take(self, x: Any, y: Any, x_val: Any, y_val: Any, weights: Any = None) -> None:
+        """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes).
+
+        `weights`, float32 (n,), is how much each image counts in the loss of training.
+        """
         self._train, self._val = (_held(x), tf.constant(y)), (_held(x_val), tf.constant(y_val))
-        if self._epoch is None:
+        weighted = weights is not None
+        if self._epoch is None or weighted != self._weighted:
             # images and labels are arguments, so that the program holds none of them and takes any number
             kinds = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in self._train]
+            weight = [tf.TensorSpec((None,), "float32")] if weighted else []
             rows = tf.TensorSpec((None,), "int32")
-            self._epoch = tf.function(self._trained, [*kinds, rows], autograph=False)
+            self._epoch = tf.function(self._trained, [rows, *kinds, *weight], autograph=False)
             self._validate = tf.function(self._looked_at, kinds, autograph=False)
+            self._answers = tf.function(self._answered, kinds, autograph=False)
+        self._weighted = weighted
+        if weighted:
+            self._train = (*self._train, tf.constant(weights))
 
     def drop(self) -> None:
         """Let the images go; the program stays."""
@@ -47,7 +58,7 @@ class Program:
     def epoch(self, order: Any) -> tuple[float, float]:
         """Train on the images in this `order`; gives back the mean loss and the accuracy on the way."""
         with _traced_well():
-            loss, right = self._epoch(*self._train, tf.constant(order)).numpy().tolist()
+            loss, right = self._epoch(tf.constant(order), *self._train).numpy().tolist()
         return loss / len(order), right / len(order)
 
     def validate(self) -> tuple[float, float]:
@@ -56,22 +67,46 @@ class Program:
             loss, right = self._validate(*self._val).numpy().tolist()
         return loss / len(self._val[0]), right / len(self._val[0])
 
-    def _trained(self, x: Any, y: Any, order: Any) -> Any:
+    def answers(self) -> tuple[float, float, Any]:
+        """As `validate`, and the answers (n, classes) to the validation images."""
+        with _traced_well():
+            sums, answers = self._answers(*self._val)
+        loss, right = sums.numpy().tolist()
+        return loss / len(self._val[0]), right / len(self._val[0]), answers.numpy()
+
+    def _trained(self, order: Any, x: Any, y: Any, weights: Any = None) -> Any:
         def step(at: Any, end: Any) -> Any:
             rows = order[at:end]
-            return self._step(tf.gather(x, rows), tf.gather(y, rows))
+            return self._step(
+                tf.gather(x, rows), tf.gather(y, rows), None if weights is None else tf.gather(weights, rows)
+            )
 
         return _over(tf.size(order), self._batch, step)
 
     def _looked_at(self, x: Any, y: Any) -> Any:
         return _over(tf.shape(x)[0], self._validation_batch, lambda at, end: self._look(x[at:end], y[at:end]))
 
-    def _step(self, x: Any, y: Any) -> Any:
+    def _answered(self, x: Any, y: Any) -> Any:
+        """What `_looked_at` gives, and the answers of all batches."""
+        count, batch = tf.shape(x)[0], self._validation_batch
+        kept = tf.TensorArray("float32", (count + batch - 1) // batch, infer_shape=False)
+
+        def body(at: Any, sums: Any, kept: Any) -> Any:
+            end = tf.minimum(at + batch, count)
+            answers = self._model(x[at:end], training=False)
+            sums += _sums(_loss(self._model, y[at:end], answers), y[at:end], answers)
+            return end, sums, kept.write(at // batch, tf.cast(answers, "float32"))
+
+        start = (tf.constant(0), tf.zeros(2), kept)
+        _, sums, kept = tf.while_loop(lambda at, *_: at < count, body, start, parallel_iterations=1)
+        return sums, kept.concat()
+
+    def _step(self, x: Any, y: Any, weights: Any) -> Any:
         """Train on one batch; gives back the sum of its losses and how many were right."""
         model = self._model
         with tf.GradientTape() as tape:
             answers = model(x, training=True)
-            loss = _loss(model, y, answers)
+            loss = _loss(model, y, answers, weights)
         variables = model.trainable_weights
         model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return _sums(loss, y, answers)
@@ -101,8 +136,8 @@ def _over(count: Any, batch: int, step: Any) -> Any:
     return tf.while_loop(lambda at, total: at < count, body, (tf.constant(0), tf.zeros(2)), parallel_iterations=1)[1]
 
 
-def _loss(model: Any, y: Any, answers: Any) -> Any:
-    return tf.add_n([tf.cast(model.loss(y, answers), "float32"), *model.losses])
+def _loss(model: Any, y: Any, answers: Any, weights: Any = None) -> Any:
+    return tf.add_n([tf.cast(model.loss(y, answers, weights), "float32"), *model.losses])
 
 
 def _sums(loss: Any, y: Any, answers: Any) -> Any:
