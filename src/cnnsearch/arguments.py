@@ -224,7 +224,7 @@ def searching(command: Command) -> Command:
             group=SEARCHED,
             metavar="NAME",
             shown="the space's",
-            help="The metric to optimize, such as val_accuracy or val_loss.",
+            help="The metric to optimize: val_accuracy, val_loss, val_auc, val_f1_macro, val_balanced_accuracy, …",
         ),
         option(
             "--objective",
