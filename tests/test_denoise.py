@@ -91,6 +91,11 @@ def test_the_denoiser_restores_and_then_stays() -> None:
             kept.append([weight.numpy() for part in build.stem(candidate.core) for weight in part.weights])
             assert 0 < logs["denoiser_loss"] < 0.6
 
+    # what weighs nothing teaches the classifier nothing
+    before = candidate.core.layers[-1].get_weights()
+    nothing = data._replace(weights=np.zeros(len(data.x), "float32"))
+    trainer(None, candidate.model, nothing, epochs=1, callbacks=[], denoiser_epochs=1)
+    np.testing.assert_array_equal(candidate.core.layers[-1].get_weights()[0], before[0])
     trainer(None, candidate.model, data, epochs=2, callbacks=[Keep()], denoiser_epochs=12)
     for first, last in zip(*kept, strict=True):
         np.testing.assert_array_equal(first, last)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnsearch import lean, training
+from cnnsearch import lean, metrics, training
 from cnnsearch.lean import compiled, fused
 from cnnsearch.lean.compiled import MOST, Compiled
 from cnnsearch.plan import Block, Head, Plan
@@ -28,15 +28,23 @@ PLANS = {
         schedule=(0.1, 1.0, 0.1),
         epochs=2,
     ),
+    "weighted": Plan(
+        (8, 8, 1),
+        10,
+        loss=("CategoricalCrossentropy", {"label_smoothing": 0.1}),
+        optimizer=("SGD", {"learning_rate": 0.1}),
+        class_weight="balanced",
+    ),
     "amsgrad": Plan((8, 8, 1), 10, optimizer=("Adam", {"learning_rate": 0.01, "amsgrad": True})),
 }
 
 
-def images() -> training.Fold:
+def images(weighted: bool = False) -> training.Fold:
     drawn = np.random.default_rng(1)
     x, y = drawn.integers(0, 256, (100, 8, 8, 1), "uint8"), drawn.integers(0, 10, 100)
     one_hot = np.eye(10, dtype="float32")[y]
-    return training.Fold(x, one_hot, x[:30], one_hot[:30], batch_size=32)
+    weights = metrics.class_weights(y, 10) if weighted else None
+    return training.Fold(x, one_hot, x[:30], one_hot[:30], batch_size=32, weights=weights)
 
 
 def candidate(plan: Plan) -> training.Candidate:
@@ -46,10 +54,9 @@ def candidate(plan: Plan) -> training.Candidate:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, told, fitted = images(), Told(), candidate(PLANS[name]).model
-    history = fitted.fit(
-        data.x, data.y, 32, 2, verbose=0, shuffle=False, validation_data=(data.x_val, data.y_val)
-    ).history
+    data, told, fitted = images(name == "weighted"), Told(), candidate(PLANS[name]).model
+    given = {"sample_weight": data.weights, "validation_data": (data.x_val, data.y_val)}
+    history = fitted.fit(data.x, data.y, 32, 2, verbose=0, shuffle=False, **given).history
     monkeypatch.setattr(lean, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
     model = candidate(PLANS[name]).model
     lean.fit(model, data, epochs=2, callbacks=[told])
@@ -143,8 +150,17 @@ def test_a_rate_alone_is_no_reason_to_compile_and_is_taken_over_too() -> None:
     first = kept.taken_over(plan, candidate(plan))
     second = kept.taken_over(faster, candidate(faster))
     assert second.model is first.model and float(second.model.optimizer.learning_rate) == pytest.approx(0.05)
-    wider = PLANS["plain"].replace(head=Head(widths=(8,)))
-    assert kept.taken_over(wider, candidate(wider)).model is not first.model
+    for other in (plan.replace(head=Head(widths=(8,))), plan.replace(class_weight="balanced")):
+        assert kept.taken_over(other, candidate(other)).model is not first.model
+
+
+def test_a_program_takes_images_with_weights_and_without() -> None:
+    model, logs = candidate(PLANS["plain"]).model, []
+    for weighted in (False, True, False):
+        told = Told()
+        lean.fit(model, images(weighted), epochs=1, callbacks=[told])
+        logs.append(told.logs[0]["loss"])
+    assert len(set(logs)) == 3 and all(np.isfinite(logs))
 
 
 def test_what_was_not_used_for_long_is_let_go() -> None:

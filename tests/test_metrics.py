@@ -10,7 +10,9 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, to
 from sklearn.utils.class_weight import compute_sample_weight
 
 from cnnsearch import build, metrics, training
+from cnnsearch.data import Split
 from cnnsearch.errors import CnnsearchError, DataError
+from cnnsearch.export.refit import joined
 from cnnsearch.plan import Block, Head, Plan
 
 PLAN = Plan((8, 8, 1), 7, (Block("conv act pool", filters=2),), batch_size=32, epochs=2)
@@ -155,3 +157,54 @@ def test_behind_a_frozen_stem_they_are_those_of_the_whole_network() -> None:
         data = fold(candidate)
         found = metrics.measured(data.y_val.argmax(1), candidate.core.predict(data.x_val, verbose=0))
         assert outcome.score == pytest.approx(found["val_balanced_accuracy"], abs=1e-5)
+
+
+UNEVEN = PLAN.replace(classes=2, class_weight="balanced")
+
+
+def uneven(n: int) -> Split:
+    """`n` images for training and 40 for validation, of which the rare class is a tenth and a little brighter."""
+    drawn = np.random.default_rng(2)
+    y = (np.arange(n + 40) % 10 == 0).astype("int64")
+    x = drawn.integers(0, 200, (n + 40, 8, 8, 1)).astype("uint8") + (20 * y[:, None, None, None]).astype("uint8")
+    return Split(x[:n], y[:n], x[n:], y[n:], x[:0], y[:0])
+
+
+def test_a_plan_weighs_its_training_images_and_no_others() -> None:
+    parts = uneven(200)
+    plain, weighted = (training.from_plan(UNEVEN.replace(class_weight=kind), 200) for kind in ("none", "balanced"))
+    assert training.fold(plain, parts, 2).weights is None
+    data = training.fold(weighted, parts, 2)
+    assert data.weights is not None and data.weights.dtype == np.float32
+    np.testing.assert_allclose(data.weights, compute_sample_weight("balanced", parts.y), rtol=1e-6)
+    some = training.fold(weighted, training.part(parts, 0.25, 0), 2)
+    assert some.weights is not None and some.weights.shape == (50,) and some.weights.mean() == pytest.approx(1)
+    whole = training.fold(weighted, joined(parts), 2)
+    assert whole.weights is not None and whole.weights.shape == (240,)
+
+
+@pytest.mark.parametrize("kind", ["epochs", "fit"])
+def test_only_the_loss_of_training_is_weighted(kind: str) -> None:
+    parts, still = uneven(200), UNEVEN.replace(optimizer=("SGD", {"learning_rate": 0.0}))
+    candidate = training.from_plan(still, 200, by_epochs=kind == "epochs")
+    data = training.fold(candidate, parts, 2)
+    told = training.train(candidate, None, None, data, 1, "val_loss", lambda *_: True).history[0]
+    answers = candidate.core.predict(parts.x, verbose=0)
+    losses = -np.log(answers[np.arange(200), parts.y])
+    assert told["loss"] == pytest.approx(np.mean(losses * data.weights), rel=1e-3)
+    assert told["loss"] != pytest.approx(np.mean(losses), rel=1e-3)
+    assert told["accuracy"] == pytest.approx((answers.argmax(1) == parts.y).mean())
+    unweighted = candidate.core.predict(parts.x_val, verbose=0)[np.arange(40), parts.y_val]
+    assert told["val_loss"] == pytest.approx(-np.log(unweighted).mean(), rel=1e-3)
+
+
+def test_balanced_weights_find_the_rare_class() -> None:
+    found = {}
+    for kind in ("none", "balanced"):
+        keras.utils.set_random_seed(0)
+        plan = UNEVEN.replace(blocks=(), class_weight=kind, optimizer=("SGD", {"learning_rate": 0.5}))
+        candidate = training.from_plan(plan, 200)
+        data = training.fold(candidate, uneven(200), 2)
+        told = training.train(candidate, None, None, data, 4, "val_balanced_accuracy", lambda *_: True)
+        found[kind] = told.history[-1]["val_balanced_accuracy"]
+    assert found["balanced"] > found["none"] + 0.1

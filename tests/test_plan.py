@@ -199,3 +199,11 @@ def test_the_range_of_values_is_part_of_the_key_where_it_is_not_that_of_8_bits()
     for wrong in [(1, 1), (2, 1), (0, float("nan")), (0, float("inf")), (0, 1, 2)]:
         with pytest.raises(ValueError, match="value_range must be a low and a higher number"):
             PLAN.replace(value_range=wrong)
+
+
+def test_weights_of_classes_are_part_of_the_key_where_there_are_any():
+    other = PLAN.replace(class_weight="balanced")
+    assert "class_weight" not in PLAN.to_json() and Plan.from_json(PLAN.to_json()).class_weight == "none"
+    assert other.key != PLAN.key and Plan.from_json(other.to_json()) == other
+    with pytest.raises(ValueError, match="class_weight must be one of none, balanced, got 'auto'"):
+        PLAN.replace(class_weight="auto")

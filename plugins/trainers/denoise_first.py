@@ -40,7 +40,7 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
         logs["denoiser_loss"] = last
 
     return model.fit(
-        _renewed(noise, data.y, data.batch_size),
+        _renewed(noise, data),
         epochs=epochs,
         validation_data=(data.x_val, data.y_val),
         validation_batch_size=max(512, data.batch_size),
@@ -91,7 +91,7 @@ def _restore(model, stem, data, noise, epochs, rate):
     return history.history["loss"][-1]
 
 
-def _renewed(noise, y, batch_size):
+def _renewed(noise, data):
     """The images in another order and under other noise in each epoch, as Keras' `fit` takes them."""
     import keras
 
@@ -101,11 +101,12 @@ def _renewed(noise, y, batch_size):
             self.on_epoch_end()
 
         def __len__(self):
-            return math.ceil(len(self._order) / batch_size)
+            return math.ceil(len(self._order) / data.batch_size)
 
         def __getitem__(self, batch):
-            rows = self._order[batch * batch_size : (batch + 1) * batch_size]
-            return self._noisy[rows], y[rows]
+            rows = self._order[batch * data.batch_size : (batch + 1) * data.batch_size]
+            weights = () if data.weights is None else (data.weights[rows],)
+            return self._noisy[rows], data.y[rows], *weights
 
         def on_epoch_end(self):
             self._noisy, self._order = noise.again(), noise.order()

@@ -32,9 +32,12 @@ REDUCTIONS = ("flatten", "average", "max")
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Multiply")
 """Keras' layers that bring the paths of a fork together: `("Add", {"paths": ["", "conv norm act"]})`."""
 
-NEWER = ("value_range",)
+NEWER = ("value_range", "class_weight")
 """Fields of a plan that version 0.1.0 did not have. At their defaults they are not written, so that the keys of its
 plans stay as they are."""
+
+CLASS_WEIGHTS = ("none", "balanced")
+"""How much the images of a class count in the loss: each image alike, or each class alike."""
 
 REFERENCE = r"=(?P<field>[a-z_]+)(?:/(?P<part>[1-9]\d*))?"
 """In a layer's configuration: the block's own number, `=filters`, or a whole part of it, `=filters/8`."""
@@ -212,6 +215,8 @@ class Plan:
             a network trained on other images; part of an export.
         stem_rate: factor of the learning rate for the stem; 0 keeps its weights as they are.
         value_range: (low, high) of the values of training's images, which the model's first layer maps to 0 and 1.
+        class_weight: one of CLASS_WEIGHTS. With `balanced` an image of a class counts n / (k * images of the class) in
+            the training loss, for n training images of k classes; validation is not weighted.
     """
 
     input_shape: tuple[int, int, int]
@@ -228,6 +233,7 @@ class Plan:
     stem: tuple[Block, ...] = ()
     stem_rate: float = 1.0
     value_range: tuple[float, float] = (0.0, 255.0)
+    class_weight: str = "none"
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -248,6 +254,8 @@ class Plan:
         ends = self.value_range
         right = len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf
         _require(right, f"value_range must be a low and a higher number, got {ends}")
+        known, got = ", ".join(CLASS_WEIGHTS), self.class_weight
+        _require(got in CLASS_WEIGHTS, f"class_weight must be one of {known}, got {got!r}")
 
     def __eq__(self, other: object) -> bool:
         # by key: 1 == 1.0 inside a configuration would make equal plans with unequal hashes

@@ -65,6 +65,8 @@ class Candidate(NamedTuple):
     """Whether it may be trained by `lean.fit`."""
     measured: bool = False
     """Whether the metrics of `metrics.COMPUTED` are computed for it; else it reports what it is searched for."""
+    class_weight: str = "none"
+    """How much the images of a class count in its loss, as `Plan.class_weight`."""
 
 
 @dataclass
@@ -89,7 +91,8 @@ def from_plan(plan: Plan, images: int, by_epochs: bool = True, passes: int = 0) 
     model = build.training_model(plan, core)
     steps = math.ceil(images / plan.batch_size)
     build.compile_(model, plan, steps * passes / plan.epochs if passes else steps)
-    return Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True, lean=by_epochs, measured=True)
+    made = Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True)
+    return made._replace(lean=by_epochs, measured=True, class_weight=plan.class_weight)
 
 
 def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int, shape: tuple[int, ...] = ()) -> Candidate:
@@ -127,12 +130,13 @@ def part(parts: Split, share: float, seed: int) -> Split:
 
 
 def fold(candidate: Candidate, parts: Split, classes: int) -> Fold:
-    """Training and validation as `candidate`'s loss wants its labels."""
+    """Training and validation as `candidate`'s loss wants its labels, and the weights that its plan asks for."""
     y, y_val = parts.y, parts.y_val
+    weights = measuring.class_weights(y, classes) if candidate.class_weight == "balanced" else None
     if candidate.one_hot:
         table = np.eye(classes, dtype="float32")
         y, y_val = table[y], table[y_val]
-    return Fold(parts.x, y, parts.x_val, y_val, candidate.batch_size, parts.x_clean)
+    return Fold(parts.x, y, parts.x_val, y_val, candidate.batch_size, parts.x_clean, weights)
 
 
 def fit(
