@@ -31,7 +31,12 @@ class Picture(NamedTuple):
     label: str
 
 
-@dataset
+def reads(path):
+    """Whether it is a folder, but none of arrays."""
+    return path.is_dir() and not any(path.glob("*.npy"))
+
+
+@dataset(reads=reads)
 def folder(*, path="", size=0, color="auto", limit=0) -> Dataset:
     """Your own pictures in PATH/train/CLASS/* or PATH/CLASS/*, with val/ and test/ beside train/ if there."""
     _check_options(path, size, color)

@@ -177,7 +177,7 @@ def searching(command: Command) -> Command:
             group=FIRST,
             metavar="DATA",
             shown="the space's",
-            help="A dataset's name, npz:PATH or folder:PATH.",
+            help="A dataset's name, a .npz file, a folder of pictures or of .npy files.",
         ),
         option(
             "--trials",

@@ -130,14 +130,36 @@ def unpacked(path: Path, archive: Any, keys: Iterable[str]) -> dict[str, Any]:
     """
     wanted = tuple(keys)
     # zipfile gives no more bytes than are named here, whatever the array's own header says
-    need = 2 * sum(part.file_size for part in archive.zip.infolist() if part.filename.removesuffix(".npy") in wanted)
+    size = sum(part.file_size for part in archive.zip.infolist() if part.filename.removesuffix(".npy") in wanted)
+    check_room(path, 2 * size)
+    return {key: _plain(path, archive, key) for key in wanted}
+
+
+def _plain(path: Path, archive: Any, key: str) -> Any:
+    """One array of an open .npz file; Python objects in it would need pickle, which may run code."""
+    try:
+        return archive[key]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise DataError(
+            f"{path}: {key} holds Python objects, which are not read, as they may run code; expected numbers or text. "
+            f"Save it as such: `{key}.astype(str)`, or `np.stack({key})` for images."
+        ) from error
+
+
+def check_room(path: Path, need: int) -> None:
+    """Raise where the memory does not hold so many bytes.
+
+    Raises:
+        DataError: with the sizes.
+    """
     free = free_memory()
     if need > free:
         raise DataError(
             f"{path}: its arrays need {need / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} are free. Save fewer "
             "images or smaller ones, as uint8."
         )
-    return {key: archive[key] for key in wanted}
 
 
 def expanded(path: str) -> Path:

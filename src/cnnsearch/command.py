@@ -27,6 +27,7 @@ from cnnsearch.confirm import confirmed, optimism
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.loop import Search
+from cnnsearch.markers import READS
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings
 from cnnsearch.spaces import Space, Use
@@ -65,10 +66,10 @@ def settings(
     known = catalog.load(given["plugins"])
     found = spaces.load(space, known)
     if dataset:
-        found = replace(found, dataset=dataset_use(dataset), input_shape=())
+        found = replace(found, dataset=dataset_use(dataset, known), input_shape=())
     found = spaces.check(spaces.override(found, settings), known)
     if found.dataset is None:
-        raise CnnsearchError(f"{space} names no dataset; say which: --dataset NAME, npz:PATH or folder:PATH.")
+        raise CnnsearchError(f"{space} names no dataset; say which: --dataset NAME or --dataset PATH.")
     given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
     given["scheduler"], given["pruner"] = who_stops(given["scheduler"], given["pruner"], costs)
     for name in FROM_SPACE:
@@ -243,11 +244,58 @@ def _to_confirm(text: str, unless_told: int) -> tuple[int, int]:
     return (0, 0) if text == "0" else (int(parts[0]), int(parts[1]))
 
 
-def dataset_use(text: str) -> Use:
-    """`mnist`, `npz:PATH` or `folder:PATH` as a dataset with its options."""
+def dataset_use(text: str, known: catalog.Catalog) -> Use:
+    """What `--dataset` names: a dataset (`mnist`), one with its path (`npz:PATH`), or a path that one reads.
+
+    Raises:
+        CnnsearchError: if it is none of these.
+    """
     name, colon, path = text.partition(":")
-    # unlike Path's own they raise nothing for a home that is nobody's, or a link that leads to itself
-    return Use(name, {"path": os.path.realpath(os.path.expanduser(path))} if colon else {})  # noqa: PTH111
+    if text in known.names("dataset"):
+        return Use(text, {})
+    # C:\data is a path
+    if colon and name in known.names("dataset"):
+        return Use(name, {"path": path and _real(path)})
+    if os.path.lexists(given := _real(text)):
+        return Use(_reader(text, Path(given), known), {"path": given})
+    if any(mark in text for mark in (os.sep, "/", "\\")) or text.startswith("~") or Path(text).suffix:
+        raise CnnsearchError(
+            f"--dataset {text}: there is no such file or folder. Expected a dataset's name (`cnnsearch datasets` lists "
+            "them), a .npz file, a folder of .npy files, or a folder of pictures (PATH/CLASS/*)."
+        )
+    return Use(name, {})
+
+
+def _reader(text: str, path: Path, known: catalog.Catalog) -> str:
+    """The name of the dataset that reads what is at `path`."""
+    readers = [entry.name for entry in known.of("dataset") if _reads(entry.function, path)]
+    if len(readers) == 1:
+        return readers[0]
+    if readers:
+        either = " or ".join(f"{name}:{text}" for name in readers)
+        raise CnnsearchError(f"--dataset {text}: {' and '.join(readers)} can read it. Say which: {either}.")
+    raise CnnsearchError(
+        f"--dataset {text}: no dataset reads it. Expected a .npz file, a folder of .npy files such as x_train.npy and "
+        "y_train.npy, or a folder of pictures (PATH/CLASS/*)."
+    )
+
+
+def _reads(function: Any, path: Path) -> bool:
+    reads = getattr(function, READS, None)
+    try:
+        return bool(reads and reads(path))
+    # a predicate of somebody's may raise anything on a path that was never meant for it
+    except Exception:
+        return False
+
+
+def _real(path: str) -> str:
+    """The whole path, `~` and links followed; as it is where no path can be so, as with a null character."""
+    try:
+        # unlike Path's own they raise nothing for a home that is nobody's, or a link that leads to itself
+        return os.path.realpath(os.path.expanduser(path))  # noqa: PTH111
+    except ValueError:
+        return path
 
 
 def seconds(text: str) -> float:

@@ -1,12 +1,15 @@
 """@dimension @space @dataset @trainer: they only mark a function; the catalog finds it."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, overload
 
 Marked = TypeVar("Marked", bound=Callable[..., Any])
 
 KINDS = ("dimension", "space", "dataset", "trainer")
 ATTRIBUTE = "__cnnsearch_kind__"
+READS = "__cnnsearch_reads__"
+"""What a dataset's function has that reads paths: tells whether it reads one."""
 
 
 def dimension(function: Marked) -> Marked:
@@ -19,9 +22,27 @@ def space(function: Marked) -> Marked:
     return _mark(function, "space")
 
 
-def dataset(function: Marked) -> Marked:
-    """Mark `f(**options) -> Dataset`: images and labels to train on."""
-    return _mark(function, "dataset")
+@overload
+def dataset(function: Marked) -> Marked: ...
+
+
+@overload
+def dataset(*, reads: Callable[[Path], bool]) -> Callable[[Marked], Marked]: ...
+
+
+def dataset(function: Any = None, *, reads: Callable[[Path], bool] | None = None) -> Any:
+    """Mark `f(**options) -> Dataset`: images and labels to train on.
+
+    `@dataset(reads=f)` marks one that reads files or folders, with an option `path`: `--dataset PATH` takes it for an
+    existing path where `f(path)` is true. `f` gets a `Path`, opens no large file and imports nothing heavy.
+    """
+
+    def mark(marked: Marked) -> Marked:
+        if reads is not None:
+            setattr(marked, READS, reads)
+        return _mark(marked, "dataset")
+
+    return mark if function is None else mark(function)
 
 
 def trainer(function: Marked) -> Marked:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from cnnsearch.pixel_values import value_range
+
 LABELS = np.tile([0, 1, 2], 10)
 WHOLE = np.random.default_rng(0).integers(0, 256, (30, 5, 4, 3), dtype=np.uint8)
 
@@ -41,14 +43,18 @@ def test_whole_numbers_up_to_255_are_kept(load, kind):
     assert np.array_equal(load(x=WHOLE.astype(kind), y=LABELS).x, WHOLE)
 
 
-@pytest.mark.parametrize("kind", ["float32", "float64"])
-def test_numbers_from_0_to_1_are_scaled(load, kind):
-    assert np.array_equal(load(x=(WHOLE / 255).astype(kind), y=LABELS).x, WHOLE)
-
-
-@pytest.mark.parametrize("kind", [bool, float, int])
-def test_black_and_white_becomes_0_and_255(load, kind):
-    assert np.array_equal(load(x=(WHOLE > 99).astype(kind), y=LABELS).x, np.where(WHOLE > 99, 255, 0))
+@pytest.mark.parametrize("images, span", [
+    (WHOLE / 255, (0, 1)),
+    ((WHOLE / 127.5 - 1).astype("float32"), (-1, 1)),
+    (WHOLE.astype("uint16") * 257, (0, 65535)),
+    (WHOLE.astype(">i2") * 16 - 1024, (-1024, 3056)),
+    (WHOLE > 99, (0, 1)),
+    (np.asfortranarray(WHOLE / 2), (0, 127.5)),
+])  # fmt: skip
+def test_numbers_stay_as_they_are(load, images, span):
+    data = load(x=images, y=LABELS, x_test=images[:9], y_test=LABELS[:9])
+    assert np.allclose(data.x, images) and np.allclose(data.x_test, images[:9]) and data.x_test.dtype == data.x.dtype
+    assert value_range(data.x) == pytest.approx(span)
 
 
 def test_uint8_is_never_scaled(load):
@@ -60,49 +66,112 @@ def test_dark_test_images_are_not_brightened(load):
     assert data.x_test.max() == 1
 
 
+NAN = (WHOLE / 255).astype("float32")
+NAN[5, 3, 3] = np.nan
+
+
 @pytest.mark.parametrize("images, words", [
-    (WHOLE / 127.5 - 1, "x_train is float64 from -1 to 1; expected uint8"),
-    (WHOLE / 2, "x_train is float64 from 0 to 127.5; expected uint8"),
-    (WHOLE.astype("uint16") * 257, "x_train is uint16 from 0 to 65535; expected uint8"),
-    (np.full(WHOLE.shape, np.nan), "x_train is float64 from nan to nan; expected uint8"),
-    (WHOLE.astype(complex), "x_train is complex128; expected numbers"),
-    (WHOLE.astype(str), "x_train is <U3; expected numbers"),
-    (WHOLE.transpose(0, 3, 1, 2), "x_train of shape (30, 3, 5, 4) has its channels first"),
+    (NAN, "image 5 of x holds NaN; expected finite numbers. Replace them"),
+    (WHOLE.astype(complex), "x is complex numbers (complex128); expected images of numbers"),
+    (WHOLE.astype(str), "x is text (<U3); expected images of numbers"),
+    (np.array([None] * 30), "x holds Python objects, which are not read"),
+    (np.zeros((30, 3, 5, 8)), "x of shape (30, 3, 5, 8) has its channels first"),
     (WHOLE[..., 0, 0], "x is uint8 of shape (30, 5); expected numbers of shape (n, height, width)"),
-    (np.uint8(3), "x_train is a single value; expected an array"),
+    (np.uint8(3), "x is a single value; expected an array"),
     (WHOLE[:0], "there are no training images"),
+    (WHOLE[:9], "y is int64 of shape (30,) for 9 images; expected one label for each, of shape (9,)"),
 ])  # fmt: skip
-def test_other_numbers_are_refused(load, says, images, words):
-    if "channels" in words:
-        images = np.repeat(images, 2, axis=3)
-        words = words.replace("5, 4", "5, 8")
+def test_what_is_no_image_is_refused(load, says, images, words):
     assert f"my.npz: {words}" in says(load, x=images, y=LABELS)
 
 
-def test_the_way_to_convert_works(load, says):
-    line = says(load, x=WHOLE / 127.5 - 1, y=LABELS)
-    code = line.split("`")[1].replace("LOW", "-1").replace("HIGH", "1")
-    assert np.array_equal(eval(code, {"np": np, "x": WHOLE / 127.5 - 1}), WHOLE)
+def test_test_images_of_another_scale_are_refused(load, says):
+    line = says(load, train_images=WHOLE / 255, train_labels=LABELS, test_images=WHOLE, test_labels=LABELS)
+    assert "test_images is uint8 from 0 to 255, but train_images is float64 from 0 to 1; expected the same" in line
 
 
-def test_test_images_of_another_range_are_refused(load, says):
-    line = says(load, x=WHOLE / 255, y=LABELS, x_test=WHOLE.astype(float), y_test=LABELS)
-    assert "x_test is float64 from 0 to 255" in line and "the same in every part" in line
+@pytest.mark.parametrize("labels, names", [
+    (LABELS + 1, "1 2 3"),
+    (LABELS * 10, "0 10 20"),
+    (LABELS + 2021, "2021 2022 2023"),
+    (np.where(LABELS, 1, -1), "-1 1"),
+    (np.eye(3, dtype="float32")[LABELS], "0 1 2"),
+    (np.array(["zero", "one", "two"])[LABELS], "one two zero"),
+    (np.array([b"a", b"b", b"c"])[LABELS], "a b c"),
+    ((LABELS % 2).astype("float32")[:, None], "0 1"),
+    (LABELS == 2, "False True"),
+])  # fmt: skip
+def test_labels_of_any_form(load, labels, names):
+    data = load(x=WHOLE, y=labels, x_test=WHOLE[2:4], y_test=labels[2:4])
+    assert data.classes == tuple(names.split()) and sorted(set(data.y)) == list(range(len(data.classes)))
+    assert data.y_test.tolist() == data.y[2:4].tolist()
+
+
+@pytest.mark.parametrize("keys", [
+    "train_images train_labels val_images val_labels test_images test_labels",
+    "X_train y_train X_val y_val X_test y_test",
+    "xTrain yTrain xValid yValid xTest yTest",
+    "images labels images_val labels_val images_test labels_test",
+    "image label validation_image validation_label test_image test_label",
+    "data target data_dev target_dev data_test target_test",
+    "x y x_valid y_valid x_test y_test",
+    "x_train targets x_validation targets_val x_testing targets_test",
+])  # fmt: skip
+def test_spellings(load, keys):
+    parts = (WHOLE, LABELS[:, None], WHOLE[:3], LABELS[:3, None], WHOLE[3:9], LABELS[3:9, None])
+    data = load(**dict(zip(keys.split(), parts, strict=True)), notes=np.zeros(3))
+    assert (len(data.x), len(data.x_val), len(data.x_test)) == (30, 3, 6)
+    assert np.array_equal(data.x_test, WHOLE[3:9]) and data.y_test.tolist() == LABELS[3:9].tolist()
+
+
+def test_arrays_without_names_are_told_by_their_shapes(plugin, says, tmp_path):
+    for count in (1, 2):
+        np.savez(tmp_path / "my.npz", *[WHOLE, LABELS, WHOLE[:6], LABELS[:6]][: 2 * count])
+        data = plugin("npz")(path=str(tmp_path / "my.npz"))
+        assert len(data.x) == 30 and (data.x_test is None or len(data.x_test) == 6)
+    np.savez(tmp_path / "my.npz", WHOLE, LABELS, LABELS)
+    assert "its arrays have no names (arr_0, arr_1, arr_2). Name them" in says(
+        plugin("npz"), path=str(tmp_path / "my.npz")
+    )
 
 
 @pytest.mark.parametrize("arrays, words", [
-    ({}, "it holds nothing; expected x_train and y_train (or x and y)"),
+    ({}, "it holds nothing; expected x_train and y_train (or x and y"),
     ({"y": LABELS}, "it holds y; expected"),
-    ({"images": WHOLE, "labels": LABELS}, "it holds images, labels; expected"),
-    ({"x_train": WHOLE, "x": WHOLE, "y": LABELS}, "it holds both x and x_train; expected one of them."),
-    ({"x": WHOLE, "y": LABELS, "x_valid": WHOLE}, "'x_valid' means nothing here. Did you mean 'x_val'?"),
-    ({"X_train": WHOLE, "y_train": LABELS}, "'X_train' means nothing here. Did you mean 'x_train'?"),
-    ({"x": WHOLE, "y": LABELS, "x_val": WHOLE}, "x_val and y_val go together, but only one is there."),
+    ({"pixels": WHOLE, "labels": LABELS}, "it holds pixels, labels; expected"),
+    ({"x_test": WHOLE, "y_test": LABELS}, "it holds x_test, y_test; expected"),
+    ({"x_train": WHOLE, "x": WHOLE, "y": LABELS}, "it holds both x_train and x; expected one of them."),
+    ({"images": WHOLE, "train_images": WHOLE, "y": LABELS}, "it holds both images and train_images; expected one"),
+    ({"x": WHOLE, "y": LABELS, "x_vall": WHOLE}, "'x_vall' means nothing here. Did you mean 'x_val'?"),
+    ({"x": WHOLE, "y": LABELS, "x_val": WHOLE}, "x_val is there without the labels of val; expected both or none."),
     ({"x": WHOLE, "y": LABELS * 0}, "there is one class only"),
+    ({"x": WHOLE, "y": LABELS, "test_images": WHOLE[:2], "test_labels": [0, 4]}, "test_labels has the class '4' ("),
+    ({"x": WHOLE, "y": LABELS + 0.5}, "y holds 0.5 (image 0); expected whole numbers or text"),
+    ({"x": WHOLE, "y": np.array([None] * 30)}, "y holds Python objects, which are not read, as they may run code"),
+    ({"x": WHOLE, "y": np.ones((30, 2))}, "y gives image 0 2 labels; several labels an image are not supported."),
     ({"x": WHOLE, "y": LABELS, "classes": np.array(["a", "b"])}, "y holds 3 different labels, such as '0', but"),
 ])  # fmt: skip
 def test_faults_are_named(load, says, arrays, words):
     assert f"my.npz: {words}" in says(load, **arrays)
+
+
+def test_a_folder_of_npy_files_is_read(plugin, says, tmp_path):
+    for key, array in {"x_train": WHOLE, "y_train": LABELS + 1, "X_test": WHOLE[:6], "y_test": LABELS[:6] + 1}.items():
+        np.save(tmp_path / f"{key}.npy", array)
+    (tmp_path / "runs").mkdir()
+    np.save(tmp_path / "runs" / "x_val.npy", WHOLE)
+    data = plugin("npz")(path=str(tmp_path))
+    assert (len(data.x), len(data.x_test), data.x_val, data.classes) == (30, 6, None, ("1", "2", "3"))
+    # what is mapped takes no memory
+    assert not data.x.flags.owndata and not data.x.flags.writeable
+    (tmp_path / "y_train.npy").write_bytes(b"")
+    assert f"{tmp_path}/y_train.npy: it cannot be read (" in says(plugin("npz"), path=str(tmp_path))
+    np.save(tmp_path / "y_train.npy", np.array([None] * 30))
+    assert f"{tmp_path}/y_train.npy: it holds Python objects" in says(plugin("npz"), path=str(tmp_path))
+
+
+def test_a_folder_without_arrays_is_said(plugin, says, tmp_path):
+    assert f"{tmp_path}: this folder has no .npy files; expected" in says(plugin("npz"), path=str(tmp_path))
 
 
 def test_limit_is_for_training_only(load):

@@ -1,13 +1,16 @@
 """What a dataset promises: it loads, the same each time, and its splits have no image in common."""
 
+import inspect
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from cnnsearch import data as datas
 from cnnsearch.catalog import Catalog
 from cnnsearch.data import Dataset, Images, split
 from cnnsearch.errors import DataError
+from cnnsearch.markers import READS
 from cnnsearch.testing import promises
 from cnnsearch.testing.promises import Subject, Unseen, promise
 
@@ -47,13 +50,24 @@ def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalo
     return Data(function, given)
 
 
+@promise(PROMISES)
+def can_be_given_a_path(data: Data) -> None:
+    """Where it reads paths, --dataset PATH can give it one."""
+    reads = getattr(data.function, READS, None)
+    if reads is None:
+        return
+    if "path" not in inspect.signature(data.function).parameters:
+        raise data.broken("it reads paths, but has no option path", 'Give it one: path=""')
+    for path in (Path("nowhere"), Path.cwd(), Path("x" * 300), Path(__file__)):
+        if not isinstance(reads(path), bool):
+            raise data.broken(f"asked whether it reads {path} it does not say True or False", "Return a bool")
+
+
 @promise(PROMISES, basis=True)
 def gives_a_dataset(data: Data) -> None:
-    """It loads, and gives a Dataset of 8-bit images and whole-numbered labels."""
+    """It loads, and gives a Dataset of images of numbers, with a label each."""
     if not isinstance(data.loaded, Dataset):
-        raise data.broken(
-            f"it returns {type(data.loaded).__name__}, expected a Dataset", "Return Dataset(name, x, y, classes)"
-        )
+        raise data.broken(f"it returns {type(data.loaded).__name__}, expected a Dataset", "Return Dataset(name, x, y)")
 
 
 @promise(PROMISES)

@@ -4,7 +4,8 @@ from cnnsearch import Dataset, dataset
 
 
 @dataset
-def float_images():
-    """Made pictures from 0 to 1."""
+def nan_images():
+    """Made pictures, one with a hole."""
     x = np.random.default_rng(0).random((60, 8, 8))
+    x[5, 3, 3] = np.nan
     return Dataset("made", x, np.arange(60) % 2, ("even", "odd"))
