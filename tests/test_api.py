@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 
 import cnnsearch
 from cnnsearch import api, keywords
+from cnnsearch.brought import Brought
 from cnnsearch.cli import main
 
 RUN = main.commands["run"]
@@ -51,6 +53,16 @@ def test_keywords_become_words_of_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("space", "options", "said"),
     [
+        (
+            lambda hp: None,
+            {},
+            "hypermodel needs data: search(hypermodel, (images, labels)), or a",
+        ),
+        (
+            "digits_cnn",
+            {"test_data": ([0], [0])},
+            "validation_data and test_data go with images and labels;",
+        ),
         ("digits_cn", {}, "there is no space 'digits_cn'. Did you mean 'digits_cnn'?"),
         ("digits_cnn", {"trails": 2}, "search() has no keyword 'trails'. Did you mean 'trials'?"),
         ("digits_cnn", {"trials": 0}, "0 is not in the range x>=1"),
@@ -58,7 +70,7 @@ def test_keywords_become_words_of_the_command_line() -> None:
     ],
 )
 def test_a_mistake_is_an_error_of_one_line(
-    space: str, options: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    space: Any, options: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(cnnsearch.CnnsearchError) as raised:
@@ -84,4 +96,6 @@ def test_a_study_of_the_command_line_is_loaded_and_shows_itself(searched: Path) 
 
 
 def test_the_call_that_is_recorded_names_what_was_said() -> None:
-    assert api._call("digits_cnn", None, {"trials": 3}) == "cnnsearch.search('digits_cnn', trials=3)"
+    assert api._call(Brought("digits_cnn"), {"trials": 3}) == "cnnsearch.search('digits_cnn', trials=3)"
+    data = np.zeros((4, 2, 2), "uint8"), [0, 1, 0, 1]
+    assert api._call(Brought(Path("a.toml"), data), {"jobs": 1}) == "cnnsearch.search('a.toml', data, jobs=1)"

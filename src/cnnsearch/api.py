@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cnnsearch.brought import Brought
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.keywords import changed, known_keywords, parsed
 from cnnsearch.result import Result
@@ -13,6 +14,11 @@ Found = Result
 
 GIVEN = ("space", "dataset", "validation_data", "test_data")
 """The parameters of `search` that may be Python objects."""
+
+ENDS = {
+    "timeout": "The time is up. The same call resumes the study.",
+    "exhausted": "Every candidate of the space that the sampler can find was tried.",
+}
 
 
 @known_keywords
@@ -57,10 +63,13 @@ def search(
     """Search: train candidates of a space and rank them. The same call again resumes the study.
 
     Args:
-        space: a space's name, a TOML file, or file.py:NAME of a hypermodel.
-        dataset: a dataset's name or a path; None: the space's.
-        validation_data: not used yet.
-        test_data: not used yet.
+        space: a function `build(hp)`, a HyperModel class or instance, a function of an Optuna `trial`, a space's
+            name, a TOML file, or file.py:NAME. A function may use whatever it sees; workers get it with cloudpickle.
+        dataset: `(images, labels)`, a tf.data.Dataset, a PyTorch-style dataset of (image, label), a
+            cnnsearch.Dataset, or a dataset's name or path as `--dataset` takes it; None: the space's. Images are of
+            shape (n, height, width) or (n, height, width, channels), in any numbers; labels as in `cnnsearch.Dataset`.
+        validation_data: the same for validation; None: a part is split off by the seed.
+        test_data: the same for test, which only an export measures on; None: a fifth is split off.
         trials: trials of the study in all, earlier runs counted.
         study: the study's name; None: the space's.
         epochs: most epochs of a trial; None: the space's.
@@ -101,7 +110,7 @@ def search(
         KeyboardInterrupt: if the search was stopped; every finished trial is kept, and the same call resumes.
     """
     options = {name: value for name, value in locals().items() if name not in GIVEN}
-    return _searched(space, dataset, changed(search, options))
+    return _searched(space, (dataset, validation_data, test_data), changed(search, options))
 
 
 @known_keywords
@@ -128,23 +137,25 @@ def load(
     return Result(study, given["runs"], given["storage"], given["plugins"])
 
 
-def _searched(space: Any, dataset: Any, options: dict[str, Any]) -> Result:
+def _searched(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> Result:
     from cnnsearch import command, notebook
 
-    named = {"dataset": str(dataset)} if dataset is not None else {}
-    given = parsed("run", {"space": str(space), **named, **options})
+    brought = Brought(space, *data)
+    given = parsed("run", {**brought.named, **options})
     shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
-    settings = command.settings(**given)
-    line = command.masked(_call(space, dataset, options), settings.storage)
-    opened, ended = command.run(settings, shown, line)
+    settings = command.settings(**{**given, **brought.objects()})
+    line = command.masked(_call(brought, options), settings.storage)
+    opened, ended = command.run(settings, shown, line, brought.write)
     if ended == "interrupted":
         raise KeyboardInterrupt(f"{command.stopped(opened)} The same call resumes.")
     if " " in ended:
         raise CnnsearchError(f"The search stopped: {ended}")
+    if ended in ENDS:
+        shown.note(ENDS[ended])
     return Result(opened.name, given["runs"], given["storage"], given["plugins"])
 
 
-def _call(space: Any, dataset: Any, options: dict[str, Any]) -> str:
-    """The call as a line of Python, to be recorded."""
-    parts = [repr(space), *([repr(dataset)] if dataset is not None else [])]
-    return f"cnnsearch.search({', '.join([*parts, *(f'{name}={value!r}' for name, value in options.items())])})"
+def _call(brought: Brought, options: dict[str, Any]) -> str:
+    """The call as a line of Python, to be recorded: objects by a name."""
+    parts = [*brought.said, *(f"{name}={value!r}" for name, value in options.items())]
+    return f"cnnsearch.search({', '.join(parts)})"

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,9 @@ FROM_SPACE = ("epochs", "metric", "max_params", "max_macs")
 
 def settings(
     *,
-    space: str,
+    space: str | Space,
     study: str | None,
-    dataset: str | None,
+    dataset: str | Use | None,
     settings: tuple[str, ...],
     jobs: int | None,
     timeout: str,
@@ -58,18 +59,19 @@ def settings(
     recipes: bool,
     **given: Any,
 ) -> Settings:
-    """The checked settings of a command line.
+    """The checked settings of a command line, or of a call from Python that brings a space and a dataset.
 
     Raises:
         CnnsearchError: if anything in it is wrong; nothing heavy was imported and nothing written by then.
     """
     known = catalog.load(given["plugins"])
-    found = spaces.load(space, known)
+    found = space if isinstance(space, Space) else spaces.load(space, known)
     if dataset:
-        found = replace(found, dataset=dataset_use(dataset, known), input_shape=())
+        use = dataset if isinstance(dataset, Use) else dataset_use(dataset, known)
+        found = replace(found, dataset=use, input_shape=())
     found = spaces.check(spaces.override(found, settings), known)
     if found.dataset is None:
-        raise CnnsearchError(f"{space} names no dataset; say which: --dataset NAME or --dataset PATH.")
+        raise CnnsearchError(f"{found.name} names no dataset; say which: --dataset NAME or --dataset PATH.")
     given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
     given["scheduler"], given["pruner"] = who_stops(given["scheduler"], given["pruner"], costs)
     for name in FROM_SPACE:
@@ -97,7 +99,7 @@ def settings(
     if not space_from_study:
         return made
     begun = as_begun(studies.load(made.study, made.runs, made.storage), runs=made.runs)
-    kept = ("space", "dataset", "epochs", "metric", "costs", "seed")
+    kept = ("space", "dataset", "epochs", "metric", "costs", "seed", "brought")
     return replace(made, **{name: getattr(begun, name) for name in kept})
 
 
@@ -108,8 +110,12 @@ def who_stops(scheduler: str, pruner: str | None, costs: tuple[str, ...]) -> tup
     return scheduler, pruner or ("median" if scheduler in ("auto", "none") else "none")
 
 
-def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
+def run(
+    settings: Settings, display: Display, line: str, bring: Callable[[Settings], None] | None = None
+) -> tuple[Study, str]:
     """Bring the study to its trials; gives it back with how the search ended. `line` is the command to record.
+
+    `bring` writes what workers need to the study's folder; it is called when the study may be worked on.
 
     Raises:
         CnnsearchError: on anything a user can mend.
@@ -118,6 +124,8 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
     with hold(settings.folder, settings.study), storage_errors(settings.storage), display, Stop().listening() as stop:
         opened = studies.begin(settings)
         studies.lease(opened)
+        if bring:
+            bring(settings)
         if not settings.twins:
             opened.remember(command=line)
         records = opened.records()
@@ -356,6 +364,7 @@ def as_begun(opened: Study, **others: Any) -> Settings:
         metric=info["metric"],
         costs=opened.costs,
         seed=info["seed"],
+        brought=info.get("brought", {}),
         # studies of before knew Keras' fit alone
         lean=machine.get("lean", False),
         **{"trials": 0, "precision": machine.get("precision", "auto"), **others},

@@ -31,7 +31,7 @@ class Origin(NamedTuple):
             plan = plan if pretrained else backbones.without_weights(plan)
             return training.from_plan(plan, len(self.parts.x), bool(self.study.info["machine"].get("lean")))
         shape, classes = self.dataset.input_shape, len(self.dataset.classes)
-        hypermodel = spaces.hypermodel(self.space, self.known, shape, classes)
+        hypermodel = spaces.hypermodel(self.space.located(self.study.folder), self.known, shape, classes)
         hp = HyperParameters(replay(self.chosen.params))
         return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape)
 
@@ -62,7 +62,7 @@ def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin
         CnnsearchError: if the dataset is not what it was.
     """
     known = catalog.load(plugins)
-    dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]))
+    dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
     if dataset.fingerprint != study.info["data"]["fingerprint"]:
         raise CnnsearchError(
             f"The dataset {dataset.name} has changed since study '{study.name}' was made: a test would mean nothing. "

@@ -27,6 +27,7 @@ class Settings:
         default: whether the space's default point is trained before anything is drawn.
         recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
         twins: points to train and nothing else, each with its seed, by origin.
+        brought: digests of the function and the arrays that were given from Python, by `function` and `data`.
     """
 
     space: Space
@@ -60,6 +61,7 @@ class Settings:
     only_recipes: bool = False
     default: bool = True
     twins: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
+    brought: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -83,6 +85,7 @@ class Settings:
             "max_macs": self.max_macs,
             "max_latency": self.max_latency,
             "runs": str(self.runs.resolve()),
+            "folder": str(self.folder.resolve()),
             "shared": str(shared.resolve()) if shared else "",
         }
 
@@ -97,6 +100,7 @@ class Settings:
             "seed": self.seed,
             "validation": self.space.defaults["validation"],
             "batch_size": self.space.defaults["batch_size"],
+            **({"brought": self.brought} if self.brought else {}),
         }
 
 

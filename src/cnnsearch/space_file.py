@@ -1,6 +1,7 @@
 """What a search space holds, and how it is read from a TOML file and changed by `--set`."""
 
 import dataclasses
+import os
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,11 +22,20 @@ DEFAULTS: dict[str, Any] = {
 RECIPE_KEYS: dict[str, type] = {"description": str, "source": str, "reported": dict, "values": dict}
 
 
+STUDY = "{study}/"
+"""Stands in front of the name of a file in the study's own folder, which may be moved."""
+
+
 class Use(NamedTuple):
     """A plugin by name, with the options a space gives it."""
 
     name: str
     options: dict[str, Any]
+
+    def located(self, folder: Path) -> "Use":
+        """With the paths that lie in the study's `folder`."""
+        paths = {k: _located(v, folder) for k, v in self.options.items() if isinstance(v, str)}
+        return Use(self.name, {**self.options, **paths})
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,10 @@ class Space:
         """As plain data, `where` it was read aside."""
         return {**dataclasses.asdict(self), "where": ""}
 
+    def located(self, folder: Path) -> "Space":
+        """With the path of a model that lies in the study's `folder`."""
+        return dataclasses.replace(self, model=_located(self.model, folder))
+
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Space":
         """The space that `to_dict` wrote, also after JSON, which knows no tuples."""
@@ -63,6 +77,10 @@ class Space:
         shape = tuple(fields.get("input_shape", ()))
         changed = {"dataset": dataset, "dimensions": dimensions, "trainer": trainer, "input_shape": shape}
         return cls(**fields | changed)
+
+
+def _located(path: str, folder: Path) -> str:
+    return f"{folder}{os.sep}{path.removeprefix(STUDY)}" if path.startswith(STUDY) else path
 
 
 def tuples(given: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +118,8 @@ def from_toml(table: dict[str, Any], name: str, where: str) -> Space:
     _known(table, KEYS, where, "the space")
     _plain(table, where)
     model = _typed(table, "model", str, where)
+    if model.startswith(STUDY):
+        raise SpaceError(f"{where}: model = '{model}' is a function from Python, which only its own study has.")
     if model and "dimensions" in table:
         raise SpaceError(f"{where}: it has both a model and dimensions; a model draws its hyperparameters itself.")
     return Space(

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cnnsearch import options
+from cnnsearch import options, pickled_model
 from cnnsearch.catalog import Catalog, import_named
 from cnnsearch.errors import CnnsearchError, PluginError, SpaceError, nearest
 from cnnsearch.hyperparameters import HyperParameters, defaults
+from cnnsearch.markers import ATTRIBUTE
 from cnnsearch.plan import Plan
-from cnnsearch.space_file import DEFAULTS, KEYS, Space, Use, from_file, from_toml, override, plain_name, tuples
+from cnnsearch.space_file import DEFAULTS, KEYS, STUDY, Space, Use, from_file, from_toml, override, plain_name, tuples
 
 GIVEN_TO_TRAINERS = ("epochs", "callbacks")
 """Keywords of a trainer that are no options of its space."""
@@ -78,6 +79,8 @@ def check(space: Space, catalog: Catalog) -> Space:
 
 
 def _check_model(model: str, catalog: Catalog, where: str) -> None:
+    if model.startswith(STUDY):
+        return
     if ":" in model:
         _by_import_string(model, f"{where}: model")
     elif catalog.get("space", model, f"{where}: ").function is None:
@@ -160,6 +163,8 @@ def hypermodel(space: Space, catalog: Catalog, input_shape: tuple[int, ...], cla
     """
     if ":" in space.model:
         found = _for_hp(_named(space.model))
+        if getattr(found, ATTRIBUTE, "") == "space":
+            return _made(lambda: found(input_shape, classes), space.model)
         return _made(found if isinstance(found, type) else lambda: found, space.model)
     function = catalog.get("space", space.model).function
     assert function is not None
@@ -170,7 +175,7 @@ def _for_hp(found: Any) -> Any:
     """`found`; a function of an Optuna `trial` is given the one that draws as `hp` does."""
     if isinstance(found, type) or hasattr(found, "build") or not callable(found):
         return found
-    if list(inspect.signature(found).parameters)[:1] != ["trial"]:
+    if getattr(found, ATTRIBUTE, "") == "space" or list(inspect.signature(found).parameters)[:1] != ["trial"]:
         return found
     return lambda hp: found(hp.trial)
 
@@ -198,6 +203,8 @@ def _may_import(module: str) -> bool:
 
 def _named(reference: str) -> Any:
     module_name, _, name = reference.rpartition(":")
+    if module_name.endswith(pickled_model.SUFFIX):
+        return pickled_model.load(Path(module_name))
     module = import_named(module_name)
     if not hasattr(module, name):
         public = [key for key in vars(module) if not key.startswith("_")]

@@ -228,6 +228,7 @@ def check_same(study: Study, settings: Settings) -> None:
     _refuse_newer(study)
     old, new = study.info, json.loads(json.dumps(settings.for_study()))
     anew = "or begin anew with --study NAME."
+    _check_brought(study, new.get("brought", {}))
     keys = ("dimensions", "model", "trainer")
     # as it would be written now
     begun = json.loads(json.dumps(Space.from_dict(old["space"]).to_dict()))
@@ -243,6 +244,31 @@ def check_same(study: Study, settings: Settings) -> None:
                 f"Study '{study.name}' began with {key} {_brief(old[key])}; this command says {_brief(new[key])}. "
                 f"Go on with the old value, {anew}"
             )
+
+
+def _check_brought(study: Study, brought: dict[str, Any]) -> None:
+    """Refuse another function, or other arrays, than the study was given from Python; say what changed.
+
+    Raises:
+        StudyError: if a digest is not what it was.
+    """
+    began = study.info.get("brought", {})
+    ways = "Bring back what it was, or begin a new study with study=NAME."
+    for kind, what in (("function", "the function"), ("data", "the images or labels")):
+        old, now = began.get(kind, {}), brought.get(kind, {})
+        changed = [name for name in {**old, **now} if old.get(name) != now.get(name)]
+        if not (old and now and changed):
+            continue
+        python = set(changed) == set(old) == set(now) and began.get("python") != brought.get("python")
+        hint = {"function": "To resume with the function of before, say space_from_study=True. "}.get(kind, HINT)
+        raise StudyError(
+            f"Study '{study.name}' began with other code or data: {what} changed since, in {', '.join(changed[:5])}. "
+            + ("It began under another Python, and the two compile code in different ways. " if python else hint)
+            + ways
+        )
+
+
+HINT = "A pipeline that changes images at random gives others each time: give it without that. "
 
 
 def check_same_data(study: Study, found: dict[str, Any]) -> None:

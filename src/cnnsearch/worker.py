@@ -72,7 +72,8 @@ class Worker:
     def __init__(self, link: Link, settings: dict[str, Any]) -> None:
         self.link, self.settings, self.limits = link, settings, Limits(settings)
         self.catalog = catalog.load([Path(folder) for folder in settings["plugins"]])
-        self.space = spaces.Space.from_dict(settings["space"])
+        self.folder = Path(settings["folder"])
+        self.space = spaces.Space.from_dict(settings["space"]).located(self.folder)
         # before Keras is imported, so that a wrong dataset is told within a second
         shared = settings["shared"]
         self.split, self.data = shared_data.taken(Path(shared), self._load) if shared else self._load()
@@ -93,7 +94,7 @@ class Worker:
 
     def _load(self) -> tuple[Split, dict[str, Any]]:
         """The dataset's parts, and what is recorded of it."""
-        data = load_dataset(self.catalog, spaces.Use(*self.settings["dataset"]))
+        data = load_dataset(self.catalog, spaces.Use(*self.settings["dataset"]).located(self.folder))
         # the parts are copies: the whole is not kept beside them
         parts = split(data, self.settings["seed"], self.space.defaults["validation"])
         return parts, described(data, parts)

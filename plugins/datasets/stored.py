@@ -1,0 +1,19 @@
+"""The arrays that `cnnsearch.search` was given from Python."""
+
+from pathlib import Path
+
+from cnnsearch import Dataset, dataset, stored_data
+from cnnsearch.errors import DataError
+
+
+@dataset
+def stored(*, path="", limit=0) -> Dataset:
+    """Arrays from Python, as `cnnsearch.search` keeps them in a study's folder.
+
+    Args:
+        path: the folder.
+        limit: keep so many training images; 0 keeps all.
+    """
+    if not path:
+        raise DataError("stored: it reads what cnnsearch.search kept; for files of your own there is npz.")
+    return stored_data.read(Path(path), limit)
