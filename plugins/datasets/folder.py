@@ -1,16 +1,17 @@
 """A user's own pictures: one folder for each class, whose name is the class's name."""
 
-import math
+import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 
-from cnnsearch import Dataset, dataset
+from cnnsearch import Dataset, dataset, loading
 from cnnsearch.arrays import expanded, make, pick, reason
+from cnnsearch.decoding import Asked, decoded
 from cnnsearch.errors import DataError, nearest
-from cnnsearch.picture_files import FORMATS, SUFFIXES, is_grey, read
+from cnnsearch.picture_files import RESIZE, SUFFIXES
 
 COLORS = {"grey": "L", "rgb": "RGB", "auto": ""}
 PARTS = ("train", "val", "test")
@@ -21,6 +22,8 @@ MEANT = dict(zip(PARTS, PARTS, strict=True)) | {
     "testing": "test",
 }
 LOOKED_FOR = f"looked for PATH/train/CLASS/* or PATH/CLASS/* with {', '.join(SUFFIXES)}"
+OURS = ("runs", "mlruns", "mlartifacts", "exports", "__pycache__")
+"""Folders that cnnsearch, MLflow and Python make in the current folder."""
 
 
 class Picture(NamedTuple):
@@ -37,9 +40,11 @@ def reads(path):
 
 
 @dataset(reads=reads)
-def folder(*, path="", size=0, color="auto", limit=0) -> Dataset:
+def folder(
+    *, path="", size=0, color="auto", limit=0, image_size="", resize="stretch", skip_unreadable=False, group_by=""
+) -> Dataset:
     """Your own pictures in PATH/train/CLASS/* or PATH/CLASS/*, with val/ and test/ beside train/ if there."""
-    _check_options(path, size, color)
+    wanted = _check_options(path, size, color, image_size, resize)
     root = expanded(path)
     try:
         pictures = _scan(root)
@@ -50,31 +55,44 @@ def folder(*, path="", size=0, color="auto", limit=0) -> Dataset:
             "no links in a circle. Change their permissions, or take the link away."
         ) from error
     classes = _classes(root, pictures)
-    pictures = _limited(pictures, limit)
-    pixels = _load([picture.file for picture in pictures], size, COLORS[color])
-    numbers = {label: number for number, label in enumerate(classes)}
-    labels = np.array([numbers[picture.label] for picture in pictures])
+    parts = _parts(_limited(pictures, limit))
+    files = {part: [picture.file for picture in mine] for part, mine in parts.items()}
+    grouped = {part: _groups(names, group_by) for part, names in files.items()} if group_by else {}
+    found = decoded(Asked(root, files, COLORS[color], wanted, resize, skip_unreadable))
     content = {}
-    for part in PARTS:
-        mine = [index for index, picture in enumerate(pictures) if picture.part == part]
-        if not mine:
-            continue
-        # A part's pictures stand together, and a slice of the array is no copy of it.
-        span = slice(mine[0], mine[-1] + 1)
+    for part, mine in parts.items():
+        labels = [mine[at].label for at in found.read[part]]
+        _check_left(root, part, mine, labels)
         suffix = "" if part == "train" else f"_{part}"
-        content |= {f"x{suffix}": pixels[span], f"y{suffix}": labels[span]}
-    return make(str(root), name="folder", classes=classes, **content)
+        content |= {f"x{suffix}": found.images[part], f"y{suffix}": np.array([classes.index(name) for name in labels])}
+    if group_by:
+        content["groups"] = np.array([grouped["train"][at] for at in found.read["train"]])
+    notes = (*found.notes, *_overlaps(grouped))
+    return make(str(root), name="folder", classes=classes, facts=found.facts, notes=notes, home=found.home, **content)
 
 
-def _check_options(path, size, color):
+def _check_options(path, size, color, image_size, resize):
+    """The width and height that are asked for, or None."""
     if not path:
-        raise DataError("folder: which folder? Name one with `--set dataset.path=FOLDER`.")
+        raise DataError("folder: which folder? Name one with `--dataset folder:PATH`.")
     if not expanded(path).is_dir():
-        raise DataError(f"{path}: this is not a folder; {LOOKED_FOR}. Set it with `--set dataset.path=FOLDER`.")
+        raise DataError(f"{path}: this is not a folder; {LOOKED_FOR}. Set it with `--dataset folder:PATH`.")
     if size < 0:
-        raise DataError(f"folder: size={size}; expected 0 (as the pictures are) or their new width and height.")
-    if color not in COLORS:
-        raise DataError(f"folder: color='{color}'; expected one of {', '.join(COLORS)}.{nearest(color, COLORS)}")
+        raise DataError(f"folder: size={size}; expected 0 (chosen by the pictures) or their new width and height.")
+    for name, value, known in (("color", color, COLORS), ("resize", resize, RESIZE)):
+        if value not in known:
+            raise DataError(f"folder: {name}='{value}'; expected one of {', '.join(known)}.{nearest(value, known)}")
+    if not image_size:
+        return (size, size) if size else None
+    sides = re.fullmatch(r"\s*(\d{1,5})(?:\s*[xX\N{MULTIPLICATION SIGN}]\s*(\d{1,5}))?\s*", image_size)
+    width, height = (int(side) for side in (sides[1], sides[2] or sides[1])) if sides else (0, 0)
+    if not (width and height):
+        raise DataError(
+            f"folder: image_size='{image_size}'; expected WIDTHxHEIGHT such as 96x64, or one number such as 96."
+        )
+    if size:
+        raise DataError(f"folder: both size={size} and image_size='{image_size}'; expected one of them.")
+    return width, height
 
 
 def _scan(root):
@@ -113,18 +131,40 @@ def _pictures(place, root, part):
             raise DataError(f"{home}: this link leads nowhere; expected pictures there. Mend it, or take it away.")
         if not home.is_dir():
             continue
-        files = [
-            file
-            for file in _visible(home, root)
-            # a link to nowhere too, so that it is named
-            if file.suffix.lower() in SUFFIXES and (file.is_file() or not file.exists())
-        ]
+        files = [file for file in _visible(home, root) if _is_picture(file)]
+        if _is_ours(home, files):
+            continue
         if not files and part == "train":
             raise DataError(f"{home}: this class has no pictures; {LOOKED_FOR}. Add some, or move the folder away.")
         found += [Picture(file, part, home.name) for file in files]
     if not found:
         raise DataError(f"{place}: there are no pictures in class folders; {LOOKED_FOR}.")
     return found
+
+
+def _is_picture(file):
+    # a link to nowhere too, so that it is named
+    return file.suffix.lower() in SUFFIXES and (file.is_file() or not file.exists())
+
+
+def _is_ours(home, pictures):
+    """Whether cnnsearch or MLflow made this folder, by what is in it: a class may have any name."""
+    if _is_export(home):
+        return True
+    if pictures:
+        return False
+    if home.name in OURS or home.resolve() in loading.current().written or (home / "cnnsearch.db").is_file():
+        return True
+    return any(_is_export(inside) or (inside / "meta.yaml").is_file() for inside in home.iterdir() if inside.is_dir())
+
+
+def _is_export(home):
+    """Whether `cnnsearch export` wrote this folder."""
+    try:
+        card = json.loads((home / "card.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(card, dict) and {"study", "trial", "classes"} <= card.keys()
 
 
 def _classes(root, pictures):
@@ -153,58 +193,54 @@ def _limited(pictures, limit):
     return [train[index] for index in kept] + [picture for picture in pictures if picture.part != "train"]
 
 
-def _load(files, size, mode):
-    """All pictures as one array, filled one by one, so that no two copies are in memory."""
-    mode = mode or _common_mode(files)
-    depth = (3,) if mode == "RGB" else ()
-    # A size that is set is checked against the memory before the first picture is resized to it.
-    pixels = _room(len(files), (size, size, *depth)) if size else None
-    first, bad = None, []
-    for index, file in enumerate(files):
-        try:
-            picture = read(file, mode, size, size)
-        # Decoders raise nearly anything on damaged bytes; whatever it is, this file is at fault.
-        except Exception as error:
-            bad.append((file, error))
-            continue
-        if pixels is None:
-            first, pixels = file, _room(len(files), picture.shape)
-        if picture.shape != pixels.shape[1:]:
-            raise DataError(
-                f"{first} is {_size(pixels.shape[1:])} but {file} is {_size(picture.shape)} pixels; "
-                "expected one size. Resize them all with `--set dataset.size=32`."
-            )
-        pixels[index] = picture
-    if bad:
-        raise _unreadable(bad)
-    return pixels
+def _parts(pictures):
+    """The pictures of each part that there is."""
+    every = {part: [picture for picture in pictures if picture.part == part] for part in PARTS}
+    return {part: mine for part, mine in every.items() if mine}
 
 
-def _common_mode(files):
-    """Grey if every picture is; the headers tell, so that nothing is decoded for it."""
-    return "L" if all(map(is_grey, files)) else "RGB"
-
-
-def _room(count, shape):
-    """An empty array for all pictures; the split takes a copy, so that twice as much must be free."""
-    need, free = count * math.prod(shape), psutil.virtual_memory().available
-    if 2 * need > free:
+def _check_left(root, part, pictures, labels):
+    """Refuse a part, or a class of train, of which no picture could be read."""
+    if not labels:
+        raise DataError(f"{root}: no picture of {part} can be read; expected one or more. Save them again.")
+    lost = sorted({picture.label for picture in pictures} - set(labels))
+    if lost and part == "train":
         raise DataError(
-            f"folder: {count} pictures of {_size(shape)} pixels need {2 * need / 2**30:.1f} GiB of memory, "
-            f"and {free / 2**30:.1f} are free. Make them smaller with `--set dataset.size=32`, or take fewer "
-            "with `--set dataset.limit=1000`."
+            f"{root}: no picture of class '{lost[0]}' can be read; expected one or more of each class. "
+            "Save them again, or move the folder away."
         )
-    return np.empty((count, *shape), np.uint8)
 
 
-def _size(shape):
-    return f"{shape[1]}x{shape[0]}"
+def _groups(files, pattern):
+    """The group of each file: what the first capturing group of `pattern` matched in its name, else the whole match."""
+    try:
+        known = re.compile(pattern)
+    except re.error as error:
+        raise DataError(
+            f"--group-by {pattern}: this is no regular expression ({error}); expected such as '^(patient[0-9]+)_'."
+        ) from error
+    return [_group(file, known) for file in files]
 
 
-def _unreadable(bad):
-    (file, error), others = bad[0], len(bad) - 1
-    more = f" Neither can {others} other{'s' if others > 1 else ''}." if others else ""
-    return DataError(
-        f"{file}: this picture cannot be read ({reason(error)}).{more} Expected whole pictures "
-        f"({', '.join(FORMATS)}). Move it away, or save it again."
-    )
+def _group(file, known):
+    found = known.search(file.name)
+    name = next((part for part in found.groups() if part), found[0]) if found else ""
+    if not name:
+        raise DataError(
+            f"--group-by {known.pattern}: it does not match {file}; expected a part of every file's name. "
+            "Change the expression, or rename the file."
+        )
+    return name
+
+
+def _overlaps(grouped):
+    """A warning for each two parts that the user made and that share groups."""
+    parts = list(grouped)
+    for at, one in enumerate(parts):
+        for other in parts[at + 1 :]:
+            if shared := sorted(set(grouped[one]) & set(grouped[other])):
+                count = f"{len(shared):,} group{'s' * (len(shared) > 1)}"
+                yield (
+                    f"Warning: {count} of --group-by {'are' if len(shared) > 1 else 'is'} in both {one} and {other}, "
+                    f"the first is '{shared[0]}': scores on {other} are too good."
+                )

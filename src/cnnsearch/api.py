@@ -41,6 +41,9 @@ def search(
     seed: int = 0,
     metric: str | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
+    image_size: str | int | None = None,
+    skip_unreadable: bool = False,
+    group_by: str | None = None,
     max_params: int | None = None,
     max_macs: int | None = None,
     max_latency: float = 0,
@@ -83,6 +86,9 @@ def search(
         seed: fixes the split, the sampler and each trial.
         metric: what is searched for, such as "val_accuracy" or "val_loss"; None: the space's.
         set: changes of the space: `{"filters.first": [8, 16]}`.
+        image_size: width and height of a folder's pictures, such as "96x64"; 96: 96x96; None: chosen by the pictures.
+        skip_unreadable: leave out pictures of a folder that cannot be read.
+        group_by: a regular expression; pictures of a folder whose names match alike are never split.
         max_params: refuse larger candidates; 0: no limit; None: the space's.
         max_macs: refuse candidates of more multiply-adds; 0: no limit; None: the space's.
         max_latency: refuse candidates that take more milliseconds for an image; 0: no limit.

@@ -328,6 +328,25 @@ def searching(command: Command) -> Command:
             help="How bad trials are stopped early.",
         ),
         option(
+            "--image-size",
+            group=DATA,
+            metavar="WIDTHxHEIGHT",
+            shown="the pictures' one size, else the space's, else their median",
+            help="Resize the pictures of a folder: 96x64, or 96 for 96x96.",
+        ),
+        option(
+            "--skip-unreadable",
+            group=DATA,
+            is_flag=True,
+            help="Leave out pictures of a folder that cannot be read.",
+        ),
+        option(
+            "--group-by",
+            group=DATA,
+            metavar="REGEX",
+            help="Never split what this matches in the pictures' file names, such as a patient.",
+        ),
+        option(
             "--study",
             group=RESULTS,
             metavar="NAME",

@@ -51,7 +51,8 @@ def limited(data: Dataset, limit: int) -> Dataset:
         return data
     kept = pick(data.name, data.y, limit)
     clean = data.x_clean[kept] if data.x_clean is not None else None
-    return replace(data, x=data.x[kept], y=data.y[kept], x_clean=clean)
+    groups = data.groups[kept] if data.groups is not None else None
+    return replace(data, x=data.x[kept], y=data.y[kept], x_clean=clean, groups=groups)
 
 
 def noisy(data: Dataset, stddev: float, seed: int) -> Dataset:

@@ -29,6 +29,7 @@ from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.loop import Search
 from cnnsearch.markers import READS
+from cnnsearch.options import options
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings
 from cnnsearch.spaces import Space, Use
@@ -57,6 +58,9 @@ def settings(
     space_from_study: bool,
     recipe: tuple[str, ...],
     recipes: bool,
+    image_size: str | None,
+    skip_unreadable: bool,
+    group_by: str | None,
     **given: Any,
 ) -> Settings:
     """The checked settings of a command line, or of a call from Python that brings a space and a dataset.
@@ -68,7 +72,8 @@ def settings(
     found = space if isinstance(space, Space) else spaces.load(space, known)
     if dataset:
         use = dataset if isinstance(dataset, Use) else dataset_use(dataset, known)
-        found = replace(found, dataset=use, input_shape=())
+        found = replace(found, dataset=use, input_shape=(), image_size=found.input_shape[:2])
+    found = for_pictures(found, known, image_size, skip_unreadable, group_by)
     found = spaces.check(spaces.override(found, settings), known)
     if found.dataset is None:
         raise CnnsearchError(f"{found.name} names no dataset; say which: --dataset NAME or --dataset PATH.")
@@ -101,6 +106,30 @@ def settings(
     begun = as_begun(studies.load(made.study, made.runs, made.storage), runs=made.runs)
     kept = ("space", "dataset", "epochs", "metric", "costs", "seed", "brought")
     return replace(made, **{name: getattr(begun, name) for name in kept})
+
+
+def for_pictures(
+    found: Space, known: catalog.Catalog, image_size: str | None, skip_unreadable: bool, group_by: str | None
+) -> Space:
+    """`found` with the options of its dataset that have options of the command line.
+
+    Raises:
+        CnnsearchError: if the dataset has no such option.
+    """
+    asked: dict[str, Any] = {"image_size": image_size, "skip_unreadable": skip_unreadable, "group_by": group_by}
+    asked = {name: value for name, value in asked.items() if value}
+    if not asked or found.dataset is None:
+        return found
+    function = known.get("dataset", found.dataset.name).function
+    assert function is not None
+    for name in asked:
+        if name not in options(function):
+            other = " A .npz file may hold an array 'groups'." if name == "group_by" else ""
+            raise CnnsearchError(
+                f"--{name.replace('_', '-')} is for folders of pictures; the dataset '{found.dataset.name}' "
+                f"has no option '{name}'.{other}"
+            )
+    return replace(found, dataset=Use(found.dataset.name, {**found.dataset.options, **asked}))
 
 
 def who_stops(scheduler: str, pruner: str | None, costs: tuple[str, ...]) -> tuple[str, str]:

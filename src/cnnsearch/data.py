@@ -1,7 +1,9 @@
 """Images and labels: the Dataset a plugin returns, its checks, its fingerprint and its one split."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ class Dataset:
     `x_val` is for datasets that bring their own validation split; `x_test` may be absent, then a fifth is
     split off. `x_clean` is what `x` would be without its noise, where that is known: a target for what restores
     images, never an input.
+    `groups` (n,) names what each image of `x` belongs to, such as its patient: a group is never split. `facts` are
+    recorded with the study, `notes` are lines for its user, `home` is the folder where `x` is kept in files.
 
     Raises:
         DataError: if images or labels are no such values or do not fit together, a class occurs in validation or test
@@ -43,6 +47,10 @@ class Dataset:
     x_val: Images | None = None
     y_val: Labels | None = None
     x_clean: Images | None = None
+    groups: NDArray[Any] | None = None
+    facts: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    home: Path | None = None
 
     def __post_init__(self) -> None:
         for part in ("_test", "_val"):
@@ -55,6 +63,7 @@ class Dataset:
                 raise DataError(f"{self.name}: the class name {name!r} cannot be written as UTF-8. Rename it.")
         if len(self.classes) < 2:
             raise DataError(f"{self.name}: there is one class only; a classifier needs two or more.")
+        self._check_groups()
 
     def _set_images(self) -> None:
         parts = ("x", "x_test", "x_val", "x_clean")
@@ -105,6 +114,18 @@ class Dataset:
             object.__setattr__(self, part, codes)
         object.__setattr__(self, "classes", coded.classes)
 
+    def _check_groups(self) -> None:
+        if self.groups is None:
+            return
+        groups: NDArray[Any] = np.asarray(self.groups)
+        groups = groups[:, 0] if groups.ndim == 2 and groups.shape[1] == 1 else groups
+        if groups.shape != (len(self.x),) or groups.dtype.kind not in "biufUS":
+            raise DataError(
+                f"{self.name}: groups is {groups.dtype} of shape {groups.shape} for {len(self.x)} images; "
+                f"expected {len(self.x)} numbers or texts, such as the patient of each image of x."
+            )
+        object.__setattr__(self, "groups", groups)
+
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels)."""
@@ -122,6 +143,8 @@ class Dataset:
                 kind = "" if array.dtype in (np.uint8, np.int64) else array.dtype.name
                 digest.update(f"{part}{array.shape}{kind}".encode())
                 digest.update(np.ascontiguousarray(array).data)
+        if self.groups is not None:
+            digest.update(f"groups{self.groups.tolist()}".encode())
         return digest.hexdigest()[:16]
 
 
@@ -144,28 +167,47 @@ class Split:
     x_val_clean: Images | None = None
 
 
-def split(data: Dataset, seed: int, validation: float = 1 / 6) -> Split:
+Take = Callable[[Images, NDArray[np.intp]], Images]
+"""Images and rows to these rows as an array of their own."""
+
+
+def _copied(images: Images, rows: NDArray[np.intp]) -> Images:
+    return images[rows]
+
+
+def split(data: Dataset, seed: int, validation: float = 1 / 6, take: Take = _copied) -> Split:
     """Cut `data` once, stratified by class, by `seed`; parts that the dataset brings stay as they are.
 
+    Images of one group stay together.
+
     Raises:
-        DataError: if a class has too few images to be in every part.
+        DataError: if a class has too few images, or too few groups, to be in every part.
     """
+    rows = np.arange(len(data.y))
     x, y, clean, x_test, y_test = data.x, data.y, data.x_clean, data.x_test, data.y_test
     if x_test is None or y_test is None:
-        kept, taken = _cut(data, y, 0.2, seed)
-        x_test, y_test = x[taken], y[taken]
-        x, y, clean = x[kept], y[kept], clean[kept] if clean is not None else None
-    if data.x_val is not None and data.y_val is not None:
-        return Split(x, y, data.x_val, data.y_val, x_test, y_test, clean)
-    kept, taken = _cut(data, y, validation, seed)
-    cleans = (clean[kept], clean[taken]) if clean is not None else (None, None)
-    return Split(x[kept], y[kept], x[taken], y[taken], x_test, y_test, *cleans)
+        rows, taken = _cut(data, rows, 0.2, seed)
+        x_test, y_test = take(x, taken), y[taken]
+    x_val, y_val, x_val_clean = data.x_val, data.y_val, None
+    if x_val is None or y_val is None:
+        rows, taken = _cut(data, rows, validation, seed)
+        x_val, y_val = take(x, taken), y[taken]
+        x_val_clean = clean[taken] if clean is not None else None
+    if len(rows) == len(y):
+        return Split(x, y, x_val, y_val, x_test, y_test, clean, x_val_clean)
+    clean = clean[rows] if clean is not None else None
+    return Split(take(x, rows), y[rows], x_val, y_val, x_test, y_test, clean, x_val_clean)
 
 
-def _cut(data: Dataset, y: Labels, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where what is kept and what is split off are, both in order."""
+def _cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tuple[NDArray[np.intp], ...]:
+    """Which of these rows are kept and which are split off, both in order."""
+    if data.groups is not None:
+        from cnnsearch.grouped import cut
+
+        return cut(data, rows, fraction, seed)
     from sklearn.model_selection import train_test_split
 
+    y = data.y[rows]
     try:
         parts = train_test_split(np.arange(len(y)), test_size=fraction, random_state=seed, stratify=y)
     except ValueError as error:
@@ -174,7 +216,7 @@ def _cut(data: Dataset, y: Labels, fraction: float, seed: int) -> tuple[NDArray[
     # scikit-learn leaves a rare class out of a part without a word.
     if len({len(np.unique(part)) for part in (y, y[kept], y[taken])}) > 1:
         raise _too_few(data, fraction)
-    return kept, taken
+    return rows[kept], rows[taken]
 
 
 def _too_few(data: Dataset, fraction: float) -> DataError:

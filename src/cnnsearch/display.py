@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,9 @@ class Display(Protocol):
     def __enter__(self) -> "Display": ...
     def __exit__(self, *error: object) -> None: ...
     def __call__(self, progress: Progress) -> None: ...
+    def loading(self, done: int, total: int) -> None:
+        """So many images of the dataset are decoded, before the first trial."""
+
     def repeated(self, done: Repeated) -> None:
         """A training on a fresh seed ended."""
 
@@ -46,6 +50,9 @@ class Quiet:
         pass
 
     def __call__(self, progress: Progress) -> None:
+        pass
+
+    def loading(self, done: int, total: int) -> None:
         pass
 
     def repeated(self, done: Repeated) -> None:
@@ -115,6 +122,9 @@ class LiveDisplay(Plain):
             self.live.console.print(Text(result(progress.done, progress), style=colour), highlight=False)
         self.live.update(panel(progress))
 
+    def loading(self, done: int, total: int) -> None:
+        self.live.update(Text("Starting a worker …") if done == total else read_so_far(done, total))
+
     def note(self, text: str) -> None:
         self.live.console.print(text, highlight=False, markup=False)
 
@@ -133,6 +143,14 @@ def again(done: Repeated) -> str:
     repeat = done.repeat
     said = f"{repeat.score:.4f}" if repeat.score is not None else f"failed ({repeat.reason})"
     return f"[{done.ended}/{done.trainings}] trial {repeat.trial} again: {said} (first {done.first:.4f})"
+
+
+def read_so_far(done: int, total: int) -> Any:
+    """A bar of the images that are decoded."""
+    bar = ProgressBar(total, done, width=40)
+    table = Table.grid(padding=(0, 1))
+    table.add_row("Reading images", bar, f"{done:,} of {total:,}")
+    return table
 
 
 def panel(progress: Progress) -> Any:

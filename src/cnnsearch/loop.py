@@ -269,8 +269,14 @@ class Search:
 
     # -- what workers say -------------------------------------------------------------------------
 
+    def _on_loading(self, child: Child, message: dict[str, Any]) -> None:
+        self.show.loading(message["done"], message["total"])
+
     def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
         self.pool.ready(child)
+        if not self.start:
+            for note in message["dataset"].get("notes", ()):
+                self.show.note(note)
         studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "lean", "devices", "python")}
         self.study.remember(data=message["dataset"], machine=machine)

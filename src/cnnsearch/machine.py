@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cnnsearch import gpus
 from cnnsearch.settings import GPU_SHARE
@@ -80,7 +81,16 @@ def rss() -> int:
     """Bytes of memory that this process holds."""
     import psutil
 
-    return int(psutil.Process().memory_info().rss)
+    return held(psutil.Process().memory_info())
+
+
+def held(info: Any) -> int:
+    """Bytes of memory that are a process's own, by what psutil tells of it.
+
+    Pages of mapped files are not counted, where that is known: the system takes them back when memory is short, so
+    that images mapped from a file larger than all memory do no harm.
+    """
+    return int(info.rss - getattr(info, "shared", 0))
 
 
 def free_memory() -> int:

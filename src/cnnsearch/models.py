@@ -10,8 +10,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnsearch.batches import MOST
 from cnnsearch.data import Images
 from cnnsearch.machine import cores
+
+BATCH = 512
+"""Images that a model answers at once."""
 
 Predict = Callable[[Images], NDArray[Any]]
 """Raw pixels (n, height, width, channels) to probabilities (n, classes)."""
@@ -86,7 +90,10 @@ def open_(path: Path, blank: Callable[[], Any]) -> Any:
 
 def predict(model: Any, x: Images) -> NDArray[Any]:
     """What `model` answers, in float32."""
-    return np.asarray(model.predict(x, batch_size=512, verbose=0), "float32")
+    # Keras copies all images that it is given at once
+    step = max(BATCH, MOST // max(1, x[:1].nbytes) // BATCH * BATCH)
+    parts = [model.predict(x[at : at + step], batch_size=BATCH, verbose=0) for at in range(0, len(x), step)]
+    return np.concatenate([np.asarray(part, "float32") for part in parts])
 
 
 def latency(model: Any, x: Images, times: int = 20) -> float:

@@ -59,6 +59,9 @@ class Bar(Plain):
             self._drawn = time.monotonic()
             self._show(self._last)
 
+    def loading(self, done: int, total: int) -> None:
+        self._show(f"Reading images: {done:,} of {total:,}")
+
 
 def bar(progress: Progress) -> str:
     """A running search as HTML."""

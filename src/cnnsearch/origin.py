@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch import backbones, catalog, leaderboard, spaces, worker
-from cnnsearch.data import Dataset, Split, split
+from cnnsearch import backbones, catalog, kept, leaderboard, loading, spaces, worker
+from cnnsearch.data import Dataset, Split
 from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.hyperparameters import HyperParameters, replay
 from cnnsearch.plan import Plan
@@ -62,14 +62,15 @@ def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin
         CnnsearchError: if the dataset is not what it was.
     """
     known = catalog.load(plugins)
-    dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
-    if dataset.fingerprint != study.info["data"]["fingerprint"]:
+    space = spaces.Space.from_dict(study.info["space"])
+    with loading.within(worker.surroundings(space, study.folder.parent)):
+        dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
+    if kept.fingerprint(dataset) != study.info["data"]["fingerprint"]:
         raise CnnsearchError(
             f"The dataset {dataset.name} has changed since study '{study.name}' was made: a test would mean nothing. "
             "Bring the old data back, or search anew with --study NAME."
         )
-    space = spaces.Space.from_dict(study.info["space"])
-    parts = split(dataset, study.info["seed"], space.defaults["validation"])
+    parts = kept.parts(dataset, study.info["seed"], space.defaults["validation"])
     return Origin(study, chosen, space, known, parts, dataset)
 
 

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch import shared_data
+from cnnsearch import kept, shared_data
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.gpus import gpus
 from cnnsearch.settings import Settings, worker_environment
@@ -90,6 +90,7 @@ class Pool:
         self._slots: dict[Child, int] = {}
         self._jobs, self._bad_starts = jobs, 0
         shared_data.sweep(settings.folder)
+        kept.sweep(settings.runs)
         self._shared = _folder(settings.folder) if jobs > 1 else None
         self.fill()
 

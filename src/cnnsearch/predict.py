@@ -92,10 +92,12 @@ def predict(export: Export, pictures: Iterable[Path], top: int = 3, plugins: tup
         CnnsearchError: if the model cannot be opened, or is not what its card says.
     """
     model = _opened(export, plugins)
+    # as the pictures of training were resized
+    resize = str(export.card.get("data", {}).get("resize", "stretch"))
     size = max(1, min(256, 2**26 // math.prod(export.shape)))
     batch: list[tuple[Path, Images | str]] = []
     for file in _files(pictures):
-        batch.append((file, _pixels(file, export.shape)))
+        batch.append((file, _pixels(file, export.shape, resize)))
         if len(batch) == size:
             yield from _answers(export, model, batch, top)
             batch = []
@@ -147,7 +149,7 @@ def _is_picture(file: Path, folder: Path) -> bool:
     return file.suffix.lower() in picture_files.SUFFIXES and not hidden and (file.is_file() or not file.exists())
 
 
-def _pixels(file: Path, shape: tuple[int, int, int]) -> Images | str:
+def _pixels(file: Path, shape: tuple[int, int, int], resize: str) -> Images | str:
     """One picture as the model takes it, or what is wrong with it."""
     if file.is_dir():
         return f"{file}: there are no pictures in this folder ({', '.join(picture_files.SUFFIXES)})."
@@ -156,7 +158,7 @@ def _pixels(file: Path, shape: tuple[int, int, int]) -> Images | str:
         return f"{file}: this is no plain file; expected a picture."
     height, width, channels = shape
     try:
-        return picture_files.read(file, MODES[channels], width, height).reshape(shape)
+        return picture_files.read(file, MODES[channels], width, height, resize).reshape(shape)
     # decoders raise nearly anything on damaged bytes; whatever it is, this file is at fault
     except Exception as error:
         expected = f"expected a whole picture ({', '.join(picture_files.FORMATS)})"

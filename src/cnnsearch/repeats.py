@@ -183,6 +183,9 @@ class Repeats:
                 self._keep(turn.repeat._replace(reason=": ".join(found)), [])
                 self._replace(child)
 
+    def _on_loading(self, child: Child, message: dict[str, Any]) -> None:
+        self.show.loading(message["done"], message["total"])
+
     def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
         self.pool.ready(child)
         studies.check_same_data(self.study, message["dataset"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnsearch import kept
 from cnnsearch.data import Split
 
 PREFIX = ".data-"
@@ -38,6 +39,9 @@ def taken(folder: Path, load: Callable[[], Loaded]) -> Loaded:
         if found := _mapped(folder):
             return found
         loaded = load()
+        if kept.is_mapped(loaded[0].x):
+            # each process maps them from where they are kept
+            return loaded
         _put(folder, *loaded)
     return _mapped(folder) or loaded
 

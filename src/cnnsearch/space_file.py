@@ -44,7 +44,8 @@ class Space:
 
     `model` is an import string (`file.py:build`, `module:HyperModel`) or the name of a `@space` plugin; with
     it there are no dimensions. `input_shape` (height, width, channels) is what the space is made for, so that it
-    can be shown and checked before any data is read; with other data it is empty.
+    can be shown and checked before any data is read; with other data it is empty, and `image_size` (height, width) is
+    kept of it.
     """
 
     name: str
@@ -57,6 +58,13 @@ class Space:
     recipes: dict[str, Any] = field(default_factory=dict)
     where: str = ""
     input_shape: tuple[int, ...] = ()
+    image_size: tuple[int, ...] = ()
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height of the images that the space is made for, where it is made for one size."""
+        sides = self.image_size or self.input_shape[:2]
+        return (sides[1], sides[0]) if sides else None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, `where` it was read aside."""
@@ -74,8 +82,9 @@ class Space:
         # studies of before had a trainer's bare name
         given = fields["trainer"] or None
         trainer = Use(given, {}) if isinstance(given, str) else _again(given) if given else None
-        shape = tuple(fields.get("input_shape", ()))
+        shape, size = tuple(fields.get("input_shape", ())), tuple(fields.get("image_size", ()))
         changed = {"dataset": dataset, "dimensions": dimensions, "trainer": trainer, "input_shape": shape}
+        changed["image_size"] = size
         return cls(**fields | changed)
 
 

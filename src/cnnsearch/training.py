@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cnnsearch import build, lean, models, stems
 from cnnsearch import metrics as measuring
 from cnnsearch import resume as resuming
+from cnnsearch.batches import Batches, too_many
 from cnnsearch.data import Images, Split
 from cnnsearch.errors import CnnsearchError, TrialFailure, nearest, out_of_memory
 from cnnsearch.plan import Plan
@@ -24,6 +25,9 @@ Report = Callable[[int, dict[str, float]], bool]
 
 DIVERGED = 1e8
 """A loss above this is taken for divergence: Keras' TerminateOnNaN let a loss of 4e29 pass."""
+
+LOOK = 1 << 30
+"""Bytes of images that are copied for a look at a part of them, at most."""
 
 
 class Fold(NamedTuple):
@@ -122,8 +126,8 @@ def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int, shape: tuple[int,
 
 
 def part(parts: Split, share: float, seed: int) -> Split:
-    """`parts` with only a share of the training images, the same ones for every candidate."""
-    count = max(1, round(share * len(parts.x)))
+    """`parts` with only a share of the training images, at most LOOK bytes, the same ones for every candidate."""
+    count = max(1, min(round(share * len(parts.x)), LOOK // max(1, parts.x[:1].nbytes)))
     rows = np.sort(np.random.default_rng(seed).permutation(len(parts.x))[:count])
     clean = None if parts.x_clean is None else parts.x_clean[rows]
     return replace(parts, x=parts.x[rows], y=parts.y[rows], x_clean=clean)
@@ -157,9 +161,13 @@ def fit(
     """
     model, x, x_val = stems.past(model, data.x, data.x_val)
     data = data._replace(x=x, x_val=x_val)
-    if by_epochs and lean.suits(model, callbacks):
+    if by_epochs and lean.suits(model, callbacks) and lean.holds(data):
         return lean.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch, measures=measures)
     rest = _rest(data, epochs, _with_measures(model, data, measures, callbacks))
+    if too_many(data.x, data.x_val):
+        rest["validation_data"] = Batches(data.x_val, data.y_val, rest.pop("validation_batch_size"))
+        some = Batches(data.x, data.y, data.batch_size, rest.pop("sample_weight", None), shuffle=True)
+        return model.fit(some, initial_epoch=first_epoch, shuffle=False, **rest)
     return model.fit(data.x, data.y, batch_size=data.batch_size, initial_epoch=first_epoch, **rest)
 
 

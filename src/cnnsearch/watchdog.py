@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from cnnsearch import machine
 from cnnsearch.pool import Child
 from cnnsearch.record import Record
 from cnnsearch.settings import Settings
@@ -34,10 +35,10 @@ def broken(
         silence = silence_allowed(running, ended)
         if now - heard > silence:
             return "timeout", f"it ended no epoch for {silence:,.0f} s, far longer than others take"
-    child.rss = rss(child.process.pid) or child.rss
+    child.rss = held(child.process.pid) or child.rss
     if allowed and child.rss > allowed:
-        held, most = child.rss / 2**30, allowed / 2**30
-        return "oom", f"its worker grew to {held:.1f} GiB; {most:.1f} GiB are allowed (--memory)"
+        taken, most = child.rss / 2**30, allowed / 2**30
+        return "oom", f"its worker grew to {taken:.1f} GiB; {most:.1f} GiB are allowed (--memory)"
     return None
 
 
@@ -81,11 +82,11 @@ def memory() -> int:
     return total
 
 
-def rss(pid: int) -> int:
+def held(pid: int) -> int:
     """Bytes of memory that a process holds; 0 for one that is gone."""
     import psutil
 
     try:
-        return int(psutil.Process(pid).memory_info().rss)
+        return machine.held(psutil.Process(pid).memory_info())
     except psutil.Error:
         return 0

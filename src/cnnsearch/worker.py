@@ -1,8 +1,8 @@
 """The child process: receives trials, draws, trains, reports; one line of JSON a message, in and out.
 
 Parent to worker: the settings; orders such as `{"do": "trial", …}`, one for each method `do_…`; and an answer to each
-question. Worker to parent: `ready`, `draw`, `plan`, `looked`, `resumed`, `epoch`, `waiting`, `done`, `finished`,
-`repeated`, `failed`, `fatal`, `described`, `logged`.
+question. Worker to parent: `loading`, `ready`, `draw`, `plan`, `looked`, `resumed`, `epoch`, `waiting`, `done`,
+`finished`, `repeated`, `failed`, `fatal`, `described`, `logged`.
 """
 
 import gc
@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch import catalog, metrics, pixel_values, recipes, shared_data, spaces
+from cnnsearch import catalog, kept, loading, metrics, pixel_values, recipes, shared_data, spaces
 from cnnsearch.cost import Cost, cost
-from cnnsearch.data import Dataset, Split, split
+from cnnsearch.data import Dataset, Split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
 from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults, replay
 from cnnsearch.limits import Limits, check_memory
@@ -94,9 +94,15 @@ class Worker:
 
     def _load(self) -> tuple[Split, dict[str, Any]]:
         """The dataset's parts, and what is recorded of it."""
-        data = load_dataset(self.catalog, spaces.Use(*self.settings["dataset"]).located(self.folder))
-        # the parts are copies: the whole is not kept beside them
-        parts = split(data, self.settings["seed"], self.space.defaults["validation"])
+        runs = Path(self.settings["runs"])
+
+        def tell(done: int, total: int) -> None:
+            self.link.send("loading", done=done, total=total)
+
+        with loading.within(surroundings(self.space, runs, tell)):
+            data = load_dataset(self.catalog, spaces.Use(*self.settings["dataset"]).located(self.folder))
+            # the parts are copies: the whole is not kept beside them
+            parts = kept.parts(data, self.settings["seed"], self.space.defaults["validation"])
         return parts, described(data, parts)
 
     def describe_machine(self) -> dict[str, Any]:
@@ -326,6 +332,12 @@ class Worker:
         return bool(answer["go"])
 
 
+def surroundings(space: spaces.Space, runs: Path, tell: Callable[[int, int], None] | None = None) -> loading.Loading:
+    """What a dataset may know of a search of `space` in the folder `runs`."""
+    found = loading.Loading(cache=runs / kept.FOLDER, size=space.picture_size, written=(runs.resolve(),))
+    return found._replace(tell=tell) if tell else found
+
+
 def load_dataset(known: catalog.Catalog, use: spaces.Use) -> Dataset:
     """The dataset that `use` names.
 
@@ -351,12 +363,14 @@ def described(data: Dataset, parts: Split) -> dict[str, Any]:
     images = {"train": len(parts.x), "val": len(parts.x_val), "test": len(parts.x_test)}
     return {
         "name": data.name,
-        "fingerprint": data.fingerprint,
+        "fingerprint": kept.fingerprint(data),
         "input_shape": list(data.input_shape),
         "classes": list(data.classes),
         "images": images,
         "dtype": parts.x.dtype.name,
         "value_range": list(pixel_values.value_range(parts.x)),
+        **(data.facts or {}),
+        **({"notes": list(data.notes)} if data.notes else {}),
     }
 
 

@@ -1,11 +1,15 @@
 """folder: real pictures of every kind, layouts, and what is said about what cannot be used."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 from PIL import Image
+
+from cnnsearch import decoding, kept, loading
+from cnnsearch.data import split
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -84,7 +88,7 @@ def test_hidden_and_other_files_are_passed_by(folder, two):
     assert folder(path=str(two)).fingerprint == before
 
 
-@pytest.mark.parametrize("suffix", ["png", "PNG", "bmp", "gif", "webp", "jpg", "jpeg", "JPG"])
+@pytest.mark.parametrize("suffix", ["png", "PNG", "bmp", "gif", "webp", "jpg", "jpeg", "JPG", "tif", "TIFF"])
 def test_every_format_is_read(pixels, suffix):
     assert abs(pixels(Image.new("RGB", (4, 3), (200, 60, 20)), suffix)[0, 0].astype(int) - (200, 60, 20)).max() < 5
 
@@ -102,8 +106,15 @@ def test_every_format_is_read(pixels, suffix):
     (Image.fromarray(np.full((4, 4), 257 * 40, np.uint16)), [40]),
     (Image.fromarray(np.full((4, 4), 300, np.uint16)), [1]),
 ])  # fmt: skip
-def test_every_mode_becomes_eight_bits(pixels, image, expected):
-    assert pixels(image)[1, 2].tolist() == list(expected)
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_every_mode_becomes_eight_bits(pixels, image, expected, suffix):
+    # a TIFF has no palette of grey with transparency
+    assert pixels(image, suffix)[1, 2].tolist() == list(expected)
+
+
+@pytest.mark.parametrize("value, expected", [(0.4, 102), (1.0, 255), (40.0, 40), (2570.0, 10)])
+def test_floats_of_a_tiff_become_eight_bits(pixels, value, expected):
+    assert pixels(Image.fromarray(np.full((4, 4), value, np.float32)), "tif")[0, 0].tolist() == [expected]
 
 
 def test_cmyk_is_converted(pixels):
@@ -117,7 +128,7 @@ def test_transparent_palette_colours_are_white(pixels):
     assert pixels(image, save={"transparency": 0})[0, 0].tolist() == [255, 255, 255]
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
 def test_the_first_frame_of_an_animation_counts(pixels, suffix):
     save = {"save_all": True, "append_images": [Image.new("RGB", (4, 4), BLUE)]}
     if suffix == "webp":
@@ -125,7 +136,7 @@ def test_the_first_frame_of_an_animation_counts(pixels, suffix):
     assert pixels(Image.new("RGB", (4, 4), RED), suffix, save=save)[0, 0].tolist() == list(RED)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
 def test_pictures_are_turned_upright(pixels, suffix):
     image = Image.new("L", (4, 2), 0)
     image.paste(255, (0, 0, 2, 2))
@@ -143,13 +154,50 @@ def test_colour_is_grey_only_if_all_are(folder, two, put):
     assert folder(path=str(two), color="grey").x[-1, 0, 0].tolist() == [76]
 
 
-def test_two_sizes_need_a_size(folder, two, put, says):
-    put("train/dog/2.png", Image.new("L", (6, 5)))
-    assert says(folder, path=str(two)) == (
-        f"{two}/train/cat/0.png is 4x4 but {two}/train/dog/2.png is 6x5 pixels; expected one size. "
-        "Resize them all with `--set dataset.size=32`."
+@pytest.mark.parametrize("sizes, options, expected, note", [
+    ([(4, 4)] * 4, {}, (4, 4), ""),
+    ([(300, 500)] * 2, {}, (300, 500), ""),
+    ([(600, 300)] * 2, {}, (128, 64), "2 pictures of 600x300: resized to 128x64 (stretched). --image-size decides"),
+    ([(500, 375), (500, 375), (400, 375), (9, 7)], {}, (128, 107), "4 pictures of 3 sizes: resized to 128x107 ("),
+    ([(5, 3), (5, 3), (7, 3)], {"resize": "crop"}, (5, 3), "3 pictures of 2 sizes: resized to 5x3 (cropped)."),
+    ([(5, 3), (7, 3)], {"image_size": "6x2"}, (6, 2), "2 pictures of 2 sizes: resized to 6x2 (stretched)."),
+    ([(5, 3), (7, 3)], {"image_size": "6", "resize": "pad"}, (6, 6), "2 pictures of 2 sizes: resized to 6x6 (padded)."),
+    ([(5, 3), (5, 3)], {"size": 4}, (4, 4), "2 pictures of 5x3: resized to 4x4 (stretched)."),
+])  # fmt: skip
+def test_pictures_of_many_sizes_get_one(folder, put, tmp_path, sizes, options, expected, note):
+    for index, size in enumerate(sizes):
+        put(f"{'ab'[index % 2]}/{index}.png", Image.new("L", size))
+    data = folder(path=str(tmp_path), **options)
+    assert data.input_shape == (expected[1], expected[0], 1)
+    assert data.facts == {"resize": options.get("resize", "stretch")}
+    assert len(data.notes) == bool(note) and "".join(data.notes).startswith(note)
+    assert ("--image-size decides otherwise." in "".join(data.notes)) == (
+        bool(note) and not {"size", "image_size"} & {*options}
     )
-    assert folder(path=str(two), size=3).input_shape == (3, 3, 1)
+
+
+def test_the_size_of_the_space_is_taken_for_many_sizes_only(folder, put, tmp_path):
+    for name in ("a/0.png", "b/0.png"):
+        put(name, Image.new("L", (6, 5)))
+    with loading.within(loading.Loading(size=(9, 8))):
+        assert folder(path=str(tmp_path)).input_shape == (5, 6, 1)
+        put("b/1.png", Image.new("L", (6, 4)))
+        assert folder(path=str(tmp_path)).input_shape == (8, 9, 1)
+        assert folder(path=str(tmp_path), image_size="3").input_shape == (3, 3, 1)
+
+
+@pytest.mark.parametrize("resize, expected", [
+    ("stretch", [[0, 100, 100, 200]] * 4),
+    ("crop", [[100] * 4] * 4),
+    ("pad", [[0] * 4, [0, 100, 100, 200], [0, 100, 100, 200], [0] * 4]),
+])  # fmt: skip
+def test_how_pictures_are_resized(pixels, resize, expected):
+    image = Image.new("L", (80, 40), 100)
+    image.paste(0, (0, 0, 20, 40))
+    image.paste(200, (60, 0, 80, 40))
+    found = pixels(image, image_size="4x4", resize=resize)[..., 0].astype(int)
+    # at an edge two colours are mixed
+    assert np.abs(found - expected).max() <= 30
 
 
 def test_resizing_is_bilinear(pixels):
@@ -165,46 +213,83 @@ def test_limit_is_for_training_only(folder, two, put):
     assert data.fingerprint == folder(path=str(two), limit=2).fingerprint
 
 
-def test_damaged_pictures_are_named_and_counted(folder, two, put, says):
+def test_damaged_pictures_are_counted_and_the_first_is_named(folder, two, put, says):
     whole = put("train/dog/z.png", Image.effect_noise((64, 64), 50)).read_bytes()
     bad = two / "train" / "dog" / "1.png"
     (two / "train" / "dog" / "z.png").unlink()
     bad.write_bytes(whole[:900])
-    ending = " Expected whole pictures (BMP, GIF, JPEG, PNG, WEBP). Move it away, or save it again."
+    ending = (
+        " Expected whole pictures (BMP, GIF, JPEG, PNG, TIFF, WEBP). Save them again or move them away, or go on "
+        "without them with --skip-unreadable."
+    )
     line = says(folder, path=str(two))
-    assert line.startswith(f"{bad}: this picture cannot be read (OSError: ")
-    assert line.endswith(")." + ending) and "other" not in line
+    assert line.startswith(f"{two}: 1 of 4 pictures cannot be read; the first is {bad} (OSError: ")
+    assert line.endswith(")." + ending)
     (two / "train" / "dog" / "2.png").write_bytes(b"")
-    assert says(folder, path=str(two)).endswith("). Neither can 1 other." + ending)
     (two / "train" / "dog" / "3.jpg").write_text("<html>")
-    assert says(folder, path=str(two)).endswith("). Neither can 2 others." + ending)
+    assert says(folder, path=str(two)).startswith(f"{two}: 3 of 6 pictures cannot be read; the first is {bad} (OSErr")
 
 
-def test_no_picture_at_all_can_be_read(folder, tmp_path, says):
-    for name in ("cat", "dog"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "0.png").write_bytes(b"")
-    assert f"{tmp_path}/cat/0.png: this picture cannot be read (UnidentifiedImageError" in says(
-        folder, path=str(tmp_path)
+def test_unreadable_pictures_are_left_out_if_asked(folder, two, put, says):
+    whole = folder(path=str(two))
+    for name in ("train/cat/00.png", "train/dog/z.tif"):
+        (two / name).write_bytes(b"")
+    data = folder(path=str(two), skip_unreadable=True)
+    assert data.fingerprint == whole.fingerprint and data.facts == {"resize": "stretch", "unreadable": 2}
+    assert data.notes[0].startswith(f"2 of 6 pictures cannot be read and are left out; the first is {two}/train/cat/00")
+    for name in ("0.png", "1.png"):
+        (two / "train" / "dog" / name).write_bytes(b"")
+    assert says(folder, path=str(two), skip_unreadable=True) == (
+        f"{two}: no picture of class 'dog' can be read; expected one or more of each class. "
+        "Save them again, or move the folder away."
     )
 
 
+def test_a_part_of_which_nothing_can_be_read_is_said(folder, two, says):
+    (two / "val" / "cat").mkdir(parents=True)
+    (two / "val" / "cat" / "0.png").write_bytes(b"")
+    assert f"{two}: no picture of val can be read" in says(folder, path=str(two), skip_unreadable=True)
+
+
+def test_folders_that_cnnsearch_makes_are_no_classes(folder, two, put):
+    root, card = two / "train", '{"study": "s", "trial": 3, "classes": ["cat", "dog"]}'
+    for name in ("runs", "mlruns", "elsewhere", "old_export", "exports/s", "results/s", "tracked/0"):
+        (root / name).mkdir(parents=True)
+    for name in ("old_export", "exports/s", "results/s"):
+        (root / name / "card.json").write_text(card)
+        put(f"train/{name}/curves.png")
+    (root / "elsewhere" / "cnnsearch.db").write_bytes(b"")
+    (root / "tracked" / "0" / "meta.yaml").write_text("")
+    (root / "mlflow.db").write_bytes(b"")
+    assert folder(path=str(root)).classes == ("cat", "dog")
+    # a user's class may have any name
+    put("train/runs/0.png")
+    put("train/exports/0.png")
+    assert folder(path=str(root)).classes == ("cat", "dog", "exports", "runs")
+
+
+def test_where_the_search_writes_is_no_class_under_any_name(folder, two):
+    (two / "train" / "out" / "study").mkdir(parents=True)
+    with loading.within(loading.Loading(written=((two / "train" / "out").resolve(),))):
+        assert folder(path=str(two / "train")).classes == ("cat", "dog")
+
+
 def test_other_formats_under_a_pictures_name_are_refused(folder, two, put, says):
-    put("train/cat/2.png", Image.new("L", (4, 4)), format="TIFF")
-    assert "train/cat/2.png: this picture cannot be read (UnidentifiedImageError" in says(folder, path=str(two))
+    put("train/cat/2.png", Image.new("L", (4, 4)), format="PPM")
+    assert f"the first is {two}/train/cat/2.png (UnidentifiedImageError" in says(folder, path=str(two))
 
 
 @pytest.mark.parametrize("side, kind", [(10_000, "Warning"), (20_000, "Error")])
 def test_bombs_are_refused(folder, two, put, says, side, kind):
     put("train/cat/2.png", Image.new("1", (side, side)))
-    assert f"2.png: this picture cannot be read (DecompressionBomb{kind}" in says(folder, path=str(two), size=8)
+    assert f"2.png (DecompressionBomb{kind}" in says(folder, path=str(two), size=8)
 
 
 def test_more_than_the_memory_holds_is_refused(folder, two, says):
     side = int(psutil.virtual_memory().total ** 0.5)
     line = says(folder, path=str(two), size=side)
-    assert line.startswith(f"folder: 4 pictures of {side}x{side} pixels need ")
-    assert "Make them smaller with `--set dataset.size=32`" in line
+    assert line.startswith(f"{two}: 4 pictures of {side}x{side} pixels need ")
+    assert "Make them smaller with --image-size 32" in line
 
 
 @pytest.mark.parametrize("link, target", [
@@ -228,7 +313,7 @@ def test_links_inside_and_a_linked_root_are_followed(folder, two, tmp_path_facto
 
 def test_a_link_to_nowhere_is_named(folder, two, says):
     (two / "train" / "cat" / "2.png").symlink_to("gone.png")
-    assert "train/cat/2.png: this picture cannot be read (FileNotFoundError" in says(folder, path=str(two))
+    assert "train/cat/2.png (FileNotFoundError" in says(folder, path=str(two))
 
 
 def test_a_link_to_itself_is_named(folder, two, says):
@@ -257,15 +342,21 @@ def test_layouts_that_cannot_be_used_are_said(folder, put, tmp_path, says, paths
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"path": ""}, "folder: which folder? Name one with `--set dataset.path=FOLDER`."),
+    ({"path": ""}, "folder: which folder? Name one with `--dataset folder:PATH`."),
     ({"path": "/no/such"}, "/no/such: this is not a folder; looked for PATH/train/CLASS/*"),
     ({"size": -1}, "folder: size=-1; expected 0"),
+    ({"image_size": "0"}, "folder: image_size='0'; expected WIDTHxHEIGHT such as 96x64, or one number such as 96."),
+    ({"image_size": "big"}, "folder: image_size='big'; expected WIDTHxHEIGHT"),
+    ({"image_size": "8", "size": 8}, "folder: both size=8 and image_size='8'; expected one of them."),
+    ({"resize": "padd"}, "folder: resize='padd'; expected one of stretch, crop, pad. Did you mean 'pad'?"),
+    ({"group_by": "("}, "--group-by (: this is no regular expression (missing ), unterminated subpattern"),
+    ({"group_by": "p[0-9]"}, "--group-by p[0-9]: it does not match ROOT/train/cat/0.png; expected a part of every"),
     ({"color": "gray"}, "folder: color='gray'; expected one of grey, rgb, auto. Did you mean 'grey'?"),
     ({"limit": 1}, "folder: limit=1 cannot be had; expected 2 (one image of each class) to 4"),
     ({"limit": 5}, "folder: limit=5 cannot be had"),
 ])  # fmt: skip
 def test_options_that_cannot_be_used_are_said(folder, two, says, options, words):
-    assert says(folder, **({"path": str(two)} | options)).startswith(words)
+    assert says(folder, **({"path": str(two)} | options)).startswith(words.replace("ROOT", str(two)))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
@@ -283,3 +374,117 @@ def test_the_order_is_that_of_the_names(folder, put, tmp_path):
     data = folder(path=str(tmp_path))
     assert data.classes == ("B", "a", "b") and data.y.tolist() == [0, 1, 2, 2]
     assert data.x[2:, 0, 0, 0].tolist() == [8, 7]
+
+
+# ---------------------------------------------------------------- kept in files
+
+
+@pytest.fixture
+def cached(folder, tmp_path_factory):
+    """folder with a cache, and the messages about how far it is."""
+    cache, told = tmp_path_factory.mktemp("runs") / "data", []
+
+    def load(root, **options):
+        told.clear()
+        with loading.within(loading.Loading(cache=cache, tell=lambda done, total: told.append((done, total)))):
+            return folder(path=str(root), **options), list(told)
+
+    load.cache = cache
+    return load
+
+
+def test_pictures_are_decoded_once_into_a_file_that_is_mapped(folder, cached, two, put):
+    put("val/dog/0.png", Image.new("L", (4, 4), 7))
+    plain, (first, told), (second, again) = folder(path=str(two)), cached(two), cached(two)
+    assert told[-1] == (5, 5) and again == []
+    for data in (first, second):
+        assert data.fingerprint == plain.fingerprint == kept.fingerprint(data)
+        assert kept.is_mapped(data.x) and kept.is_mapped(data.x_val) and data.home.parent == cached.cache
+        np.testing.assert_array_equal(data.x, plain.x)
+    # what one writes no other sees
+    first.x[:] = 1
+    np.testing.assert_array_equal(cached(two)[0].x, plain.x)
+    put("train/cat/0.png", Image.new("L", (4, 4), 8))
+    assert cached(two)[1] and cached(two)[0].x[0, 0, 0, 0] == 8
+    assert cached(two, image_size="3")[1] and not cached(two, image_size="3")[1]
+
+
+def test_what_is_left_out_is_known_the_next_time(cached, two, says):
+    (two / "train" / "dog" / "1.png").write_bytes(b"")
+    said = says(lambda: cached(two))
+    assert "1 of 4 pictures cannot be read" in said and said == says(lambda: cached(two))
+    data, told = cached(two, skip_unreadable=True)
+    assert told == [] and data.y.tolist() == [0, 0, 1] and data.facts["unreadable"] == 1
+
+
+@pytest.mark.parametrize("memory", [10**9, 0])
+def test_a_full_disk_is_one_line_where_memory_does_not_help(cached, two, says, monkeypatch, memory):
+    monkeypatch.setattr(kept.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr(decoding, "free_memory", lambda: memory)
+    if memory:
+        assert not kept.is_mapped(cached(two)[0].x)
+    else:
+        assert says(lambda: cached(two)).startswith(
+            f"{two}: the decoded images need 0.0 GiB in {cached.cache}, and 0.0"
+        )
+    assert not list(cached.cache.glob("*/"))
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_nothing(cached, two, says, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(decoding, "_decode", full)
+    monkeypatch.setattr(decoding, "free_memory", lambda: 0)
+    assert f"{two}: {cached.cache} cannot be written (No space left on device)" in says(lambda: cached(two))
+    assert not list(cached.cache.glob("*/"))
+
+
+def test_old_images_and_what_a_killed_process_left_are_swept(cached, two):
+    data, _ = cached(two)
+    runs = cached.cache.parent
+    (cached.cache / ".x.partial").mkdir()
+    kept.sweep(runs)
+    assert data.home.is_dir() and not (cached.cache / ".x.partial").exists()
+    os.utime(data.home / "facts.json", (0, 0))
+    # whoever uses them notes it
+    assert cached(two)[1] == []
+    kept.sweep(runs)
+    assert data.home.is_dir()
+    os.utime(data.home / "facts.json", (0, 0))
+    kept.sweep(runs)
+    assert not data.home.exists()
+
+
+def test_the_parts_of_kept_images_are_kept_too(folder, cached, put, tmp_path):
+    for index in range(60):
+        put(f"{'ab'[index % 2]}/{index:02}.png", Image.new("L", (4, 4), index))
+    plain, (data, _) = split(folder(path=str(tmp_path)), 3, 0.2), cached(tmp_path)
+    for _ in range(2):
+        parts = kept.parts(data, 3, 0.2)
+        for name in ("x", "x_val", "x_test"):
+            assert kept.is_mapped(getattr(parts, name))
+            np.testing.assert_array_equal(getattr(parts, name), getattr(plain, name))
+        assert parts.y.tolist() == plain.y.tolist()
+    assert len(list(data.home.glob("part-*/"))) == 3
+
+
+# ---------------------------------------------------------------- groups
+
+
+def test_groups_come_from_the_names_of_files(folder, put, tmp_path):
+    for index in range(12):
+        put(f"{'ab'[index % 2]}/x_p{index // 3}-{index}.png", Image.new("L", (4, 4), index))
+    assert set(folder(path=str(tmp_path), group_by=r"p(\d+)").groups) == {"0", "1", "2", "3"}
+    assert set(folder(path=str(tmp_path), group_by=r"p\d+").groups) == {"p0", "p1", "p2", "p3"}
+    plain, grouped = folder(path=str(tmp_path)), folder(path=str(tmp_path), group_by=r"p\d+")
+    assert plain.groups is None and plain.fingerprint != grouped.fingerprint
+
+
+def test_groups_in_two_parts_of_the_user_are_warned_of(folder, put, tmp_path):
+    for name in ("train/a/p1_0", "train/b/p2_0", "train/a/p3_0", "val/a/p4_0", "test/b/p2_1", "test/a/p1_1"):
+        put(f"{name}.png")
+    data = folder(path=str(tmp_path), group_by=r"p\d")
+    assert data.notes == (
+        "Warning: 2 groups of --group-by are in both train and test, the first is 'p1': scores on test are too good.",
+    )

@@ -6,7 +6,9 @@ the same layers, loss, optimizer and random seeds, so the same losses within rou
 JAX an epoch has no smaller batch at its end; see there.
 """
 
+import functools
 import importlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +16,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnsearch import gpus, kept
+from cnnsearch.machine import free_memory, on_gpu
 from cnnsearch.metrics import Measures
+from cnnsearch.settings import GPU_SHARE
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -35,6 +40,25 @@ def suits(model: Any, callbacks: Sequence[Any]) -> bool:
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) or model.optimizer.loss_scale_factor
     plain = not any(_looks_at_batches(callback) for callback in callbacks)
     return known and not scaled and plain and isinstance(model.loss, keras.losses.Loss)
+
+
+def holds(data: Any) -> bool:
+    """Whether the images of this `training.Fold` can be where a program needs them: half of the device's memory.
+
+    On a CPU TensorFlow computes with images that are mapped from a file where they are; all else copies them.
+    """
+    need = sum(part.nbytes for part in (data.x, data.x_val))
+    if on_gpu():
+        return not (memory := _gpu_memory()) or need <= memory / 2
+    stays = keras.backend.backend() == "tensorflow" and all(kept.is_mapped(part) for part in (data.x, data.x_val))
+    return stays or need <= free_memory() / 2
+
+
+@functools.cache
+def _gpu_memory() -> int:
+    """Bytes of its GPU's memory that this process may take; 0 if it is not told."""
+    share = float(os.environ.get(GPU_SHARE, gpus.TAKEN))
+    return int(share * 2**20 * gpus.memory(os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]))
 
 
 def _looks_at_batches(callback: Any) -> bool:

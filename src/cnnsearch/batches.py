@@ -1,0 +1,44 @@
+"""Batches for Keras' `fit` of images that it is not to copy: it would hold them all in memory once more."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+MOST = 256 << 20
+"""Bytes of images that Keras may copy. The same everywhere, as other batches give other models."""
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Images and labels, and weights if there are some, a batch at a time; each epoch in another order if `shuffle`."""
+
+    def __init__(self, x: Any, y: Any, batch_size: int, weights: Any = None, shuffle: bool = False) -> None:
+        super().__init__()
+        self._parts = [part for part in (x, y, weights) if part is not None]
+        self._count, self._size, self._shuffle = len(x), batch_size, shuffle
+        self._seed, self._epoch = np.random.randint(2**31 - 1) if shuffle else 0, 0
+        self._order()
+
+    def __len__(self) -> int:
+        return math.ceil(self._count / self._size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        # in order, as the images may be on a disk
+        rows = np.sort(self._rows[index * self._size : (index + 1) * self._size])
+        return tuple(part[rows] for part in self._parts)
+
+    def on_epoch_end(self) -> None:
+        """Shuffle anew."""
+        self._epoch += 1
+        self._order()
+
+    def _order(self) -> None:
+        self._rows = np.arange(self._count)
+        if self._shuffle:
+            self._rows = np.random.default_rng((self._seed, self._epoch)).permutation(self._count)
+
+
+def too_many(*images: Any) -> bool:
+    """Whether these arrays are more than Keras may copy."""
+    return sum(int(getattr(part, "nbytes", 0)) for part in images) > MOST
