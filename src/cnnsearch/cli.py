@@ -271,7 +271,7 @@ def export(
 @option("--json", "as_json", is_flag=True, help="As JSON.")
 @places
 def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
-    """Classes and probabilities of IMAGES (picture files or folders) by MODEL, an export's folder or a file in it."""
+    """Classes and probabilities of IMAGES (picture files, folders, .npy, .npz) by MODEL, an export's folder or file."""
     from cnnsearch import predict as predicting
     from cnnsearch.machine import noise_to
     from cnnsearch.settings import worker_environment

@@ -65,14 +65,14 @@ def mistakes(
 
 
 def sheet(images: Images, labels: Sequence[str], title: str, columns: int = 10) -> Figure:
-    """Images in rows, each with its label above."""
+    """8-bit images in rows, each with its label above; of 2 channels, or of more than 4, the first is shown."""
     rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(columns * 0.9, rows * 1.15 + 0.5), layout="constrained")
     for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
         if place < len(images):
             image = images[place]
-            axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+            axes.imshow(image if image.shape[-1] in (3, 4) else image[..., 0], cmap="gray", vmin=0, vmax=255)
             axes.set_title(labels[place], fontsize=7)
     figure.suptitle(title)
     return figure

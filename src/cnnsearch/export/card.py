@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cnnsearch
+from cnnsearch import pixel_values
 from cnnsearch.data import Dataset, Labels
+from cnnsearch.export import snippets
 from cnnsearch.export.ensemble import Compared
 from cnnsearch.export.formats import BATCH
 from cnnsearch.record import Record
@@ -108,8 +110,26 @@ def _options(given: dict[str, Any]) -> str:
 
 def _snippets(card: dict[str, Any]) -> str:
     """How each written model is used without this package."""
-    shape = ", ".join(map(str, card["input_shape"]))
-    return "\n\n".join(f"```python\n{use.format(shape=shape)}\n```" for use in card["use"].values() if use)
+    shape, values = card["input_shape"], value_range(card)
+    programs = [snippets.program(use, shape, values) for use in card["use"].values() if use]
+    return "\n\n".join(f"```python\n{program}\n```" for program in programs)
+
+
+def value_range(card: dict[str, Any]) -> pixel_values.Range:
+    """(low, high) of the values that the training images had, 0 to 255 where a card of before does not say."""
+    low, high = card.get("data", {}).get("value_range", pixel_values.BYTES)
+    return float(low), float(high)
+
+
+def _values(card: dict[str, Any]) -> str:
+    """What the model takes, in a sentence."""
+    low, high = value_range(card)
+    shape = " x ".join(map(str, card["input_shape"]))
+    kind = card["data"].get("dtype", "uint8")
+    said = f"The model takes raw images of {shape} as they were in training: {kind} from {low:g} to {high:g}."
+    if (low, high) == pixel_values.BYTES:
+        return f"{said} It scales them itself."
+    return f"{said} It scales them itself. The values of a picture file, 0 to 255, are brought to {low:g} to {high:g}."
 
 
 def table(card: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -208,8 +228,10 @@ Latencies are the median and the quartiles of some dozens of warm calls on {card
 
 ## Use
 
+{_values(card)}
+
 In this folder, without cnnsearch; `cnnsearch predict . picture.png` says the same. (Not of pictures of 16 bits a
-channel, which this would clip.)
+channel, which this would clip.) `cnnsearch predict . images.npy` takes raw images.
 
 {_snippets(card)}
 
