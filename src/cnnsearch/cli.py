@@ -105,6 +105,7 @@ def leaderboard(
 ) -> None:
     """The trials of STUDY (default: the latest), ranked."""
     from cnnsearch import leaderboard as board
+    from cnnsearch import majority
     from cnnsearch import study as studies
 
     opened = studies.load(study, runs, storage)
@@ -116,6 +117,8 @@ def leaderboard(
         title = f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"
         _tables().show(board.to_table(rows, title, _tables().width()))
         click.echo(board.caption(rows))
+        for line in majority.lines(opened):
+            click.echo(line)
     else:
         click.echo(board.FORMATS[form](rows).rstrip("\n"))
 
@@ -297,8 +300,9 @@ def _show_export(card: dict[str, Any], folder: Path) -> None:
     what = f"trial {members}" if len(card["members"]) == 1 else f"the mean of trials {members}"
     click.echo(f"Exported {what} of study '{card['study']}' to {folder}/")
     click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
-    test = cards.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
-    click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
+    again = " (measured at an earlier export)" if card["test_again"] else ""
+    for name, value in reversed(cards.test_rows(card)):
+        click.echo(f"  {name} {value}{again}")
     for note in (*cards.origin_notes(card), *cards.losses(card)):
         click.echo(f"  {note}")
     header, *rows = cards.table(card)

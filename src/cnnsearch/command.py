@@ -13,6 +13,7 @@ from cnnsearch import (
     gpus,
     leaderboard,
     machine,
+    majority,
     metrics,
     objectives,
     queued,
@@ -242,6 +243,8 @@ def show_top(opened: Study, top: int = 10) -> None:
 def _show(opened: Study, board: list[leaderboard.Row]) -> None:
     tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
     click.echo(leaderboard.caption(board))
+    for line in majority.lines(opened):
+        click.echo(line)
     _say_surety(opened)
 
 
