@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from cnnsearch import (
     gpus,
     leaderboard,
     machine,
-    majority,
     metrics,
+    mlflow_store,
     objectives,
     queued,
     repeats,
@@ -40,6 +41,9 @@ from cnnsearch.tracking import Tracker
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+STATUS = {"complete": "FINISHED", "exhausted": "FINISHED", "timeout": "FINISHED", "interrupted": "KILLED"}
+"""The status of a study's run in MLflow, by how the search ended. Any other end is a failure."""
+
 FROM_SPACE = ("epochs", "metric", "max_params", "max_macs")
 
 
@@ -139,16 +143,23 @@ def who_stops(scheduler: str, pruner: str | None, costs: tuple[str, ...]) -> tup
     return scheduler, pruner or ("median" if scheduler in ("auto", "none") else "none")
 
 
-def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
+def run(
+    settings: Settings, display: Display, line: str, bring: Callable[[Settings], None] | None = None
+) -> tuple[Study, str]:
     """Bring the study to its trials; gives it back with how the search ended. `line` is the command to record.
+
+    `bring` writes what workers need to the study's folder; it is called when the study may be worked on.
 
     Raises:
         CnnsearchError: on anything a user can mend.
         KeyboardInterrupt: at the second Ctrl-C or SIGTERM; the first ends the search in order.
     """
+    mlflow_store.check_reachable(mlflow_store.tracking_uri())
     with hold(settings.folder, settings.study), storage_errors(settings.storage), display, Stop().listening() as stop:
         opened = studies.begin(settings)
         studies.lease(opened)
+        if bring:
+            bring(settings)
         if not settings.twins:
             opened.remember(command=line)
         records = opened.records()
@@ -218,6 +229,7 @@ def confirm(
         raise CnnsearchError(
             f"Study '{opened.name}' has no complete trial {', '.join(map(str, chosen)) or 'to confirm yet'}."
         )
+    mlflow_store.check_reachable(mlflow_store.tracking_uri())
     with hold(made.folder, opened.name), storage_errors(storage), Stop().listening() as stop:
         studies.refuse_if_held(opened)
         studies.lease(opened)
@@ -243,8 +255,6 @@ def show_top(opened: Study, top: int = 10) -> None:
 def _show(opened: Study, board: list[leaderboard.Row]) -> None:
     tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
     click.echo(leaderboard.caption(board))
-    for line in majority.lines(opened):
-        click.echo(line)
     _say_surety(opened)
 
 
@@ -478,4 +488,4 @@ def _last_words(opened: Study, ended: str) -> tuple[str, list[Record], tuple[Pat
         path = opened.folder / name
         path.write_text(write(board), "utf-8")
         files.append(path)
-    return ("FINISHED" if ended in ("complete", "exhausted") else "KILLED"), ranked, tuple(files)
+    return STATUS.get(ended, "FAILED"), ranked, tuple(files)

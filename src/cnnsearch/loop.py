@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from cnnsearch import leaderboard, queued, repeats, strategies, watchdog
@@ -82,6 +81,8 @@ class Search:
             self.ledger.put_back_stale()
             settings, left = self.settings, self._missing() + len(self._to_confirm())
             if not left and not self._unlogged():
+                if self.study.fact("unsent"):
+                    self.tracker.begin(self.study)
                 return "complete"
             jobs = max(1, min(settings.jobs, left))
             self.pool = Pool(settings, jobs)
@@ -167,8 +168,8 @@ class Search:
             return
         origin = str(trial.user_attrs.get("origin", "sampler"))
         seed, now = queued.seed_of(self.study, trial), time.monotonic()
-        earlier = trial.user_attrs.get("state")
-        state = Path(earlier or queued.state_file(self.settings.folder.resolve(), trial.number))
+        earlier, folder = trial.user_attrs.get("state"), self.settings.folder.resolve()
+        state = studies.state_of(folder, trial) if earlier else queued.state_file(folder, trial.number)
         # what has not been trained since its look is looked at again: it waits there for its rank
         look = trial.user_attrs.get("look") if state.is_file() else None
         record = Record(number=trial.number, origin=origin, seed=seed, look=look)
@@ -279,7 +280,8 @@ class Search:
                 self.show.note(note)
         studies.check_same_data(self.study, message["dataset"])
         machine = {key: message[key] for key in ("backend", "keras", "precision", "lean", "devices", "python")}
-        self.study.remember(data=message["dataset"], machine=machine)
+        # their place may be new
+        self.study.remember(data=message["dataset"], machine=machine, dataset=list(self.settings.dataset))
         self.waiting.know(message["dataset"]["images"]["train"], message["looks"])
         self.start = self.start or time.monotonic() - self.began
         self.tracker.begin(self.study)
@@ -411,8 +413,9 @@ class Search:
         job.spent += message["seconds"]
         done = replace(self._as_trained(job, message), state="pruned" if message["stopped"] else "complete")
         path = self.checkpoints.offer(done, self.ledger.saved, message["format"])
-        done = replace(done, checkpoint=str(path) if path else "")
-        child.send({"keep": done.checkpoint})
+        # relative to the study's folder, which may be moved
+        done = replace(done, checkpoint=f"checkpoints/{path.name}" if path else "")
+        child.send({"keep": str(path or "")})
         self.occupied[child] = time.monotonic()
         self._close(child, done)
         self._note_growth(child, message["rss"])
@@ -593,7 +596,7 @@ class Search:
     def _unlogged(self) -> bool:
         """Whether there is a best model that MLflow does not have yet."""
         best = self._best()
-        return best is not None and Path(best.checkpoint).is_file() and self.study.fact("logged") != best.number
+        return best is not None and self.study.checkpoint(best) is not None and self.study.fact("logged") != best.number
 
     def _best(self) -> Record | None:
         """The leaderboard's first, whose model MLflow shall have."""
@@ -608,12 +611,14 @@ class Search:
         child = self.pool.any()
         self.jobs.setdefault(child, None)
         self._wait(lambda: child.ready or child not in self.jobs, 120)
-        self.tracker.models(self.ledger.saved)
+        self.tracker.models((record, self.study.checkpoint(record)) for record in self.ledger.saved)
         order = self.tracker.model_order()
+        if self.tracker.away:
+            return  # the next run logs it
         if order is None or not child.ready:
             self.tracker.problem("the best model was not logged: no worker was there to do it")
             return
-        child.send({"do": "log_model", "path": best.checkpoint, **order})
+        child.send({"do": "log_model", "path": str(self.study.checkpoint(best)), **order})
         self._wait(lambda: self.logged is not None or child not in self.jobs, 120)
         if self.logged == "":
             self.study.remember_fact("logged", best.number)

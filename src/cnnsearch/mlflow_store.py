@@ -1,22 +1,36 @@
 """MLflow's store: where it is, how it is opened, and what is said there of a study and its machine."""
 
 import contextlib
+import http.client
 import importlib
 import json
 import logging
 import math
 import os
 import platform
+import ssl
+import threading
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import cnnsearch
+from cnnsearch import artifacts
+from cnnsearch.errors import CnnsearchError
 from cnnsearch.study import Study
 
 SOURCE = {"mlflow.source.name": "cnnsearch run", "mlflow.source.type": "LOCAL"}
+
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""The tag by which MLflow 3 opens an experiment in its view of model training; without it that of GenAI."""
+
+ANSWER_WITHIN = 3
+"""Seconds in which a server has to answer before a search begins."""
 
 
 def tracking_uri() -> str:
@@ -30,9 +44,80 @@ def without_password(uri: str) -> str:
     return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else uri
 
 
+def is_server(uri: str) -> bool:
+    """Whether the store is a server that is asked over HTTP."""
+    return uri.startswith(("http://", "https://"))
+
+
+def check_reachable(uri: str) -> None:
+    """Refuse a server that does not answer, before a search begins.
+
+    Raises:
+        CnnsearchError: it names the server and the reason.
+    """
+    if reason := unreachable(uri):
+        raise CnnsearchError(
+            f"MLflow's server {without_password(uri)} cannot be used: {reason}. "
+            "Start it, or set MLFLOW_TRACKING_URI to another store, such as sqlite:///mlflow.db."
+        )
+
+
+def unreachable(uri: str) -> str:
+    """Why a server does not answer within ANSWER_WITHIN seconds; empty if it does, or the store is no server."""
+    if not is_server(uri):
+        return ""
+    found: list[str] = []
+    # in a thread of its own: the search for the address of a name has no time limit
+    asking = threading.Thread(target=lambda: found.append(_ask(uri)), daemon=True)
+    asking.start()
+    asking.join(ANSWER_WITHIN)
+    return found[0] if found else f"no answer within {ANSWER_WITHIN} seconds"
+
+
+def _ask(uri: str) -> str:
+    """Ask a server for its health, without a password. A refusal is an answer, too."""
+    parts = urllib.parse.urlsplit(uri)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+    try:
+        # a server that another one stands in front of may not show its health
+        if _status(f"{bare}/health") == 404 and _status(f"{bare}/{EXPERIMENTS}") == 404:
+            return "no MLflow answers at this address (error 404)"
+        return ""
+    except urllib.error.URLError as error:
+        reason = error.reason
+        return str((reason.strerror if isinstance(reason, OSError) else None) or reason)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+EXPERIMENTS = "api/2.0/mlflow/experiments/search?max_results=1"
+
+
+def _status(address: str) -> int:
+    # nothing secret is sent here; MLflow itself checks certificates
+    unchecked = ssl._create_unverified_context()
+    try:
+        with urllib.request.urlopen(address, timeout=ANSWER_WITHIN, context=unchecked) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        if error.code in (502, 503, 504):
+            raise OSError(f"it answers with error {error.code}") from error
+        return error.code
+
+
+OUTAGE = ("failed with exception", "error code 502", "error code 503", "error code 504", "OperationalError")
+"""What MLflow says if its server or database does not answer for now."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a store that failed like this may answer later."""
+    return isinstance(error, ConnectionError | TimeoutError) or any(words in str(error) for words in OUTAGE)
+
+
 def prepare() -> None:
     """Import MLflow, quietly; a server that does not answer is asked twice and not for minutes."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     importlib.import_module("mlflow")
@@ -72,6 +157,7 @@ def _alone(uri: str) -> Iterator[None]:
     with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
         if path.stat().st_size == 0:
             _make(path)
+        artifacts.bring_along(path.resolve())
         yield
 
 
@@ -91,10 +177,15 @@ def experiment(client: Any, name: str, uri: str) -> str:
     if found is not None:
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
+        for key, value in KIND.items():
+            if key not in found.tags:
+                client.set_experiment_tag(found.experiment_id, key, value)
         return str(found.experiment_id)
     # a SQLite store would otherwise write to ./mlruns of whichever folder a process runs in
-    beside = (Path.cwd() / "mlruns" / name).as_uri() if uri.startswith("sqlite:") else None
-    return str(client.create_experiment(name, artifact_location=beside))
+    local = uri.startswith("sqlite:///")
+    beside = (Path.cwd() / "mlruns" / name).as_uri() if local else None
+    tags = KIND | ({artifacts.STORE: str(Path(uri.removeprefix("sqlite:///")).resolve())} if local else {})
+    return str(client.create_experiment(name, artifact_location=beside, tags=tags))
 
 
 def log_export(study: Study, folder: Path) -> None:
@@ -108,17 +199,51 @@ def log_files(study: Study, paths: list[Path], place: str) -> None:
     Raises:
         MlflowException: if the store or the run is gone.
     """
-    known = study.fact("mlflow")
-    if not known:
+    if not study.fact("mlflow"):
         return
-    uri = tracking_uri() if "***@" in known["uri"] else known["uri"]
-    client = connect(uri)
+    client, _, run_id = parent_run(study)
     for path in paths:
-        client.log_artifact(known["run_id"], str(path), place)
+        client.log_artifact(run_id, str(path), place)
+
+
+def parent_run(study: Study) -> tuple[Any, str, str]:
+    """A client of the store that has the study's run, the store's address, and the run.
+
+    Raises:
+        CnnsearchError: if the run is not in the present store, nor in that of the study, where it is still to be had.
+    """
+    known = study.fact("mlflow") or {}
+    run_id, here, began = str(known.get("run_id", "")), tracking_uri(), str(known.get("uri", ""))
+    # the store of a study that was moved or copied belongs to another place now
+    moved = known.get("folder", study.info["folder"]) != str(study.folder)
+    there = () if "***@" in began or (moved and not is_server(began)) else (began,)
+    for uri in dict.fromkeys((here, *there)):
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            continue
+        if reason := unreachable(uri):
+            raise CnnsearchError(f"MLflow's server {without_password(uri)} cannot be used: {reason}.")
+        client = connect(uri)
+        if run_id and _has(client, run_id):
+            return client, uri, run_id
+    raise CnnsearchError(
+        f"the study's run is not in {without_password(here)}. "
+        "The study's own command, or `cnnsearch ui`, writes it there."
+    )
+
+
+def _has(client: Any, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if is_outage(error):
+            raise
+        return False
 
 
 def signature(input_shape: Sequence[int], classes: int) -> Any:
-    """What a model takes and gives: raw images (n, *input_shape) as float32, and probabilities (n, classes)."""
+    """What a model takes and gives: float32 pixels (n, *input_shape) and probabilities (n, classes)."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -141,7 +266,8 @@ def parent_tags(study: Study) -> dict[str, str]:
     return {
         **child_tags(study),
         "cnnsearch.study": study.name,
-        "cnnsearch.folder": study.info["folder"],
+        "cnnsearch.folder": str(study.folder),
+        "cnnsearch.host": platform.node(),
         "cnnsearch.devices": ", ".join(machine.get("devices", [])),
         "cnnsearch.precision": str(machine.get("precision")),
         "cnnsearch.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import COUNTED
 from cnnsearch.settings import Settings, trial_seed
-from cnnsearch.study import Study
+from cnnsearch.study import Study, state_of
 
 
 def missing_recipes(study: Study, settings: Settings) -> list[str]:
@@ -77,7 +77,7 @@ def _open_origins(study: Study) -> set[str]:
 def to_go_on(study: Study) -> list[FrozenTrial]:
     """The trials that were put back with epochs of theirs kept."""
     waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return [trial for trial in waiting if "state" in trial.user_attrs and Path(trial.user_attrs["state"]).is_file()]
+    return [trial for trial in waiting if "state" in trial.user_attrs and state_of(study.folder, trial).is_file()]
 
 
 def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False, look: float | None = None) -> None:
@@ -85,7 +85,8 @@ def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False,
 
     `retried`: the reason lay in its worker, which must not happen to it twice. `look`: the metric after its look.
     """
-    state = trial.user_attrs.get("state") or str(state_file(study.folder, trial.number))
+    kept_in = state_of(study.folder, trial) if "state" in trial.user_attrs else state_file(study.folder, trial.number)
+    state = kept_in.relative_to(study.folder).as_posix()
     kept: tuple[str, ...] = ("origin", "retried")
     again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
     attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}

@@ -27,6 +27,7 @@ class Record:
     `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch. The first `resumed` epochs
     were trained before the training was cut off and gone on with. `look` is the metric after a look at a part of the
     images, which is no part of the training; of what was only looked at it is the score.
+    `checkpoint` is the model's file relative to the study's folder; earlier versions stored an absolute path.
     """
 
     number: int

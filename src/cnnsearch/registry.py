@@ -7,15 +7,11 @@ from typing import Any, NamedTuple
 
 from cnnsearch import mlflow_store as store
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.metrics import COMPUTED
 from cnnsearch.study import Study
 
 SAME = ("cnnsearch.data_fingerprint", "cnnsearch.split_seed", "cnnsearch.validation_share")
 """The tags of a version that must be equal for its validation accuracy to be compared."""
 ACCURACY = "cnnsearch.val_accuracy"
-METRIC = "cnnsearch.metric"
-"""The tag of what a version was searched for, if that is one of `metrics.COMPUTED`; it is compared by it, not by
-accuracy."""
 
 
 class Registered(NamedTuple):
@@ -76,20 +72,14 @@ def verdict(mine: dict[str, str], champion: Any) -> tuple[bool, str]:
     if any(theirs.get(key) != mine[key] for key in SAME) or not _number(theirs.get(ACCURACY)):
         measured = ", ".join(f"{key.partition('.')[2]} {theirs.get(key)} and here {mine[key]}" for key in SAME)
         return False, f"version {version} was measured on other validation data, so they are not compared ({measured})"
-    searched = [tags.get(METRIC, "val_accuracy") for tags in (mine, theirs)]
-    if searched[0] != searched[1]:
-        told = f"version {version} was searched for by {searched[1]} and this one by {searched[0]}"
-        return False, f"{told}, so they are not compared"
-    new, old = (float(tags[f"cnnsearch.{searched[0]}"]) for tags in (mine, theirs))
+    new, old = float(mine[ACCURACY]), float(theirs[ACCURACY])
     against = f"{new:.4f} on validation, against {old:.4f} of version {version}"
     return new > old, against if new > old else f"{against}, which it does not beat"
 
 
 def _register(study: Study, folder: Path, name: str) -> Registered:
     card = json.loads((folder / "card.json").read_text("utf-8"))
-    known = study.fact("mlflow")
-    uri = store.tracking_uri() if not known or "***@" in known["uri"] else known["uri"]
-    client = store.connect(uri)
+    client, uri = _store(study)
     mine, champion = _tags(study, card), _champion(client, name)
     version = _version(client, uri, study, folder, card, name, mine)
     best, why = verdict(mine, champion)
@@ -102,6 +92,17 @@ def _register(study: Study, folder: Path, name: str) -> Registered:
     return Registered(name, version, alias, why)
 
 
+def _store(study: Study) -> tuple[Any, str]:
+    """The store that has the study's run; the present one if none has it."""
+    try:
+        client, uri, _ = store.parent_run(study)
+    except CnnsearchError:
+        uri = store.tracking_uri()
+        store.check_reachable(uri)
+        client = store.connect(uri)
+    return client, uri
+
+
 def _tags(study: Study, card: dict[str, Any]) -> dict[str, str]:
     """What a version says of itself: which model, how good, and on which validation data."""
     return {
@@ -109,17 +110,9 @@ def _tags(study: Study, card: dict[str, Any]) -> dict[str, str]:
         "cnnsearch.trial": str(card["trial"]),
         "cnnsearch.versions": ", ".join(f"{name} {number}" for name, number in card["versions"].items()),
         ACCURACY: str(card["validation"]["accuracy"]),
-        **_searched(card),
         "cnnsearch.val_images": str(card["validation"]["n"]),
         **dict(zip(SAME, map(str, (study.info["data"]["fingerprint"], card["seed"], _share(study))), strict=True)),
     }
-
-
-def _searched(card: dict[str, Any]) -> dict[str, str]:
-    """The tags of a metric that stands on the card beside accuracy."""
-    metric = str(card["metric"])
-    value = card["validation"].get(metric.removeprefix("val_"))
-    return {METRIC: metric, f"cnnsearch.{metric}": str(value)} if metric in COMPUTED and value is not None else {}
 
 
 def _share(study: Study) -> float:

@@ -66,9 +66,7 @@ class Settings:
     @property
     def folder(self) -> Path:
         """Where this study keeps its files; one of the same name in another storage has a folder of its own."""
-        if not self.storage:
-            return self.runs / self.study
-        return self.runs / f"{self.study}-{hashlib.sha256(self.storage.encode()).hexdigest()[:8]}"
+        return study_folder(self.runs, self.study, self.storage)
 
     def for_worker(self, shared: Path | None = None) -> dict[str, Any]:
         """What a worker needs to know, as plain data; `shared` is where it finds or leaves the data for all."""
@@ -102,6 +100,11 @@ class Settings:
             "batch_size": self.space.defaults["batch_size"],
             **({"brought": self.brought} if self.brought else {}),
         }
+
+
+def study_folder(runs: Path, study: str, storage: str) -> Path:
+    """The folder of a study in the folder of all; `storage` is the address of its database, or empty."""
+    return runs / (f"{study}-{hashlib.sha256(storage.encode()).hexdigest()[:8]}" if storage else study)
 
 
 LESS_IS_BETTER = {"crossentropy", "divergence", "false", "hinge", "mae", "mape", "mse", "msle", "poisson"}

@@ -12,15 +12,15 @@ from typing import Any
 
 import optuna
 import sqlalchemy.exc
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 import cnnsearch
-from cnnsearch import strategies
+from cnnsearch import moved, strategies
 from cnnsearch.behind import Behind
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
 from cnnsearch.rungs import Seen
-from cnnsearch.settings import Settings, maximize
+from cnnsearch.settings import Settings, maximize, study_folder
 from cnnsearch.space_file import Space
 from cnnsearch.storage import make_folder, storage_errors, storage_url
 
@@ -35,10 +35,13 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 class Study:
     """An Optuna study with what cnnsearch knows of it: `info` (space, dataset, seed, versions, …)."""
 
-    def __init__(self, study: optuna.Study, behind: Behind | None = None) -> None:
+    def __init__(self, study: optuna.Study, folder: Path = Path(), behind: Behind | None = None) -> None:
         self.optuna, self._behind = study, behind
         self.name: str = study.study_name
-        self.info: dict[str, Any] = dict(study.user_attrs.get(ATTRIBUTE, {}))
+        known = dict(study.user_attrs.get(ATTRIBUTE, {}))
+        self.folder = moved.home(folder.resolve(), known)
+        """Where the study keeps its files. It is not stored: a runs folder may be moved."""
+        self.info: dict[str, Any] = moved.as_found_here(known, self.folder)
 
     @functools.cached_property
     def asked(self) -> Seen:
@@ -73,10 +76,10 @@ class Study:
         if "data" not in self.info:
             raise StudyError(f"Study '{self.name}' has trained nothing yet. Give the command again that began it.")
 
-    @property
-    def folder(self) -> Path:
-        """Where the study keeps its files."""
-        return Path(self.info["folder"])
+    def checkpoint(self, kept: Record) -> Path | None:
+        """The file of a trial's model, if it is there."""
+        path = moved.own_file(self.folder, "checkpoints", kept.checkpoint)
+        return path if kept.checkpoint and path.is_file() else None
 
     def records(self) -> list[Record]:
         """Every trial's record, in the order of their numbers."""
@@ -85,8 +88,9 @@ class Study:
     def remember(self, **facts: Any) -> None:
         """Add facts to `info`."""
         # read again first: an export may have written meanwhile
-        self.info = {**self.optuna.user_attrs.get(ATTRIBUTE, {}), **facts}
-        self.optuna.set_user_attr(ATTRIBUTE, self.info)
+        known = {**self.optuna.user_attrs.get(ATTRIBUTE, {}), **facts}
+        self.optuna.set_user_attr(ATTRIBUTE, known)
+        self.info = moved.as_found_here(known, self.folder)
 
     def remember_fact(self, name: str, value: Any) -> None:
         """Keep one fact by itself, so that no other writer can overwrite it."""
@@ -113,6 +117,15 @@ class Study:
         """Record one further training."""
         self.remember_fact(f"repeat:{repeat['trial']}:{repeat['seed']}", repeat)
 
+    def note_place(self) -> None:
+        """Store where the study is now, for the paths that are beside it."""
+        known = self.fact("mlflow")
+        if known and "folder" not in known:
+            # its runs were written when the study was where it began
+            self.remember_fact("mlflow", {**known, "folder": self.info["folder"]})
+        if self.info["folder"] != str(self.folder):
+            self.remember(folder=str(self.folder), dataset=self.info["dataset"], space=self.info["space"])
+
     def add_look(self, look: dict[str, Any]) -> None:
         """Record one measurement on test, under the name of its `model` if that is not simply its trial."""
         self.remember_fact(f"test:{look.get('model', look['trial'])}", {**look, "when": now()})
@@ -132,8 +145,9 @@ def begin(settings: Settings) -> Study:
     make_folder(settings.folder)
     with storage_errors(settings.storage):
         study = _create(settings)
-        refuse_if_held(Study(study))
-        if _nothing_done(study):
+        refuse_if_held(Study(study, settings.folder))
+        moved.adopt(settings.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
+        if _nothing_done(study, settings.folder):
             # a first try that was refused or stopped must not bind the next one to its settings
             optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
             study = _create(settings)
@@ -141,9 +155,10 @@ def begin(settings: Settings) -> Study:
     sampler = strategies.sampler(settings.sampler, settings.seed + 7919 * len(study.get_trials(deepcopy=False)))
     behind = Behind(study._storage, study._study_id)
     study = optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner)
-    opened = Study(study, behind)
+    opened = Study(study, settings.folder, behind)
     if opened.info:
         check_same(opened, settings)
+        opened.note_place()
     else:
         opened.remember(
             **settings.for_study(),
@@ -207,16 +222,21 @@ def _create_once(settings: Settings) -> optuna.Study:
     )
 
 
-def _nothing_done(study: optuna.Study) -> bool:
+def _nothing_done(study: optuna.Study, folder: Path) -> bool:
     """Whether the study was begun, but no trial of it ended, is running, or can be gone on with."""
     trials = study.get_trials(deepcopy=False)
     busy = any(
         t.state == TrialState.RUNNING
         or record(t).state in COUNTED
-        or (t.state == TrialState.WAITING and "state" in t.user_attrs and Path(t.user_attrs["state"]).exists())
+        or (t.state == TrialState.WAITING and "state" in t.user_attrs and state_of(folder, t).exists())
         for t in trials
     )
     return ATTRIBUTE in study.user_attrs and not busy
+
+
+def state_of(folder: Path, trial: FrozenTrial | optuna.Trial) -> Path:
+    """The file of a trial that was put back, in which its training is kept; `folder` is the study's."""
+    return moved.own_file(folder, "epochs", str(trial.user_attrs["state"]))
 
 
 def check_same(study: Study, settings: Settings) -> None:
@@ -232,12 +252,15 @@ def check_same(study: Study, settings: Settings) -> None:
     keys = ("dimensions", "model", "trainer")
     # as it would be written now
     begun = json.loads(json.dumps(Space.from_dict(old["space"]).to_dict()))
+    # a file may have been moved: of data the fingerprint is compared, of code the name
+    begun["model"], new["space"]["model"] = moved.last_part(begun["model"]), moved.last_part(new["space"]["model"])
     for what, before, now in _differences({k: begun[k] for k in keys}, {k: new["space"][k] for k in keys}):
         raise StudyError(
             f"Study '{study.name}' began with {what} = {before}; the space now says {now}. "
             f"Go on under the old space with --space-from-study, {anew}"
         )
-    old = {"costs": [], **old}
+    old = {"costs": [], **old, "dataset": moved.without_path(old["dataset"])}
+    new["dataset"] = moved.without_path(new["dataset"])
     for key in ("dataset", "epochs", "metric", "costs", "seed", "validation", "batch_size"):
         if old.get(key, new[key]) != new[key]:
             raise StudyError(
@@ -302,7 +325,8 @@ def load(name: str | None, runs: Path, storage: str = "") -> Study:
         raise StudyError(
             f"There is no study '{name}'.{nearest(name, names)} `cnnsearch studies` lists all {len(names)}."
         )
-    study = Study(optuna.load_study(study_name=name, storage=storage_url(runs, storage)))
+    found = optuna.load_study(study_name=name, storage=storage_url(runs, storage))
+    study = Study(found, study_folder(runs, name, storage))
     _refuse_newer(study)
     return study
 
@@ -321,7 +345,8 @@ def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
         handle = optuna.storages.get_storage(storage_url(runs, storage))
         found = []
         for frozen in handle.get_all_studies():
-            study = Study(optuna.load_study(study_name=frozen.study_name, storage=handle))
+            known = optuna.load_study(study_name=frozen.study_name, storage=handle)
+            study = Study(known, study_folder(runs, known.study_name, storage))
             if study.info:
                 found.append(_summary(study))
     return sorted(found, key=lambda summary: summary["active"], reverse=True)

@@ -1,6 +1,5 @@
 """The model that an export writes: a trial's, several averaged, or trained again on more images."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,7 +95,7 @@ def model_of(origin: Origin) -> Any:
     from cnnsearch import models
 
     keras.config.set_dtype_policy("float32")
-    path = checkpoint_of(origin.study, origin.chosen)
+    path = origin.study.checkpoint(origin.chosen)
     if path is None:
         return origin.train()[1]
     try:
@@ -113,37 +112,18 @@ def model_of(origin: Origin) -> Any:
     return model
 
 
-def checkpoint_of(study: Study, chosen: Record) -> Path | None:
-    """The file of the trial's model, if it is still kept."""
-    for path in (
-        Path(chosen.checkpoint or "-"),
-        study.folder / "checkpoints" / Path(chosen.checkpoint or "-").name,
-    ):
-        if path.is_file():
-            return path
-    return None
-
-
 def _check_score(study: Study, chosen: Record, found: cards.Measured) -> None:
     """A stored model must be the one that the trial was scored by.
 
     Raises:
         StudyError: if its validation accuracy is another one.
     """
-    expected = _accuracy(study, chosen)
-    if expected is None or checkpoint_of(study, chosen) is None:
+    path = study.checkpoint(chosen)
+    if study.info["metric"] != "val_accuracy" or chosen.score is None or path is None:
         return
     # mixed precision rounds a few images to the other side
-    if abs(found.accuracy - expected) > max(0.005, 2.5 / found.n):
+    if abs(found.accuracy - chosen.score) > max(0.005, 2.5 / found.n):
         raise StudyError(
             f"The model file of trial {chosen.number} has a validation accuracy of {found.accuracy:.4f}, but the trial "
-            f"had {expected:.4f}: it is another's. Delete {chosen.checkpoint} to train the trial again."
+            f"was scored {chosen.score:.4f}: it is another's. Delete {path} to train the trial again."
         )
-
-
-def _accuracy(study: Study, chosen: Record) -> float | None:
-    """The validation accuracy of the trial's best epoch, which plans report in a search for any metric."""
-    if study.info["metric"] == "val_accuracy" or chosen.score is None:
-        return chosen.score
-    best = chosen.history[chosen.best_epoch - 1] if chosen.plan and chosen.history else {}
-    return best.get("val_accuracy")

@@ -1,0 +1,71 @@
+"""Where the artifacts of a SQLite store of MLflow are, after the store was moved or copied together with them."""
+
+import contextlib
+import os
+import sqlite3
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+STORE = "cnnsearch.store"
+"""The tag of an experiment that says where its store was when it was made."""
+
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow keeps the addresses of artifacts, as absolute ones."""
+
+
+def bring_along(store: Path) -> None:
+    """Let the experiments of cnnsearch in `store` find their artifacts where they are now, and write no others.
+
+    MLflow keeps absolute addresses: a copy would write into the folder of the original.
+    """
+    with contextlib.closing(sqlite3.connect(store, timeout=30)) as database, database:
+        for number, name, location, tag in _experiments(database):
+            old, began = _path(location), Path(tag).parent if tag else _root(location, name)
+            if began is None or began == store.parent:
+                continue
+            new = Path(os.path.normpath(store.parent / os.path.relpath(old, began)))
+            if not tag and old.is_dir() and not new.is_dir():
+                continue  # they were never beside it
+            _replace(database, location, new.as_uri())
+            database.execute("delete from experiment_tags where key = ? and experiment_id = ?", (STORE, number))
+            tagged = (STORE, str(store), number)
+            database.execute("insert into experiment_tags (key, value, experiment_id) values (?, ?, ?)", tagged)
+
+
+def _experiments(database: sqlite3.Connection) -> list[tuple[int, str, str, str | None]]:
+    query = (
+        "select e.experiment_id, e.name, e.artifact_location, t.value from experiments e "
+        "left join experiment_tags t on t.experiment_id = e.experiment_id and t.key = ? "
+        "where e.name like 'cnnsearch/%' and e.artifact_location like 'file:%'"
+    )
+    try:
+        return database.execute(query, (STORE,)).fetchall()
+    except sqlite3.OperationalError:
+        return []  # a store without tables, or of another schema: MLflow will say so
+
+
+def _path(location: str) -> Path:
+    return Path(urllib.request.url2pathname(urllib.parse.urlsplit(location).path))
+
+
+def _root(location: str, name: str) -> Path | None:
+    """The folder in which a store is whose artifacts are in its `mlruns`, as cnnsearch makes it."""
+    beside = Path("mlruns", name).parts
+    parts = _path(location).parts
+    return Path(*parts[: -len(beside)]) if parts[-len(beside) :] == beside else None
+
+
+def _replace(database: sqlite3.Connection, old: str, new: str) -> None:
+    for table, column in PLACES:
+        with contextlib.suppress(sqlite3.OperationalError):  # earlier schemas lack some
+            database.execute(
+                f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                (new, len(old) + 1, len(old), old),
+            )
