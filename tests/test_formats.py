@@ -10,7 +10,7 @@ import pytest
 from cnnsearch import build
 from cnnsearch import study as studies
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.export import formats, proof
+from cnnsearch.export import formats, proof, snippets
 from cnnsearch.plan import Block, Plan
 from tests.conftest import Run, cnnsearch
 
@@ -97,7 +97,8 @@ def test_every_format_of_a_study_in_one_folder(searched: Path) -> None:
     text = (out / "card.md").read_text()
     assert text.count("```python") == len(names) and "| litert | model.tflite |" in text and " cores" in text
     for use in card["use"].values():
-        compile(use.format(shape=(1, 8, 8, 1), classes=10), "card.md", "exec")
+        for shape, values in (((8, 8, 1), (0, 255)), ((8, 8, 3), (-1.5, 2)), ((8, 8, 2), (0, 1))):
+            compile(snippets.program(use, shape, values), "card.md", "exec")
     known = studies.load(None, searched / "runs").fact(f"measured:{card['trial']}")
     assert set(names) <= set(known) and set(known["onnx"]) == {"bytes", "latency_1", "latency_64"}
 

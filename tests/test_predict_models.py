@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -81,3 +82,51 @@ def test_a_network_in_numpy_is_answered_in_both_of_its_formats(picture: Path, tm
     ]
     for (name, p), (other, q) in zip(*answers, strict=True):
         assert name == other and p == pytest.approx(q, abs=1e-5)
+
+
+def test_pictures_and_arrays_by_the_values_that_the_model_takes(tmp_path: Path) -> None:
+    """A model whose first class is the more likely, the brighter the image; black and white are -1 and 3."""
+    layers = [keras.Input((2, 2, 1)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
+    model = keras.Sequential(layers)
+    model.set_weights([np.array([[1.0, 0.0]]), np.zeros(2)])
+    model.save(tmp_path / "model.keras")
+    data = {"dtype": "float32", "value_range": [-1.0, 3.0]}
+    folder = card(tmp_path, ("keras",), input_shape=[2, 2, 1], classes=["bright", "dark"], data=data)
+    Image.new("L", (2, 2), 255).save(tmp_path / "white.png")
+    raw = np.float64([3, -1]).reshape(2, 1, 1, 1) * np.ones((2, 2, 2, 1))
+    np.save(tmp_path / "raw.npy", raw[..., 0])
+    np.save(tmp_path / "one.npy", raw[0])
+    np.savez(tmp_path / "raw.npz", x_test=raw, y_test=[0, 1])
+    files = [tmp_path / name for name in ("white.png", "raw.npy", "one.npy", "raw.npz")]
+    answers = list(predict.predict(predict.find(folder), files))
+    assert [each.file.name for each in answers] == [
+        *("white.png", "raw.npy[0]", "raw.npy[1]", "one.npy", "raw.npz[0]", "raw.npz[1]")
+    ]
+    bright = dict(answers[0].top)["bright"]
+    assert bright == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-5)
+    assert [dict(each.top)["bright"] for each in answers] == pytest.approx(
+        [bright, bright, 1 / (1 + np.e), bright, bright, 1 / (1 + np.e)], abs=1e-5
+    )
+
+
+def test_arrays_that_a_model_does_not_take(tmp_path: Path) -> None:
+    layers = [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+    keras.Sequential(layers).save(tmp_path / "model.keras")
+    folder = card(tmp_path, ("keras",), input_shape=[2, 2, 1], classes=["bright", "dark"])
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 3)))
+    np.save(tmp_path / "b.npy", np.array([[1, 2], [3, np.nan]]))
+    np.save(tmp_path / "c.npy", np.array([["a", "b"], ["c", "d"]]))
+    np.savez(tmp_path / "d.npz", x_train=np.zeros((2, 2, 2)), x_test=np.zeros((2, 2, 2)))
+    (tmp_path / "e.npy").write_bytes(b"")
+    answers = list(
+        predict.predict(predict.find(folder), [tmp_path / f"{x}.np{y}" for x, y in zip("abcde", "yyyzy", strict=True)])
+    )
+    words = (
+        "shape (2, 3, 3); the model takes (n, 2, 2, 1).",
+        "of it holds NaN",
+        "it is text",
+        "one array of images",
+        "",
+    )
+    for answer, said in zip(answers, words, strict=True):
+        assert answer.problem.startswith(str(tmp_path)) and said in answer.problem and "\n" not in answer.problem

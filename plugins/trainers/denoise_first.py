@@ -33,7 +33,7 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
         raise CnnsearchError("denoise_first trains a denoiser, and this space draws none; add the dimension denoiser.")
     if data.x_clean is None:
         raise CnnsearchError("denoise_first needs the images without noise; set it with `--set dataset.noise=1.0`.")
-    noise = Noise(data.x, data.x_clean)
+    noise = Noise(data.x, data.x_clean, build.value_range(model))
     last = _restore(model, stem, data, noise, denoiser_epochs, rate)
 
     def note(epoch, logs):
@@ -52,17 +52,22 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
 class Noise:
     """The noise between images and what they were, to be had again and again."""
 
-    def __init__(self, noisy, clean):
+    def __init__(self, noisy, clean, values):
         # Keras' seed for the trial fixes NumPy's global state too
         self._generator = np.random.default_rng(np.random.randint(2**31 - 1))
-        self._shades = clean // (256 // _SHADES)
-        self._pools = np.zeros((_SHADES, _SAMPLES), "uint8")
+        low, high = values
+        step = (high - low + (clean.dtype == np.uint8)) / _SHADES
+        self._shades = np.empty(clean.shape, "uint8")
+        for start in range(0, len(clean), _PART):
+            shades = (clean[start : start + _PART] - low) // step
+            self._shades[start : start + _PART] = np.clip(shades, 0, _SHADES - 1)
+        self._pools = np.zeros((_SHADES, _SAMPLES), noisy.dtype)
         for shade in np.unique(self._shades):
             self._pools[shade] = self._generator.choice(noisy[self._shades == shade], _SAMPLES)
 
     def again(self):
         """The clean images under new noise."""
-        noisy = np.empty_like(self._shades)
+        noisy = np.empty(self._shades.shape, self._pools.dtype)
         for start in range(0, len(noisy), _PART):
             shades = self._shades[start : start + _PART]
             noisy[start : start + _PART] = self._pools[shades, self._generator.integers(0, _SAMPLES, shades.shape)]
@@ -77,6 +82,8 @@ def _restore(model, stem, data, noise, epochs, rate):
     """Train the stem to give the clean images; gives back its last loss."""
     import keras
 
+    from cnnsearch import build, pixel_values
+
     # the first layer brings pixels to 0 to 1; augmentation would move images away from their targets
     denoiser = keras.Sequential([keras.Input(model.input_shape[1:]), model.layers[0], *stem], name="denoiser")
     _learning(stem, True)
@@ -84,7 +91,7 @@ def _restore(model, stem, data, noise, epochs, rate):
     steps = epochs * math.ceil(len(data.x) / data.batch_size)
     falling = keras.optimizers.schedules.CosineDecay(rate, steps)
     denoiser.compile(keras.optimizers.Adam(falling), "binary_crossentropy")
-    clean = data.x_clean.astype("float32") / 255
+    clean = np.clip(pixel_values.to_unit(data.x_clean, build.value_range(model)), 0, 1)
     for _ in range(epochs):
         history = denoiser.fit(noise.again(), clean, batch_size=data.batch_size, verbose=0)
     _learning(stem, False)

@@ -151,7 +151,8 @@ def _searched(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -
     shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
     settings = command.settings(**{**given, **brought.objects()})
     line = command.masked(_call(brought, options), settings.storage)
-    opened, ended = command.run(settings, shown, line, brought.write)
+    with brought.in_folder(settings):
+        opened, ended = command.run(settings, shown, line)
     if ended == "interrupted":
         raise KeyboardInterrupt(f"{command.stopped(opened)} The same call resumes.")
     if " " in ended:

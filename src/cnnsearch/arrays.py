@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnsearch import pixel_values
 from cnnsearch.data import Dataset
 from cnnsearch.errors import DataError
 from cnnsearch.machine import free_memory
@@ -58,7 +59,7 @@ def limited(data: Dataset, limit: int) -> Dataset:
 def noisy(data: Dataset, stddev: float, seed: int) -> Dataset:
     """`data` with Gaussian noise on every image of every part, fixed by `seed`; `x_clean` is what `x` was.
 
-    `stddev` is in units of the whole range of pixels, 0 to 1; what leaves the range is cut off.
+    `stddev` is in units of the whole range of pixels, `pixel_values.value_range`; what leaves the range is cut off.
 
     Raises:
         DataError: if `stddev` is negative.
@@ -69,17 +70,22 @@ def noisy(data: Dataset, stddev: float, seed: int) -> Dataset:
         return data
     generator = np.random.default_rng(seed)
     parts = {part: getattr(data, part) for part in ("x", "x_val", "x_test")}
-    changed: dict[str, Any] = {part: _with_noise(x, stddev, generator) for part, x in parts.items() if x is not None}
+    values, given = pixel_values.value_range(data.x), {part: x for part, x in parts.items() if x is not None}
+    changed: dict[str, Any] = {part: _with_noise(x, stddev, generator, values) for part, x in given.items()}
     return replace(data, x_clean=data.x, **changed)
 
 
-def _with_noise(x: NDArray[np.uint8], stddev: float, generator: np.random.Generator) -> NDArray[np.uint8]:
+def _with_noise(
+    x: NDArray[Any], stddev: float, generator: np.random.Generator, values: pixel_values.Range
+) -> NDArray[Any]:
+    low, high = values
     noisy = np.empty_like(x)
     # a part at a time: as floats all images together would take four times their memory
     for start in range(0, len(x), 4096):
         part = x[start : start + 4096]
-        noise = generator.standard_normal(part.shape, "float32") * (255 * stddev)
-        noisy[start : start + 4096] = np.clip(np.rint(part + noise), 0, 255)
+        noise = generator.standard_normal(part.shape, "float32") * ((high - low) * stddev)
+        changed = part + noise
+        noisy[start : start + 4096] = np.clip(changed if x.dtype.kind == "f" else np.rint(changed), low, high)
     return noisy
 
 

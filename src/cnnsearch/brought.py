@@ -2,10 +2,12 @@
 
 import platform
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.settings import Settings
 from cnnsearch.space_file import STUDY, Use
 
@@ -58,25 +60,39 @@ class Brought:
             digests["data"] = given_data.digests(self._data)
         return {**found, "brought": digests}
 
-    def write(self, settings: Settings) -> None:
-        """Write function and data to a study's folder, instead of those of an attempt that trained nothing.
+    @contextmanager
+    def in_folder(self, settings: Settings) -> Iterator[None]:
+        """Inside, function and data are in the study's folder. What the study does not take is removed again.
 
         A study that is resumed with its own function and data keeps them.
         """
         from cnnsearch import pickled_model, stored_data
+        from cnnsearch.storage import make_folder
 
-        folder = settings.folder
+        make_folder(settings.folder)
+        written: list[Path] = []
         if self._model and self._model.file in settings.space.model:
-            _only(folder, pickled_model.PREFIX, self._model.file)
-            self._model.write(folder)
+            written += self._model.write(settings.folder)
         if self._data and self._use in settings.dataset.options.get("path", ""):
-            _only(folder, stored_data.PREFIX, self._use)
-            stored_data.write(self._data, folder / self._use)
+            written += stored_data.write(self._data, settings.folder / self._use)
         # they are read from the disk from here on
         self._data = None
+        try:
+            yield
+        except StudyError:
+            _remove(written)
+            raise
+        _remove(
+            path
+            for prefix, used in (
+                (pickled_model.PREFIX, settings.space.model),
+                (stored_data.PREFIX, str(settings.dataset.options.get("path", ""))),
+            )
+            for path in settings.folder.glob(f"{prefix}*")
+            if used.startswith(STUDY) and path.name not in used
+        )
 
 
-def _only(folder: Path, prefix: str, name: str) -> None:
-    for path in folder.glob(f"{prefix}*"):
-        if path.name != name:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

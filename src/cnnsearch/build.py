@@ -65,6 +65,14 @@ def stem(model: keras.Model) -> list[keras.layers.Layer]:
     return [part for part in model.layers if re.fullmatch(r"stem\d+_\d+_\w+", part.name)]
 
 
+def value_range(model: keras.Model) -> tuple[float, float]:
+    """(low, high) of the values that the first layer of a plan's model maps to 0 and 1."""
+    layer = model.layers[0]
+    low = -layer.offset / layer.scale
+    # a scale of 1 / 255 is not exact
+    return round(low, 9) + 0.0, round(low + 1 / layer.scale, 9)
+
+
 def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
     """New callbacks: they keep state, so each training needs its own.
 

@@ -105,6 +105,7 @@ def leaderboard(
 ) -> None:
     """The trials of STUDY (default: the latest), ranked."""
     from cnnsearch import leaderboard as board
+    from cnnsearch import majority
     from cnnsearch import study as studies
 
     opened = studies.load(study, runs, storage)
@@ -116,6 +117,8 @@ def leaderboard(
         title = f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"
         _tables().show(board.to_table(rows, title, _tables().width()))
         click.echo(board.caption(rows))
+        for line in majority.lines(opened):
+            click.echo(line)
     else:
         click.echo(board.FORMATS[form](rows).rstrip("\n"))
 
@@ -271,7 +274,7 @@ def export(
 @option("--json", "as_json", is_flag=True, help="As JSON.")
 @places
 def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
-    """Classes and probabilities of IMAGES (picture files or folders) by MODEL, an export's folder or a file in it."""
+    """Classes and probabilities of IMAGES (picture files, folders, .npy, .npz) by MODEL, an export's folder or file."""
     from cnnsearch import predict as predicting
     from cnnsearch.machine import noise_to
     from cnnsearch.settings import worker_environment
@@ -297,8 +300,9 @@ def _show_export(card: dict[str, Any], folder: Path) -> None:
     what = f"trial {members}" if len(card["members"]) == 1 else f"the mean of trials {members}"
     click.echo(f"Exported {what} of study '{card['study']}' to {folder}/")
     click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
-    test = cards.Measured(card["test"]["accuracy"], 0, card["test"]["n"])
-    click.echo(f"  test accuracy {test}" + (" (measured at an earlier export)" if card["test_again"] else ""))
+    again = " (measured at an earlier export)" if card["test_again"] else ""
+    for name, value in reversed(cards.test_rows(card)):
+        click.echo(f"  {name} {value}{again}")
     for note in (*cards.origin_notes(card), *cards.losses(card)):
         click.echo(f"  {note}")
     header, *rows = cards.table(card)

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from cnnsearch import (
     gpus,
     leaderboard,
     machine,
+    majority,
     metrics,
     mlflow_store,
     objectives,
@@ -143,12 +143,8 @@ def who_stops(scheduler: str, pruner: str | None, costs: tuple[str, ...]) -> tup
     return scheduler, pruner or ("median" if scheduler in ("auto", "none") else "none")
 
 
-def run(
-    settings: Settings, display: Display, line: str, bring: Callable[[Settings], None] | None = None
-) -> tuple[Study, str]:
+def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
     """Bring the study to its trials; gives it back with how the search ended. `line` is the command to record.
-
-    `bring` writes what workers need to the study's folder; it is called when the study may be worked on.
 
     Raises:
         CnnsearchError: on anything a user can mend.
@@ -158,8 +154,6 @@ def run(
     with hold(settings.folder, settings.study), storage_errors(settings.storage), display, Stop().listening() as stop:
         opened = studies.begin(settings)
         studies.lease(opened)
-        if bring:
-            bring(settings)
         if not settings.twins:
             opened.remember(command=line)
         records = opened.records()
@@ -255,6 +249,8 @@ def show_top(opened: Study, top: int = 10) -> None:
 def _show(opened: Study, board: list[leaderboard.Row]) -> None:
     tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
     click.echo(leaderboard.caption(board))
+    for line in majority.lines(opened):
+        click.echo(line)
     _say_surety(opened)
 
 

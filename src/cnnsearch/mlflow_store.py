@@ -243,7 +243,7 @@ def _has(client: Any, run_id: str) -> bool:
 
 
 def signature(input_shape: Sequence[int], classes: int) -> Any:
-    """What a model takes and gives: float32 pixels (n, *input_shape) and probabilities (n, classes)."""
+    """What a model takes and gives: raw images (n, *input_shape) as float32, and probabilities (n, classes)."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec

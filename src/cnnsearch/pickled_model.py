@@ -42,11 +42,13 @@ class Pickled(NamedTuple):
         """The space that it is."""
         return Space(name=self.name, model=f"{STUDY}{self.file}:{self.name}", where=self.name)
 
-    def write(self, folder: Path) -> None:
-        """Write it to a study's folder, whole or not at all."""
+    def write(self, folder: Path) -> list[Path]:
+        """Write it to a study's folder, whole or not at all; gives back the file if there was none."""
+        if (folder / self.file).is_file():
+            return []
         partial = folder / f".{self.file}.partial"
         partial.write_bytes(self.content)
-        partial.replace(folder / self.file)
+        return [partial.replace(folder / self.file)]
 
 
 def pickled(hypermodel: Any) -> Pickled:

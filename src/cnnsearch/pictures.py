@@ -10,23 +10,33 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cnnsearch.data import Images, Labels
+from cnnsearch.metrics import COMPUTED, read
 from cnnsearch.record import Record
 
 
 def curves(done: Record) -> Figure:
-    """Loss and accuracy over the epochs, in training and validation."""
+    """Loss and accuracy over the epochs, in training and validation, and what else was searched for, in validation."""
     # a layout that is computed takes longer than the picture, and every trial has one
     figure = Figure(figsize=(8, 3))
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.16, top=0.8, wspace=0.18)
     epochs = range(1, len(done.history) + 1)
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    more = [name for name in COMPUTED if done.history and name in done.history[0]]
+    shown = figure.subplots(1, 3 if more else 2)
+    for axes, metric in zip(shown[:2], ("loss", "accuracy"), strict=True):
         for prefix, label in (("", "training"), ("val_", "validation")):
             values = [epoch.get(prefix + metric, math.nan) for epoch in done.history]
             axes.plot(epochs, values, marker="o", markersize=3, label=label)
         axes.set(xlabel="epoch", title=metric)
+    for name in more:
+        values = [epoch.get(name, math.nan) for epoch in done.history]
+        shown[2].plot(epochs, values, marker="o", markersize=3, label=read(name).removeprefix("validation "))
+        shown[2].set(xlabel="epoch", title="validation")
+    for axes in shown:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    axes.legend()
+    shown[1].legend()
+    if more:
+        shown[2].legend()
     figure.suptitle(f"trial {done.number} ({done.state})")
     return figure
 
@@ -65,14 +75,14 @@ def mistakes(
 
 
 def sheet(images: Images, labels: Sequence[str], title: str, columns: int = 10) -> Figure:
-    """Images in rows, each with its label above."""
+    """8-bit images in rows, each with its label above; of 2 channels, or of more than 4, the first is shown."""
     rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(columns * 0.9, rows * 1.15 + 0.5), layout="constrained")
     for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
         if place < len(images):
             image = images[place]
-            axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+            axes.imshow(image if image.shape[-1] in (3, 4) else image[..., 0], cmap="gray", vmin=0, vmax=255)
             axes.set_title(labels[place], fontsize=7)
     figure.suptitle(title)
     return figure

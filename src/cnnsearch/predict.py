@@ -1,4 +1,4 @@
-"""Picture files answered by an exported model: classes and their probabilities."""
+"""Picture files and arrays of images answered by an exported model: classes and their probabilities."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnsearch import catalog, picture_files, spaces
+from cnnsearch import array_files, catalog, picture_files, pixel_values, spaces
 from cnnsearch.arrays import reason
 from cnnsearch.data import Images
 from cnnsearch.errors import CnnsearchError, DataError
@@ -16,17 +16,20 @@ from cnnsearch.export import MARK
 from cnnsearch.export.formats import KNOWN
 
 MODES = {1: "L", 3: "RGB"}
+ARRAYS = (".npy", ".npz")
 FIRST = ("keras", "onnx")
 """Which of an export's formats answers, where the file is not named: those that need no plugin."""
 
 
 class Export(NamedTuple):
-    """An exported model's file, and what its card says of it: the shape of its images, its classes, all else."""
+    """An exported model's file, and what its card says of it: the shape of its images, its classes, all else, and the
+    lowest and highest value of its training images."""
 
     file: Path
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     card: dict[str, Any]
+    values: pixel_values.Range = pixel_values.BYTES
 
 
 class Answer(NamedTuple):
@@ -56,7 +59,7 @@ def find(path: Path) -> Export:
     """The export at `path`: its folder, or a model file in it.
 
     Raises:
-        CnnsearchError: if it is none, or takes images that no picture file is.
+        CnnsearchError: if it is none.
     """
     folder = path if (path / MARK).is_file() else path.parent
     if not path.exists() or not (folder / MARK).is_file():
@@ -65,6 +68,9 @@ def find(path: Path) -> Export:
     try:
         card = json.loads((folder / MARK).read_text("utf-8"))
         height, width, channels = (int(side) for side in card["input_shape"])
+        if min(height, width, channels) < 1:
+            raise ValueError(f"input_shape is {card['input_shape']}")
+        low, high = (float(end) for end in card.get("data", {}).get("value_range", pixel_values.BYTES))
         classes, formats = tuple(str(name) for name in card["classes"]), [str(name) for name in card["formats"]]
         usable = [suffix for suffix in formats if suffix not in KNOWN or suffix in FIRST]
         names = [f"model.{suffix}" for suffix in sorted(usable, key=lambda suffix: suffix not in FIRST)]
@@ -78,26 +84,30 @@ def find(path: Path) -> Export:
         )
     if file.name not in names:
         raise CnnsearchError(f"{path}: this is no model of the export; it has {', '.join(names)}.")
-    if channels not in MODES or min(height, width) < 1:
-        raise CnnsearchError(
-            f"{folder}: the model takes images of {height}x{width}x{channels}; picture files have 1 or 3 channels."
-        )
-    return Export(file, (height, width, channels), classes, card)
+    return Export(file, (height, width, channels), classes, card, (low, high))
 
 
 def predict(export: Export, pictures: Iterable[Path], top: int = 3, plugins: tuple[Path, ...] = ()) -> Iterator[Answer]:
     """What the exported model says of each picture, in their order; folders are looked through.
 
+    The values of a picture file, 0 to 255, are brought to those that the training images had. The images of a `.npy`
+    or `.npz` file are taken as they are, and named FILE[0], FILE[1], …
+
     Raises:
         CnnsearchError: if the model cannot be opened, or is not what its card says.
     """
+    given = list(pictures)
+    if export.shape[2] not in MODES and not all(file.suffix.lower() in ARRAYS for file in given):
+        sides = "x".join(map(str, export.shape))
+        raise CnnsearchError(
+            f"{export.file.parent}: the model takes images of {sides}; picture files have 1 or 3 channels. Give it "
+            "a .npy file of such images."
+        )
     model = _opened(export, plugins)
-    # as the pictures of training were resized
-    resize = str(export.card.get("data", {}).get("resize", "stretch"))
     size = max(1, min(256, 2**26 // math.prod(export.shape)))
     batch: list[tuple[Path, Images | str]] = []
-    for file in _files(pictures):
-        batch.append((file, _pixels(file, export.shape, resize)))
+    for image in _images(export, given):
+        batch.append(image)
         if len(batch) == size:
             yield from _answers(export, model, batch, top)
             batch = []
@@ -141,6 +151,37 @@ def _files(pictures: Iterable[Path]) -> Iterator[Path]:
     for path in pictures:
         inside = [file for file in path.rglob("*") if _is_picture(file, path)] if path.is_dir() else []
         yield from sorted(inside) or [path]
+
+
+def _images(export: Export, given: Iterable[Path]) -> Iterator[tuple[Path, Images | str]]:
+    """Each image as the model takes it, or what is wrong with its file, with the name that it is told by."""
+    # as the pictures of training were resized
+    resize = str(export.card.get("data", {}).get("resize", "stretch"))
+    for file in _files(given):
+        if file.suffix.lower() in ARRAYS and file.is_file():
+            yield from _from_arrays(file, export.shape)
+            continue
+        pixels = _pixels(file, export.shape, resize)
+        yield file, pixels if isinstance(pixels, str) else pixel_values.from_bytes(pixels, export.values)
+
+
+def _from_arrays(file: Path, shape: tuple[int, int, int]) -> Iterator[tuple[Path, Images | str]]:
+    """The images of a file of arrays, raw: many, or one."""
+    try:
+        images = pixel_values.compact({"it": array_files.images_of(file)})["it"]
+    except DataError as error:
+        yield file, error.message
+        return
+    except ValueError as error:
+        yield file, f"{file}: {error}"
+        return
+    grey = shape[:2] if shape[2] == 1 else shape
+    if images.shape in (shape, grey):
+        yield file, images.reshape(shape)
+    elif images.shape[1:] in (shape, grey):
+        yield from ((Path(f"{file}[{n}]"), image.reshape(shape)) for n, image in enumerate(images))
+    else:
+        yield file, f"{file}: its array is of shape {images.shape}; the model takes (n, {', '.join(map(str, shape))})."
 
 
 def _is_picture(file: Path, folder: Path) -> bool:

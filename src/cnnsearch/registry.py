@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 
 from cnnsearch import mlflow_store as store
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.metrics import COMPUTED
 from cnnsearch.study import Study
 
 SAME = ("cnnsearch.data_fingerprint", "cnnsearch.split_seed", "cnnsearch.validation_share")
 """The tags of a version that must be equal for its validation accuracy to be compared."""
 ACCURACY = "cnnsearch.val_accuracy"
+METRIC = "cnnsearch.metric"
+"""The tag of what a version was searched for, if that is one of `metrics.COMPUTED`; it is compared by it, not by
+accuracy."""
 
 
 class Registered(NamedTuple):
@@ -72,7 +76,11 @@ def verdict(mine: dict[str, str], champion: Any) -> tuple[bool, str]:
     if any(theirs.get(key) != mine[key] for key in SAME) or not _number(theirs.get(ACCURACY)):
         measured = ", ".join(f"{key.partition('.')[2]} {theirs.get(key)} and here {mine[key]}" for key in SAME)
         return False, f"version {version} was measured on other validation data, so they are not compared ({measured})"
-    new, old = float(mine[ACCURACY]), float(theirs[ACCURACY])
+    searched = [tags.get(METRIC, "val_accuracy") for tags in (mine, theirs)]
+    if searched[0] != searched[1]:
+        told = f"version {version} was searched for by {searched[1]} and this one by {searched[0]}"
+        return False, f"{told}, so they are not compared"
+    new, old = (float(tags[f"cnnsearch.{searched[0]}"]) for tags in (mine, theirs))
     against = f"{new:.4f} on validation, against {old:.4f} of version {version}"
     return new > old, against if new > old else f"{against}, which it does not beat"
 
@@ -110,9 +118,17 @@ def _tags(study: Study, card: dict[str, Any]) -> dict[str, str]:
         "cnnsearch.trial": str(card["trial"]),
         "cnnsearch.versions": ", ".join(f"{name} {number}" for name, number in card["versions"].items()),
         ACCURACY: str(card["validation"]["accuracy"]),
+        **_searched(card),
         "cnnsearch.val_images": str(card["validation"]["n"]),
         **dict(zip(SAME, map(str, (study.info["data"]["fingerprint"], card["seed"], _share(study))), strict=True)),
     }
+
+
+def _searched(card: dict[str, Any]) -> dict[str, str]:
+    """The tags of a metric that stands on the card beside accuracy."""
+    metric = str(card["metric"])
+    value = card["validation"].get(metric.removeprefix("val_"))
+    return {METRIC: metric, f"cnnsearch.{metric}": str(value)} if metric in COMPUTED and value is not None else {}
 
 
 def _share(study: Study) -> float:

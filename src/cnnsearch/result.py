@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.predictions import Predictions
 
 
 class Result:
@@ -62,6 +63,34 @@ class Result:
         if not rows or rows[0]["rank"] is None:
             raise CnnsearchError(f"Study '{self.name}' has no complete trial yet.")
         return rows[0]
+
+    def best_model(self, trial: int | None = None) -> Any:
+        """The best trial's trained Keras model, or that of this `trial`. Keras is imported when this is called.
+
+        A model of a plan takes images (n, height, width, channels) with their raw values, and gives probabilities
+        (n, classes); augmentation is not in it. A model of a function of yours is as you built it.
+
+        Raises:
+            StudyError: if there is no such trial, or its model is no longer on disk.
+        """
+        from cnnsearch import trained_model
+
+        return trained_model.opened(self._opened(), trial, self._plugins).model
+
+    def predict(self, images: Any, trial: int | None = None) -> Predictions:
+        """What the best trial's model, or that of this `trial`, says of images.
+
+        Args:
+            images: an array, list or tensor of shape (n, height, width, channels) or (n, height, width), or one image,
+                with raw values as those that were searched with.
+
+        Raises:
+            DataError: if the images have another shape than those that were searched with.
+            StudyError: if there is no such trial, or its model is no longer on disk.
+        """
+        from cnnsearch import trained_model
+
+        return trained_model.opened(self._opened(), trial, self._plugins).predict(images)
 
     def confirm(
         self,

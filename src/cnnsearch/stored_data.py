@@ -20,14 +20,16 @@ PREFIX = "data-"
 FACTS = "facts.json"
 
 
-def write(data: Dataset, folder: Path) -> None:
-    """Write `data` to `folder`, whole or not at all. A folder of the same name in another study is linked, not copied.
+def write(data: Dataset, folder: Path) -> list[Path]:
+    """Write `data` to `folder`, whole or not at all; gives back the folder if there was none.
+
+    A folder of the same name in another study is linked, not copied.
 
     Raises:
         DataError: if the disk has no room for it.
     """
     if (folder / FACTS).is_file():
-        return
+        return []
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -35,7 +37,7 @@ def write(data: Dataset, folder: Path) -> None:
         if not _linked(folder, partial):
             _save(data, partial)
         shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
+        return [partial.replace(folder)]
     except OSError as error:
         raise DataError(f"The images cannot be written to {folder}: {reason(error)}. Free some space.") from error
     finally:

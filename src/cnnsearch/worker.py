@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cnnsearch import catalog, kept, loading, metrics, pixel_values, recipes, shared_data, spaces
 from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split
@@ -360,6 +362,7 @@ def load_dataset(known: catalog.Catalog, use: spaces.Use) -> Dataset:
 
 def described(data: Dataset, parts: Split) -> dict[str, Any]:
     """What is recorded of a dataset."""
+    labels = {"train": parts.y, "val": parts.y_val}
     images = {"train": len(parts.x), "val": len(parts.x_val), "test": len(parts.x_test)}
     return {
         "name": data.name,
@@ -367,6 +370,8 @@ def described(data: Dataset, parts: Split) -> dict[str, Any]:
         "input_shape": list(data.input_shape),
         "classes": list(data.classes),
         "images": images,
+        # of each class; never of test
+        "counts": {part: np.bincount(y, minlength=len(data.classes)).tolist() for part, y in labels.items()},
         "dtype": parts.x.dtype.name,
         "value_range": list(pixel_values.value_range(parts.x)),
         **(data.facts or {}),

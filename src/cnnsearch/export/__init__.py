@@ -97,8 +97,8 @@ def _test(study: Study, made: Made, model: Any) -> list[dict[str, Any]]:
     again = [look for look in looks if _seen(look) == made.name]
     if again:
         return [*(look for look in looks if _seen(look) != made.name), {**again[0], "again": True}]
-    found = cards.measure(models.predict(model, parts.x_test), parts.y_test)
-    facts = {"accuracy": found.accuracy, "loss": found.loss, "n": found.n}
+    found = cards.measure(models.predict(model, parts.x_test), parts.y_test, str(study.info["metric"]))
+    facts = {"accuracy": found.accuracy, "loss": found.loss, "n": found.n, **found.more}
     look = {"trial": made.numbers[0], "model": made.name, **facts}
     study.add_look(look)
     return [*looks, look]
@@ -151,8 +151,10 @@ def _write(folder: Path, study: Study, made: Made, forms: list[formats.Format], 
     if len(made.origins) == 1:
         known = study.fact(f"measured:{origin.chosen.number}") or {}
         study.remember_fact(f"measured:{origin.chosen.number}", known | proof.brief(measured))
-    looks, validation = _test(study, made, model), cards.measure(made.answers, parts.y_val)
-    facts = {**_facts(made, model), "formats": list(measured), "measured": measured}
+    looks = _test(study, made, model)
+    validation = cards.measure(made.answers, parts.y_val, str(study.info["metric"]))
+    facts = {**_facts(made, model), "majority": cards.most_frequent(parts, origin.dataset.classes)}
+    facts |= {"formats": list(measured), "measured": measured}
     facts["use"] = {form.name: form.use for form in forms}
     card = cards.card(study, origin.chosen, origin.dataset, validation, looks, facts, str(asked))
     members = [each.chosen for each in made.origins]

@@ -1,7 +1,8 @@
 """The card of an exported model: what it is, how good, from which data and how to make it again."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cnnsearch
-from cnnsearch.data import Dataset, Labels
+from cnnsearch import metrics, pixel_values
+from cnnsearch.data import Dataset, Labels, Split
+from cnnsearch.export import snippets
 from cnnsearch.export.ensemble import Compared
 from cnnsearch.export.formats import BATCH
+from cnnsearch.majority import ACCURACIES, ADVICE
 from cnnsearch.record import Record
 from cnnsearch.study import FORMAT, Study
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An accuracy over `n` images."""
+    """An accuracy over `n` images; `more` are other metrics of the same answers, such as `auc`."""
 
     accuracy: float
     loss: float
     n: int
+    more: dict[str, float] = field(default_factory=dict)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -36,11 +41,27 @@ class Measured:
         return f"{self.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}, n = {self.n:,})"
 
 
-def measure(probabilities: NDArray[Any], y: Labels) -> Measured:
-    """Accuracy and cross-entropy of probabilities (n, classes) against integer labels."""
+def measure(probabilities: NDArray[Any], y: Labels, metric: str = "") -> Measured:
+    """Accuracy and cross-entropy of probabilities (n, classes) against integer labels, and `metric` where it is one of
+    `metrics.COMPUTED`."""
     right = probabilities.argmax(1) == y
     likely = probabilities[np.arange(len(y)), y].astype("float64")
-    return Measured(float(right.mean()), float(-np.log(np.maximum(likely, 1e-12)).mean()), len(y))
+    computed = metrics.measured(y, probabilities) if metric in metrics.COMPUTED else {}
+    more = {metric.removeprefix("val_"): computed[metric]} if metric in computed else {}
+    return Measured(float(right.mean()), float(-np.log(np.maximum(likely, 1e-12)).mean()), len(y), more)
+
+
+def remembered(look: dict[str, Any]) -> Measured:
+    """A measurement on test as a study keeps it."""
+    more = {name: look[name] for metric in metrics.COMPUTED if (name := metric.removeprefix("val_")) in look}
+    return Measured(look["accuracy"], look["loss"], look["n"], more)
+
+
+def most_frequent(parts: Split, classes: Sequence[str]) -> dict[str, Any]:
+    """The most frequent class of the validation images, and its share of them and of test's."""
+    label = int(np.bincount(parts.y_val).argmax())
+    shares = {"validation": float((parts.y_val == label).mean()), "test": float((parts.y_test == label).mean())}
+    return {"class": classes[label], **shares}
 
 
 def card(
@@ -57,7 +78,7 @@ def card(
     import keras
 
     info, test = study.info, looks[-1]
-    measured = Measured(test["accuracy"], test["loss"], test["n"])
+    measured = remembered(test)
     return {
         "format": FORMAT,
         "study": study.name,
@@ -74,8 +95,8 @@ def card(
         "input_shape": list(dataset.input_shape),
         "data": {**info["data"], "options": info["dataset"][1]},
         "seed": info["seed"],
-        "validation": {"accuracy": validation.accuracy, "interval": validation.interval, "n": validation.n},
-        "test": {"accuracy": measured.accuracy, "interval": measured.interval, "n": measured.n},
+        "validation": _plain(validation),
+        "test": _plain(measured),
         "test_looks": len(looks),
         "test_again": bool(test.get("again")),
         "precision": info["machine"].get("precision", "float32"),
@@ -87,6 +108,33 @@ def card(
         "commands": [str(info.get("command", "")), _export_command(study, chosen, options)],
         **facts,
     }
+
+
+def _plain(found: Measured) -> dict[str, Any]:
+    return {"accuracy": found.accuracy, "interval": found.interval, "n": found.n, **found.more}
+
+
+def test_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was measured on test, by the names of it: the metric that was searched for, and the accuracy."""
+    return _rows(card, "test")
+
+
+def _rows(card: dict[str, Any], part: str) -> list[tuple[str, str]]:
+    told, name = card[part], card["metric"].removeprefix("val_")
+    rows = [(f"{part} accuracy", str(Measured(told["accuracy"], 0, told["n"])))]
+    if name in told and name != "accuracy":
+        value = f"{told[name]:.2%}" if metrics.is_share(name) else f"{told[name]:.4f}"
+        rows.insert(0, (f"{part} {metrics.WORDS[name]}", f"{value} (n = {told['n']:,})"))
+    return rows
+
+
+def _constant(card: dict[str, Any]) -> str:
+    """What the card says of a constant answer, as a row; a warning where the model is not above it."""
+    found = card["majority"]
+    said = f"{found['validation']:.2%} of validation, {found['test']:.2%} of test are of class '{found['class']}'"
+    low = card["validation"]["accuracy"] <= found["validation"]
+    warned = f" **WARNING: a constant answer is right as often as this model. {ADVICE}**" if low else ""
+    return said + (warned if card["metric"] in ACCURACIES else "")
 
 
 def _export_command(study: Study, chosen: Record, options: str) -> str:
@@ -108,8 +156,26 @@ def _options(given: dict[str, Any]) -> str:
 
 def _snippets(card: dict[str, Any]) -> str:
     """How each written model is used without this package."""
-    shape = ", ".join(map(str, card["input_shape"]))
-    return "\n\n".join(f"```python\n{use.format(shape=shape)}\n```" for use in card["use"].values() if use)
+    shape, values = card["input_shape"], value_range(card)
+    programs = [snippets.program(use, shape, values) for use in card["use"].values() if use]
+    return "\n\n".join(f"```python\n{program}\n```" for program in programs)
+
+
+def value_range(card: dict[str, Any]) -> pixel_values.Range:
+    """(low, high) of the values that the training images had, 0 to 255 where a card of before does not say."""
+    low, high = card.get("data", {}).get("value_range", pixel_values.BYTES)
+    return float(low), float(high)
+
+
+def _values(card: dict[str, Any]) -> str:
+    """What the model takes, in a sentence."""
+    low, high = value_range(card)
+    shape = " x ".join(map(str, card["input_shape"]))
+    kind = card["data"].get("dtype", "uint8")
+    said = f"The model takes raw images of {shape} as they were in training: {kind} from {low:g} to {high:g}."
+    if (low, high) == pixel_values.BYTES:
+        return f"{said} It scales them itself."
+    return f"{said} It scales them itself. The values of a picture file, 0 to 255, are brought to {low:g} to {high:g}."
 
 
 def table(card: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -166,8 +232,7 @@ def origin_notes(card: dict[str, Any]) -> list[str]:
 
 def text(card: dict[str, Any]) -> str:
     """The card as Markdown."""
-    test = Measured(card["test"]["accuracy"], 0, card["test"]["n"])
-    validation = Measured(card["validation"]["accuracy"], 0, card["validation"]["n"])
+    scores = "\n".join(f"| {name} | {said} |" for name, said in (*_rows(card, "test"), *_rows(card, "validation")))
     images, versions = card["data"]["images"], card["versions"]
     looks = card["test_looks"]
     note = (
@@ -185,8 +250,8 @@ def text(card: dict[str, Any]) -> str:
 
 | | |
 | --- | --- |
-| test accuracy | {test} |
-| validation accuracy | {validation} |
+{scores}
+| a constant answer | {_constant(card)} |
 | parameters | {card["params"]:,} |
 | multiply-adds | {f"{card['macs']:,}" if card["macs"] else "unknown"} |
 | epochs | best {card["best_epoch"]} of {card["epochs"]} |
@@ -208,8 +273,10 @@ Latencies are the median and the quartiles of some dozens of warm calls on {card
 
 ## Use
 
+{_values(card)}
+
 In this folder, without cnnsearch; `cnnsearch predict . picture.png` says the same. (Not of pictures of 16 bits a
-channel, which this would clip.)
+channel, which this would clip.) `cnnsearch predict . images.npy` takes raw images.
 
 {_snippets(card)}
 

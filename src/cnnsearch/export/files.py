@@ -6,7 +6,7 @@ from typing import Any
 import tomli_w
 from numpy.typing import NDArray
 
-from cnnsearch import leaderboard, spaces
+from cnnsearch import leaderboard, pixel_values, spaces
 from cnnsearch.data import Split
 from cnnsearch.export import card as cards
 from cnnsearch.record import Record
@@ -34,12 +34,13 @@ def drawn(chosen: Record, parts: Split, probabilities: NDArray[Any], classes: tu
     """The pictures. Of validation, never of test: who looks at test's mistakes will tune for them."""
     from cnnsearch import pictures
 
-    x, y = parts.x_val, parts.y_val
+    values = pixel_values.value_range(parts.x)
+    x, y, training = pixel_values.to_bytes(parts.x_val, values), parts.y_val, pixel_values.to_bytes(parts.x, values)
     figures = {
         "curves.png": pictures.curves(chosen),
         "confusion.png": pictures.confusion(y, probabilities, classes, f"validation, {len(y):,} images"),
         "mistakes.png": pictures.mistakes(x, y, probabilities, classes, "validation"),
-        "samples.png": pictures.samples(parts.x, parts.y, classes, "training images"),
+        "samples.png": pictures.samples(training, parts.y, classes, "training images"),
     }
     return {name: pictures.png(figure) for name, figure in figures.items()}
 

@@ -35,7 +35,7 @@ class Format(NamedTuple):
         needs: modules that must be there, besides what cnnsearch brings.
         extra: cnnsearch's extra that brings them.
         tolerance: how far a probability may be from Keras'; None where decisions are compared instead.
-        use: Python that uses the file without this package; `{shape}` is filled in.
+        use: Python that uses the file without this package, once `snippets.program` has filled it in.
     """
 
     name: str

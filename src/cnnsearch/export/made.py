@@ -118,12 +118,20 @@ def _check_score(study: Study, chosen: Record, found: cards.Measured) -> None:
     Raises:
         StudyError: if its validation accuracy is another one.
     """
-    path = study.checkpoint(chosen)
-    if study.info["metric"] != "val_accuracy" or chosen.score is None or path is None:
+    expected, path = _accuracy(study, chosen), study.checkpoint(chosen)
+    if expected is None or path is None:
         return
     # mixed precision rounds a few images to the other side
-    if abs(found.accuracy - chosen.score) > max(0.005, 2.5 / found.n):
+    if abs(found.accuracy - expected) > max(0.005, 2.5 / found.n):
         raise StudyError(
             f"The model file of trial {chosen.number} has a validation accuracy of {found.accuracy:.4f}, but the trial "
-            f"was scored {chosen.score:.4f}: it is another's. Delete {path} to train the trial again."
+            f"had {expected:.4f}: it is another's. Delete {path} to train the trial again."
         )
+
+
+def _accuracy(study: Study, chosen: Record) -> float | None:
+    """The validation accuracy of the trial's best epoch, which plans report in a search for any metric."""
+    if study.info["metric"] == "val_accuracy" or chosen.score is None:
+        return chosen.score
+    best = chosen.history[chosen.best_epoch - 1] if chosen.plan and chosen.history else {}
+    return best.get("val_accuracy")

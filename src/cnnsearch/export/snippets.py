@@ -1,20 +1,50 @@
 """How a written model answers a picture without this package: Python for the card, format by format."""
 
+from collections.abc import Sequence
 
-def _whole(imports: str, load: str, answer: str) -> str:
-    """A program for an export's folder; `{shape}` is filled in by the card."""
-    return f"""import json
-from pathlib import Path
+from cnnsearch.pixel_values import BYTES
 
-{imports}
-from PIL import Image, ImageOps
+READS = "\nfrom PIL import Image, ImageOps"
 
-{load}
-height, width, channels = {{shape}}
+
+PICTURE = """height, width, channels = {shape}
 picture = ImageOps.exif_transpose(Image.open("picture.png")).convert("RGBA")
 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)  # what is transparent is white
 picture = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
-pixels = np.asarray(picture, "float32").reshape(1, height, width, channels)  # 0 to 255; the model scales them
+pixels = np.asarray(picture, "float32").reshape(1, height, width, channels)  # {scale}"""
+
+ARRAY = (
+    """pixels = np.load("images.npy")[:1].astype("float32")  # {values} of shape (1, {shape}); the model scales them"""
+)
+
+
+def program(use: str, shape: Sequence[int], values: tuple[float, float]) -> str:
+    """The program `use` for images of this (height, width, channels) and of these values, low and high.
+
+    Pictures have 8 bits: where a model takes other values, theirs are brought to them. Where it takes images of 2
+    channels, or of more than 3, which no picture has, the program begins with an array.
+    """
+    sides, (low, high) = ", ".join(map(str, shape)), values
+    if shape[-1] not in (1, 3):
+        return use.format(reads="", pixels=ARRAY.format(shape=sides, values=f"values from {low:g} to {high:g}"))
+    if values == BYTES:
+        return use.format(reads=READS, pixels=PICTURE.format(shape=sides, scale="0 to 255; the model scales them"))
+    pixels = PICTURE.format(shape=sides, scale="0 to 255")
+    pixels += (
+        f"\npixels = {low!r} + pixels * {(high - low) / 255!r}  # to {low:g} to {high:g}, as the training images were"
+    )
+    return use.format(reads=READS, pixels=pixels)
+
+
+def _whole(imports: str, load: str, answer: str) -> str:
+    """A program for an export's folder; `program` fills in `{pixels}`."""
+    return f"""import json
+from pathlib import Path
+
+{imports}{{reads}}
+
+{load}
+{{pixels}}
 {answer}
 classes = json.loads(Path("labels.json").read_text("utf-8"))
 print(classes[probabilities.argmax()], probabilities.max())"""

@@ -113,7 +113,7 @@ class Program:
         self._answers = compiled(functools.partial(self._looked_at, keep=True))
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any, weights: Any = None) -> None:
-        """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes).
+        """Take images of any numbers (n, height, width, channels), and one-hot labels (n, classes).
 
         `weights`, float32 (n,), is how much each image counts in the loss of training.
         """

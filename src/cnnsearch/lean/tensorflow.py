@@ -33,7 +33,7 @@ class Program:
         self._weighted = False
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any, weights: Any = None) -> None:
-        """Take images, uint8 or float32 (n, height, width, channels), and one-hot labels (n, classes).
+        """Take images of any numbers (n, height, width, channels), and one-hot labels (n, classes).
 
         `weights`, float32 (n,), is how much each image counts in the loss of training.
         """
@@ -122,6 +122,9 @@ def _held(images: Any) -> Any:
     TensorFlow computes in place only with memory that begins at a multiple of ALIGNED bytes.
     """
     here = not tf.config.list_physical_devices("GPU")
+    # not every operation on a GPU knows 16-bit and signed images
+    if not here and images.dtype not in ("uint8", "float32"):
+        images = images.astype("float32")
     suits = images.ctypes.data % ALIGNED == 0 and images.flags.c_contiguous and images.flags.writeable
     return tf.experimental.dlpack.from_dlpack(images.__dlpack__()) if here and suits else tf.constant(images)
 

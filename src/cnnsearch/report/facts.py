@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from cnnsearch import leaderboard
+from cnnsearch import leaderboard, metrics
 from cnnsearch.confirm import Confirmed, confirmed
-from cnnsearch.export.card import Measured
+from cnnsearch.export.card import Measured, remembered
+from cnnsearch.majority import Majority, majority
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import Record
 from cnnsearch.report.drawing import brief
@@ -25,6 +26,7 @@ class Facts:
         looks: the measurements on test, by model: a trial's number, or such as `7+3 refit`.
         elapsed: seconds from the first trial's start to the last one's end.
         where: the options that lead to the study, such as ` --runs DIR`.
+        majority: the most frequent class of the validation images, where it is known.
     """
 
     study: Study
@@ -37,11 +39,12 @@ class Facts:
     importances: tuple[Importance, ...]
     elapsed: float
     where: str
+    majority: Majority | None = None
 
     @property
     def metric(self) -> str:
         """The metric's name as it is read: `validation accuracy`."""
-        return str(self.study.info["metric"]).replace("val_", "validation ", 1).replace("_", " ")
+        return metrics.read(str(self.study.info["metric"]))
 
     @property
     def best(self) -> Record | None:
@@ -115,7 +118,17 @@ class Facts:
     @property
     def is_share(self) -> bool:
         """Whether scores are shares, which are read as percents."""
-        return "accuracy" in str(self.study.info["metric"])
+        return metrics.is_share(str(self.study.info["metric"]))
+
+    @property
+    def on_test(self) -> tuple[str, str]:
+        """What the best reached on test in the study's metric, where that was measured, else its accuracy: the value,
+        and the metric's name. Empty without a look at test."""
+        if self.test is None:
+            return "", ""
+        for name, value in self.test.more.items():
+            return self.score(value), metrics.WORDS[name]
+        return f"{self.test.accuracy:.2%}", "accuracy"
 
 
 def gathered(study: Study, where: str = "") -> Facts:
@@ -128,11 +141,12 @@ def gathered(study: Study, where: str = "") -> Facts:
         rows=rows,
         complete=tuple(known[row["trial"]] for row in rows if row["state"] == "complete"),
         repeats=confirmed(study),
-        looks={str(look.get("model", look["trial"])): _measured(look) for look in study.looks()},
+        looks={str(look.get("model", look["trial"])): remembered(look) for look in study.looks()},
         spent=spending(records, int(study.info["epochs"])),
         importances=importances(study),
         elapsed=_elapsed(study),
         where=where,
+        majority=majority(study),
     )
 
 
@@ -143,10 +157,6 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minute} min" if hours else f"{minute} min"
     minutes, second = divmod(round(seconds), 60)
     return f"{minutes} min {second} s" if minutes else f"{second} s"
-
-
-def _measured(look: dict[str, Any]) -> Measured:
-    return Measured(look["accuracy"], look["loss"], look["n"])
 
 
 def _elapsed(study: Study) -> float:

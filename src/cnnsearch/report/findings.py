@@ -1,6 +1,7 @@
 """What a study found, how sure that is, what it cost and what to do next, in words."""
 
 from cnnsearch.confirm import Confirmed, optimism
+from cnnsearch.majority import ACCURACIES, Majority
 from cnnsearch.record import Record
 from cnnsearch.report.facts import Facts, duration
 from cnnsearch.report.page import Command, Tile
@@ -13,7 +14,9 @@ def headline(known: Facts) -> str:
     again, reached = known.again, f"{known.score(known.best.score)} {known.metric}"
     if again is not None:
         reached = f"{known.interval(again)} {known.metric} on {_seeds(again.n)}"
-    test = f", {known.test.accuracy:.2%} on test" if known.test else ""
+    value, name = known.on_test
+    # the metric's name stands already before the dataset's
+    test = f", {value}{'' if known.metric.endswith(name) else f' {name}'} on test" if known.test else ""
     which = f"best of {known.spent.trials} trials" if known.spent.trials > 1 else "only trial"
     return f"The {which} reaches {reached} on {known.study.info['data']['name']}{test}"
 
@@ -62,14 +65,26 @@ def _of_the_best(known: Facts, best: Record) -> list[Tile]:
     note = "one training, which chose it" if again is None else f"mean of {_seeds(again.n)}"
     found = [Tile(figure, known.metric, note)]
     if test is not None:
-        low, high = test.interval
+        (low, high), (value, name) = test.interval, known.on_test
+        if name != "accuracy":
+            found.append(Tile(value, f"test {name}", f"of {test.n:,} images"))
         found.append(Tile(f"{test.accuracy:.2%}", "test accuracy", f"95% interval {low:.2%} to {high:.2%}"))
+    if known.majority is not None:
+        found.append(_constant(known, known.majority))
     if default is not None and default != best:
         found += _against(known, default, best)
     if best.weights:
         macs = f"{best.macs:,} multiply-adds an image" if best.macs else ""
         found.append(Tile(f"{best.weights:,}", "parameters", macs))
     return found
+
+
+def _constant(known: Facts, found: Majority) -> Tile:
+    """What a constant answer reaches."""
+    images = f"{found.share:.1%} of the validation images are of class '{found.name}'"
+    if found.constant is None:
+        return Tile(f"{found.share:.1%}", "of the validation images", f"are of class '{found.name}'")
+    return Tile(known.score(found.constant), "by a constant answer", images)
 
 
 def _against(known: Facts, default: Record, best: Record) -> list[Tile]:
@@ -80,7 +95,7 @@ def _against(known: Facts, default: Record, best: Record) -> list[Tile]:
     if gain <= 0:
         return []
     note = f"default point: {known.score(theirs)}" + ("" if both else ", first scores")
-    if known.is_share and theirs < 1:
+    if known.study.info["metric"] in ACCURACIES and theirs < 1:
         return [Tile(f"{gain / (1 - theirs):.0%} fewer", "errors than the default point", note)]
     return [Tile(known.gap(gain), "better than the default point", note)]
 
@@ -107,8 +122,12 @@ def _sureness(known: Facts) -> str:
     if known.best is None:
         return "There is nothing to be sure of."
     said = [_unconfirmed(known, known.best) if known.again is None else _confirmation(known, known.best, known.again)]
+    if known.majority is not None and known.majority.warning:
+        said.insert(0, f"WARNING: {known.majority.warning}")
     if known.test is not None:
-        said.append(f"On test, which had no part in the choice: {known.test}.")
+        value, name = known.on_test
+        more = "" if name == "accuracy" else f"{name} {value}, accuracy "
+        said.append(f"On test, which had no part in the choice: {more}{known.test}.")
     else:
         said.append("Test was not looked at for this trial.")
     if len(known.looks) > 1:

@@ -105,7 +105,7 @@ def plot(draw: Draw, alt: str, caption: str = "", size: tuple[float, float] = SI
 
 
 def image(pixels: NDArray[np.uint8], alt: str, caption: str = "", most: int = 128) -> Picture:
-    """An image of shape (height, width, channels) as a picture of the page, at most `most` pixels wide and high."""
+    """An 8-bit image (height, width, channels) as a picture of the page, at most `most` pixels wide and high."""
     buffer = io.BytesIO()
     # Pillow knows no single channel, nor more than four
     found = Image.fromarray(pixels[..., 0] if pixels.shape[-1] not in (3, 4) else pixels)

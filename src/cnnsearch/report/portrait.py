@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnsearch import pixel_values
 from cnnsearch.data import Images, Labels
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.export import made
@@ -74,7 +75,7 @@ def mistakes(origin: Origin) -> dict[str, Any]:
     return {
         "words": tuple(words),
         "tables": tuple(found for found in (matrix, commonest(parts.y_val, predicted, classes)) if found),
-        "images": surest(parts.x_val, parts.y_val, probabilities, classes),
+        "images": surest(parts.x_val, parts.y_val, probabilities, classes, pixel_values.value_range(parts.x)),
     }
 
 
@@ -102,14 +103,16 @@ def commonest(y: Labels, predicted: NDArray[Any], classes: Sequence[str], most: 
     return table(("true class", "taken for", "times"), rows, "The commonest confusions", folded=True) if rows else None
 
 
-def surest(x: Images, y: Labels, probabilities: NDArray[Any], classes: Sequence[str]) -> tuple[Picture, ...]:
-    """The mistakes of which the model was surest."""
+def surest(
+    x: Images, y: Labels, probabilities: NDArray[Any], classes: Sequence[str], values: pixel_values.Range
+) -> tuple[Picture, ...]:
+    """The mistakes of which the model was surest, `values` shown as black and white."""
     predicted, sure = probabilities.argmax(1), probabilities.max(1)
     wrong = np.flatnonzero(predicted != y)
     worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
     return tuple(
         image(
-            x[place],
+            pixel_values.to_bytes(x[place], values),
             f"a {classes[y[place]]}, taken for {classes[predicted[place]]}",
             f"{classes[y[place]]}, taken for {classes[predicted[place]]} ({sure[place]:.0%})",
         )
@@ -121,12 +124,13 @@ def samples(origin: Origin) -> dict[str, Any]:
     """Training images, each as it is and three times as the best trial's augmentation changed it."""
     parts, classes, number = origin.parts, origin.dataset.classes, origin.chosen.number
     first = [int(np.flatnonzero(parts.y == label)[0]) for label in range(min(len(classes), SAMPLES))]
-    x, names = parts.x[first], [classes[parts.y[place]] for place in first]
+    raw, names = parts.x[first], [classes[parts.y[place]] for place in first]
+    x = pixel_values.to_bytes(raw, pixel_values.value_range(parts.x))
     plan = Plan.from_json(origin.chosen.plan) if origin.chosen.plan else None
     if plan is None or not plan.augment:
         said = f"Trial {number} was trained on the images as they are: it has no augmentation of its plan."
         return {"words": (said,), "images": tuple(image(one, name, name) for one, name in zip(x, names, strict=True))}
-    strips = np.concatenate([x, *(augmented(plan, x, seed) for seed in range(TIMES))], axis=1)
+    strips = np.concatenate([x, *(augmented(plan, raw, seed) for seed in range(TIMES))], axis=1)
     images = tuple(
         image(strip, f"{name}: as it is, and {TIMES} times augmented", name, most=(TIMES + 1) * 96)
         for strip, name in zip(strips, names, strict=True)
@@ -137,13 +141,13 @@ def samples(origin: Origin) -> dict[str, Any]:
 
 
 def augmented(plan: Plan, x: Images, seed: int) -> Images:
-    """Images of shape (n, height, width, channels) once through the plan's augmentation."""
+    """Images of shape (n, height, width, channels) once through the plan's augmentation, as 8 bits to look at."""
     import keras
 
     from cnnsearch import build
 
     keras.utils.set_random_seed(seed)
-    found = keras.ops.convert_to_tensor(x.astype("float32") / 255)
+    found = keras.ops.convert_to_tensor(pixel_values.to_unit(x, plan.value_range))
     for spec in plan.augment:
         found = build.layer(spec)(found, training=True)
     pixels: Images = np.clip(np.asarray(keras.ops.convert_to_numpy(found)) * 255, 0, 255).astype(np.uint8)

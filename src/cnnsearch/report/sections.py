@@ -138,6 +138,7 @@ def made_with(known: Facts) -> Section:
         ("dataset", data["name"] + (f" ({', '.join(f'{k} = {v}' for k, v in options.items())})" if options else "")),
         ("images", ", ".join(f"{count:,} {part}" for part, count in images.items())),
         ("image", " x ".join(map(str, data["input_shape"])) + f", {len(data['classes'])} classes"),
+        ("values", _values(data)),
         ("data's fingerprint", data["fingerprint"]),
         ("seed", info["seed"]),
         ("most epochs", info["epochs"]),
@@ -147,6 +148,14 @@ def made_with(known: Facts) -> Section:
     ]
     words = "Training, validation and test were split once, by the seed; this report never looks at test itself."
     return Section("versions", "Made with", (words,), tables=(table(("what", "which"), rows),))
+
+
+def _values(data: dict[str, Any]) -> str:
+    """The type of the images' values and what those of training go from and to; nothing where it is not recorded."""
+    if "value_range" not in data:
+        return ""
+    low, high = data["value_range"]
+    return f"{data['dtype']}, {low:g} to {high:g}"
 
 
 def commands(known: Facts) -> Section:
