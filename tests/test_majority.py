@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from cnnsearch import leaderboard, majority, metrics, registry, report
+from cnnsearch import leaderboard, majority, metrics, notebook, registry, report
 from cnnsearch import study as studies
 from cnnsearch.confirm import Repeat
 from cnnsearch.export import card as cards
@@ -89,6 +89,10 @@ def test_studies_without_counts_or_trials_say_nothing(begun: Begun, tmp_path: Pa
     assert majority.lines(begun([], UNEVEN)) == []
     old = studies.load("finished", Path(__file__).parent / "old_runs" / "0.1.0")
     assert majority.lines(old) == [] and leaderboard.rows(old)
+
+
+def test_a_notebook_shows_it(begun: Begun) -> None:
+    assert "<small>WARNING: 97.0% of the validation images" in notebook.summary(begun([0.5], UNEVEN), "1 trial")
 
 
 def test_the_report_warns_and_names_the_metric(begun: Begun, tmp_path: Path) -> None:

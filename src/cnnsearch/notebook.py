@@ -91,12 +91,13 @@ def page(content: str) -> str:
 
 def summary(opened: Study, headline: str) -> str:
     """A study as HTML: its headline, the top of the leaderboard, how the search went and the best trial's curve."""
-    from cnnsearch import leaderboard
+    from cnnsearch import leaderboard, majority
 
     board = leaderboard.rows(opened, ROWS, choices=6)
     parts = [f"<p><b>{html.escape(opened.name)}</b>: {html.escape(headline)}</p>"]
     if board:
-        parts += [table(*leaderboard.texts(board)), f"<p><small>{html.escape(leaderboard.caption(board))}</small></p>"]
+        below = (leaderboard.caption(board), *majority.lines(opened))
+        parts += [table(*leaderboard.texts(board)), *(f"<p><small>{html.escape(line)}</small></p>" for line in below)]
     return "<div>" + "".join([*parts, *_plots(opened)]) + "</div>"
 
 
