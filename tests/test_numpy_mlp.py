@@ -266,3 +266,21 @@ def test_files_that_are_no_archive_are_refused(content: bytes, tmp_path: Path) -
     with pytest.raises(ValueError, match=r"model\.npz: this is no \.npz file of a network$"):
         model.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_raw_values_of_any_range_are_learnt_from(digits: tuple[Any, Any], tmp_path: Path) -> None:
+    x, y = digits
+    signed, losses, networks = x.astype("int32") * 16 - 1024, [], []
+    for images in (x, signed):
+        told, network = Callback(), built(seed=3)
+        HYPER.fit(None, network, images, y, epochs=2, callbacks=[told])
+        losses.append([each[1]["loss"] for each in told.told if isinstance(each, tuple)])
+        networks.append(network)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3) and networks[1].values == (-1024, 255 * 16 - 1024)
+    expected, again = networks[1].predict(signed), built(seed=4)
+    networks[1].save(tmp_path / "model.npz")
+    again.load(tmp_path / "model.npz")
+    assert np.array_equal(again.predict(signed), expected)
+    again.save(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert np.allclose(session.run(None, {"pixels": signed.astype("float32")})[0], expected, atol=1e-5)

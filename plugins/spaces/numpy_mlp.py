@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnsearch import space
+from cnnsearch import pixel_values, space
 
 _PIECE = 1024  # images at a time: 50,000 in one go would need a gigabyte
 _NAMES = ("kernel1", "bias1", "kernel2", "bias2", "kernel3", "bias3")
@@ -47,6 +47,7 @@ class Perceptrons:
         As Keras does, the loss and accuracy of training are means over the batches, each before its step.
         """
         training, model.stop_training = model.training, False
+        model.values = pixel_values.value_range(x)
         step = _OPTIMIZERS[training.optimizer](model.weights)
         for callback in callbacks:
             callback.set_model(model)
@@ -92,13 +93,17 @@ class Training(NamedTuple):
 
 
 class Network:
-    """Pixels from 0 to 255, two hidden layers of ReLU, and a probability for each class."""
+    """Raw images, two hidden layers of ReLU, and a probability for each class.
+
+    `values` are the lowest and the highest value of the training images, which become 0 and 1.
+    """
 
     formats = ("npz", "onnx")
 
     def __init__(self, input_shape, widths, num_classes, training, seed):
         self.input_shape, self.training = tuple(input_shape), training
         self.stop_training = False
+        self.values = (0.0, 255.0)
         self.generator = np.random.default_rng(seed)
         sizes = (int(np.prod(input_shape)), *widths, num_classes)
         self.weights = []
@@ -144,7 +149,8 @@ class Network:
     def save(self, path):
         """Write the network as `.npz`, or for other runtimes as `.onnx`, by the suffix of `path`."""
         if path.suffix == ".npz":
-            np.savez(path, input_shape=self.input_shape, **dict(zip(_NAMES, self.weights, strict=True)))
+            named = dict(zip(_NAMES, self.weights, strict=True))
+            np.savez(path, input_shape=self.input_shape, values=self.values, **named)
         elif path.suffix == ".onnx":
             path.write_bytes(_onnx(self).SerializeToString())
         else:
@@ -168,10 +174,14 @@ class Network:
         if not np.array_equal(arrays.get("input_shape"), self.input_shape):
             raise ValueError(f"{path}: it is for other images than {self.input_shape}")
         self.set_weights([arrays[name] for name in _NAMES])
+        low, high = arrays.get("values", (0.0, 255.0))
+        self.values = (float(low), float(high))
 
     def _forward(self, x, dropout=0.0):
         """What goes into each of the three layers, and the probabilities."""
-        steps = [x.reshape(len(x), -1) * np.float32(1 / 255)]
+        low, high = self.values
+        pixels = x.reshape(len(x), -1).astype("float32")
+        steps = [(pixels - np.float32(low)) * np.float32(1 / (high - low))]
         for kernel, bias in zip(self.weights[:-2:2], self.weights[1:-2:2], strict=True):
             units = np.maximum(steps[-1] @ kernel + bias, 0)
             if dropout:
@@ -281,7 +291,8 @@ def _onnx(network):
         <ir_version: 8, opset_import: ["": 17]>
         numpy_mlp (float[N, {height}, {width}, {channels}] pixels)
             => (float[N, {len(network.weights[-1])}] probabilities) {{
-            scaled = Mul(pixels, scale)
+            moved = Sub(pixels, low)
+            scaled = Mul(moved, scale)
             flat = Flatten(scaled)
             dense1 = Gemm(flat, kernel1, bias1)
             relu1 = Relu(dense1)
@@ -291,7 +302,9 @@ def _onnx(network):
             probabilities = Softmax<axis = 1>(dense3)
         }}
     """)
-    constants = {"scale": np.array(1 / 255, "float32"), **dict(zip(_NAMES, network.weights, strict=True))}
+    low, high = network.values
+    constants = {"low": np.array(low, "float32"), "scale": np.array(1 / (high - low), "float32")}
+    constants |= dict(zip(_NAMES, network.weights, strict=True))
     model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
     checker.check_model(model, full_check=True)
     return model

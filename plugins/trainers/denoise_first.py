@@ -52,7 +52,7 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
 class Noise:
     """The noise between images and what they were, to be had again and again."""
 
-    def __init__(self, noisy, clean, values):
+    def __init__(self, noisy, clean, values=(0.0, 255.0)):
         # Keras' seed for the trial fixes NumPy's global state too
         self._generator = np.random.default_rng(np.random.randint(2**31 - 1))
         low, high = values

@@ -17,19 +17,19 @@ from cnnsearch.errors import DataError, nearest
 PARTS = {"train": "", "val": "_val", "test": "_test"}
 """Words for the parts, and what a Dataset calls them."""
 
-SPELT = {"images": "x|images?|imgs?|pictures?|data", "labels": "y|labels?|targets?"}
+SPELT = {"images": "x|images?|imgs?|pictures?|data", "labels": "y|labels?|targets?", "groups": "groups?"}
 PART = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?"
 NAMES = ("classes", "class_names", "label_names", "target_names", "names")
 
 EXPECTED = (
     "x_train and y_train (or x and y, images and labels, train_images and train_labels), with or without "
-    "x_val, y_val, x_test, y_test and classes"
+    "x_val, y_val, x_test, y_test, classes and groups"
 )
 KNOWN = ("x", "y", "x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
 
 
 class Role(NamedTuple):
-    """What an array is: `images` or `labels` of a part, or `names` of the classes."""
+    """What an array is: `images`, `labels` or `groups` of a part, or `names` of the classes."""
 
     kind: str
     part: str = ""
@@ -202,4 +202,6 @@ def _dataset(path: Path, name: str, roles: dict[Role, str], content: dict[str, A
         raise DataError(f"{path}: {error}") from error
     given: dict[str, Any] = {f"x{PARTS[part]}": compact[roles[Role("images", part)]] for part in parts}
     given |= {f"y{PARTS[part]}": coded.codes[roles[Role("labels", part)]] for part in parts}
+    if Role("groups", "train") in roles:
+        given["groups"] = content[roles[Role("groups", "train")]]
     return make(str(path), name=name, classes=coded.classes, **given)

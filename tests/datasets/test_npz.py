@@ -124,6 +124,12 @@ def test_spellings(load, keys):
     assert np.array_equal(data.x_test, WHOLE[3:9]) and data.y_test.tolist() == LABELS[3:9].tolist()
 
 
+def test_groups_are_read(load, says):
+    data = load(x=WHOLE, y=LABELS, groups=np.repeat(["ann", "bob", "eve"], 10))
+    assert data.groups.tolist() == ["ann"] * 10 + ["bob"] * 10 + ["eve"] * 10
+    assert "groups is int64 of shape (3,) for 30 images; expected" in says(load, x=WHOLE, y=LABELS, groups=[1, 2, 3])
+
+
 def test_arrays_without_names_are_told_by_their_shapes(plugin, says, tmp_path):
     for count in (1, 2):
         np.savez(tmp_path / "my.npz", *[WHOLE, LABELS, WHOLE[:6], LABELS[:6]][: 2 * count])
