@@ -54,7 +54,7 @@ def test_keras_tuners_own_hypermodels_build(name: str, draw: object, monkeypatch
     theirs = getattr(keras_tuner.applications, name)(input_shape=(32, 32, 3), classes=10, **extra)
     hp = HyperParameters(draw)  # type: ignore[arg-type]
     candidate = training.from_hypermodel(theirs, hp, 32)
-    assert candidate.one_hot and hp.values
+    assert candidate.labels == "onehot" and hp.values
     if name == "HyperXception" and draw is defaults:
         pixels, labels = np.zeros((4, 32, 32, 3), "float32"), np.eye(10, dtype="float32")[:4]
         assert np.isfinite(candidate.model.train_on_batch(pixels, labels)).all()

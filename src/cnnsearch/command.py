@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ from cnnsearch import recipes as recipe_points
 from cnnsearch import study as studies
 from cnnsearch.confirm import confirmed, optimism
 from cnnsearch.display import Display
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import CnnsearchError, NothingCompletedError
 from cnnsearch.loop import Search
 from cnnsearch.markers import READS
+from cnnsearch.metric_names import matching
+from cnnsearch.opening import Opening, open_
 from cnnsearch.options import options
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings
@@ -83,6 +86,9 @@ def settings(
         raise CnnsearchError(f"{found.name} names no dataset; say which: --dataset NAME or --dataset PATH.")
     given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
     given["scheduler"], given["pruner"] = who_stops(given["scheduler"], given["pruner"], costs)
+    if given["metric"] is None and found.model and found.defaults["metric"] == spaces.DEFAULTS["metric"]:
+        # nobody named it: a model tells which it reports (`opening`)
+        given["metric"] = ""
     for name in FROM_SPACE:
         if given[name] is None:
             given[name] = found.defaults[name]
@@ -96,7 +102,7 @@ def settings(
         study=_plain_name(study or found.name),
         timeout=seconds(timeout),
         trial_timeout=seconds(trial_timeout),
-        memory=size(memory) if memory else watchdog.memory_allowed(workers),
+        memory=_memory(memory) if memory else watchdog.memory_allowed(workers),
         jobs=workers,
         threads=threads,
         costs=costs,
@@ -152,28 +158,56 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
     """
     mlflow_store.check_reachable(mlflow_store.tracking_uri())
     with hold(settings.folder, settings.study), storage_errors(settings.storage), display, Stop().listening() as stop:
-        opened = studies.begin(settings)
-        studies.lease(opened)
-        if not settings.twins:
-            opened.remember(command=line)
-        records = opened.records()
-        counted = sum(record.state in COUNTED for record in records)
-        settings = _as_it_trains(opened, settings, display)
-        if settings.only_recipes:
-            settings = replace(settings, trials=counted + len(queued.missing_recipes(opened, settings)))
-        if settings.twins:
-            settings = replace(settings, trials=counted + len(settings.twins))
-        if counted:
-            top, seeds = settings.confirm
-            chosen = repeats.leaders(records, top, opened.maximize)
-            display.note(_going_on(settings, counted, len(repeats.missing(opened, records, chosen, seeds))))
-        tracker = Tracker(display.note)
-        ended = "error"
+        settings, opening = _opened(settings, stop, display)
         try:
-            ended = Search(settings, opened, tracker, display, stop).run()
+            return _searched(settings, opening, display, stop, line)
         finally:
-            tracker.close(*_last_words(opened, ended))
-            studies.release(opened)
+            if opening:
+                opening.pool.close()
+
+
+def _opened(settings: Settings, stop: Stop, display: Display) -> tuple[Settings, Opening | None]:
+    """`settings` with their metric settled; with the workers that looked at a model for it, if some did."""
+    if not settings.space.model:
+        return settings, None
+    begun = studies.begun(settings)
+    if begun is None:
+        opening = open_(settings, stop, display)
+        return opening.settings, opening
+    metric = str(begun["metric"])
+    return replace(settings, metric=matching(settings.metric or metric, [metric]) or settings.metric), None
+
+
+def _searched(
+    settings: Settings, opening: Opening | None, display: Display, stop: Stop, line: str
+) -> tuple[Study, str]:
+    """The search of `run`, within its lock."""
+    opened = studies.begin(settings)
+    studies.lease(opened)
+    if opening and opening.default:
+        opened.remember(default=opening.default)
+    if opening and opening.note:
+        display.note(opening.note)
+    if not settings.twins:
+        opened.remember(command=line)
+    records = opened.records()
+    counted = sum(record.state in COUNTED for record in records)
+    settings = _as_it_trains(opened, settings, display)
+    if settings.only_recipes:
+        settings = replace(settings, trials=counted + len(queued.missing_recipes(opened, settings)))
+    if settings.twins:
+        settings = replace(settings, trials=counted + len(settings.twins))
+    if counted:
+        top, seeds = settings.confirm
+        chosen = repeats.leaders(records, top, opened.maximize)
+        display.note(_going_on(settings, counted, len(repeats.missing(opened, records, chosen, seeds))))
+    tracker = Tracker(display.note)
+    ended = "error"
+    try:
+        ended = Search(settings, opened, tracker, display, stop, opening).run()
+    finally:
+        tracker.close(*_last_words(opened, ended))
+        studies.release(opened)
     return opened, ended
 
 
@@ -192,8 +226,26 @@ def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> N
             _say_next(opened, ended, settings, board)
         if ended == "interrupted":
             click.echo(f"\n{stopped(opened)} The same command goes on.", err=True)
+    nothing = "" if ended == "interrupted" else _nothing_completed(opened, ended)
+    if nothing:
+        raise NothingCompletedError(nothing)
     if " " in ended:
         raise CnnsearchError(f"The search stopped: {ended}")
+
+
+def _nothing_completed(opened: Study, ended: str) -> str:
+    """Why a search has no result: how its trials ended, and the commonest reason; nothing where it has one."""
+    records = [record for record in opened.records() if record.state in (*COUNTED, "refused")]
+    if any(record.state == "complete" for record in records):
+        return ""
+    if not records:
+        return f"No trial of {opened.name} completed: {ended if ' ' in ended else 'none had ended in time'}."
+    counts = Counter(record.failure or record.state for record in records)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
+    reasons = Counter(f"{record.failure}: {record.reason}" for record in records if record.failure)
+    said = f" The commonest reason is {reasons.most_common(1)[0][0]}" if reasons else ""
+    stopped = f" The search stopped: {ended}." if " " in ended and not said else ""
+    return f"No trial of {opened.name} completed ({kinds}).{said.rstrip('.')}{'.' if said else ''}{stopped}"
 
 
 def confirm(
@@ -412,6 +464,21 @@ def size(text: str) -> int:
     if not 0 <= value < float("inf"):
         raise CnnsearchError(f"'{text}' is no size of memory; expected bytes, or such as 800m or 2g.")
     return int(value)
+
+
+def _memory(text: str) -> int:
+    """What `--memory` allows a worker.
+
+    Raises:
+        CnnsearchError: if no worker could start with it.
+    """
+    found = size(text)
+    if 0 < found < watchdog.LEAST:
+        raise CnnsearchError(
+            f"--memory {text}: this is too little for a worker, which holds 0.4 to 0.9 GiB before it trains anything. "
+            f"Expected {watchdog.LEAST >> 20}m or more, or 0 for no limit."
+        )
+    return found
 
 
 def _amount(text: str, units: dict[str, int]) -> float:

@@ -1,6 +1,7 @@
 """What cnnsearch raises.
 
 CnnsearchError          anything a user can mend: one line, exit code 2
+├── NothingCompletedError  a search of which no trial completed: exit code 1
 ├── SpaceError          a space file, or an option of a dimension
 ├── DataError           a dataset that cannot be read or used
 ├── StudyError          a study that is missing, held by another run, or begun under another space
@@ -48,6 +49,12 @@ class PluginError(CnnsearchError):
     """A plugin that does not import, or that breaks its contract."""
 
 
+class NothingCompletedError(CnnsearchError):
+    """A search without a result: no trial of it completed."""
+
+    exit_code = 1
+
+
 class TrialFailure(CnnsearchError):
     """One candidate that failed.
 
@@ -57,6 +64,27 @@ class TrialFailure(CnnsearchError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+OPENING = re.compile(r"(Graph execution error|Exception encountered when calling .*|Exception encountered)[:.]?\s*$")
+"""Lines of an error that only announce its cause."""
+TRACE = re.compile(r"Detected at node|File \"|\[\[\{\{|defined at|Original stack trace|Arguments received|  \S|<stdin>")
+
+
+def reason(error: BaseException) -> str:
+    """The sentence of an error that helps: not the line that announces it, nor the way to where it was raised."""
+    lines = [COLOURS.sub("", line).rstrip() for line in str(error).strip().splitlines()]
+    lines = [line for line in lines if line.strip()]
+    if lines and OPENING.match(lines[0]):
+        lines = [line for line in lines[1:] if not (OPENING.match(line) or TRACE.match(line))]
+    said = lines[0].strip() if lines else ""
+    # a sentence may go on
+    for line in lines[1:3]:
+        if said.endswith((".", ":", "!")) or len(said) > 200:
+            break
+        said += f" {line.strip()}"
+    return said[:300]
 
 
 FAILURES = ("oom", "nan", "timeout", "too_large", "invalid", "killed", "plugin_error")

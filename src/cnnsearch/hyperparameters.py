@@ -3,7 +3,7 @@
 import contextlib
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -88,51 +88,58 @@ class HyperParameters:
     def Choice(
         self,
         name: str,
-        values: Sequence[Any],
+        values: Iterable[Any],
         ordered: bool | None = None,
         default: Any = None,
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
         """One of `values`; `default` or the first of them in the default point."""
-        choices = tuple(values)
+        choices = tuple(plain(value) for value in values)
         if not choices:
             raise ValueError(f"{self._full(name)} has no values to choose from")
-        wanted = choices[0] if default is None else default
-        first = next((choice for choice in choices if choice == wanted), wanted)
+        wanted = choices[0] if default is None else plain(default)
+        alike = [choice for choice in choices if choice == wanted]
+        # True is not the 1 that it equals
+        first = next((choice for choice in alike if type(choice) is type(wanted)), alike[0] if alike else wanted)
         return self._take(name, Distribution("choice", first, choices), parent_name, parent_values)
 
     def Boolean(
         self, name: str, default: bool = False, parent_name: str | None = None, parent_values: Any = None
     ) -> Any:
         """True or False."""
-        return self._take(name, Distribution("choice", default, (default, not default)), parent_name, parent_values)
+        first = bool(default)
+        return self._take(name, Distribution("choice", first, (first, not first)), parent_name, parent_values)
 
     def Fixed(self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None) -> Any:
         """A value that is recorded but not searched."""
+        value = plain(value)
         return self._take(name, Distribution("choice", value, (value,)), parent_name, parent_values)
 
     def Int(
         self,
         name: str,
-        min_value: int,
-        max_value: int,
-        step: int | None = None,
-        sampling: str = "linear",
-        default: int | None = None,
+        min_value: float,
+        max_value: float,
+        step: float | None = None,
+        sampling: str | None = "linear",
+        default: float | None = None,
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
-        """An integer from `min_value` to `max_value`, both included.
+        """An integer from `min_value` to `max_value`, both included; whole floats such as 1e2 are taken for integers.
 
         With `sampling="log"` a `step` multiplies: `Int("units", 2, 32, step=2, sampling="log")` is one of
         2, 4, 8, 16 and 32.
         """
-        low, high = _ordered(self._full(name), min_value, max_value)
-        first = low if default is None else default
+        full = self._full(name)
+        low, high = _ordered(full, _whole(full, "min_value", min_value), _whole(full, "max_value", max_value))
+        first = low if default is None else _whole(full, "default", default)
+        sampling, step = _scale(full, sampling), plain(step)
         if sampling == "log" and step:
-            distribution = Distribution("choice", int(first), tuple(map(int, _powers(low, high, step))))
+            distribution = Distribution("choice", first, tuple(map(int, _powers(low, high, step))))
         else:
+            step = step and _whole(full, "step", step)
             distribution = _numbers("int", first, low, high, step or (None if sampling == "log" else 1), sampling)
         return self._take(name, distribution, parent_name, parent_values)
 
@@ -142,14 +149,16 @@ class HyperParameters:
         min_value: float,
         max_value: float,
         step: float | None = None,
-        sampling: str = "linear",
+        sampling: str | None = "linear",
         default: float | None = None,
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
         """A number from `min_value` to `max_value`; on a logarithmic scale with `sampling="log"`."""
-        low, high = _ordered(self._full(name), min_value, max_value)
-        first = low if default is None else default
+        full = self._full(name)
+        low, high = _ordered(full, plain(min_value), plain(max_value))
+        first = low if default is None else plain(default)
+        sampling, step = _scale(full, sampling), plain(step)
         if sampling == "log" and step:
             distribution = Distribution("choice", float(first), tuple(_powers(low, high, step)))
         else:
@@ -211,7 +220,8 @@ class HyperParameters:
         return self.values[full]
 
     def _matches(self, parent_name: str, parent_values: Any) -> bool:
-        allowed = parent_values if isinstance(parent_values, list | tuple) else [parent_values]
+        several = isinstance(parent_values, Iterable) and not isinstance(parent_values, str | bytes)
+        allowed = [plain(value) for value in (parent_values if several else [parent_values])]
         full = self._full(parent_name)
         return full in self.values and self.values[full] in allowed
 
@@ -251,9 +261,42 @@ def replay(values: dict[str, Any]) -> Draw:
     return lambda name, distribution: values.get(name, distribution.default)
 
 
+def plain(value: Any) -> Any:
+    """A NumPy scalar as the Python number, text or bool that it stands for; everything else as it is."""
+    if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
+        return value
+    found = value.item()
+    # the 0.1 that was meant, and not the 0.10000000149 that float32 holds
+    return float(str(value)) if isinstance(found, float) and value.dtype.itemsize < 8 else found
+
+
+def _whole(name: str, what: str, value: Any) -> int:
+    """A bound, step or default of `hp.Int`.
+
+    Raises:
+        ValueError: if it is no whole number.
+    """
+    found = plain(value)
+    if isinstance(found, bool) or not isinstance(found, int | float) or found % 1 != 0:
+        raise ValueError(f"{name} has {what} = {found!r}; hp.Int takes whole numbers, hp.Float takes others")
+    return int(found)
+
+
+def _scale(name: str, sampling: Any) -> str:
+    """`linear` or `log`, in capitals too; KerasTuner's default, None, is linear.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    found = str(sampling or "linear").lower()
+    if found == "reverse_log":
+        raise ValueError(f"{name} has sampling='reverse_log', which Optuna has not; search 1 - x with sampling='log'")
+    if found not in ("linear", "log"):
+        raise ValueError(f"{name} has sampling={sampling!r}; expected 'linear' or 'log'")
+    return found
+
+
 def _numbers(kind: str, default: float, low: float, high: float, step: float | None, sampling: str) -> Distribution:
-    if sampling not in ("linear", "log"):
-        raise ValueError(f"sampling must be 'linear' or 'log', got {sampling!r}")
     if sampling == "log" and low <= 0:
         raise ValueError(f"a logarithmic scale must begin above 0, got {low}")
     step = step or None
@@ -264,6 +307,9 @@ def _numbers(kind: str, default: float, low: float, high: float, step: float | N
 
 
 def _ordered(name: str, low: Any, high: Any) -> tuple[Any, Any]:
+    for value in (low, high):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{name} goes from {low!r} to {high!r}; expected two numbers")
     if low > high:
         raise ValueError(f"{name} goes from {low} to {high}: the first must not be the larger")
     return low, high

@@ -15,7 +15,9 @@ from cnnsearch.confirm import Repeat
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import Ledger
+from cnnsearch.messages import ANSWERS, UnknownTrialError
 from cnnsearch.objectives import Pruning
+from cnnsearch.opening import Opening
 from cnnsearch.pace import Budget
 from cnnsearch.pool import Child, Pool
 from cnnsearch.progress import Progress, Running
@@ -50,12 +52,24 @@ RECENT = 200
 class Search:
     """One call of `cnnsearch run`: brings the study to the number of trials that `settings` ask for."""
 
-    def __init__(self, settings: Settings, study: Study, tracker: Tracker, show: Display, stop: Stop) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        study: Study,
+        tracker: Tracker,
+        show: Display,
+        stop: Stop,
+        opening: Opening | None = None,
+    ) -> None:
+        """`opening` has workers that were started before the study began."""
+        self.opening = opening
         self.settings, self.study, self.tracker, self.show, self.stop = settings, study, tracker, show, stop
         self.jobs: dict[Child, Job | None] = {}
         self.ledger = Ledger(study, tracker)
         self.checkpoints = Checkpoints(settings.folder / "checkpoints", settings.keep, study.maximize)
-        self.began = self.leased = time.monotonic()
+        self.leased = time.monotonic()
+        self.began = opening.began if opening else self.leased
+        self.unsaved = False
         self.budget = Budget(settings)
         self.start = 0.0
         self.had = Counter(repeat["trial"] for repeat in study.repeats())
@@ -85,7 +99,7 @@ class Search:
                     self.tracker.begin(self.study)
                 return "complete"
             jobs = max(1, min(settings.jobs, left))
-            self.pool = Pool(settings, jobs)
+            self.pool = self.opening.pool if self.opening else Pool(settings, jobs)
             self.jobs = dict.fromkeys(self.pool.children)
             try:
                 while not self._over():
@@ -113,7 +127,29 @@ class Search:
         elif heard.child in self.jobs:
             if job := self.jobs[heard.child]:
                 job.heard = time.monotonic()
-            getattr(self, f"_on_{heard.message['say']}")(heard.child, heard.message)
+            self._listen(heard.child, heard.message)
+
+    def _listen(self, child: Child, message: dict[str, Any]) -> None:
+        """Do what a message asks for; one that makes no sense here costs its worker, or nothing."""
+        handler = getattr(self, f"_on_{message['say']}", None)
+        try:
+            if handler is None:
+                raise UnknownTrialError
+            handler(child, message)
+        except UnknownTrialError:
+            child.note(f"it said '{message['say']}' of a trial that it does not have: {str(message)[:200]}")
+            self._answer_unknown(child, str(message["say"]))
+
+    def _answer_unknown(self, child: Child, say: str) -> None:
+        """Let a worker go on that spoke of a trial which it does not have; replace one that waits for what is not."""
+        if say in ANSWERS:
+            child.send(ANSWERS[say])
+        elif say == "draw":
+            self._replace(child)
+        elif child.ready and self.jobs[child] is None:
+            # it has ended what it spoke of
+            self.occupied.pop(child, None)
+            self._hand_out(child)
 
     def _over(self) -> bool:
         idle = not any(self.jobs.values()) and not self.occupied
@@ -243,6 +279,7 @@ class Search:
             epochs=message["epochs"],
             seconds=round(job.spent, 3),
             weights=message["params"],
+            reads=message["reads"],
             history=tuple(job.history),
         )
 
@@ -393,6 +430,8 @@ class Search:
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
+        if not isinstance(message["metrics"].get(self.settings.metric), int | float):
+            raise UnknownTrialError
         job.history.append(message["metrics"])
         waits = self.waiting.here(job)
         if waits or not self.waiting.asks_pruner(job) or message["epoch"] >= self.settings.epochs:
@@ -424,6 +463,9 @@ class Search:
         self.occupied.pop(child, None)
         if message["problem"]:
             self.ended = f"{message['problem']}. {FULL}"
+        if message["unsaved"] and not self.unsaved:
+            self.unsaved = True
+            self.show.note(f"The models of this space are not kept, as they cannot be saved: {message['unsaved']}")
         self.checkpoints.tidy(self.ledger.saved)
         if self._outgrown(child):
             self._replace(child)
@@ -549,7 +591,8 @@ class Search:
 
     def _job(self, child: Child) -> Job:
         job = self.jobs[child]
-        assert job is not None, "a worker spoke of a trial that it does not have"
+        if job is None:
+            raise UnknownTrialError
         return job
 
     def _exhausted(self) -> bool:

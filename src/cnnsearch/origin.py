@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
+
 from cnnsearch import backbones, catalog, kept, leaderboard, loading, spaces, worker
-from cnnsearch.data import Dataset, Split
+from cnnsearch.data import Dataset, Images, Split
 from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.hyperparameters import HyperParameters, replay
 from cnnsearch.plan import Plan
@@ -33,7 +35,13 @@ class Origin(NamedTuple):
         shape, classes = self.dataset.input_shape, len(self.dataset.classes)
         hypermodel = spaces.hypermodel(self.space.located(self.study.folder), self.known, shape, classes)
         hp = HyperParameters(replay(self.chosen.params))
-        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape)
+        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape, classes)
+
+    def predict(self, model: Any, x: Images) -> NDArray[Any]:
+        """What `model`, one of this trial, says of images: probabilities (n, classes)."""
+        from cnnsearch import models
+
+        return models.predict(model, x, self.chosen.reads, len(self.dataset.classes))
 
     def train(self) -> tuple[Any, Any]:
         """The trial's training once more, from its seed: the outcome and the network."""

@@ -1,17 +1,20 @@
 """Worker processes as the parent sees them: started, spoken to, heard through one queue, replaced."""
 
+import contextlib
 import json
 import queue
 import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnsearch import kept, shared_data
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.gpus import gpus
+from cnnsearch.messages import understood
 from cnnsearch.settings import Settings, worker_environment
 
 
@@ -29,6 +32,7 @@ class Child:
         self.log, self._said_before = log, log.stat().st_size if log.exists() else 0
         self.ready = False
         self.stopping = False
+        self.nonsense = False
         self.rss = 0
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
@@ -51,6 +55,11 @@ class Child:
         except OSError:
             pass
 
+    def note(self, text: str) -> None:
+        """Write a line of the parent's to this worker's log."""
+        with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
+            log.write(f"cnnsearch: {text}\n")
+
     def kill(self) -> None:
         """End the process at once."""
         self.stopping = True
@@ -64,9 +73,11 @@ class Child:
     def _listen(self, inbox: "queue.Queue[Heard]") -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            try:
-                message = json.loads(line)
-            except ValueError:
+            message = understood(line)
+            if message is None:
+                # what follows cannot be trusted; another worker takes its place
+                self.note(f"it sent what is no message: {line[:200]!r}")
+                self.nonsense = True
                 break
             inbox.put(Heard(self, message))
         self.process.kill()
@@ -94,6 +105,12 @@ class Pool:
         self._shared = _folder(settings.folder) if jobs > 1 else None
         self.fill()
 
+    def go_by(self, metric: str) -> None:
+        """Let every worker, and those that start later, go by this metric."""
+        self._settings = replace(self._settings, metric=metric)
+        for child in self.children:
+            child.send({"do": "go_by", "metric": metric})
+
     def fill(self) -> None:
         """Start a worker in every place that has none."""
         for slot in sorted(set(range(self._jobs)) - set(self._slots.values())):
@@ -114,6 +131,8 @@ class Pool:
         self._bad_starts += 1
         code = child.process.returncode
         # a signal comes from outside, such as the kernel short of memory; anything else will come again
+        if child.nonsense and self._bad_starts > 1:
+            raise CnnsearchError(f"Workers send what is no message; {child.log} shows it.")
         if code >= 0 or self._bad_starts > BAD_STARTS:
             raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
 

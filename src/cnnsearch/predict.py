@@ -143,7 +143,8 @@ def _blank(export: Export, known: catalog.Catalog) -> Any:
         )
     hypermodel = spaces.hypermodel(space, known, export.shape, len(export.classes))
     hp = HyperParameters(replay(export.card["hyperparameters"]))
-    return training.from_hypermodel(hypermodel, hp, 1, tuple(export.card["input_shape"])).core
+    shape = tuple(export.card["input_shape"])
+    return training.from_hypermodel(hypermodel, hp, 1, shape, len(export.classes)).core
 
 
 def _files(pictures: Iterable[Path]) -> Iterator[Path]:
@@ -221,9 +222,11 @@ def _answers(
 
 
 def _asked(export: Export, model: Callable[[Images], Any], images: Images) -> Any:
+    from cnnsearch import heads
+
     expected = (len(images), len(export.classes))
     try:
-        found = model(images)
+        found = heads.read(model(images), str(export.card.get("reads", "")), expected[1])
         if found.shape != expected:
             raise DataError(f"it answers {found.shape[1:]}, and there are {expected[1]} classes")
     except Exception as error:

@@ -28,6 +28,7 @@ class Record:
     were trained before the training was cut off and gone on with. `look` is the metric after a look at a part of the
     images, which is no part of the training; of what was only looked at it is the score.
     `checkpoint` is the model's file relative to the study's folder; earlier versions stored an absolute path.
+    `reads` tells how the model's answers are read (`heads.read`); nothing: they are probabilities.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Record:
     checkpoint: str = ""
     resumed: int = 0
     look: float | None = None
+    reads: str = ""
     history: tuple[dict[str, float], ...] = ()
 
     def to_attribute(self) -> dict[str, Any]:

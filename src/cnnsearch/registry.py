@@ -163,7 +163,7 @@ def _version(
         name=name,
         flavor=flavor,
         run_id=_run(client, study),
-        signature=store.signature(card["input_shape"], len(classes)),
+        signature=store.signature(card["input_shape"], card.get("outputs") or len(classes)),
         metadata={"classes": classes},
         **model,
     )

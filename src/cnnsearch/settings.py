@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.gpus import TAKEN
+from cnnsearch.metric_names import RETURNED
 from cnnsearch.spaces import Space, Use
 
 
@@ -16,6 +17,7 @@ class Settings:
 
     Attributes:
         trials: how many trials the study shall have in all, over restarts and workers.
+        metric: what the best is told by; empty while that is to be found out from a model (`opening`).
         timeout: seconds for this call; `trial_timeout`: seconds for one trial.
         memory: bytes that one worker may hold.
         max_latency: milliseconds that a candidate may take for one image.
@@ -113,6 +115,8 @@ LESS_IS_BETTER = {"crossentropy", "divergence", "false", "hinge", "mae", "mape",
 
 def maximize(metric: str) -> bool:
     """Whether more of `metric`, named as Keras names it, is better."""
+    if metric == RETURNED:
+        return False
     return not (set(metric.split("_")) & LESS_IS_BETTER or any(word in metric for word in ("loss", "error")))
 
 

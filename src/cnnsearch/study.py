@@ -170,6 +170,19 @@ def begin(settings: Settings) -> Study:
     return opened
 
 
+def begun(settings: Settings) -> dict[str, Any] | None:
+    """What is stored of the study that `settings` name, if it is there with something done in it."""
+    # unlike Path.exists it answers for names that no file can have
+    if not settings.storage and not os.path.exists(settings.runs / "cnnsearch.db"):  # noqa: PTH110
+        return None
+    with storage_errors(settings.storage):
+        try:
+            study = optuna.load_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
+        except KeyError:
+            return None
+        return None if _nothing_done(study, settings.folder) else Study(study).info or None
+
+
 def refuse_if_held(study: Study) -> None:
     """The lock in the runs folder does not reach other folders and machines; a lease in the storage does.
 

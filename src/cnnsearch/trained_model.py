@@ -28,7 +28,7 @@ class Opened(NamedTuple):
         facts = self.origin.study.info["data"]
         x = batch(given_data.images_of(images), tuple(facts["input_shape"]))
         names = tuple(str(name) for name in facts["classes"])
-        probabilities = _asked(self.model, x)
+        probabilities = self.origin.predict(self.model, x)
         return Predictions(np.asarray(names)[probabilities.argmax(-1)], probabilities, names)
 
 
@@ -76,9 +76,3 @@ def batch(images: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         return pixel_values.compact({"images": images.reshape(len(images), *shape)})["images"]
     except ValueError as error:
         raise DataError(f"The images cannot be used: {error}") from error
-
-
-def _asked(model: Any, x: NDArray[Any]) -> NDArray[Any]:
-    from cnnsearch import models
-
-    return models.predict(model, x)

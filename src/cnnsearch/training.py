@@ -11,12 +11,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch import build, lean, models, stems
+from cnnsearch import build, fitted, heads, lean, metric_names, models, stems
 from cnnsearch import metrics as measuring
 from cnnsearch import resume as resuming
 from cnnsearch.batches import Batches, too_many
 from cnnsearch.data import Images, Split
-from cnnsearch.errors import CnnsearchError, TrialFailure, nearest, out_of_memory
+from cnnsearch.errors import CnnsearchError, TrialFailure, out_of_memory, reason
 from cnnsearch.plan import Plan
 from cnnsearch.settings import maximize
 
@@ -31,7 +31,7 @@ LOOK = 1 << 30
 
 
 class Fold(NamedTuple):
-    """What a trainer may see: training and validation, never test. Labels are integers or one-hot.
+    """What a trainer may see: training and validation, never test. Labels are in one of `heads.FORMS`.
 
     `x_clean` is `x` without its noise, for datasets that know it. `weights`, float32 (n,), is how much each training
     image counts in the loss; None where all count alike.
@@ -57,20 +57,25 @@ class Keep(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A model to train, the network in it that is kept, and what is known about it."""
+    """A model to train, the network in it that is kept, and what is known about it.
+
+    Attributes:
+        labels: how its labels are given, one of `heads.FORMS`, with so many columns as `units` (0: as classes).
+        reads: how the network's answers are read, as `heads.read` takes it.
+        lean: whether it may be trained by `lean.fit`.
+        class_weight: how much the images of a class count in its loss, as `Plan.class_weight`.
+    """
 
     model: Any
     core: Any
     batch_size: int
     callbacks: list[Any]
-    one_hot: bool
+    labels: str
     fit: Any = None
     lean: bool = False
-    """Whether it may be trained by `lean.fit`."""
-    measured: bool = False
-    """Whether the metrics of `metrics.COMPUTED` are computed for it; else it reports what it is searched for."""
     class_weight: str = "none"
-    """How much the images of a class count in its loss, as `Plan.class_weight`."""
+    units: int = 0
+    reads: str = "softmax"
 
 
 @dataclass
@@ -95,34 +100,39 @@ def from_plan(plan: Plan, images: int, by_epochs: bool = True, passes: int = 0) 
     model = build.training_model(plan, core)
     steps = math.ceil(images / plan.batch_size)
     build.compile_(model, plan, steps * passes / plan.epochs if passes else steps)
-    made = Candidate(model, core, plan.batch_size, build.callbacks(plan), one_hot=True)
-    return made._replace(lean=by_epochs, measured=True, class_weight=plan.class_weight)
+    made = Candidate(model, core, plan.batch_size, build.callbacks(plan), "onehot")
+    return made._replace(lean=by_epochs, class_weight=plan.class_weight)
 
 
-def from_hypermodel(hypermodel: Any, hp: Any, batch_size: int, shape: tuple[int, ...] = ()) -> Candidate:
+def from_hypermodel(
+    hypermodel: Any, hp: Any, batch_size: int, shape: tuple[int, ...] = (), classes: int = 0
+) -> Candidate:
     """The candidate that a `build(hp)` function or a HyperModel makes; its own `fit` is honoured.
 
-    A model that was given no input is built for images of this `shape`.
+    A model that was given no input is built for images of this `shape`, and of so many `classes` (0: as it has
+    outputs). An attribute `labels` of the function or HyperModel names the form of its labels (`heads.FORMS`), where
+    the loss does not tell it.
 
     Raises:
-        TrialFailure: if it is neither a compiled Keras model nor a `models.Classifier`.
+        TrialFailure: if it is neither a compiled Keras model nor a `models.Classifier`, or does not fit the data.
     """
     model = hypermodel.build(hp) if hasattr(hypermodel, "build") else hypermodel(hp)
-    own_fit = getattr(hypermodel, "fit", None)
+    own_fit, asked = getattr(hypermodel, "fit", None), str(getattr(hypermodel, "labels", None) or "")
     if not isinstance(model, keras.Model):
         lacking = models.missing(model)
         if lacking:
             reason = f"the hypermodel gave {type(model).__name__}; expected a compiled Keras model"
             raise TrialFailure("invalid", f"{reason}, or a classifier with {', '.join(lacking)} too")
-        return Candidate(model, model, batch_size, [], one_hot=False, fit=own_fit)
+        return Candidate(model, model, batch_size, [], asked or "integer", own_fit)
     if not model.compiled:
         reason = "the hypermodel gave a model that is not compiled; expected a compiled Keras model"
         raise TrialFailure("invalid", reason)
     if shape and not model.built:
         model.build((None, *shape))
-    name = getattr(model.loss, "name", model.loss if isinstance(model.loss, str) else "")
-    one_hot = "sparse" not in str(name)
-    return Candidate(model, model, batch_size, [], one_hot, own_fit)
+    units, form, reads = heads.head(model, shape, classes, asked)
+    if reads in heads.ABOUT_ZERO and units == 1:
+        heads.decide_at_zero(model)
+    return Candidate(model, models.plain_output(model), batch_size, [], form, own_fit, units=units, reads=reads)
 
 
 def part(parts: Split, share: float, seed: int) -> Split:
@@ -135,11 +145,9 @@ def part(parts: Split, share: float, seed: int) -> Split:
 
 def fold(candidate: Candidate, parts: Split, classes: int) -> Fold:
     """Training and validation as `candidate`'s loss wants its labels, and the weights that its plan asks for."""
-    y, y_val = parts.y, parts.y_val
-    weights = measuring.class_weights(y, classes) if candidate.class_weight == "balanced" else None
-    if candidate.one_hot:
-        table = np.eye(classes, dtype="float32")
-        y, y_val = table[y], table[y_val]
+    weights = measuring.class_weights(parts.y, classes) if candidate.class_weight == "balanced" else None
+    columns = candidate.units or classes
+    y, y_val = (heads.encoded(part, candidate.labels, columns) for part in (parts.y, parts.y_val))
     return Fold(parts.x, y, parts.x_val, y_val, candidate.batch_size, parts.x_clean, weights)
 
 
@@ -163,7 +171,7 @@ def fit(
     data = data._replace(x=x, x_val=x_val)
     if by_epochs and lean.suits(model, callbacks) and lean.holds(data):
         return lean.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch, measures=measures)
-    rest = _rest(data, epochs, _with_measures(model, data, measures, callbacks))
+    rest = keywords(data, epochs, _with_measures(model, data, measures, callbacks))
     if too_many(data.x, data.x_val):
         rest["validation_data"] = Batches(data.x_val, data.y_val, rest.pop("validation_batch_size"))
         some = Batches(data.x, data.y, data.batch_size, rest.pop("sample_weight", None), shuffle=True)
@@ -196,37 +204,49 @@ def train(
     """Train `candidate` for at most `epochs`; the weights of its best epoch end up in `candidate.core`.
 
     Without a `trainer` it is the candidate's own `fit`, else Keras'; only that can `keep` a training's state and go
-    on from it.
+    on from it. What an own `fit` gives back stands for its epochs where none of them reports the metric; then
+    the weights are those that it leaves.
 
     Raises:
         TrialFailure: `nan` if the loss diverges; else the type that `failure` gives the error.
         CnnsearchError: if there is no such metric.
     """
     started = time.perf_counter()
-    watch = Watch(candidate.core, metric, report)
-    measures = measuring.measures(metric, data.y_val) if candidate.measured else None
+    own = trainer is None and candidate.fit is not None
+    watch = Watch(candidate.core, metric, report, lenient=own)
+    measures = _measures(candidate, metric, data.y_val)
     # for trainers that only call its `on_epoch_end`
     watch.set_model(candidate.model)
     if trainer is None and candidate.fit is None and not isinstance(candidate.model, keras.Model):
         raise TrialFailure("invalid", "it is no Keras model, so its HyperModel needs a fit, or its space a trainer")
+    given: Any = None
     try:
         callbacks = [*candidate.callbacks, watch]
         if trainer is not None:
             callbacks = _with_measures(candidate.model, data, measures, callbacks)
             trainer(hp, candidate.model, data, epochs=epochs, callbacks=callbacks)
-        elif candidate.fit is not None:
-            candidate.fit(hp, candidate.model, data.x, data.y, **_rest(data, epochs, callbacks))
+        elif own:
+            callbacks = _with_measures(candidate.model, data, measures, callbacks)
+            given = candidate.fit(hp, candidate.model, data.x, data.y, **keywords(data, epochs, callbacks))
         else:
             _fit_kept(candidate, hp, data, epochs, watch, keep, measures)
     except CnnsearchError:
         raise
     except Exception as error:
         raise failure(error, "plugin_error") from error
+    if own and not watch.failure and not watch.outcome.weights:
+        watch.take(fitted.epochs(given, metric), epochs)
     if watch.failure:
         raise watch.failure
     outcome = watch.outcome
     if not outcome.history:
-        raise TrialFailure("plugin_error", "the trainer ended no epoch: it must pass its callbacks on to fit")
+        said = "the trainer ended no epoch: it must pass its callbacks on to fit"
+        if own:
+            said += ", or give back a number, a dict of metrics or the History"
+        raise TrialFailure("plugin_error", said)
+    if own and isinstance(given, list | tuple) and len(given) > 1:
+        # several trainings: what they have in common is their mean
+        outcome.score = fitted.epochs(given, metric)[0].get(metric, outcome.score)
     candidate.core.set_weights(outcome.weights)
     outcome.seconds += time.perf_counter() - started
     return outcome
@@ -254,6 +274,16 @@ def _fit_kept(
         fit(hp, candidate.model, data, epochs=epochs, callbacks=callbacks, **told)
 
 
+def _measures(candidate: Candidate, metric: str, y_val: Any) -> measuring.Measures | None:
+    """What computes `metric` from the candidate's answers, if it is one that is computed."""
+    codes = heads.codes(y_val, candidate.labels)
+    computed = measuring.measures(metric, codes)
+    if computed is None or candidate.reads == "softmax":
+        return computed
+    classes = max(2, candidate.units)
+    return lambda found: computed(heads.read(found, candidate.reads, classes))
+
+
 def _with_measures(model: Any, data: Fold, measures: measuring.Measures | None, callbacks: list[Any]) -> list[Any]:
     """`callbacks` behind the one that adds what `measures` gives, so that all of them see it."""
     return callbacks if measures is None else [Measurer(model, data.x_val, measures), *callbacks]
@@ -268,31 +298,39 @@ class Measurer(keras.callbacks.Callback):  # type: ignore[misc]
         self._asked, self._x, self._measures = model, x, measures
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs is not None:
-            logs.update(self._measures(models.predict(self._asked, self._x)))
+        if logs is None:
+            return
+        found = self._measures(models.answers(self._asked, self._x))
+        own = metric_names.plain(logs, metric_names.numbered(self._asked))
+        # a model's own metric of that name is what its author means
+        logs.update({name: value for name, value in found.items() if name not in own})
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Reports each epoch, keeps the best one's weights, and ends the training when told to."""
+    """Reports each epoch, keeps the best one's weights, and ends the training when told to.
 
-    def __init__(self, core: Any, metric: str, report: Report) -> None:
+    A `lenient` one lets epochs pass that do not report the metric: what `fit` gives back may.
+    """
+
+    def __init__(self, core: Any, metric: str, report: Report, lenient: bool = False) -> None:
         super().__init__()
         self.outcome = Outcome()
         self.failure: TrialFailure | None = None
-        self._core, self._metric, self._report = core, metric, report
+        self._core, self._metric, self._report, self._lenient = core, metric, report, lenient
         self._sign = 1 if maximize(metric) else -1
         self._began = time.perf_counter()
+        self._last: dict[str, float] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        told = {name: float(value) for name, value in (logs or {}).items()}
+        metrics = metric_names.plain(told, metric_names.numbered(self.model))
         if isinstance(self.model, keras.Model):
             metrics["learning_rate"] = build.learning_rate(self.model)
+        self._last = metrics
         if self._metric not in metrics:
-            known = ", ".join(sorted(metrics))
-            meant = nearest(self._metric, metrics)
-            raise CnnsearchError(
-                f"There is no metric '{self._metric}'.{meant} Candidates report {known}. Set it with --metric."
-            )
+            if self._lenient:
+                return
+            raise self._unknown(metrics)
         self.outcome.history.append(metrics)
         if not _healthy(metrics):
             self._fail(epoch, metrics)
@@ -302,6 +340,29 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
             self.outcome.stopped = True
             # never raise to stop: `on_train_end` of the other callbacks would be skipped
             self.model.stop_training = True
+
+    def take(self, given: list[dict[str, float]], epochs: int) -> None:
+        """Take what `fit` gave back for its epochs. Each is reported as the last of `epochs`, so that none is pruned.
+
+        Raises:
+            CnnsearchError: if the metric is not in it.
+        """
+        given = [metric_names.plain(told, metric_names.numbered(self.model)) for told in given]
+        if not given and self._last:
+            raise self._unknown(self._last)
+        for epoch, metrics in enumerate(given):
+            told = {**(self._last if len(given) == 1 else {}), **metrics}
+            if self._metric not in told:
+                raise self._unknown(told)
+            self.outcome.history.append(told)
+            if not _healthy(told):
+                self._fail(epoch, told)
+                return
+            self._keep(epoch, told[self._metric])
+            self._report(epochs, told)
+
+    def _unknown(self, metrics: dict[str, float]) -> CnnsearchError:
+        return CnnsearchError(metric_names.unknown(self._metric, metrics))
 
     def facts(self) -> dict[str, Any]:
         """The outcome so far, for a training that goes on later."""
@@ -320,8 +381,9 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
             self.outcome.weights = self._core.get_weights()
 
     def _fail(self, epoch: int, metrics: dict[str, float]) -> None:
-        loss = metrics.get("loss", math.nan)
-        self.failure = TrialFailure("nan", f"the loss was {loss:g} in epoch {epoch + 1}")
+        name = next((name for name, value in metrics.items() if not math.isfinite(value)), "loss")
+        said = f"the {name} was {metrics.get(name, math.nan):g} in epoch {epoch + 1}"
+        self.failure = TrialFailure("nan", said)
         self.model.stop_training = True
 
 
@@ -331,8 +393,7 @@ def failure(error: BaseException, otherwise: str) -> TrialFailure:
         return error
     if isinstance(error, CnnsearchError):
         return TrialFailure(otherwise, error.message)
-    lines = str(error).strip().splitlines() or [""]
-    message = f"{type(error).__name__}: {lines[0][:300]}"
+    message = f"{type(error).__name__}: {reason(error)}"
     return TrialFailure("oom" if out_of_memory(error) else otherwise, message)
 
 
@@ -340,7 +401,8 @@ def _healthy(metrics: dict[str, float]) -> bool:
     return all(math.isfinite(value) for value in metrics.values()) and metrics.get("loss", 0) < DIVERGED
 
 
-def _rest(data: Fold, epochs: int, callbacks: list[Any]) -> dict[str, Any]:
+def keywords(data: Fold, epochs: int, callbacks: list[Any]) -> dict[str, Any]:
+    """What Keras' `fit`, or an author's own, is given beside images and labels."""
     weighted = {} if data.weights is None else {"sample_weight": data.weights}
     return {
         **weighted,

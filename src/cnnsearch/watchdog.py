@@ -14,6 +14,10 @@ PATIENCE = 20
 SHORTEST, UNKNOWN = 600.0, 3600.0
 """Seconds of silence that are always allowed, and those that are while nothing is known of an epoch's length."""
 
+LEAST = 512 << 20
+"""Bytes of memory that a worker may be held to at the least: with JAX it holds 0.4 GiB when it has started, with
+TensorFlow 0.8 GiB."""
+
 SHARE = 0.9
 """Of the machine's memory that all workers together may take."""
 
@@ -49,6 +53,8 @@ def death(child: Child, allowed: int, retried: bool) -> tuple[str, str]:
     """
     code = child.process.returncode
     how = f"its worker process ended by {'signal' if code < 0 else 'exit code'} {abs(code)}"
+    if child.nonsense:
+        how = f"its worker sent what is no message ({child.log.name})"
     if code == -9 and child.rss > STARVED * (allowed or memory()):
         return "oom", f"{how}, at {child.rss / 2**30:.1f} GiB"
     return ("killed", f"{how}, for the second time") if retried else ("", how)

@@ -128,7 +128,9 @@ class Worker:
         """Tell the space's default point, and the whole points of the recipes and twins named."""
         hp = HyperParameters(defaults)
         try:
-            self._draw(hp)
+            default = self._draw(hp)
+            values = dict(hp.values)
+            metrics = self._reported(default, hp, order["metric"]) if "metric" in order else []
             points = {name: recipes.whole(self.space, name, self._draw)[0] for name in order["recipes"]}
         except CnnsearchError as error:
             self.link.send("fatal", message=error.message)
@@ -137,7 +139,31 @@ class Worker:
             self.link.send("fatal", message=f"the default point of {self.space.name} fails: {error}")
         else:
             twins = {origin: self._whole(values) for origin, values in order["twins"].items()}
-            self.link.send("described", values=hp.values, recipes=points, twins=twins)
+            self.link.send("described", values=values, recipes=points, twins=twins, metrics=metrics)
+
+    def do_go_by(self, order: dict[str, Any]) -> None:
+        """Take the metric that was found out after this worker had started."""
+        self.settings["metric"] = order["metric"]
+
+    def _reported(self, default: Any, hp: HyperParameters, asked: str) -> list[str]:
+        """The names of the metrics of the default point's model; none where that cannot be found out."""
+        import keras
+
+        if self.space.trainer is not None:
+            # what it reports, only a whole training would tell
+            return []
+        from cnnsearch.reported import reported
+
+        keras.utils.set_random_seed(self.settings["seed"])
+        try:
+            return reported(default, hp, self.split, self.classes, asked)
+        except Exception:
+            # it will be told as the trial's own failure
+            traceback.print_exc()
+            return []
+        finally:
+            keras.backend.clear_session(free_memory=False)
+            self._set_precision()
 
     def _whole(self, values: dict[str, Any]) -> dict[str, Any]:
         """The point with these values, what they leave open at its default."""
@@ -189,7 +215,7 @@ class Worker:
     def do_log_model(self, order: dict[str, Any]) -> None:
         """Log a checkpoint as an MLflow model of a run."""
         try:
-            log_mlflow_model(order)
+            log_mlflow_model({"shape": self.shape, **order})
             self.link.send("logged", problem="")
         except Exception as error:
             traceback.print_exc()
@@ -226,7 +252,8 @@ class Worker:
             self.link.send("waiting", **facts)
             return
         answer = self.link.ask("done", stopped=outcome.stopped, format=models.formats(candidate.core)[0], **facts)
-        self.link.send("finished", problem=_saved(candidate.core, answer["keep"]))
+        problem, unsaved = _saved(candidate.core, answer["keep"])
+        self.link.send("finished", problem=problem, unsaved=unsaved)
 
     def _look(self, wanted: "Wanted", part: float, limited: bool) -> tuple[Any, Any]:
         """Train a plan for one pass over a part of the images, by a schedule scaled to that: outcome and candidate."""
@@ -249,6 +276,7 @@ class Worker:
             "seconds": time.perf_counter() - started,
             "params": int(candidate.core.count_params()),
             "rss": rss(),
+            "reads": "" if candidate.reads == "softmax" else candidate.reads,
         }
 
     def _repeat(self, order: dict[str, Any], started: float) -> None:
@@ -259,7 +287,7 @@ class Worker:
             plan = Plan.from_json(order["plan"])
             candidate, epochs = self._made(plan, trainer is None, self.split), plan.epochs
         else:
-            candidate = training.from_hypermodel(self.hypermodel, hp, self.start.batch_size, self.shape)
+            candidate = self._draw(hp)
             epochs = self.settings["epochs"]
         data = training.fold(candidate, self.split, self.classes)
         outcome = training.train(candidate, trainer, hp, data, epochs, self.settings["metric"], self._report)
@@ -321,8 +349,8 @@ class Worker:
             return _typed("plugin_error", lambda: spaces.draw(self.space, self.catalog, hp, self.start))
         from cnnsearch import training
 
-        batch_size = self.start.batch_size
-        return _typed("invalid", lambda: training.from_hypermodel(self.hypermodel, hp, batch_size, self.shape))
+        given = (self.hypermodel, hp, self.start.batch_size, self.shape, self.classes)
+        return _typed("invalid", lambda: training.from_hypermodel(*given))
 
     def _remote_draw(self, name: str, distribution: Distribution) -> Value:
         value: Value = self.link.ask("draw", name=name, distribution=distribution.to_dict())["value"]
@@ -390,28 +418,34 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
     from cnnsearch.mlflow_store import needs, signature
 
     mlflow.set_tracking_uri(order["uri"])
+    # of others the file says too little, or Keras does not open it without the author's code
     if not order["path"].endswith(".keras"):
         with mlflow.start_run(run_id=order["run_id"]):
             mlflow.log_artifact(order["path"], "model")
         return
     model = keras.saving.load_model(order["path"], compile=False)
-    shapes = signature(model.input_shape[1:], model.output_shape[-1])
+    shapes = signature(order["shape"], int(keras.tree.flatten(model.outputs)[0].shape[-1]))
     with mlflow.start_run(run_id=order["run_id"]):
         mlflow.keras.log_model(
             model, name="model", signature=shapes, pip_requirements=needs("keras", keras.backend.backend())
         )
 
 
-def _saved(core: Any, path: str) -> str:
-    """Save a model to `path`, if there is one; gives back what went wrong."""
+def _saved(core: Any, path: str) -> tuple[str, str]:
+    """Save a model to `path`, if there is one; gives back why that cannot be written, and why it cannot be saved."""
     from cnnsearch import models
+    from cnnsearch.errors import reason
 
     try:
         if path:
             models.save(core, Path(path))
     except OSError as error:
-        return f"{path} cannot be written: {error.strerror or error}"
-    return ""
+        return f"{path} cannot be written: {error.strerror or error}", ""
+    except Exception as error:
+        # the layers of an author's model may raise anything; its trial is done all the same
+        traceback.print_exc()
+        return "", f"{type(error).__name__}: {reason(error)}"
+    return "", ""
 
 
 def _typed(kind: str, make: Any) -> Any:

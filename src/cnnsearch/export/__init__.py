@@ -93,11 +93,12 @@ def _test(study: Study, made: Made, model: Any) -> list[dict[str, Any]]:
     """Every look at test so far, the one at this model last; one that was measured is not measured again."""
     from cnnsearch import models
 
-    looks, parts = study.looks(), made.origins[0].parts
+    looks, parts, dataset = study.looks(), made.origins[0].parts, made.origins[0].dataset
     again = [look for look in looks if _seen(look) == made.name]
     if again:
         return [*(look for look in looks if _seen(look) != made.name), {**again[0], "again": True}]
-    found = cards.measure(models.predict(model, parts.x_test), parts.y_test, str(study.info["metric"]))
+    answers = models.predict(model, parts.x_test, made.reads, len(dataset.classes))
+    found = cards.measure(answers, parts.y_test, str(study.info["metric"]))
     facts = {"accuracy": found.accuracy, "loss": found.loss, "n": found.n, **found.more}
     look = {"trial": made.numbers[0], "model": made.name, **facts}
     study.add_look(look)
@@ -147,7 +148,8 @@ def _write(folder: Path, study: Study, made: Made, forms: list[formats.Format], 
     parts, measured = origin.parts, {}
     for form in forms:
         path = formats.write(form, model, folder, parts.x)
-        measured[form.name] = proof.prove(form, path, model, parts.x_val, parts.y_val)
+        how = made.reads, len(origin.dataset.classes)
+        measured[form.name] = proof.prove(form, path, model, parts.x_val, parts.y_val, *how)
     if len(made.origins) == 1:
         known = study.fact(f"measured:{origin.chosen.number}") or {}
         study.remember_fact(f"measured:{origin.chosen.number}", known | proof.brief(measured))
@@ -166,11 +168,15 @@ def _write(folder: Path, study: Study, made: Made, forms: list[formats.Format], 
 
 def _facts(made: Made, model: Any) -> dict[str, Any]:
     """What the card says of the model that was made."""
+    from cnnsearch import models
+
     several = len(made.models) > 1
     compared = made.compared
     return {
         "machine": machine.described(),
         "refit": made.refit,
+        "reads": made.reads,
+        "outputs": int(models.answers(model, made.origins[0].parts.x_val[:1]).shape[-1]),
         "members": made.numbers,
         "ensemble": compared and {**compared._asdict(), "better": compared.better},
         **({"params": model.count_params(), "macs": sum(o.chosen.macs for o in made.origins)} if several else {}),

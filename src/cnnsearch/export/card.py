@@ -157,7 +157,8 @@ def _options(given: dict[str, Any]) -> str:
 def _snippets(card: dict[str, Any]) -> str:
     """How each written model is used without this package."""
     shape, values = card["input_shape"], value_range(card)
-    programs = [snippets.program(use, shape, values) for use in card["use"].values() if use]
+    read = snippets.reading(card.get("reads", ""), card.get("outputs", 0), len(card["classes"]))
+    programs = [snippets.program(use, shape, values, read) for use in card["use"].values() if use]
     return "\n\n".join(f"```python\n{program}\n```" for program in programs)
 
 
@@ -274,6 +275,7 @@ Latencies are the median and the quartiles of some dozens of warm calls on {card
 ## Use
 
 {_values(card)}
+{snippets.meaning(card.get("reads", ""), card.get("outputs", 0), card["classes"])}
 
 In this folder, without cnnsearch; `cnnsearch predict . picture.png` says the same. (Not of pictures of 16 bits a
 channel, which this would clip.) `cnnsearch predict . images.npy` takes raw images.

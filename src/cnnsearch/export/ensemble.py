@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from cnnsearch.data import Labels
+from cnnsearch.errors import CnnsearchError
 
 
 class Compared(NamedTuple):
@@ -29,8 +30,14 @@ class Compared(NamedTuple):
         return f"{self.difference:+.2%} (95% interval {self.low:+.2%} to {self.high:+.2%}, n = {self.n:,})"
 
 
-def average(models: dict[int, Any]) -> Any:
-    """One Keras model that gives the mean of the probabilities of `models`, by the numbers of their trials."""
+def average(models: dict[int, Any], reads: dict[int, str] | None = None, classes: int = 0) -> Any:
+    """One Keras model that gives the mean of the probabilities of `models`, by the numbers of their trials.
+
+    `reads` tells how each one's answers are read (`heads.read`); the mean has a column for each of the `classes`.
+
+    Raises:
+        CnnsearchError: if one has more outputs than there are classes, or cannot be asked inside another model.
+    """
     import keras
 
     members = list(models.values())
@@ -38,8 +45,25 @@ def average(models: dict[int, Any]) -> Any:
     for number, member in models.items():
         # a model's layers need names of their own, and two of a hypermodel's have the same
         member.name = f"trial_{number}"
-    mean = keras.layers.Average(name="probabilities")([member(pixels) for member in members])
+    told = [_probabilities(member(pixels), (reads or {}).get(number, ""), classes) for number, member in models.items()]
+    mean = keras.layers.Average(name="probabilities")(told)
     return keras.Model(pixels, mean, name="ensemble")
+
+
+def _probabilities(answers: Any, reads: str, classes: int) -> Any:
+    """A member's symbolic answers as probabilities (n, classes), by layers that every format knows."""
+    from keras import layers
+
+    if reads in ("softmax logits", "sigmoid logits"):
+        answers = layers.Activation(reads.removesuffix(" logits"))(answers)
+    elif reads == "sign":
+        answers = layers.Rescaling(0.5, 0.5)(answers)
+    if answers.shape[-1] == 1:
+        return layers.Concatenate()([layers.Rescaling(-1.0, 1.0)(answers), answers])
+    if classes and answers.shape[-1] != classes:
+        said = f"a model has {answers.shape[-1]} outputs for {classes} classes"
+        raise CnnsearchError(f"--ensemble averages models of one output a class, and {said}. Export the best alone.")
+    return answers
 
 
 def compare(ensemble: NDArray[Any], best: NDArray[Any], y: Labels, models: int) -> Compared:

@@ -59,7 +59,7 @@ def _open_keras(path: Path) -> "Predict":
     from cnnsearch import models
 
     model = models.open_(path, lambda: None)
-    return lambda x: np.asarray(model.predict_on_batch(x), "float32")
+    return lambda x: models.answered(model.predict_on_batch(x))
 
 
 def _write_saved_model(model: Any, path: Path, images: Images) -> None:
@@ -69,8 +69,10 @@ def _write_saved_model(model: Any, path: Path, images: Images) -> None:
 def _open_saved_model(path: Path) -> "Predict":
     import tensorflow as tf
 
+    from cnnsearch import models
+
     loaded = tf.saved_model.load(str(path))
-    return lambda x: np.asarray(loaded.serve(x.astype("float32")))
+    return lambda x: models.answered(loaded.serve(x.astype("float32")))
 
 
 def _write_onnx(model: Any, path: Path, images: Images) -> None:
@@ -215,15 +217,24 @@ def usable(names: tuple[str, ...], model: Any, blank: Callable[[], Any]) -> list
 
     from cnnsearch import models
 
-    known = KNOWN
+    known, backend = KNOWN, keras.backend.backend()
     if not isinstance(model, keras.Model):
         known = {suffix: _own(suffix, blank) for suffix in models.formats(model)}
+    elif obstacle := models.obstacle(model):
+        if "keras" in names:
+            raise CnnsearchError(
+                f"This model cannot be written as keras: {obstacle}. Register it with "
+                "@keras.saving.register_keras_serializable(), and give it get_config; or export its weights: "
+                f"--format {models.WEIGHTS}. saved_model, onnx and litert may work, too."
+            )
+        others = {name: form for name, form in KNOWN.items() if name != "keras"}
+        known = {models.WEIGHTS: _own(models.WEIGHTS, blank), **others}
     for name in names:
         if name not in known:
             raise CnnsearchError(
                 f"This model cannot be written as '{name}'.{nearest(name, known)} It can as {', '.join(known)}."
             )
-        _check(known[name], keras.backend.backend())
+        _check(known[name], backend)
     return [known[name] for name in names or models.formats(model)]
 
 
@@ -233,6 +244,8 @@ def _own(suffix: str, blank: Callable[[], Any]) -> Format:
 
     file = f"model.{suffix}"
     use = snippets.ONNX if suffix == "onnx" else f"# {file} is read by the space that wrote it"
+    if suffix == models.WEIGHTS:
+        use = f"# {file} holds weights: model = build(hp); model.load_weights({file!r})"
     return Format(suffix, file, _write_keras, lambda path: models.opened(path, blank), use=use)
 
 

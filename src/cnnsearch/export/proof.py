@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch import models
+from cnnsearch import heads, models
 from cnnsearch.data import Images, Labels
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.export import formats
@@ -24,25 +24,31 @@ SECONDS, FEWEST, MOST = 0.5, 7, 200
 """For how long a latency is measured, and how often at least and at most."""
 
 
-def prove(form: Format, path: Path, model: Any, images: Images, y: Labels) -> dict[str, Any]:
+def prove(
+    form: Format, path: Path, model: Any, images: Images, y: Labels, reads: str = "", classes: int = 0
+) -> dict[str, Any]:
     """Open the written file in its own runtime, compare it with `model` on IMAGES of `images`, and time it.
 
     Gives back plain data: bytes, the largest difference of a probability, how many decisions are equal, latencies
     in seconds for one image and for a batch. A format without a tolerance is judged on all images and their labels
-    `y` too.
+    `y` too. `reads` and `classes` tell how answers are read as probabilities (`heads.read`).
 
     Raises:
         CnnsearchError: if it does not open, or answers otherwise.
     """
+
+    def read(found: NDArray[Any]) -> NDArray[Any]:
+        return heads.read(found, reads, classes or found.shape[-1])
+
     answer, shown = formats.reopened(form, path), images[:IMAGES]
-    expected = models.predict(model, shown)
-    found = _answers(form, answer, shown)
+    expected = read(models.answers(model, shown))
+    found = read(_answers(form, answer, shown))
     difference = float(abs(expected - found).max())
     equal = int((expected.argmax(1) == found.argmax(1)).sum())
     _judge(form, difference, equal, len(shown))
     told = {"file": form.file, "bytes": size(path), "difference": difference, "equal": equal, "images": len(shown)}
     if form.tolerance is None:
-        told |= _accuracies(models.predict(model, images), _answers(form, answer, images), y)
+        told |= _accuracies(read(models.answers(model, images)), read(_answers(form, answer, images)), y)
     return {**told, **latencies(answer, shown)}
 
 

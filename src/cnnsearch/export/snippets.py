@@ -18,26 +18,31 @@ ARRAY = (
 )
 
 
-def program(use: str, shape: Sequence[int], values: tuple[float, float]) -> str:
+def program(use: str, shape: Sequence[int], values: tuple[float, float], read: str = "") -> str:
     """The program `use` for images of this (height, width, channels) and of these values, low and high.
 
     Pictures have 8 bits: where a model takes other values, theirs are brought to them. Where it takes images of 2
-    channels, or of more than 3, which no picture has, the program begins with an array.
+    channels, or of more than 3, which no picture has, the program begins with an array. `read` are the lines that make
+    probabilities of its answers (`reading`).
     """
     sides, (low, high) = ", ".join(map(str, shape)), values
     if shape[-1] not in (1, 3):
-        return use.format(reads="", pixels=ARRAY.format(shape=sides, values=f"values from {low:g} to {high:g}"))
+        return use.format(
+            reads="", read=read, pixels=ARRAY.format(shape=sides, values=f"values from {low:g} to {high:g}")
+        )
     if values == BYTES:
-        return use.format(reads=READS, pixels=PICTURE.format(shape=sides, scale="0 to 255; the model scales them"))
+        return use.format(
+            reads=READS, read=read, pixels=PICTURE.format(shape=sides, scale="0 to 255; the model scales them")
+        )
     pixels = PICTURE.format(shape=sides, scale="0 to 255")
     pixels += (
         f"\npixels = {low!r} + pixels * {(high - low) / 255!r}  # to {low:g} to {high:g}, as the training images were"
     )
-    return use.format(reads=READS, pixels=pixels)
+    return use.format(reads=READS, read=read, pixels=pixels)
 
 
 def _whole(imports: str, load: str, answer: str) -> str:
-    """A program for an export's folder; `program` fills in `{pixels}`."""
+    """A program for an export's folder; `program` fills in `{pixels}` and `{read}`."""
     return f"""import json
 from pathlib import Path
 
@@ -46,8 +51,47 @@ from pathlib import Path
 {load}
 {{pixels}}
 {answer}
-classes = json.loads(Path("labels.json").read_text("utf-8"))
+{{read}}classes = json.loads(Path("labels.json").read_text("utf-8"))
 print(classes[probabilities.argmax()], probabilities.max())"""
+
+
+SECOND = {
+    "sigmoid": "{number}",
+    "sigmoid logits": "1 / (1 + np.exp(-{number}))",
+    "sign": "({number} + 1) / 2",
+}
+"""The probability of the second class, from the one number that a model answers."""
+
+NUMBER = "float(probabilities[0])"
+
+
+def reading(reads: str, outputs: int, classes: int) -> str:
+    """Lines that make probabilities of what a model answers, by `heads.read`; nothing where it answers those."""
+    if outputs == 1:
+        second = SECOND.get(reads, SECOND["sigmoid"]).format(number=NUMBER)
+        return f"second = {second}  # the model answers one number\nprobabilities = np.array([1 - second, second])\n"
+    lines = []
+    if reads == "softmax logits":
+        lines = ["probabilities = np.exp(probabilities - probabilities.max())  # the model answers logits"]
+    elif reads == "sigmoid logits":
+        lines = ["probabilities = 1 / (1 + np.exp(-probabilities))  # the model answers logits"]
+    elif reads == "sign":
+        lines = ["probabilities = (probabilities + 1) / 2  # the model answers numbers from -1 to 1"]
+    if outputs > classes > 0:
+        lines.append(f"probabilities = probabilities[:{classes}]  # further outputs stand for no class")
+    if lines or reads == "sigmoid":
+        lines.append("probabilities = probabilities / probabilities.sum()")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def meaning(reads: str, outputs: int, classes: list[str]) -> str:
+    """What a model's answer is, in a sentence."""
+    if outputs == 1:
+        kind = {"sigmoid logits": "a logit", "sign": "from -1 to 1"}.get(reads, "the probability of the second class")
+        above = {"sigmoid": 0.5}.get(reads, 0)
+        return f"The model answers one number, {kind}: above {above} it says {classes[1]}, else {classes[0]}."
+    what = {"softmax logits": "logits", "sigmoid logits": "logits", "sign": "numbers from -1 to 1"}.get(reads, "")
+    return f"The model answers {what}, one a class." if what else "The model answers a probability for each class."
 
 
 KERAS = _whole(

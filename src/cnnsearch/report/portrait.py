@@ -59,12 +59,10 @@ def _line(error: Exception) -> str:
 
 def mistakes(origin: Origin) -> dict[str, Any]:
     """The confusion matrix, the commonest confusions and the surest mistakes on validation."""
-    from cnnsearch import models
-
     if origin.study.checkpoint(origin.chosen) is None:
         return {"words": (f"Not shown: the model of trial {origin.chosen.number} is not kept any more.",)}
     parts, classes = origin.parts, origin.dataset.classes
-    probabilities = models.predict(made.model_of(origin), parts.x_val)
+    probabilities = origin.predict(made.model_of(origin), parts.x_val)
     predicted = probabilities.argmax(1)
     wrong = int((predicted != parts.y_val).sum())
     count = len(parts.y_val)

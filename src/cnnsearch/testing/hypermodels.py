@@ -32,7 +32,7 @@ class Model(Subject):
         from cnnsearch import training
 
         hp = HyperParameters(draw)
-        return training.from_hypermodel(self.function(SHAPE, CLASSES, **self.given), hp, 16, SHAPE), hp
+        return training.from_hypermodel(self.function(SHAPE, CLASSES, **self.given), hp, 16, SHAPE, CLASSES), hp
 
     @cached_property
     def first(self) -> tuple[Any, HyperParameters]:
@@ -52,9 +52,11 @@ def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalo
 
 @promise(PROMISES, basis=True)
 def gives_candidates(model: Model) -> None:
-    """Its default point is a compiled Keras model or a classifier, with one output a class."""
+    """Its default point is a compiled Keras model or a classifier, whose answers are probabilities of the classes."""
+    from cnnsearch import models
+
     candidate, _ = model.first
-    shape = np.shape(candidate.core.predict(built.images(SHAPE), batch_size=built.IMAGES, verbose=0))
+    shape = models.predict(candidate.core, built.images(SHAPE), candidate.reads, CLASSES).shape
     if shape != (built.IMAGES, CLASSES):
         mend = "End it with Dense(num_classes, activation='softmax')"
         raise model.broken(f"it answers with shape {shape}, expected {(built.IMAGES, CLASSES)}", mend)
@@ -88,13 +90,16 @@ def _shapes(candidate: Any) -> list[Any]:
 
 @promise(PROMISES, basis=True)
 def trains_an_epoch(model: Model) -> None:
-    """It trains an epoch with finite loss and val_accuracy."""
-    from cnnsearch import training
+    """It trains an epoch with finite loss and the metric that a search of it would go by."""
+    from cnnsearch import metric_names, training
+    from cnnsearch.reported import reported
 
-    candidate, hp = model.first
     x, y = built.images(SHAPE, IMAGES), np.arange(IMAGES) % CLASSES
-    data = training.fold(candidate, Split(x, y, x[:16], y[:16], x[:16], y[:16]), CLASSES)
-    training.train(candidate, None, hp, data, 1, "val_accuracy", lambda epoch, metrics: True)
+    parts = Split(x, y, x[:16], y[:16], x[:16], y[:16])
+    metric = metric_names.chosen(reported(*model.candidate(defaults), parts, CLASSES, ""))[0]
+    candidate, hp = model.candidate(defaults)
+    data = training.fold(candidate, parts, CLASSES)
+    training.train(candidate, None, hp, data, 1, metric, lambda epoch, metrics: True)
 
 
 @promise(PROMISES)
@@ -109,6 +114,6 @@ def survives_saving(model: Model) -> None:
             path = Path(folder) / f"model.{suffix}"
             models.save(core, path)
             answers = models.opened(path, lambda: model.candidate(replay(model.first[1].values))[0].core)(x)
-            moved = float(np.abs(answers - models.predict(core, x)).max())
+            moved = float(np.abs(answers - models.answers(core, x)).max())
             if not moved < built.CLOSE:
                 raise model.broken(f"saved as {suffix} it answers differently, by {moved:.2g}", "Save all its weights")

@@ -1,0 +1,58 @@
+"""Which metrics a candidate reports, found out with a few images and without a compiled graph."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnsearch import fitted, metric_names, training
+from cnnsearch.data import Split
+
+IMAGES = 32
+"""So many are tried."""
+
+
+def reported(candidate: training.Candidate, hp: Any, parts: Split, classes: int, asked: str) -> list[str]:
+    """The names of a candidate's metrics; what its own `fit` reports or gives back, unless `asked` is known before."""
+    some, names = training.fold(candidate, few(parts), classes), list[str]()
+    if isinstance(candidate.model, keras.Model):
+        candidate.model.run_eagerly = True
+        names = _evaluated(candidate.model, some)
+    if candidate.fit is None or (asked and metric_names.matching(asked, names)):
+        return names
+    return _fitted(candidate, hp, some)
+
+
+def few(parts: Split) -> Split:
+    """`parts` with IMAGES of each of training and validation, from everywhere: a folder's come class by class."""
+    rows, rows_val = (np.unique(np.linspace(0, len(x) - 1, IMAGES).astype(int)) for x in (parts.x, parts.x_val))
+    clean = None if parts.x_clean is None else parts.x_clean[rows]
+    some = {"x": parts.x[rows], "y": parts.y[rows], "x_val": parts.x_val[rows_val], "y_val": parts.y_val[rows_val]}
+    return replace(parts, **some, x_clean=clean)
+
+
+def _evaluated(model: Any, some: training.Fold) -> list[str]:
+    found = model.evaluate(some.x_val[:2], some.y_val[:2], batch_size=2, verbose=0, return_dict=True)
+    names = list(metric_names.plain(found, metric_names.numbered(model)))
+    return [*names, *(f"val_{name}" for name in names), "learning_rate"]
+
+
+class _Seen(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the names that an epoch reports, and ends the training after it."""
+
+    names: Collection[str] = ()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.names = list(logs or {})
+        self.model.stop_training = True
+
+
+def _fitted(candidate: training.Candidate, hp: Any, some: training.Fold) -> list[str]:
+    seen = _Seen()
+    seen.set_model(candidate.model)
+    given = candidate.fit(hp, candidate.model, some.x, some.y, **training.keywords(some, 1, [seen]))
+    told = fitted.epochs(given, metric_names.RETURNED)
+    names = dict.fromkeys([*seen.names, *(name for metrics in told[-1:] for name in metrics)], 0.0)
+    return list(metric_names.plain(names, metric_names.numbered(candidate.model)))
