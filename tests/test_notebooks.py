@@ -40,3 +40,15 @@ def test_the_tour_runs_and_shows_bar_leaderboard_and_report(execute: Any, tmp_pa
     report = next(cell for cell in cells if "report(" in cell.source)
     assert "<iframe srcdoc=" in shown(report)
     assert (tmp_path / "report.html").stat().st_size > 10_000 and (tmp_path / "exports" / "tour").is_dir()
+
+
+def test_own_data_and_an_own_function_are_searched_used_and_resumed(execute: Any, tmp_path: Path) -> None:
+    cells = execute("own-model.ipynb")
+    searched, used, resumed, changed = cells[-4:]
+    assert "<b>build</b>: 2 trials, best val_accuracy" in shown(searched) and "width" in shown(searched)
+    said = shown(used, "text/plain")
+    assert "Predictions(classes=array([" in said and "names=('0', '1', '2', '3')" in said
+    assert resumed.outputs[-1].data["text/plain"] == "2"
+    assert "the function changed since, in WIDTHS." in changed.outputs[0].text
+    # as it began: nothing of the refused call is left
+    assert len(list((tmp_path / "runs" / "build").glob("hypermodel-*"))) == 1

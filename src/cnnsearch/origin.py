@@ -71,6 +71,7 @@ def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin
     """
     known = catalog.load(plugins)
     space = spaces.Space.from_dict(study.info["space"])
+    spaces.register(space.located(study.folder))
     with loading.within(worker.surroundings(space, study.folder.parent)):
         dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
     if kept.fingerprint(dataset) != study.info["data"]["fingerprint"]:

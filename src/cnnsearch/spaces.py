@@ -171,6 +171,16 @@ def hypermodel(space: Space, catalog: Catalog, input_shape: tuple[int, ...], cla
     return _made(lambda: function(input_shape, classes), f"space '{space.model}'")
 
 
+def register(space: Space) -> None:
+    """Make Keras know the classes and functions of a pickled model, so that a file that names them can be opened.
+
+    Raises:
+        PluginError: if it cannot be read.
+    """
+    if pickled_model.SUFFIX in space.model:
+        _named(space.model)
+
+
 def _for_hp(found: Any) -> Any:
     """`found`; a function of an Optuna `trial` is given the one that draws as `hp` does."""
     if isinstance(found, type) or hasattr(found, "build") or not callable(found):
