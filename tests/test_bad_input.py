@@ -44,7 +44,7 @@ def refused(done: object, *parts: str) -> None:
         (("--space", "digits_cnn", "--plugins", "nowhere"), ("nowhere", "no such folder")),
         (("--space", "digits_cnn", "--dataset", "folder:nowhere"), ("nowhere", "not a folder")),
         (("--space", "digits_cnn", "--storage", "nonsense"), ("--storage cannot be used",)),
-        (("--space", "digits_cnn", "--metric", "val_f1"), ("val_f1", "val_accuracy")),
+        (("--space", "digits_cnn", "--metric", "val_f1"), ("'val_f1'. Did you mean 'val_f1_macro'?",)),
     ],
 )
 def test_a_wrong_command(run: Run, arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:

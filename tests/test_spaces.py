@@ -238,6 +238,7 @@ def test_a_wrong_key_or_type_is_named(write: Write, text: str, message: str) -> 
         ("max_macs = 1e6", "defaults.max_macs is 1000000.0; expected a whole number, or 0 for no limit."),
         ("metric = 3", "defaults.metric is 3; expected the name of a metric such as 'val_accuracy'."),
         ('metric = ""', "defaults.metric is ''; expected the name of a metric such as 'val_accuracy'."),
+        ('metric = "val_f1"', "defaults.metric: There is no metric 'val_f1'. Did you mean 'val_f1_macro'?"),
         ("validation = 1.5", "defaults.validation is 1.5; expected a fraction between 0 and 1, such as 0.2."),
         ("validation = 0", "defaults.validation is 0; expected a fraction between 0 and 1, such as 0.2."),
         ("validation = nan", "defaults.validation is nan; expected a fraction between 0 and 1, such as 0.2."),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cnnsearch import options, pickled_model
+from cnnsearch import metrics, options, pickled_model
 from cnnsearch.catalog import Catalog, import_named
 from cnnsearch.errors import CnnsearchError, PluginError, SpaceError, nearest
 from cnnsearch.hyperparameters import HyperParameters, defaults
@@ -74,8 +74,19 @@ def check(space: Space, catalog: Catalog) -> Space:
     space = dataclasses.replace(
         space, dimensions=tuple(dimensions), dataset=dataset, trainer=_check_trainer(space, catalog, where)
     )
+    _check_metric(space, where)
     _try_default(space, catalog)
     return space
+
+
+def _check_metric(space: Space, where: str) -> None:
+    """A model has metrics of its own, and a trainer may report some."""
+    if space.model or space.trainer is not None:
+        return
+    try:
+        metrics.check(str(space.defaults["metric"]))
+    except CnnsearchError as error:
+        raise SpaceError(f"{where}: defaults.metric: {error.message}") from error
 
 
 def _check_model(model: str, catalog: Catalog, where: str) -> None:
