@@ -210,3 +210,75 @@ def test_values_are_shown_and_given_by_their_range():
     assert pixel_values.from_bytes(np.uint8([0, 255]), (-1, 3)).tolist() == [-1, 3]
     same = np.uint8([0, 7])
     assert pixel_values.to_bytes(same, (0, 255)) is same and pixel_values.from_bytes(same, (0, 255)) is same
+
+
+# -- groups -----------------------------------------------------------------------------------------
+
+
+def grouped(groups, labels, **parts):
+    return Dataset("grouped", images(range(len(labels))), np.array(labels), CLASSES, groups=np.array(groups), **parts)
+
+
+def patients(count=40, each=15, classes=3):
+    """Groups of unequal size and with unequal classes, mixed."""
+    draw = np.random.default_rng(3)
+    groups = draw.permutation(np.repeat(np.arange(count), draw.integers(1, 2 * each, count)))
+    return groups, (groups % classes + (draw.random(len(groups)) < 0.2)) % classes
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_group_is_in_one_part_and_classes_stay_in_proportion(seed):
+    groups, labels = patients()
+    parts = split(grouped(groups, labels), seed)
+    found = [numbers(part) for part in (parts.x, parts.x_val, parts.x_test)]
+    assert sorted(number for part in found for number in part) == list(range(len(labels)))
+    assert all(part == sorted(part) for part in found)
+    owners = [set(groups[part]) for part in found]
+    assert not (owners[0] & owners[1] or owners[0] & owners[2] or owners[1] & owners[2])
+    assert labels[found[1]].tolist() == parts.y_val.tolist()
+    for part, share in zip(found, (2 / 3, 0.8 / 6, 0.2), strict=True):
+        for kind in range(3):
+            assert (labels[part] == kind).mean() == pytest.approx((labels == kind).mean(), abs=0.06)
+        assert len(part) / len(labels) == pytest.approx(share, abs=0.04)
+
+
+def test_groups_are_split_alike_by_one_seed_and_whatever_their_names():
+    groups, labels = patients()
+    first = numbers(split(grouped(groups, labels), 1).x_val)
+    assert numbers(split(grouped([f"p{group:03}" for group in groups], labels), 1).x_val) == first
+    assert numbers(split(grouped(groups[:, None], labels), 1).x_val) == first
+    assert numbers(split(grouped(groups, labels), 2).x_val) != first
+
+
+def test_few_groups_are_enough_where_they_can_be_split():
+    parts = split(grouped(np.repeat(["a", "b", "c"], 10), np.tile([0, 1], 15)), 0)
+    assert [len(part) for part in (parts.y, parts.y_val, parts.y_test)] == [10, 10, 10]
+    own = {"x_test": images([900]), "y_test": [0]}
+    parts = split(grouped(np.repeat(["a", "b"], 10), np.tile([0, 1], 10), **own), 0)
+    assert (len(parts.y), len(parts.y_val)) == (10, 10)
+
+
+def test_groups_of_a_rare_class_are_shared_out():
+    groups = np.repeat(np.arange(30), 10)
+    labels = np.where(np.isin(groups, [3, 11, 20]), 1, 0)
+    parts = split(grouped(groups, labels), 0)
+    assert [int(y.sum()) for y in (parts.y, parts.y_val, parts.y_test)] == [10, 10, 10]
+
+
+@pytest.mark.parametrize("groups, labels, words", [
+    (["a", "b"] * 10, [0, 1] * 10, "grouped: there are 2 groups only (a, b); expected 3 or more, since a group is"),
+    (["a"] * 20, [0, 1] * 10, "grouped: there is 1 group only (a); expected 3 or more"),
+    (np.repeat(["a", "b", "c", "d"], 5), np.repeat([0, 0, 0, 1], 5), "grouped: class 'dog' is in 1 group; expected 3"),
+    (np.repeat([*"abcde"], 4), np.repeat([0, 0, 0, 1, 1], 4), "grouped: class 'dog' is in 2 groups; expected 3 or"),
+    (["a"] * 19, [0, 1] * 10, "grouped: groups is <U1 of shape (19,) for 20 images; expected 20 numbers or texts"),
+    ([[1, 2]] * 20, [0, 1] * 10, "grouped: groups is int64 of shape (20, 2) for 20 images"),
+])  # fmt: skip
+def test_groups_that_cannot_be_split_are_said(groups, labels, words):
+    assert line(lambda: split(grouped(groups, labels), 0)).startswith(words)
+
+
+def test_the_fingerprint_tells_groups_apart():
+    groups, labels = patients()
+    plain = Dataset("plain", images(range(len(labels))), labels, CLASSES)
+    found = {data.fingerprint for data in (plain, grouped(groups, labels), grouped(groups + 1, labels))}
+    assert len(found) == 3

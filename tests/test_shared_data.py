@@ -1,5 +1,6 @@
 """Data for all workers: loaded once, mapped by each, never changed by one for another, and gone at the end."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,9 +10,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import psutil
 import pytest
 
-from cnnsearch import lean, shared_data, training
+from cnnsearch import kept, lean, machine, shared_data, training, watchdog
 from cnnsearch.data import Split
 from cnnsearch.lean.tensorflow import _held
 from cnnsearch.plan import Block, Plan
@@ -134,6 +136,42 @@ def test_images_that_are_mapped_are_trained_on_in_place(folder: Path) -> None:
     assert losses[0] == losses[1]
     # nor are they changed by it
     same((mapped, {"name": "drawn"}), drawn())
+
+
+def test_mapped_pages_are_not_held_against_a_worker(tmp_path: Path) -> None:
+    side, before = 1 << 12, machine.rss()
+    (tmp_path / "x.bin").write_bytes(bytes(10 * side * side))
+    images = kept.mapped(tmp_path / "x.bin", (10, side, side, 1))
+    assert not images.max() and machine.rss() - before < 60 << 20
+    assert psutil.Process().memory_info().rss > watchdog.held(os.getpid()) + (150 << 20)
+    # what is written to them is the process's own
+    images[:] = 1
+    assert machine.rss() - before > 150 << 20
+
+
+def test_what_is_joined_for_a_refit_is_mapped_again(tmp_path: Path) -> None:
+    x = drawn()[0].x
+    kept.copied(x, np.arange(50), tmp_path / "x.bin")
+    images = kept.mapped(tmp_path / "x.bin", x.shape)
+    both = kept.joined(images[:30], images[5:], tmp_path)
+    np.testing.assert_array_equal(both, np.concatenate([x[:30], x[5:]]))
+    assert (
+        kept.is_mapped(both) and not kept.is_mapped(kept.joined(x, x)) and [*tmp_path.iterdir()] == [tmp_path / "x.bin"]
+    )
+
+
+def test_where_images_cannot_be_whole_epochs_are_not_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = drawn()[0].x
+    kept.copied(x, np.arange(50), tmp_path / "x.bin")
+    images = kept.mapped(tmp_path / "x.bin", x.shape)
+    monkeypatch.setattr(lean, "free_memory", lambda: 1.5 * x.nbytes)
+    # where they are mapped TensorFlow computes with them in place
+    for some, fits in ((x[:20], True), (x, False), (images, True)):
+        assert lean.holds(SimpleNamespace(x=some, x_val=some)) == fits
+    monkeypatch.setattr(lean, "on_gpu", lambda: True)
+    for memory, fits in ((0, True), (5 * x.nbytes, True), (3 * x.nbytes, False)):
+        monkeypatch.setattr(lean, "_gpu_memory", lambda memory=memory: memory)
+        assert lean.holds(SimpleNamespace(x=images, x_val=images)) == fits
 
 
 def test_two_workers_load_once_and_leave_nothing(run: Run, tmp_path: Path) -> None:

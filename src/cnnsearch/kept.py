@@ -6,8 +6,9 @@ import json
 import mmap
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +97,18 @@ def sweep(runs: Path) -> None:
 
 def mapped(file: Path, shape: tuple[int, ...], dtype: Any = np.uint8) -> NDArray[Any]:
     """The array in a file of nothing but its numbers. What is written to it stays with this process."""
+    with file.open("rb") as stream:
+        return _map(stream.fileno(), shape, dtype)
+
+
+def _map(file: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     if 0 in shape:
         return np.empty(shape, dtype)
-    with file.open("rb") as stream:
-        if os.name == "posix":
-            flags = mmap.MAP_PRIVATE | (NO_RESERVE if hasattr(mmap, "MAP_POPULATE") else 0)
-            memory = mmap.mmap(stream.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-        else:
-            memory = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+    if os.name == "posix":
+        flags = mmap.MAP_PRIVATE | (NO_RESERVE if hasattr(mmap, "MAP_POPULATE") else 0)
+        memory = mmap.mmap(file, 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    else:
+        memory = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
     return np.frombuffer(memory, dtype).reshape(shape)
 
 
@@ -121,10 +126,30 @@ def copied(images: NDArray[Any], rows: NDArray[np.intp], file: Path) -> None:
     Raises:
         OSError: if the disk is full.
     """
-    step = max(1, BLOCK // max(1, images[:1].nbytes))
     with file.open("wb") as stream:
-        for start in range(0, len(rows), step):
-            stream.write(np.ascontiguousarray(images[rows[start : start + step]]).data)
+        for some in _blocks(images, rows):
+            stream.write(np.ascontiguousarray(images[some]).data)
+
+
+def _blocks(images: NDArray[Any], rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    step = max(1, BLOCK // max(1, images[:1].nbytes))
+    yield from (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def joined(first: NDArray[Any], second: NDArray[Any], folder: Path | None = None) -> NDArray[Any]:
+    """Both one after the other; those that are mapped are written to a file in `folder`, which nobody sees.
+
+    Raises:
+        OSError: if the disk is full.
+    """
+    if not (is_mapped(first) and is_mapped(second)):
+        return np.concatenate([first, second])
+    with tempfile.TemporaryFile(dir=folder) as stream:
+        for part in (first, second):
+            for some in _blocks(part, np.arange(len(part))):
+                stream.write(np.ascontiguousarray(part[some]).data)
+        stream.flush()
+        return _map(stream.fileno(), (len(first) + len(second), *first.shape[1:]), first.dtype)
 
 
 def parts(data: Dataset, seed: int, validation: float) -> Split:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cnnsearch import build, fitted, heads, lean, metric_names, models, stems
 from cnnsearch import metrics as measuring
 from cnnsearch import resume as resuming
-from cnnsearch.batches import Batches, too_many
+from cnnsearch.batches import MOST, Batches, too_many
 from cnnsearch.data import Images, Split
 from cnnsearch.errors import CnnsearchError, TrialFailure, out_of_memory, reason
 from cnnsearch.plan import Plan
@@ -25,9 +25,6 @@ Report = Callable[[int, dict[str, float]], bool]
 
 DIVERGED = 1e8
 """A loss above this is taken for divergence: Keras' TerminateOnNaN let a loss of 4e29 pass."""
-
-LOOK = 1 << 30
-"""Bytes of images that are copied for a look at a part of them, at most."""
 
 
 class Fold(NamedTuple):
@@ -136,8 +133,8 @@ def from_hypermodel(
 
 
 def part(parts: Split, share: float, seed: int) -> Split:
-    """`parts` with only a share of the training images, at most LOOK bytes, the same ones for every candidate."""
-    count = max(1, min(round(share * len(parts.x)), LOOK // max(1, parts.x[:1].nbytes)))
+    """`parts` with only a share of the training images, at most MOST bytes, the same ones for every candidate."""
+    count = max(1, min(round(share * len(parts.x)), MOST // max(1, parts.x[:1].nbytes)))
     rows = np.sort(np.random.default_rng(seed).permutation(len(parts.x))[:count])
     clean = None if parts.x_clean is None else parts.x_clean[rows]
     return replace(parts, x=parts.x[rows], y=parts.y[rows], x_clean=clean)

@@ -268,12 +268,6 @@ def test_folders_that_cnnsearch_makes_are_no_classes(folder, two, put):
     assert folder(path=str(root)).classes == ("cat", "dog", "exports", "runs")
 
 
-def test_where_the_search_writes_is_no_class_under_any_name(folder, two):
-    (two / "train" / "out" / "study").mkdir(parents=True)
-    with loading.within(loading.Loading(written=((two / "train" / "out").resolve(),))):
-        assert folder(path=str(two / "train")).classes == ("cat", "dog")
-
-
 def test_other_formats_under_a_pictures_name_are_refused(folder, two, put, says):
     put("train/cat/2.png", Image.new("L", (4, 4)), format="PPM")
     assert f"the first is {two}/train/cat/2.png (UnidentifiedImageError" in says(folder, path=str(two))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cnnsearch.data import split
 from cnnsearch.pixel_values import value_range
 
 LABELS = np.tile([0, 1, 2], 10)
@@ -203,3 +204,13 @@ def test_the_path_may_start_at_home(plugin, tmp_path, monkeypatch):
     np.savez(tmp_path / "my.npz", x=WHOLE, y=LABELS)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(plugin("npz")(path="~/my.npz").x) == 30
+
+
+def test_groups_of_a_file_stay_in_one_part(load):
+    x, y = np.arange(60, dtype=np.uint8).repeat(16).reshape(60, 4, 4), np.arange(60) % 2
+    groups = np.repeat([f"patient {number}" for number in range(12)], 5)
+    data = load(x=x, y=y, groups=groups)
+    assert data.groups.tolist() == groups.tolist() and load(limit=20, x=x, y=y, groups=groups).groups.shape == (20,)
+    parts = split(data, 0)
+    owners = [set(groups[part[:, 0, 0, 0]]) for part in (parts.x, parts.x_val, parts.x_test)]
+    assert sum(map(len, owners)) == len(set.union(*owners)) == 12

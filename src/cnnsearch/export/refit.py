@@ -1,10 +1,11 @@
 """The chosen trial trained once more, on training and validation images together."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnnsearch import spaces
+from cnnsearch import kept, spaces
 from cnnsearch.data import Split
 from cnnsearch.errors import StudyError
 from cnnsearch.hyperparameters import HyperParameters, replay
@@ -25,7 +26,7 @@ def refit(origin: Origin) -> Any:
     from cnnsearch import training
 
     chosen, info = origin.chosen, origin.study.info
-    whole = origin._replace(parts=joined(origin.parts))
+    whole = origin._replace(parts=joined(origin.parts, origin.study.folder))
     keras.utils.set_random_seed(chosen.seed)
     candidate = whole.candidate(pretrained=True)
     candidate = candidate._replace(callbacks=unwatched(candidate.callbacks, chosen.history))
@@ -44,8 +45,8 @@ def refit(origin: Origin) -> Any:
     return candidate.core
 
 
-def joined(parts: Split) -> Split:
-    """`parts` with validation's images among those of training.
+def joined(parts: Split, folder: Path | None = None) -> Split:
+    """`parts` with validation's images among those of training; what is mapped from files goes to one in `folder`.
 
     Raises:
         StudyError: if training's images without noise are known, and validation's are not.
@@ -55,7 +56,7 @@ def joined(parts: Split) -> Split:
         if parts.x_val_clean is None:
             raise StudyError("--refit needs the images without noise of validation too, and its dataset has none.")
         clean = np.concatenate([parts.x_clean, parts.x_val_clean])
-    x, y = np.concatenate([parts.x, parts.x_val]), np.concatenate([parts.y, parts.y_val])
+    x, y = kept.joined(parts.x, parts.x_val, folder), np.concatenate([parts.y, parts.y_val])
     return Split(x, y, parts.x_val, parts.y_val, parts.x_test, parts.y_test, clean, parts.x_val_clean)
 
 
