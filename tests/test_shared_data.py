@@ -166,7 +166,7 @@ def test_where_images_cannot_be_whole_epochs_are_not_compiled(tmp_path: Path, mo
     images = kept.mapped(tmp_path / "x.bin", x.shape)
     monkeypatch.setattr(lean, "free_memory", lambda: 1.5 * x.nbytes)
     # where they are mapped TensorFlow computes with them in place
-    for some, fits in ((x[:20], True), (x, False), (images, True)):
+    for some, fits in ((x[:10], True), (x, False), (images, True)):
         assert lean.holds(SimpleNamespace(x=some, x_val=some)) == fits
     monkeypatch.setattr(lean, "on_gpu", lambda: True)
     for memory, fits in ((0, True), (5 * x.nbytes, True), (3 * x.nbytes, False)):
