@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnsearch import pixel_values
-from cnnsearch.data import Dataset, split
+from cnnsearch.data import IMAGES, Dataset, split
 from cnnsearch.errors import DataError
 
 CLASSES = ("cat", "dog", "gnu")
@@ -42,7 +42,9 @@ def test_images_and_labels_get_their_usual_shape():
 
 
 @pytest.mark.parametrize("fault, words", [
-    ({"x": images(range(4)).reshape(4, 4)}, "x is uint8 of shape (4, 4); expected numbers of shape"),
+    ({"x": images(range(4)).reshape(4, 4)}, f"x is uint8 of shape (4, 4); expected {IMAGES}. Shape flat images by `x."),
+    ({"x": np.zeros((4, 5))}, "x is float64 of shape (4, 5); expected numbers of shape"),
+    ({"x": np.zeros((4, 2, 2, 2, 1))}, "x is float64 of shape (4, 2, 2, 2, 1); expected numbers of shape"),
     ({"x": images(range(4)) + 1j}, "x is complex numbers (complex128); expected images of numbers"),
     ({"x": images(range(4)).astype(str)}, "x is text (<U3); expected images of numbers"),
     ({"x": images(range(4)).astype(object)}, "x is Python objects (object); expected images of numbers"),

@@ -28,6 +28,8 @@ def codes(y, classes=(), **others):
     (np.array([1, 2, 3, 2], dtype=object), "1 2 3"),
     (np.eye(3)[CODES], "0 1 2"),
     (np.eye(5, dtype=bool)[[1, 2, 4, 2]], "1 2 4"),
+    (np.eye(3, dtype="uint8")[CODES] * 255, "0 1 2"),
+    (np.eye(3)[CODES] * 2 - 1, "0 1 2"),
     (np.array([2**40, 2**41, 2**42, 2**41], "uint64"), f"{2**40} {2**41} {2**42}"),
 ])  # fmt: skip
 def test_every_form_gives_codes_and_names(y, names):

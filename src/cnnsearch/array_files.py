@@ -19,7 +19,7 @@ PARTS = {"train": "", "val": "_val", "test": "_test"}
 
 SPELT = {"images": "x|images?|imgs?|pictures?|data", "labels": "y|labels?|targets?", "groups": "groups?"}
 PART = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?"
-NAMES = ("classes", "class_names", "label_names", "target_names", "names")
+NAMES = ("classes", "class_names", "label_names", "target_names")
 
 EXPECTED = (
     "x_train and y_train (or x and y, images and labels, train_images and train_labels), with or without "

@@ -1,6 +1,7 @@
 """Images and labels: the Dataset a plugin returns, its checks, its fingerprint and its one split."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,13 @@ class Dataset:
         if images.ndim == 3:
             images = images[..., None]
         if images.ndim != 4 or 0 in images.shape[1:]:
-            raise DataError(f"{self.name}: {part} is {images.dtype} of shape {images.shape}; expected {IMAGES}.")
+            side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
+            hint = (
+                f" Shape flat images by `x.reshape(-1, {side}, {side})`."
+                if side > 1 and side**2 == images.shape[1]
+                else ""
+            )
+            raise DataError(f"{self.name}: {part} is {images.dtype} of shape {images.shape}; expected {IMAGES}.{hint}")
         if images.shape[1] in (1, 3) and images.shape[3] > 4:
             raise DataError(
                 f"{self.name}: {part} of shape {images.shape} has its channels first; expected them last. "

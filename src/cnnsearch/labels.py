@@ -168,6 +168,10 @@ def _from_one_hot(labels: NDArray[Any], part: str) -> NDArray[np.int64]:
     _refuse(
         np.asarray(np.isnan(numbers).any(axis=1)), part, "a label that is no number", "0 and 1, one 1 for each image"
     )
+    low, high = numbers.min(), numbers.max()
+    # -1 and 1, or 0 and 255, are one-hot too
+    if (low == -1 and high == 1) or (low == 0 and high > 1 and np.isin(numbers, (low, high)).all()):
+        numbers = (numbers - low) / (high - low)
     ones, zeros = (numbers == 1).sum(1), (numbers == 0).sum(1)
     columns = numbers.shape[1]
     if (ones + zeros == columns).all():

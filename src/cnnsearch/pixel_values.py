@@ -41,7 +41,7 @@ def compact(given: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     wanted = np.dtype(_type_for(list(parts.values())))
     _check_scales(parts, wanted)
     for part, array in parts.items():
-        if wanted == np.float32 and array.dtype.itemsize == 8 and max(map(abs, ends(array))) > MOST:
+        if wanted == np.float32 and array.dtype.itemsize > 4 and max(map(abs, ends(array))) > MOST:
             most = max(map(abs, ends(array)))
             raise ValueError(f"{part} holds numbers up to {most:.3g}; expected numbers that float32 holds.")
     return {part: array.astype(wanted, copy=False) for part, array in parts.items()}
@@ -52,9 +52,13 @@ def value_range(training: NDArray[Any]) -> Range:
 
     It is 0 to 255 for uint8, unless all values are below FEW. Where all are equal, it is 1 wide.
     """
-    low, high = ends(training)
     if training.dtype == np.uint8:
-        return (0.0, high) if 0 < high < FEW else BYTES
+        # the first images tell it for nearly all datasets
+        if any(some.max() >= FEW for _, some in _chunks(training)):
+            return BYTES
+        high = ends(training)[1]
+        return (0.0, high) if high else BYTES
+    low, high = ends(training)
     return (low, high) if high > low else (low, low + max(1.0, abs(low)))
 
 
@@ -107,7 +111,7 @@ def _check_finite(array: NDArray[Any], part: str) -> None:
             rows = ~finite.reshape(len(some), -1).all(1)
             at = int(np.flatnonzero(rows)[0])
             what = "NaN" if np.isnan(some[at]).any() else "an infinite number"
-            more = f" (and {rows.sum() - 1} more of the {len(some)} after it)" if rows.sum() > 1 else ""
+            more = ", and others do too" if rows.sum() > 1 else ""
             raise ValueError(
                 f"image {start + at} of {part} holds {what}{more}; expected finite numbers. Replace them, for example "
                 "with np.nan_to_num, or leave these images out."
