@@ -9,10 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 
 from cnnsearch import pickled_model
-from cnnsearch.errors import PluginError
+from cnnsearch import study as studies
+from cnnsearch.errors import PluginError, StudyError
 from cnnsearch.own_code import OwnCode
+from cnnsearch.record import ATTRIBUTE
+from cnnsearch.settings import Settings
+from cnnsearch.space_file import Space, Use
+from cnnsearch.study import Study
 
 CELL = '''
 import math
@@ -124,3 +130,38 @@ def test_a_function_that_cannot_be_pickled_names_what_it_uses() -> None:
         pickled_model.pickled(build)
     with pytest.raises(PluginError, match="got ndarray as its space; expected a function"):
         pickled_model.pickled(np.zeros(3))
+
+
+def asked(runs: Path, **brought: dict[str, str]) -> Settings:
+    """A search with a function and arrays of these digests."""
+    return Settings(
+        space=Space(name="build", model="{study}/hypermodel-1.pkl:build"),
+        dataset=Use("digits", {}),
+        study="build",
+        trials=1,
+        epochs=1,
+        metric="val_accuracy",
+        runs=runs,
+        brought=brought,
+    )
+
+
+def end(study: Study, state: str, told: TrialState) -> None:
+    """One trial that ended so."""
+    trial = study.optuna.ask()
+    trial.set_user_attr(ATTRIBUTE, {"state": state, "score": 0.5})
+    study.optuna.tell(trial, 0.5 if told == TrialState.COMPLETE else None, told)
+    study.write()
+
+
+def test_a_changed_function_or_array_is_told_and_a_function_that_only_failed_may_be_mended(tmp_path: Path) -> None:
+    end(studies.begin(asked(tmp_path, function={"build": "1"})), "failed", TrialState.FAIL)
+    assert len(studies.begin(asked(tmp_path, function={"build": "1"})).records()) == 1
+    mended = studies.begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"}))
+    assert not mended.records()
+    end(mended, "complete", TrialState.COMPLETE)
+    assert len(studies.begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"})).records()) == 1
+    with pytest.raises(StudyError, match=r"the function changed since, in build, WIDTHS\. To resume .*=True"):
+        studies.begin(asked(tmp_path, function={"build": "3", "WIDTHS": "1"}, data={"x": "1", "y": "1"}))
+    with pytest.raises(StudyError, match=r"the images or labels changed since, in y, x_val\. A pipeline that changes"):
+        studies.begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "2", "x_val": "1"}))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.brought import Brought
-from cnnsearch.errors import CnnsearchError
 from cnnsearch.keywords import changed, known_keywords, parsed
 from cnnsearch.result import Result
 
@@ -155,8 +154,7 @@ def _searched(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -
         opened, ended = command.run(settings, shown, line)
     if ended == "interrupted":
         raise KeyboardInterrupt(f"{command.stopped(opened)} The same call resumes.")
-    if " " in ended:
-        raise CnnsearchError(f"The search stopped: {ended}")
+    command.check_ended(opened, ended)
     if ended in ENDS:
         shown.note(ENDS[ended])
     return Result(opened.name, given["runs"], given["storage"], given["plugins"])

@@ -226,6 +226,16 @@ def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> N
             _say_next(opened, ended, settings, board)
         if ended == "interrupted":
             click.echo(f"\n{stopped(opened)} The same command goes on.", err=True)
+    check_ended(opened, ended)
+
+
+def check_ended(opened: Study, ended: str) -> None:
+    """Refuse a search that has no result.
+
+    Raises:
+        NothingCompletedError: if no trial completed; it says the commonest reason.
+        CnnsearchError: if the search was stopped by a fault.
+    """
     nothing = "" if ended == "interrupted" else _nothing_completed(opened, ended)
     if nothing:
         raise NothingCompletedError(nothing)

@@ -14,6 +14,39 @@ from cnnsearch.record import Record
 from cnnsearch.study import Study
 
 
+class Source(NamedTuple):
+    """A trial with its space and its plugins: enough to open its model, with no data read."""
+
+    study: Study
+    chosen: Record
+    space: spaces.Space
+    known: catalog.Catalog
+
+    def candidate(self, pretrained: bool = False, images: int = 0) -> Any:
+        """The trial's candidate, new, for so many training images; 0: for those of the study.
+
+        Weights that a plan brings along are in it only if `pretrained`.
+        """
+        from cnnsearch import training
+
+        data = self.study.info["data"]
+        if self.chosen.plan:
+            plan = Plan.from_json(self.chosen.plan)
+            plan = plan if pretrained else backbones.without_weights(plan)
+            count = images or int(data["images"]["train"])
+            return training.from_plan(plan, count, bool(self.study.info["machine"].get("lean")))
+        shape, classes = tuple(data["input_shape"]), len(data["classes"])
+        hypermodel = spaces.hypermodel(self.space.located(self.study.folder), self.known, shape, classes)
+        hp = HyperParameters(replay(self.chosen.params))
+        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape, classes)
+
+    def predict(self, model: Any, x: Images) -> NDArray[Any]:
+        """What `model`, one of this trial, says of images: probabilities (n, classes)."""
+        from cnnsearch import models
+
+        return models.predict(model, x, self.chosen.reads, len(self.study.info["data"]["classes"]))
+
+
 class Origin(NamedTuple):
     """Where a model comes from, and how its candidate is made once more."""
 
@@ -26,22 +59,16 @@ class Origin(NamedTuple):
 
     def candidate(self, pretrained: bool = False) -> Any:
         """The trial's candidate, new; weights that a plan brings along only if `pretrained`."""
-        from cnnsearch import training
+        return self.source.candidate(pretrained, len(self.parts.x))
 
-        if self.chosen.plan:
-            plan = Plan.from_json(self.chosen.plan)
-            plan = plan if pretrained else backbones.without_weights(plan)
-            return training.from_plan(plan, len(self.parts.x), bool(self.study.info["machine"].get("lean")))
-        shape, classes = self.dataset.input_shape, len(self.dataset.classes)
-        hypermodel = spaces.hypermodel(self.space.located(self.study.folder), self.known, shape, classes)
-        hp = HyperParameters(replay(self.chosen.params))
-        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape, classes)
+    @property
+    def source(self) -> Source:
+        """The same without the data."""
+        return Source(self.study, self.chosen, self.space, self.known)
 
     def predict(self, model: Any, x: Images) -> NDArray[Any]:
         """What `model`, one of this trial, says of images: probabilities (n, classes)."""
-        from cnnsearch import models
-
-        return models.predict(model, x, self.chosen.reads, len(self.dataset.classes))
+        return self.source.predict(model, x)
 
     def train(self) -> tuple[Any, Any]:
         """The trial's training once more, from its seed: the outcome and the network."""
@@ -63,15 +90,25 @@ class Origin(NamedTuple):
         return outcome, candidate.core
 
 
+def source_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Source:
+    """The trial with its space and plugins; a pickled model's classes are known to Keras from then on.
+
+    Raises:
+        CnnsearchError: if the space's model cannot be read.
+    """
+    known = catalog.load(plugins)
+    space = spaces.Space.from_dict(study.info["space"])
+    spaces.register(space.located(study.folder))
+    return Source(study, chosen, space, known)
+
+
 def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin:
     """What the trial was made of, its dataset read again.
 
     Raises:
         CnnsearchError: if the dataset is not what it was.
     """
-    known = catalog.load(plugins)
-    space = spaces.Space.from_dict(study.info["space"])
-    spaces.register(space.located(study.folder))
+    _, _, space, known = source_of(study, chosen, plugins)
     with loading.within(worker.surroundings(space, study.folder.parent)):
         dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
     if kept.fingerprint(dataset) != study.info["data"]["fingerprint"]:

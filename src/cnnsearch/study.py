@@ -147,7 +147,7 @@ def begin(settings: Settings) -> Study:
         study = _create(settings)
         refuse_if_held(Study(study, settings.folder))
         moved.adopt(settings.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
-        if _nothing_done(study, settings.folder):
+        if _nothing_done(study, settings):
             # a first try that was refused or stopped must not bind the next one to its settings
             optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
             study = _create(settings)
@@ -180,7 +180,7 @@ def begun(settings: Settings) -> dict[str, Any] | None:
             study = optuna.load_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
         except KeyError:
             return None
-        return None if _nothing_done(study, settings.folder) else Study(study).info or None
+        return None if _nothing_done(study, settings) else Study(study).info or None
 
 
 def refuse_if_held(study: Study) -> None:
@@ -235,14 +235,23 @@ def _create_once(settings: Settings) -> optuna.Study:
     )
 
 
-def _nothing_done(study: optuna.Study, folder: Path) -> bool:
-    """Whether the study was begun, but no trial of it ended, is running, or can be gone on with."""
-    trials = study.get_trials(deepcopy=False)
+def _nothing_done(study: optuna.Study, settings: Settings) -> bool:
+    """Whether the study was begun, but no trial of it ended, is running, or can be gone on with.
+
+    Failed trials of a function that was changed since do not count: its author mended it.
+    """
+    function = study.user_attrs.get(ATTRIBUTE, {}).get("brought", {}).get("function")
+    mended = function is not None and settings.brought.get("function", function) != function
+
+    def counts(t: FrozenTrial) -> bool:
+        ended = record(t)
+        return ended.state in COUNTED and not (mended and ended.state == "failed")
+
     busy = any(
         t.state == TrialState.RUNNING
-        or record(t).state in COUNTED
-        or (t.state == TrialState.WAITING and "state" in t.user_attrs and state_of(folder, t).exists())
-        for t in trials
+        or counts(t)
+        or (t.state == TrialState.WAITING and "state" in t.user_attrs and state_of(settings.folder, t).exists())
+        for t in study.get_trials(deepcopy=False)
     )
     return ATTRIBUTE in study.user_attrs and not busy
 

@@ -17,7 +17,7 @@ class Opened(NamedTuple):
     """A trial's model and what it was made of."""
 
     model: Any
-    origin: Any
+    source: Any
 
     def predict(self, images: Any) -> Predictions:
         """What the model says of images.
@@ -25,10 +25,10 @@ class Opened(NamedTuple):
         Raises:
             DataError: if they have another shape than those that were searched with.
         """
-        facts = self.origin.study.info["data"]
+        facts = self.source.study.info["data"]
         x = batch(given_data.images_of(images), tuple(facts["input_shape"]))
         names = tuple(str(name) for name in facts["classes"])
-        probabilities = self.origin.predict(self.model, x)
+        probabilities = self.source.predict(self.model, x)
         return Predictions(np.asarray(names)[probabilities.argmax(-1)], probabilities, names)
 
 
@@ -40,19 +40,20 @@ def opened(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Opene
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cnnsearch.export import made
-    from cnnsearch.origin import origin_of
+    from cnnsearch.origin import source_of
 
     chosen = made.members(study, number, 0)[0]
-    if study.checkpoint(chosen) is None:
+    path = study.checkpoint(chosen)
+    if path is None:
         raise StudyError(
             f"The model of trial {chosen.number} is no longer on disk: a study keeps its best few, `keep` of them. "
             f"export(trial={chosen.number}) trains it again."
         )
     import keras
 
-    policy, origin = keras.config.dtype_policy(), origin_of(study, chosen, plugins)
+    policy, source = keras.config.dtype_policy(), source_of(study, chosen, plugins)
     try:
-        return Opened(made.model_of(origin), origin)
+        return Opened(made.kept_model(source, path), source)
     finally:
         # it is the user's own process
         keras.config.set_dtype_policy(policy)

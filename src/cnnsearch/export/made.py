@@ -10,7 +10,7 @@ from cnnsearch import leaderboard
 from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.export import card as cards
 from cnnsearch.export import ensemble
-from cnnsearch.origin import Origin, trained
+from cnnsearch.origin import Origin, Source, trained
 from cnnsearch.record import Record
 from cnnsearch.study import Study
 
@@ -98,12 +98,24 @@ def model_of(origin: Origin) -> Any:
     """The trained network in float32, from its checkpoint, or trained again from its plan and seed."""
     import keras
 
+    path = origin.study.checkpoint(origin.chosen)
+    if path is not None:
+        return kept_model(origin.source, path)
+    keras.config.set_dtype_policy("float32")
+    return origin.train()[1]
+
+
+def kept_model(origin: Source, path: Path) -> Any:
+    """The trained network in float32, from the file of its checkpoint.
+
+    Raises:
+        StudyError: if the file does not fit.
+    """
+    import keras
+
     from cnnsearch import models
 
     keras.config.set_dtype_policy("float32")
-    path = origin.study.checkpoint(origin.chosen)
-    if path is None:
-        return origin.train()[1]
     try:
         if not origin.chosen.plan:
             return _of_hypermodel(origin, path)
@@ -118,7 +130,7 @@ def model_of(origin: Origin) -> Any:
     return model
 
 
-def _of_hypermodel(origin: Origin, path: Path) -> Any:
+def _of_hypermodel(origin: Source, path: Path) -> Any:
     """The model of a file; where Keras does not open it, the weights of the file in a model that is built anew."""
     from cnnsearch import models
 
