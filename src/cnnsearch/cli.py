@@ -365,9 +365,10 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
 @main.command()
 @stored
 def studies(runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
-    """The studies here, the latest first."""
-    from cnnsearch import study
+    """The studies here, the latest first, and how much of the disk they take."""
+    from cnnsearch import disk, study
 
+    found = study.summaries(runs, storage)
     rows = [
         (
             s["name"],
@@ -375,14 +376,34 @@ def studies(runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
             s["dataset"],
             s["trials"],
             "" if s["best"] is None else f"{s['best']:.4f}",
+            disk.text(disk.size(s["study"].folder)),
             s["active"],
         )
-        for s in study.summaries(runs, storage)
+        for s in found
     ]
     if not rows:
         click.echo("No studies yet. Begin one: cnnsearch run --space digits_cnn --trials 10")
         return
-    _tables().plain(("study", "space", "dataset", "trials", "best", "last activity"), rows)
+    _tables().plain(("study", "space", "dataset", "trials", "best", "disk", "last activity"), rows)
+    if others := disk.besides(runs, [s["study"] for s in found]):
+        click.echo(f"Also in {runs}: {', '.join(f'{name} {disk.text(size)}' for name, size in others)}.")
+
+
+@main.command()
+@click.argument("study")
+@option("--mlflow", is_flag=True, help="Delete its runs in MLflow, too.")
+@option("--yes", is_flag=True, help="Do not ask.")
+@stored
+def delete(study: str, mlflow: bool, yes: bool, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Delete STUDY with its trials, models and logs, after saying what goes."""
+    from cnnsearch import deleting
+
+    doomed = deleting.find(study, runs, storage, mlflow)
+    click.echo(doomed.text())
+    if not yes:
+        click.confirm("Delete it?", abort=True)
+    stays = deleting.delete(doomed, runs, storage)
+    click.echo(f"Deleted study '{study}'." + (f" {stays}" if stays else ""))
 
 
 @main.command()

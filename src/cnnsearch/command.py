@@ -156,7 +156,7 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         CnnsearchError: on anything a user can mend.
         KeyboardInterrupt: at the second Ctrl-C or SIGTERM; the first ends the search in order.
     """
-    mlflow_store.check_reachable(mlflow_store.tracking_uri())
+    mlflow_store.check_usable(mlflow_store.tracking_uri())
     with hold(settings.folder, settings.study), storage_errors(settings.storage), display, Stop().listening() as stop:
         settings, opening = _opened(settings, stop, display)
         try:
@@ -285,7 +285,7 @@ def confirm(
         raise CnnsearchError(
             f"Study '{opened.name}' has no complete trial {', '.join(map(str, chosen)) or 'to confirm yet'}."
         )
-    mlflow_store.check_reachable(mlflow_store.tracking_uri())
+    mlflow_store.check_usable(mlflow_store.tracking_uri())
     with hold(made.folder, opened.name), storage_errors(storage), Stop().listening() as stop:
         studies.refuse_if_held(opened)
         studies.lease(opened)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import cnnsearch
-from cnnsearch import artifacts
+from cnnsearch import artifacts, schema
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.study import Study
 
@@ -49,12 +49,15 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def check_reachable(uri: str) -> None:
-    """Refuse a server that does not answer, before a search begins.
+def check_usable(uri: str) -> None:
+    """Refuse a server that does not answer and a SQLite file of another MLflow, before a search begins.
 
     Raises:
-        CnnsearchError: it names the server and the reason.
+        CnnsearchError: it names the store and the reason.
     """
+    file = schema.sqlite_file(uri)
+    if file and Path(file).is_file() and (problem := schema.mlflow_file_problem(Path(file), uri)):
+        raise CnnsearchError(problem)
     if reason := unreachable(uri):
         raise CnnsearchError(
             f"MLflow's server {without_password(uri)} cannot be used: {reason}. "

@@ -36,6 +36,11 @@ def adopt(folder: Path, info: dict[str, Any]) -> None:
         for kind in KEPT:
             if (found / kind).is_dir():
                 shutil.copytree(found / kind, folder / kind, dirs_exist_ok=True)
+        # what was given from Python
+        for path in found.glob("data-*/"):
+            shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
+        for path in found.glob("hypermodel-*.pkl"):
+            shutil.copy2(path, folder)
 
 
 def _has_files(folder: Path) -> bool:

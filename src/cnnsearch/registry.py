@@ -106,7 +106,7 @@ def _store(study: Study) -> tuple[Any, str]:
         client, uri, _ = store.parent_run(study)
     except CnnsearchError:
         uri = store.tracking_uri()
-        store.check_reachable(uri)
+        store.check_usable(uri)
         client = store.connect(uri)
     return client, uri
 

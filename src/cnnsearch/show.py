@@ -98,9 +98,10 @@ def ui(host: str, port: int) -> int:
     Raises:
         CnnsearchError: if there is nothing to show yet.
     """
-    from cnnsearch.mlflow_store import tracking_uri
+    from cnnsearch.mlflow_store import check_usable, tracking_uri
 
     uri = tracking_uri()
+    check_usable(uri)
     path = uri.removeprefix("sqlite:///")
     if uri.startswith("sqlite:///") and not os.path.exists(path):  # noqa: PTH110
         raise CnnsearchError(f"There is no {path} here yet. Search first: cnnsearch run --space digits_cnn --trials 10")

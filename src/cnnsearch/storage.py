@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import sqlalchemy.exc
 
+from cnnsearch import schema
 from cnnsearch.errors import CnnsearchError, StudyError
 
 
@@ -46,8 +47,8 @@ REASONS = {
 
 
 @contextlib.contextmanager
-def storage_errors(storage: str) -> Iterator[None]:
-    """Whatever the storage raises inside becomes one line."""
+def storage_errors(storage: str, runs: Path | None = None) -> Iterator[None]:
+    """Whatever the storage raises inside becomes one line. `runs` is the folder of studies, to be named there."""
     try:
         yield
     except CnnsearchError:
@@ -59,6 +60,10 @@ def storage_errors(storage: str) -> Iterator[None]:
             raise
         raise StudyError(f"{error.filename or 'A file'} cannot be written: {_reason(error, False)}.") from error
     except Exception as error:
+        what = "The database of --storage" if storage else f"The study database {(runs or Path()) / 'cnnsearch.db'}"
+        if isinstance(error, RuntimeError) and schema.OPTUNA in str(error):
+            address = "ADDRESS" if storage else storage_url(runs or Path()).partition("?")[0]
+            raise StudyError(schema.optuna_problem(str(error), what, address)) from error
         opening = isinstance(error, ValueError) and bool(storage)
         if not (opening or isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError)):
             raise

@@ -143,7 +143,7 @@ def begin(settings: Settings) -> Study:
         StudyError: if it began under other settings, or its storage cannot be opened.
     """
     make_folder(settings.folder)
-    with storage_errors(settings.storage):
+    with storage_errors(settings.storage, settings.runs):
         study = _create(settings)
         refuse_if_held(Study(study, settings.folder))
         moved.adopt(settings.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
@@ -363,7 +363,7 @@ def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
     # unlike Path.exists it answers for names that no file can have
     if not storage and not os.path.exists(runs / "cnnsearch.db"):  # noqa: PTH110
         return []
-    with storage_errors(storage):
+    with storage_errors(storage, runs):
         handle = optuna.storages.get_storage(storage_url(runs, storage))
         found = []
         for frozen in handle.get_all_studies():
@@ -386,6 +386,7 @@ def _summary(study: Study) -> dict[str, Any]:
         "trials": sum(r.state in COUNTED for r in records),
         "best": _best(study, records),
         "active": active,
+        "study": study,
     }
 
 

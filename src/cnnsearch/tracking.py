@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch import mlflow_store as store
-from cnnsearch import moved, unsent
+from cnnsearch import moved, schema, unsent
 from cnnsearch.confirm import Repeat
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.record import COUNTED, Record, counts
@@ -211,6 +211,8 @@ class Tracker:
             if store.is_server(uri) and store.is_outage(error):
                 self._lose()
                 return
+            if schema.MLFLOW in str(error):
+                raise CnnsearchError(schema.mlflow_problem(str(error), store.without_password(uri))) from error
             reason = str(error).strip().partition("\n")[0][:200].rstrip(".")
             raise CnnsearchError(
                 f"MLflow's store {store.without_password(uri)} cannot be opened: {reason}. "

@@ -1,0 +1,67 @@
+"""Databases of another version of Optuna or MLflow: what to do about them, in one line."""
+
+import contextlib
+import importlib.util
+import re
+import shlex
+import sqlite3
+from pathlib import Path
+
+OPTUNA = "table schema"
+"""Optuna's error about a database of another version says so."""
+
+MLFLOW = "out-of-date database schema"
+"""MLflow's error about a database of another version says so."""
+
+
+def optuna_problem(said: str, what: str, address: str) -> str:
+    """Optuna's error `said` as one line that names the command to give. `what` is the database, as users know it."""
+    if "storage upgrade" not in said:
+        return f"{what} was made by a newer Optuna. Upgrade it here: pip install --upgrade optuna."
+    command = f"optuna storage upgrade --storage {shlex.quote(address)}"
+    return f"{what} was made by an older Optuna. {_backup(address)}, then give this command: {command}"
+
+
+def mlflow_problem(said: str, address: str) -> str:
+    """MLflow's error `said` as one line that names the command to give."""
+    found = re.search(r"found version (\w+)", said)
+    known = _revisions()
+    if found and known and found[1] not in known:
+        return f"MLflow's store {address} was made by a newer MLflow. Upgrade it here: pip install --upgrade mlflow."
+    command = f"mlflow db upgrade {shlex.quote(address)}"
+    return (
+        f"MLflow's store {address} was made by an older MLflow. {_backup(address)}, then give this command: {command}"
+    )
+
+
+def mlflow_file_problem(path: Path, address: str) -> str:
+    """What is wrong with the schema of a SQLite store of MLflow; empty if nothing is. MLflow is not imported."""
+    known = _revisions()
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
+        (version,) = database.execute("select version_num from alembic_version").fetchone()
+        if known and version not in set(known) - set(known.values()):
+            return mlflow_problem(f"found version {version}", address)
+    return ""
+
+
+def _backup(address: str) -> str:
+    return f"Copy {file} first" if (file := sqlite_file(address)) else "Back it up first"
+
+
+def sqlite_file(address: str) -> str:
+    """The file of a SQLite address; empty for other databases."""
+    return address.removeprefix("sqlite:///").partition("?")[0] if address.startswith("sqlite:///") else ""
+
+
+def _revisions() -> dict[str, str]:
+    """The versions of the schema that the installed MLflow knows, each with the one before it."""
+    found = importlib.util.find_spec("mlflow")
+    folders = [Path(place) for place in (found.submodule_search_locations or ()) if found] if found else []
+    known = {}
+    for path in (each for folder in folders for each in (folder / "store/db_migrations/versions").glob("*.py")):
+        text = path.read_text("utf-8", errors="replace")
+        own = re.search(r'(?m)^revision = "(\w+)"', text)
+        before = re.search(r'(?m)^down_revision = "(\w+)"', text)
+        if own:
+            known[own[1]] = before[1] if before else ""
+    return known
