@@ -50,7 +50,8 @@ def server(folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
         deadline = time.monotonic() + 120
         while True:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60)
+                # its first answer from the database takes seconds
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{mlflow_store.EXPERIMENTS}", timeout=120)
                 break
             except OSError:
                 assert process.poll() is None and time.monotonic() < deadline, (folder / "server.log").read_text()
@@ -85,7 +86,7 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     monkeypatch.setattr(tracking, "RETRY", 0.0)
     whole = studies.load("finished", tmp_path / "runs")
     records = {record.number: record for record in whole.records()}
@@ -116,7 +117,7 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
         tracker.close("FINISHED", list(records.values()))
         assert "The same command sends what is missing" in said[-1] and study.fact("unsent")
         os.killpg(process.pid, signal.SIGCONT)
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
 
         for fact in ("mlflow", "unsent"):
             whole.remember_fact(fact, study.fact(fact))
