@@ -504,7 +504,7 @@ def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plug
     else:
         from cnnsearch import show
 
-        sys.exit(show.ui(host, port or 5000))
+        sys.exit(show.ui(host, port or 5000, runs, storage))
 
 
 @main.command()

@@ -4,9 +4,11 @@ import contextlib
 import math
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from cnnsearch import options
 from cnnsearch import spaces as space_files
@@ -92,8 +94,10 @@ def recipes(name: str | None, known: Catalog) -> list[tuple[str, str, str, str, 
     return rows
 
 
-def ui(host: str, port: int) -> int:
+def ui(host: str, port: int, runs: Path, storage: str) -> int:
     """Serve MLflow's pages until they are stopped; gives the exit code.
+
+    The runs of studies that were moved without their store are written first, from the studies.
 
     Raises:
         CnnsearchError: if there is nothing to show yet.
@@ -102,15 +106,35 @@ def ui(host: str, port: int) -> int:
 
     uri = tracking_uri()
     check_usable(uri)
+    if uri.startswith("sqlite:///"):
+        from cnnsearch import tracking
+
+        tracking.write_moved(runs, storage, print)
     path = uri.removeprefix("sqlite:///")
     if uri.startswith("sqlite:///") and not os.path.exists(path):  # noqa: PTH110
         raise CnnsearchError(f"There is no {path} here yet. Search first: cnnsearch run --space digits_cnn --trials 10")
     check_free(host, port)
-    print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"MLflow on {address(host, port, path)} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--backend-store-uri", uri]
     if os.name == "posix":
         os.execv(sys.executable, command)  # so that a signal reaches MLflow itself
     return subprocess.run(command, check=False).returncode
+
+
+def address(host: str, port: int, store: str) -> str:
+    """The page of the experiment that was last worked on, in MLflow's view of model training.
+
+    MLflow 3.17 opens its view of GenAI unless the address names the other one.
+    """
+    query = (
+        "select e.experiment_id from runs r join experiments e on e.experiment_id = r.experiment_id "
+        "where e.name like 'cnnsearch/%' order by r.start_time desc limit 1"
+    )
+    page = "experiments"
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(store, timeout=5)) as database:
+        if found := database.execute(query).fetchone() if os.path.exists(store) else None:  # noqa: PTH110
+            page = f"experiments/{found[0]}/runs"
+    return f"http://{host}:{port}/#/{page}?workflowType=machine_learning"
 
 
 def check_free(host: str, port: int) -> None:

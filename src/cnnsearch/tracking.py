@@ -1,5 +1,6 @@
 """MLflow: one experiment a space, one parent run a study, one child run a trial; written off the training's path."""
 
+import contextlib
 import platform
 import time
 from collections.abc import Callable, Iterable
@@ -7,10 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from cnnsearch import leaderboard, moved, queued, schema, unsent
 from cnnsearch import mlflow_store as store
-from cnnsearch import moved, schema, unsent
+from cnnsearch import study as studies
 from cnnsearch.confirm import Repeat
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.record import COUNTED, Record, counts
 from cnnsearch.study import Study
 from cnnsearch.unsent import Told
@@ -433,3 +435,19 @@ class Tracker:
         for path in files:
             self._client.log_artifact(self._parent, str(path))
         self._client.set_terminated(self._parent, status)
+
+
+def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
+    """Write to the present store what it does not have of studies that were moved or copied since their last run."""
+    for summary in studies.summaries(runs, storage):
+        study: Study = summary["study"]
+        known = study.fact("mlflow")
+        if not known or not summary["trials"] or known.get("folder", study.info["folder"]) == str(study.folder):
+            continue
+        with contextlib.suppress(StudyError):
+            # another process writes it
+            studies.refuse_if_held(study)
+            warn(f"Study '{study.name}' was moved. Its runs are written to MLflow's store here.")
+            tracker = Tracker(warn)
+            tracker.begin(study)
+            tracker.close("KILLED" if queued.to_go_on(study) else "FINISHED", leaderboard.ranked(study))
