@@ -58,7 +58,8 @@ def can_be_given_a_path(data: Data) -> None:
         return
     if "path" not in inspect.signature(data.function).parameters:
         raise data.broken("it reads paths, but has no option path", 'Give it one: path=""')
-    for path in (Path("nowhere"), Path.cwd(), Path("x" * 300), Path(__file__)):
+    # it is asked only of what is there
+    for path in (Path.cwd(), Path(__file__)):
         if not isinstance(reads(path), bool):
             raise data.broken(f"asked whether it reads {path} it does not say True or False", "Return a bool")
 
