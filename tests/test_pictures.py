@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageOps
 from rich.console import Console
 
 from cnnsearch import Dataset, catalog, cli, display, kept, loading, predict
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.export import MARK
+from cnnsearch.export import MARK, snippets
 from tests.conftest import Run
 
 SAVED: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -87,8 +87,14 @@ def test_predict_sees_a_photo_as_the_search_did(tmp_path: Path, resize: str) -> 
     data = folder_of(tmp_path, image_size="10x8", resize=resize, skip_unreadable=True)
     files = [file for name in ("cat", "dog") for file in sorted((tmp_path / name).iterdir()) if "t" not in file.stem]
     assert len(files) == len(data.x) == 36
+    written = snippets.resized(snippets.PICTURE.format(shape="8, 10, 3", scale=""), resize)
     for file, image in zip(files, data.x, strict=True):
         np.testing.assert_array_equal(predict._pixels(file, (8, 10, 3), resize), image)
+        # so does the program on the card, which leaves out 16 bits
+        if file.suffix in (".jpg", ".tif", ".webp"):
+            names: dict[str, Any] = {"Image": Image, "ImageOps": ImageOps, "np": np}
+            exec(written.replace('"picture.png"', repr(str(file))), names)
+            np.testing.assert_array_equal(names["pixels"][0], image)
 
 
 @pytest.mark.parametrize(

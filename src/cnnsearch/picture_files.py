@@ -120,6 +120,9 @@ def _resized(image: Any, size: tuple[int, int], resize: str) -> Any:
         return image.resize(size, Image.Resampling.BILINEAR)
     if resize == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    if min(image.size) * max(size) > max(image.size):
+        return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
+    # Pillow cannot make a side of less than a pixel
     scale = min(size[0] / image.width, size[1] / image.height)
     inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     padded = Image.new(image.mode, size)

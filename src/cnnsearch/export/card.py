@@ -159,7 +159,8 @@ def _snippets(card: dict[str, Any]) -> str:
     shape, values = card["input_shape"], value_range(card)
     read = snippets.reading(card.get("reads", ""), card.get("outputs", 0), len(card["classes"]))
     programs = [snippets.program(use, shape, values, read) for use in card["use"].values() if use]
-    return "\n\n".join(f"```python\n{program}\n```" for program in programs)
+    resize = card["data"].get("resize", "")
+    return "\n\n".join(f"```python\n{snippets.resized(program, resize)}\n```" for program in programs)
 
 
 def value_range(card: dict[str, Any]) -> pixel_values.Range:

@@ -13,6 +13,9 @@ picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), pictur
 picture = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
 pixels = np.asarray(picture, "float32").reshape(1, height, width, channels)  # {scale}"""
 
+FITTED = {"crop": "fit", "pad": "pad"}
+"""Pillow's functions for the ways of resizing that keep proportions."""
+
 ARRAY = (
     """pixels = np.load("images.npy")[:1].astype("float32")  # {values} of shape (1, {shape}); the model scales them"""
 )
@@ -39,6 +42,15 @@ def program(use: str, shape: Sequence[int], values: tuple[float, float], read: s
         f"\npixels = {low!r} + pixels * {(high - low) / 255!r}  # to {low:g} to {high:g}, as the training images were"
     )
     return use.format(reads=READS, read=read, pixels=pixels)
+
+
+def resized(text: str, resize: str) -> str:
+    """The program `text` with its picture resized as those of training were: stretch, crop or pad."""
+    if resize not in FITTED:
+        return text
+    picture = 'picture.convert("L" if channels == 1 else "RGB")'
+    stretched = f"{picture}.resize((width, height), Image.Resampling.BILINEAR)"
+    return text.replace(stretched, f"ImageOps.{FITTED[resize]}({picture}, (width, height), Image.Resampling.BILINEAR)")
 
 
 def _whole(imports: str, load: str, answer: str) -> str:
