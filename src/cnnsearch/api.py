@@ -6,7 +6,7 @@ from typing import Any
 
 from cnnsearch.brought import Brought
 from cnnsearch.keywords import changed, known_keywords, parsed
-from cnnsearch.result import Result
+from cnnsearch.result import Result, import_optuna
 
 Found = Result
 """The name that `Result` had before."""
@@ -143,6 +143,7 @@ def load(
 
 
 def _searched(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> Result:
+    import_optuna()
     from cnnsearch import command, notebook
 
     brought = Brought(space, *data)

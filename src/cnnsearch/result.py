@@ -20,6 +20,7 @@ class Result:
     """
 
     def __init__(self, name: str | None, runs: Path, storage: str = "", plugins: Sequence[Path] = ()) -> None:
+        import_optuna()
         from cnnsearch import study
 
         self._places: dict[str, Any] = {"runs": runs, "storage": storage}
@@ -187,6 +188,13 @@ class Result:
 
         opened = self._opened()
         return notebook.summary(opened, self._headline(opened))
+
+
+def import_optuna() -> None:
+    """Import Optuna without the warning that its progress bar, which is not used here, has no widgets in a notebook."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import optuna  # noqa: F401
 
 
 def _process(line: list[str]) -> None:
