@@ -8,7 +8,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from cnnsearch import leaderboard, moved, origin
+from cnnsearch import leaderboard, moved, origin, show, tracking
 from cnnsearch import study as studies
 from cnnsearch.export import made
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record
@@ -80,6 +80,26 @@ def test_paused_and_interrupted_trials_are_resumed_elsewhere_and_a_copy_leaves_t
     }
     assert len(parents) == 2, "the run of a study that was copied along is continued"
     assert sum("cnnsearch.repeats" in run.data.tags for run in runs) == 1
+
+
+def test_the_runs_of_studies_that_were_moved_without_their_store_are_written_once(
+    tmp_path: Path, blank_mlflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(OLD, tmp_path / "runs")
+    shutil.copy(blank_mlflow, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    said: list[str] = []
+    for _ in range(2):
+        tracking.write_moved(Path("runs"), "", said.append)
+    assert [line.partition(" was moved")[0] for line in said] == ["Study 'paused'", "Study 'finished'"]
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("cnnsearch/digits_cnn")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = {run.data.tags.get("cnnsearch.study"): run.info.status for run in runs}
+    assert parents["paused"] == "KILLED" and parents["finished"] == "FINISHED" and len(runs) == 2 + 1 + 4 + 4
+    page = show.address("127.0.0.1", 5000, str(tmp_path / "mlflow.db"))
+    assert page.endswith(f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning")
 
 
 def test_a_folder_is_found_under_the_name_that_the_study_began_with(tmp_path: Path) -> None:

@@ -450,4 +450,7 @@ def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
             warn(f"Study '{study.name}' was moved. Its runs are written to MLflow's store here.")
             tracker = Tracker(warn)
             tracker.begin(study)
+            assert tracker._opening is not None
+            wait([tracker._opening], 2 * PATIENCE)
+            tracker.check()
             tracker.close("KILLED" if queued.to_go_on(study) else "FINISHED", leaderboard.ranked(study))
