@@ -78,6 +78,9 @@ def reason(error: BaseException) -> str:
     lines = [line for line in lines if line.strip()]
     if lines and OPENING.match(lines[0]):
         lines = [line for line in lines[1:] if not (OPENING.match(line) or TRACE.match(line))]
+        # Keras wraps an error once more where it was to infer a shape
+        inner = next((place for place, line in enumerate(lines) if line.endswith("Error encountered:")), -1)
+        lines = lines[inner + 1 :]
     said = lines[0].strip() if lines else ""
     # a sentence may go on
     for line in lines[1:3]:

@@ -131,10 +131,22 @@ def open_(path: Path, blank: Callable[[], Any]) -> Any:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     model = blank()
     if isinstance(model, keras.Model):
-        model.load_weights(path)
+        fill(model, path)
     else:
         model.load(path)
     return model
+
+
+def fill(model: Any, path: Path) -> None:
+    """Give a Keras model the weights of a file.
+
+    Raises:
+        ValueError: if they are another model's.
+    """
+    if model.optimizer is not None:
+        # its variables are in the file too
+        model.optimizer.build(model.trainable_variables)
+    model.load_weights(path)
 
 
 def answers(model: Any, x: Images) -> NDArray[Any]:

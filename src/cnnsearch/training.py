@@ -125,11 +125,20 @@ def from_hypermodel(
         reason = "the hypermodel gave a model that is not compiled; expected a compiled Keras model"
         raise TrialFailure("invalid", reason)
     if shape and not model.built:
-        model.build((None, *shape))
+        _build(model, shape)
     units, form, reads = heads.head(model, shape, classes, asked)
     if reads in heads.ABOUT_ZERO and units == 1:
         heads.decide_at_zero(model)
     return Candidate(model, models.plain_output(model), batch_size, [], form, own_fit, units=units, reads=reads)
+
+
+def _build(model: Any, shape: tuple[int, ...]) -> None:
+    """Make the weights of a model that was given no input."""
+    if isinstance(model, keras.Sequential):
+        model.build((None, *shape))
+    else:
+        # Keras warns of layers that `build` does not reach
+        model(np.zeros((1, *shape), "float32"), training=False)
 
 
 def part(parts: Split, share: float, seed: int) -> Split:

@@ -141,7 +141,7 @@ def _of_hypermodel(origin: Source, path: Path) -> Any:
         if path.suffix != ".keras":
             raise
     model = origin.candidate().core
-    model.load_weights(path)
+    models.fill(model, path)
     return model
 
 
