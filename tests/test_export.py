@@ -109,7 +109,8 @@ def test_a_trial_whose_model_is_gone_is_trained_again(searched: Path, exported: 
     study = studies.load(None, searched / "runs")
     best = json.loads((exported / "card.json").read_text())["trial"]
     other = next(record for record in study.records() if record.score is not None and record.number != best)
-    model = Path(other.checkpoint)
+    model = study.checkpoint(other)
+    assert model is not None
     model.rename(searched / "aside.keras")
     try:
         done = cnnsearch(searched, "export", "--trial", str(other.number), "-o", "gone")
