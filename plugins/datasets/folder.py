@@ -97,12 +97,13 @@ def _check_options(path, size, color, image_size, resize):
 
 def _scan(root):
     """All pictures, in the order of their names, train before val before test."""
-    entries = _visible(root, root)
-    for entry in entries:
-        meant = MEANT.get(entry.name.lower(), entry.name)
-        if meant != entry.name and _holds_folders(entry, root):
-            raise DataError(f"{entry}: this would not be read; expected the name '{meant}'. Rename it.")
-    parts = {entry.name: entry for entry in entries if entry.name in PARTS and _holds_folders(entry, root)}
+    parts = {}
+    for entry in _visible(root, root):
+        meant = MEANT.get(entry.name.lower())
+        if meant and _holds_folders(entry, root):
+            if meant in parts:
+                raise DataError(f"{root}: both {parts[meant].name} and {entry.name} hold images of {meant}. Rename one.")
+            parts[meant] = entry
     if not parts:
         return _pictures(root, root, "train")
     if "train" not in parts:
@@ -131,9 +132,9 @@ def _pictures(place, root, part):
             raise DataError(f"{home}: this link leads nowhere; expected pictures there. Mend it, or take it away.")
         if not home.is_dir():
             continue
-        files = [file for file in _visible(home, root) if _is_picture(file)]
-        if _is_ours(home, files):
+        if _is_ours(home, root):
             continue
+        files = _files(home, root)
         if not files and part == "train":
             raise DataError(f"{home}: this class has no pictures; {LOOKED_FOR}. Add some, or move the folder away.")
         found += [Picture(file, part, home.name) for file in files]
@@ -142,16 +143,27 @@ def _pictures(place, root, part):
     return found
 
 
+def _files(home, root):
+    """The picture files of one class, those in its subfolders too."""
+    found = []
+    for entry in _visible(home, root):
+        if not entry.is_dir():
+            found += [entry] if _is_picture(entry) else []
+        elif not _is_ours(entry, root):
+            found += _files(entry, root)
+    return found
+
+
 def _is_picture(file):
     # a link to nowhere too, so that it is named
     return file.suffix.lower() in SUFFIXES and (file.is_file() or not file.exists())
 
 
-def _is_ours(home, pictures):
+def _is_ours(home, root):
     """Whether cnnsearch or MLflow made this folder, by what is in it: a class may have any name."""
     if _is_export(home):
         return True
-    if pictures:
+    if any(_is_picture(entry) for entry in _visible(home, root)):
         return False
     if home.name in OURS or home.resolve() in loading.current().written or (home / "cnnsearch.db").is_file():
         return True
@@ -172,7 +184,11 @@ def _classes(root, pictures):
     known = {picture.label for picture in pictures if picture.part == "train"}
     classes = sorted(known)
     if len(classes) < 2:
-        raise DataError(f"{root}: there is one class only, '{classes[0]}'; expected a folder for each of two or more.")
+        inside = root / classes[0]
+        meant = f" Did you mean {inside}?" if inside.is_dir() and _holds_folders(inside, root) else ""
+        raise DataError(
+            f"{root}: there is one class only, '{classes[0]}'; expected a folder for each of two or more.{meant}"
+        )
     for _, part, label in pictures:
         if label not in known:
             raise DataError(

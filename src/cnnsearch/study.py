@@ -18,6 +18,7 @@ import cnnsearch
 from cnnsearch import moved, strategies
 from cnnsearch.behind import Behind
 from cnnsearch.errors import CnnsearchError, StudyError, nearest
+from cnnsearch.pixel_values import BYTES
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
 from cnnsearch.rungs import Seen
 from cnnsearch.settings import Settings, maximize, study_folder
@@ -320,13 +321,19 @@ def check_same_data(study: Study, found: dict[str, Any]) -> None:
     """Refuse to go on with a study on other images.
 
     Raises:
-        StudyError: if the dataset's fingerprint is not what it was.
+        StudyError: if the dataset's fingerprint is not what it was, or 0.1.0 scaled these images in another way.
     """
     known = study.info.get("data")
     if known and known["fingerprint"] != found["fingerprint"]:
         raise StudyError(
             f"Study '{study.name}' was made on other images: the dataset {known['name']} has changed. "
             "Begin anew with --study NAME."
+        )
+    low, high = found["value_range"]
+    if known and "value_range" not in known and (low, high) != BYTES and not study.info["space"]["model"]:
+        raise StudyError(
+            f"Study '{study.name}' was begun by version 0.1.0, which scaled all images from 0 to 255; these are scaled "
+            f"from {low:g} to {high:g} now. Begin anew with --study NAME."
         )
 
 

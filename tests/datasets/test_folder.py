@@ -325,14 +325,25 @@ def test_a_link_to_itself_is_named(folder, two, says):
     (["train/cat/0.png", "train/dog/0.png", "val/note/x.txt"], "ROOT/val: there are no pictures"),
     (["train/cat/0.png", "train/dog/0.png", "test/dgo/0.png"],
      "ROOT: the class 'dgo' is in test but not in train, which has cat, dog. Did you mean 'dog'?"),
-    (["train/cat/0.png", "train/dog/0.png", "valid/dog/0.png"],
-     "ROOT/valid: this would not be read; expected the name 'val'. Rename it."),
-    (["train/cat/0.png", "train/dog/0.png", "Test/dog/0.png"], "ROOT/Test: this would not be read; expected"),
+    (["train/cat/0.png", "train/dog/0.png", "valid/dog/0.png", "val/dog/0.png"],
+     "ROOT: both val and valid hold images of val. Rename one."),
+    (["pets/cat/0.png", "pets/dog/0.png"],
+     "ROOT: there is one class only, 'pets'; expected a folder for each of two or more. Did you mean ROOT/pets?"),
 ])  # fmt: skip
 def test_layouts_that_cannot_be_used_are_said(folder, put, tmp_path, says, paths, words):
     for path in paths:
         put(path, format="PNG")
     assert says(folder, path=str(tmp_path)).startswith(words.replace("ROOT", str(tmp_path)))
+
+
+def test_parts_have_their_usual_names_and_classes_may_have_subfolders(folder, put, tmp_path):
+    for path in ("Training/cat/a/0.png", "Training/cat/1.png", "Training/dog/b/c/2.png", "Testing/dog/3.png"):
+        put(path, format="PNG")
+    for path in ("validation/cat/4.png", "Training/dog/mlruns/1/curves.png"):
+        put(path, format="PNG")
+    found = folder(path=str(tmp_path))
+    assert found.classes == ("cat", "dog") and found.y.tolist() == [0, 0, 1]
+    assert (found.y_val.tolist(), found.y_test.tolist()) == ([0], [1])
 
 
 @pytest.mark.parametrize("options, words", [
