@@ -34,8 +34,8 @@ def shown(cell: Any, kind: str = "text/html") -> str:
 def test_the_tour_runs_and_shows_bar_leaderboard_and_report(execute: Any, tmp_path: Path) -> None:
     cells = execute("tour.ipynb")
     searched = shown(cells[0])
-    assert '<progress max="3" value="3"' in searched
-    assert "<b>tour</b>: 3 trials, best val_accuracy" in searched and searched.count("<tr>") == 4
+    assert '<progress max="2" value="2"' in searched
+    assert "<b>tour</b>: 2 trials, best val_accuracy" in searched and searched.count("<tr>") == 3
     assert searched.count("data:image/svg+xml") == 2
     report = next(cell for cell in cells if "report(" in cell.source)
     assert "<iframe srcdoc=" in shown(report)
