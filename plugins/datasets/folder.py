@@ -102,7 +102,9 @@ def _scan(root):
         meant = MEANT.get(entry.name.lower())
         if meant and _holds_folders(entry, root):
             if meant in parts:
-                raise DataError(f"{root}: both {parts[meant].name} and {entry.name} hold images of {meant}. Rename one.")
+                raise DataError(
+                    f"{root}: both {parts[meant].name} and {entry.name} hold images of {meant}. Rename one."
+                )
             parts[meant] = entry
     if not parts:
         return _pictures(root, root, "train")
