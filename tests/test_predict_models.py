@@ -11,6 +11,8 @@ from PIL import Image
 
 from cnnsearch import catalog, models, predict, spaces, training
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.export import MARK, snippets
+from cnnsearch.export import card as cards
 from cnnsearch.hyperparameters import HyperParameters, defaults
 
 
@@ -107,6 +109,23 @@ def test_pictures_and_arrays_by_the_values_that_the_model_takes(tmp_path: Path) 
     assert [dict(each.top)["bright"] for each in answers] == pytest.approx(
         [bright, bright, 1 / (1 + np.e), bright, bright, 1 / (1 + np.e)], abs=1e-5
     )
+
+
+def test_dark_pictures_are_answered_as_they_were_trained_on(tmp_path: Path) -> None:
+    """Pictures of 0 to 3 alone, such as masks: training had these values, and the model scales them itself."""
+    layers = [keras.Input((2, 2, 1)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
+    model = keras.Sequential(layers)
+    model.set_weights([np.array([[1.0, 0.0]]), np.zeros(2)])
+    model.save(tmp_path / "model.keras")
+    data = {"dtype": "uint8", "value_range": [0.0, 3.0], "resize": "stretch"}
+    folder = card(tmp_path, ("keras",), input_shape=[2, 2, 1], classes=["bright", "dark"], data=data)
+    Image.new("L", (2, 2), 2).save(tmp_path / "mask.png")
+    answer = next(predict.predict(predict.find(folder), [tmp_path / "mask.png"]))
+    assert dict(answer.top)["bright"] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-5)
+    known = json.loads((folder / MARK).read_text()) | {"use": {"keras": snippets.KERAS}}
+    assert "0 to 255; the model scales them" in cards._snippets(known) and "brought to" not in cards._values(known)
+    del known["data"]["resize"]
+    assert "as the training images were" in cards._snippets(known) and "brought to 0 to 3" in cards._values(known)
 
 
 def test_arrays_that_a_model_does_not_take(tmp_path: Path) -> None:

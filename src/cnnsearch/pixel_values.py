@@ -90,6 +90,15 @@ def from_bytes(pixels: NDArray[np.uint8], values: Range) -> NDArray[Any]:
     return scaled
 
 
+def of_pictures(data: Mapping[str, Any]) -> Range:
+    """The range to which the values of a picture file, 0 to 255, are brought, by what a card says of its data.
+
+    Where the training images were pictures themselves, it is 0 to 255, whatever values they had.
+    """
+    low, high = data.get("value_range", BYTES) if "resize" not in data else BYTES
+    return float(low), float(high)
+
+
 def _kind(array: NDArray[Any]) -> str:
     names = {"c": "complex numbers", "U": "text", "S": "bytes", "O": "Python objects", "M": "dates", "m": "durations"}
     return f"{names[array.dtype.kind]} ({array.dtype})" if array.dtype.kind in names else str(array.dtype)

@@ -23,7 +23,7 @@ FIRST = ("keras", "onnx")
 
 class Export(NamedTuple):
     """An exported model's file, and what its card says of it: the shape of its images, its classes, all else, and the
-    lowest and highest value of its training images."""
+    range to which the values of a picture file are brought."""
 
     file: Path
     shape: tuple[int, int, int]
@@ -70,7 +70,7 @@ def find(path: Path) -> Export:
         height, width, channels = (int(side) for side in card["input_shape"])
         if min(height, width, channels) < 1:
             raise ValueError(f"input_shape is {card['input_shape']}")
-        low, high = (float(end) for end in card.get("data", {}).get("value_range", pixel_values.BYTES))
+        values = pixel_values.of_pictures(card.get("data", {}))
         classes, formats = tuple(str(name) for name in card["classes"]), [str(name) for name in card["formats"]]
         usable = [suffix for suffix in formats if suffix not in KNOWN or suffix in FIRST]
         names = [f"model.{suffix}" for suffix in sorted(usable, key=lambda suffix: suffix not in FIRST)]
@@ -84,14 +84,14 @@ def find(path: Path) -> Export:
         )
     if file.name not in names:
         raise CnnsearchError(f"{path}: this is no model of the export; it has {', '.join(names)}.")
-    return Export(file, (height, width, channels), classes, card, (low, high))
+    return Export(file, (height, width, channels), classes, card, values)
 
 
 def predict(export: Export, pictures: Iterable[Path], top: int = 3, plugins: tuple[Path, ...] = ()) -> Iterator[Answer]:
     """What the exported model says of each picture, in their order; folders are looked through.
 
-    The values of a picture file, 0 to 255, are brought to those that the training images had. The images of a `.npy`
-    or `.npz` file are taken as they are, and named FILE[0], FILE[1], …
+    The values of a picture file, 0 to 255, are brought to those that the training images had, unless these were
+    picture files too. The images of a `.npy` or `.npz` file are taken as they are, and named FILE[0], FILE[1], …
 
     Raises:
         CnnsearchError: if the model cannot be opened, or is not what its card says.

@@ -156,7 +156,8 @@ def _options(given: dict[str, Any]) -> str:
 
 def _snippets(card: dict[str, Any]) -> str:
     """How each written model is used without this package."""
-    shape, values = card["input_shape"], value_range(card)
+    shape = card["input_shape"]
+    values = pixel_values.of_pictures(card["data"]) if shape[-1] in (1, 3) else value_range(card)
     read = snippets.reading(card.get("reads", ""), card.get("outputs", 0), len(card["classes"]))
     programs = [snippets.program(use, shape, values, read) for use in card["use"].values() if use]
     resize = card["data"].get("resize", "")
@@ -175,7 +176,7 @@ def _values(card: dict[str, Any]) -> str:
     shape = " x ".join(map(str, card["input_shape"]))
     kind = card["data"].get("dtype", "uint8")
     said = f"The model takes raw images of {shape} as they were in training: {kind} from {low:g} to {high:g}."
-    if (low, high) == pixel_values.BYTES:
+    if pixel_values.of_pictures(card["data"]) == pixel_values.BYTES:
         return f"{said} It scales them itself."
     return f"{said} It scales them itself. The values of a picture file, 0 to 255, are brought to {low:g} to {high:g}."
 
