@@ -331,7 +331,7 @@ def searching(command: Command) -> Command:
             "--image-size",
             group=DATA,
             metavar="WIDTHxHEIGHT",
-            shown="the pictures' one size, else the space's, else their median",
+            shown="the space's size, else the pictures' one size, else their median",
             help="Resize the pictures of a folder: 96x64, or 96 for 96x96.",
         ),
         option(

@@ -24,7 +24,7 @@ CAP = 128
 SAME_CAP = 512
 """Pixels a side at most, where all pictures have one size: they were prepared."""
 
-VERSION = 1
+VERSION = 2
 """Of the decoding: what an earlier one has kept is decoded anew."""
 
 MOST_THREADS = 16
@@ -90,7 +90,7 @@ def decoded(asked: Asked) -> Decoded:
     if cache := loading.current().cache:
         home = cache / _key(asked)
         try:
-            known = kept.entry(home, lambda folder: _into_files(asked, folder))
+            known = kept.entry(home, lambda folder: _into_files(asked, folder), lambda known: _is_old(asked, known))
             shape = tuple(known["shape"])
             images = {part: kept.mapped(home / f"{part}.bin", (n, *shape)) for part, n in known["counts"].items()}
             return _found(asked, known, images, home)
@@ -110,8 +110,9 @@ def decoded(asked: Asked) -> Decoded:
 
 
 def _key(asked: Asked) -> str:
-    """Names the images: by their files' names, sizes and dates, and all that decides how they are decoded."""
-    how = [VERSION, PIL.__version__, asked.mode, asked.size, asked.resize, loading.current().size]
+    """Names the images: by their files' folder, names, sizes and dates, and all that decides how they are decoded."""
+    wanted = None if asked.size else loading.current().size
+    how = [VERSION, PIL.__version__, str(asked.root.resolve()), asked.mode, asked.size, asked.resize, wanted]
     files = [
         (part, str(file.relative_to(asked.root)), *_stamp(file))
         for part, files in asked.files.items()
@@ -120,12 +121,27 @@ def _key(asked: Asked) -> str:
     return hashlib.sha256(json.dumps([how, files]).encode()).hexdigest()[:24]
 
 
-def _stamp(file: Path) -> tuple[int, int]:
+def _stamp(file: Path) -> tuple[int, int, int]:
+    """Size, and when content and permissions were changed last."""
     try:
         found = file.stat()
     except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
+        return 0, 0, 0
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _is_old(asked: Asked, known: dict[str, Any]) -> bool:
+    """Whether a file can be read now that the system did not give when these images were decoded."""
+    return any(_opens(asked.files[part][at]) for part, at in known["refused"])
+
+
+def _opens(file: Path) -> bool:
+    """Whether the system gives all bytes of a file."""
+    try:
+        file.read_bytes()
+    except (OSError, MemoryError):
+        return False
+    return True
 
 
 def _into_files(asked: Asked, folder: Path) -> dict[str, Any]:
@@ -167,22 +183,25 @@ def _into_memory(asked: Asked) -> tuple[dict[str, Any], dict[str, NDArray[np.uin
 def _decode(asked: Asked, chosen: Chosen, put: Callable[[str, int, NDArray[np.uint8]], Any]) -> dict[str, Any]:
     """Decode each picture and `put` it: its part, its place there, its pixels. What cannot be read is left out."""
     total, done, told, first = _count(asked), 0, 0.0, ""
+    refused: list[tuple[str, int]] = []
     counts, left = dict.fromkeys(asked.files, 0), {part: list[int]() for part in asked.files}
     tell = loading.current().tell
 
-    def attempt(file: Path) -> NDArray[np.uint8] | str:
+    def attempt(file: Path) -> NDArray[np.uint8] | Exception:
         try:
             return decode(file, chosen.mode, chosen.width, chosen.height, asked.resize)
-        # Decoders raise nearly anything on damaged bytes; whatever it is, this file is at fault.
+        # decoders raise nearly anything on damaged bytes
         except Exception as error:
-            return reason(error)
+            return error
 
     each = [(part, at) for part, files in asked.files.items() for at in range(len(files))]
     pixels = in_threads(attempt, (asked.files[part][at] for part, at in each), _threads())
     for (part, at), picture in zip(each, pixels, strict=True):
-        if isinstance(picture, str):
-            first = first or picture
+        if isinstance(picture, Exception):
+            first = first or reason(picture)
             left[part].append(at)
+            if _is_refused(picture):
+                refused.append((part, at))
         else:
             put(part, counts[part], picture)
             counts[part] += 1
@@ -193,7 +212,13 @@ def _decode(asked: Asked, chosen: Chosen, put: Callable[[str, int, NDArray[np.ui
     sizes = chosen.sizes
     resized = sizes not in ([], [(chosen.width, chosen.height)])
     about = {"sizes": len(sizes), "one": sizes[0] if len(sizes) == 1 else None, "resized": resized}
-    return {"shape": chosen.shape, "counts": counts, "left": left, "reason": first, **about}
+    found = {"shape": chosen.shape, "counts": counts, "left": left, "refused": refused}
+    return {**found, "reason": first, **about}
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether the system, and not the file's content, is at fault: what decoders raise has no number."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def _found(asked: Asked, known: dict[str, Any], images: dict[str, NDArray[np.uint8]], home: Path | None) -> Decoded:
@@ -246,13 +271,13 @@ def _size(
     headers: Sequence[Header],
     sizes: Sequence[tuple[int, int]],
 ) -> tuple[int, int]:
-    """What is asked for; else the one size of all pictures; else what the space wants; else the median within CAP."""
-    if asked:
-        return asked
+    """What is asked for; else what the space wants; else the one size of all pictures; else the median within CAP."""
+    if decided := asked or wanted:
+        return decided
     if len(sizes) == 1 and max(sizes[0]) <= SAME_CAP:
         return sizes[0]
-    if wanted or not headers:
-        return wanted or (1, 1)
+    if not headers:
+        return 1, 1
     width, height = (float(np.median(sides)) for sides in zip(*(found[:2] for found in headers), strict=True))
     scale = min(1.0, CAP / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))

@@ -37,8 +37,12 @@ class NoRoom(DataError):
     """The disk is too small for decoded images."""
 
 
-def entry(home: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def entry(
+    home: Path, make: Callable[[Path], dict[str, Any]], is_old: Callable[[dict[str, Any]], bool] = lambda known: False
+) -> dict[str, Any]:
     """What is known of the images in `home`; if there are none yet, `make` writes them into the folder it is given.
+
+    So it does where what is known of them `is_old`.
 
     They are there whole or not at all. Another process that wants the same waits meanwhile.
 
@@ -50,7 +54,7 @@ def entry(home: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     home.parent.mkdir(parents=True, exist_ok=True)
     # a process that is killed while it writes gives the lock back
     with filelock.FileLock(f"{home}.lock"):
-        if (known := _known(home)) is not None:
+        if (known := _known(home)) is not None and not is_old(known):
             return known
         partial = home.with_name(f".{home.name}.partial")
         for left in (partial, home):

@@ -1,6 +1,7 @@
 """folder: real pictures of every kind, layouts, and what is said about what cannot be used."""
 
 import os
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -176,11 +177,15 @@ def test_pictures_of_many_sizes_get_one(folder, put, tmp_path, sizes, options, e
     )
 
 
-def test_the_size_of_the_space_is_taken_for_many_sizes_only(folder, put, tmp_path):
+def test_the_size_of_the_space_comes_before_that_of_the_pictures(folder, put, tmp_path):
     for name in ("a/0.png", "b/0.png"):
         put(name, Image.new("L", (6, 5)))
+    with loading.within(loading.Loading(size=(6, 5))):
+        assert folder(path=str(tmp_path)).notes == ()
     with loading.within(loading.Loading(size=(9, 8))):
-        assert folder(path=str(tmp_path)).input_shape == (5, 6, 1)
+        data = folder(path=str(tmp_path))
+        assert data.input_shape == (8, 9, 1)
+        assert data.notes == ("2 pictures of 6x5: resized to 9x8 (stretched). --image-size decides otherwise.",)
         put("b/1.png", Image.new("L", (6, 4)))
         assert folder(path=str(tmp_path)).input_shape == (8, 9, 1)
         assert folder(path=str(tmp_path), image_size="3").input_shape == (3, 3, 1)
@@ -420,6 +425,37 @@ def test_what_is_left_out_is_known_the_next_time(cached, two, says):
     assert "1 of 4 pictures cannot be read" in said and said == says(lambda: cached(two))
     data, told = cached(two, skip_unreadable=True)
     assert told == [] and data.y.tolist() == [0, 0, 1] and data.facts["unreadable"] == 1
+
+
+def test_a_file_that_the_system_did_not_give_is_tried_again(cached, two, says, monkeypatch):
+    bad, decode, opens = two / "train" / "dog" / "1.png", decoding.decode, decoding._opens
+
+    def fails(file, *how):
+        if file == bad:
+            raise OSError(5, "Input/output error")
+        return decode(file, *how)
+
+    monkeypatch.setattr(decoding, "decode", fails)
+    monkeypatch.setattr(decoding, "_opens", lambda file: False)
+    assert len(cached(two, skip_unreadable=True)[0].x) == 3
+    # as long as it is not given, the others are not decoded anew
+    assert cached(two, skip_unreadable=True)[1] == []
+    monkeypatch.setattr(decoding, "decode", decode)
+    monkeypatch.setattr(decoding, "_opens", opens)
+    data, told = cached(two)
+    assert len(data.x) == 4 and told[-1] == (4, 4) and cached(two)[1] == []
+
+
+def test_two_folders_of_equal_names_sizes_and_dates_are_two(cached, two, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(two, other, dirs_exist_ok=True)
+    Image.new("L", (4, 4), 50).save(other / "train" / "cat" / "0.png")
+    Image.new("L", (4, 4), 0).save(other / "train" / "cat" / "1.png")
+    for root in (two, other):
+        for file in root.rglob("*.png"):
+            os.utime(file, (0, 0))
+    assert cached(two)[0].x[:2, 0, 0, 0].tolist() == [0, 50]
+    assert cached(other)[0].x[:2, 0, 0, 0].tolist() == [50, 0]
 
 
 @pytest.mark.parametrize("memory", [10**9, 0])
