@@ -8,7 +8,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from cnnsearch import leaderboard, moved, origin, show, tracking
+from cnnsearch import leaderboard, moved, origin, report, show, tracking
 from cnnsearch import study as studies
 from cnnsearch.export import made
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record
@@ -41,6 +41,8 @@ def test_a_finished_study_of_an_earlier_version_is_read_where_it_is_now(tmp_path
     answers = made.model_of(known)(known.parts.x_val.astype("float32"))
     accuracy = float((answers.numpy().argmax(1) == known.parts.y_val).mean())
     assert accuracy == pytest.approx(best.score, abs=0.005)
+    report.write(study, tmp_path / "report.html", ())
+    assert "confusion" in (tmp_path / "report.html").read_text("utf-8").lower()
 
 
 def test_paused_and_interrupted_trials_are_resumed_elsewhere_and_a_copy_leaves_the_original_alone(
@@ -115,6 +117,17 @@ def test_a_folder_is_found_under_the_name_that_the_study_began_with(tmp_path: Pa
     assert study.folder == now
     assert study.checkpoint(Record(0, checkpoint=r"C:\runs\s\checkpoints\trial-00000.keras")) is not None
     assert (began / "checkpoints" / "trial-00000.keras").is_file()
+
+
+def test_code_of_the_same_name_elsewhere_is_other_code_unless_the_file_was_moved(tmp_path: Path) -> None:
+    here, there = tmp_path / "here.py", tmp_path / "there" / "here.py"
+    there.parent.mkdir()
+    here.write_text("")
+    there.write_text("")
+    assert len(set(moved.compared(f"{here}:build", f"{there}:build"))) == 2
+    assert moved.compared(f"{here}:build", f"{here}:build") == ("here.py:build", "here.py:build")
+    here.unlink()
+    assert moved.compared(f"{here}:build", f"{there}:build") == ("here.py:build", "here.py:build")
 
 
 def test_data_and_code_that_were_moved_along_are_found(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from cnnsearch.markers import dataset, dimension, space, trainer
 from cnnsearch.plan import Block, Head, Plan
 from cnnsearch.result import Result
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "Block",
     "CnnsearchError",

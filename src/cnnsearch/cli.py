@@ -395,7 +395,7 @@ def studies(runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
 @option("--yes", is_flag=True, help="Do not ask.")
 @stored
 def delete(study: str, mlflow: bool, yes: bool, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
-    """Delete STUDY with its trials, models and logs, after saying what goes."""
+    """Delete STUDY with its trials, models and logs. It shows what will be deleted, and asks first."""
     from cnnsearch import deleting
 
     doomed = deleting.find(study, runs, storage, mlflow)

@@ -157,7 +157,12 @@ def run(settings: Settings, display: Display, line: str) -> tuple[Study, str]:
         KeyboardInterrupt: at the second Ctrl-C or SIGTERM; the first ends the search in order.
     """
     mlflow_store.check_usable(mlflow_store.tracking_uri())
-    with hold(settings.folder, settings.study), storage_errors(settings.storage), display, Stop().listening() as stop:
+    with (
+        hold(settings.folder, settings.study),
+        storage_errors(settings.storage, settings.runs),
+        display,
+        Stop().listening() as stop,
+    ):
         settings, opening = _opened(settings, stop, display)
         try:
             return _searched(settings, opening, display, stop, line)
@@ -213,7 +218,7 @@ def _searched(
 
 def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> None:
     """Print the top of the leaderboard and what to do next; raise if the search ended for a bad reason."""
-    with storage_errors(settings.storage):
+    with storage_errors(settings.storage, settings.runs):
         board = leaderboard.rows(opened, top=10, choices=99 if json_lines else 6)
         if json_lines:
             import json
@@ -286,7 +291,7 @@ def confirm(
             f"Study '{opened.name}' has no complete trial {', '.join(map(str, chosen)) or 'to confirm yet'}."
         )
     mlflow_store.check_usable(mlflow_store.tracking_uri())
-    with hold(made.folder, opened.name), storage_errors(storage), Stop().listening() as stop:
+    with hold(made.folder, opened.name), storage_errors(storage, runs), Stop().listening() as stop:
         studies.refuse_if_held(opened)
         studies.lease(opened)
         tracker = Tracker(click.echo)

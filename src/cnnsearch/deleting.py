@@ -27,10 +27,9 @@ OWN = (
     ".probe",
     "data-*",
     "hypermodel-*.pkl",
+    ".hypermodel-*",
 )
 """What cnnsearch writes to the folder of a study."""
-
-MOST_RUNS = 50_000
 
 
 class Doomed(NamedTuple):
@@ -90,8 +89,7 @@ def delete(doomed: Doomed, runs: Path, storage: str) -> str:
     with contextlib.nullcontext() if link else hold(place, name):
         if doomed.runs:
             client, identifiers = doomed.runs
-            for identifier in identifiers:
-                client.delete_run(identifier)
+            _delete_runs(client, identifiers)
         with storage_errors(storage, runs):
             optuna.delete_study(study_name=name, storage=storage_url(runs, storage))
         try:
@@ -113,6 +111,18 @@ def delete(doomed: Doomed, runs: Path, storage: str) -> str:
     return ""
 
 
+def _delete_runs(client: Any, identifiers: list[str]) -> None:
+    for done, identifier in enumerate(identifiers):
+        try:
+            client.delete_run(identifier)
+        except Exception as error:
+            reason = str(error).partition("\n")[0][:200]
+            raise StudyError(
+                f"Only {done} of {len(identifiers)} runs in MLflow were deleted: {reason}. The study stays. Give the "
+                "command again, or leave --mlflow out."
+            ) from error
+
+
 def _remove(path: Path) -> None:
     """Remove a file, a link or a folder, and nothing that a link leads to."""
     if path.is_dir() and not path.is_symlink():
@@ -125,7 +135,7 @@ def _mlflow_runs(study: Study) -> tuple[Any, list[str]]:
     """A client, and the study's run with those of its trials and their repeats."""
     client, _, parent = store.parent_run(study)
     experiment = client.get_run(parent).info.experiment_id
-    found = client.search_runs([experiment], "tags.`mlflow.parentRunId` LIKE '%'", max_results=MOST_RUNS)
+    found = client.search_runs([experiment], "tags.`mlflow.parentRunId` LIKE '%'", max_results=store.MOST_RUNS)
     above = {run.info.run_id: run.data.tags["mlflow.parentRunId"] for run in found}
     below = [run for run in above if parent in (above[run], above.get(above[run]))]
     return client, [*below, parent]

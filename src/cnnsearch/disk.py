@@ -32,6 +32,4 @@ def besides(runs: Path, studies: list[Study]) -> list[tuple[str, int]]:
     """What else is in the folder of studies, such as the database and caches: name and bytes, the largest first."""
     homes = {study.folder for study in studies}
     found = [(path.name, size(path)) for path in runs.glob("*") if path.resolve() not in homes]
-    hidden = [(path.name, size(path)) for path in runs.glob(".[!.]*")]
-    every = dict([*found, *hidden])
-    return sorted(((name, taken) for name, taken in every.items() if taken), key=lambda each: -each[1])
+    return sorted(((name, taken) for name, taken in found if taken), key=lambda each: -each[1])

@@ -88,16 +88,11 @@ def measures(metric: str, y: NDArray[Any]) -> Measures | None:
 
     Args:
         metric: what is searched for.
-        y: the validation labels, as codes (n,) or one-hot (n, classes).
+        y: the validation labels, as codes (n,).
     """
     if metric not in COMPUTED:
         return None
-    codes = y.argmax(1) if y.ndim == 2 else y
-
-    def measure(probabilities: NDArray[Any]) -> dict[str, float]:
-        return measured(codes, probabilities)
-
-    return measure
+    return lambda probabilities: measured(y, probabilities)
 
 
 def measured(y: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float]:

@@ -24,6 +24,9 @@ from cnnsearch import artifacts, schema
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.study import Study
 
+MOST_RUNS = 50_000
+"""The most runs that MLflow gives in one answer."""
+
 SOURCE = {"mlflow.source.name": "cnnsearch run", "mlflow.source.type": "LOCAL"}
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}

@@ -15,6 +15,15 @@ def last_part(path: str) -> str:
     return re.split(r"[\\/]", path.rstrip("\\/"))[-1]
 
 
+def compared(began: str, now: str) -> tuple[str, str]:
+    """Two references `FILE.py:NAME` as they are compared: by the name of the file where it was moved, else whole."""
+    old, new = began.partition(".py:")[0] + ".py", now.partition(".py:")[0] + ".py"
+    both_there = ".py:" in began and ".py:" in now and os.path.isfile(old) and os.path.isfile(new)  # noqa: PTH113
+    if both_there and not os.path.samefile(old, new):  # noqa: PTH121
+        return began, now
+    return last_part(began), last_part(now)
+
+
 def own_file(folder: Path, kind: str, stored: str) -> Path:
     """The file that a study in `folder` stored as `stored`. Earlier versions stored absolute paths."""
     return folder / kind / last_part(stored)

@@ -76,7 +76,7 @@ class Child:
             message = understood(line)
             if message is None:
                 # what follows cannot be trusted; another worker takes its place
-                self.note(f"it sent what is no message: {line[:200]!r}")
+                self.note(f"it sent an invalid message: {line[:200]!r}")
                 self.nonsense = True
                 break
             inbox.put(Heard(self, message))
@@ -132,7 +132,7 @@ class Pool:
         code = child.process.returncode
         # a signal comes from outside, such as the kernel short of memory; anything else will come again
         if child.nonsense and self._bad_starts > 1:
-            raise CnnsearchError(f"Workers send what is no message; {child.log} shows it.")
+            raise CnnsearchError(f"A worker sent invalid messages; see {child.log}.")
         if code >= 0 or self._bad_starts > BAD_STARTS:
             raise CnnsearchError(f"A worker ended at its start (code {code}): {child.end_of_log() or child.log}")
 

@@ -176,12 +176,12 @@ def begun(settings: Settings) -> dict[str, Any] | None:
     # unlike Path.exists it answers for names that no file can have
     if not settings.storage and not os.path.exists(settings.runs / "cnnsearch.db"):  # noqa: PTH110
         return None
-    with storage_errors(settings.storage):
+    with storage_errors(settings.storage, settings.runs):
         try:
             study = optuna.load_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
         except KeyError:
             return None
-        return None if _nothing_done(study, settings) else Study(study).info or None
+        return None if _nothing_done(study, settings) else Study(study, settings.folder).info or None
 
 
 def refuse_if_held(study: Study) -> None:
@@ -276,7 +276,7 @@ def check_same(study: Study, settings: Settings) -> None:
     # as it would be written now
     begun = json.loads(json.dumps(Space.from_dict(old["space"]).to_dict()))
     # a file may have been moved: of data the fingerprint is compared, of code the name
-    begun["model"], new["space"]["model"] = moved.last_part(begun["model"]), moved.last_part(new["space"]["model"])
+    begun["model"], new["space"]["model"] = moved.compared(begun["model"], new["space"]["model"])
     for what, before, now in _differences({k: begun[k] for k in keys}, {k: new["space"][k] for k in keys}):
         raise StudyError(
             f"Study '{study.name}' began with {what} = {before}; the space now says {now}. "
@@ -306,7 +306,7 @@ def _check_brought(study: Study, brought: dict[str, Any]) -> None:
         if not (old and now and changed):
             continue
         python = set(changed) == set(old) == set(now) and began.get("python") != brought.get("python")
-        hint = {"function": "To resume with the function of before, say space_from_study=True. "}.get(kind, HINT)
+        hint = {"function": "To resume with the earlier function, pass space_from_study=True. "}.get(kind, HINT)
         raise StudyError(
             f"Study '{study.name}' began with other code or data: {what} changed since, in {', '.join(changed[:5])}. "
             + ("It began under another Python, and the two compile code in different ways. " if python else hint)
@@ -314,7 +314,7 @@ def _check_brought(study: Study, brought: dict[str, Any]) -> None:
         )
 
 
-HINT = "A pipeline that changes images at random gives others each time: give it without that. "
+HINT = "If the data pipeline changes images at random, remove that step: every call must give the same images. "
 
 
 def check_same_data(study: Study, found: dict[str, Any]) -> None:

@@ -14,14 +14,11 @@ from cnnsearch import study as studies
 from cnnsearch.confirm import Repeat
 from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.record import COUNTED, Record, counts
+from cnnsearch.storage import hold
 from cnnsearch.study import Study
 from cnnsearch.unsent import Told
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
-
-
-MOST_RUNS = 50_000
-"""As many as MLflow gives at once."""
 
 
 RETRY = 10
@@ -287,7 +284,7 @@ class Tracker:
         """Write what is not there: the runs of ended trials and repeats. Runs that nothing works on are deleted."""
         ended = dict(self._ended)
         query, whole = f"tags.`mlflow.parentRunId` = '{self._parent}'", set()
-        for run in self._client.search_runs([self._experiment], query, max_results=MOST_RUNS):
+        for run in self._client.search_runs([self._experiment], query, max_results=store.MOST_RUNS):
             number = int(run.data.tags.get("cnnsearch.trial", -1))
             if run.info.status != "RUNNING":
                 whole.add(number)
@@ -307,7 +304,7 @@ class Tracker:
         if not told:
             return
         query, there, mine = "tags.`cnnsearch.repeats` LIKE '%'", set(), set(self._runs.values())
-        for run in self._client.search_runs([self._experiment], query, max_results=MOST_RUNS):
+        for run in self._client.search_runs([self._experiment], query, max_results=store.MOST_RUNS):
             above = run.data.tags["mlflow.parentRunId"]
             if run.info.status != "RUNNING":
                 there.add((above, run.data.tags["cnnsearch.seed"]))
@@ -444,9 +441,10 @@ def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
         known = study.fact("mlflow")
         if not known or not summary["trials"] or known.get("folder", study.info["folder"]) == str(study.folder):
             continue
-        with contextlib.suppress(StudyError):
-            # another process writes it
+        with contextlib.suppress(StudyError), contextlib.ExitStack() as stack:
+            # where another process works on it, that one writes it
             studies.refuse_if_held(study)
+            stack.enter_context(hold(study.folder, study.name))
             warn(f"Study '{study.name}' was moved. Its runs are written to MLflow's store here.")
             tracker = Tracker(warn)
             tracker.begin(study)

@@ -54,7 +54,7 @@ def death(child: Child, allowed: int, retried: bool) -> tuple[str, str]:
     code = child.process.returncode
     how = f"its worker process ended by {'signal' if code < 0 else 'exit code'} {abs(code)}"
     if child.nonsense:
-        how = f"its worker sent what is no message ({child.log.name})"
+        how = f"its worker sent an invalid message; see {child.log.name}"
     if code == -9 and child.rss > STARVED * (allowed or memory()):
         return "oom", f"{how}, at {child.rss / 2**30:.1f} GiB"
     return ("killed", f"{how}, for the second time") if retried else ("", how)
