@@ -9,7 +9,7 @@ import pytest
 from keras import layers, losses, ops
 from sklearn.datasets import load_digits
 
-from cnnsearch import heads, models, training
+from cnnsearch import heads, models, spaces, training
 from cnnsearch.data import Split
 from cnnsearch.errors import TrialFailure
 from cnnsearch.hyperparameters import HyperParameters, defaults
@@ -89,6 +89,9 @@ LOGITS = functools.partial(losses.sparse_categorical_crossentropy, from_logits=T
         (1, "tanh", "squared_hinge", ("binary", "sign")),
         (1, "tanh", own_hinge, ("sign", "sign")),
         (1, "sigmoid", own_binary, BINARY),
+        # without bounds, -7 and -1 must not be read alike
+        (10, None, "categorical_hinge", ("onehot", "softmax logits")),
+        (10, "tanh", "categorical_hinge", ("onehot", "sign")),
     ],
 )
 def test_the_form_of_labels_and_answers_follows_from_the_loss(
@@ -155,6 +158,35 @@ def test_an_author_may_name_the_form() -> None:
         training.from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 10)
 
 
+def test_a_function_of_an_optuna_trial_may_name_the_form_too() -> None:
+    def build(trial: Any) -> Any:
+        return model(10, "softmax", no_way)
+
+    build.labels = "onehot"  # type: ignore[attr-defined]
+    made = training.from_hypermodel(spaces._for_hp(build), HyperParameters(defaults), 32, SHAPE, 10)
+    assert made.labels == "onehot"
+
+
+def test_the_accuracy_of_several_outputs_counts_the_largest_also_with_signs() -> None:
+    def build(hp: HyperParameters) -> Any:
+        made = model(2, "tanh", own_hinge)
+        made.compile("adam", own_hinge, metrics=["acc", "Precision"])
+        return made
+
+    build.labels = "sign"  # type: ignore[attr-defined]
+    made, parts = training.from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 2), digits(two=True)
+    data = training.fold(made, parts, 2)
+    told = made.model.evaluate(data.x_val, data.y_val, verbose=0, return_dict=True)
+    numbers = models.answers(made.core, parts.x_val)
+    assert told["acc"] == pytest.approx((numbers.argmax(1) == parts.y_val).mean(), abs=1e-6)
+    assert told["Precision"] == pytest.approx(np.eye(2)[parts.y_val][numbers > 0.5].mean(), abs=1e-6)
+
+
+def test_answers_without_bounds_keep_their_order() -> None:
+    reads = heads.head(model(3, None, "categorical_hinge"), SHAPE, 3).reads
+    assert heads.read([[-7.0, -1.5, -3.0], [9.0, 2.0, 5.0]], reads, 3).argmax(1).tolist() == [1, 0]
+
+
 def test_answers_are_read_as_probabilities() -> None:
     for reads, one in (("sigmoid", 0.75), ("sigmoid logits", np.log(3)), ("sign", 0.5)):
         np.testing.assert_allclose(heads.read([[one]], reads, 2), [[0.25, 0.75]], atol=1e-6)
@@ -187,14 +219,22 @@ def digits(two: bool) -> Split:
 )
 def test_the_accuracy_of_one_output_decides_where_its_probability_is_a_half(activation: Any, loss: Any) -> None:
     def build(hp: HyperParameters) -> Any:
-        return model(1, activation, loss)
+        made = model(1, activation, loss)
+        hits = ["accuracy", "hinge", keras.metrics.Precision(thresholds=0.0, name="precision"), "TruePositives"]
+        made.compile("adam", loss, metrics=hits, weighted_metrics=["acc"])
+        return made
 
     made, parts = training.from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 2), digits(two=True)
     data = training.fold(made, parts, 2)
     found = training.train(made, None, None, data, 1, "val_auc", lambda epoch, metrics: True)
-    right = models.predict(made.core, parts.x_val, made.reads, 2).argmax(1) == parts.y_val
-    if made.labels == "binary":
-        assert found.history[0]["val_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+    answers = models.predict(made.core, parts.x_val, made.reads, 2)
+    said, told = answers.argmax(1), found.history[0]
+    assert told["val_accuracy"] == pytest.approx((said == parts.y_val).mean(), abs=1e-6) == told["val_acc"]
+    assert told["val_precision"] == pytest.approx(parts.y_val[said == 1].mean(), abs=1e-6)
+    # the author set no threshold: it is Keras' 0.5
+    numbers = models.answers(made.core, parts.x_val)[:, 0]
+    assert told["val_TruePositives"] == ((numbers > 0.5) & (parts.y_val == 1)).sum()
+    assert told["val_hinge"] == pytest.approx(np.maximum(0, 1 - (2 * parts.y_val - 1) * numbers).mean(), rel=1e-4)
     assert 0 <= found.score <= 1
 
 

@@ -32,6 +32,26 @@ ABOUT_ZERO = ("sigmoid logits", "sign")
 """Readings of one output that lies above 0 for the second class."""
 
 
+OF_ZEROS = (
+    keras.metrics.AUC,
+    keras.metrics.BinaryAccuracy,
+    keras.metrics.BinaryIoU,
+    keras.metrics.F1Score,
+    keras.metrics.FBetaScore,
+    keras.metrics.FalseNegatives,
+    keras.metrics.FalsePositives,
+    keras.metrics.Precision,
+    keras.metrics.PrecisionAtRecall,
+    keras.metrics.Recall,
+    keras.metrics.RecallAtPrecision,
+    keras.metrics.SensitivityAtSpecificity,
+    keras.metrics.SpecificityAtSensitivity,
+    keras.metrics.TrueNegatives,
+    keras.metrics.TruePositives,
+)
+"""Metrics of Keras' that expect labels of 0 and 1; its hinge metrics, and those of regression, take -1 and 1."""
+
+
 class Head(NamedTuple):
     """The end of a model: how many outputs it has, how its labels are given, and how its answers are read."""
 
@@ -125,25 +145,53 @@ def check_input(model: Any, shape: tuple[int, ...]) -> None:
     raise TrialFailure("invalid", f"the model takes inputs of {theirs}, and the images are of {ours}; {hint}")
 
 
-def decide_at_zero(model: Any) -> None:
-    """Let the accuracy of a model of one output, which Keras takes for a probability, decide at 0 and not at 0.5.
+class FromSigns(keras.metrics.Metric):  # type: ignore[misc]
+    """A metric of Keras' that expects labels of 0 and 1, for labels of -1 and 1."""
 
-    Only the name `accuracy` is changed so; a metric that is an object is the author's to set.
+    def __init__(self, metric: Any, name: str = "") -> None:
+        super().__init__(name=name or metric.name)
+        self._inner = metric
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        zeros = keras.ops.cast(keras.ops.convert_to_tensor(y_true) > 0, "float32")
+        return self._inner.update_state(zeros, y_pred, sample_weight=sample_weight)
+
+    def result(self) -> Any:
+        return self._inner.result()
+
+    def reset_state(self) -> None:
+        self._inner.reset_state()
+
+
+def fit_metrics(model: Any, found: Head) -> None:
+    """Let Keras' own metrics of a compiled model understand its labels and answers, as `found` tells them.
+
+    Keras takes one output for a probability: where it is none, the name `accuracy` decides at 0 and not at 0.5. A
+    metric that is an object keeps its threshold, which is the author's to set. Metrics that expect labels of 0 and 1
+    get those where the loss takes -1 and 1.
     """
+    at_zero, signs = found.units == 1 and found.reads in ABOUT_ZERO, found.labels == "sign"
     compiled = getattr(model, "_compile_metrics", None)
-    if compiled is not None and hasattr(compiled, "_user_metrics"):
-        # a new list: the author may give the same one to every model
-        compiled._user_metrics = _at_zero(compiled._user_metrics)
+    for kept in ("_user_metrics", "_user_weighted_metrics"):
+        if (at_zero or signs) and hasattr(compiled, kept):
+            # a new list: the author may give the same one to every model
+            setattr(compiled, kept, _fitted(getattr(compiled, kept), at_zero, signs))
 
 
-def _at_zero(metrics: Any) -> Any:
-    if isinstance(metrics, dict):
-        return {name: _at_zero(inner) for name, inner in metrics.items()}
+def _fitted(metrics: Any, at_zero: bool, signs: bool) -> Any:
+    if isinstance(metrics, dict) and "class_name" not in metrics:
+        return {name: _fitted(inner, at_zero, signs) for name, inner in metrics.items()}
     if isinstance(metrics, list | tuple):
-        return [_at_zero(inner) for inner in metrics]
-    if metrics in ("accuracy", "acc", "binary_accuracy"):
-        return keras.metrics.BinaryAccuracy(name=metrics, threshold=0.0)
-    return metrics
+        return [_fitted(inner, at_zero, signs) for inner in metrics]
+    name = metrics if isinstance(metrics, str) else ""
+    if at_zero and name.lower() in ("accuracy", "acc", "binary_accuracy"):
+        metrics = keras.metrics.BinaryAccuracy(name=name, threshold=0.0)
+    if not signs or metrics is None or str(metrics).lower() in ("accuracy", "acc"):
+        # of several outputs the largest counts, with labels of -1 and 1 too
+        return metrics
+    known = keras.metrics.get(metrics)
+    # by a name, Keras calls the metric so as well
+    return FromSigns(known, name) if type(known) in OF_ZEROS else metrics
 
 
 def outputs(model: Any) -> list[Any]:
@@ -350,7 +398,8 @@ def _read_by_loss(loss: Any, labels: str, units: int) -> str:
     """How answers are read of which only the loss is known."""
     name = _name(loss)
     if name in HINGE or labels == "sign":
-        return "sign"
+        # several outputs have no bounds where no layer gives them some: the largest is the answer
+        return "sign" if units == 1 else "softmax logits"
     if not name or _logits(loss):
         return "sigmoid logits" if units == 1 or name in SIGMOID else "softmax logits"
     return "softmax" if units > 1 and name in (*SOFTMAX, "crossentropy", "ce") else "sigmoid"

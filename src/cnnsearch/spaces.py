@@ -198,7 +198,14 @@ def _for_hp(found: Any) -> Any:
         return found
     if getattr(found, ATTRIBUTE, "") == "space" or list(inspect.signature(found).parameters)[:1] != ["trial"]:
         return found
-    return lambda hp: found(hp.trial)
+
+    def build(hp: Any) -> Any:
+        return found(hp.trial)
+
+    for name in ("labels", "fit"):
+        if hasattr(found, name):
+            setattr(build, name, getattr(found, name))
+    return build
 
 
 def _by_import_string(reference: str, where: str = "--space") -> Space:

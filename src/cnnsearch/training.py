@@ -126,10 +126,10 @@ def from_hypermodel(
         raise TrialFailure("invalid", reason)
     if shape and not model.built:
         _build(model, shape)
-    units, form, reads = heads.head(model, shape, classes, asked)
-    if reads in heads.ABOUT_ZERO and units == 1:
-        heads.decide_at_zero(model)
-    return Candidate(model, models.plain_output(model), batch_size, [], form, own_fit, units=units, reads=reads)
+    found = heads.head(model, shape, classes, asked)
+    heads.fit_metrics(model, found)
+    core = models.plain_output(model)
+    return Candidate(model, core, batch_size, [], found.labels, own_fit, units=found.units, reads=found.reads)
 
 
 def _build(model: Any, shape: tuple[int, ...]) -> None:
