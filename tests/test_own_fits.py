@@ -66,6 +66,8 @@ def test_a_model_is_asked_which_metrics_it_reports() -> None:
         names = reported.reported(made, None, digits(two=True), 2, "")
         assert {"val_auc", "val_precision", "val_loss", "loss", "learning_rate"} <= set(names), names
     assert opening._settled("val_auc_3", ["val_auc"])[0] == "val_auc"
+    with pytest.raises(CnnsearchError, match=r"no metric 'val_recall_2'.*report.*val_recall, val_recall_1"):
+        opening._settled("val_recall_2", ["val_recall", "val_recall_1"])
     # what the answers tell is computed
     made = training.from_hypermodel(binary, HyperParameters(defaults), 32, SHAPE, 2)
     assert opening._settled("val_auc", reported.reported(made, None, digits(two=True), 2, "val_auc"))[0] == "val_auc"

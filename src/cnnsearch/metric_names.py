@@ -65,9 +65,15 @@ def unknown(metric: str, reported: Iterable[str]) -> str:
 
 
 def matching(asked: str, reported: Collection[str]) -> str | None:
-    """The reported metric that `asked` names, whatever number it was given; None if there is none."""
+    """The reported metric that `asked` names, whatever number it was given; None if there is none.
+
+    Where several are told apart by their numbers, only the right number will do.
+    """
+    if asked in reported:
+        return asked
     bare = re.sub(r"_\d+$", "", asked)
-    return next((name for name in (asked, bare) if name in reported), None)
+    several = any(re.fullmatch(rf"{re.escape(bare)}_\d+", name) for name in reported)
+    return bare if bare in reported and not several else None
 
 
 def chosen(reported: Collection[str]) -> tuple[str, str]:
