@@ -22,7 +22,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "upper.NPZ").write_bytes((tmp_path / "data.npz").read_bytes())
     (tmp_path / "arrays").mkdir()
     np.save(tmp_path / "arrays" / "x_train.npy", np.zeros(3))
-    for name in ("pets/cat", "arrays/runs", "digits", "odd: name"):
+    for name in ("upper", "few", "hidden", "stray"):
+        (tmp_path / name).mkdir()
+    np.save(tmp_path / "few" / "arr_0.npy", np.zeros(3))
+    np.save(tmp_path / "upper" / "x.npy", np.zeros(3))
+    (tmp_path / "upper" / "x.npy").rename(tmp_path / "upper" / "X.NPY")
+    # what lies beside pictures
+    np.save(tmp_path / "hidden" / ".x.npy", np.zeros(3))
+    np.save(tmp_path / "stray" / "features.npy", np.zeros(3))
+    for name in ("stray/cat", "pets/cat", "arrays/runs", "digits", "odd: name"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "notes.txt").write_text("")
     return tmp_path
@@ -35,6 +43,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("arrays", "npz", "arrays"),
     ("arrays/", "npz", "arrays"),
     ("pets", "folder", "pets"),
+    ("upper", "npz", "upper"),
+    ("few", "npz", "few"),
+    ("hidden", "folder", "hidden"),
+    ("stray", "folder", "stray"),
     ("odd: name", "folder", "odd: name"),
     ("npz:data.npz", "npz", "data.npz"),
     ("npz:pets", "npz", "pets"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cnnsearch import Dataset, given_data, stored_data
+from cnnsearch import Dataset, given_data, kept, lean, stored_data
 from cnnsearch.errors import DataError
 
 X = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)
@@ -112,6 +112,18 @@ def test_validation_and_test_come_in_any_form_beside_the_training_data() -> None
         given_data.dataset_of(own, Dataset("other", X[:8], np.array(["v", "y"] * 4)))
 
 
+def test_groups_may_be_objects_and_are_part_of_the_data() -> None:
+    """A column of pandas is an array of objects."""
+    text = np.repeat(["ann", "bob", "eve", "kim"], 10)
+    plain, own = Dataset("mine", X, Y, groups=text), Dataset("mine", X, Y, groups=text.astype(object))
+    assert own.fingerprint == plain.fingerprint and given_data.digests(own) == given_data.digests(plain)
+    other = given_data.digests(Dataset("mine", X, Y, groups=text[::-1]))
+    differ = {name for name, digest in given_data.digests(own).items() if other[name] != digest}
+    assert differ == {"groups"} and "groups" not in given_data.digests(Dataset("mine", X, Y))
+    with pytest.raises(DataError, match="groups is object of shape"):
+        Dataset("mine", X, Y, groups=np.array([None, *text[1:]]))
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -143,6 +155,12 @@ def test_stored_data_come_back_the_same_and_are_linked_for_a_second_study(tmp_pa
     assert stored_data.read(one).classes == ("ant", "bee", "cat", "dog")
     assert (one / "x.npy").stat().st_ino == (two / "x.npy").stat().st_ino
     assert len(stored_data.read(one, limit=8).x) == 8
+    # what somebody's model or fit writes to them stays there
+    mapped = stored_data.read(one)
+    for part in (mapped.x, mapped.x_val):
+        assert part is not None and kept.is_mapped(part) and lean._stays(part)
+        part /= 255
+    assert stored_data.read(one).fingerprint == data.fingerprint
     assert not list(tmp_path.glob("*/.*"))
     (one / "x.npy").unlink()
     with pytest.raises(DataError, match="the study's images cannot be read"):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnsearch import Dataset, dataset, loading
+from cnnsearch import Dataset, array_files, dataset, loading
 from cnnsearch.arrays import expanded, make, pick, reason
 from cnnsearch.decoding import Asked, decoded
 from cnnsearch.errors import DataError, nearest
@@ -36,7 +36,7 @@ class Picture(NamedTuple):
 
 def reads(path):
     """Whether it is a folder, but none of arrays."""
-    return path.is_dir() and not any(path.glob("*.npy"))
+    return path.is_dir() and not array_files.reads(path)
 
 
 @dataset(reads=reads)

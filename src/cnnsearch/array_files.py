@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch import labels, pixel_values
+from cnnsearch import kept, labels, pixel_values
 from cnnsearch.arrays import check_room, make, open_npz, reason, unpacked
 from cnnsearch.data import Dataset
 from cnnsearch.errors import DataError, nearest
@@ -36,9 +36,13 @@ class Role(NamedTuple):
 
 
 def reads(path: Path) -> bool:
-    """Whether `path` is a .npz file or a folder with .npy files in it."""
+    """Whether `path` is a .npz file, or a folder of .npy files.
+
+    A folder that has other folders too must have images in a .npy file, by its name.
+    """
     if path.is_dir():
-        return any(_arrays_in(path))
+        names = [file.stem for file in _arrays_in(path)]
+        return any(role.kind == "images" for role in _known(names).values()) or (bool(names) and not _has_folders(path))
     return path.suffix.lower() == ".npz"
 
 
@@ -69,7 +73,7 @@ def images_of(path: Path) -> NDArray[Any]:
     if path.suffix.lower() == ".npy":
         return np.asarray(_from_npy(path))
     with opened(path) as arrays:
-        found = [key for key in arrays.names if (role := _role(key)) and role.kind == "images"]
+        found = [key for key, role in _known(arrays.names).items() if role.kind == "images"]
         keys = found or list(arrays.names)
         if len(keys) != 1:
             raise DataError(
@@ -119,9 +123,16 @@ def _arrays_in(folder: Path) -> list[Path]:
     return sorted(file for file in found if not file.name.startswith("."))
 
 
+def _has_folders(folder: Path) -> bool:
+    try:
+        return any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
+    except OSError:
+        return False
+
+
 def _from_npy(file: Path) -> NDArray[Any]:
     try:
-        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+        return kept.loaded(file)
     # NumPy raises nearly anything on damaged bytes; whatever it is, this file is at fault.
     except Exception as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
@@ -146,11 +157,26 @@ def _role(key: str) -> Role | None:
     return None
 
 
+def _known(names: Iterable[str]) -> dict[str, Role]:
+    """What the arrays are whose names say it.
+
+    `data` beside `images` is left out: scikit-learn calls the flat images so.
+    """
+    found = {key: role for key in names if (role := _role(key))}
+    others = {role for key, role in found.items() if "data" not in key.lower()}
+    return {
+        key: role
+        for key, role in found.items()
+        if role.kind != "images" or "data" not in key.lower() or role not in others
+    }
+
+
 def _roles(path: Path, names: tuple[str, ...]) -> dict[Role, str]:
     """The names of a file's arrays by what they are; none where they are those that numpy.savez makes up."""
     found: dict[Role, str] = {}
+    known = _known(names)
     for key in names:
-        role = _role(key)
+        role = known.get(key)
         if role is None:
             # a misspelt x_val would be left out in silence
             if key.lower().startswith(("x_", "y_")):

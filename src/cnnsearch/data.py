@@ -125,6 +125,9 @@ class Dataset:
         if self.groups is None:
             return
         groups: NDArray[Any] = np.asarray(self.groups)
+        # columns of pandas are objects
+        if groups.dtype.kind == "O" and all(isinstance(each, str | int | np.integer) for each in groups.flat):
+            groups = groups.astype(str)
         groups = groups[:, 0] if groups.ndim == 2 and groups.shape[1] == 1 else groups
         if groups.shape != (len(self.x),) or groups.dtype.kind not in "biufUS":
             raise DataError(

@@ -66,7 +66,8 @@ def images_of(given: Any) -> NDArray[Any]:
 
 def digests(data: Dataset) -> dict[str, str]:
     """A digest of each array of a dataset and of the classes' names."""
-    arrays = {name: getattr(data, name) for name in ("x", "y", "x_val", "y_val", "x_test", "y_test")}
+    names = ("x", "y", "x_val", "y_val", "x_test", "y_test", "x_clean", "groups")
+    arrays = {name: getattr(data, name) for name in names}
     found = {name: _digest(array) for name, array in arrays.items() if array is not None}
     return {**found, "classes": hashlib.sha256(repr(data.classes).encode()).hexdigest()[:16]}
 

@@ -105,15 +105,32 @@ def mapped(file: Path, shape: tuple[int, ...], dtype: Any = np.uint8) -> NDArray
         return _map(stream.fileno(), shape, dtype)
 
 
+def loaded(file: Path) -> NDArray[Any]:
+    """The array in a .npy file, mapped. What is written to it stays with this process.
+
+    Raises:
+        Exception: nearly any, as NumPy does on damaged bytes.
+    """
+    found = np.load(file, mmap_mode="r", allow_pickle=False)
+    if not isinstance(found, np.memmap) or not found.nbytes:
+        return np.array(found)
+    # NumPy's own way of mapping for writing is refused for more than all memory
+    with file.open("rb") as stream:
+        memory = _private(stream.fileno())
+    return np.ndarray(found.shape, found.dtype, memory, found.offset, order="C" if found.flags.c_contiguous else "F")
+
+
 def _map(file: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     if 0 in shape:
         return np.empty(shape, dtype)
+    return np.frombuffer(_private(file), dtype).reshape(shape)
+
+
+def _private(file: int) -> mmap.mmap:
     if os.name == "posix":
         flags = mmap.MAP_PRIVATE | (NO_RESERVE if hasattr(mmap, "MAP_POPULATE") else 0)
-        memory = mmap.mmap(file, 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    else:
-        memory = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
-    return np.frombuffer(memory, dtype).reshape(shape)
+        return mmap.mmap(file, 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    return mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
 
 
 def is_mapped(images: NDArray[Any]) -> bool:

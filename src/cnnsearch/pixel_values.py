@@ -149,20 +149,39 @@ def _check_scales(parts: dict[str, NDArray[Any]], wanted: Any) -> None:
     training, *others = parts
     if all(array.dtype == np.uint8 for array in parts.values()) and not _is_mask(parts[training]):
         return
+    kind = parts[training].dtype
+    whole = kind.kind in "iu" and kind != np.uint8
     low, high = ends(parts[training])
     for other in others:
         least, most = ends(parts[other])
         one, two = max(abs(low), abs(high)), max(abs(least), abs(most))
-        if min(one, two) == 0 or max(one, two) <= APART * min(one, two):
+        if not _are_apart(one, two):
             continue
-        same = parts[training].dtype == parts[other].dtype and wanted != np.float32
-        # whole numbers of one type are not scaled in two ways; the part is only darker
-        if two < one and (same or wanted == np.uint8):
+        # whole numbers of one type are not scaled in two ways
+        if whole and parts[other].dtype == kind:
+            continue
+        # the part is only darker
+        if two < one and wanted == np.uint8:
+            continue
+        # a few values may lie far from all others
+        if not _are_apart(_usual(parts[training]), _usual(parts[other])):
             continue
         raise ValueError(
             f"{other} is {parts[other].dtype} from {least:.6g} to {most:.6g}, but {training} is "
             f"{parts[training].dtype} from {low:.6g} to {high:.6g}; expected the same scale in every part."
         )
+
+
+def _are_apart(one: float, two: float) -> bool:
+    return min(one, two) > 0 and max(one, two) > APART * min(one, two)
+
+
+def _usual(array: NDArray[Any]) -> float:
+    """The size below which 99 of 100 values lie, those that are 0 left out; some images are looked at."""
+    most = max(1, CHUNK // 4 // max(1, math.prod(array.shape[1:])))
+    some = np.abs(array[:: -(-len(array) // most) or 1].astype(np.float64))
+    some = some[some > 0]
+    return float(np.percentile(some, 99)) if some.size else 0.0
 
 
 def _is_mask(array: NDArray[Any]) -> bool:

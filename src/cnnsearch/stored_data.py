@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnsearch import kept
 from cnnsearch.arrays import limited, reason
 from cnnsearch.data import Dataset
 from cnnsearch.errors import DataError
@@ -52,7 +53,7 @@ def read(folder: Path, limit: int = 0) -> Dataset:
     """
     try:
         facts = json.loads((folder / FACTS).read_text("utf-8"))
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in facts["arrays"]}
+        arrays = {name: kept.loaded(folder / f"{name}.npy") for name in facts["arrays"]}
         data = Dataset(**{**facts["others"], "classes": tuple(facts["others"]["classes"]), **arrays})
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(

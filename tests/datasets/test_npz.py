@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cnnsearch import kept
 from cnnsearch.data import split
 from cnnsearch.pixel_values import value_range
 
@@ -91,6 +92,19 @@ def test_test_images_of_another_scale_are_refused(load, says):
     assert "test_images is uint8 from 0 to 255, but train_images is float64 from 0 to 1; expected the same" in line
 
 
+@pytest.mark.parametrize("kind", ["int16", "float32"])
+def test_outliers_are_not_another_scale(load, says, kind):
+    """An implant in a scan, or a few values far from all others."""
+    scans = (WHOLE.astype("float32") - 100).astype(kind)
+    far = scans.copy()
+    far[3, 2, 2, 0] = 30_000
+    for x, x_test in ((scans, far), (far, scans)):
+        data = load(x=x, y=LABELS, x_test=x_test, y_test=LABELS)
+        assert np.array_equal(data.x, x) and np.array_equal(data.x_test, x_test)
+    line = says(load, x=scans / 100, y=LABELS, x_test=scans, y_test=LABELS)
+    assert "expected the same scale in every part" in line
+
+
 @pytest.mark.parametrize("labels, names", [
     (LABELS + 1, "1 2 3"),
     (LABELS * 10, "0 10 20"),
@@ -123,6 +137,13 @@ def test_spellings(load, keys):
     data = load(**dict(zip(keys.split(), parts, strict=True)), notes=np.zeros(3))
     assert (len(data.x), len(data.x_val), len(data.x_test)) == (30, 3, 6)
     assert np.array_equal(data.x_test, WHOLE[3:9]) and data.y_test.tolist() == LABELS[3:9].tolist()
+
+
+def test_flat_data_beside_images_are_left_out(load):
+    """As scikit-learn's load_digits() gives them."""
+    more = {"feature_names": np.array(["a"]), "frame": np.array(None), "target_names": np.array([7, 8, 9])}
+    data = load(data=WHOLE.reshape(30, -1), target=LABELS, images=WHOLE, **more)
+    assert np.array_equal(data.x, WHOLE) and data.classes == ("7", "8", "9")
 
 
 def test_groups_are_read(load, says):
@@ -169,8 +190,12 @@ def test_a_folder_of_npy_files_is_read(plugin, says, tmp_path):
     np.save(tmp_path / "runs" / "x_val.npy", WHOLE)
     data = plugin("npz")(path=str(tmp_path))
     assert (len(data.x), len(data.x_test), data.x_val, data.classes) == (30, 6, None, ("1", "2", "3"))
-    # what is mapped takes no memory
-    assert not data.x.flags.owndata and not data.x.flags.writeable
+    # what is mapped takes no memory, and what is written to it stays here
+    assert kept.is_mapped(data.x) and kept.is_mapped(data.x_test)
+    data.x[:] = 0
+    assert np.array_equal(plugin("npz")(path=str(tmp_path)).x, WHOLE)
+    np.save(tmp_path / "x_train.npy", np.asfortranarray(WHOLE))
+    assert np.array_equal(plugin("npz")(path=str(tmp_path)).x, WHOLE)
     (tmp_path / "y_train.npy").write_bytes(b"")
     assert f"{tmp_path}/y_train.npy: it cannot be read (" in says(plugin("npz"), path=str(tmp_path))
     np.save(tmp_path / "y_train.npy", np.array([None] * 30))

@@ -50,8 +50,13 @@ def holds(data: Any) -> bool:
     need = sum(part.nbytes for part in (data.x, data.x_val))
     if on_gpu():
         return not (memory := _gpu_memory()) or need <= memory / 2
-    stays = keras.backend.backend() == "tensorflow" and all(kept.is_mapped(part) for part in (data.x, data.x_val))
+    stays = keras.backend.backend() == "tensorflow" and all(map(_stays, (data.x, data.x_val)))
     return stays or need <= free_memory() / 2
+
+
+def _stays(images: NDArray[Any]) -> bool:
+    """Whether TensorFlow on a CPU does not copy these images."""
+    return kept.is_mapped(images) and images.flags.writeable
 
 
 @functools.cache
