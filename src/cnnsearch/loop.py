@@ -430,8 +430,11 @@ class Search:
 
     def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
         job = self._job(child)
-        if not isinstance(message["metrics"].get(self.settings.metric), int | float):
-            raise UnknownTrialError
+        metric = self.settings.metric
+        if not isinstance(message["metrics"].get(metric), int | float):
+            self._fail(child, "plugin_error", f"epoch {message['epoch']} reports no number as {metric}")
+            self._replace(child)
+            return
         job.history.append(message["metrics"])
         waits = self.waiting.here(job)
         if waits or not self.waiting.asks_pruner(job) or message["epoch"] >= self.settings.epochs:
