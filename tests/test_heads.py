@@ -11,7 +11,8 @@ from sklearn.datasets import load_digits
 
 from cnnsearch import heads, models, spaces, training
 from cnnsearch.data import Split
-from cnnsearch.errors import TrialFailure
+from cnnsearch.errors import CnnsearchError, TrialFailure
+from cnnsearch.export import made as exports
 from cnnsearch.hyperparameters import HyperParameters, defaults
 from tests.cases.models import Net, named_output, subclassed
 
@@ -250,5 +251,10 @@ def test_a_named_output_and_a_subclassed_model_are_trained_and_kept(build: Any, 
     models.save(made.core, path)
     again = models.open_(path, lambda: training.from_hypermodel(build, hp, 32, SHAPE, 10).core)
     answers = models.answers(again, parts.x_val)
-    assert answers.shape == (200, 10)
+    assert answers.shape == (200, 10) and models.units(again, SHAPE) == 10
     np.testing.assert_allclose(answers, models.answers(made.core, parts.x_val), atol=1e-6)
+    if build is named_output:
+        exports._check_graphs({3: again})
+        return
+    with pytest.raises(CnnsearchError, match="Sequential and Functional models, and that of trial 3"):
+        exports._check_graphs({3: again})

@@ -172,6 +172,12 @@ def plain_output(model: Any) -> Any:
     return keras.Model(inputs, found[0], name=model.name)
 
 
+def units(model: Any, shape: tuple[int, ...]) -> int:
+    """How many numbers a Keras model answers for an image of this shape."""
+    known = heads.outputs(model)
+    return int((known[0] if known else answers(model, np.zeros((1, *shape), "float32"))).shape[-1])
+
+
 def answered(found: Any) -> NDArray[Any]:
     """An answer in float32, out of the list or the dict that it may be the only part of."""
     while isinstance(found, dict | list | tuple) and len(found) == 1:

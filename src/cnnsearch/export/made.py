@@ -81,11 +81,28 @@ def averaged(best: Made, others: list[Origin]) -> Made:
             f"--ensemble averages Keras models, and those of study '{best.origins[0].study.name}' are of another kind."
         )
     single = [best, *map(made_from, others)]
+    _check_graphs({made.numbers[0]: made.models[0] for made in single})
     answers: NDArray[Any] = np.mean([made.answers for made in single], axis=0)
     compared = ensemble.compare(answers, best.answers, best.origins[0].parts.y_val, len(single))
     if not compared.better:
         return best._replace(compared=compared)
     return Made([best.origins[0], *others], [made.models[0] for made in single], answers, compared)
+
+
+def _check_graphs(models: dict[int, Any]) -> None:
+    """Refuse models, by the numbers of their trials, that cannot be asked inside another one.
+
+    Raises:
+        CnnsearchError: it names the trial.
+    """
+    from cnnsearch import heads
+
+    for number, model in models.items():
+        if not heads.outputs(model):
+            raise CnnsearchError(
+                f"--ensemble averages Sequential and Functional models, and that of trial {number} is of a class of "
+                "its own. Export the best one alone, without --ensemble."
+            )
 
 
 def refitted(made: Made) -> Made:

@@ -108,7 +108,7 @@ def meaning(reads: str, outputs: int, classes: list[str]) -> str:
 
 KERAS = _whole(
     "import keras\nimport numpy as np",
-    'model = keras.saving.load_model("model.keras")',
+    'model = keras.saving.load_model("model.keras", compile=False)',
     "probabilities = model.predict(pixels, verbose=0)[0]",
 )
 
