@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnsearch import fitted, messages, metric_names, opening, reported, training
-from cnnsearch.errors import CnnsearchError, TrialFailure, reason
+from cnnsearch.errors import CnnsearchError, DataError, TrialFailure, reason
 from cnnsearch.hyperparameters import HyperParameters, defaults
 from cnnsearch.metric_names import RETURNED
 from cnnsearch.settings import maximize
@@ -45,6 +45,9 @@ def test_a_number_is_made_small_and_no_epoch_is_asked_about() -> None:
     made = training.from_hypermodel(hypermodel, hp, 32, SHAPE, 10)
     names = reported.reported(training.from_hypermodel(hypermodel, hp, 32, SHAPE, 10), hp, parts, 10, "")
     metric, line = metric_names.chosen(names)
+    # a fit that takes too long is not called
+    plain = reported.reported(made, hp, parts, 10, "", own_fit=False)
+    assert {"val_accuracy", "val_loss"} <= set(plain) and RETURNED not in plain
     assert metric == RETURNED and not maximize(metric) and "minimised" in line
 
     def report(epoch: int, metrics: dict[str, float]) -> bool:
@@ -93,6 +96,14 @@ def test_a_model_is_asked_which_metrics_it_reports() -> None:
 def test_the_objective_is_the_only_metric_of_its_kind(reports: list[str], metric: str, said: str) -> None:
     found, line = opening._settled("", reports)
     assert found == metric and said in line and bool(line) == bool(said)
+
+
+def test_a_metric_that_is_computed_is_refused_where_it_means_nothing() -> None:
+    y, names = np.array([0, 1, 1]), ["loss", "val_loss", "val_accuracy"]
+    with pytest.raises(DataError, match="val_top5_accuracy is 1 for every candidate where there are 2 classes"):
+        reported.check_computed("val_top5_accuracy", names, y, ("a", "b"))
+    for told in ([*names, "val_top5_accuracy"], [*names, RETURNED], []):
+        reported.check_computed("val_top5_accuracy", told, y, ("a", "b"))
 
 
 def test_numbers_of_names_are_those_of_a_first_model() -> None:

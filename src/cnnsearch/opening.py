@@ -14,6 +14,9 @@ from cnnsearch.settings import Settings
 from cnnsearch.space_file import DEFAULTS
 from cnnsearch.stopping import Stop
 
+PATIENCE = 600.0
+"""Seconds that a look at a model may take where trials have no limit."""
+
 
 class Opening(NamedTuple):
     """The workers that were started to look at a model, for the search to go on with, and since when."""
@@ -71,14 +74,25 @@ def _settled(asked: str, reported: list[str]) -> tuple[str, str]:
 def _described(pool: Pool, settings: Settings, stop: Stop, show: Display) -> dict[str, Any]:
     """What the first worker to start says of the default point; nothing if the search is to stop before.
 
-    What workers say meanwhile is kept for the search.
+    A look that takes too long, as an own `fit` may, is ended, and another taken without that `fit`. What workers say
+    meanwhile is kept for the search.
     """
     later: list[Heard] = []
     chosen: Any = None
+    limit, since, with_fit = settings.trial_timeout or PATIENCE, 0.0, True
     until = time.monotonic() + (settings.timeout or math.inf)
     try:
         while not stop.asked and time.monotonic() < until:
             heard = pool.hear(0.2)
+            if chosen is not None and time.monotonic() - since > limit:
+                pool.replace(chosen)
+                if not with_fit:
+                    return {}
+                show.note(
+                    f"The look at what this model's fit reports was ended after {limit:g} s. The metrics that the "
+                    "model was compiled with count."
+                )
+                chosen, with_fit = None, False
             if heard is None or heard.child not in pool.children:
                 continue
             if heard.message is None:
@@ -94,8 +108,9 @@ def _described(pool: Pool, settings: Settings, stop: Stop, show: Display) -> dic
             else:
                 later.append(heard)
                 if heard.message["say"] == "ready" and chosen is None:
-                    chosen = heard.child
-                    chosen.send({"do": "describe", "recipes": [], "twins": {}, "metric": settings.metric})
+                    chosen, since = heard.child, time.monotonic()
+                    order = {"do": "describe", "recipes": [], "twins": {}, "metric": settings.metric}
+                    chosen.send({**order, "fit": with_fit})
     finally:
         for heard in later:
             pool.inbox.put(heard)

@@ -1,28 +1,44 @@
 """Which metrics a candidate reports, found out with a few images and without a compiled graph."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from cnnsearch import fitted, metric_names, training
+from cnnsearch import fitted, metric_names, metrics, training
 from cnnsearch.data import Split
 
 IMAGES = 32
 """So many are tried."""
 
 
-def reported(candidate: training.Candidate, hp: Any, parts: Split, classes: int, asked: str) -> list[str]:
-    """The names of a candidate's metrics; what its own `fit` reports or gives back, unless `asked` is known before."""
+def reported(
+    candidate: training.Candidate, hp: Any, parts: Split, classes: int, asked: str, own_fit: bool = True
+) -> list[str]:
+    """The names of a candidate's metrics; what its own `fit` reports or gives back, unless `asked` is known before.
+
+    Without `own_fit` that is not called: only what the model was compiled with is told.
+    """
     some, names = training.fold(candidate, few(parts), classes), list[str]()
     if isinstance(candidate.model, keras.Model):
         candidate.model.run_eagerly = True
         names = _evaluated(candidate.model, some)
-    if candidate.fit is None or (asked and metric_names.matching(asked, names)):
+    if candidate.fit is None or not own_fit or (asked and metric_names.matching(asked, names)):
         return names
     return _fitted(candidate, hp, some)
+
+
+def check_computed(asked: str, names: Collection[str], y: Any, classes: Sequence[str]) -> None:
+    """Refuse a metric that would be computed, since a candidate reports only `names`, and cannot be.
+
+    Raises:
+        DataError: if the validation labels (n,) give it no meaning.
+    """
+    # a single number that fit gives back is the value of whatever was asked for
+    if names and asked in metrics.COMPUTED and asked not in names and metric_names.RETURNED not in names:
+        metrics.check_labels(asked, y, classes)
 
 
 def few(parts: Split) -> Split:

@@ -130,7 +130,7 @@ class Worker:
         try:
             default = self._draw(hp)
             values = dict(hp.values)
-            metrics = self._reported(default, hp, order["metric"]) if "metric" in order else []
+            names = self._reported(default, hp, order["metric"], order["fit"]) if "metric" in order else []
             points = {name: recipes.whole(self.space, name, self._draw)[0] for name in order["recipes"]}
         except CnnsearchError as error:
             self.link.send("fatal", message=error.message)
@@ -139,24 +139,28 @@ class Worker:
             self.link.send("fatal", message=f"the default point of {self.space.name} fails: {error}")
         else:
             twins = {origin: self._whole(values) for origin, values in order["twins"].items()}
-            self.link.send("described", values=values, recipes=points, twins=twins, metrics=metrics)
+            self.link.send("described", values=values, recipes=points, twins=twins, metrics=names)
 
     def do_go_by(self, order: dict[str, Any]) -> None:
         """Take the metric that was found out after this worker had started."""
         self.settings["metric"] = order["metric"]
 
-    def _reported(self, default: Any, hp: HyperParameters, asked: str) -> list[str]:
-        """The names of the metrics of the default point's model; none where that cannot be found out."""
+    def _reported(self, default: Any, hp: HyperParameters, asked: str, own_fit: bool) -> list[str]:
+        """The names of the metrics of the default point's model; none where that cannot be found out.
+
+        Raises:
+            DataError: if the metric asked for is computed, and means nothing for the validation labels.
+        """
         import keras
 
         if self.space.trainer is not None:
             # what it reports, only a whole training would tell
             return []
-        from cnnsearch.reported import reported
+        from cnnsearch.reported import check_computed, reported
 
         keras.utils.set_random_seed(self.settings["seed"])
         try:
-            return reported(default, hp, self.split, self.classes, asked)
+            names = reported(default, hp, self.split, self.classes, asked, own_fit)
         except Exception:
             # it will be told as the trial's own failure
             traceback.print_exc()
@@ -164,6 +168,8 @@ class Worker:
         finally:
             keras.backend.clear_session(free_memory=False)
             self._set_precision()
+        check_computed(asked, names, self.split.y_val, self.data["classes"])
+        return names
 
     def _whole(self, values: dict[str, Any]) -> dict[str, Any]:
         """The point with these values, what they leave open at its default."""
@@ -219,7 +225,7 @@ class Worker:
             self.link.send("logged", problem="")
         except Exception as error:
             traceback.print_exc()
-            self.link.send("logged", problem=f"{type(error).__name__}: {str(error).splitlines()[:1]}")
+            self.link.send("logged", problem=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
 
     def _trial(self, order: dict[str, Any], started: float) -> None:
         from cnnsearch import models, training
@@ -415,6 +421,7 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
     import keras
     import mlflow
 
+    from cnnsearch import models
     from cnnsearch.mlflow_store import needs, signature
 
     mlflow.set_tracking_uri(order["uri"])
@@ -424,7 +431,7 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
             mlflow.log_artifact(order["path"], "model")
         return
     model = keras.saving.load_model(order["path"], compile=False)
-    shapes = signature(order["shape"], int(keras.tree.flatten(model.outputs)[0].shape[-1]))
+    shapes = signature(order["shape"], models.units(model, order["shape"]))
     with mlflow.start_run(run_id=order["run_id"]):
         mlflow.keras.log_model(
             model, name="model", signature=shapes, pip_requirements=needs("keras", keras.backend.backend())
