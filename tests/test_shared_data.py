@@ -17,6 +17,7 @@ from cnnsearch import kept, lean, machine, shared_data, training, watchdog
 from cnnsearch.data import Split
 from cnnsearch.lean.tensorflow import _held
 from cnnsearch.plan import Block, Plan
+from cnnsearch.settings import WORKERS, worker_environment
 from tests.conftest import Run
 
 COUNTED = """
@@ -164,7 +165,10 @@ def test_where_images_cannot_be_whole_epochs_are_not_compiled(tmp_path: Path, mo
     x = drawn()[0].x
     kept.copied(x, np.arange(50), tmp_path / "x.bin")
     images = kept.mapped(tmp_path / "x.bin", x.shape)
-    monkeypatch.setattr(lean, "free_memory", lambda: 1.5 * x.nbytes)
+    # a worker's share of the memory, whatever is free at the moment
+    monkeypatch.setattr(lean, "memory_allowed", lambda jobs: 6 * x.nbytes / jobs)
+    assert lean.holds(SimpleNamespace(x=x, x_val=x))
+    monkeypatch.setenv(WORKERS, worker_environment(1, None, jobs=4)[WORKERS])
     # where they are mapped TensorFlow computes with them in place
     for some, fits in ((x[:10], True), (x, False), (images, True)):
         assert lean.holds(SimpleNamespace(x=some, x_val=some)) == fits

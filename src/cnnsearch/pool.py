@@ -169,7 +169,7 @@ class Pool:
     def _start(self, slot: int) -> Child:
         gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
         beside = -(-self._jobs // len(self._gpus)) if gpu else 1
-        environment = worker_environment(self._settings.threads, gpu, beside)
+        environment = worker_environment(self._settings.threads, gpu, beside, self._jobs)
         child = Child(self.inbox, environment, self._logs / f"worker-{slot}.log")
         child.send(self._settings.for_worker(Path(self._shared.name) if self._shared else None))
         self.children.append(child)

@@ -129,8 +129,13 @@ GPU_SHARE = "CNNSEARCH_GPU_SHARE"
 """The variable that tells a worker which part of its GPU's memory it may take; JAX has one of its own for that."""
 
 
-def worker_environment(threads: int, gpu: str | None, beside: int = 1) -> dict[str, str]:
-    """The environment of a worker: its share of the cores and of its GPU, on which so many train `beside` each other.
+WORKERS = "CNNSEARCH_WORKERS"
+"""The variable that tells a worker how many there are."""
+
+
+def worker_environment(threads: int, gpu: str | None, beside: int = 1, jobs: int = 1) -> dict[str, str]:
+    """The environment of one of `jobs` workers: its share of the cores and of its GPU, on which so many train `beside`
+    each other.
 
     What can be told by variables is, so that nothing here needs to import a backend.
     """
@@ -140,6 +145,7 @@ def worker_environment(threads: int, gpu: str | None, beside: int = 1) -> dict[s
     environment.update(TF_CPP_MIN_LOG_LEVEL="2", TF_FORCE_GPU_ALLOW_GROWTH="true", PYTHONUNBUFFERED="1")
     # a worker is begun with `-m`, which would put the current folder, and so its code, before all else
     environment["PYTHONSAFEPATH"] = "1"
+    environment[WORKERS] = str(jobs)
     environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if threads:
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch import gpus, kept
-from cnnsearch.machine import free_memory, on_gpu
+from cnnsearch.machine import on_gpu
 from cnnsearch.metrics import Measures
-from cnnsearch.settings import GPU_SHARE
+from cnnsearch.settings import GPU_SHARE, WORKERS
+from cnnsearch.watchdog import memory_allowed
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -45,13 +46,14 @@ def suits(model: Any, callbacks: Sequence[Any]) -> bool:
 def holds(data: Any) -> bool:
     """Whether the images of this `training.Fold` can be where a program needs them: half of the device's memory.
 
-    On a CPU TensorFlow computes with images that are mapped from a file where they are; all else copies them.
+    On a CPU TensorFlow computes with images that are mapped from a file where they are; all else copies them. What is
+    free at the moment has no influence, so that all trials of a search are trained in the same way.
     """
     need = sum(part.nbytes for part in (data.x, data.x_val))
     if on_gpu():
         return not (memory := _gpu_memory()) or need <= memory / 2
     stays = keras.backend.backend() == "tensorflow" and all(map(_stays, (data.x, data.x_val)))
-    return stays or need <= free_memory() / 2
+    return stays or need <= memory_allowed(int(os.environ.get(WORKERS, 1))) / 2
 
 
 def _stays(images: NDArray[Any]) -> bool:
