@@ -24,13 +24,16 @@ CAP = 128
 SAME_CAP = 512
 """Pixels a side at most, where all pictures have one size: they were prepared."""
 
-VERSION = 2
+VERSION = 3
 """Of the decoding: what an earlier one has kept is decoded anew."""
 
 MOST_THREADS = 16
 
 PAUSE = 0.2
 """Seconds between two messages about how far it is."""
+
+DARK = 4096
+"""If pictures of 16 bits have no value as high as this, they keep few grey levels as 8 bits."""
 
 WORDS = {"stretch": "stretched", "crop": "cropped", "pad": "padded"}
 
@@ -184,12 +187,13 @@ def _decode(asked: Asked, chosen: Chosen, put: Callable[[str, int, NDArray[np.ui
     """Decode each picture and `put` it: its part, its place there, its pixels. What cannot be read is left out."""
     total, done, told, first = _count(asked), 0, 0.0, ""
     refused: list[tuple[str, int]] = []
+    deep: list[int] = []
     counts, left = dict.fromkeys(asked.files, 0), {part: list[int]() for part in asked.files}
     tell = loading.current().tell
 
     def attempt(file: Path) -> NDArray[np.uint8] | Exception:
         try:
-            return decode(file, chosen.mode, chosen.width, chosen.height, asked.resize)
+            return decode(file, chosen.mode, chosen.width, chosen.height, asked.resize, deep)
         # decoders raise nearly anything on damaged bytes
         except Exception as error:
             return error
@@ -212,7 +216,7 @@ def _decode(asked: Asked, chosen: Chosen, put: Callable[[str, int, NDArray[np.ui
     sizes = chosen.sizes
     resized = sizes not in ([], [(chosen.width, chosen.height)])
     about = {"sizes": len(sizes), "one": sizes[0] if len(sizes) == 1 else None, "resized": resized}
-    found = {"shape": chosen.shape, "counts": counts, "left": left, "refused": refused}
+    found = {"shape": chosen.shape, "counts": counts, "left": left, "refused": refused, "deep": max(deep, default=0)}
     return {**found, "reason": first, **about}
 
 
@@ -244,6 +248,12 @@ def _found(asked: Asked, known: dict[str, Any], images: dict[str, NDArray[np.uin
         facts["unreadable"] = missing
     if known["resized"]:
         notes.append(_resized(asked, known))
+    if 0 < known["deep"] < DARK:
+        levels = round(known["deep"] / 257) + 1
+        notes.append(
+            f"The pictures of 16 bits have values up to {known['deep']:,} of 65,535: as 8 bits they keep {levels} grey "
+            f"level{'s' * (levels > 1)}. Bring them as a .npz file or .npy files, which keep their values."
+        )
     read = {part: [at for at in range(len(files)) if at not in left[part]] for part, files in asked.files.items()}
     return Decoded(images, read, facts, tuple(notes), home)
 

@@ -46,11 +46,16 @@ def read(file: Path, mode: str, width: int = 0, height: int = 0, resize: str = "
         return decode(file, mode, width, height, resize)
 
 
-def decode(file: Path, mode: str, width: int, height: int, resize: str) -> NDArray[np.uint8]:
-    """As `read`, for threads: whoever starts them does so within `strictly()`."""
+def decode(
+    file: Path, mode: str, width: int, height: int, resize: str, deep: list[int] | None = None
+) -> NDArray[np.uint8]:
+    """As `read`, for threads: whoever starts them does so within `strictly()`.
+
+    The highest value of a picture of 16 bits is added to `deep`.
+    """
     # Pillow 13 mixes up the pixels of a TIFF on its side if it opens the file itself
     with file.open("rb") as stream, Image.open(stream, formats=FORMATS) as opened:
-        image = _plain(ImageOps.exif_transpose(opened), mode)
+        image = _plain(ImageOps.exif_transpose(opened), mode, deep)
     if width:
         image = _resized(image, (width, height), resize)
     return np.asarray(image)
@@ -93,11 +98,14 @@ def in_threads(function: Callable[[Given], Made], given: Iterable[Given], thread
         pool.shutdown(cancel_futures=True)
 
 
-def _plain(image: Any, mode: str) -> Any:
+def _plain(image: Any, mode: str, deep: list[int] | None) -> Any:
     """An image of any mode as L or RGB: 16 bits scaled down, transparency shown on white."""
     if image.mode == "F" or image.mode.startswith("I"):
         # Pillow's own conversion would clip every value above 255.
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+        values = np.asarray(image)
+        if deep is not None and values.dtype.kind != "f":
+            deep.append(int(values.max(initial=0)))
+        image = Image.fromarray(_eight_bits(values))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

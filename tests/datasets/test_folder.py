@@ -113,6 +113,18 @@ def test_every_mode_becomes_eight_bits(pixels, image, expected, suffix):
     assert pixels(image, suffix)[1, 2].tolist() == list(expected)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_twelve_bits_in_sixteen_are_told(folder, put, tmp_path, suffix):
+    for name, value in (("a/0", 4095), ("b/0", 300)):
+        put(f"{name}.{suffix}", Image.fromarray(np.full((4, 4), value, np.uint16)))
+    assert folder(path=str(tmp_path)).notes == (
+        "The pictures of 16 bits have values up to 4,095 of 65,535: as 8 bits they keep 17 grey levels. "
+        "Bring them as a .npz file or .npy files, which keep their values.",
+    )
+    put(f"b/1.{suffix}", Image.fromarray(np.full((4, 4), 5000, np.uint16)))
+    assert folder(path=str(tmp_path)).notes == ()
+
+
 @pytest.mark.parametrize("value, expected", [(0.4, 102), (1.0, 255), (40.0, 40), (2570.0, 10)])
 def test_floats_of_a_tiff_become_eight_bits(pixels, value, expected):
     assert pixels(Image.fromarray(np.full((4, 4), value, np.float32)), "tif")[0, 0].tolist() == [expected]
