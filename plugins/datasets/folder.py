@@ -151,7 +151,8 @@ def _files(home, root):
     for entry in _visible(home, root):
         if not entry.is_dir():
             found += [entry] if _is_picture(entry) else []
-        elif not _is_ours(entry, root):
+        # a link to a folder may lead round in a circle
+        elif not entry.is_symlink() and not _is_ours(entry, root):
             found += _files(entry, root)
     return found
 

@@ -365,9 +365,9 @@ class Trap:
 def test_pickled_objects_are_refused_unread(told: Callable[[bytes], str], tmp_path: Path, part: str) -> None:
     trap = np.array([Trap(tmp_path / "sprung")] * 30, dtype=object)
     line = told(saved(**({"x": X, "y": Y} | {part: trap})))
-    assert line.startswith("it cannot be read (ValueError: Object arrays cannot be loaded")
-    assert "Write it again with numpy.savez from plain arrays of numbers" in line
+    assert line.startswith(f"{part} holds Python objects, which are not read, as they may run code; expected numbers")
     assert "no whole .npz file" in told(pickle.dumps(trap))
+    assert "x holds Python objects" in told(zipped(x=npy(HEADER.replace("|u1", "|O"), X.tobytes()), y=array(Y)))
     assert not (tmp_path / "sprung").exists()
 
 
@@ -407,7 +407,6 @@ HEADER = "{'descr': '|u1', 'fortran_order': False, 'shape': (30, 5, 4, 3)}"
         HEADER.replace("(30, 5, 4, 3)", "(-1,)"),
         HEADER.replace("(30, 5, 4, 3)", "(1e9,)"),
         HEADER.replace("(30, 5, 4, 3)", "((30,), 5)"),
-        HEADER.replace("|u1", "|O"),
         HEADER.replace("|u1", "<U999999999"),
         HEADER.replace("|u1", "nonsense"),
         HEADER.replace("'|u1'", "[('a', '|u1')] * 3"),
@@ -428,14 +427,11 @@ def test_a_header_that_lies_is_told(told: Callable[[bytes], str], header: str) -
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"x": X, "y": Y.astype(bool)}, "y is bool of shape (30,) for 30 images; expected 30 integers"),
-        ({"x": X, "y": Y.astype(str)}, "y is <U21 of shape (30,) for 30 images; expected 30 integers"),
-        ({"x": X, "y": Y.astype("M8[s]")}, "y is datetime64[s] of shape (30,) for 30 images; expected 30 integers"),
-        ({"x": X, "y": np.eye(3, dtype=int)[Y]}, "y is int64 of shape (30, 3) for 30 images; expected 30 integers"),
-        ({"x": X, "y": Y.astype("u8") + 2**63}, "there is a label 9223372036854775810 for 30 training images"),
-        ({"x": X.astype("M8[s]"), "y": Y}, "x_train is datetime64[s]; expected numbers, best uint8"),
-        ({"x": X.view([("red", "u1")]), "y": Y}, "x_train is [('red', 'u1')]; expected numbers, best uint8"),
-        ({"x": X[:, :0], "y": Y}, "x is uint8 of shape (30, 0, 4, 3); expected uint8 of shape"),
+        ({"x": X, "y": Y.astype("M8[s]")}, "y is datetime64[s]; expected labels as whole numbers or text."),
+        ({"x": X, "y": Y.astype("u8") + 2**63}, "y goes from 9223372036854775808 to 9223372036854775810; expected"),
+        ({"x": X.astype("M8[s]"), "y": Y}, "x is dates (datetime64[s]); expected images of numbers"),
+        ({"x": X.view([("red", "u1")]), "y": Y}, "x is [('red', 'u1')]; expected images of numbers"),
+        ({"x": X[:, :0], "y": Y}, "x is uint8 of shape (30, 0, 4, 3); expected numbers of shape"),
         ({"x": X, "y": Y, "classes": np.array(["a", "\udcff", "c"])}, "the class name '\\udcff' cannot be written"),
         ({"x": X, "y": Y, "x_train\n": X}, "'x_train\\n' means nothing here. Did you mean 'x_train'?"),
     ],
@@ -445,7 +441,7 @@ def test_arrays_of_another_kind_are_told(told: Callable[[bytes], str], content: 
 
 
 def test_a_member_that_is_no_array_is_told(told: Callable[[bytes], str]) -> None:
-    assert told(zipped(x=b"a text", y=array(Y))).startswith("x_train is a single value; expected an array.")
+    assert told(zipped(x=b"a text", y=array(Y))).startswith("x is a single value; expected an array.")
 
 
 ARCHIVES = {
@@ -470,7 +466,7 @@ def test_any_damaged_archive_is_read_over_or_told(tmp_path_factory: Any, file: t
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
     path.write_bytes(file[1])
     try:
-        assert npz(path=str(path)).x.dtype == np.uint8
+        assert npz(path=str(path)).x.shape[1:] == (5, 4, 3)
     except DataError as error:
         assert len(error.message.splitlines()) == 1 and str(path) in error.message
 
