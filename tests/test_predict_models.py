@@ -109,6 +109,12 @@ def test_pictures_and_arrays_by_the_values_that_the_model_takes(tmp_path: Path) 
     assert [dict(each.top)["bright"] for each in answers] == pytest.approx(
         [bright, bright, 1 / (1 + np.e), bright, bright, 1 / (1 + np.e)], abs=1e-5
     )
+    np.save(tmp_path / "bytes.npy", 50 * raw)
+    said = [
+        each.problem for each in predict.predict(predict.find(folder), [tmp_path / "bytes.npy", tmp_path / "no.npy"])
+    ]
+    assert "its values go from -50 to 150, and the model was trained on -1 to 3; expected images of the same" in said[0]
+    assert said[1] == f"{tmp_path / 'no.npy'}: there is no such file; expected arrays of images."
 
 
 def test_dark_pictures_are_answered_as_they_were_trained_on(tmp_path: Path) -> None:

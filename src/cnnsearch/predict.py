@@ -160,14 +160,18 @@ def _images(export: Export, given: Iterable[Path]) -> Iterator[tuple[Path, Image
     resize = str(export.card.get("data", {}).get("resize", "stretch"))
     for file in _files(given):
         if file.suffix.lower() in ARRAYS and file.is_file():
-            yield from _from_arrays(file, export.shape)
+            yield from _from_arrays(file, export)
+            continue
+        if file.suffix.lower() in ARRAYS and not file.exists():
+            yield file, f"{file}: there is no such file; expected arrays of images."
             continue
         pixels = _pixels(file, export.shape, resize)
         yield file, pixels if isinstance(pixels, str) else pixel_values.from_bytes(pixels, export.values)
 
 
-def _from_arrays(file: Path, shape: tuple[int, int, int]) -> Iterator[tuple[Path, Images | str]]:
+def _from_arrays(file: Path, export: Export) -> Iterator[tuple[Path, Images | str]]:
     """The images of a file of arrays, raw: many, or one."""
+    shape = export.shape
     try:
         images = pixel_values.compact({"it": array_files.images_of(file)})["it"]
     except DataError as error:
@@ -176,6 +180,9 @@ def _from_arrays(file: Path, shape: tuple[int, int, int]) -> Iterator[tuple[Path
     except ValueError as error:
         yield file, f"{file}: {error}"
         return
+    if problem := _other_scale(images, export.values):
+        yield file, f"{file}: {problem}"
+        return
     grey = shape[:2] if shape[2] == 1 else shape
     if images.shape in (shape, grey):
         yield file, images.reshape(shape)
@@ -183,6 +190,19 @@ def _from_arrays(file: Path, shape: tuple[int, int, int]) -> Iterator[tuple[Path
         yield from ((Path(f"{file}[{n}]"), image.reshape(shape)) for n, image in enumerate(images))
     else:
         yield file, f"{file}: its array is of shape {images.shape}; the model takes (n, {', '.join(map(str, shape))})."
+
+
+def _other_scale(images: Images, values: pixel_values.Range) -> str:
+    """What is said of images whose values are far larger than those of training, or are 0 to 1 and those are not."""
+    low, high = pixel_values.ends(images)
+    top, known = max(abs(low), abs(high)), max(map(abs, values))
+    smaller = images.dtype.kind == "f" and top <= 1 and known >= pixel_values.FEW
+    if not (smaller or top > pixel_values.APART * known):
+        return ""
+    return (
+        f"its values go from {low:g} to {high:g}, and the model was trained on {values[0]:g} to {values[1]:g}; "
+        "expected images of the same scale as in training."
+    )
 
 
 def _is_picture(file: Path, folder: Path) -> bool:

@@ -116,6 +116,8 @@ def log(study: Study, out: Path) -> str:
 
     try:
         mlflow_store.log_export(study, out)
+    except CnnsearchError as error:
+        return error.message
     except Exception as error:
         return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
     return ""

@@ -70,6 +70,8 @@ def log(study: Study, out: Path) -> str:
     """Log the page to MLflow; gives back why not, where that fails: the page is there anyway."""
     try:
         mlflow_store.log_files(study, [out], "report")
+    except CnnsearchError as error:
+        return error.message
     except Exception as error:
         return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
     return ""
