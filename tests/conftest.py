@@ -30,7 +30,7 @@ def cnnsearch(folder: Path, *arguments: str, **environment: str) -> subprocess.C
         env={**clean, "CNNSEARCH_RUN_CONFIRM": "0", "CNNSEARCH_RUN_JOBS": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
         check=False,
     )
 

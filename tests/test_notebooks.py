@@ -20,7 +20,7 @@ def execute(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         notebook = nbformat.read(DOCS / name, as_version=4)
         # the kernel of this Python, whatever kernels are installed
         notebook.metadata.kernelspec.name = "python3"
-        nbclient.NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(tmp_path)}}).execute()
+        nbclient.NotebookClient(notebook, timeout=580, resources={"metadata": {"path": str(tmp_path)}}).execute()
         return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
     return run
