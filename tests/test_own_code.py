@@ -163,5 +163,5 @@ def test_a_changed_function_or_array_is_told_and_a_function_that_only_failed_may
     assert len(studies.begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"})).records()) == 1
     with pytest.raises(StudyError, match=r"the function changed since, in build, WIDTHS\. To resume .*=True"):
         studies.begin(asked(tmp_path, function={"build": "3", "WIDTHS": "1"}, data={"x": "1", "y": "1"}))
-    with pytest.raises(StudyError, match=r"the images or labels changed since, in y, x_val\. A pipeline that changes"):
+    with pytest.raises(StudyError, match=r"the images or labels changed since, in y, x_val\. If the data pipeline"):
         studies.begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "2", "x_val": "1"}))
