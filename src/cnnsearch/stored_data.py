@@ -63,7 +63,8 @@ def read(folder: Path, limit: int = 0) -> Dataset:
 
 
 def _save(data: Dataset, folder: Path) -> None:
-    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    # `home` is where the images were read from; they have their own files here
+    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data) if field.name != "home"}
     arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
