@@ -15,7 +15,7 @@ from cnnsearch.confirm import Repeat
 from cnnsearch.display import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import Ledger
-from cnnsearch.messages import ANSWERS, UnknownTrialError
+from cnnsearch.messages import ANSWERS, UnknownTrialError, handled
 from cnnsearch.objectives import Pruning
 from cnnsearch.opening import Opening
 from cnnsearch.pace import Budget
@@ -127,18 +127,8 @@ class Search:
         elif heard.child in self.jobs:
             if job := self.jobs[heard.child]:
                 job.heard = time.monotonic()
-            self._listen(heard.child, heard.message)
-
-    def _listen(self, child: Child, message: dict[str, Any]) -> None:
-        """Do what a message asks for; one that makes no sense here costs its worker, or nothing."""
-        handler = getattr(self, f"_on_{message['say']}", None)
-        try:
-            if handler is None:
-                raise UnknownTrialError
-            handler(child, message)
-        except UnknownTrialError:
-            child.note(f"it said '{message['say']}' of a trial that it does not have: {str(message)[:200]}")
-            self._answer_unknown(child, str(message["say"]))
+            if not handled(self, heard.child, heard.message):
+                self._answer_unknown(heard.child, str(heard.message["say"]))
 
     def _answer_unknown(self, child: Child, say: str) -> None:
         """Let a worker go on that spoke of a trial which it does not have; replace one that waits for what is not."""

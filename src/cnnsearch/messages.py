@@ -56,3 +56,20 @@ def understood(line: bytes) -> dict[str, Any] | None:
 
 class UnknownTrialError(Exception):
     """A worker spoke of a trial that it does not have."""
+
+
+def handled(owner: Any, child: Any, message: dict[str, Any]) -> bool:
+    """Let `owner` do what a worker's message asks for, by its method `_on_KIND`; whether it could.
+
+    What it cannot do is written to the worker's log.
+    """
+    say = str(message["say"])
+    try:
+        handler = getattr(owner, f"_on_{say}", None)
+        if handler is None:
+            raise UnknownTrialError
+        handler(child, message)
+    except UnknownTrialError:
+        child.note(f"it said '{say}' of a trial that it does not have: {str(message)[:200]}")
+        return False
+    return True

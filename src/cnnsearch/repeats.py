@@ -11,7 +11,7 @@ from cnnsearch import watchdog
 from cnnsearch.confirm import Repeat, repeat_seed
 from cnnsearch.display import Display, Plain
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.messages import ANSWERS, UnknownTrialError
+from cnnsearch.messages import ANSWERS, UnknownTrialError, handled
 from cnnsearch.pool import Child, Pool
 from cnnsearch.progress import Repeated
 from cnnsearch.record import Record
@@ -161,21 +161,15 @@ class Repeats:
             return
         if turn := self.turns[heard.child]:
             turn.heard = time.monotonic()
-        self._listen(heard.child, heard.message)
+        if not handled(self, heard.child, heard.message):
+            self._answer_unknown(heard.child, str(heard.message["say"]))
 
-    def _listen(self, child: Child, message: dict[str, Any]) -> None:
-        """Do what a message asks for; one that makes no sense here is answered all the same."""
-        handler = getattr(self, f"_on_{message['say']}", None)
-        try:
-            if handler is None:
-                raise UnknownTrialError
-            handler(child, message)
-        except UnknownTrialError:
-            child.note(f"it said '{message['say']}' of a training that it does not have: {str(message)[:200]}")
-            if message["say"] in ANSWERS:
-                child.send(ANSWERS[message["say"]])
-            elif message["say"] == "draw":
-                self._replace(child)
+    def _answer_unknown(self, child: Child, say: str) -> None:
+        """Let a worker go on that spoke of a training which it does not have."""
+        if say in ANSWERS:
+            child.send(ANSWERS[say])
+        elif say == "draw":
+            self._replace(child)
 
     def _hand_out(self, child: Child) -> None:
         self.turns[child] = None

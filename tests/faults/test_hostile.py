@@ -49,6 +49,22 @@ def _flood():
         os.write(1, b"\\x00\\xff\\xfe{\\n")
 
 
+def _link():
+    """The worker's way to its parent."""
+    frame = sys._getframe()
+    while "link" not in frame.f_locals:
+        frame = frame.f_back
+    return frame.f_locals["link"]
+
+
+def _lie():
+    _link().send("repeated", score=1.0, history=[], seconds=0.0, rss=0)
+
+
+def _garble():
+    _link().send("epoch")
+
+
 def _rubbish():
     sys.stdout.buffer.write(bytes(range(256)) * 100)
     sys.stdout.flush()
@@ -64,6 +80,8 @@ DEEDS = {
     "segfault": lambda: ctypes.string_at(0),
     "flood": _flood,
     "rubbish": _rubbish,
+    "lie": _lie,
+    "garble": _garble,
     "draw": None,
 }
 
@@ -91,12 +109,13 @@ EXPECTED = {
     "draw": ("plugin_error", "RuntimeError: in the draw"),
     "exit": ("killed", "exit code 3, for the second time"),
     "segfault": ("killed", "signal 11, for the second time"),
+    "garble": ("killed", "its worker sent an invalid message; see worker-"),
 }
 
 
 @pytest.mark.timeout(600)
 def test_each_deed_becomes_its_type_and_the_good_trials_stay(run: Run, tmp_path: Path) -> None:
-    deeds = ["nothing", *EXPECTED, "flood", "rubbish"]
+    deeds = ["nothing", *EXPECTED, "flood", "rubbish", "lie"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "hostile.py").write_text(HOSTILE)
     (tmp_path / "bad.toml").write_text(SPACE.replace("DEEDS", ", ".join(f'"{deed}"' for deed in deeds)))
@@ -106,7 +125,9 @@ def test_each_deed_becomes_its_type_and_the_good_trials_stay(run: Run, tmp_path:
     rows = {row["choices"]: row for row in json.loads(run("leaderboard", "--format", "json").stdout)}
     found = {choices.partition("hostile/what=")[2].split(" ")[0] or "nothing": row for choices, row in rows.items()}
     assert set(found) == set(deeds)
-    for deed in ("nothing", "flood", "rubbish"):
+    logs = "".join(path.read_text("utf-8", "replace") for path in (tmp_path / "runs" / "bad" / "logs").iterdir())
+    assert "it said 'repeated' of a trial that it does not have" in logs and "it sent an invalid message: b'{" in logs
+    for deed in ("nothing", "flood", "rubbish", "lie"):
         assert found[deed]["state"] == "complete", found[deed]
     for deed, (kind, reason) in EXPECTED.items():
         assert (found[deed]["state"], reason in found[deed]["reason"]) == (kind, True), found[deed]
