@@ -22,7 +22,7 @@ x, y = drawn.integers(0, 256, (70, 8, 8, 1), "uint8"), np.eye(10, dtype="float32
 plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),), batch_size=32)
 again = np.resize(np.arange(70), 96)
 lean.order = lambda seed, epoch, count: np.arange(count)
-measures = metrics.measures("val_auc", y[:40])
+measures = metrics.measures("val_auc", y[:40].argmax(1))
 for weights in (None, drawn.random(70).astype("float32")):
     curves = []
     for by_epochs in (True, False):

@@ -259,8 +259,9 @@ def _nothing_completed(opened: Study, ended: str) -> str:
     kinds = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
     reasons = Counter(f"{record.failure}: {record.reason}" for record in records if record.failure)
     said = f" The commonest reason is {reasons.most_common(1)[0][0]}" if reasons else ""
-    stopped = f" The search stopped: {ended}." if " " in ended and not said else ""
-    return f"No trial of {opened.name} completed ({kinds}).{said.rstrip('.')}{'.' if said else ''}{stopped}"
+    if " " in ended:  # it names the reason
+        said = f" The search stopped: {ended}"
+    return f"No trial of {opened.name} completed ({kinds}).{said.rstrip('.')}{'.' if said else ''}"
 
 
 def confirm(
