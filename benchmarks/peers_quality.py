@@ -45,15 +45,14 @@ def again(task: str, arm: str, seed: int, seconds: float, choose: Callable[[], V
 
 def named(task: str, seed: int, seconds: float, trials: int) -> Values | None:
     """The hyperparameters of what cnnsearch names as its best when it has so many seconds."""
-    from cnnsearch import leaderboard
-    from cnnsearch import study as studies
+    from cnnsearch import listing, ranking
 
     with tempfile.TemporaryDirectory() as folder:
         given = ["--space", str(HERE / "spaces" / f"{task}_small.toml"), "--study", "peers", "--seed", str(seed)]
         limits = ["--timeout", str(seconds - BEGINS), "--trials", str(trials), "--precision", "float32", "--quiet"]
         subprocess.run([sys.executable, "-m", "cnnsearch", "run", *given, *limits], cwd=folder, check=True)
-        study = studies.load("peers", Path(folder) / "runs")
-        best = next((record for record in leaderboard.ranked(study) if record.state == "complete"), None)
+        study = listing.load("peers", Path(folder) / "runs")
+        best = next((record for record in ranking.ranked(study) if record.state == "complete"), None)
         print(f"{task} seed {seed}: {len(study.records())} trials, {len(study.repeats())} again")
     return best.params if best else None
 

@@ -32,7 +32,8 @@ from simulated import Candidate as Trained
 from cnnsearch import rungs, strategies
 from cnnsearch.hyperparameters import by_chance
 from cnnsearch.record import ATTRIBUTE
-from cnnsearch.rungs import LOOK, Scheduler, Seen
+from cnnsearch.rungs import LOOK, Scheduler
+from cnnsearch.sampler_view import Seen
 from cnnsearch.study import suggest
 
 TASK = "mnist"

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnsearch import backbones, build, catalog, stems, training
+from cnnsearch import build, catalog, pretrained, stems, training
 from cnnsearch.cost import cost
 from cnnsearch.data import Split
 from cnnsearch.errors import DataError
@@ -25,7 +25,7 @@ PREPARED = {
 
 
 def plan_of(network: str = "MobileNetV2", shape: tuple[int, int, int] = (8, 8, 1), **options: Any) -> Plan:
-    spec = backbones.spec(network, shape, **{"weights": "none", **options})
+    spec = pretrained.spec(network, shape, **{"weights": "none", **options})
     rate = 0.1 if options.get("train_last") else 0.0
     return Plan(shape, 10, stem=(Block((spec,)),), stem_rate=rate, head=Head("average"), batch_size=8, epochs=1)
 
@@ -40,13 +40,13 @@ def mobile_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("network", backbones.NETWORKS)
+@pytest.mark.parametrize("network", pretrained.NETWORKS)
 def test_the_computed_cost_is_that_of_the_network(network: str) -> None:
     plan = plan_of(network, (64, 48, 3), side=64)
     model = build.core(plan)
     price = cost(plan)
     assert price.params == model.count_params()
-    assert backbones.shape_after(network, 64) == model.layers[1].output.shape[1:]
+    assert pretrained.shape_after(network, 64) == model.layers[1].output.shape[1:]
     learning = cost(plan.replace(stem_rate=1.0))
     assert learning.macs == price.macs > 1e6
     # a frozen one keeps nothing for a backward pass, and has no gradients
@@ -104,10 +104,10 @@ def test_weights_come_from_a_file(mobile_weights: Path) -> None:
 
 def test_a_model_that_has_its_weights_loads_none(mobile_weights: Path) -> None:
     plan = plan_of(weights=str(mobile_weights))
-    blank = backbones.without_weights(plan)
+    blank = pretrained.without_weights(plan)
     assert blank.stem[0].layers[0][1]["weights"] == "none"
     gone = plan_of(weights="gone.weights.h5")
-    assert build.core(backbones.without_weights(gone)).count_params() == cost(plan).params
+    assert build.core(pretrained.without_weights(gone)).count_params() == cost(plan).params
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from scipy.stats import ttest_rel
 
-from cnnsearch import study as studies
+from cnnsearch import listing
 from cnnsearch.compare import effects, evidence, levels, twins
 from cnnsearch.compare.evidence import MATCHED, MODELLED, Case, Evidence
 from cnnsearch.compare.points import Points
@@ -181,7 +181,7 @@ def test_levels_are_values_or_halves(distribution: Distribution, labels: list[st
 
 
 def test_dropout_of_rate_0_is_none_and_a_twin_with_dropout_has_some(searched: Path) -> None:
-    study = studies.load(None, searched / "runs")
+    study = listing.load(None, searched / "runs")
     points = Points(study, ())
     first = study.records()[0]
     assert first.params["norm_dropout/drop"] == "block" and first.params["norm_dropout/rate"] == 0.0
@@ -196,7 +196,7 @@ def test_dropout_of_rate_0_is_none_and_a_twin_with_dropout_has_some(searched: Pa
 
 
 def test_a_familys_twins_differ_in_one_choice_and_no_trial_is_in_two_families(searched: Path) -> None:
-    study = studies.load(None, searched / "runs")
+    study = listing.load(None, searched / "runs")
     points = Points(study, ())
     known = evidence.evidence(study, points)
     found = twins.families(study, points, known, "norm_dropout/norm", 5)
@@ -243,7 +243,7 @@ def test_twins_are_trained_once_to_their_end_under_the_seeds_of_their_trials(
     done = run(*COMPARE, "--format", "json")
     assert done.returncode == 0 and "2 twins are missing for norm_dropout/drop" in done.stderr, done.stderr
     (row,) = json.loads(done.stdout)
-    study = studies.load(None, tmp_path / "runs")
+    study = listing.load(None, tmp_path / "runs")
     records = {record.number: record for record in study.records()}
     twin = [record for record in records.values() if record.origin.startswith(TWIN)]
     assert len(twin) == 2 and all(record.state == "complete" and record.epochs == 2 for record in twin)
@@ -268,7 +268,7 @@ def test_twins_are_trained_once_to_their_end_under_the_seeds_of_their_trials(
     # the same command has nothing to train, and the command that made the study is still the one on record
     again = run(*COMPARE, "--format", "csv")
     assert [float(r["difference"]) for r in csv.DictReader(io.StringIO(again.stdout))] == [row["difference"]]
-    reopened = studies.load(None, tmp_path / "runs")
+    reopened = listing.load(None, tmp_path / "runs")
     assert len(reopened.records()) == len(records) and "run --space" in reopened.info["command"]
 
 
@@ -298,7 +298,7 @@ def test_an_interrupted_comparison_goes_on_with_what_is_missing(run: Run, tmp_pa
     done = run(*COMPARE, "--format", "md")
     assert done.returncode == 0, done.stderr
     assert "| norm_dropout/drop | block | none |" in done.stdout and "| 1 | controlled pairs | unclear |" in done.stdout
-    twin = [r for r in studies.load(None, tmp_path / "runs").records() if r.origin.startswith(TWIN)]
+    twin = [r for r in listing.load(None, tmp_path / "runs").records() if r.origin.startswith(TWIN)]
     assert [record.state for record in twin] == ["interrupted", "complete"]
     assert twin[0].seed == twin[1].seed and twin[1].epochs == 25 and twin[1].resumed > 0
 
@@ -311,7 +311,7 @@ def _wait_for(reached: Callable[[], bool]) -> None:
 
 
 def _epochs_of_twins(folder: Path) -> int:
-    trials = studies.load(None, folder / "runs").optuna.trials
+    trials = listing.load(None, folder / "runs").optuna.trials
     return max(
         (len(trial.intermediate_values) for trial in trials if trial.user_attrs.get("origin", "").startswith(TWIN)),
         default=0,

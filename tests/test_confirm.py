@@ -14,7 +14,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from cnnsearch import leaderboard
+from cnnsearch import leaderboard, ranking
 from cnnsearch.confirm import Confirmed, Repeat, optimism, summarised
 from cnnsearch.record import ATTRIBUTE, Record
 from cnnsearch.repeats import expected_seconds, reserve
@@ -106,7 +106,7 @@ def a_study(*scores: float) -> Study:
 
 
 def order(study: Study) -> list[int]:
-    return [record.number for record in leaderboard.ranked(study)]
+    return [record.number for record in ranking.ranked(study)]
 
 
 def test_confirming_one_trial_does_not_beat_those_that_were_passed_over() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from cnnsearch import catalog, markers
 from cnnsearch.catalog import Catalog, Entry
-from cnnsearch.command import dataset_use
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.search_config import dataset_use
 
 KNOWN = catalog.load()
 

@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnsearch import leaderboard, origin
-from cnnsearch import study as studies
+from cnnsearch import listing, origin, ranking
 from cnnsearch.data import Split
 from cnnsearch.errors import StudyError
 from cnnsearch.export import ensemble, refit
@@ -58,7 +57,7 @@ def test_a_sure_gain_is_exported_as_one_model(run: Run, tmp_path: Path) -> None:
     assert card["validation"]["accuracy"] == pytest.approx(card["score"] + card["ensemble"]["difference"], abs=0.005)
     model = keras.saving.load_model(tmp_path / "out" / "model.keras")
     images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype("uint8")
-    study = studies.load(None, tmp_path / "runs")
+    study = listing.load(None, tmp_path / "runs")
     singles = [keras.saving.load_model(study.checkpoint(record)) for record in study.records()]
     mean = np.mean([single.predict(images, verbose=0) for single in singles], axis=0)
     np.testing.assert_allclose(model.predict(images, verbose=0), mean, atol=1e-5)
@@ -71,7 +70,7 @@ def test_a_sure_gain_is_exported_as_one_model(run: Run, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "litert_int8: " in again.stdout and " of validation's 240 images right, Keras " in again.stdout
     assert json.loads((tmp_path / "out" / "card.json").read_text())["refit"]
-    assert {look["model"] for look in studies.load(None, tmp_path / "runs").looks()} == {
+    assert {look["model"] for look in listing.load(None, tmp_path / "runs").looks()} == {
         look["model"],
         f"{look['model']} refit",
     }
@@ -93,8 +92,8 @@ def test_no_sure_gain_exports_the_best_alone(searched: Path) -> None:
 
 @pytest.mark.slow
 def test_a_refit_is_the_trial_trained_on_more_images(searched: Path) -> None:
-    study = studies.load(None, searched / "runs")
-    chosen = next(record for record in leaderboard.ranked(study) if record.state == "complete")
+    study = listing.load(None, searched / "runs")
+    chosen = next(record for record in ranking.ranked(study) if record.state == "complete")
     source = origin.origin_of(study, chosen, ())
     again = refit.refit(source).get_weights()
 
@@ -116,7 +115,7 @@ def test_the_card_and_the_looks_tell_a_refit_from_its_trial(searched: Path) -> N
     assert "Trained again on training and validation together" in (searched / "refit" / "card.md").read_text()
     card = json.loads((searched / "refit" / "card.json").read_text())
     assert card["refit"] and card["validation"]["accuracy"] == pytest.approx(card["score"], abs=1.5 / 40)
-    looks = studies.load(None, searched / "runs").looks()
+    looks = listing.load(None, searched / "runs").looks()
     assert f"{card['trial']} refit" in {look.get("model") for look in looks}
     assert card["commands"][1].startswith(f"cnnsearch export --trial {card['trial']} --refit")
 

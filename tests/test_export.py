@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from cnnsearch import study as studies
+from cnnsearch import listing
 from cnnsearch.export.card import Measured
 from cnnsearch.plan import Plan
 from tests.conftest import cnnsearch
@@ -86,7 +86,7 @@ def test_the_pictures_are_pictures_and_are_in_mlflow_too(searched: Path, exporte
             picture.verify()
             assert min(picture.size) > 200
     client = MlflowClient(f"sqlite:///{searched / 'mlflow.db'}")
-    run_id = studies.load(None, searched / "runs").fact("mlflow")["run_id"]
+    run_id = listing.load(None, searched / "runs").fact("mlflow")["run_id"]
     logged = {Path(item.path).name for item in client.list_artifacts(run_id, "export")}
     assert {"confusion.png", "mistakes.png", "samples.png", "card.md"} <= logged
 
@@ -101,12 +101,12 @@ def test_the_same_trial_is_measured_on_test_once(searched: Path, exported: Path)
     again = cnnsearch(searched, "export", "--best", "-o", "again")
     assert "measured at an earlier export" in again.stdout
     assert json.loads((searched / "again" / "card.json").read_text())["test"] == before
-    looks = [look["trial"] for look in studies.load(None, searched / "runs").looks()]
+    looks = [look["trial"] for look in listing.load(None, searched / "runs").looks()]
     assert len(looks) == len(set(looks))
 
 
 def test_a_trial_whose_model_is_gone_is_trained_again(searched: Path, exported: Path) -> None:
-    study = studies.load(None, searched / "runs")
+    study = listing.load(None, searched / "runs")
     best = json.loads((exported / "card.json").read_text())["trial"]
     other = next(record for record in study.records() if record.score is not None and record.number != best)
     model = study.checkpoint(other)

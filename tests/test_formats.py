@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnsearch import build
-from cnnsearch import study as studies
+from cnnsearch import build, listing
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.export import formats, proof, snippets
 from cnnsearch.plan import Block, Plan
@@ -99,13 +98,13 @@ def test_every_format_of_a_study_in_one_folder(searched: Path) -> None:
     for use in card["use"].values():
         for shape, values in (((8, 8, 1), (0, 255)), ((8, 8, 3), (-1.5, 2)), ((8, 8, 2), (0, 1))):
             compile(snippets.program(use, shape, values), "card.md", "exec")
-    known = studies.load(None, searched / "runs").fact(f"measured:{card['trial']}")
+    known = listing.load(None, searched / "runs").fact(f"measured:{card['trial']}")
     assert set(names) <= set(known) and set(known["onnx"]) == {"bytes", "latency_1", "latency_64"}
 
     # an earlier export gives way whole, its folder of a SavedModel too; one with a stranger in it does not
     again = cnnsearch(searched, "export", "-o", "f")
     assert again.returncode == 0 and "model.onnx" not in _names(out) and "saved_model" not in _names(out)
-    assert set(known) == set(studies.load(None, searched / "runs").fact(f"measured:{card['trial']}"))
+    assert set(known) == set(listing.load(None, searched / "runs").fact(f"measured:{card['trial']}"))
     (out / "model.onnx").write_text("mine")
     refused = cnnsearch(searched, "export", "-o", "f")
     assert refused.returncode == 2 and "holds other files too (model.onnx)" in refused.stderr
@@ -140,7 +139,7 @@ def test_a_hypermodel_with_augmentation_inside_leaves_nothing(run: Run, tmp_path
     assert done.returncode == 2 and "saved_model differs from the trained model" in done.stderr, done.stderr
     assert "augmentation inside" in done.stderr and len(done.stderr.strip().splitlines()) == 1
     assert {"out", ".out.partial"}.isdisjoint(_names(tmp_path))
-    assert studies.load(None, tmp_path / "runs").looks() == [], "what is not exported is not measured on test"
+    assert listing.load(None, tmp_path / "runs").looks() == [], "what is not exported is not measured on test"
     assert run("export", "-o", "out").returncode == 0
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from cnnsearch import leaderboard, majority, metrics, notebook, registry, report
-from cnnsearch import study as studies
+from cnnsearch import leaderboard, listing, majority, metrics, notebook, ranking, registry, report
 from cnnsearch.confirm import Repeat
 from cnnsearch.export import card as cards
 from cnnsearch.majority import constant
@@ -87,7 +86,7 @@ def test_a_constant_is_what_a_constant_answer_is_measured_at(counts: list[int]) 
 def test_studies_without_counts_or_trials_say_nothing(begun: Begun, tmp_path: Path) -> None:
     assert majority.lines(made(tmp_path, [complete(0, 0.1)])) == []
     assert majority.lines(begun([], UNEVEN)) == []
-    old = studies.load("finished", Path(__file__).parent / "old_runs" / "0.1.0")
+    old = listing.load("finished", Path(__file__).parent / "old_runs" / "0.1.0")
     assert majority.lines(old) == [] and leaderboard.rows(old)
 
 
@@ -170,10 +169,10 @@ def test_a_search_by_auc_with_weights_of_classes_to_its_export(run: Run, tmp_pat
     done = run("run", "--space", "uneven.toml", "--trials", "2", "--jobs", "1", "--confirm", "1x1")
     assert done.returncode == 0, done.stderr
     assert "the best by val_auc" in done.stdout and "of the 134 validation images are of class '0'" in done.stdout
-    study = studies.load("uneven", tmp_path / "runs")
+    study = listing.load("uneven", tmp_path / "runs")
     assert study.info["data"]["counts"] == {"train": [646, 20], "val": [130, 4]}
     assert sum(map(sum, study.info["data"]["counts"].values())) == 800, "test is not counted"
-    first = leaderboard.ranked(study)[0]
+    first = ranking.ranked(study)[0]
     assert first.score == max(epoch["val_auc"] for epoch in first.history)
     assert json.loads(study.records()[0].plan)["class_weight"] == "balanced"
     assert 0 < study.repeats()[0]["score"] <= 1
@@ -187,7 +186,7 @@ def test_a_search_by_auc_with_weights_of_classes_to_its_export(run: Run, tmp_pat
     assert card["majority"]["class"] == "0" and card["majority"]["test"] == pytest.approx(0.97)
     text = (tmp_path / "out" / "card.md").read_text()
     assert "| test AUC | " in text and "| a constant answer | 97.01% of validation, 97.00% of test" in text
-    (look,) = studies.load("uneven", tmp_path / "runs").looks()
+    (look,) = listing.load("uneven", tmp_path / "runs").looks()
     assert look["auc"] == card["test"]["auc"]
 
     again = run("reproduce", "0")

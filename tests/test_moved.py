@@ -8,7 +8,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from cnnsearch import leaderboard, moved, origin, report, show, tracking
+from cnnsearch import listing, moved, origin, ranking, report, show, tracking
 from cnnsearch import study as studies
 from cnnsearch.export import made
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record
@@ -28,14 +28,14 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def trained(runs: Path, name: str) -> dict[int, Record]:
-    return {record.number: record for record in studies.load(name, runs).records() if record.state in COUNTED}
+    return {record.number: record for record in listing.load(name, runs).records() if record.state in COUNTED}
 
 
 def test_a_finished_study_of_an_earlier_version_is_read_where_it_is_now(tmp_path: Path) -> None:
     shutil.copytree(OLD, tmp_path / "runs")
-    study = studies.load("finished", tmp_path / "runs")
+    study = listing.load("finished", tmp_path / "runs")
     assert study.folder == tmp_path / "runs" / "finished" and study.info["folder"] == "/tmp/old/runs/finished"
-    best = leaderboard.ranked(study)[0]
+    best = ranking.ranked(study)[0]
     assert study.checkpoint(best) == study.folder / "checkpoints" / "trial-00000.keras"
     known = origin.origin_of(study, best, ())
     answers = made.model_of(known)(known.parts.x_val.astype("float32"))

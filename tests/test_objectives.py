@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from cnnsearch.objectives import Pruning
+from cnnsearch.pruning import Pruning
 from cnnsearch.record import ATTRIBUTE, Record
 from cnnsearch.study import Study
 from tests.conftest import TINY, Run

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from cnnsearch import pace
-from cnnsearch import study as studies
+from cnnsearch import listing, pace
 from cnnsearch.pace import DRAWS, Budget, Pace, dear, left_of, measured
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings
@@ -127,7 +126,7 @@ def test_who_is_passed_over_is_no_trial_and_leaves_little(run: Run, tmp_path: Pa
     line = ("run", "--space", "digits_cnn", "--trials", "5", "--jobs", "1", *wide, "--cost-aware")
     done = run(*line)
     assert done.returncode == 0, done.stdout + done.stderr
-    opened = studies.load(None, tmp_path / "runs")
+    opened = listing.load(None, tmp_path / "runs")
     records = opened.records()
     assert sum(record.state in COUNTED for record in records) == 5
     passed = [record for record in records if record.state == "passed"]
@@ -149,7 +148,7 @@ def test_a_limited_time_ends_with_the_last_trial_that_could_end(run: Run, tmp_pa
     line = ("run", "--space", "digits_cnn", "--trials", "500", "--jobs", "1", "--pruner", "none", *TINY)
     done = run(*line, "--timeout", "30")
     assert done.returncode == 0 and "The time is up" in done.stdout, done.stdout + done.stderr
-    opened = studies.load(None, tmp_path / "runs")
+    opened = listing.load(None, tmp_path / "runs")
     states = [record.state for record in opened.records()]
     assert states.count("interrupted") <= 1 and states.count("passed") <= DRAWS
     assert not [t for t in opened.optuna.trials if not t.state.is_finished() and t.state != TrialState.WAITING]

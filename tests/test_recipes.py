@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnsearch import backbones, catalog, models, recipes, spaces, training
+from cnnsearch import catalog, models, pretrained, recipes, spaces, training
 from cnnsearch.cost import cost
 from cnnsearch.data import Split
 from cnnsearch.errors import CnnsearchError, SpaceError
@@ -56,7 +56,7 @@ def candidate(space: spaces.Space, recipe: str, images: int) -> training.Candida
         hypermodel = spaces.hypermodel(space, KNOWN, space.input_shape, 10)
         return recipes.whole(space, recipe, lambda hp: training.from_hypermodel(hypermodel, hp, images))[1]
     plan = recipes.point(space, KNOWN, recipe)[1].replace(batch_size=images, epochs=1)
-    return training.from_plan(backbones.without_weights(plan), images)
+    return training.from_plan(pretrained.without_weights(plan), images)
 
 
 @pytest.mark.parametrize(("space", "recipe"), SHIPPED)

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from cnnsearch import catalog, report, spaces
+from cnnsearch import catalog, listing, report, spaces
 from cnnsearch import study as studies
 from cnnsearch.confirm import Repeat
 from cnnsearch.errors import CnnsearchError
@@ -95,7 +95,7 @@ def reported(searched: Path) -> Path:
 
 def test_a_real_study_has_every_part(reported: Path, searched: Path) -> None:
     read = page(reported)
-    best = facts.gathered(studies.load(None, searched / "runs")).best
+    best = facts.gathered(listing.load(None, searched / "runs")).best
     assert best is not None
     assert f"{best.score:.2%}" in read.sections[""] and "fresh seeds" in read.sections[""]
     assert "validation images" in read.sections["mistakes"] and "Not shown" not in read.sections["mistakes"]
@@ -107,19 +107,19 @@ def test_a_real_study_has_every_part(reported: Path, searched: Path) -> None:
 
 def test_it_is_in_mlflow_too(reported: Path, searched: Path) -> None:
     client = MlflowClient(f"sqlite:///{searched / 'mlflow.db'}")
-    run_id = studies.load(None, searched / "runs").fact("mlflow")["run_id"]
+    run_id = listing.load(None, searched / "runs").fact("mlflow")["run_id"]
     assert [item.path for item in client.list_artifacts(run_id, "report")] == ["report/report.html"]
 
 
 def test_it_never_looks_at_test(reported: Path, searched: Path) -> None:
-    before = studies.load(None, searched / "runs").looks()
-    report.write(studies.load(None, searched / "runs"), searched / "pages" / "again.html")
-    assert studies.load(None, searched / "runs").looks() == before
+    before = listing.load(None, searched / "runs").looks()
+    report.write(listing.load(None, searched / "runs"), searched / "pages" / "again.html")
+    assert listing.load(None, searched / "runs").looks() == before
 
 
 def test_the_model_and_the_data_may_be_gone(searched: Path, tmp_path: Path) -> None:
     shutil.copytree(searched / "runs", tmp_path / "runs")
-    study = studies.load(None, tmp_path / "runs")
+    study = listing.load(None, tmp_path / "runs")
     study.remember(folder=str(tmp_path / "runs" / study.name))
     (best, *_) = facts.gathered(study).complete
     # a study that was copied keeps its models in its own folder
@@ -142,7 +142,7 @@ def test_another_file_is_not_overwritten(reported: Path, searched: Path) -> None
     assert done.returncode == 2 and "exists and is no report of cnnsearch" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     with pytest.raises(CnnsearchError, match="cannot be written"):
-        report.write(studies.load(None, searched / "runs"), searched / "runs")
+        report.write(listing.load(None, searched / "runs"), searched / "runs")
     assert (searched / "thesis.html").read_text() == "<p>mine</p>"
 
 

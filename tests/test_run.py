@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from cnnsearch import listing
 from cnnsearch import study as studies
 from cnnsearch.plan import Plan
 from cnnsearch.record import COUNTED
@@ -22,7 +23,7 @@ from tests.conftest import TINY, Run, cnnsearch
 
 @pytest.fixture(scope="module")
 def study(searched: Path) -> studies.Study:
-    return studies.load(None, searched / "runs")
+    return listing.load(None, searched / "runs")
 
 
 def test_says_each_trial_and_what_to_do_next(searched: Path) -> None:
@@ -149,10 +150,10 @@ def test_one_job_and_one_seed_give_the_same_leaderboard_twice(run: Run) -> None:
 
 def test_a_look_at_test_survives_what_a_run_writes_meanwhile(run: Run, tmp_path: Path) -> None:
     assert run("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", *TINY).returncode == 0
-    running = studies.load(None, tmp_path / "runs")
-    studies.load(None, tmp_path / "runs").add_look({"trial": 0, "accuracy": 0.5, "loss": 1.0, "n": 60})
+    running = listing.load(None, tmp_path / "runs")
+    listing.load(None, tmp_path / "runs").add_look({"trial": 0, "accuracy": 0.5, "loss": 1.0, "n": 60})
     running.remember(command="another")
-    assert [look["trial"] for look in studies.load(None, tmp_path / "runs").looks()] == [0]
+    assert [look["trial"] for look in listing.load(None, tmp_path / "runs").looks()] == [0]
 
 
 def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path: Path, store: str) -> None:
@@ -169,14 +170,14 @@ def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path:
     _wait_for(kept.exists)
     process.kill()
     process.wait()
-    opened = studies.load(None, tmp_path / "runs")
+    opened = listing.load(None, tmp_path / "runs")
     states = [trial.state.name for trial in opened.optuna.trials]
     assert states == ["RUNNING"]
     # what was written behind its back is enough to go on with what was kept
     point = opened.optuna.trials[0].params
     going_on = cnnsearch(tmp_path, *command, "--epochs", "5000", "--timeout", "15", MLFLOW_TRACKING_URI=store)
     assert going_on.returncode == 1 and "No trial of digits_cnn completed: none had ended in time." in going_on.stderr
-    opened = studies.load(None, tmp_path / "runs")
+    opened = listing.load(None, tmp_path / "runs")
     assert "RUNNING" not in [trial.state.name for trial in opened.optuna.trials]
     waiting = [trial for trial in opened.optuna.trials if trial.state.name == "WAITING"]
     assert [trial.system_attrs["fixed_params"] for trial in waiting] == [point] and len(point) > 10
@@ -198,7 +199,7 @@ def test_a_study_of_the_same_name_in_another_storage_has_its_own_models(run: Run
 def test_a_second_run_on_one_storage_says_who_holds_it(run: Run, tmp_path: Path) -> None:
     command = ("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", "--storage", "sqlite:///one.db", *TINY)
     assert run(*command).returncode == 0
-    studies.lease(studies.load(None, tmp_path / "runs", f"sqlite:///{tmp_path / 'one.db'}"))
+    studies.lease(listing.load(None, tmp_path / "runs", f"sqlite:///{tmp_path / 'one.db'}"))
     refused = run(*command, "--runs", "elsewhere")
     assert refused.returncode == 2 and f"process {os.getpid()}" in refused.stderr, refused.stderr
 
@@ -225,7 +226,7 @@ def test_an_interrupt_puts_running_trials_back(tmp_path: Path) -> None:
     assert time.monotonic() - stopped < 10
     assert process.returncode == 130
     assert "0 trials are done and kept. 1 more goes on" in said and "The same command goes on" in said
-    opened = studies.load(None, tmp_path / "runs")
+    opened = listing.load(None, tmp_path / "runs")
     states = [trial.state.name for trial in opened.optuna.trials]
     assert "RUNNING" not in states and states.count("WAITING") == 1
     assert [record.state for record in opened.records() if record.state in COUNTED] == []
@@ -243,7 +244,7 @@ def _epochs(folder: Path) -> int:
     if not (folder / "runs" / "cnnsearch.db").exists():
         return 0
     try:
-        trials = studies.load(None, folder / "runs").optuna.trials
+        trials = listing.load(None, folder / "runs").optuna.trials
     except Exception:
         return 0  # the database is just being made
     return max((len(trial.intermediate_values) for trial in trials), default=0)

@@ -15,10 +15,11 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch import strategies
-from cnnsearch.command import who_stops
 from cnnsearch.recipes import ORIGIN
 from cnnsearch.record import ATTRIBUTE, Record
-from cnnsearch.rungs import BEST, FEWEST, LOOK, SPARE, Scheduler, Seen, Stand, rungs
+from cnnsearch.rungs import BEST, FEWEST, LOOK, SPARE, Scheduler, Stand, rungs
+from cnnsearch.sampler_view import Seen
+from cnnsearch.search_config import who_stops
 from cnnsearch.settings import Settings
 from cnnsearch.space_file import Space, Use
 from cnnsearch.waiting import Job, Waiting

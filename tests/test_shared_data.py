@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from cnnsearch import kept, lean, machine, shared_data, training, watchdog
+from cnnsearch import host, kept, lean, shared_data, training, watchdog
 from cnnsearch.data import Split
 from cnnsearch.lean.tensorflow import _held
 from cnnsearch.plan import Block, Plan
@@ -140,14 +140,14 @@ def test_images_that_are_mapped_are_trained_on_in_place(folder: Path) -> None:
 
 
 def test_mapped_pages_are_not_held_against_a_worker(tmp_path: Path) -> None:
-    side, before = 1 << 12, machine.rss()
+    side, before = 1 << 12, host.rss()
     (tmp_path / "x.bin").write_bytes(bytes(10 * side * side))
     images = kept.mapped(tmp_path / "x.bin", (10, side, side, 1))
-    assert not images.max() and machine.rss() - before < 60 << 20
+    assert not images.max() and host.rss() - before < 60 << 20
     assert psutil.Process().memory_info().rss > watchdog.held(os.getpid()) + (150 << 20)
     # what is written to them is the process's own
     images[:] = 1
-    assert machine.rss() - before > 150 << 20
+    assert host.rss() - before > 150 << 20
 
 
 def test_what_is_joined_for_a_refit_is_mapped_again(tmp_path: Path) -> None:

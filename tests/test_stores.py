@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
-from cnnsearch import command, disk, mlflow_store, tracking
+from cnnsearch import command, disk, listing, mlflow_store, tracking
 from cnnsearch import study as studies
 from cnnsearch.cli import main
 from cnnsearch.confirm import Repeat
@@ -88,7 +88,7 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     monkeypatch.setattr(tracking, "RETRY", 0.0)
-    whole = studies.load("finished", tmp_path / "runs")
+    whole = listing.load("finished", tmp_path / "runs")
     records = {record.number: record for record in whole.records()}
     again = Repeat(**{name: whole.repeats()[0][name] for name in Repeat._fields if name in whole.repeats()[0]})
     # the study as it was before its first trial
@@ -185,7 +185,7 @@ def test_a_server_that_is_no_mlflow_is_told() -> None:
 )
 def test_the_status_of_a_search_says_how_it_ended(tmp_path: Path, ended: str, status: str) -> None:
     shutil.copytree(OLD, tmp_path / "runs")
-    assert command._last_words(studies.load("finished", tmp_path / "runs"), ended)[0] == status
+    assert command._last_words(listing.load("finished", tmp_path / "runs"), ended, lambda study: ())[0] == status
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_study_is_deleted_with_what_cnnsearch_wrote_and_nothing_else(tmp_path:
     places = ("--runs", str(runs))
     assert "disk" in invoke("studies", *places) and "cnnsearch.db" in invoke("studies", *places)
     assert "Delete it?" in invoke("delete", "finished", *places, input="n\n")
-    assert len(studies.summaries(runs)) == 3 and disk.size(runs / "finished") > 100_000
+    assert len(listing.summaries(runs)) == 3 and disk.size(runs / "finished") > 100_000
     # a link is not followed, and a file of the user's stays
     elsewhere.mkdir()
     (elsewhere / "mine.txt").touch()
@@ -250,11 +250,11 @@ def test_a_study_is_deleted_with_what_cnnsearch_wrote_and_nothing_else(tmp_path:
     assert "is a link" in invoke("delete", "paused", "--yes", *places)
     assert (elsewhere / "mine.txt").exists() and (elsewhere / "paused" / "checkpoints").is_dir()
     assert not (runs / "paused").exists()
-    study = studies.load("interrupted", runs)
+    study = listing.load("interrupted", runs)
     with subprocess.Popen(["sleep", "60"]) as other:
         study.remember_fact("owner", {"host": os.uname().nodename, "pid": other.pid, "at": time.time()})
         assert "is being worked on" in invoke("delete", "interrupted", "--yes", *places)
         other.kill()
     study.remember_fact("owner", None)
     assert invoke("delete", "interrupted", "--yes", *places).startswith("0")
-    assert not (runs / "interrupted").exists() and not studies.summaries(runs)
+    assert not (runs / "interrupted").exists() and not listing.summaries(runs)

@@ -1,6 +1,6 @@
 """A network that was trained on other images, under the head."""
 
-from cnnsearch import backbones, dimension
+from cnnsearch import dimension, pretrained
 from cnnsearch.plan import Block
 
 
@@ -27,10 +27,10 @@ def backbone(
     if rate <= 0:
         raise ValueError(f"rate must be above 0, got {rate}; to train no layer of the backbone say train_last = 0")
     for name in names:
-        backbones.known(name)
+        pretrained.known(name)
     if weights not in ("imagenet", "none") and len(names) > 1:
         raise ValueError(f"the weights {weights} are of one network; say which: names = one of {', '.join(names)}")
     name, last = hp.Choice("name", names), hp.Choice("train_last", train_last)
-    network = backbones.spec(name, plan.input_shape, weights, side, last)
+    network = pretrained.spec(name, plan.input_shape, weights, side, last)
     # on pixels of 0 to 1, and before the blocks
     return plan.replace(stem=(Block((network,)),), stem_rate=rate if last else 0.0)

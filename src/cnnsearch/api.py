@@ -144,15 +144,15 @@ def load(
 
 def _searched(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> Result:
     import_optuna()
-    from cnnsearch import command, notebook
+    from cnnsearch import command, leaderboard, notebook, search_config
 
     brought = Brought(space, *data)
     given = parsed("run", {**brought.named, **options})
     shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
-    settings = command.settings(**{**given, **brought.objects()})
-    line = command.masked(_call(brought, options), settings.storage)
+    settings = search_config.settings(**{**given, **brought.objects()})
+    line = search_config.masked(_call(brought, options), settings.storage)
     with brought.in_folder(settings):
-        opened, ended = command.run(settings, shown, line)
+        opened, ended = command.run(settings, shown, line, leaderboard.write_files)
     if ended == "interrupted":
         raise KeyboardInterrupt(f"{command.stopped(opened)} The same call resumes.")
     command.check_ended(opened, ended)

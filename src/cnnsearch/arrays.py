@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cnnsearch import pixel_values
 from cnnsearch.data import Dataset
 from cnnsearch.errors import DataError
-from cnnsearch.machine import free_memory
+from cnnsearch.host import free_memory
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 PATIENCE = 10.0  # seconds without an answer; Keras itself would wait for minutes

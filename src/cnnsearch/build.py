@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnsearch import backbones, layers, words
+from cnnsearch import backbones, layers, pretrained, words
 from cnnsearch.errors import nearest
 from cnnsearch.pixel_values import BYTES
 from cnnsearch.plan import Plan, Spec, paths
@@ -106,7 +106,7 @@ def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
         ValueError: if there is no such layer, or it does not take this configuration.
     """
     kind, config = spec
-    if kind == backbones.SPEC:
+    if kind == pretrained.SPEC:
         return backbones.build(layer_name=name or kind.lower(), **config)
     named = {"name": name, **config} if name else config
     return make("layer", (kind, named))
@@ -261,7 +261,7 @@ def make(kind: str, spec: Spec) -> Any:
         ValueError: if there is none of this name, or it does not take this configuration.
     """
     name, config = spec
-    if kind == "layer" and name == backbones.SPEC:
+    if kind == "layer" and name == pretrained.SPEC:
         return layer(spec)
     known = dict(_classes(*KINDS[kind]))
     if name not in known:

@@ -8,7 +8,7 @@ from typing import Any
 from cnnsearch import catalog, options
 from cnnsearch.catalog import Catalog, Entry
 from cnnsearch.errors import CnnsearchError, nearest
-from cnnsearch.machine import noise_to
+from cnnsearch.host import noise_to
 from cnnsearch.space_file import setting
 from cnnsearch.spaces import GIVEN_TO_TRAINERS
 from cnnsearch.testing import datasets, dimensions, hypermodels, look, spaces, trainers

@@ -66,14 +66,14 @@ def main(debug: bool) -> None:
 @stored
 def run(**given: Any) -> None:
     """Search: train candidates of a space and rank them. The same command again continues the study."""
-    from cnnsearch import command, display
+    from cnnsearch import command, display, leaderboard, search_config, summary
 
-    settings = command.settings(**{k: v for k, v in given.items() if k not in ("quiet", "json_lines")})
+    settings = search_config.settings(**{k: v for k, v in given.items() if k not in ("quiet", "json_lines")})
     shown = display.choose(given["json_lines"], given["quiet"])
-    line = command.masked(shlex.join(["cnnsearch", *sys.argv[1:]]), settings.storage)
+    line = search_config.masked(shlex.join(["cnnsearch", *sys.argv[1:]]), settings.storage)
     try:
-        study, ended = command.run(settings, shown, line)
-        command.report(study, ended, settings, given["json_lines"])
+        study, ended = command.run(settings, shown, line, leaderboard.write_files)
+        summary.report(study, ended, settings, given["json_lines"])
     except KeyboardInterrupt:
         click.echo("\nStopped; every finished trial is kept. The same command goes on.", err=True)
         sys.exit(130)
@@ -105,10 +105,9 @@ def leaderboard(
 ) -> None:
     """The trials of STUDY (default: the latest), ranked."""
     from cnnsearch import leaderboard as board
-    from cnnsearch import majority
-    from cnnsearch import study as studies
+    from cnnsearch import listing, majority
 
-    opened = studies.load(study, runs, storage)
+    opened = listing.load(study, runs, storage)
     choices = {record.number: record.params for record in opened.records()}
     rows = board.chosen(board.rows(opened), where, sort, choices)[: top or None]
     if form == "table" and not rows:
@@ -143,13 +142,14 @@ def leaderboard(
 @stored
 def confirm(**given: Any) -> None:
     """Train the best of STUDY (default: the latest) again on fresh seeds, and rank them by their mean."""
-    from cnnsearch import command
+    from cnnsearch import command, display, leaderboard, search_config, summary
 
-    opened, ended = command.confirm(**given)
+    given["timeout"] = search_config.seconds(given["timeout"])
+    opened, ended = command.confirm(**given, show=display.Plain(), files=leaderboard.write_files)
     if ended == "interrupted":
         click.echo("\nStopped; every finished training is kept. The same command goes on.", err=True)
         sys.exit(130)
-    command.show_top(opened)
+    summary.show_top(opened)
 
 
 @main.command()
@@ -171,14 +171,13 @@ def confirm(**given: Any) -> None:
 @stored
 def compare(study: str | None, by: str, controlled: bool, form: str, **given: Any) -> None:
     """What each choice was worth in STUDY (default: the latest): its mean difference, with an interval."""
-    from cnnsearch import command, display
-    from cnnsearch import study as studies
+    from cnnsearch import comparison_table, display, listing, search_config
     from cnnsearch.compare import worth
 
     if controlled and not by:
         raise CnnsearchError("--controlled trains the twins of one choice; name it: --by DIMENSION or --by NAME.")
-    opened = studies.load(study, given["runs"], given["storage"])
-    given["timeout"] = command.seconds(given["timeout"])
+    opened = listing.load(study, given["runs"], given["storage"])
+    given["timeout"] = search_config.seconds(given["timeout"])
     if controlled:
         shown = display.choose(False, form != "table")
         try:
@@ -189,7 +188,7 @@ def compare(study: str | None, by: str, controlled: bool, form: str, **given: An
     else:
         found = worth.found(opened, given["plugins"], by)
     if form == "table":
-        worth.show(found)
+        comparison_table.show(found)
     else:
         click.echo(worth.FORMATS[form](found).rstrip("\n"))
 
@@ -236,8 +235,7 @@ def export(
     Each file is opened again in its own runtime, compared with the trained model on 512 of validation's images, and
     timed.
     """
-    from cnnsearch import registry
-    from cnnsearch import study as studies
+    from cnnsearch import listing, registry
     from cnnsearch.export import formats
     from cnnsearch.gpus import gpus
     from cnnsearch.settings import worker_environment
@@ -248,11 +246,11 @@ def export(
     if register is not None:
         registry.check_name(register)
         registry.check_formats(names)
-    opened = studies.load(study, runs, storage)
+    opened = listing.load(study, runs, storage)
     # a trial whose model is gone, or a refit, is trained here
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import export as exporting
-    from cnnsearch.machine import noise_to
+    from cnnsearch.host import noise_to
 
     folder = out or Path("exports") / opened.name
     with noise_to(opened.folder / "logs" / "export.log"):
@@ -276,7 +274,7 @@ def export(
 def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Classes and probabilities of IMAGES (picture files, folders, .npy, .npz) by MODEL, an export's folder or file."""
     from cnnsearch import predict as predicting
-    from cnnsearch.machine import noise_to
+    from cnnsearch.host import noise_to
     from cnnsearch.settings import worker_environment
 
     export = predicting.find(model)
@@ -322,18 +320,18 @@ def _show_export(card: dict[str, Any], folder: Path) -> None:
 @stored
 def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
     """Write what STUDY (default: the latest) found as one page that needs no network."""
-    from cnnsearch import study as studies
+    from cnnsearch import listing
 
-    opened = studies.load(study, runs, storage)
+    opened = listing.load(study, runs, storage)
     opened.check_begun()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cnnsearch import command
     from cnnsearch import report as reporting
-    from cnnsearch.machine import noise_to
+    from cnnsearch import summary
+    from cnnsearch.host import noise_to
     from cnnsearch.report import findings
 
     with noise_to(Path(os.devnull)):
-        known = reporting.write(opened, out, plugins, command.where(runs, storage))
+        known = reporting.write(opened, out, plugins, summary.where(runs, storage))
         unlogged = reporting.log(opened, out)
     click.echo(f"Wrote {out}: {findings.headline(known)}")
     if unlogged:
@@ -346,15 +344,15 @@ def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tupl
 @stored
 def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
     """Train TRIAL of STUDY (default: the latest) again from its plan and seed, and say how far off it is."""
-    from cnnsearch import study as studies
+    from cnnsearch import listing
     from cnnsearch.gpus import gpus
     from cnnsearch.settings import worker_environment
 
-    opened = studies.load(study, runs, storage)
+    opened = listing.load(study, runs, storage)
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
     from cnnsearch import origin
     from cnnsearch import reproduce as again
-    from cnnsearch.machine import noise_to
+    from cnnsearch.host import noise_to
 
     chosen = origin.trained(opened, trial)
     with noise_to(opened.folder / "logs" / "reproduce.log"):
@@ -366,9 +364,9 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
 @stored
 def studies(runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
     """The studies here, the latest first, and how much of the disk they take."""
-    from cnnsearch import disk, study
+    from cnnsearch import disk, listing
 
-    found = study.summaries(runs, storage)
+    found = listing.summaries(runs, storage)
     rows = [
         (
             s["name"],

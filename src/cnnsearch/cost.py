@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cnnsearch import backbones, counted, words
+from cnnsearch import counted, pretrained, words
 from cnnsearch.plan import Plan, Spec, paths
 
 Shape = tuple[int, ...]
@@ -66,7 +66,7 @@ def _head(plan: Plan, shape: Shape, total: Cost) -> Cost:
 def _layer(spec: Spec, stage: words.Stage, shape: Shape, total: Cost) -> tuple[Shape, Cost]:
     """The shape and running cost after one layer, a fork's paths included."""
     name, config = spec
-    if name == backbones.SPEC:
+    if name == pretrained.SPEC:
         return _backbone(config, total)
     ends = []
     for path in paths(spec):
@@ -81,11 +81,11 @@ def _layer(spec: Spec, stage: words.Stage, shape: Shape, total: Cost) -> tuple[S
 def _backbone(config: dict[str, Any], total: Cost) -> tuple[Shape, Cost]:
     """The shape after a backbone, its multiply-adds and activations by its images' size."""
     name, side = str(config.get("network")), config.get("side")
-    network = backbones.known(name)
+    network = pretrained.known(name)
     if type(side) is not int or not 1 <= side <= LARGEST:
         raise ValueError(f"a backbone's side must be a whole number from 1 to {LARGEST}, got {side!r}")
     macs, activations = round(network.macs * side**2), round(network.activations * side**2)
-    return backbones.shape_after(name, side), _add(total, network.params, macs, activations)
+    return pretrained.shape_after(name, side), _add(total, network.params, macs, activations)
 
 
 def _add(total: Cost, params: int = 0, macs: int = 0, activations: int = 0) -> Cost:

@@ -6,7 +6,7 @@ from pathlib import Path
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from cnnsearch import study as studies
+from cnnsearch import listing
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.show import check_free
 from cnnsearch.storage import storage_url
@@ -37,7 +37,7 @@ def serve(host: str, port: int, runs: Path, storage: str) -> None:
         raise CnnsearchError(
             "Optuna's dashboard is not installed. Install it: pip install 'cnnsearch[dashboard]'"
         ) from error
-    latest = studies.load(None, runs, storage)
+    latest = listing.load(None, runs, storage)
     check_free(host, port)
     # what Optuna says of importances among few trials would fill the terminal
     warnings.simplefilter("ignore")

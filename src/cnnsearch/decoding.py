@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cnnsearch import kept, loading
 from cnnsearch.arrays import reason
 from cnnsearch.errors import DataError
-from cnnsearch.machine import cores, free_memory
+from cnnsearch.host import cores, free_memory
 from cnnsearch.picture_files import FORMATS, Header, decode, header, in_threads, strictly
 
 CAP = 128

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import optuna
 
-from cnnsearch import disk
+from cnnsearch import disk, listing
 from cnnsearch import mlflow_store as store
 from cnnsearch import study as studies
 from cnnsearch.errors import StudyError
@@ -69,7 +69,7 @@ def find(name: str, runs: Path, storage: str, mlflow: bool) -> Doomed:
         StudyError: if there is no such study, or a run works on it.
         CnnsearchError: if its runs in MLflow are to be deleted and cannot be found.
     """
-    study = studies.load(name, runs, storage)
+    study = listing.load(name, runs, storage)
     studies.refuse_if_held(study)
     place = study_folder(runs, study.name, storage)
     if study.folder.name != place.name and not place.is_symlink():

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -10,25 +10,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cnnsearch.display_protocol import Display
 from cnnsearch.errors import FAILURES
 from cnnsearch.progress import Progress, Repeated, clock, main_choices
 from cnnsearch.record import Record
-
-
-class Display(Protocol):
-    """Shows a search. A context manager; called with the progress at every change."""
-
-    def __enter__(self) -> "Display": ...
-    def __exit__(self, *error: object) -> None: ...
-    def __call__(self, progress: Progress) -> None: ...
-    def loading(self, done: int, total: int) -> None:
-        """So many images of the dataset are decoded, before the first trial."""
-
-    def repeated(self, done: Repeated) -> None:
-        """A training on a fresh seed ended."""
-
-    def note(self, text: str) -> None:
-        """Say one line."""
 
 
 def choose(json_lines: bool, quiet: bool) -> "Display":

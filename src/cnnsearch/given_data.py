@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cnnsearch.data import Dataset
 from cnnsearch.errors import DataError
-from cnnsearch.machine import free_memory
+from cnnsearch.host import free_memory
 
 NAME = "arrays"
 """What data that were given from Python are called."""

@@ -8,12 +8,14 @@ import operator
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from cnnsearch.confirm import Confirmed, Repeat, confirmed
 from cnnsearch.errors import FAILURES, CnnsearchError, nearest
 from cnnsearch.progress import main_choices
-from cnnsearch.record import COUNTED, Record
+from cnnsearch.ranking import ranked
+from cnnsearch.record import Record
 from cnnsearch.study import Study
 
 COLUMNS = (
@@ -41,29 +43,9 @@ COLUMNS = (
 """`mean` is the mean score over `n` fresh seeds, `half` half the width of its 95% interval; `score` is the first
 training's, by which the trial was chosen. Latencies are seconds, of Keras' own format where it was exported."""
 
-SHOWN = (*COUNTED, "refused")
 MEASURED = ("latency_1", "latency_64", "bytes")
 
 Row = dict[str, Any]
-
-
-def ranked(study: Study) -> list[Record]:
-    """Confirmed trials by their mean, complete ones by score, pruned ones by score, then the failed and the refused.
-
-    Trials of a better first score than any confirmed one come before these: they were passed over, not beaten.
-    """
-    means = {trial: found.mean for trial, found in confirmed(study).items()}
-    sign = 1 if study.maximize else -1
-    shown = [record for record in study.records() if record.state in SHOWN]
-    tested = max((sign * r.score for r in shown if r.number in means and r.score is not None), default=math.inf)
-
-    def place(record: Record) -> tuple[int, int, float, int]:
-        first = -math.inf if record.score is None else sign * record.score
-        if record.number in means:
-            return SHOWN.index(record.state), 1, -sign * means[record.number], record.number
-        return SHOWN.index(record.state), 0 if first > tested else 2, -first, record.number
-
-    return sorted(shown, key=place)
 
 
 def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
@@ -239,6 +221,16 @@ def to_csv(board: list[Row]) -> str:
     writer.writeheader()
     writer.writerows(board)
     return buffer.getvalue()
+
+
+def write_files(study: Study) -> tuple[Path, ...]:
+    """Write the whole leaderboard into the study's folder, as CSV and as Markdown; gives back the paths."""
+    board, files = rows(study), []
+    for name, write in (("leaderboard.csv", to_csv), ("leaderboard.md", to_markdown)):
+        path = study.folder / name
+        path.write_text(write(board), "utf-8")
+        files.append(path)
+    return tuple(files)
 
 
 def texts(board: list[Row]) -> tuple[list[str], list[list[str]]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from cnnsearch.cost import Cost
 from cnnsearch.errors import TrialFailure
-from cnnsearch.machine import free_memory
+from cnnsearch.host import free_memory
 
 
 class Limits:

@@ -8,19 +8,19 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from cnnsearch import leaderboard, queued, repeats, strategies, watchdog
+from cnnsearch import queued, ranking, repeats, strategies, watchdog
 from cnnsearch import study as studies
 from cnnsearch.checkpoints import Checkpoints
 from cnnsearch.confirm import Repeat
-from cnnsearch.display import Display
+from cnnsearch.display_protocol import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.ledger import Ledger
 from cnnsearch.messages import ANSWERS, UnknownTrialError, handled
-from cnnsearch.objectives import Pruning
 from cnnsearch.opening import Opening
 from cnnsearch.pace import Budget
 from cnnsearch.pool import Child, Pool
 from cnnsearch.progress import Progress, Running
+from cnnsearch.pruning import Pruning
 from cnnsearch.record import COUNTED, Record
 from cnnsearch.settings import Settings, trial_seed
 from cnnsearch.stopping import Stop
@@ -636,7 +636,7 @@ class Search:
 
     def _best(self) -> Record | None:
         """The leaderboard's first, whose model MLflow shall have."""
-        return next((record for record in leaderboard.ranked(self.study) if record.state == "complete"), None)
+        return next((record for record in ranking.ranked(self.study) if record.state == "complete"), None)
 
     def _log_best(self) -> None:
         """Log the best model as an MLflow model, in a worker: this process knows no Keras."""

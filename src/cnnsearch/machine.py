@@ -1,15 +1,12 @@
 """The machine as a worker sees it through Keras: devices, precision, memory, cores, and the noise of backends."""
 
-import contextlib
 import importlib
 import os
 import platform
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from cnnsearch import gpus
+from cnnsearch.host import cores
 from cnnsearch.settings import GPU_SHARE
 
 
@@ -77,51 +74,8 @@ def devices() -> list[str]:
     return [str(device) for device in keras.distribution.list_devices()]
 
 
-def rss() -> int:
-    """Bytes of memory that this process holds."""
-    import psutil
-
-    return held(psutil.Process().memory_info())
-
-
-def held(info: Any) -> int:
-    """Bytes of memory that are a process's own, by what psutil tells of it.
-
-    Pages of mapped files are not counted, where that is known: the system takes them back when memory is short, so
-    that images mapped from a file larger than all memory do no harm.
-    """
-    return int(info.rss - getattr(info, "shared", 0))
-
-
-def free_memory() -> int:
-    """Bytes of main memory that are free."""
-    import psutil
-
-    return int(psutil.virtual_memory().available)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def described() -> str:
     """The class of this machine, such as `Linux x86_64, 2 of 8 cores`, with its GPUs if the backend sees some."""
     others = ", ".join(device for device in devices() if "cpu" not in device.lower())
     here = f"{platform.system()} {platform.machine()}, {cores()} of {os.cpu_count()} cores"
     return f"{here}, {others}" if others else here
-
-
-@contextlib.contextmanager
-def noise_to(log: Path) -> Iterator[None]:
-    """What a backend's native code prints to stderr goes to the file `log` meanwhile."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnsearch import leaderboard, metrics
+from cnnsearch import metrics, ranking
 from cnnsearch.confirm import confirmed
 from cnnsearch.study import Study
 
@@ -91,7 +91,7 @@ def lines(study: Study) -> list[str]:
 
 
 def _reached(study: Study) -> float | None:
-    first = next((record for record in leaderboard.ranked(study) if record.score is not None), None)
+    first = next((record for record in ranking.ranked(study) if record.score is not None), None)
     if first is None:
         return None
     again = confirmed(study).get(first.number)

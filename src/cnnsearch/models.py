@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cnnsearch import heads
 from cnnsearch.batches import MOST
 from cnnsearch.data import Images
-from cnnsearch.machine import cores
+from cnnsearch.host import cores
 
 BATCH = 512
 """Images that a model answers at once."""

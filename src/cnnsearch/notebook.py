@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cnnsearch.display import Display, Plain, choose
+from cnnsearch.display import Plain, choose
+from cnnsearch.display_protocol import Display
 from cnnsearch.errors import FAILURES
 from cnnsearch.progress import Progress, clock
 from cnnsearch.study import Study
@@ -112,12 +113,12 @@ def _plots(opened: Study) -> list[str]:
     """The scores of all trials, and the curves of the best; an empty list before the first score."""
     from functools import partial
 
-    from cnnsearch import leaderboard
+    from cnnsearch import ranking
     from cnnsearch.report import page as pages
     from cnnsearch.report import plots
 
     metric = str(opened.info["metric"])
-    ranked = [record for record in leaderboard.ranked(opened) if record.score is not None]
+    ranked = [record for record in ranking.ranked(opened) if record.score is not None]
     if not ranked:
         return []
     same: Any = {"metric": metric, "maximize": opened.maximize}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cnnsearch import metric_names
-from cnnsearch.display import Display
+from cnnsearch.display_protocol import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.metrics import COMPUTED
 from cnnsearch.pool import Heard, Pool

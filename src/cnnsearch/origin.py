@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from cnnsearch import backbones, catalog, kept, leaderboard, loading, spaces, worker
+from cnnsearch import catalog, kept, loading, ranking, spaces, worker
 from cnnsearch.data import Dataset, Images, Split
 from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.hyperparameters import HyperParameters, replay
@@ -32,7 +32,7 @@ class Source(NamedTuple):
         data = self.study.info["data"]
         if self.chosen.plan:
             plan = Plan.from_json(self.chosen.plan)
-            plan = plan if pretrained else backbones.without_weights(plan)
+            plan = plan if pretrained else without_weights(plan)
             count = images or int(data["images"]["train"])
             return training.from_plan(plan, count, bool(self.study.info["machine"].get("lean")))
         shape, classes = tuple(data["input_shape"]), len(data["classes"])
@@ -126,7 +126,7 @@ def trained(study: Study, number: int) -> Record:
     Raises:
         StudyError: if there is none of this number.
     """
-    ranked = leaderboard.ranked(study)
+    ranked = ranking.ranked(study)
     for record in ranked:
         if record.number == number and record.score is not None and record.epochs:
             return record

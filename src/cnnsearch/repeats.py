@@ -9,7 +9,7 @@ from typing import Any
 from cnnsearch import study as studies
 from cnnsearch import watchdog
 from cnnsearch.confirm import Repeat, repeat_seed
-from cnnsearch.display import Display, Plain
+from cnnsearch.display_protocol import Display
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.messages import ANSWERS, UnknownTrialError, handled
 from cnnsearch.pool import Child, Pool
@@ -84,7 +84,9 @@ def in_time(record: Record, epochs: int, until: float) -> bool:
     return time.monotonic() + expected_seconds(record, epochs) <= until
 
 
-def on_a_pool(settings: Settings, study: Study, waiting: list[Repeat], tracker: Tracker, stop: Stop) -> list[Repeat]:
+def on_a_pool(
+    settings: Settings, study: Study, waiting: list[Repeat], tracker: Tracker, stop: Stop, show: Display
+) -> list[Repeat]:
     """Train these on workers of their own; gives back those that were not."""
     if not waiting:
         return []
@@ -93,7 +95,7 @@ def on_a_pool(settings: Settings, study: Study, waiting: list[Repeat], tracker: 
     with stop.deferred():
         pool = Pool(settings, jobs)
         try:
-            return Repeats(settings, study, pool, tracker, stop, Plain()).run(waiting, until)
+            return Repeats(settings, study, pool, tracker, stop, show).run(waiting, until)
         finally:
             pool.close()
 

@@ -21,11 +21,11 @@ class Result:
 
     def __init__(self, name: str | None, runs: Path, storage: str = "", plugins: Sequence[Path] = ()) -> None:
         import_optuna()
-        from cnnsearch import study
+        from cnnsearch import listing
 
         self._places: dict[str, Any] = {"runs": runs, "storage": storage}
         self._plugins = tuple(plugins)
-        opened = study.load(name, **self._places)
+        opened = listing.load(name, **self._places)
         self.name: str = opened.name
         self.folder: Path = opened.folder
 
@@ -107,10 +107,20 @@ class Result:
             timeout: begin nothing that will not end by then: seconds, or such as "30m".
             jobs: trainings side by side; None: as `search` chooses.
         """
-        from cnnsearch import command
+        from cnnsearch import command, leaderboard, notebook, search_config
 
-        limits: dict[str, Any] = {"timeout": str(timeout), "jobs": jobs, "plugins": self._plugins}
-        command.confirm(self.name, top, seeds, tuple(trials), **limits, **self._places)
+        command.confirm(
+            self.name,
+            top,
+            seeds,
+            tuple(trials),
+            search_config.seconds(str(timeout)),
+            jobs,
+            **self._places,
+            plugins=self._plugins,
+            show=notebook.display(json_lines=False, quiet=False),
+            files=leaderboard.write_files,
+        )
         return self
 
     def report(self, out: str | Path = "report.html") -> Path:
@@ -159,9 +169,9 @@ class Result:
         return Path(out)
 
     def _opened(self) -> Any:
-        from cnnsearch import study
+        from cnnsearch import listing
 
-        return study.load(self.name, **self._places)
+        return listing.load(self.name, **self._places)
 
     def _headline(self, opened: Any) -> str:
         """How many trials there are, and the best of them."""

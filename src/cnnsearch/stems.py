@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from cnnsearch import build
-from cnnsearch.machine import free_memory
+from cnnsearch.host import free_memory
 
 SHARE = 0.08
 """Of the free memory is what the answers may take; above that they are computed anew in each epoch. The backend keeps

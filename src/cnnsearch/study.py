@@ -17,11 +17,11 @@ from optuna.trial import FrozenTrial, TrialState
 import cnnsearch
 from cnnsearch import moved, strategies
 from cnnsearch.behind import Behind
-from cnnsearch.errors import CnnsearchError, StudyError, nearest
+from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.pixel_values import BYTES
 from cnnsearch.record import ATTRIBUTE, COUNTED, Record, record
-from cnnsearch.rungs import Seen
-from cnnsearch.settings import Settings, maximize, study_folder
+from cnnsearch.sampler_view import Seen
+from cnnsearch.settings import Settings, maximize
 from cnnsearch.space_file import Space
 from cnnsearch.storage import make_folder, storage_errors, storage_url
 
@@ -268,7 +268,7 @@ def check_same(study: Study, settings: Settings) -> None:
     Raises:
         StudyError: it names the first difference and the ways on.
     """
-    _refuse_newer(study)
+    refuse_newer(study)
     old, new = study.info, json.loads(json.dumps(settings.for_study()))
     anew = "or begin anew with --study NAME."
     _check_brought(study, new.get("brought", {}))
@@ -337,76 +337,14 @@ def check_same_data(study: Study, found: dict[str, Any]) -> None:
         )
 
 
-def load(name: str | None, runs: Path, storage: str = "") -> Study:
-    """The study of this name; the one that was last worked on if it is None.
+def refuse_newer(study: Study) -> None:
+    """Refuse a study of a newer version.
 
     Raises:
-        StudyError: if there is none.
+        StudyError: if it is one.
     """
-    known = summaries(runs, storage)
-    if not known:
-        where = "that storage" if storage else f"{runs}/"
-        raise StudyError(f"There is no study in {where} yet. Begin one: cnnsearch run --space digits_cnn --trials 10")
-    names = [str(summary["name"]) for summary in known]
-    begun = [str(summary["name"]) for summary in known if summary["trials"]]
-    name = name or (begun or names)[0]
-    if name not in names:
-        raise StudyError(
-            f"There is no study '{name}'.{nearest(name, names)} `cnnsearch studies` lists all {len(names)}."
-        )
-    found = optuna.load_study(study_name=name, storage=storage_url(runs, storage))
-    study = Study(found, study_folder(runs, name, storage))
-    _refuse_newer(study)
-    return study
-
-
-def _refuse_newer(study: Study) -> None:
     if study.info.get("format", 0) > FORMAT:
         raise StudyError(f"Study '{study.name}' was written by a newer cnnsearch; upgrade to go on with it.")
-
-
-def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
-    """Name, space, trials and last activity of every study, the latest first."""
-    # unlike Path.exists it answers for names that no file can have
-    if not storage and not os.path.exists(runs / "cnnsearch.db"):  # noqa: PTH110
-        return []
-    with storage_errors(storage, runs):
-        handle = optuna.storages.get_storage(storage_url(runs, storage))
-        found = []
-        for frozen in handle.get_all_studies():
-            known = optuna.load_study(study_name=frozen.study_name, storage=handle)
-            study = Study(known, study_folder(runs, known.study_name, storage))
-            if study.info:
-                found.append(_summary(study))
-    return sorted(found, key=lambda summary: summary["active"], reverse=True)
-
-
-def _summary(study: Study) -> dict[str, Any]:
-    trials = study.optuna.get_trials(deepcopy=False)
-    moments = [moment for trial in trials if (moment := trial.datetime_complete or trial.datetime_start)]
-    records = [record(trial) for trial in trials]
-    active = max(moments).astimezone().isoformat(timespec="seconds") if moments else study.info["created"]
-    return {
-        "name": study.name,
-        "space": study.info["space"]["name"],
-        "dataset": study.info["dataset"][0],
-        "trials": sum(r.state in COUNTED for r in records),
-        "best": _best(study, records),
-        "active": active,
-        "study": study,
-    }
-
-
-def _best(study: Study, records: list[Record]) -> float | None:
-    """What the leaderboard's first is worth: its mean on fresh seeds, else its score."""
-    from cnnsearch import leaderboard
-    from cnnsearch.confirm import confirmed
-
-    means = confirmed(study)
-    if means and (first := leaderboard.ranked(study)[0]).number in means:
-        return means[first.number].mean
-    scores = [record.score for record in records if record.score is not None and record.state == "complete"]
-    return (max(scores) if study.maximize else min(scores)) if scores else None
 
 
 def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from cnnsearch import leaderboard, moved, queued, schema, unsent
+from cnnsearch import listing, moved, queued, ranking, schema, unsent
 from cnnsearch import mlflow_store as store
 from cnnsearch import study as studies
 from cnnsearch.confirm import Repeat
@@ -376,7 +376,7 @@ class Tracker:
             self._client.log_text(run_id, done.plan, "plan.json")
         # MLflow draws each metric by itself; a picture takes longer than all else that is written of a trial
         if done.state == "complete" and len(done.history) > 1:
-            from cnnsearch.pictures import curves
+            from cnnsearch.curves import curves
 
             self._client.log_figure(run_id, curves(done), "curves.png")
         self._client.set_terminated(run_id, STATUS[done.state])
@@ -436,7 +436,7 @@ class Tracker:
 
 def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
     """Write to the present store what it does not have of studies that were moved or copied since their last run."""
-    for summary in studies.summaries(runs, storage):
+    for summary in listing.summaries(runs, storage):
         study: Study = summary["study"]
         known = study.fact("mlflow")
         if not known or not summary["trials"] or known.get("folder", study.info["folder"]) == str(study.folder):
@@ -451,4 +451,4 @@ def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
             assert tracker._opening is not None
             wait([tracker._opening], 2 * PATIENCE)
             tracker.check()
-            tracker.close("KILLED" if queued.to_go_on(study) else "FINISHED", leaderboard.ranked(study))
+            tracker.close("KILLED" if queued.to_go_on(study) else "FINISHED", ranking.ranked(study))

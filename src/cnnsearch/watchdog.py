@@ -1,9 +1,9 @@
 """How long a worker may be silent and how much memory it may take: what is above that is taken for broken."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from cnnsearch import machine
+from cnnsearch import host
+from cnnsearch.host import memory
 from cnnsearch.pool import Child
 from cnnsearch.record import Record
 from cnnsearch.settings import Settings
@@ -14,12 +14,6 @@ PATIENCE = 20
 SHORTEST, UNKNOWN = 600.0, 3600.0
 """Seconds of silence that are always allowed, and those that are while nothing is known of an epoch's length."""
 
-LEAST = 512 << 20
-"""Bytes of memory that a worker may be held to at the least: with JAX it holds 0.4 GiB when it has started, with
-TensorFlow 0.8 GiB."""
-
-SHARE = 0.9
-"""Of the machine's memory that all workers together may take."""
 
 STARVED = 0.7
 """A worker that is killed from outside with this part of its allowance in use is taken for one out of memory."""
@@ -70,29 +64,11 @@ def silence_allowed(running: Record, ended: Iterable[Record]) -> float:
     return max(SHORTEST, PATIENCE * max(slowest)) if slowest else UNKNOWN
 
 
-def memory_allowed(jobs: int) -> int:
-    """Bytes that each of `jobs` workers may hold, unless a user says otherwise."""
-    return int(SHARE * memory() / max(1, jobs))
-
-
-def memory() -> int:
-    """Bytes of main memory: the machine's, or a container's if that has less."""
-    import psutil
-
-    total = int(psutil.virtual_memory().total)
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            return min(total, int(Path(name).read_text()))
-        except (OSError, ValueError):
-            continue
-    return total
-
-
 def held(pid: int) -> int:
     """Bytes of memory that a process holds; 0 for one that is gone."""
     import psutil
 
     try:
-        return machine.held(psutil.Process(pid).memory_info())
+        return host.held(psutil.Process(pid).memory_info())
     except psutil.Error:
         return 0

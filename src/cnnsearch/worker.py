@@ -22,10 +22,11 @@ from cnnsearch import catalog, kept, loading, metrics, pixel_values, recipes, sh
 from cnnsearch.cost import Cost, cost
 from cnnsearch.data import Dataset, Split
 from cnnsearch.errors import CnnsearchError, DataError, PluginError, TrialFailure
+from cnnsearch.host import rss
 from cnnsearch.hyperparameters import Distribution, HyperParameters, Value, defaults, replay
 from cnnsearch.limits import Limits, check_memory
 from cnnsearch.link import Link, follow_parent, take_pipes
-from cnnsearch.machine import devices, hold_gpu, keep_compiled, rss, set_precision
+from cnnsearch.machine import devices, hold_gpu, keep_compiled, set_precision
 from cnnsearch.plan import Plan
 from cnnsearch.settings import GPU_SHARE
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnnsearch import backbones, catalog, command, doctor, options, recipes, show, space_file, spaces, study
+from cnnsearch import catalog, command, doctor, options, pretrained, recipes, show, space_file, spaces, study
 from cnnsearch.cli import main
 from cnnsearch.cost import cost
 from cnnsearch.errors import CnnsearchError
@@ -233,7 +233,7 @@ PLANS = (
         schedule=(1.0, 0.5),
         callbacks=(("EarlyStopping", {"patience": 3}),),
     ),
-    Plan((32, 32, 3), 10, stem=(Block((backbones.spec("VGG16", (32, 32, 3)),)),), stem_rate=0.1),
+    Plan((32, 32, 3), 10, stem=(Block((pretrained.spec("VGG16", (32, 32, 3)),)),), stem_rate=0.1),
 )
 
 

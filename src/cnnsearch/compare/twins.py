@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from cnnsearch import watchdog
 from cnnsearch.compare import effects
 from cnnsearch.compare.evidence import CONTROLLED, Comparison, Evidence
 from cnnsearch.compare.levels import Level
@@ -94,9 +93,9 @@ def settings(
     study: Study, twins: Twins, runs: Path, storage: str, plugins: tuple[Path, ...], jobs: int | None
 ) -> Settings:
     """What a search that trains these twins needs: all that makes them comparable is the study's own."""
-    from cnnsearch import command
+    from cnnsearch import command, host
 
-    workers, threads = command.share(jobs)
+    workers, threads = host.share(jobs)
     kept = len(list((study.folder / "checkpoints").glob("trial-*.*")))
     return command.as_begun(
         study,
@@ -107,7 +106,7 @@ def settings(
         pruner="none",
         jobs=workers,
         threads=threads,
-        memory=watchdog.memory_allowed(workers),
+        memory=host.memory_allowed(workers),
         keep=max(kept, Settings.keep),
         plugins=plugins,
         twins=twins,

@@ -8,14 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
-
-from cnnsearch import command
+from cnnsearch import command, leaderboard
 from cnnsearch.compare import evidence, twins
 from cnnsearch.compare.evidence import MIN_PAIRS, MIN_SIDE, MIN_TRIALS, MODELLED, Comparison, Evidence
 from cnnsearch.compare.points import Points
 from cnnsearch.compare.twins import Family
-from cnnsearch.display import Display
+from cnnsearch.display_protocol import Display
 from cnnsearch.errors import StudyError
 from cnnsearch.study import Study
 
@@ -78,7 +76,7 @@ def measured(
     if wanted:
         display.note(_announced(grouped, len(wanted)))
         settings = replace(twins.settings(study, wanted, runs, storage, plugins, jobs), timeout=timeout)
-        study, ended = command.run(settings, display, "")
+        study, ended = command.run(settings, display, "", leaderboard.write_files)
         if ended == "interrupted":
             raise KeyboardInterrupt
         if " " in ended:
@@ -191,30 +189,15 @@ def to_csv(worth: Worth) -> str:
 def to_markdown(worth: Worth) -> str:
     """The rows as a Markdown table, with the notes."""
     lines = ["| " + " | ".join(SHOWN) + " |", "|" + " --- |" * len(SHOWN)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row)) + " |" for row in worth.rows]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in worth.rows]
     return "\n".join([*lines, "", *worth.notes]) + "\n"
-
-
-def show(worth: Worth) -> None:
-    """Print the rows as a table, with the notes."""
-    from rich.table import Table
-
-    from cnnsearch import tables
-
-    table = Table(title=worth.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in SHOWN:
-        table.add_column(column, justify="right" if column in ("difference", "n") else "left", overflow="fold")
-    for row in worth.rows:
-        table.add_row(*_cells(row), style="dim" if row["verdict"] == "unclear" else "")
-    tables.show(table)
-    for note in worth.notes:
-        click.echo(note)
 
 
 FORMATS = {"csv": to_csv, "json": to_json, "md": to_markdown}
 
 
-def _cells(row: Row) -> list[str]:
+def cells(row: Row) -> list[str]:
+    """A row as it is shown: one text for each of SHOWN."""
     interval = "" if row["low"] is None else f"{row['low']:+.4f} to {row['high']:+.4f}"
     shown = {**row, "difference": f"{row['difference']:+.4f}", "95% interval": interval}
     return [str(shown[column]) for column in SHOWN]

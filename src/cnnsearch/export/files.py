@@ -32,12 +32,12 @@ def texts(study: Study, members: list[Record], space: spaces.Space, card: dict[s
 
 def drawn(chosen: Record, parts: Split, probabilities: NDArray[Any], classes: tuple[str, ...]) -> dict[str, bytes]:
     """The pictures. Of validation, never of test: who looks at test's mistakes will tune for them."""
-    from cnnsearch import pictures
+    from cnnsearch import curves, pictures
 
     values = pixel_values.value_range(parts.x)
     x, y, training = pixel_values.to_bytes(parts.x_val, values), parts.y_val, pixel_values.to_bytes(parts.x, values)
     figures = {
-        "curves.png": pictures.curves(chosen),
+        "curves.png": curves.curves(chosen),
         "confusion.png": pictures.confusion(y, probabilities, classes, f"validation, {len(y):,} images"),
         "mistakes.png": pictures.mistakes(x, y, probabilities, classes, "validation"),
         "samples.png": pictures.samples(training, parts.y, classes, "training images"),

@@ -12,7 +12,7 @@ import numpy as np
 from cnnsearch.data import Images
 from cnnsearch.errors import CnnsearchError, nearest
 from cnnsearch.export import snippets
-from cnnsearch.machine import cores
+from cnnsearch.host import cores
 
 if TYPE_CHECKING:
     from cnnsearch.models import Predict

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch import leaderboard
+from cnnsearch import ranking
 from cnnsearch.errors import CnnsearchError, StudyError
 from cnnsearch.export import card as cards
 from cnnsearch.export import ensemble
@@ -19,7 +19,7 @@ def members(study: Study, number: int | None, count: int) -> list[Record]:
     """The trial of this number, or the best one, or the `count` best ones."""
     if number is not None:
         return [trained(study, number)]
-    complete = [record for record in leaderboard.ranked(study) if record.state == "complete"]
+    complete = [record for record in ranking.ranked(study) if record.state == "complete"]
     if not complete:
         raise StudyError(f"Study '{study.name}' has no complete trial to export yet.")
     if len(complete) < count:

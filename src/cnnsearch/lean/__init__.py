@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch import gpus, kept
+from cnnsearch.host import memory_allowed
 from cnnsearch.machine import on_gpu
 from cnnsearch.metrics import Measures
 from cnnsearch.settings import GPU_SHARE, WORKERS
-from cnnsearch.watchdog import memory_allowed
 
 BACKENDS = ("tensorflow", "jax")
 

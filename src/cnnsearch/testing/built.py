@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnsearch.backbones import without_weights
 from cnnsearch.plan import Plan
+from cnnsearch.pretrained import without_weights
 
 IMAGES = 8
 """In the batch that a step is tried on."""
