@@ -23,39 +23,42 @@ from typing import Any, NamedTuple
 MLFLOW = "MLflow's thread"
 
 PARENT = {
-    "cnnsearch.pool:Pool.hear": "waiting for workers",
-    "cnnsearch.queued:take": "Optuna: ask",
-    "cnnsearch.study:suggest": "Optuna: draw",
+    "cnnsearch.tuning.launchers.local:Pool.hear": "waiting for workers",
+    "cnnsearch.study.trial_queue:take": "Optuna: ask",
+    "cnnsearch.study.study:suggest": "Optuna: draw",
     "optuna:Trial.report": "Optuna: report",
     "optuna:Trial.should_prune": "Optuna: prune",
-    "cnnsearch.behind:Behind.write": "Optuna: write",
-    "cnnsearch.ledger:finish": "Optuna: tell",
-    "cnnsearch.ledger:Ledger._frozen": "Optuna: read back",
-    "cnnsearch.loop:Search._tell": "display",
-    "cnnsearch.loop:Search._step": "the loop itself",
-    "cnnsearch.loop:Search.run": "begin and end",
-    "cnnsearch.tracking:Tracker._log_epoch": MLFLOW,
-    "cnnsearch.tracking:Tracker._log_end": MLFLOW,
+    "cnnsearch.study.write_behind:Behind.write": "Optuna: write",
+    "cnnsearch.tuning.trial_recorder:finish": "Optuna: tell",
+    "cnnsearch.tuning.trial_recorder:Ledger._frozen": "Optuna: read back",
+    "cnnsearch.tuning.tuner:Search._tell": "display",
+    "cnnsearch.tuning.tuner:Search._step": "the loop itself",
+    "cnnsearch.tuning.tuner:Search.run": "begin and end",
+    "cnnsearch.tuning.callbacks.mlflow:Tracker._log_epoch": MLFLOW,
+    "cnnsearch.tuning.callbacks.mlflow:Tracker._log_end": MLFLOW,
 }
 
 WORKER = {
-    "cnnsearch.worker:Worker.__init__": "starting",
-    "cnnsearch.worker:Worker.describe_machine": "starting",
-    "cnnsearch.worker:load_dataset": "data",
-    "cnnsearch.link:Link.receive": "waiting for the parent",
-    "cnnsearch.link:Link.send": "waiting for the parent",
-    "cnnsearch.worker:Worker._attempt": "between trials",
-    "cnnsearch.worker:Worker._wanted": "drawing",
-    "cnnsearch.worker:Worker._made": "building",
-    "cnnsearch.worker:_saved": "saving",
-    "cnnsearch.training:fold": "data",
-    "cnnsearch.training:train": "around epochs",
-    "cnnsearch.training:Watch._keep": "keeping the best weights",
-    "cnnsearch.resume:Keeper.on_epoch_end": "keeping the epoch",
+    "cnnsearch.training.worker:Worker.__init__": "starting",
+    "cnnsearch.training.worker:Worker.describe_machine": "starting",
+    "cnnsearch.training.worker:load_dataset": "data",
+    "cnnsearch.training.connection:Link.receive": "waiting for the parent",
+    "cnnsearch.training.connection:Link.send": "waiting for the parent",
+    "cnnsearch.training.worker:Worker._attempt": "between trials",
+    "cnnsearch.training.worker:Worker._wanted": "drawing",
+    "cnnsearch.training.worker:Worker._made": "building",
+    "cnnsearch.training.worker:_saved": "saving",
+    "cnnsearch.training.training:fold": "data",
+    "cnnsearch.training.training:train": "around epochs",
+    "cnnsearch.training.training:Watch._keep": "keeping the best weights",
+    "cnnsearch.training.checkpoint:Keeper.on_epoch_end": "keeping the epoch",
 }
 """Where the clocks stand, and the part that they count for."""
 
-ENDS_IN_PARENT, ENDS_IN_WORKER = "cnnsearch.ledger:Ledger.close", "cnnsearch.worker:Worker._attempt"
+ENDS_IN_PARENT, ENDS_IN_WORKER = (
+    "cnnsearch.tuning.trial_recorder:Ledger.close",
+    "cnnsearch.training.worker:Worker._attempt",
+)
 """What is called as often as trials end."""
 
 OFTEN = 0.25
@@ -160,7 +163,7 @@ def _found(place: str) -> tuple[Any, str]:
 
 def watch_epochs(clocks: Clocks) -> None:
     """Tell training from validation, and each trial's first epoch from the others, by the callback all trials have."""
-    from cnnsearch.training import Watch
+    from cnnsearch.training.training import Watch
 
     def train_begin(watch: Any, logs: Any = None) -> None:
         watch.marks = {"training": [], "validation": []}
@@ -197,21 +200,22 @@ def parent(arguments: list[str]) -> None:
     import atexit
 
     clocks = Clocks(Path(os.environ["CLOCKS"]) / "parent.jsonl")
-    from cnnsearch import cli, pool
+    from cnnsearch.cli import main
+    from cnnsearch.tuning.launchers import local
 
     plain = subprocess.Popen
 
     def begun(line: list[str], **options: Any) -> Any:
-        if line[1:] == ["-m", "cnnsearch.worker"]:
+        if line[1:] == ["-m", "cnnsearch.training.worker"]:
             line = [sys.executable, __file__, "--worker"]
         return plain(line, **options)
 
     put(clocks, PARENT)
     count(clocks, ENDS_IN_PARENT)
-    pool.subprocess = _Shim(begun)  # type: ignore[attr-defined]
+    local.subprocess = _Shim(begun)  # type: ignore[attr-defined]
     atexit.register(clocks.write)
     sys.argv = ["cnnsearch", *arguments]
-    cli.main()
+    main.main()
 
 
 class _Shim:
@@ -227,7 +231,7 @@ class _Shim:
 def child() -> None:
     """A worker under the clocks."""
     clocks = Clocks(Path(os.environ["CLOCKS"]) / f"worker-{os.getpid()}.jsonl")
-    from cnnsearch import worker
+    from cnnsearch.training import worker
 
     put(clocks, {place: part for place, part in WORKER.items() if "worker:" in place})
     count(clocks, ENDS_IN_WORKER)

@@ -19,7 +19,7 @@ from first_looks import rows
 from simulated import EPOCH, EPOCHS, START, WORKERS, turns
 from simulated import Candidate as Trained
 
-from cnnsearch.rungs import LOOK, Scheduler
+from cnnsearch.tuning.schedulers.rungs import LOOK, Scheduler
 
 PAGE = Path(__file__).parents[1] / "docs" / "confirming.md"
 TOP, SEEDS = 3, 3

@@ -50,7 +50,7 @@ def look(name: str, plans: int, half: bool) -> None:
     """Train the plans of a task that are not there yet."""
     from peer_arms import Task
 
-    from cnnsearch.machine import set_precision
+    from cnnsearch.training.device import set_precision
 
     set_precision("mixed_bfloat16" if half else "float32")
     told = f"{name}{HALF * half}"
@@ -80,8 +80,8 @@ def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> tuple[li
     """The validation accuracy after each epoch on a part of the images, and the seconds that each took."""
     import keras
 
-    from cnnsearch import training
-    from cnnsearch.machine import set_precision
+    from cnnsearch.training import training
+    from cnnsearch.training.device import set_precision
 
     precision = keras.config.dtype_policy().name
     keras.utils.set_random_seed(seed)

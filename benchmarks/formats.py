@@ -18,8 +18,8 @@ from typing import Any
 
 import click
 
-from cnnsearch.export import card as cards
-from cnnsearch.export import formats
+from cnnsearch.results.export import card as cards
+from cnnsearch.results.export import formats
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "formats.json"
@@ -68,7 +68,7 @@ def cnnsearch(*arguments: str) -> str:
     Raises:
         SystemExit: if it fails.
     """
-    line = [sys.executable, "-m", "cnnsearch.cli", *arguments]
+    line = [sys.executable, "-m", "cnnsearch", *arguments]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"cnnsearch {' '.join(arguments)}: {done.stderr}")

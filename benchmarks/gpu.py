@@ -123,9 +123,9 @@ def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
     import keras
     from peer_arms import Task
 
-    from cnnsearch import training
-    from cnnsearch.lean import jax as lean
-    from cnnsearch.machine import set_precision
+    from cnnsearch.training import training
+    from cnnsearch.training.compiled import jax as lean
+    from cnnsearch.training.device import set_precision
 
     lean.OPTIONS = lean.OPTIONS if options is None else json.loads(options)
     compiled: list[float] = []
@@ -167,7 +167,7 @@ def kernels(log: Path) -> None:
 
 def drawn(made: Any) -> Iterator[tuple[Any, int]]:
     """Plans within the limits of the space of a `peer_arms.Task`, by chance and always the same, with multiply-adds."""
-    from cnnsearch.cost import cost
+    from cnnsearch.spaces.cost import cost
 
     limits, generator = made.space.defaults, random.Random(3)
     while True:

@@ -21,10 +21,11 @@ import keras
 import numpy as np
 from peers import TRIALS
 
-from cnnsearch import catalog, spaces, training, worker
-from cnnsearch.data import split
-from cnnsearch.hyperparameters import Distribution, HyperParameters
-from cnnsearch.plan import Plan
+from cnnsearch.data.splits import split
+from cnnsearch.spaces import plugins, space
+from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.training import training, worker
 
 HERE = Path(__file__).parent
 LAUNCHED = float(os.environ.get("PEERS_LAUNCHED", time.time()))
@@ -36,10 +37,10 @@ class Task:
 
     def __init__(self, name: str, seed: int) -> None:
         self.round = TRIALS.get(name, 0)
-        self.catalog = catalog.load()
+        self.catalog = plugins.load()
         small = HERE / "spaces" / f"{name}_small.toml"
-        found = spaces.load(str(small) if small.exists() else name, self.catalog)
-        self.space = spaces.check(found, self.catalog)
+        found = space.load(str(small) if small.exists() else name, self.catalog)
+        self.space = space.check(found, self.catalog)
         assert self.space.dataset is not None
         data = worker.load_dataset(self.catalog, self.space.dataset)
         parts = split(data, seed, self.space.defaults["validation"])
@@ -50,8 +51,8 @@ class Task:
     def plan(self, draw: Callable[[str, Distribution], Any]) -> tuple[Plan, dict[str, Any]]:
         """The plan that `draw` answers for, and its hyperparameters."""
         hp = HyperParameters(draw)
-        start = spaces.start_plan(self.space, self.shape, self.classes)
-        return spaces.draw(self.space, self.catalog, hp, start), hp.values
+        start = space.start_plan(self.space, self.shape, self.classes)
+        return space.draw(self.space, self.catalog, hp, start), hp.values
 
     def model(self, plan: Plan) -> Any:
         """The compiled model."""

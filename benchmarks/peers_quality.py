@@ -45,7 +45,7 @@ def again(task: str, arm: str, seed: int, seconds: float, choose: Callable[[], V
 
 def named(task: str, seed: int, seconds: float, trials: int) -> Values | None:
     """The hyperparameters of what cnnsearch names as its best when it has so many seconds."""
-    from cnnsearch import listing, ranking
+    from cnnsearch.study import listing, ranking
 
     with tempfile.TemporaryDirectory() as folder:
         given = ["--space", str(HERE / "spaces" / f"{task}_small.toml"), "--study", "peers", "--seed", str(seed)]

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from cnnsearch import catalog, spaces
+from cnnsearch.spaces import plugins
+from cnnsearch.spaces import space as spaces
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "recipes.json"
@@ -118,7 +119,7 @@ def run_arguments(row: Row, seed: int) -> list[str]:
 def call(arguments: list[str], log: Path, cores: set[int]) -> None:
     """One `cnnsearch` command on these cores, its output in `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "cnnsearch.cli", *arguments]
+    command = [sys.executable, "-m", "cnnsearch", *arguments]
     with log.open("a") as file:
         subprocess.run(command, check=True, stdout=file, stderr=file, preexec_fn=lambda: os.sched_setaffinity(0, cores))
 
@@ -161,7 +162,7 @@ def keep(row: Row, seed: int, card: dict[str, Any], cores: int) -> None:
 
 def page(every: list[dict[str, Any]]) -> str:
     """The table as Markdown."""
-    shelf = catalog.load()
+    shelf = plugins.load()
     lines = []
     for row in ROWS:
         runs = [result for result in every if identity(result)[:-1] == tuple(row)]

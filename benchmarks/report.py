@@ -32,7 +32,7 @@ def main(study: str | None, runs: str, out: Path) -> None:
         raise click.ClickException("There is no Chromium on the PATH; install one.")
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
-        command = [sys.executable, "-m", "cnnsearch.cli", "report", *([study] if study else []), "--runs", runs]
+        command = [sys.executable, "-m", "cnnsearch", "report", *([study] if study else []), "--runs", runs]
         subprocess.run([*command, "-o", str(page)], check=True)
         for name, width in WIDTHS.items():
             picture = photographed(browser, page, width)

@@ -29,12 +29,13 @@ from samplers_surrogate import Landscape, accuracy, logit, quietly, smooth
 from simulated import EPOCHS, START, turns
 from simulated import Candidate as Trained
 
-from cnnsearch import rungs, strategies
-from cnnsearch.hyperparameters import by_chance
-from cnnsearch.record import ATTRIBUTE
-from cnnsearch.rungs import LOOK, Scheduler
-from cnnsearch.sampler_view import Seen
-from cnnsearch.study import suggest
+from cnnsearch.spaces.hyperparameters import by_chance
+from cnnsearch.study import samplers
+from cnnsearch.study.sampler_view import Seen
+from cnnsearch.study.study import suggest
+from cnnsearch.study.trial import ATTRIBUTE
+from cnnsearch.tuning.schedulers import rungs
+from cnnsearch.tuning.schedulers.rungs import LOOK, Scheduler
 
 TASK = "mnist"
 BEGIN, LONGEST = 5.5, 1000.0
@@ -65,7 +66,7 @@ def _alone(seed: int) -> Any:
 
 
 def _random(seed: int) -> Any:
-    return strategies.sampler("random", seed)
+    return samplers.sampler("random", seed)
 
 
 ARMS = {

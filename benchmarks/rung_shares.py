@@ -15,8 +15,8 @@ import click
 from first_looks import PAGE, SHARES_TITLE, rows
 from simulated import EPOCH, START, Candidate, turns
 
-from cnnsearch import rungs
-from cnnsearch.rungs import LOOK, Scheduler
+from cnnsearch.tuning.schedulers import rungs
+from cnnsearch.tuning.schedulers.rungs import LOOK, Scheduler
 
 REACHED_BY = {"digits": (3, 4), "mnist": (2, 3), "cifar": (1, 2)}
 """How many of the plans reach the target, for two targets."""

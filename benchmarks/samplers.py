@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from cnnsearch import hyperparameters, strategies
+from cnnsearch.spaces import hyperparameters
+from cnnsearch.study import samplers
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "samplers"
@@ -60,7 +61,7 @@ class Arm(NamedTuple):
 
 
 def _named(name: str) -> Callable[[int], Any]:
-    return lambda seed: strategies.sampler(name, seed)
+    return lambda seed: samplers.sampler(name, seed)
 
 
 # as strategies.py had it when this was measured, so that what is shipped later does not change what was compared
@@ -195,7 +196,7 @@ def near(values: dict[str, Any], seed: int, count: int) -> list[dict[str, Any]]:
 
 def asked(trial: Any) -> hyperparameters.Draw:
     """A draw that asks Optuna, as a search does."""
-    from cnnsearch.study import suggest
+    from cnnsearch.study.study import suggest
 
     return lambda name, distribution: suggest(trial, name, distribution.to_dict())
 

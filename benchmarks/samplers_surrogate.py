@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch import catalog, spaces
-from cnnsearch.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults
+from cnnsearch.spaces import plugins, space
+from cnnsearch.spaces.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults
 
 HERE = Path(__file__).parent
 CLASSES = 10
@@ -28,11 +28,11 @@ class Landscape:
     """A task's space, drawn through cnnsearch's own `hp`, and its points as numbers."""
 
     def __init__(self, task: str) -> None:
-        self._catalog = catalog.load()
-        loaded = spaces.load(str(HERE / "spaces" / f"{task}_small.toml"), self._catalog)
-        self._space = spaces.check(loaded, self._catalog)
+        self._catalog = plugins.load()
+        loaded = space.load(str(HERE / "spaces" / f"{task}_small.toml"), self._catalog)
+        self._space = space.check(loaded, self._catalog)
         assert self._space.input_shape is not None
-        self._start = spaces.start_plan(self._space, self._space.input_shape, CLASSES)
+        self._start = space.start_plan(self._space, self._space.input_shape, CLASSES)
         self.known: dict[str, Distribution] = {}
         for number in range(200):
             self.known |= self._drawn(by_chance(number)).space
@@ -44,7 +44,7 @@ class Landscape:
 
     def _drawn(self, draw: Draw) -> HyperParameters:
         hp = HyperParameters(draw)
-        spaces.draw(self._space, self._catalog, hp, self._start)
+        space.draw(self._space, self._catalog, hp, self._start)
         return hp
 
     def default(self) -> Values:

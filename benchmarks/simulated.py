@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from cnnsearch.rungs import Stand
+from cnnsearch.tuning.schedulers.rungs import Stand
 
 EPOCHS, WORKERS = 9, 2
 START = {"digits": 0.6, "mnist": 1.0, "cifar": 1.5}

@@ -44,7 +44,7 @@ class Small(Trivial):
 
 
 class Score:
-    """A `cnnsearch.models.Classifier` of one weight."""
+    """A `cnnsearch.training.model_io.Classifier` of one weight."""
 
     formats = ("npz",)
 

@@ -25,7 +25,7 @@ def cnnsearch(folder: Path, *arguments: str, **environment: str) -> subprocess.C
     """`cnnsearch ARGUMENTS` in `folder`."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_", "MLFLOW_"))}
     return subprocess.run(
-        [sys.executable, "-m", "cnnsearch.cli", *arguments],
+        [sys.executable, "-m", "cnnsearch", *arguments],
         cwd=folder,
         env={**clean, "CNNSEARCH_RUN_CONFIRM": "0", "CNNSEARCH_RUN_JOBS": "1", **environment},
         capture_output=True,

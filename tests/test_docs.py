@@ -15,11 +15,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cnnsearch import Block, Dataset, Head, Plan, arguments, catalog, markers, options, scaffold, spaces, testing
-from cnnsearch.cli import main
-from cnnsearch.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
-from cnnsearch.plan import BLOCK_WORDS, HEAD_WORDS, WORDS
-from cnnsearch.space_file import DEFAULTS, KEYS, RECIPE_KEYS
+from cnnsearch import Block, Dataset, Head, Plan, testing
+from cnnsearch.cli import options as arguments
+from cnnsearch.cli import scaffold
+from cnnsearch.cli.main import main
+from cnnsearch.spaces import decorators, plugin_options, plugins
+from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
+from cnnsearch.spaces.plan import BLOCK_WORDS, HEAD_WORDS, WORDS
+from cnnsearch.spaces.space_file import DEFAULTS, KEYS, RECIPE_KEYS
 from cnnsearch.testing import datasets, dimensions, hypermodels, trainers
 from cnnsearch.testing import spaces as promised_of_files
 
@@ -28,7 +32,7 @@ AUTHORS = (ROOT / "plugins" / "README.md").read_text("utf-8")
 SPACES = (ROOT / "search_spaces" / "README.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = ROOT / "docs" / "commands.md"
-SHIPPED = catalog.Catalog(entry for entry in catalog.load(here=ROOT / "docs").entries if entry.origin == "shipped")
+SHIPPED = plugins.Catalog(entry for entry in plugins.load(here=ROOT / "docs").entries if entry.origin == "shipped")
 
 
 def section(text: str, heading: str) -> str:
@@ -54,9 +58,9 @@ def named(text: str, name: str) -> bool:
 # -- everything there is ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", markers.KINDS)
+@pytest.mark.parametrize("kind", decorators.KINDS)
 def test_each_marker_stands_with_its_exact_signature(kind: str) -> None:
-    signature = re.search("`(.+?)`", inspect.getdoc(getattr(markers, kind)) or "")
+    signature = re.search("`(.+?)`", inspect.getdoc(getattr(decorators, kind)) or "")
     assert signature and f"\n{signature[1]}\n" in section(AUTHORS, f"## {kind.capitalize()}")
 
 
@@ -65,9 +69,9 @@ def test_each_dimension_stands_with_what_it_draws_and_its_options(name: str) -> 
     line = row(section(AUTHORS, "## The shipped dimensions"), name)
     function = SHIPPED.get("dimension", name).function
     assert function is not None
-    for option, default in options.options(function).items():
+    for option, default in plugin_options.options(function).items():
         assert f"`{option} = {json.dumps(default)}`" in line
-    assert len(re.findall(r"`\w+ = ", line)) == len(options.options(function))
+    assert len(re.findall(r"`\w+ = ", line)) == len(plugin_options.options(function))
     for drawn in names_drawn(name):
         assert f"`{re.sub('[0-9]+$', '1', drawn)}`" in line.split(" | ")[1]
 
@@ -271,12 +275,12 @@ def files(text: str) -> dict[str, str]:
     return found
 
 
-def drawn(space: spaces.Space, known: catalog.Catalog, draw: Draw) -> tuple[HyperParameters, Plan]:
+def drawn(space: spaces.Space, known: plugins.Catalog, draw: Draw) -> tuple[HyperParameters, Plan]:
     hp = HyperParameters(draw)
     return hp, spaces.draw(space, known, hp, spaces.start_plan(space, space.input_shape or (28, 28, 1), 10))
 
 
-def assert_draws(space: spaces.Space, known: catalog.Catalog) -> None:
+def assert_draws(space: spaces.Space, known: plugins.Catalog) -> None:
     """The default point and 20 random ones are plans."""
     for draw in (defaults, *map(by_chance, range(20))):
         _, plan = drawn(space, known, draw)
@@ -293,14 +297,14 @@ def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def entry_of(known: catalog.Catalog, kind: str, name: str, origin: str) -> Callable[..., Any]:
+def entry_of(known: plugins.Catalog, kind: str, name: str, origin: str) -> Callable[..., Any]:
     entry = known.get(kind, name)
     assert entry.origin == origin and entry.summary and entry.function
     return entry.function
 
 
 def test_the_tutorials_dimension_is_found_and_its_space_can_be_drawn(tutorial: Path) -> None:
-    known = catalog.load([Path("mine")])
+    known = plugins.load([Path("mine")])
     entry_of(known, "dimension", "input_noise", "local mine")
     space = spaces.check(spaces.load("noisy_digits", known), known)
     assert space.description == "Small CNNs under noise."
@@ -310,7 +314,7 @@ def test_the_tutorials_dimension_is_found_and_its_space_can_be_drawn(tutorial: P
 def test_the_tutorials_package_is_found_when_installed(tutorial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tutorial / "cnnsearch-noise"
     table = tomllib.loads((project / "pyproject.toml").read_text())
-    ((name, module),) = table["project"]["entry-points"][catalog.GROUP].items()
+    ((name, module),) = table["project"]["entry-points"][plugins.GROUP].items()
     package = project / module.partition(".")[0]
     (package / "search_spaces").mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -322,9 +326,9 @@ def test_the_tutorials_package_is_found_when_installed(tutorial: Path, monkeypat
     info = project / "cnnsearch_noise-0.1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {table['project']['name']}\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text(f"[{catalog.GROUP}]\n{name} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{name} = {module}\n")
     monkeypatch.syspath_prepend(project)
-    known = catalog.load()
+    known = plugins.load()
     entry_of(known, "dimension", "input_noise", "installed cnnsearch-noise")
     assert known.get("space", "noisy_digits").origin == "installed cnnsearch-noise"
     assert_draws(spaces.check(spaces.load("noisy_digits", known), known), known)
@@ -334,7 +338,7 @@ def test_the_example_of_a_space_file_can_be_drawn(tmp_path: Path) -> None:
     ((path, content),) = files(SPACES).items()
     (tmp_path / Path(path).parent).mkdir()
     (tmp_path / path).write_text(content)
-    known = catalog.load(here=tmp_path)
+    known = plugins.load(here=tmp_path)
     space = spaces.check(spaces.load(Path(path).stem, known), known)
     assert set(tomllib.loads(content)) == {*KEYS} - {"trainer", "model"}
     assert_draws(space, known)

@@ -67,7 +67,7 @@ def test_every_command_of_a_guide_works(text: str, folder: Path, store: str) -> 
         if words[0] == "export":
             environment.update([words[1].split("=")])
             continue
-        module = {"cnnsearch": "cnnsearch.cli", "pytest": "pytest"}[words[0]]
+        module = {"cnnsearch": "cnnsearch", "pytest": "pytest"}[words[0]]
         command = [sys.executable, "-m", module, *small(words)[1:]]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (words, done.stdout, done.stderr)

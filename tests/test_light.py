@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+SOURCE = Path(__file__).parents[1] / "src" / "cnnsearch"
 HEAVY = ("tensorflow", "keras", "keras_tuner", "mlflow", "optuna", "jax", "torch")
 
 
@@ -18,20 +19,20 @@ def loaded_after(code: str, folder: Path) -> set[str]:
 
 
 def test_importing_the_package_and_the_commands_stays_light(tmp_path: Path) -> None:
-    loaded = loaded_after("import cnnsearch, cnnsearch.cli", tmp_path)
+    loaded = loaded_after("import cnnsearch, cnnsearch.cli.main", tmp_path)
     assert "click" in loaded
     assert not loaded.intersection(HEAVY)
 
 
 def test_help_stays_light(tmp_path: Path) -> None:
     for arguments in (["--help"], ["run", "--help"], ["export", "--help"], ["report", "--help"]):
-        code = f"from cnnsearch.cli import main; main({arguments}, standalone_mode=False)"
+        code = f"from cnnsearch.cli.main import main; main({arguments}, standalone_mode=False)"
         assert not loaded_after(code, tmp_path).intersection(HEAVY), arguments
 
 
 def test_the_parent_of_a_search_never_imports_a_backend(tmp_path: Path) -> None:
     arguments = ["run", "--space", "digits_cnn", "--trials", "1", "--epochs", "1", "--jobs", "1", "--quiet"]
-    code = f"from cnnsearch.cli import main; main({arguments}, standalone_mode=False)"
+    code = f"from cnnsearch.cli.main import main; main({arguments}, standalone_mode=False)"
     loaded = loaded_after(code, tmp_path)
     assert {"optuna", "mlflow"} <= loaded
     assert not loaded.intersection({"tensorflow", "keras", "keras_tuner", "jax", "torch"})
@@ -39,7 +40,7 @@ def test_the_parent_of_a_search_never_imports_a_backend(tmp_path: Path) -> None:
 
 def test_checking_a_wrong_command_imports_no_backend_and_no_storage(tmp_path: Path) -> None:
     code = """
-from cnnsearch.cli import main
+from cnnsearch.cli.main import main
 try:
     main(["run", "--space", "digits_cnn", "--set", "filters.frist=[1]"], standalone_mode=False)
 except Exception as error:
@@ -50,21 +51,29 @@ else:
     assert not loaded_after(code, tmp_path).intersection({"tensorflow", "keras", "keras_tuner", "mlflow", "jax"})
 
 
-def test_only_the_rooms_that_build_and_train_import_keras() -> None:
-    """One file imports tensorflow, when asked for its formats; keras at module level only where models are made."""
-    importers = set()
-    for path in (Path(__file__).parents[1] / "src" / "cnnsearch").glob("*.py"):
-        tree = ast.parse(path.read_text("utf-8"))
-        assert "tensorflow" not in imported(tree.body if path.name == "formats.py" else ast.walk(tree)), path
-        if "keras" in imported(tree.body):
-            importers.add(path.name)
-    assert importers == {
-        *("batches.py", "build.py", "heads.py", "layers.py", "models.py", "reported.py", "resume.py", "stems.py"),
-        "training.py",
+def test_what_is_imported_at_start_is_light_in_every_package() -> None:
+    """At module level only the worker and what it builds import Keras, only the study and the tuner Optuna."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        package = path.relative_to(SOURCE).parts[0]
+        for name in imported(ast.parse(path.read_text("utf-8")).body) & set(HEAVY):
+            found.setdefault(name, set()).add(package)
+    assert found == {
+        "keras": {"training"},
+        "tensorflow": {"training"},
+        "jax": {"training"},
+        "optuna": {"study", "tuning", "results"},
     }
+
+
+def test_every_module_of_the_package_is_looked_at() -> None:
+    modules = list(SOURCE.rglob("*.py"))
+    assert len(modules) > 150
+    assert {path.relative_to(SOURCE).parts[0] for path in modules} >= {"core", "study", "training", "tuning", "cli"}
 
 
 def imported(nodes: Iterable[ast.AST]) -> set[str]:
     """The top-level packages that these statements import."""
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     return {name.partition(".")[0] for name in names}

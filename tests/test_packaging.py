@@ -58,19 +58,19 @@ def python(folder: Path, site: Path, *arguments: str) -> str:
 def test_runs_from_another_folder(installed: Path, tmp_path: Path) -> None:
     place = python(tmp_path, installed, "-c", "import cnnsearch; print(cnnsearch.__file__)")
     assert str(installed) in place, "the wheel is used, not the checkout"
-    said = python(tmp_path, installed, "-m", "cnnsearch.cli", "plugins")
+    said = python(tmp_path, installed, "-m", "cnnsearch", "plugins")
     assert "conv_depth" in said
     for name in ("checkers", "excitation", "mixup"):
         assert re.search(rf"{name} .*installed cnnsearch-extras", said), said
-    assert "digits_cnn" in python(tmp_path, installed, "-m", "cnnsearch.cli", "spaces")
-    python(tmp_path, installed, "-m", "cnnsearch.cli", "new", "dimension", "mine")
+    assert "digits_cnn" in python(tmp_path, installed, "-m", "cnnsearch", "spaces")
+    python(tmp_path, installed, "-m", "cnnsearch", "new", "dimension", "mine")
 
 
 def test_anothers_package_is_searched_and_exported(installed: Path, tmp_path: Path) -> None:
     run = ("run", "--space", "checkers_cnn", "--trials", "2", "--epochs", "2", "--jobs", "1")
-    said = python(tmp_path, installed, "-m", "cnnsearch.cli", *run)
+    said = python(tmp_path, installed, "-m", "cnnsearch", *run)
     assert "[2/2] trial 1" in said
-    assert "Exported trial" in python(tmp_path, installed, "-m", "cnnsearch.cli", "export", "--best")
+    assert "Exported trial" in python(tmp_path, installed, "-m", "cnnsearch", "export", "--best")
     model = tmp_path / "exports" / "checkers_cnn" / "model.keras"
     # the gates are Keras' own layers, so that the export needs neither package
     code = "import sys, keras; sys.modules['cnnsearch'] = None; keras.saving.load_model(sys.argv[1])"

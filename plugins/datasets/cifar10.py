@@ -1,7 +1,7 @@
 """CIFAR-10, small colour photographs of animals and vehicles."""
 
 from cnnsearch import Dataset, dataset
-from cnnsearch.arrays import load_named, noisy
+from cnnsearch.data.arrays import load_named, noisy
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

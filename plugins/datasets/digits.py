@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnnsearch import Dataset, dataset
-from cnnsearch.arrays import limited, noisy
+from cnnsearch.data.arrays import limited, noisy
 
 
 @dataset

@@ -1,7 +1,7 @@
 """Fashion-MNIST, as small as MNIST and harder."""
 
 from cnnsearch import Dataset, dataset
-from cnnsearch.arrays import load_named, noisy
+from cnnsearch.data.arrays import load_named, noisy
 
 CLASSES = (
     "T-shirt/top",

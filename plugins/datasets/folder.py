@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnsearch import Dataset, array_files, dataset, loading
-from cnnsearch.arrays import expanded, make, pick, reason
-from cnnsearch.decoding import Asked, decoded
-from cnnsearch.errors import DataError, nearest
-from cnnsearch.picture_files import RESIZE, SUFFIXES
+from cnnsearch import Dataset, dataset
+from cnnsearch.core.errors import DataError, nearest
+from cnnsearch.data import array_files, loading
+from cnnsearch.data.arrays import expanded, make, pick, reason
+from cnnsearch.data.image_decoding import Asked, decoded
+from cnnsearch.data.image_files import RESIZE, SUFFIXES
 
 COLORS = {"grey": "L", "rgb": "RGB", "auto": ""}
 PARTS = ("train", "val", "test")

@@ -1,7 +1,7 @@
 """MNIST, the handwritten digits that every image classifier is tried on first."""
 
 from cnnsearch import Dataset, dataset
-from cnnsearch.arrays import load_named, noisy
+from cnnsearch.data.arrays import load_named, noisy
 
 
 @dataset

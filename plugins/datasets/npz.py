@@ -1,8 +1,9 @@
 """Any NumPy .npz file, or folder of .npy files, of images and labels, with its own test and validation or without."""
 
-from cnnsearch import Dataset, array_files, dataset
-from cnnsearch.arrays import expanded, limited
-from cnnsearch.errors import DataError
+from cnnsearch import Dataset, dataset
+from cnnsearch.core.errors import DataError
+from cnnsearch.data import array_files
+from cnnsearch.data.arrays import expanded, limited
 
 
 @dataset(reads=array_files.reads)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from cnnsearch import Dataset, dataset, stored_data
-from cnnsearch.errors import DataError
+from cnnsearch import Dataset, dataset
+from cnnsearch.core.errors import DataError
+from cnnsearch.data import stored as stored_data
 
 
 @dataset

@@ -1,7 +1,8 @@
 """A network that was trained on other images, under the head."""
 
-from cnnsearch import dimension, pretrained
-from cnnsearch.plan import Block
+from cnnsearch import dimension
+from cnnsearch.spaces import pretrained
+from cnnsearch.spaces.plan import Block
 
 
 @dimension

@@ -1,7 +1,7 @@
 """Whether rare classes count as much as frequent ones while the network learns."""
 
 from cnnsearch import dimension
-from cnnsearch.plan import CLASS_WEIGHTS
+from cnnsearch.spaces.plan import CLASS_WEIGHTS
 
 
 @dimension

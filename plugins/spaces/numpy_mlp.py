@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnsearch import pixel_values, space
+from cnnsearch import space
+from cnnsearch.data import pixel_values
 
 _PIECE = 1024  # images at a time: 50,000 in one go would need a gigabyte
 _NAMES = ("kernel1", "bias1", "kernel2", "bias2", "kernel3", "bias3")

@@ -24,7 +24,7 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
     # here, so that listing the plugins imports no backend
     import keras
 
-    from cnnsearch import build
+    from cnnsearch.training import build
 
     if denoiser_epochs < 1:
         raise CnnsearchError(f"denoise_first: denoiser_epochs must be at least 1, got {denoiser_epochs}.")
@@ -82,7 +82,8 @@ def _restore(model, stem, data, noise, epochs, rate):
     """Train the stem to give the clean images; gives back its last loss."""
     import keras
 
-    from cnnsearch import build, pixel_values
+    from cnnsearch.data import pixel_values
+    from cnnsearch.training import build
 
     # the first layer brings pixels to 0 to 1; augmentation would move images away from their targets
     denoiser = keras.Sequential([keras.Input(model.input_shape[1:]), model.layers[0], *stem], name="denoiser")

@@ -1,13 +1,17 @@
 """The names that a plugin author and a notebook use; importing them brings in nothing heavy."""
 
+from cnnsearch import old_paths
 from cnnsearch.api import Found, load, search
-from cnnsearch.data import Dataset
-from cnnsearch.errors import CnnsearchError
-from cnnsearch.markers import dataset, dimension, space, trainer
-from cnnsearch.plan import Block, Head, Plan
-from cnnsearch.result import Result
+from cnnsearch.api.result import Result
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.version import VERSION
+from cnnsearch.data.dataset import Dataset
+from cnnsearch.spaces.decorators import dataset, dimension, space, trainer
+from cnnsearch.spaces.plan import Block, Head, Plan
 
-__version__ = "0.2.0.dev0"
+old_paths.install()
+
+__version__ = VERSION
 __all__ = [
     "Block",
     "CnnsearchError",

@@ -1,5 +1,5 @@
 """`python -m cnnsearch`."""
 
-from cnnsearch.cli import main
+from cnnsearch.cli.main import main
 
 main()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnsearch.errors import DataError
+from cnnsearch.core.errors import DataError
 
 PLUGINS = Path(__file__).parents[2] / "plugins" / "datasets"
 

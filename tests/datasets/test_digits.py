@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnsearch.data import split
+from cnnsearch.data.splits import split
 
 PLUGINS = Path(__file__).parents[2] / "plugins" / "datasets"
 

@@ -9,8 +9,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from cnnsearch import decoding, kept, loading
-from cnnsearch.data import split
+from cnnsearch.data import image_cache, image_decoding, loading
+from cnnsearch.data.splits import split
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -420,8 +420,8 @@ def test_pictures_are_decoded_once_into_a_file_that_is_mapped(folder, cached, tw
     plain, (first, told), (second, again) = folder(path=str(two)), cached(two), cached(two)
     assert told[-1] == (5, 5) and again == []
     for data in (first, second):
-        assert data.fingerprint == plain.fingerprint == kept.fingerprint(data)
-        assert kept.is_mapped(data.x) and kept.is_mapped(data.x_val) and data.home.parent == cached.cache
+        assert data.fingerprint == plain.fingerprint == image_cache.fingerprint(data)
+        assert image_cache.is_mapped(data.x) and image_cache.is_mapped(data.x_val) and data.home.parent == cached.cache
         np.testing.assert_array_equal(data.x, plain.x)
     # what one writes no other sees
     first.x[:] = 1
@@ -440,20 +440,20 @@ def test_what_is_left_out_is_known_the_next_time(cached, two, says):
 
 
 def test_a_file_that_the_system_did_not_give_is_tried_again(cached, two, says, monkeypatch):
-    bad, decode, opens = two / "train" / "dog" / "1.png", decoding.decode, decoding._opens
+    bad, decode, opens = two / "train" / "dog" / "1.png", image_decoding.decode, image_decoding._opens
 
     def fails(file, *how):
         if file == bad:
             raise OSError(5, "Input/output error")
         return decode(file, *how)
 
-    monkeypatch.setattr(decoding, "decode", fails)
-    monkeypatch.setattr(decoding, "_opens", lambda file: False)
+    monkeypatch.setattr(image_decoding, "decode", fails)
+    monkeypatch.setattr(image_decoding, "_opens", lambda file: False)
     assert len(cached(two, skip_unreadable=True)[0].x) == 3
     # as long as it is not given, the others are not decoded anew
     assert cached(two, skip_unreadable=True)[1] == []
-    monkeypatch.setattr(decoding, "decode", decode)
-    monkeypatch.setattr(decoding, "_opens", opens)
+    monkeypatch.setattr(image_decoding, "decode", decode)
+    monkeypatch.setattr(image_decoding, "_opens", opens)
     data, told = cached(two)
     assert len(data.x) == 4 and told[-1] == (4, 4) and cached(two)[1] == []
 
@@ -472,10 +472,10 @@ def test_two_folders_of_equal_names_sizes_and_dates_are_two(cached, two, tmp_pat
 
 @pytest.mark.parametrize("memory", [10**9, 0])
 def test_a_full_disk_is_one_line_where_memory_does_not_help(cached, two, says, monkeypatch, memory):
-    monkeypatch.setattr(kept.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
-    monkeypatch.setattr(decoding, "free_memory", lambda: memory)
+    monkeypatch.setattr(image_cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr(image_decoding, "free_memory", lambda: memory)
     if memory:
-        assert not kept.is_mapped(cached(two)[0].x)
+        assert not image_cache.is_mapped(cached(two)[0].x)
     else:
         assert says(lambda: cached(two)).startswith(
             f"{two}: the decoded images need 0.0 GiB in {cached.cache}, and 0.0"
@@ -487,8 +487,8 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing(cached, two, says, monkey
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(decoding, "_decode", full)
-    monkeypatch.setattr(decoding, "free_memory", lambda: 0)
+    monkeypatch.setattr(image_decoding, "_decode", full)
+    monkeypatch.setattr(image_decoding, "free_memory", lambda: 0)
     assert f"{two}: {cached.cache} cannot be written (No space left on device)" in says(lambda: cached(two))
     assert not list(cached.cache.glob("*/"))
 
@@ -497,15 +497,15 @@ def test_old_images_and_what_a_killed_process_left_are_swept(cached, two):
     data, _ = cached(two)
     runs = cached.cache.parent
     (cached.cache / ".x.partial").mkdir()
-    kept.sweep(runs)
+    image_cache.sweep(runs)
     assert data.home.is_dir() and not (cached.cache / ".x.partial").exists()
     os.utime(data.home / "facts.json", (0, 0))
     # whoever uses them notes it
     assert cached(two)[1] == []
-    kept.sweep(runs)
+    image_cache.sweep(runs)
     assert data.home.is_dir()
     os.utime(data.home / "facts.json", (0, 0))
-    kept.sweep(runs)
+    image_cache.sweep(runs)
     assert not data.home.exists()
 
 
@@ -514,9 +514,9 @@ def test_the_parts_of_kept_images_are_kept_too(folder, cached, put, tmp_path):
         put(f"{'ab'[index % 2]}/{index:02}.png", Image.new("L", (4, 4), index))
     plain, (data, _) = split(folder(path=str(tmp_path)), 3, 0.2), cached(tmp_path)
     for _ in range(2):
-        parts = kept.parts(data, 3, 0.2)
+        parts = image_cache.parts(data, 3, 0.2)
         for name in ("x", "x_val", "x_test"):
-            assert kept.is_mapped(getattr(parts, name))
+            assert image_cache.is_mapped(getattr(parts, name))
             np.testing.assert_array_equal(getattr(parts, name), getattr(plain, name))
         assert parts.y.tolist() == plain.y.tolist()
     assert len(list(data.home.glob("part-*/"))) == 3

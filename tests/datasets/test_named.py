@@ -128,7 +128,7 @@ def without_network(tmp_path_factory):
     _write_fashion(cache / "datasets" / "fashion-mnist")
     code = """if True:
         import json, runpy, sys, time
-        from cnnsearch.errors import DataError
+        from cnnsearch.core.errors import DataError
         load = lambda name: runpy.run_path(f"{sys.argv[1]}/{name}.py")[name]
         fashion = load("fashion_mnist")()
         answers, start = {"fashion": [fashion.x.shape, fashion.y.tolist(), fashion.x_test.shape]}, time.time()

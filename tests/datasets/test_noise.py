@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cnnsearch import Dataset
-from cnnsearch.arrays import noisy
-from cnnsearch.errors import DataError
+from cnnsearch.core.errors import DataError
+from cnnsearch.data.arrays import noisy
 
 
 @pytest.fixture

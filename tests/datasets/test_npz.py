@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cnnsearch import kept
-from cnnsearch.data import split
-from cnnsearch.pixel_values import value_range
+from cnnsearch.data import image_cache
+from cnnsearch.data.pixel_values import value_range
+from cnnsearch.data.splits import split
 
 LABELS = np.tile([0, 1, 2], 10)
 WHOLE = np.random.default_rng(0).integers(0, 256, (30, 5, 4, 3), dtype=np.uint8)
@@ -191,7 +191,7 @@ def test_a_folder_of_npy_files_is_read(plugin, says, tmp_path):
     data = plugin("npz")(path=str(tmp_path))
     assert (len(data.x), len(data.x_test), data.x_val, data.classes) == (30, 6, None, ("1", "2", "3"))
     # what is mapped takes no memory, and what is written to it stays here
-    assert kept.is_mapped(data.x) and kept.is_mapped(data.x_test)
+    assert image_cache.is_mapped(data.x) and image_cache.is_mapped(data.x_test)
     data.x[:] = 0
     assert np.array_equal(plugin("npz")(path=str(tmp_path)).x, WHOLE)
     np.save(tmp_path / "x_train.npy", np.asfortranarray(WHOLE))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cnnsearch.hyperparameters import HyperParameters, replay
-from cnnsearch.markers import ATTRIBUTE
-from cnnsearch.plan import Plan
+from cnnsearch.spaces.decorators import ATTRIBUTE
+from cnnsearch.spaces.hyperparameters import HyperParameters, replay
+from cnnsearch.spaces.plan import Plan
 
 FOLDER = Path(__file__).parents[2] / "plugins" / "dimensions"
 NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))

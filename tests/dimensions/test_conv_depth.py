@@ -1,7 +1,7 @@
 import pytest
 
-from cnnsearch.cost import cost
-from cnnsearch.plan import Plan
+from cnnsearch.spaces.cost import cost
+from cnnsearch.spaces.plan import Plan
 
 from .conftest import sentences
 

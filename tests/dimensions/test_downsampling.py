@@ -1,6 +1,6 @@
 import pytest
 
-from cnnsearch.cost import cost
+from cnnsearch.spaces.cost import cost
 
 from .conftest import sentences
 

@@ -1,7 +1,7 @@
 import pytest
 
-from cnnsearch.cost import cost
-from cnnsearch.plan import Head
+from cnnsearch.spaces.cost import cost
+from cnnsearch.spaces.plan import Head
 
 
 def test_default_is_one_dense_layer(draw, body):

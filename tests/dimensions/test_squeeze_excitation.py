@@ -1,6 +1,6 @@
 import pytest
 
-from cnnsearch.cost import cost
+from cnnsearch.spaces.cost import cost
 
 
 def test_default_is_no_gate(draw, body):

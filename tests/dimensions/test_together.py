@@ -2,9 +2,9 @@
 
 import pytest
 
-from cnnsearch.cost import cost
-from cnnsearch.hyperparameters import HyperParameters, replay
-from cnnsearch.plan import Plan
+from cnnsearch.spaces.cost import cost
+from cnnsearch.spaces.hyperparameters import HyperParameters, replay
+from cnnsearch.spaces.plan import Plan
 
 from .conftest import edit
 

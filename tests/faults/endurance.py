@@ -33,7 +33,7 @@ def watch(folder: Path, trials: int, blank: Path | None = None) -> list[Holding]
     """Run so many trials and look at the processes after every one."""
     (folder / "tiny.toml").write_text(SPACE)
     asked = ["--space", "tiny.toml", "--trials", str(trials), "--jobs", "2", "--json", "--pruner", "none"]
-    line = [sys.executable, "-m", "cnnsearch.cli", "run", *asked, "--sampler", "random"]
+    line = [sys.executable, "-m", "cnnsearch", "run", *asked, "--sampler", "random"]
     with (folder / "err.txt").open("wb") as err:
         running = subprocess.Popen(
             line, cwd=folder, env=storm.surroundings(folder, blank), stdout=subprocess.PIPE, stderr=err, text=True

@@ -16,7 +16,7 @@ import psutil
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
-from cnnsearch.record import COUNTED, record
+from cnnsearch.study.trial import COUNTED, record
 
 SPACE = """
 dataset = { use = "digits", limit = 400 }
@@ -43,7 +43,7 @@ def command(folder: Path, trials: int, seed: int) -> list[str]:
     """The one command that is begun again after each death."""
     (folder / "storm.toml").write_text(SPACE)
     asked = ["--space", "storm.toml", "--trials", str(trials), "--jobs", "2", "--seed", str(seed), "--quiet"]
-    return [sys.executable, "-m", "cnnsearch.cli", "run", *asked]
+    return [sys.executable, "-m", "cnnsearch", "run", *asked]
 
 
 def rage(folder: Path, trials: int, kills: int, seed: int, pause: float, blank: Path | None = None) -> Storm:
@@ -116,7 +116,7 @@ def _check_mlflow(folder: Path, counted: dict[int, Any]) -> None:
 
 
 def _check_leaderboard(folder: Path, counted: list[Any]) -> None:
-    line = [sys.executable, "-m", "cnnsearch.cli", "leaderboard", "--format", "json"]
+    line = [sys.executable, "-m", "cnnsearch", "leaderboard", "--format", "json"]
     said = subprocess.run(line, cwd=folder, env=surroundings(folder), capture_output=True, text=True, check=True).stdout
     rows = [row for row in json.loads(said) if row["state"] not in ("too_large",)]
     assert sorted(row["trial"] for row in rows) == sorted(each.number for each in counted)
@@ -137,7 +137,7 @@ def _workers(parent: int) -> list[int]:
         children = psutil.Process(parent).children()
     except psutil.Error:
         return []
-    return [child.pid for child in children if "cnnsearch.worker" in " ".join(_line(child))]
+    return [child.pid for child in children if "cnnsearch.training.worker" in " ".join(_line(child))]
 
 
 def _line(process: psutil.Process) -> list[str]:

@@ -15,15 +15,19 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnnsearch import catalog, command, doctor, options, pretrained, recipes, show, space_file, spaces, study
-from cnnsearch.cli import main
-from cnnsearch.cost import cost
-from cnnsearch.errors import CnnsearchError
-from cnnsearch.hyperparameters import HyperParameters, by_chance, defaults
-from cnnsearch.plan import Block, Head, Plan
-from cnnsearch.settings import Settings
+from cnnsearch.cli import doctor, show
+from cnnsearch.cli.main import main
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.spaces import plugin_options, plugins, pretrained, recipes, space_file
+from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.cost import cost
+from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults
+from cnnsearch.spaces.plan import Block, Head, Plan
+from cnnsearch.study import study
+from cnnsearch.study.config import Settings
+from cnnsearch.tuning import run
 
-KNOWN = catalog.load(here=Path(__file__).parent)
+KNOWN = plugins.load(here=Path(__file__).parent)
 SPACES = {
     name: spaces.check(spaces.load(name, KNOWN), KNOWN)
     for name in ("digits_cnn", "mnist_cnn", "mnist_denoise", "cifar10_transfer")
@@ -92,7 +96,7 @@ def uses(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     def of(name: str) -> st.SearchStrategy[dict[str, Any]]:
         function = KNOWN.get(kind, name).function
         assert function is not None
-        known = {k: v for k, v in options.options(function).items() if k not in spaces.GIVEN_TO_TRAINERS}
+        known = {k: v for k, v in plugin_options.options(function).items() if k not in spaces.GIVEN_TO_TRAINERS}
         values = {k: like(v) for k, v in known.items()}
         right = st.fixed_dictionaries({"use": st.just(name)}, optional=values)
         wrong = st.tuples(right, st.dictionaries(NAMES | st.sampled_from([*known, name]), ODD, max_size=1))
@@ -365,7 +369,7 @@ def cli(folder: Path) -> Iterator[CliRunner]:
         raise CnnsearchError("it would begin")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "run", begins)
+        patch.setattr(run, "run", begins)
         patch.setattr(os, "execv", begins)
         patch.setattr(doctor, "_backend", lambda: doctor.Check(True, "keras backend", "not asked"))
         yield CliRunner()

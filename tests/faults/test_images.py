@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cnnsearch import Dataset, arrays, catalog
-from cnnsearch.errors import DataError
+from cnnsearch import Dataset
+from cnnsearch.core.errors import DataError
+from cnnsearch.data import arrays
+from cnnsearch.spaces import plugins
 
-KNOWN = catalog.load(here=Path(__file__).parent)
+KNOWN = plugins.load(here=Path(__file__).parent)
 folder = KNOWN.get("dataset", "folder").function
 npz = KNOWN.get("dataset", "npz").function
 WAY_OUT = "or go on without them with --skip-unreadable."

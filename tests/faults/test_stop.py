@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from cnnsearch.record import COUNTED, record
+from cnnsearch.study.trial import COUNTED, record
 from tests.faults import storm
 
 

@@ -11,7 +11,7 @@ from tests.faults import storm
 
 
 def begin(folder: Path, study: str, environment: dict[str, str]) -> "subprocess.Popen[str]":
-    line = [sys.executable, "-m", "cnnsearch.cli", "run", "--space", "digits_cnn", *TINY, "--study", study]
+    line = [sys.executable, "-m", "cnnsearch", "run", "--space", "digits_cnn", *TINY, "--study", study]
     return subprocess.Popen(
         [*line, "--trials", "2", "--jobs", "1", "--quiet"],
         cwd=folder,
@@ -46,7 +46,7 @@ def test_the_second_on_one_study_is_told_and_harms_nothing(tmp_path: Path, blank
 
 def test_many_at_one_time_make_one_new_mlflow_store(tmp_path: Path) -> None:
     """Without turns MLflow breaks it for good."""
-    code = "import sys; from cnnsearch import mlflow_store; mlflow_store.connect(sys.argv[1])"
+    code = "import sys; from cnnsearch.study import mlflow_store; mlflow_store.connect(sys.argv[1])"
     line = [sys.executable, "-W", "ignore", "-c", code, f"sqlite:///{tmp_path / 'mlflow.db'}"]
     every = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     said = [each.communicate(timeout=120)[1] for each in every]
@@ -55,7 +55,7 @@ def test_many_at_one_time_make_one_new_mlflow_store(tmp_path: Path) -> None:
 
 def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path: Path) -> None:
     """Found by a storm of kills: MLflow never opens a half-made store again."""
-    code = "import sys; from cnnsearch import mlflow_store; mlflow_store.connect(sys.argv[1])"
+    code = "import sys; from cnnsearch.study import mlflow_store; mlflow_store.connect(sys.argv[1])"
     line = [sys.executable, "-W", "ignore", "-c", code, f"sqlite:///{tmp_path / 'mlflow.db'}"]
     partial = tmp_path / ".mlflow.db.partial"
     with subprocess.Popen(line, stderr=subprocess.DEVNULL) as first:

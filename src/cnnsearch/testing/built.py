@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnsearch.plan import Plan
-from cnnsearch.pretrained import without_weights
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.pretrained import without_weights
 
 IMAGES = 8
 """In the batch that a step is tried on."""
@@ -32,7 +32,7 @@ class Built(NamedTuple):
 
 def parts(plans: Iterable[Plan]) -> dict[str, Plan]:
     """Every Keras object that `plans` name, as JSON, with the first plan that names it."""
-    from cnnsearch import build
+    from cnnsearch.training import build
 
     found: dict[str, Plan] = {}
     for plan in plans:
@@ -47,7 +47,7 @@ def make(part: str) -> None:
     Raises:
         ValueError: if Keras has no such object, or it does not take its configuration.
     """
-    from cnnsearch import build
+    from cnnsearch.training import build
 
     kind, (name, config) = json.loads(part)
     build.make(kind, (name, config))
@@ -55,7 +55,7 @@ def make(part: str) -> None:
 
 def unlike(plans: Iterable[Plan], most: int) -> list[Plan]:
     """The first of `plans`, and those after it that name a kind of layer that none before them does."""
-    from cnnsearch import build
+    from cnnsearch.training import build
 
     chosen: list[Plan] = []
     seen: set[str] = set()
@@ -72,7 +72,7 @@ def built(plan: Plan) -> Built:
 
     A backbone begins with weights by chance, so that none are fetched.
     """
-    from cnnsearch import build
+    from cnnsearch.training import build
 
     plan = without_weights(plan)
     core = build.core(plan)
@@ -98,11 +98,11 @@ def loss(network: Built) -> float:
 
 def moved(core: Any, shape: tuple[int, ...]) -> float:
     """How far the answers of a saved and opened network are from its own."""
-    from cnnsearch import models
+    from cnnsearch.training import model_io
 
     x = images(shape)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        models.save(core, path)
-        again = models.open_(path, lambda: core)
+        model_io.save(core, path)
+        again = model_io.open_(path, lambda: core)
     return float(np.abs(again.predict_on_batch(x) - core.predict_on_batch(x)).max())

@@ -6,11 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cnnsearch import data as datas
-from cnnsearch.catalog import Catalog
-from cnnsearch.data import Dataset, Images, split
-from cnnsearch.errors import DataError
-from cnnsearch.markers import READS
+from cnnsearch.core.errors import DataError
+from cnnsearch.data import dataset as datas
+from cnnsearch.data import splits
+from cnnsearch.data.dataset import Dataset, Images
+from cnnsearch.data.splits import split
+from cnnsearch.spaces.decorators import READS
+from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import promises
 from cnnsearch.testing.promises import Subject, Unseen, promise
 
@@ -101,4 +103,4 @@ def _made_wrong(error: DataError) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename == datas.__file__
+    return trace is not None and trace.tb_frame.f_code.co_filename in (datas.__file__, splits.__file__)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from cnnsearch.catalog import Catalog
-from cnnsearch.cost import cost
-from cnnsearch.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
-from cnnsearch.plan import Block, Head, Plan
+from cnnsearch.spaces.cost import cost
+from cnnsearch.spaces.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
+from cnnsearch.spaces.plan import Block, Head, Plan
+from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import built, promises
 from cnnsearch.testing.promises import Subject, promise
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnsearch.catalog import Catalog
-from cnnsearch.data import Split
-from cnnsearch.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
+from cnnsearch.data.splits import Split
+from cnnsearch.spaces.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
+from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import built, promises
 from cnnsearch.testing.promises import Subject, promise
 
@@ -29,7 +29,7 @@ class Model(Subject):
 
     def candidate(self, draw: Draw) -> tuple[Any, HyperParameters]:
         """One candidate as a search makes it, and what drew it."""
-        from cnnsearch import training
+        from cnnsearch.training import training
 
         hp = HyperParameters(draw)
         return training.from_hypermodel(self.function(SHAPE, CLASSES, **self.given), hp, 16, SHAPE, CLASSES), hp
@@ -53,10 +53,10 @@ def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalo
 @promise(PROMISES, basis=True)
 def gives_candidates(model: Model) -> None:
     """Its default point is a compiled Keras model or a classifier, whose answers are probabilities of the classes."""
-    from cnnsearch import models
+    from cnnsearch.training import model_io
 
     candidate, _ = model.first
-    shape = models.predict(candidate.core, built.images(SHAPE), candidate.reads, CLASSES).shape
+    shape = model_io.predict(candidate.core, built.images(SHAPE), candidate.reads, CLASSES).shape
     if shape != (built.IMAGES, CLASSES):
         mend = "End it with Dense(num_classes, activation='softmax')"
         raise model.broken(f"it answers with shape {shape}, expected {(built.IMAGES, CLASSES)}", mend)
@@ -91,8 +91,9 @@ def _shapes(candidate: Any) -> list[Any]:
 @promise(PROMISES, basis=True)
 def trains_an_epoch(model: Model) -> None:
     """It trains an epoch with finite loss and the metric that a search of it would go by."""
-    from cnnsearch import metric_names, training
-    from cnnsearch.reported import reported
+    from cnnsearch.core import metric_names
+    from cnnsearch.training import training
+    from cnnsearch.training.reported_metrics import reported
 
     x, y = built.images(SHAPE, IMAGES), np.arange(IMAGES) % CLASSES
     parts = Split(x, y, x[:16], y[:16], x[:16], y[:16])
@@ -105,15 +106,15 @@ def trains_an_epoch(model: Model) -> None:
 @promise(PROMISES)
 def survives_saving(model: Model) -> None:
     """It survives being saved and opened again, in each of its formats."""
-    from cnnsearch import models
+    from cnnsearch.training import model_io
 
     core = model.first[0].core
     x = built.images(SHAPE)
     with tempfile.TemporaryDirectory() as folder:
-        for suffix in models.formats(core):
+        for suffix in model_io.formats(core):
             path = Path(folder) / f"model.{suffix}"
-            models.save(core, path)
-            answers = models.opened(path, lambda: model.candidate(replay(model.first[1].values))[0].core)(x)
-            moved = float(np.abs(answers - models.answers(core, x)).max())
+            model_io.save(core, path)
+            answers = model_io.opened(path, lambda: model.candidate(replay(model.first[1].values))[0].core)(x)
+            moved = float(np.abs(answers - model_io.answers(core, x)).max())
             if not moved < built.CLOSE:
                 raise model.broken(f"saved as {suffix} it answers differently, by {moved:.2g}", "Save all its weights")

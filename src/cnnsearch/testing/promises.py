@@ -5,8 +5,8 @@ import unittest
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from cnnsearch import options
-from cnnsearch.errors import CnnsearchError, DataError, one_line
+from cnnsearch.core.errors import CnnsearchError, DataError, one_line
+from cnnsearch.spaces import plugin_options
 
 Look = Callable[[Any], None]
 PLAIN = (int, float, str, bool, type(None))
@@ -135,7 +135,7 @@ def takes_options_by_keyword(subject: Subject) -> None:
         shown = ", ".join(map(str, places)) or "nothing"
         mend = f"Let it be f({expected}{', ' if expected else ''}*, option=value)"
         raise subject.broken(f"it takes {shown} by position, expected {expected or 'nothing'}", mend)
-    for name, default in options.options(subject.function).items():
+    for name, default in plugin_options.options(subject.function).items():
         if name in _given_by_host(subject):
             continue
         if default is inspect.Parameter.empty:
@@ -144,7 +144,7 @@ def takes_options_by_keyword(subject: Subject) -> None:
 
 
 def _given_by_host(subject: Subject) -> tuple[str, ...]:
-    from cnnsearch.spaces import GIVEN_TO_TRAINERS
+    from cnnsearch.spaces.space import GIVEN_TO_TRAINERS
 
     return GIVEN_TO_TRAINERS if subject.name.startswith("trainer ") else ()
 

@@ -2,13 +2,14 @@
 
 from functools import cached_property
 
-from cnnsearch import recipes, spaces
-from cnnsearch.catalog import Catalog
-from cnnsearch.cost import cost
-from cnnsearch.errors import CnnsearchError
-from cnnsearch.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
-from cnnsearch.plan import Plan
-from cnnsearch.spaces import Space
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.spaces import recipes
+from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.cost import cost
+from cnnsearch.spaces.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.plugins import Catalog
+from cnnsearch.spaces.space import Space
 from cnnsearch.testing import built
 from cnnsearch.testing.promises import Promise, Subject, Unseen, promise
 

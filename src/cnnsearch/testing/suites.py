@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from cnnsearch import catalog
-from cnnsearch.plan import Plan
+from cnnsearch.spaces import plugins as catalog
+from cnnsearch.spaces.plan import Plan
 from cnnsearch.testing import datasets, dimensions, hypermodels, spaces, trainers
 from cnnsearch.testing.promises import Promise, Subject, keep
 

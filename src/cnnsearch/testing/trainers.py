@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnsearch.catalog import Catalog
-from cnnsearch.data import Split
-from cnnsearch.errors import CnnsearchError
-from cnnsearch.hyperparameters import HyperParameters, defaults
-from cnnsearch.plan import Block, Head, Plan
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.data.splits import Split
+from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
+from cnnsearch.spaces.plan import Block, Head, Plan
+from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import built, promises
 from cnnsearch.testing.promises import Subject, promise
 
@@ -56,7 +56,7 @@ class Trainer(Subject):
         return self.trained()
 
     def _trained(self, plan: Plan, stop_after: int) -> Training:
-        from cnnsearch import training
+        from cnnsearch.training import training
 
         candidate = training.from_plan(plan, IMAGES)
         before = candidate.core.get_weights()

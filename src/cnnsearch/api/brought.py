@@ -1,0 +1,100 @@
+"""What a call from Python brings along: a function or its name, and data or their name."""
+
+import platform
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.core.errors import CnnsearchError, StudyError
+from cnnsearch.spaces.space_file import STUDY, Use
+from cnnsearch.study.config import Settings
+
+
+class Brought:
+    """The space and the data of one call, as options of `run`, and as files of the study's folder.
+
+    Attributes:
+        named: what the command line could say too: `space` and `dataset` by name.
+        said: both as they stand in a call.
+
+    Raises:
+        CnnsearchError: if an object is of no form that is known, or cannot be given to the workers.
+    """
+
+    def __init__(self, space: Any, dataset: Any = None, validation: Any = None, test: Any = None) -> None:
+        from cnnsearch.data import from_python
+        from cnnsearch.spaces import pickled_model
+
+        self._model = None if isinstance(space, str | Path) else pickled_model.pickled(space)
+        self._data, self._use = None, ""
+        self.named = {"space": self._model.name if self._model else str(space)}
+        self.said = [self._model.name if self._model else repr(str(space))]
+        if self._model and dataset is None:
+            name = self._model.name
+            raise CnnsearchError(f"{name} needs data: search({name}, (images, labels)), or a dataset's name or path.")
+        if dataset is None or from_python.is_named(dataset):
+            if validation is not None or test is not None:
+                raise CnnsearchError(
+                    f"validation_data and test_data go with images and labels; the dataset is "
+                    f"{'that of the space' if dataset is None else repr(str(dataset))}, which has its own parts."
+                )
+            self.named |= {} if dataset is None else {"dataset": str(dataset)}
+            self.said += [] if dataset is None else [repr(str(dataset))]
+            return
+        self._data = from_python.dataset_of(dataset, validation, test)
+        self._use = f"data-{self._data.fingerprint}"
+        self.said.append("data")
+
+    def objects(self) -> dict[str, Any]:
+        """What replaces the names among the settings."""
+        from cnnsearch.data import from_python
+
+        found: dict[str, Any] = {}
+        digests: dict[str, Any] = {}
+        if self._model:
+            found["space"], digests["function"] = self._model.space(), self._model.parts
+            digests["python"] = ".".join(platform.python_version_tuple()[:2])
+        if self._data:
+            found["dataset"] = Use("stored", {"path": f"{STUDY}{self._use}"})
+            digests["data"] = from_python.digests(self._data)
+        return {**found, "brought": digests}
+
+    @contextmanager
+    def in_folder(self, settings: Settings) -> Iterator[None]:
+        """Inside, function and data are in the study's folder. What the study does not take is removed again.
+
+        A study that is resumed with its own function and data keeps them.
+        """
+        from cnnsearch.data import stored
+        from cnnsearch.spaces import pickled_model
+        from cnnsearch.study.storage import make_folder
+
+        make_folder(settings.folder)
+        written: list[Path] = []
+        if self._model and self._model.file in settings.space.model:
+            written += self._model.write(settings.folder)
+        if self._data and self._use in settings.dataset.options.get("path", ""):
+            written += stored.write(self._data, settings.folder / self._use)
+        # they are read from the disk from here on
+        self._data = None
+        try:
+            yield
+        except StudyError:
+            _remove(written)
+            raise
+        _remove(
+            path
+            for prefix, used in (
+                (pickled_model.PREFIX, settings.space.model),
+                (stored.PREFIX, str(settings.dataset.options.get("path", ""))),
+            )
+            for path in settings.folder.glob(f"{prefix}*")
+            if used.startswith(STUDY) and path.name not in used
+        )
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -1,0 +1,139 @@
+"""What a notebook shows: the bar of a running search, and a result as HTML that needs no network."""
+
+import html
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cnnsearch.cli.display import Plain, choose
+from cnnsearch.core.errors import FAILURES
+from cnnsearch.study.study import Study
+from cnnsearch.tuning.callbacks.base import Display
+from cnnsearch.tuning.progress import Progress, clock
+
+ROWS = 10
+"""Rows of the leaderboard that a result shows."""
+
+REFRESH = 0.25
+"""Seconds between two drawings of the bar."""
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which shows HTML."""
+    ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = ask() if ask else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def display(json_lines: bool, quiet: bool) -> Display:
+    """The display of a search that was begun from Python: a notebook's in a notebook, else the terminal's."""
+    if in_notebook() and not (json_lines or quiet):
+        return Bar(handle())
+    return choose(json_lines, quiet)
+
+
+def handle() -> Callable[[str], None]:
+    """A place in the output of the cell that runs; call it with the HTML that stands there from now on."""
+    from IPython.display import HTML
+    from IPython.display import display as show
+
+    place = show(HTML(""), display_id=True)
+    return lambda text: place.update(HTML(text))
+
+
+class Bar(Plain):
+    """A bar of trials, redrawn in place by `show`; failed trials and notes stand below in lines."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show, self._drawn, self._last = show, 0.0, ""
+
+    def __exit__(self, *error: object) -> None:
+        if self._last:
+            self._show(self._last)
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.done is not None and progress.done.state == "failed":
+            super().__call__(progress)
+        self._last = bar(progress)
+        if progress.done is not None or time.monotonic() - self._drawn > REFRESH:
+            self._drawn = time.monotonic()
+            self._show(self._last)
+
+    def loading(self, done: int, total: int) -> None:
+        self._show(f"Reading images: {done:,} of {total:,}")
+
+
+def bar(progress: Progress) -> str:
+    """A running search as HTML."""
+    standing = progress.standing
+    parts = [f"{standing.ended} of {progress.trials} trials"]
+    if standing.best is not None and standing.best.score is not None:
+        parts.append(f"best {standing.best.score:.4f} (trial {standing.best.number})")
+    parts += [f"{number} {state}" for state in ("pruned", "failed") if (number := standing.count(state))]
+    parts += [f"{number} {kind}" for kind, number in standing.failures.items() if kind in FAILURES]
+    left = "" if progress.left is None else f", about {clock(progress.left)} left"
+    parts.append(f"{clock(progress.seconds)} gone{left}")
+    running = [f"trial {run.number}: epoch {run.epoch} of {run.epochs}" for run in progress.running]
+    return (
+        f'<progress max="{progress.trials}" value="{standing.ended}" style="width:20em"></progress> '
+        f"<span>{html.escape(' · '.join(parts))}</span>"
+        f"<div><small>{html.escape(', '.join(running))}</small></div>"
+    )
+
+
+def page(content: str) -> str:
+    """A whole HTML page inside another one's cell."""
+    return (
+        f'<iframe srcdoc="{html.escape(content)}" style="width:100%;height:36em;border:1px solid #ccc" '
+        'sandbox="allow-popups"></iframe>'
+    )
+
+
+def summary(opened: Study, headline: str) -> str:
+    """A study as HTML: its headline, the top of the leaderboard, how the search went and the best trial's curve."""
+    from cnnsearch.results import leaderboard, majority
+
+    board = leaderboard.rows(opened, ROWS, choices=6)
+    parts = [f"<p><b>{html.escape(opened.name)}</b>: {html.escape(headline)}</p>"]
+    if board:
+        below = (leaderboard.caption(board), *majority.lines(opened))
+        parts += [table(*leaderboard.texts(board)), *(f"<p><small>{html.escape(line)}</small></p>" for line in below)]
+    return "<div>" + "".join([*parts, *_plots(opened)]) + "</div>"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A table of text as HTML."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _plots(opened: Study) -> list[str]:
+    """The scores of all trials, and the curves of the best; an empty list before the first score."""
+    from functools import partial
+
+    from cnnsearch.results.report import page as pages
+    from cnnsearch.results.report import plots
+    from cnnsearch.study import ranking
+
+    metric = str(opened.info["metric"])
+    ranked = [record for record in ranking.ranked(opened) if record.score is not None]
+    if not ranked:
+        return []
+    same: Any = {"metric": metric, "maximize": opened.maximize}
+    pictures = [pages.plot(partial(plots.history, records=opened.records(), **same), f"{metric} of every trial")]
+    best = ranked[0]
+    lines = {
+        name: [epoch[key] for epoch in best.history]
+        for key, name in {metric.removeprefix("val_"): "training", metric: "validation"}.items()
+        if best.history and all(key in epoch for epoch in best.history)
+    }
+    if lines:
+        draw = partial(plots.curves, lines=lines, **same)
+        pictures.append(pages.plot(draw, f"{metric} of trial {best.number} over its epochs"))
+    return [
+        f'<img src="{picture.address}" alt="{html.escape(picture.alt)}" title="{html.escape(picture.alt)}" '
+        'style="display:inline-block;background:white;max-width:48%">'
+        for picture in pictures
+    ]

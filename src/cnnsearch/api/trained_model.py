@@ -1,0 +1,79 @@
+"""A trial's trained model, opened in the user's own process."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnsearch.api.predictions import Predictions
+from cnnsearch.core.errors import DataError, StudyError
+from cnnsearch.data import from_python, pixel_values
+from cnnsearch.study.study import Study
+
+
+class Opened(NamedTuple):
+    """A trial's model and what it was made of."""
+
+    model: Any
+    source: Any
+
+    def predict(self, images: Any) -> Predictions:
+        """What the model says of images.
+
+        Raises:
+            DataError: if they have another shape than those that were searched with.
+        """
+        facts = self.source.study.info["data"]
+        x = batch(from_python.images_of(images), tuple(facts["input_shape"]))
+        names = tuple(str(name) for name in facts["classes"])
+        probabilities = self.source.predict(self.model, x)
+        return Predictions(np.asarray(names)[probabilities.argmax(-1)], probabilities, names)
+
+
+def opened(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Opened:
+    """The model of the best trial, or of trial `number`, in float32.
+
+    Raises:
+        StudyError: if there is no such trial, or its model is no longer on disk.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cnnsearch.results.export import made
+    from cnnsearch.results.origin import source_of
+
+    chosen = made.members(study, number, 0)[0]
+    path = study.checkpoint(chosen)
+    if path is None:
+        raise StudyError(
+            f"The model of trial {chosen.number} is no longer on disk: a study keeps its best few, `keep` of them. "
+            f"export(trial={chosen.number}) trains it again."
+        )
+    import keras
+
+    policy, source = keras.config.dtype_policy(), source_of(study, chosen, plugins)
+    try:
+        return Opened(made.kept_model(source, path), source)
+    finally:
+        # it is the user's own process
+        keras.config.set_dtype_policy(policy)
+
+
+def batch(images: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Images, or one image, as (n, *shape); grey ones may come without their channel.
+
+    Raises:
+        DataError: if they are of another shape.
+    """
+    shapes = [shape, shape[:-1]] if shape[-1] == 1 else [shape]
+    if images.shape in shapes:
+        images = images[None]
+    if images.shape[1:] not in shapes:
+        raise DataError(
+            f"The images are of shape {images.shape}; expected (n, {', '.join(map(str, shape))}), as those that were "
+            "searched with."
+        )
+    try:
+        return pixel_values.compact({"images": images.reshape(len(images), *shape)})["images"]
+    except ValueError as error:
+        raise DataError(f"The images cannot be used: {error}") from error

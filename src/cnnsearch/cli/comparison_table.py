@@ -1,0 +1,20 @@
+"""What `cnnsearch compare` prints: a table and notes."""
+
+import click
+
+from cnnsearch.cli import tables
+from cnnsearch.results.comparison.worth import SHOWN, Worth, cells
+
+
+def show(worth: Worth) -> None:
+    """Print the rows as a table, with the notes."""
+    from rich.table import Table
+
+    table = Table(title=worth.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in SHOWN:
+        table.add_column(column, justify="right" if column in ("difference", "n") else "left", overflow="fold")
+    for row in worth.rows:
+        table.add_row(*cells(row), style="dim" if row["verdict"] == "unclear" else "")
+    tables.show(table)
+    for note in worth.notes:
+        click.echo(note)

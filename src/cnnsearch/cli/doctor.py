@@ -1,0 +1,94 @@
+"""What works on this machine: versions, backend, GPUs, data, write access."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.gpus import gpus
+from cnnsearch.spaces import plugins as catalog
+from cnnsearch.study.config import worker_environment
+from cnnsearch.study.mlflow_store import tracking_uri
+from cnnsearch.study.storage import make_folder, storage_url
+
+PACKAGES = ("optuna", "keras", "tensorflow", "jax", "torch", "keras-tuner", "mlflow", "numpy", "scikit-learn")
+
+
+class Check(NamedTuple):
+    """One thing looked at."""
+
+    good: bool
+    name: str
+    found: str
+
+
+def examine(runs: Path, storage: str, plugins: tuple[Path, ...]) -> list[Check]:
+    """Everything that a search needs, looked at."""
+    known = catalog.load(plugins)
+    broken = [f"{e.kind} {e.name} ({e.origin}): {e.problem}" for e in known.entries if e.problem]
+    return [
+        Check(True, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        Check(True, "cores", str(os.cpu_count())),
+        Check(True, "packages", _versions()),
+        _backend(),
+        Check(True, "gpus", ", ".join(gpus()) or "none seen; candidates train on the CPU"),
+        _data(),
+        _writable(runs),
+        Check(True, "storage", storage_url(runs) if not storage else "given with --storage"),
+        Check(True, "mlflow", tracking_uri().partition("://")[0] + " store"),
+        Check(
+            not broken,
+            "plugins",
+            "; ".join(broken) or f"{len(known.entries)} plugins and spaces, none broken",
+        ),
+    ]
+
+
+def _versions() -> str:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _backend() -> Check:
+    """Asked in a process of its own: a backend that crashes must not take this one with it."""
+    code = "import keras; print(keras.backend.backend(), *keras.distribution.list_devices())"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=worker_environment(0, None),
+        check=False,
+    )
+    last = (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines()[-1:]
+    return Check(result.returncode == 0, "keras backend", " ".join(last))
+
+
+def _data() -> Check:
+    folder = os.environ.get("CNNSEARCH_DATA")
+    if not folder:
+        return Check(
+            True,
+            "data",
+            "CNNSEARCH_DATA is not set; digits are bundled, others come from Keras' cache or its download",
+        )
+    if not Path(folder).is_dir():
+        return Check(False, "data", f"CNNSEARCH_DATA is {folder}, which is no folder")
+    names = ", ".join(sorted(path.stem for path in Path(folder).glob("*.npz")))
+    return Check(bool(names), "data", f"{folder}: {names or 'no NAME.npz in it'}")
+
+
+def _writable(runs: Path) -> Check:
+    try:
+        make_folder(runs)
+    except CnnsearchError as error:
+        return Check(False, "runs", error.message)
+    return Check(True, "runs", f"{runs.resolve()} can be written")

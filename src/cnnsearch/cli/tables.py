@@ -1,0 +1,39 @@
+"""Tables in the terminal."""
+
+import io
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cnnsearch.core.errors import one_line
+
+
+def width() -> int:
+    """The letters of a line: the terminal's; a pipe has no width and gets the room that a table wants."""
+    return Console().width if sys.stdout.isatty() else 200
+
+
+def show(table: Table) -> None:
+    """Print a table as wide as a line."""
+    Console(width=width(), highlight=False).print(table)
+
+
+def plain(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Print rows under a header, with no lines around them."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in header:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(one_line(str(cell))) for cell in row))
+    show(table)
+
+
+def text(table: Table) -> str:
+    """A table as text without colours, as wide as a line."""
+    console = Console(width=width(), highlight=False, file=io.StringIO(), color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()

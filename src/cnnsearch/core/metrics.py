@@ -1,0 +1,174 @@
+"""What spaces of dimensions can be searched for: metrics of all validation images at once, as scikit-learn has them."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnsearch.core.errors import CnnsearchError, DataError, nearest
+
+Measures = Callable[[NDArray[Any]], dict[str, float]]
+"""Probabilities (n, classes) of the validation images to metrics by name, such as `val_auc`."""
+
+TOP = 5
+
+
+def balanced_accuracy(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    """The mean of the recalls of the classes that occur in `y`: `balanced_accuracy_score`."""
+    found = _confusion(y, probabilities)
+    counts = found.sum(1)
+    return float((np.diag(found)[counts > 0] / counts[counts > 0]).mean())
+
+
+def f1_macro(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    """The mean of the F1 scores of the classes that occur in `y` or were answered: `f1_score(average="macro")`."""
+    found = _confusion(y, probabilities)
+    # true positives twice, false positives and false negatives
+    weighed = found.sum(0) + found.sum(1)
+    return float((2 * np.diag(found)[weighed > 0] / weighed[weighed > 0]).mean())
+
+
+def auc(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    """The area under the ROC curve: of class 1 where there are two classes, else the mean of each class against all
+    others: `roc_auc_score(multi_class="ovr")`. A class that does not occur in `y` is left out; NaN if none can be
+    told from another."""
+    classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+    areas = [_area(y == label, probabilities[:, label]) for label in classes]
+    known = [area for area in areas if not math.isnan(area)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def top5_accuracy(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    """The share of images whose class is among the five most probable: `top_k_accuracy_score(k=5)`."""
+    own = np.take_along_axis(probabilities, y[:, None], 1)
+    # scikit-learn puts the later one of two equally probable classes first
+    later = np.arange(probabilities.shape[1]) > y[:, None]
+    before = (probabilities > own) | ((probabilities == own) & later)
+    return float((before.sum(1) < TOP).mean())
+
+
+COMPUTED = {
+    "val_auc": auc,
+    "val_f1_macro": f1_macro,
+    "val_balanced_accuracy": balanced_accuracy,
+    "val_top5_accuracy": top5_accuracy,
+}
+"""What costs a further look at the answers, and so is computed only in a search for one of them: then all are."""
+
+OF_PLANS = ("val_accuracy", "val_loss", *COMPUTED)
+"""What every space of dimensions can be searched for."""
+
+ALSO_REPORTED = ("accuracy", "loss")
+"""What its candidates report besides, of the training images."""
+
+WORDS = {
+    "auc": "AUC",
+    "f1_macro": "macro F1",
+    "balanced_accuracy": "balanced accuracy",
+    "top5_accuracy": "top-5 accuracy",
+}
+
+
+def read(metric: str) -> str:
+    """A metric's name as it is read: `val_f1_macro` is `validation macro F1`."""
+    part, _, name = metric.rpartition("val_")
+    name = WORDS.get(name, name.replace("_", " "))
+    return f"validation {name}" if metric.startswith("val_") and not part else metric.replace("_", " ")
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric, by any of its names, is a share that is read as a percent."""
+    return "accuracy" in metric
+
+
+def measures(metric: str, y: NDArray[Any]) -> Measures | None:
+    """What computes `metric`, and all others of COMPUTED that the classes allow; None if it needs no computing.
+
+    Args:
+        metric: what is searched for.
+        y: the validation labels, as codes (n,).
+    """
+    if metric not in COMPUTED:
+        return None
+    return lambda probabilities: measured(y, probabilities)
+
+
+def measured(y: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float]:
+    """All of COMPUTED that mean something for these labels (n,) and probabilities (n, classes)."""
+    answers: NDArray[Any] = np.asarray(probabilities, "float32")
+    found = {
+        name: compute(y, answers)
+        for name, compute in COMPUTED.items()
+        if name != "val_top5_accuracy" or answers.shape[1] > TOP
+    }
+    # a label that stands alone has no AUC, which is no fault of the candidate
+    return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def check(metric: str) -> None:
+    """Refuse a metric that candidates of dimensions do not report.
+
+    Raises:
+        CnnsearchError: it names the nearest one.
+    """
+    known = (*OF_PLANS, *ALSO_REPORTED)
+    if metric in known:
+        return
+    # `val_f1` is nearer to `val_auc` by its letters
+    bare = metric.removeprefix("val_")
+    longer = [name for name in OF_PLANS if bare and bare in name]
+    meant = f" Did you mean '{longer[0]}'?" if longer else nearest(metric, known)
+    raise CnnsearchError(
+        f"There is no metric '{metric}'.{meant} A space of dimensions is searched for by {', '.join(OF_PLANS)}."
+    )
+
+
+def check_labels(metric: str, y: NDArray[Any], classes: Sequence[str]) -> None:
+    """Refuse a metric that the validation labels (n,) give no meaning.
+
+    Raises:
+        DataError: if every candidate would get the same value, or none.
+    """
+    if metric == "val_top5_accuracy" and len(classes) <= TOP:
+        raise DataError(
+            f"val_top5_accuracy is 1 for every candidate where there are {len(classes)} classes. "
+            "Search for val_accuracy or val_balanced_accuracy instead."
+        )
+    present = np.unique(y)
+    if metric == "val_auc" and len(present) < 2:
+        raise DataError(
+            f"val_auc needs two classes among the validation images, and all of them are of class "
+            f"'{classes[present[0]]}'. Search for val_accuracy instead, or bring other validation images."
+        )
+
+
+def class_weights(y: NDArray[Any], classes: int) -> NDArray[np.float32]:
+    """The weight of each image (n,) by its class: n / (k * images of the class), k classes occurring in `y`.
+
+    As `sklearn.utils.class_weight.compute_sample_weight("balanced", y)`: each class counts as much as every other,
+    and the mean weight is 1.
+    """
+    counts = np.bincount(y, minlength=classes)
+    weights = len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    by_image: NDArray[np.float32] = weights[y].astype("float32")
+    return by_image
+
+
+def _confusion(y: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[Any]:
+    """How often each class (rows) was taken for each other (columns)."""
+    classes = probabilities.shape[1]
+    pairs = y * classes + probabilities.argmax(1)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def _area(positive: NDArray[Any], scores: NDArray[Any]) -> float:
+    """The share of pairs of a positive and a negative in which the positive has the higher score; equal ones count
+    half (Hanley and McNeil 1982)."""
+    many, few = np.count_nonzero(~positive), np.count_nonzero(positive)
+    if not (many and few):
+        return math.nan
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = counts.cumsum() - (counts - 1) / 2
+    return float((ranks[inverse][positive].sum() - few * (few + 1) / 2) / (many * few))

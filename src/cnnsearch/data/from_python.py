@@ -1,0 +1,187 @@
+"""Images and labels from the objects that Python code has: arrays, tf.data, PyTorch's datasets, Keras' sequences."""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnsearch.core.errors import DataError
+from cnnsearch.core.host import free_memory
+from cnnsearch.data.dataset import Dataset
+
+NAME = "arrays"
+"""What data that were given from Python are called."""
+
+EXPECTED = (
+    "expected (images, labels), a tf.data.Dataset, an indexable dataset of (image, label), a cnnsearch.Dataset, or a "
+    "dataset's name or path"
+)
+
+
+class Part(NamedTuple):
+    """Images and labels, and the classes' names if the object knows them."""
+
+    x: Any
+    y: Any
+    classes: tuple[str, ...] = ()
+
+
+def is_named(given: Any) -> bool:
+    """Whether `given` is a dataset's name or path, as `--dataset` takes it."""
+    return isinstance(given, str | Path)
+
+
+def dataset_of(train: Any, validation: Any = None, test: Any = None) -> Dataset:
+    """One dataset of what was given for training and, unless None, for validation and test.
+
+    Images are arrays, lists or tensors of shape (n, height, width) or (n, height, width, channels); PyTorch's tensors
+    may have their channels first. Labels are what `Dataset` takes.
+
+    Raises:
+        DataError: if an object is of no form that is known, is endless, or its images and labels do not fit.
+    """
+    if _is_two_pairs(train) and test is None:
+        train, test = train
+    given = {"validation_data": (validation, "_val"), "test_data": (test, "_test")}
+    known = train.classes if isinstance(train, Dataset) else ()
+    parts = {end: _part(value, what, known) for what, (value, end) in given.items() if value is not None}
+    more: dict[str, Any] = {}
+    for end, part in parts.items():
+        more |= {f"x{end}": part.x, f"y{end}": part.y}
+    if isinstance(train, Dataset):
+        return replace(train, **more)
+    own = _part(train, "the data")
+    return Dataset(NAME, own.x, own.y, own.classes, **more)
+
+
+def images_of(given: Any) -> NDArray[Any]:
+    """Images alone, of shape (n, height, width, channels) or (n, height, width), or one image, as an array."""
+    return _array(given, "the images")
+
+
+def digests(data: Dataset) -> dict[str, str]:
+    """A digest of each array of a dataset and of the classes' names."""
+    names = ("x", "y", "x_val", "y_val", "x_test", "y_test", "x_clean", "groups")
+    arrays = {name: getattr(data, name) for name in names}
+    found = {name: _digest(array) for name, array in arrays.items() if array is not None}
+    return {**found, "classes": hashlib.sha256(repr(data.classes).encode()).hexdigest()[:16]}
+
+
+def _part(given: Any, what: str, known: tuple[str, ...] = ()) -> Part:
+    """Images and labels of what was given; labels of a Dataset are codes of the `known` classes, if there are some."""
+    if isinstance(given, Dataset):
+        if strange := [name for name in given.classes if known and name not in known]:
+            raise DataError(f"{what} has a class '{strange[0]}' that the training data do not have.")
+        names = [known.index(name) for name in given.classes] if known else given.classes
+        return Part(given.x, np.asarray(names)[given.y], given.classes)
+    if isinstance(given, list | tuple):
+        if len(given) != 2:
+            raise DataError(f"{what} is a {type(given).__name__} of {len(given)}; expected (images, labels).")
+        return Part(_array(given[0], f"{what}: images"), _array(given[1], f"{what}: labels"))
+    if hasattr(given, "batch_sampler") and hasattr(given, "dataset"):
+        # a DataLoader shuffles; the dataset in it does not
+        given = given.dataset
+    found = [getattr(given, name, None) for name in ("class_names", "classes")]
+    own = next((each for each in found if _are_names(each)), ())
+    return Part(*_stacked(_items(given, what), what), tuple(own or ()))
+
+
+def _items(given: Any, what: str) -> Iterator[Any]:
+    """The elements of a dataset, one pass over them."""
+    if hasattr(given, "element_spec") and hasattr(given, "as_numpy_iterator"):
+        if int(given.cardinality()) == -1:
+            raise DataError(f"{what}: the tf.data.Dataset has no end; give it without .repeat(), or with .take(N).")
+        return iter(given.as_numpy_iterator())
+    if hasattr(given, "__getitem__") and hasattr(given, "__len__") and not hasattr(given, "keys"):
+        return (given[index] for index in range(len(given)))
+    if isinstance(given, Iterable) and not hasattr(given, "keys"):
+        raise DataError(f"{what} is a {type(given).__name__}, which can be read once only; {EXPECTED}.")
+    raise DataError(f"{what} is a {type(given).__name__}; {EXPECTED}.")
+
+
+def _stacked(items: Iterator[Any], what: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Elements or batches as two arrays, in an order that hangs on their content: many datasets shuffle."""
+    images: list[NDArray[Any]] = []
+    labels: list[NDArray[Any]] = []
+    room, held = free_memory() // 3, 0
+    for number, item in enumerate(items):
+        image, label = _pair(item, f"{what}: element {number}")
+        batched = _is_batch(image, label)
+        images += list(image) if batched else [image]
+        labels += list(label) if batched else [label]
+        held += image.nbytes
+        if held > room:
+            raise DataError(
+                f"{what}: its images do not fit into memory, or have no end: {held / 2**30:.1f} GiB were read. Give "
+                "fewer, or a folder of pictures by its path."
+            )
+    if not images:
+        raise DataError(f"{what} holds no images.")
+    for number, image in enumerate(images):
+        if image.shape != images[0].shape:
+            raise DataError(
+                f"{what}: image {number} is of shape {image.shape}, and the first of {images[0].shape}; expected "
+                "images of one size. Resize them, or give a folder of pictures by its path."
+            )
+    order = sorted(range(len(images)), key=lambda place: (_digest(images[place]), labels[place].tolist()))
+    return np.stack([images[place] for place in order]), np.stack([labels[place] for place in order])
+
+
+def _pair(item: Any, what: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    if isinstance(item, dict) and "label" in item and (image := {"image", "img"} & set(item)):
+        item = item[image.pop()], item["label"]
+    if not isinstance(item, list | tuple) or len(item) != 2:
+        found = f"{type(item).__name__}{f' of {len(item)}' if isinstance(item, list | tuple | dict) else ''}"
+        raise DataError(f"{what} is a {found}; expected (image, label).")
+    return _array(item[0], what), _array(item[1], what)
+
+
+def _is_batch(image: NDArray[Any], label: NDArray[Any]) -> bool:
+    """Whether these are many images with their labels: grey images of a batch look like one colour image."""
+    if image.ndim != 3:
+        return image.ndim == 4
+    return label.ndim > 0 and len(label) == len(image) and (label.ndim == 2 or image.shape[-1] > 4)
+
+
+def _array(given: Any, what: str) -> NDArray[Any]:
+    """An array, tensor, picture, or list of these as one array; a PyTorch tensor with its channels last."""
+    if isinstance(given, list | tuple) and given and hasattr(given[0], "__array__"):
+        parts = [_array(each, what) for each in given]
+        for number, part in enumerate(parts):
+            if part.shape != parts[0].shape:
+                shapes = f"{part.shape}, and the first of {parts[0].shape}"
+                raise DataError(f"{what}: number {number} is of shape {shapes}; expected one shape.")
+        return np.stack(parts)
+    if hasattr(given, "detach") and hasattr(given, "permute"):
+        return _channels_last(np.asarray(given.detach().cpu()))
+    try:
+        return np.asarray(given)
+    # tensors raise errors of their own
+    except Exception as error:
+        raise DataError(f"{what}: a {type(given).__name__} is no array ({type(error).__name__}).") from error
+
+
+def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
+    first = array.shape[-3] if array.ndim in (3, 4) else 0
+    return np.moveaxis(array, -3, -1) if first in (1, 3, 4) and array.shape[-1] not in (1, 3, 4) else array
+
+
+def _is_two_pairs(given: Any) -> bool:
+    """Whether this is ((x, y), (x_test, y_test)), as `keras.datasets` gives them."""
+    pairs = isinstance(given, tuple) and len(given) == 2 and all(isinstance(p, tuple) and len(p) == 2 for p in given)
+    return pairs and all(hasattr(array, "shape") for array in itertools.chain(*given))
+
+
+def _are_names(given: Any) -> bool:
+    return isinstance(given, list | tuple) and len(given) > 1 and all(isinstance(name, str) for name in given)
+
+
+def _digest(array: NDArray[Any]) -> str:
+    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]

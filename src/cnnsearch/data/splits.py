@@ -1,0 +1,86 @@
+"""The one split of a dataset into training, validation and test."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnsearch.core.errors import DataError
+from cnnsearch.data.dataset import Dataset, Images, Labels
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A dataset cut into train, validation and test. Only an export may look at test."""
+
+    x: Images
+    y: Labels
+    x_val: Images
+    y_val: Labels
+    x_test: Images
+    y_test: Labels
+    x_clean: Images | None = None
+    x_val_clean: Images | None = None
+
+
+Take = Callable[[Images, NDArray[np.intp]], Images]
+"""Images and rows to these rows as an array of their own."""
+
+
+def _copied(images: Images, rows: NDArray[np.intp]) -> Images:
+    return images[rows]
+
+
+def split(data: Dataset, seed: int, validation: float = 1 / 6, take: Take = _copied) -> Split:
+    """Cut `data` once, stratified by class, by `seed`; parts that the dataset brings stay as they are.
+
+    Images of one group stay together.
+
+    Raises:
+        DataError: if a class has too few images, or too few groups, to be in every part.
+    """
+    rows = np.arange(len(data.y))
+    x, y, clean, x_test, y_test = data.x, data.y, data.x_clean, data.x_test, data.y_test
+    if x_test is None or y_test is None:
+        rows, taken = _cut(data, rows, 0.2, seed)
+        x_test, y_test = take(x, taken), y[taken]
+    x_val, y_val, x_val_clean = data.x_val, data.y_val, None
+    if x_val is None or y_val is None:
+        rows, taken = _cut(data, rows, validation, seed)
+        x_val, y_val = take(x, taken), y[taken]
+        x_val_clean = clean[taken] if clean is not None else None
+    if len(rows) == len(y):
+        return Split(x, y, x_val, y_val, x_test, y_test, clean, x_val_clean)
+    clean = clean[rows] if clean is not None else None
+    return Split(take(x, rows), y[rows], x_val, y_val, x_test, y_test, clean, x_val_clean)
+
+
+def _cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tuple[NDArray[np.intp], ...]:
+    """Which of these rows are kept and which are split off, both in order."""
+    if data.groups is not None:
+        from cnnsearch.data.groups import cut
+
+        return cut(data, rows, fraction, seed)
+    from sklearn.model_selection import train_test_split
+
+    y = data.y[rows]
+    try:
+        parts = train_test_split(np.arange(len(y)), test_size=fraction, random_state=seed, stratify=y)
+    except ValueError as error:
+        raise _too_few(data, fraction) from error
+    kept, taken = (np.sort(part) for part in parts)
+    # scikit-learn leaves a rare class out of a part without a word.
+    if len({len(np.unique(part)) for part in (y, y[kept], y[taken])}) > 1:
+        raise _too_few(data, fraction)
+    return rows[kept], rows[taken]
+
+
+def _too_few(data: Dataset, fraction: float) -> DataError:
+    kinds, counts = np.unique(data.y, return_counts=True)
+    rarest = counts.argmin()
+    return DataError(
+        f"{data.name}: class '{data.classes[kinds[rarest]]}' has {counts[rarest]} of {len(data.y)} images, "
+        f"too few to split off {fraction:.0%} of every class. Give it more images, or bring "
+        "a validation and a test set."
+    )

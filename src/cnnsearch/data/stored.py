@@ -1,0 +1,84 @@
+"""A dataset that was given from Python, as a folder of .npy files in a study's folder."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnsearch.core.errors import DataError
+from cnnsearch.data import image_cache
+from cnnsearch.data.arrays import limited, reason
+from cnnsearch.data.dataset import Dataset
+
+PREFIX = "data-"
+"""The folder's name in a study's folder, with the data's fingerprint behind it."""
+
+FACTS = "facts.json"
+
+
+def write(data: Dataset, folder: Path) -> list[Path]:
+    """Write `data` to `folder`, whole or not at all; gives back the folder if there was none.
+
+    A folder of the same name in another study is linked, not copied.
+
+    Raises:
+        DataError: if the disk has no room for it.
+    """
+    if (folder / FACTS).is_file():
+        return []
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        if not _linked(folder, partial):
+            _save(data, partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        return [partial.replace(folder)]
+    except OSError as error:
+        raise DataError(f"The images cannot be written to {folder}: {reason(error)}. Free some space.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read(folder: Path, limit: int = 0) -> Dataset:
+    """The dataset that `write` wrote, its arrays mapped; `limit` of its training images, 0 for all.
+
+    Raises:
+        DataError: if the folder is not there, or not whole.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text("utf-8"))
+        arrays = {name: image_cache.loaded(folder / f"{name}.npy") for name in facts["arrays"]}
+        data = Dataset(**{**facts["others"], "classes": tuple(facts["others"]["classes"]), **arrays})
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{folder}: the study's images cannot be read ({reason(error)}). Give the call again that began it."
+        ) from error
+    return limited(data, limit)
+
+
+def _save(data: Dataset, folder: Path) -> None:
+    # `home` is where the images were read from; they have their own files here
+    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data) if field.name != "home"}
+    arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    others: dict[str, Any] = {name: value for name, value in fields.items() if value is not None and name not in arrays}
+    (folder / FACTS).write_text(json.dumps({"arrays": list(arrays), "others": others}), "utf-8")
+
+
+def _linked(folder: Path, partial: Path) -> bool:
+    """Whether another study beside this one has the same data, and its files could be linked."""
+    for other in folder.parent.parent.glob(f"*/{folder.name}/{FACTS}"):
+        with contextlib.suppress(OSError):
+            for file in other.parent.iterdir():
+                os.link(file, partial / file.name)
+            return True
+        for file in partial.iterdir():
+            file.unlink()
+    return False

@@ -1,0 +1,1 @@
+"""What is made of a study: its leaderboard, comparison, exports and report."""

@@ -1,0 +1,65 @@
+"""Pictures of a trial and of its data: learning curves, confusion matrix, samples, worst mistakes."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from cnnsearch.data.dataset import Images, Labels
+
+
+def confusion(y: Labels, probabilities: NDArray[Any], classes: Sequence[str], title: str) -> Figure:
+    """How often each class (rows) was taken for each other (columns)."""
+    from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
+
+    found = confusion_matrix(y, probabilities.argmax(1), labels=np.arange(len(classes)))
+    side = max(4.0, 0.55 * len(classes) + 1.5)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    # beyond some 25 classes the numbers no longer fit into their squares
+    display = ConfusionMatrixDisplay(found, display_labels=list(classes))
+    display.plot(ax=axes, cmap="Blues", colorbar=False, include_values=len(classes) <= 25, xticks_rotation="vertical")
+    axes.set(title=title, xlabel="predicted", ylabel="true")
+    return figure
+
+
+def samples(x: Images, y: Labels, classes: Sequence[str], title: str, count: int = 40) -> Figure:
+    """The first `count` images with their classes, the classes in turn."""
+    first = np.concatenate([np.flatnonzero(y == label)[: -(-count // len(classes))] for label in range(len(classes))])
+    chosen = np.sort(first)[:count]
+    return sheet(x[chosen], [classes[label] for label in y[chosen]], title)
+
+
+def mistakes(
+    x: Images, y: Labels, probabilities: NDArray[Any], classes: Sequence[str], title: str, count: int = 40
+) -> Figure:
+    """The misclassified images of which the model was surest: true class, predicted class, probability."""
+    predicted, sure = probabilities.argmax(1), probabilities.max(1)
+    wrong = np.flatnonzero(predicted != y)
+    worst = wrong[np.argsort(-sure[wrong])][:count]
+    labels = [f"{classes[y[i]]} → {classes[predicted[i]]}\n{sure[i]:.0%}" for i in worst]
+    return sheet(x[worst], labels, f"{title}: {len(wrong):,} of {len(y):,} wrong, the surest first")
+
+
+def sheet(images: Images, labels: Sequence[str], title: str, columns: int = 10) -> Figure:
+    """8-bit images in rows, each with its label above; of 2 channels, or of more than 4, the first is shown."""
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(columns * 0.9, rows * 1.15 + 0.5), layout="constrained")
+    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if place < len(images):
+            image = images[place]
+            axes.imshow(image if image.shape[-1] in (3, 4) else image[..., 0], cmap="gray", vmin=0, vmax=255)
+            axes.set_title(labels[place], fontsize=7)
+    figure.suptitle(title)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=120, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,140 @@
+"""What a trial was made of: its study, space and data, read again, so that it can be made once more."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from cnnsearch.core.errors import CnnsearchError, StudyError
+from cnnsearch.data import image_cache, loading
+from cnnsearch.data.dataset import Dataset, Images
+from cnnsearch.data.splits import Split
+from cnnsearch.spaces import plugins as catalog
+from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.hyperparameters import HyperParameters, replay
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.pretrained import without_weights
+from cnnsearch.study import ranking
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import Record
+from cnnsearch.training import worker
+
+
+class Source(NamedTuple):
+    """A trial with its space and its plugins: enough to open its model, with no data read."""
+
+    study: Study
+    chosen: Record
+    space: spaces.Space
+    known: catalog.Catalog
+
+    def candidate(self, pretrained: bool = False, images: int = 0) -> Any:
+        """The trial's candidate, new, for so many training images; 0: for those of the study.
+
+        Weights that a plan brings along are in it only if `pretrained`.
+        """
+        from cnnsearch.training import training
+
+        data = self.study.info["data"]
+        if self.chosen.plan:
+            plan = Plan.from_json(self.chosen.plan)
+            plan = plan if pretrained else without_weights(plan)
+            count = images or int(data["images"]["train"])
+            return training.from_plan(plan, count, bool(self.study.info["machine"].get("lean")))
+        shape, classes = tuple(data["input_shape"]), len(data["classes"])
+        hypermodel = spaces.hypermodel(self.space.located(self.study.folder), self.known, shape, classes)
+        hp = HyperParameters(replay(self.chosen.params))
+        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape, classes)
+
+    def predict(self, model: Any, x: Images) -> NDArray[Any]:
+        """What `model`, one of this trial, says of images: probabilities (n, classes)."""
+        from cnnsearch.training import model_io
+
+        return model_io.predict(model, x, self.chosen.reads, len(self.study.info["data"]["classes"]))
+
+
+class Origin(NamedTuple):
+    """Where a model comes from, and how its candidate is made once more."""
+
+    study: Study
+    chosen: Record
+    space: spaces.Space
+    known: catalog.Catalog
+    parts: Split
+    dataset: Dataset
+
+    def candidate(self, pretrained: bool = False) -> Any:
+        """The trial's candidate, new; weights that a plan brings along only if `pretrained`."""
+        return self.source.candidate(pretrained, len(self.parts.x))
+
+    @property
+    def source(self) -> Source:
+        """The same without the data."""
+        return Source(self.study, self.chosen, self.space, self.known)
+
+    def predict(self, model: Any, x: Images) -> NDArray[Any]:
+        """What `model`, one of this trial, says of images: probabilities (n, classes)."""
+        return self.source.predict(model, x)
+
+    def train(self) -> tuple[Any, Any]:
+        """The trial's training once more, from its seed: the outcome and the network."""
+        import keras
+
+        from cnnsearch.training import training
+
+        chosen = self.chosen
+        keras.utils.set_random_seed(chosen.seed)
+        candidate = self.candidate(pretrained=True)
+        data = training.fold(candidate, self.parts, len(self.dataset.classes))
+
+        def go_on(epoch: int, metrics: dict[str, float]) -> bool:
+            return epoch < chosen.epochs
+
+        hp, metric = HyperParameters(replay(chosen.params)), self.study.info["metric"]
+        trainer = spaces.trainer(self.space, self.known)
+        outcome = training.train(candidate, trainer, hp, data, chosen.epochs, metric, go_on)
+        return outcome, candidate.core
+
+
+def source_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Source:
+    """The trial with its space and plugins; a pickled model's classes are known to Keras from then on.
+
+    Raises:
+        CnnsearchError: if the space's model cannot be read.
+    """
+    known = catalog.load(plugins)
+    space = spaces.Space.from_dict(study.info["space"])
+    spaces.register(space.located(study.folder))
+    return Source(study, chosen, space, known)
+
+
+def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin:
+    """What the trial was made of, its dataset read again.
+
+    Raises:
+        CnnsearchError: if the dataset is not what it was.
+    """
+    _, _, space, known = source_of(study, chosen, plugins)
+    with loading.within(worker.surroundings(space, study.folder.parent)):
+        dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
+    if image_cache.fingerprint(dataset) != study.info["data"]["fingerprint"]:
+        raise CnnsearchError(
+            f"The dataset {dataset.name} has changed since study '{study.name}' was made: a test would mean nothing. "
+            "Bring the old data back, or search anew with --study NAME."
+        )
+    parts = image_cache.parts(dataset, study.info["seed"], space.defaults["validation"])
+    return Origin(study, chosen, space, known, parts, dataset)
+
+
+def trained(study: Study, number: int) -> Record:
+    """The record of a trial that ended with a score.
+
+    Raises:
+        StudyError: if there is none of this number.
+    """
+    ranked = ranking.ranked(study)
+    for record in ranked:
+        if record.number == number and record.score is not None and record.epochs:
+            return record
+    trained = ", ".join(str(number) for number in sorted(r.number for r in ranked if r.score is not None and r.epochs))
+    raise StudyError(f"Study '{study.name}' has no trained trial {number}; there are {trained or 'none'}.")

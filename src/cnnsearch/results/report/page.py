@@ -1,0 +1,125 @@
+"""What a report is made of, as frozen data, and the page that shows it."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnsearch.results.report.drawing import SIZE, Draw, svg
+
+
+class Picture(NamedTuple):
+    """A picture as a data address, with what it shows for those who do not see it, and what stands below."""
+
+    address: str
+    alt: str
+    caption: str
+
+
+WIDE = 8
+"""A table of more columns leaves no room for words."""
+
+LONG = 40
+"""More letters than this are words."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a header. `heat` gives each cell of a matrix its depth of colour, 0 to 1."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    folded: bool = False
+    heat: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def below(self) -> bool:
+        """Whether the last column's words stand in a line of their own below each row: the table is too wide else."""
+        return not self.folded and len(self.header) > WIDE and any(len(row[-1]) > LONG for row in self.rows)
+
+    def right(self, column: int) -> bool:
+        """Whether a column holds numbers, which stand to the right."""
+        cells = [row[column] for row in self.rows if row[column]]
+        return bool(cells) and all(cell[0].isdigit() or cell[0] in "-+±<" for cell in cells)
+
+
+class Command(NamedTuple):
+    """A command, and what it is for."""
+
+    why: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page, shown in this order: words, plots, small images, tables, commands."""
+
+    key: str
+    title: str
+    words: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    images: tuple[Picture, ...] = ()
+    tables: tuple[Table, ...] = ()
+    commands: tuple[Command, ...] = ()
+
+
+class Tile(NamedTuple):
+    """A figure of the headline."""
+
+    figure: str
+    what: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report."""
+
+    title: str
+    kicker: str
+    headline: str
+    tiles: tuple[Tile, ...]
+    points: tuple[tuple[str, str], ...]
+    next: tuple[Command, ...]
+    sections: tuple[Section, ...]
+    footer: str
+
+
+def html(page: Page) -> str:
+    """The page as one HTML file that asks nothing of any network."""
+    places = PackageLoader("cnnsearch", "report")
+    environment = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.get_template("report.html").render(page=page)
+
+
+def plot(draw: Draw, alt: str, caption: str = "", size: tuple[float, float] = SIZE) -> Picture:
+    """What `draw` draws as a picture of the page."""
+    return Picture(_address(svg(draw, size), "svg+xml"), alt, caption)
+
+
+def image(pixels: NDArray[np.uint8], alt: str, caption: str = "", most: int = 128) -> Picture:
+    """An 8-bit image (height, width, channels) as a picture of the page, at most `most` pixels wide and high."""
+    buffer = io.BytesIO()
+    # Pillow knows no single channel, nor more than four
+    found = Image.fromarray(pixels[..., 0] if pixels.shape[-1] not in (3, 4) else pixels)
+    found.thumbnail((most, most))
+    found.save(buffer, "png")
+    return Picture(_address(buffer.getvalue(), "png"), alt, caption)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", folded: bool = False) -> Table:
+    """A table without the columns that are empty throughout."""
+    used = [place for place in range(len(header)) if any(row[place] not in (None, "") for row in rows)]
+    cells = tuple(tuple("" if row[place] is None else str(row[place]) for place in used) for row in rows)
+    return Table(tuple(header[place] for place in used), cells, caption, folded)
+
+
+def _address(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

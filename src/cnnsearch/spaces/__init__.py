@@ -1,0 +1,1 @@
+"""Search spaces: plugins, space files, hyperparameters, plans and what they cost."""

@@ -1,0 +1,68 @@
+"""What each word of a sentence stands for, as Keras layers by name: what is counted is what is built."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from cnnsearch.spaces.plan import REFERENCE, Block, Head, Item, Spec, sentence
+
+NORM_MOMENTUM = 0.9
+"""Of the moving averages in batch normalisation. Keras' 0.99 needs some 500 steps to follow: on small data the
+first epochs' validation, which pruning goes by, would measure that delay (0.10 instead of 0.95 on digits)."""
+
+
+def _conv(block: Block, _: int) -> Spec:
+    config = {"filters": block.filters, "kernel_size": block.kernel}
+    return "Conv2D", {**config, "padding": block.padding, "use_bias": block.bias}
+
+
+def _down(block: Block, _: int) -> Spec:
+    config = {"filters": block.filters, "kernel_size": block.down_kernel or block.kernel}
+    # padded, so that the smallest image still passes
+    return "Conv2D", {**config, "strides": 2, "padding": "same"}
+
+
+Stage = Block | Head
+WORDS: dict[str, Callable[[Any, int], Spec | None]] = {
+    "conv": _conv,
+    "down": _down,
+    "norm": lambda stage, width: ("BatchNormalization", {"momentum": NORM_MOMENTUM}),
+    "act": lambda stage, width: ("Activation", {"activation": stage.activation}),
+    "pool": lambda block, width: ("MaxPooling2D", {"pool_size": block.pool}),
+    "avgpool": lambda block, width: ("AveragePooling2D", {"pool_size": block.pool}),
+    "up": lambda block, width: ("UpSampling2D", {"size": 2}),
+    "drop": lambda stage, width: ("Dropout", {"rate": stage.rate}) if stage.rate else None,
+    "dense": lambda head, width: ("Dense", {"units": width}),
+}
+"""The layer of each word, given its block or head and the width of a dense layer."""
+
+REDUCTIONS: dict[str, Spec] = {
+    "flatten": ("Flatten", {}),
+    "average": ("GlobalAveragePooling2D", {}),
+    "max": ("GlobalMaxPooling2D", {}),
+}
+
+
+def specs(stage: Stage, width: int = 0, items: tuple[Item, ...] | None = None) -> list[Spec | None]:
+    """The layer of each item of a stage's sentence (or of `items`); None for a word that is no layer here."""
+    spelled = sentence(stage.layers) if items is None else items
+    return [WORDS[item](stage, width) if isinstance(item, str) else _said(item, stage) for item in spelled]
+
+
+def along(path: tuple[Item, ...], stage: Stage) -> list[Spec]:
+    """The layers along a path of a fork; its convolutions keep the image's size, so that the paths fit together."""
+    padded = stage.replace(padding="same") if isinstance(stage, Block) else stage
+    return [spec for spec in specs(padded, items=path) if spec is not None]
+
+
+def _said(spec: Spec, stage: Stage) -> Spec:
+    """`spec` with the stage's own numbers where its configuration refers to them: `=filters`, `=filters/8`."""
+    return spec[0], {key: _number(value, stage) for key, value in spec[1].items()}
+
+
+def _number(value: Any, stage: Stage) -> Any:
+    found = re.fullmatch(REFERENCE, value) if isinstance(value, str) else None
+    if not found:
+        return value
+    own = getattr(stage, found["field"])
+    return max(1, own // int(found["part"])) if found["part"] else own

@@ -1,0 +1,211 @@
+"""A hypermodel from a notebook or script as a file that workers read: a function, a HyperModel, and what they use.
+
+Reading the file runs its code, so only what trains or opens a model reads it, never what lists studies.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import pickle
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnnsearch.core.errors import PluginError, one_line
+from cnnsearch.spaces.own_code import OwnCode, installed_places
+from cnnsearch.spaces.space_file import STUDY, Space, plain_name
+
+PREFIX, SUFFIX = "hypermodel-", ".pkl"
+"""The file's name in a study's folder, with the function's fingerprint between them."""
+
+HEAD = b"cnnsearch hypermodel, Python "
+
+
+class Pickled(NamedTuple):
+    """A hypermodel as bytes: its name, the parts that it is made of, and its fingerprint."""
+
+    name: str
+    content: bytes
+    parts: dict[str, str]
+    fingerprint: str
+
+    @property
+    def file(self) -> str:
+        """Its name in a study's folder."""
+        return f"{PREFIX}{self.fingerprint}{SUFFIX}"
+
+    def space(self) -> Space:
+        """The space that it is."""
+        return Space(name=self.name, model=f"{STUDY}{self.file}:{self.name}", where=self.name)
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write it to a study's folder, whole or not at all; gives back the file if there was none."""
+        if (folder / self.file).is_file():
+            return []
+        partial = folder / f".{self.file}.partial"
+        partial.write_bytes(self.content)
+        return [partial.replace(folder / self.file)]
+
+
+def pickled(hypermodel: Any) -> Pickled:
+    """A function `build(hp)`, a HyperModel, or a function of an Optuna `trial` as bytes.
+
+    Raises:
+        PluginError: if it is none of these, or it uses something that cannot be pickled; that is named.
+    """
+    if not callable(getattr(hypermodel, "build", hypermodel)):
+        raise PluginError(
+            f"search() got {type(hypermodel).__name__} as its space; expected a function build(hp), a HyperModel, a "
+            "space's name, a TOML file or file.py:NAME."
+        )
+    code = OwnCode(hypermodel)
+    content = _dumped({"hypermodel": hypermodel, "named": _registered(code.named)}, hypermodel, code.modules)
+    lines = HEAD + _python().encode() + b"\n" + json.dumps(_paths()).encode() + b"\n"
+    return Pickled(_name_of(hypermodel), lines + content, code.parts, code.fingerprint)
+
+
+def load(path: Path) -> Any:
+    """The hypermodel that `Pickled.write` wrote; Keras knows its custom classes and functions from then on.
+
+    Raises:
+        PluginError: if it cannot be read here.
+    """
+    try:
+        head, _, content = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise PluginError(f"{path} cannot be read: {error.strerror}; it belongs to the study's folder.") from error
+    python = head.removeprefix(HEAD).decode("ascii", "replace")
+    if not head.startswith(HEAD) or python != _python():
+        expected = f"Python {_python()}, which runs here" if head.startswith(HEAD) else "a file that search() wrote"
+        raise PluginError(f"{path} was written by {'Python ' + python if python else 'others'}; expected {expected}.")
+    try:
+        paths, _, pickled = content.partition(b"\n")
+        # last, so that nothing there hides an installed package
+        sys.path += [place for place in json.loads(paths) if place not in sys.path and os.access(place, os.R_OK)]
+        found = pickle.loads(pickled)
+    # pickle raises nearly anything
+    except Exception as error:
+        reason = f"{type(error).__name__}: {one_line(str(error))[:300]}"
+        raise PluginError(f"{path} cannot be unpickled: {reason}. Give it what it needs, or search anew.") from error
+    _register(found["named"])
+    return found["hypermodel"]
+
+
+def _dumped(content: dict[str, Any], hypermodel: Any, modules: set[str]) -> bytes:
+    import cloudpickle
+
+    try:
+        with _by_value(modules):
+            return bytes(cloudpickle.dumps(content))
+    # pickle raises nearly anything
+    except Exception as error:
+        reason = f"{type(error).__name__}: {one_line(str(error))[:200]}"
+    try:
+        # a module may hold what cannot be pickled; workers can import it from its path
+        with _by_value(set()):
+            return bytes(cloudpickle.dumps(content))
+    except Exception:
+        culprit, name = _culprit(hypermodel), getattr(hypermodel, "__name__", type(hypermodel).__name__)
+        raise PluginError(
+            f"{name} cannot be given to the worker processes ({reason}){culprit}. Make what it needs "
+            "inside the function, or give it plain values."
+        ) from None
+
+
+@contextlib.contextmanager
+def _by_value(modules: set[str]) -> Iterator[None]:
+    """Inside, functions of these modules are pickled whole, where workers could not import them."""
+    import cloudpickle
+
+    known = [sys.modules[name] for name in sorted(modules) if name in sys.modules and name != "__main__"]
+    chosen = [module for module in known if not _importable(module.__name__, str(module.__file__))]
+    for module in chosen:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in chosen:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+@functools.cache
+def _importable(name: str, file: str) -> bool:
+    """Whether a new Python process, which is what a worker is, finds the same module."""
+    code = "import importlib.util, sys; spec = importlib.util.find_spec(sys.argv[1]); print(spec and spec.origin or '')"
+    line = [sys.executable, "-P", "-c", code, name]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    found = done.stdout.strip()
+    return done.returncode == 0 and bool(found) and Path(found).resolve() == Path(file).resolve()
+
+
+def _culprit(hypermodel: Any) -> str:
+    """The global or closed-over name of a function whose value cannot be pickled."""
+    import inspect
+
+    import cloudpickle
+
+    function = hypermodel if inspect.isfunction(hypermodel) else getattr(hypermodel, "build", None)
+    function = getattr(function, "__func__", function)
+    if not inspect.isfunction(function):
+        return ""
+    used = inspect.getclosurevars(function)
+    values = {**used.globals, **used.nonlocals, **getattr(hypermodel, "__dict__", {})}
+    for name, value in values.items():
+        try:
+            cloudpickle.dumps(value)
+        except Exception:
+            return f": it uses '{name}', a {type(value).__name__}"
+    return ""
+
+
+def _registered(named: dict[str, Any]) -> dict[str, Any]:
+    """Own classes and functions by the names under which Keras stores them in a model's file."""
+    keras = sys.modules.get("keras")
+    if keras is None or not hasattr(keras, "saving"):
+        return named
+    return {str(keras.saving.get_registered_name(value)): value for value in named.values()}
+
+
+def _register(named: dict[str, Any]) -> None:
+    import keras
+
+    own = {name: value for name, value in named.items() if not _is_kerases(name)}
+    for name, value in own.items():
+        package, mark, short = name.rpartition(">")
+        if mark and keras.saving.get_registered_object(name) is None:
+            keras.saving.register_keras_serializable(package, short)(value)
+        elif not mark:
+            keras.saving.get_custom_objects()[name] = value
+
+
+def _is_kerases(name: str) -> bool:
+    """Whether Keras has something of this name, which must not be hidden."""
+    import keras
+
+    return any(hasattr(room, name) for room in (keras.activations, keras.losses, keras.metrics, keras.layers))
+
+
+def _paths() -> list[str]:
+    """Where this process finds modules that no package installed, for imports inside the functions."""
+    # '' stands for the current folder
+    here = {os.path.abspath(place) for place in sys.path if os.path.isdir(place or ".")}  # noqa: PTH100, PTH112
+    known = [str(place) for place in installed_places()]
+    return sorted(p for p in here if not any(p == place or p.startswith(f"{place}{os.sep}") for place in known))
+
+
+def _python() -> str:
+    return ".".join(platform.python_version_tuple()[:2])
+
+
+def _name_of(hypermodel: Any) -> str:
+    """What the space is called: the function's or the class's name; a file's `build` by its file."""
+    function = getattr(hypermodel, "func", hypermodel)
+    name = str(getattr(function, "__name__", type(function).__name__))
+    module = str(getattr(function, "__module__", ""))
+    if name == "build" and module not in ("__main__", "", "None"):
+        name = module.rpartition(".")[2]
+    return plain_name("hypermodel" if name == "<lambda>" else name) or "hypermodel"

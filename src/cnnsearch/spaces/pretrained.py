@@ -1,0 +1,100 @@
+"""Networks trained on other images, by name: how a plan names one, and what it costs without being built.
+
+In a plan such a network is a layer of the stem, a spec that `spec` makes."""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+from cnnsearch.core.errors import nearest
+from cnnsearch.spaces.plan import Block, Plan, Spec, sentence
+
+SPEC = "Backbone"
+
+
+REDUCTION = 32
+"""An image's side is that many times the side of what a backbone makes of it."""
+
+
+SMALLEST = 32
+"""Keras builds none of them for images with a smaller side."""
+
+
+class Network(NamedTuple):
+    """What is known about one without building it; `macs` and `activations` are for each pixel of its input.
+
+    Its pixels are 0 to 1 here: `scale` and `offset` (or the means that are taken off, blue first) make of them what
+    the network was trained on.
+    """
+
+    params: int
+    features: int
+    macs: float
+    activations: float
+    scale: float = 255.0
+    offset: float = 0.0
+    means: tuple[float, ...] = ()
+
+
+NETWORKS = {
+    # the ImageNet means of blue, green and red that Simonyan and Zisserman (2014) subtract
+    "VGG16": Network(14_714_688, 512, 305_856, 301, means=(103.939, 116.779, 123.68)),
+    "MobileNetV2": Network(2_257_984, 1280, 5_968.9, 435, scale=2.0, offset=-1.0),
+    "EfficientNetV2B0": Network(5_919_312, 1280, 14_517.1, 328),
+    "ConvNeXtTiny": Network(27_820_128, 768, 88_782.8, 587),
+}
+
+
+def known(name: str) -> Network:
+    """The network of this name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"there is no backbone {name!r}.{nearest(name, NETWORKS)} There are {', '.join(NETWORKS)}")
+    return NETWORKS[name]
+
+
+def spec(
+    network: str, input_shape: tuple[int, ...], weights: str = "imagenet", side: int = SMALLEST, train_last: int = 0
+) -> Spec:
+    """A backbone for a plan's stem.
+
+    Args:
+        network: one of NETWORKS.
+        input_shape: (height, width, channels) of the images it gets, of 1 or 3 channels.
+        weights: `imagenet`, `none`, or a file of weights (`.weights.h5`, or `.h5` as Keras distributes them).
+        side: images are resized to that many pixels, at least SMALLEST.
+        train_last: how many of its last layers are trained on, those that normalise not counted.
+
+    Raises:
+        ValueError: if there is no such backbone, or the images are too small for it.
+    """
+    known(network)
+    if input_shape[2] not in (1, 3):
+        raise ValueError(f"a backbone takes grey or colour images, of 1 or 3 channels, got {input_shape[2]}")
+    if side < SMALLEST:
+        raise ValueError(f"a backbone needs images of {SMALLEST} pixels or more, got a side of {side}")
+    config = {"network": network, "input_shape": list(input_shape), "weights": weights}
+    return SPEC, {**config, "side": side, "train_last": train_last}
+
+
+def without_weights(plan: Plan) -> Plan:
+    """`plan` with nothing to be loaded: for a model whose weights are there already."""
+
+    def blank(block: Block) -> Block:
+        items = tuple(
+            (item[0], {**item[1], "weights": "none"}) if not isinstance(item, str) and item[0] == SPEC else item
+            for item in sentence(block.layers)
+        )
+        return dataclasses.replace(block, layers=items)
+
+    return plan.replace(stem=tuple(map(blank, plan.stem)))
+
+
+def shape_after(name: str, side: int) -> tuple[int, int, int]:
+    """(height, width, channels) of what a backbone makes of an image of `side` pixels."""
+    # VGG pools without padding, the others pad
+    small = side // REDUCTION if name == "VGG16" else math.ceil(side / REDUCTION)
+    return small, small, known(name).features

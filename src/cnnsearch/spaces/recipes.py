@@ -1,0 +1,93 @@
+"""Recipes: named points of a space, checked, listed, and handed to a study."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cnnsearch.core.errors import CnnsearchError, SpaceError, nearest
+from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.cost import Cost, cost
+from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters, Value, replay
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.plugins import Catalog
+from cnnsearch.spaces.space import Space
+
+Drawn = TypeVar("Drawn")
+
+ORIGIN = "recipe "
+"""A recipe's trial has this and its name as its origin."""
+
+FALLBACK_SHAPE = (28, 28, 1)
+
+
+def chosen(space: Space, catalog: Catalog, names: tuple[str, ...], all_of_them: bool) -> dict[str, dict[str, Any]]:
+    """The whole points of the recipes in `names`, or of every one of the space.
+
+    Those of a space with a model are given as they stand: a worker, which can build it, makes them whole.
+
+    Raises:
+        CnnsearchError: if the space has no such recipe.
+        SpaceError: if a recipe is no point of the space.
+    """
+    for name in names:
+        if name not in space.recipes:
+            known = ", ".join(space.recipes) or "none"
+            suggestion = nearest(name, space.recipes)
+            raise CnnsearchError(f"Space {space.name} has no recipe '{name}'.{suggestion} It has {known}.")
+    wanted = space.recipes if all_of_them else names
+    if space.model:
+        return {name: space.recipes[name].get("values", {}) for name in wanted}
+    return {name: point(space, catalog, name)[0] for name in wanted}
+
+
+def point(space: Space, catalog: Catalog, name: str) -> tuple[dict[str, Any], Plan]:
+    """The whole point of one recipe, what it leaves open at its default, and the plan that it gives.
+
+    Raises:
+        SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
+    """
+    start = spaces.start_plan(space, space.input_shape or FALLBACK_SHAPE, 10)
+    return whole(space, name, lambda hp: spaces.draw(space, catalog, hp, start, told=(Exception,)))
+
+
+def whole(space: Space, name: str, draw: Callable[[HyperParameters], Drawn]) -> tuple[dict[str, Any], Drawn]:
+    """The whole point of one recipe and what `draw` makes of it.
+
+    Raises:
+        SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
+    """
+    values = space.recipes[name].get("values", {})
+    where = f"{space.where or space.name}: recipe '{name}'"
+    replayed = replay(values)
+
+    def checked(key: str, distribution: Distribution) -> Value:
+        value = replayed(key, distribution)
+        if not distribution.contains(value):
+            raise SpaceError(f"{where}: {key} = {value!r} is not in {distribution}.")
+        return int(value) if distribution.kind == "int" and value is not None else value
+
+    hp = HyperParameters(checked)
+    drawn = draw(hp)
+    for key in values:
+        if key not in hp.space:
+            suggestion = nearest(key, hp.space)
+            raise SpaceError(f"{where}: no hyperparameter '{key}' is drawn there.{suggestion}")
+    return dict(hp.values), drawn
+
+
+def listing(space: Space, catalog: Catalog) -> list[tuple[str, str, str, str, str]]:
+    """(space, recipe, parameters, reported, description) of each recipe of a space."""
+    rows = []
+    for name, recipe in space.recipes.items():
+        reported = ", ".join(f"{key} {value}" for key, value in recipe.get("reported", {}).items())
+        # a model's parameters are known when it is built
+        params = "" if space.model else f"{_price(space, catalog, name).params:,}"
+        rows.append((space.name, name, params, reported, str(recipe.get("description", ""))))
+    return rows
+
+
+def _price(space: Space, catalog: Catalog, name: str) -> Cost:
+    plan = point(space, catalog, name)[1]
+    try:
+        return cost(plan)
+    except ValueError as error:
+        raise SpaceError(f"{space.where or space.name}: recipe '{name}': {error}.") from error

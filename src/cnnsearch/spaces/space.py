@@ -1,0 +1,296 @@
+"""A search space in use: found, checked against its plugins, drawn, or handed on as a hypermodel."""
+
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.core import metrics
+from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError, nearest
+from cnnsearch.spaces import pickled_model, plugin_options
+from cnnsearch.spaces.decorators import ATTRIBUTE
+from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.plugins import Catalog, import_named
+from cnnsearch.spaces.space_file import (
+    DEFAULTS,
+    KEYS,
+    STUDY,
+    Space,
+    Use,
+    from_file,
+    from_toml,
+    override,
+    plain_name,
+    tuples,
+)
+
+GIVEN_TO_TRAINERS = ("epochs", "callbacks")
+"""Keywords of a trainer that are no options of its space."""
+
+__all__ = [
+    "DEFAULTS",
+    "KEYS",
+    "Space",
+    "Use",
+    "check",
+    "check_dataset",
+    "draw",
+    "from_file",
+    "from_toml",
+    "hypermodel",
+    "load",
+    "override",
+    "start_plan",
+    "trainer",
+]
+
+
+def load(reference: str, catalog: Catalog) -> Space:
+    """The space under this name, path or import string; not checked against its dimensions yet.
+
+    Raises:
+        CnnsearchError: if there is none.
+        SpaceError: if its file cannot be read or is no space.
+    """
+    if reference.endswith(".toml"):
+        return from_file(Path(reference))
+    if ":" in reference or reference.endswith(".py"):
+        return _by_import_string(reference)
+    entry = catalog.get("space", reference)
+    if entry.path is not None and entry.path.suffix == ".toml":
+        return from_file(entry.path)
+    return Space(name=reference, description=entry.summary, model=reference, where=reference)
+
+
+def check(space: Space, catalog: Catalog) -> Space:
+    """`space` with every option checked against its dimension, and its default point drawn.
+
+    Raises:
+        CnnsearchError: if a dimension, dataset or trainer does not exist.
+        SpaceError: if an option does not exist, or has a wrong type or range.
+    """
+    where = space.where or space.name
+    dimensions = []
+    for use in space.dimensions:
+        function = catalog.get("dimension", use.name, f"{where}: ").function
+        assert function is not None
+        dimensions.append(Use(use.name, plugin_options.checked(function, use.options, where, use.name)))
+    dataset = check_dataset(space.dataset, catalog, where) if space.dataset else None
+    if space.model:
+        _check_model(space.model, catalog, where)
+    space = dataclasses.replace(
+        space, dimensions=tuple(dimensions), dataset=dataset, trainer=_check_trainer(space, catalog, where)
+    )
+    _check_metric(space, where)
+    _try_default(space, catalog)
+    return space
+
+
+def _check_metric(space: Space, where: str) -> None:
+    """A model has metrics of its own, and a trainer may report some."""
+    if space.model or space.trainer is not None:
+        return
+    try:
+        metrics.check(str(space.defaults["metric"]))
+    except CnnsearchError as error:
+        raise SpaceError(f"{where}: defaults.metric: {error.message}") from error
+
+
+def _check_model(model: str, catalog: Catalog, where: str) -> None:
+    if model.startswith(STUDY):
+        return
+    if ":" in model:
+        _by_import_string(model, f"{where}: model")
+    elif catalog.get("space", model, f"{where}: ").function is None:
+        raise SpaceError(f"{where}: model '{model}' is a space file; expected a space plugin, or FILE.py:NAME.")
+
+
+def _check_trainer(space: Space, catalog: Catalog, where: str) -> Use | None:
+    if space.trainer is None:
+        return None
+    name, given = space.trainer
+    function = catalog.get("trainer", name, f"{where}: ").function
+    assert function is not None
+    return Use(name, plugin_options.checked(function, given, where, f"trainer {name}", GIVEN_TO_TRAINERS))
+
+
+def trainer(space: Space, catalog: Catalog) -> Callable[..., Any] | None:
+    """The trainer that the space names, with its options; None if it names none."""
+    if space.trainer is None:
+        return None
+    name, given = space.trainer
+    function = catalog.get("trainer", name).function
+    assert function is not None
+    return functools.partial(function, **tuples(given))
+
+
+def check_dataset(use: Use, catalog: Catalog, where: str) -> Use:
+    """`use` with its options checked.
+
+    Raises:
+        CnnsearchError: if there is no such dataset or option.
+    """
+    function = catalog.get("dataset", use.name, f"{where}: ").function
+    assert function is not None
+    return Use(use.name, plugin_options.checked(function, use.options, where, f"dataset {use.name}"))
+
+
+def start_plan(
+    space: Space,
+    input_shape: tuple[int, ...],
+    classes: int,
+    epochs: int = 0,
+    value_range: tuple[float, float] = (0.0, 255.0),
+) -> Plan:
+    """The empty plan that the first dimension gets, for images of these values."""
+    height, width, channels = input_shape
+    return Plan(
+        input_shape=(height, width, channels),
+        classes=classes,
+        epochs=epochs or int(space.defaults["epochs"]),
+        batch_size=int(space.defaults["batch_size"]),
+        value_range=value_range,
+    )
+
+
+def draw(
+    space: Space, catalog: Catalog, hp: HyperParameters, plan: Plan, told: tuple[type[Exception], ...] = ()
+) -> Plan:
+    """One point of the space: each dimension in turn edits the plan.
+
+    Raises:
+        PluginError: if a dimension returns no Plan.
+        SpaceError: for what a dimension raises, if that is among `told`; else it is raised as it is.
+    """
+    for use in space.dimensions:
+        try:
+            plan = _edited(use, catalog, hp, plan)
+        except CnnsearchError:
+            raise
+        except told as error:
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            raise SpaceError(f"{space.where or space.name}: {use.name}: {kind}{_line(error)}.") from error
+    return plan
+
+
+def hypermodel(space: Space, catalog: Catalog, input_shape: tuple[int, ...], classes: int) -> Any:
+    """The HyperModel or `build(hp)` function that `space.model` names.
+
+    Raises:
+        PluginError: if it does not import, or is neither.
+    """
+    if ":" in space.model:
+        found = _for_hp(_named(space.model))
+        if getattr(found, ATTRIBUTE, "") == "space":
+            return _made(lambda: found(input_shape, classes), space.model)
+        return _made(found if isinstance(found, type) else lambda: found, space.model)
+    function = catalog.get("space", space.model).function
+    assert function is not None
+    return _made(lambda: function(input_shape, classes), f"space '{space.model}'")
+
+
+def register(space: Space) -> None:
+    """Make Keras know the classes and functions of a pickled model, so that a file that names them can be opened.
+
+    Raises:
+        PluginError: if it cannot be read.
+    """
+    if pickled_model.SUFFIX in space.model:
+        _named(space.model)
+
+
+def _for_hp(found: Any) -> Any:
+    """`found`; a function of an Optuna `trial` is given the one that draws as `hp` does."""
+    if isinstance(found, type) or hasattr(found, "build") or not callable(found):
+        return found
+    if getattr(found, ATTRIBUTE, "") == "space" or list(inspect.signature(found).parameters)[:1] != ["trial"]:
+        return found
+
+    def build(hp: Any) -> Any:
+        return found(hp.trial)
+
+    for name in ("labels", "fit"):
+        if hasattr(found, name):
+            setattr(build, name, getattr(found, name))
+    return build
+
+
+def _by_import_string(reference: str, where: str = "--space") -> Space:
+    module, _, name = reference.rpartition(":")
+    if not (module and name):
+        raise SpaceError(f"{where} {reference}: expected FILE.py:NAME or MODULE:NAME, such as my_models.py:build.")
+    # os.access says no where Path.is_file would raise: to a name that is too long
+    if module.endswith(".py") and not (os.access(module, os.F_OK) and Path(module).is_file()):
+        raise SpaceError(f"{where} {reference}: there is no such file.")
+    if not module.endswith(".py") and not _may_import(module):
+        raise SpaceError(f"{where} {reference}: {module} does not import: there is no such module.")
+    # what every file calls so is better known by its file
+    own = Path(module).name.removesuffix(".py") if name == "build" else name
+    return Space(name=plain_name(own), model=reference, where=reference)
+
+
+def _may_import(module: str) -> bool:
+    """Whether there is such a module, here or installed; nothing of it is run to find out."""
+    top = module.partition(".")[0]
+    here = os.access(f"{top}.py", os.F_OK) or os.access(f"{top}/", os.F_OK)
+    return top.isidentifier() and (here or importlib.util.find_spec(top) is not None)
+
+
+def _named(reference: str) -> Any:
+    module_name, _, name = reference.rpartition(":")
+    if module_name.endswith(pickled_model.SUFFIX):
+        return pickled_model.load(Path(module_name))
+    module = import_named(module_name)
+    if not hasattr(module, name):
+        public = [key for key in vars(module) if not key.startswith("_")]
+        raise PluginError(f"{module_name} has no '{name}'.{nearest(name, public)}")
+    return getattr(module, name)
+
+
+def _made(make: Callable[[], Any], what: str) -> Any:
+    try:
+        made = make()
+    except CnnsearchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{what} cannot be made: {type(error).__name__}: {_line(error)}") from error
+    if not callable(getattr(made, "build", made)):
+        raise PluginError(f"{what} gives {type(made).__name__}; expected a HyperModel or a function build(hp).")
+    return made
+
+
+def _edited(use: Use, catalog: Catalog, hp: HyperParameters, plan: Plan) -> Plan:
+    function = catalog.get("dimension", use.name).function
+    assert function is not None
+    with hp.name_scope(use.name):
+        edited = function(hp, plan, **tuples(use.options))
+    if not isinstance(edited, Plan):
+        raise PluginError(
+            f"dimension '{use.name}' returned {type(edited).__name__}; expected the edited Plan: "
+            "end it with `return plan`."
+        )
+    return edited
+
+
+def _try_default(space: Space, catalog: Catalog) -> None:
+    """Values out of range show at once, and not in the middle of a search.
+
+    Errors of other types say nothing about options; they are for the worker, where they cost one trial.
+    """
+    # the data is not read yet: images so large that no option is refused for their sake
+    plan = start_plan(space, space.input_shape or (1024, 1024, 3), 10)
+    try:
+        draw(space, catalog, HyperParameters(defaults), plan, told=(ValueError, TypeError, ArithmeticError))
+    except CnnsearchError:
+        raise
+    except Exception:
+        return
+
+
+def _line(error: Exception) -> str:
+    return (str(error).partition("\n")[0] or "no reason given").rstrip(".")

@@ -1,0 +1,1 @@
+"""An Optuna study and what is stored with it."""

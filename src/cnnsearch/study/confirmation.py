@@ -1,0 +1,98 @@
+"""What the top of a study is really worth: its plans trained again on fresh seeds."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean, variance
+from typing import NamedTuple
+
+from cnnsearch.study.config import trial_seed
+from cnnsearch.study.study import Study
+
+COVERED = 0.95
+"""The share of intervals that hold the true mean."""
+
+
+class Repeat(NamedTuple):
+    """One more training of a trial's plan, under a seed of its own; `score` is None where it failed."""
+
+    trial: int
+    seed: int
+    score: float | None
+    epochs: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The scores of one trial on fresh seeds; `half` is half the width of the mean's 95% interval, None for one seed.
+
+    The score that the trial was chosen by is no part of them: it was chosen for being high.
+    """
+
+    trial: int
+    scores: tuple[float, ...]
+    half: float | None
+
+    @property
+    def n(self) -> int:
+        """On how many seeds."""
+        return len(self.scores)
+
+    @property
+    def mean(self) -> float:
+        """The mean score."""
+        return fmean(self.scores)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The mean's 95% interval, where there is one."""
+        return None if self.half is None else (self.mean - self.half, self.mean + self.half)
+
+    def overlaps(self, other: "Confirmed") -> bool:
+        """Whether the two intervals have a point in common; without intervals nothing tells them apart."""
+        if self.half is None or other.half is None:
+            return True
+        return abs(self.mean - other.mean) <= self.half + other.half
+
+
+def confirmed(study: Study) -> dict[int, Confirmed]:
+    """Every trial that was trained on fresh seeds, by its number."""
+    return summarised(Repeat(**found) for found in study.repeats())
+
+
+def summarised(repeats: Iterable[Repeat]) -> dict[int, Confirmed]:
+    """Means with their 95% intervals, by trial.
+
+    Student's t with the standard deviation pooled over the trials, as in a one-way analysis of variance: three seeds
+    of one trial alone tell little of their spread.
+    """
+    scores: dict[int, list[float]] = defaultdict(list)
+    for repeat in repeats:
+        if repeat.score is not None:
+            scores[repeat.trial].append(repeat.score)
+    freedom = sum(len(found) - 1 for found in scores.values())
+    squares = sum((len(found) - 1) * variance(found) for found in scores.values() if len(found) > 1)
+    spread = math.sqrt(squares / freedom) * _quantile(freedom) if freedom else None
+    return {
+        trial: Confirmed(trial, tuple(found), None if spread is None else spread / math.sqrt(len(found)))
+        for trial, found in scores.items()
+    }
+
+
+def optimism(first: float, found: Confirmed, maximize: bool) -> float:
+    """By how much the score that a trial was chosen by flatters it."""
+    return (first - found.mean) * (1 if maximize else -1)
+
+
+def repeat_seed(study: Study, trial: int, turn: int) -> int:
+    """The seed of the `turn`th repeat (from 0) of a trial: the study's seed and both numbers alone decide it."""
+    return trial_seed(int(study.info["seed"]) + 1_299_709 * (turn + 1), trial)
+
+
+def _quantile(freedom: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf((1 + COVERED) / 2, freedom))

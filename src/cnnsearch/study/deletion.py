@@ -1,0 +1,141 @@
+"""Deletes a study: from Optuna's storage, from the disk and, if asked, from MLflow."""
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+
+from cnnsearch.core.errors import StudyError
+from cnnsearch.study import disk, listing
+from cnnsearch.study import mlflow_store as store
+from cnnsearch.study import study as studies
+from cnnsearch.study.config import study_folder
+from cnnsearch.study.storage import hold, storage_errors, storage_url
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import COUNTED
+
+OWN = (
+    "checkpoints",
+    "epochs",
+    "logs",
+    "leaderboard.csv",
+    "leaderboard.md",
+    "unsent.json",
+    ".data-*",
+    ".probe",
+    "data-*",
+    "hypermodel-*.pkl",
+    ".hypermodel-*",
+)
+"""What cnnsearch writes to the folder of a study."""
+
+
+class Doomed(NamedTuple):
+    """A study and what is deleted with it.
+
+    Attributes:
+        study: the study.
+        place: its folder in the folder of all studies, perhaps a link to another place.
+        files: what cnnsearch wrote there; empty if the folder is a link.
+        runs: a client of MLflow's store and the identifiers of the study's runs there, or None if they stay.
+    """
+
+    study: Study
+    place: Path
+    files: tuple[Path, ...]
+    runs: tuple[Any, list[str]] | None
+
+    def text(self) -> str:
+        """What is deleted, in lines."""
+        trials = sum(record.state in COUNTED for record in self.study.records())
+        lines = [f"Study '{self.study.name}': {trials} trial{'' if trials == 1 else 's'}."]
+        if self.place.is_symlink():
+            lines.append(f"{self.place} is a link. It is removed; the files in {self.place.resolve()} stay.")
+        elif self.files:
+            lines.append(f"Files in {self.place}: {disk.text(sum(map(disk.size, self.files)))}.")
+        if self.runs:
+            lines.append(f"{len(self.runs[1])} runs in MLflow. `mlflow gc` removes their artifacts from the disk.")
+        elif self.study.fact("mlflow"):
+            lines.append("Its runs in MLflow stay; --mlflow deletes them, too.")
+        return "\n".join(lines)
+
+
+def find(name: str, runs: Path, storage: str, mlflow: bool) -> Doomed:
+    """What would be deleted with a study. Nothing is deleted yet.
+
+    Raises:
+        StudyError: if there is no such study, or a run works on it.
+        CnnsearchError: if its runs in MLflow are to be deleted and cannot be found.
+    """
+    study = listing.load(name, runs, storage)
+    studies.refuse_if_held(study)
+    place = study_folder(runs, study.name, storage)
+    if study.folder.name != place.name and not place.is_symlink():
+        place = place.with_name(study.folder.name)
+    owned = [] if place.is_symlink() else [path for pattern in OWN for path in sorted(place.glob(pattern))]
+    return Doomed(study, place, tuple(owned), _mlflow_runs(study) if mlflow else None)
+
+
+def delete(doomed: Doomed, runs: Path, storage: str) -> str:
+    """Delete it; gives back what stays on the disk, in a line, or nothing.
+
+    Raises:
+        StudyError: if a run works on the study, or files cannot be removed.
+    """
+    name, place = doomed.study.name, doomed.place
+    link = place.is_symlink()
+    with contextlib.nullcontext() if link else hold(place, name):
+        if doomed.runs:
+            client, identifiers = doomed.runs
+            _delete_runs(client, identifiers)
+        with storage_errors(storage, runs):
+            optuna.delete_study(study_name=name, storage=storage_url(runs, storage))
+        try:
+            for path in doomed.files:
+                _remove(path)
+        except OSError as error:
+            reason = error.strerror or error
+            raise StudyError(
+                f"Study '{name}' is deleted, but {error.filename} cannot be removed: {reason}. Remove it by hand."
+            ) from error
+    if link:
+        place.unlink()
+        return ""
+    (place / ".lock").unlink(missing_ok=True)
+    try:
+        place.rmdir()
+    except OSError:
+        return f"{place} stays: it has files that cnnsearch did not write."
+    return ""
+
+
+def _delete_runs(client: Any, identifiers: list[str]) -> None:
+    for done, identifier in enumerate(identifiers):
+        try:
+            client.delete_run(identifier)
+        except Exception as error:
+            reason = str(error).partition("\n")[0][:200]
+            raise StudyError(
+                f"Only {done} of {len(identifiers)} runs in MLflow were deleted: {reason}. The study stays. Give the "
+                "command again, or leave --mlflow out."
+            ) from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a folder, and nothing that a link leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _mlflow_runs(study: Study) -> tuple[Any, list[str]]:
+    """A client, and the study's run with those of its trials and their repeats."""
+    client, _, parent = store.parent_run(study)
+    experiment = client.get_run(parent).info.experiment_id
+    found = client.search_runs([experiment], "tags.`mlflow.parentRunId` LIKE '%'", max_results=store.MOST_RUNS)
+    above = {run.info.run_id: run.data.tags["mlflow.parentRunId"] for run in found}
+    below = [run for run in above if parent in (above[run], above.get(above[run]))]
+    return client, [*below, parent]

@@ -1,0 +1,342 @@
+"""MLflow's store: where it is, how it is opened, and what is said there of a study and its machine."""
+
+import contextlib
+import http.client
+import importlib
+import json
+import logging
+import math
+import os
+import platform
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.version import VERSION
+from cnnsearch.study import mlflow_artifacts, schema
+from cnnsearch.study.study import Study
+
+MOST_RUNS = 50_000
+"""The most runs that MLflow gives in one answer."""
+
+SOURCE = {"mlflow.source.name": "cnnsearch run", "mlflow.source.type": "LOCAL"}
+
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""The tag by which MLflow 3 opens an experiment in its view of model training; without it that of GenAI."""
+
+ANSWER_WITHIN = 3
+"""Seconds in which a server has to answer before a search begins."""
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the store that a plain `mlflow ui` in this folder opens."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+
+def without_password(uri: str) -> str:
+    """`uri` as it may be shown and stored."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else uri
+
+
+def is_server(uri: str) -> bool:
+    """Whether the store is a server that is asked over HTTP."""
+    return uri.startswith(("http://", "https://"))
+
+
+def check_usable(uri: str) -> None:
+    """Refuse a server that does not answer and a SQLite file of another MLflow, before a search begins.
+
+    Raises:
+        CnnsearchError: it names the store and the reason.
+    """
+    file = schema.sqlite_file(uri)
+    if file and Path(file).is_file() and (problem := schema.mlflow_file_problem(Path(file), uri)):
+        raise CnnsearchError(problem)
+    if reason := unreachable(uri):
+        raise CnnsearchError(
+            f"MLflow's server {without_password(uri)} cannot be used: {reason}. "
+            "Start it, or set MLFLOW_TRACKING_URI to another store, such as sqlite:///mlflow.db."
+        )
+
+
+def unreachable(uri: str) -> str:
+    """Why a server does not answer within ANSWER_WITHIN seconds; empty if it does, or the store is no server."""
+    if not is_server(uri):
+        return ""
+    found: list[str] = []
+    # in a thread of its own: the search for the address of a name has no time limit
+    asking = threading.Thread(target=lambda: found.append(_ask(uri)), daemon=True)
+    asking.start()
+    asking.join(ANSWER_WITHIN)
+    return found[0] if found else f"no answer within {ANSWER_WITHIN} seconds"
+
+
+def _ask(uri: str) -> str:
+    """Ask a server for its health, without a password. A refusal is an answer, too."""
+    parts = urllib.parse.urlsplit(uri)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+    try:
+        # a server that another one stands in front of may not show its health
+        if _status(f"{bare}/health") == 404 and _status(f"{bare}/{EXPERIMENTS}") == 404:
+            return "no MLflow answers at this address (error 404)"
+        return ""
+    except urllib.error.URLError as error:
+        reason = error.reason
+        return str((reason.strerror if isinstance(reason, OSError) else None) or reason)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+EXPERIMENTS = "api/2.0/mlflow/experiments/search?max_results=1"
+
+
+def _status(address: str) -> int:
+    # nothing secret is sent here; MLflow itself checks certificates
+    unchecked = ssl._create_unverified_context()
+    try:
+        with urllib.request.urlopen(address, timeout=ANSWER_WITHIN, context=unchecked) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        if error.code in (502, 503, 504):
+            raise OSError(f"it answers with error {error.code}") from error
+        return error.code
+
+
+OUTAGE = ("failed with exception", "error code 502", "error code 503", "error code 504", "OperationalError")
+"""What MLflow says if its server or database does not answer for now."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a store that failed like this may answer later."""
+    return isinstance(error, ConnectionError | TimeoutError) or any(words in str(error) for words in OUTAGE)
+
+
+def prepare() -> None:
+    """Import MLflow, quietly; a server that does not answer is asked twice and not for minutes."""
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    importlib.import_module("mlflow")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # it prints a traceback for what it raises, which is told in a line
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+def connect(uri: str) -> Any:
+    """A client of the store at `uri`, which is made if it is a SQLite file that is not there.
+
+    Raises:
+        OSError: if that file cannot be written.
+        MlflowException: if the store does not answer.
+    """
+    prepare()
+    from mlflow import MlflowClient
+
+    with _alone(uri):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """One process at a time: two that make the tables of a new SQLite store together break it for good."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    import filelock
+
+    path = Path(uri.removeprefix("sqlite:///"))
+    with path.open("ab"):
+        pass  # MLflow itself tries for minutes to open what is a folder or read-only
+    with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
+        if path.stat().st_size == 0:
+            _make(path)
+        mlflow_artifacts.bring_along(path.resolve())
+        yield
+
+
+def _make(path: Path) -> None:
+    """A new SQLite store, whole or not at all: one that was cut off while its tables were made never opens again."""
+    from mlflow import MlflowClient
+
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    MlflowClient(f"sqlite:///{partial}").search_experiments(max_results=1)
+    partial.replace(path)
+
+
+def experiment(client: Any, name: str, uri: str) -> str:
+    """The identifier of the experiment `name`, which is made if it is not there."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        for key, value in KIND.items():
+            if key not in found.tags:
+                client.set_experiment_tag(found.experiment_id, key, value)
+        return str(found.experiment_id)
+    # a SQLite store would otherwise write to ./mlruns of whichever folder a process runs in
+    local = uri.startswith("sqlite:///")
+    beside = (Path.cwd() / "mlruns" / name).as_uri() if local else None
+    tags = KIND | ({mlflow_artifacts.STORE: str(Path(uri.removeprefix("sqlite:///")).resolve())} if local else {})
+    return str(client.create_experiment(name, artifact_location=beside, tags=tags))
+
+
+def log_export(study: Study, folder: Path) -> None:
+    """Log the small files of an export to the study's parent run; the model was logged at the search's end."""
+    log_files(study, [path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".md", ".json")], "export")
+
+
+def log_files(study: Study, paths: list[Path], place: str) -> None:
+    """Log files to the folder `place` of the study's parent run.
+
+    Raises:
+        MlflowException: if the store or the run is gone.
+    """
+    if not study.fact("mlflow"):
+        return
+    client, _, run_id = parent_run(study)
+    for path in paths:
+        client.log_artifact(run_id, str(path), place)
+
+
+def parent_run(study: Study) -> tuple[Any, str, str]:
+    """A client of the store that has the study's run, the store's address, and the run.
+
+    Raises:
+        CnnsearchError: if the run is not in the present store, nor in that of the study, where it is still to be had.
+    """
+    known = study.fact("mlflow") or {}
+    run_id, here, began = str(known.get("run_id", "")), tracking_uri(), str(known.get("uri", ""))
+    # the store of a study that was moved or copied belongs to another place now
+    moved = known.get("folder", study.info["folder"]) != str(study.folder)
+    there = () if "***@" in began or (moved and not is_server(began)) else (began,)
+    for uri in dict.fromkeys((here, *there)):
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            continue
+        if reason := unreachable(uri):
+            raise CnnsearchError(f"MLflow's server {without_password(uri)} cannot be used: {reason}.")
+        client = connect(uri)
+        if run_id and _has(client, run_id):
+            return client, uri, run_id
+    raise CnnsearchError(
+        f"the study's run is not in {without_password(here)}. "
+        "The study's own command, or `cnnsearch ui`, writes it there."
+    )
+
+
+def _has(client: Any, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if is_outage(error):
+            raise
+        return False
+
+
+def signature(input_shape: Sequence[int], classes: int) -> Any:
+    """What a model takes and gives: raw images (n, *input_shape) as float32, and probabilities (n, classes)."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    pixels, answers = (Schema([TensorSpec(np.dtype("float32"), (-1, *shape))]) for shape in (input_shape, (classes,)))
+    return ModelSignature(pixels, answers)
+
+
+def needs(*packages: str) -> list[str]:
+    """The packages a model needs, as pip names them.
+
+    Named here, since MLflow would otherwise find them by loading the model once more in a process of its own.
+    """
+    return [f"{name}=={version(name)}" for name in ("numpy", *packages)]
+
+
+def parent_tags(study: Study) -> dict[str, str]:
+    """The tags of a study's run."""
+    machine = study.info.get("machine", {})
+    return {
+        **child_tags(study),
+        "cnnsearch.study": study.name,
+        "cnnsearch.folder": str(study.folder),
+        "cnnsearch.host": platform.node(),
+        "cnnsearch.devices": ", ".join(machine.get("devices", [])),
+        "cnnsearch.precision": str(machine.get("precision")),
+        "cnnsearch.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def child_tags(study: Study) -> dict[str, str]:
+    """The tags of every trial's run: source, data and versions."""
+    return {
+        **SOURCE,
+        "cnnsearch.data_fingerprint": study.info["data"]["fingerprint"],
+        "cnnsearch.versions": ", ".join(f"{name} {number}" for name, number in versions(study).items()),
+    }
+
+
+def versions(study: Study) -> dict[str, str]:
+    """Of cnnsearch, of what the workers use and of what this process uses."""
+    machine = study.info.get("machine", {})
+    found = {
+        "cnnsearch": VERSION,
+        "python": str(machine.get("python")),
+        "keras": str(machine.get("keras")),
+    }
+    for name in (str(machine.get("backend")), "optuna", "mlflow", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def parent_params(study: Study) -> dict[str, str]:
+    """The parameters of a study's run."""
+    info = study.info
+    return {
+        "space": info["space"]["name"],
+        "dataset": info["dataset"][0],
+        "data_fingerprint": info["data"]["fingerprint"],
+        "images": str(info["data"]["images"]),
+        "epochs": str(info["epochs"]),
+        "metric": info["metric"],
+        "seed": str(info["seed"]),
+    }
+
+
+def datasets(study: Study) -> list[Any]:
+    """The study's data as MLflow's pages show it: its name and fingerprint."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    data = study.info["data"]
+    source = json.dumps({"dataset": study.info["dataset"], "seed": study.info["seed"]})
+    dataset = Dataset(data["name"], data["fingerprint"], "cnnsearch", source, profile=json.dumps(data["images"]))
+    return [DatasetInput(dataset, tags=[])]
+
+
+def metrics(values: dict[str, float], step: int, at: float | None = None) -> list[Any]:
+    """MLflow's metrics of finite values, of the time `at` or now; MLflow would store inf as 1.8e308."""
+    from mlflow.entities import Metric
+
+    now = int((at or time.time()) * 1000)
+    return [Metric(name(key), value, now, step) for key, value in values.items() if math.isfinite(value)]
+
+
+def name(text: str) -> str:
+    """`text` in the letters that MLflow allows in names."""
+    return "".join(letter if letter.isalnum() or letter in "_-./ :" else "_" for letter in text)

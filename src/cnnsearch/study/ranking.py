@@ -1,0 +1,28 @@
+"""The order of a study's trials."""
+
+import math
+
+from cnnsearch.study.confirmation import confirmed
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import COUNTED, Record
+
+SHOWN = (*COUNTED, "refused")
+
+
+def ranked(study: Study) -> list[Record]:
+    """Confirmed trials by their mean, complete ones by score, pruned ones by score, then the failed and the refused.
+
+    Trials of a better first score than any confirmed one come before these: they were passed over, not beaten.
+    """
+    means = {trial: found.mean for trial, found in confirmed(study).items()}
+    sign = 1 if study.maximize else -1
+    shown = [record for record in study.records() if record.state in SHOWN]
+    tested = max((sign * r.score for r in shown if r.number in means and r.score is not None), default=math.inf)
+
+    def place(record: Record) -> tuple[int, int, float, int]:
+        first = -math.inf if record.score is None else sign * record.score
+        if record.number in means:
+            return SHOWN.index(record.state), 1, -sign * means[record.number], record.number
+        return SHOWN.index(record.state), 0 if first > tested else 2, -first, record.number
+
+    return sorted(shown, key=place)

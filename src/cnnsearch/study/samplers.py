@@ -1,0 +1,101 @@
+"""Optuna's samplers and pruners by name."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from cnnsearch.core.errors import CnnsearchError
+
+FIRST = 5
+"""TPE draws by chance until so many trials have ended (docs/samplers.md)."""
+
+
+def _tpe(seed: int) -> Any:
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed, n_startup_trials=FIRST, multivariate=True, constant_liar=True)
+
+
+def _gp(seed: int) -> Any:
+    from optuna.samplers import GPSampler
+
+    return GPSampler(seed=seed, deterministic_objective=False)
+
+
+def _simple(name: str, **options: Any) -> Callable[[int], Any]:
+    def make(seed: int) -> Any:
+        import optuna
+
+        return getattr(optuna.samplers, name)(seed=seed, **options)
+
+    return make
+
+
+def _grid(seed: int) -> Any:
+    from optuna.samplers import BruteForceSampler
+
+    class Grid(BruteForceSampler):
+        """Unlike GridSampler it needs no list beforehand, so that conditional dimensions work."""
+
+        exhausted = False
+
+        def after_trial(self, *arguments: Any) -> None:
+            try:
+                super().after_trial(*arguments)
+            except RuntimeError:
+                # it calls Study.stop when every point was tried, which ask-and-tell does not allow
+                self.exhausted = True
+
+    return Grid(seed=seed)
+
+
+SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
+    "tpe": (_tpe, ()),
+    "random": (_simple("RandomSampler"), ()),
+    "gp": (_gp, ("torch", "scipy")),
+    "cmaes": (_simple("CmaEsSampler", warn_independent_sampling=False), ("cmaes",)),
+    "qmc": (_simple("QMCSampler", warn_independent_sampling=False), ()),
+    "grid": (_grid, ()),
+}
+"""Each sampler's maker, and the packages that it needs, which the extra of its name installs."""
+
+PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
+
+
+def sampler(name: str, seed: int) -> Any:
+    """The Optuna sampler of this name.
+
+    Raises:
+        CnnsearchError: if a package that it needs is not installed.
+    """
+    make, needs = SAMPLERS[name]
+    for package in needs:
+        try:
+            __import__(package)
+        except ImportError:
+            raise CnnsearchError(
+                f"--sampler {name} needs the package '{package}', which is not installed: "
+                f"pip install 'cnnsearch[{name}]', or use --sampler tpe."
+            ) from None
+    with warnings.catch_warnings():
+        # some of Optuna's samplers call themselves experimental; whoever names one has chosen it
+        warnings.simplefilter("ignore")
+        return make(seed)
+
+
+def pruner(name: str, epochs: int) -> Any:
+    """The Optuna pruner of this name, for trials of at most `epochs` epochs."""
+    from optuna import pruners
+
+    # a quarter of the way is let pass: warm-ups and augmentation lose the first epochs and win the last
+    first = max(2, math.ceil(epochs / 4))
+    makers: dict[str, Callable[[], Any]] = {
+        "median": lambda: pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=first),
+        # prunes the worst quarter only: the mildest did best in Optuna's own study (optuna#2906)
+        "percentile": lambda: pruners.PercentilePruner(75.0, n_startup_trials=5, n_warmup_steps=first),
+        "halving": lambda: pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+        "hyperband": lambda: pruners.HyperbandPruner(min_resource=1, max_resource=max(epochs, 1), reduction_factor=3),
+        "none": pruners.NopPruner,
+    }
+    return makers[name]()

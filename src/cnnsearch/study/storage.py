@@ -1,0 +1,104 @@
+"""Where studies are stored: the address, the folder and who holds it, and what can go wrong in a line."""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import sqlalchemy.exc
+
+from cnnsearch.core.errors import CnnsearchError, StudyError
+from cnnsearch.study import schema
+
+
+def storage_url(runs: Path, storage: str = "") -> str:
+    """Optuna's storage address: the given one, or a SQLite file in the runs folder."""
+    # seconds that a write waits for another process to end its own
+    return storage or f"sqlite:///{runs / 'cnnsearch.db'}?timeout=30"
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and prove that it can be written.
+
+    Raises:
+        CnnsearchError: if it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise CnnsearchError(
+            f"{folder} cannot be written ({error.strerror}). Name another folder with --runs DIR."
+        ) from error
+
+
+REASONS = {
+    "disk is full": "the disk is full; free some space, and give the same command again",
+    "is locked": "another process keeps it locked; wait for that one, and give the same command again",
+    "readonly": "it may not be written",
+    "no such table": "it was deleted or replaced while it was in use",
+    "disk i/o": "it was deleted while it was in use, or its disk fails",
+    "no space left": "the disk is full; free some space, and give the same command again",
+}
+"""What databases and systems say, and what a user can make of it."""
+
+
+@contextlib.contextmanager
+def storage_errors(storage: str, runs: Path | None = None) -> Iterator[None]:
+    """Whatever the storage raises inside becomes one line. `runs` is the folder of studies, to be named there."""
+    try:
+        yield
+    except CnnsearchError:
+        raise
+    except ImportError as error:
+        raise StudyError(f"--storage needs a database driver that is not installed: {error}.") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise StudyError(f"{error.filename or 'A file'} cannot be written: {_reason(error, False)}.") from error
+    except Exception as error:
+        what = "The database of --storage" if storage else f"The study database {(runs or Path()) / 'cnnsearch.db'}"
+        if isinstance(error, RuntimeError) and schema.OPTUNA in str(error):
+            address = "ADDRESS" if storage else storage_url(runs or Path()).partition("?")[0]
+            raise StudyError(schema.optuna_problem(str(error), what, address)) from error
+        opening = isinstance(error, ValueError) and bool(storage)
+        if not (opening or isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError)):
+            raise
+        what = "--storage" if storage else "the study database in the runs folder"
+        raise StudyError(f"{what} cannot be used: {_reason(error, bool(storage))}.") from error
+
+
+def _reason(error: Exception, secret: bool) -> str:
+    """The reason in words; else what was said, unless that might show a `secret` address."""
+    said = f"{error} {error.__cause__ or ''}".lower()
+    known = next((reason for words, reason in REASONS.items() if words in said), "")
+    if isinstance(error, sqlalchemy.exc.ArgumentError | ValueError):
+        return "it is no database address"
+    first = str(error.__cause__ or error).partition("\n")[0][:150].rstrip(".")
+    return known or (type(error).__name__ if secret else f"{type(error).__name__}: {first}")
+
+
+@contextlib.contextmanager
+def hold(folder: Path, name: str) -> Iterator[None]:
+    """Hold the study's folder for one `run` at a time.
+
+    Raises:
+        StudyError: if another process holds it.
+    """
+    import filelock
+
+    make_folder(folder)
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise StudyError(
+            f"Study '{name}' is being worked on by another run here. Wait for it, or name another with --study NAME."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

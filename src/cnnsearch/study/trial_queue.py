@@ -1,0 +1,108 @@
+"""Points that wait to be trained before anything is drawn: the default, recipes, twins, and what was cut off."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from cnnsearch.spaces.recipes import ORIGIN
+from cnnsearch.study.config import Settings, trial_seed
+from cnnsearch.study.study import Study, state_of
+from cnnsearch.study.trial import COUNTED
+
+
+def missing_recipes(study: Study, settings: Settings) -> list[str]:
+    """The recipes that `settings` name and that no trial has trained yet, nor another trial the same plan."""
+    settled = settled_origins(study)
+    return [name for name in settings.recipes if ORIGIN + name not in settled]
+
+
+def settled_origins(study: Study) -> set[str]:
+    """The origins of which a trial has ended, or was found to have the plan of another."""
+    return {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
+
+
+def enqueue_default(study: Study, values: dict[str, Any]) -> None:
+    """Queue the default point, unless it was ever queued."""
+    if not any(trial.user_attrs.get("origin") == "default" for trial in study.optuna.get_trials(deepcopy=False)):
+        study.optuna.enqueue_trial(values, user_attrs={"origin": "default"})
+
+
+def take(study: Study, settings: Settings) -> optuna.Trial | None:
+    """The next trial: what was cut off before what was queued, and that before what is drawn.
+
+    For twins and `only_recipes` it is one of those that wait under their names, or None if none does.
+    """
+    named = set(settings.twins) or ({ORIGIN + name for name in settings.recipes} if settings.only_recipes else set())
+    for frozen in _named(study, named) if named else _cut_off(study):
+        # as Optuna's `ask` takes a waiting trial, which cannot be told which one
+        if study.optuna._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING):
+            return optuna.Trial(study.asked, frozen._trial_id)
+    return None if settings.twins or settings.only_recipes else study.asked.ask()
+
+
+def _named(study: Study, origins: set[str]) -> list[FrozenTrial]:
+    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return [trial for trial in waiting if trial.user_attrs.get("origin") in origins]
+
+
+def _cut_off(study: Study) -> list[FrozenTrial]:
+    # those that this process knows of: the storage is not read for them
+    every = study.optuna.get_trials(deepcopy=False)
+    return [trial for trial in every if trial.state == TrialState.WAITING and "state" in trial.user_attrs]
+
+
+def enqueue_recipes(study: Study, settings: Settings) -> None:
+    """Queue the missing recipes that are not waiting or in training already."""
+    queued = _open_origins(study)
+    for name in missing_recipes(study, settings):
+        if ORIGIN + name not in queued:
+            study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
+
+
+def enqueue_twins(study: Study, settings: Settings) -> None:
+    """Queue the twins that have not been trained and are not waiting or in training, each under its seed."""
+    known = settled_origins(study) | _open_origins(study)
+    for origin, (values, seed) in settings.twins.items():
+        if origin not in known:
+            study.optuna.enqueue_trial(values, user_attrs={"origin": origin, "seed": seed})
+
+
+def _open_origins(study: Study) -> set[str]:
+    begun = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
+    return {str(trial.user_attrs.get("origin")) for trial in begun}
+
+
+def to_go_on(study: Study) -> list[FrozenTrial]:
+    """The trials that were put back with epochs of theirs kept."""
+    waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return [trial for trial in waiting if "state" in trial.user_attrs and state_of(study.folder, trial).is_file()]
+
+
+def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False, look: float | None = None) -> None:
+    """Queue a trial's point again, to be trained under the same seed from where its training was cut off.
+
+    `retried`: the reason lay in its worker, which must not happen to it twice. `look`: the metric after its look.
+    """
+    kept_in = state_of(study.folder, trial) if "state" in trial.user_attrs else state_file(study.folder, trial.number)
+    state = kept_in.relative_to(study.folder).as_posix()
+    kept: tuple[str, ...] = ("origin", "retried")
+    again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
+    attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
+    if look is not None:
+        attributes["look"] = look
+    # one that was interrupted while it was drawn keeps what was asked for by name
+    fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    if fixed:
+        study.optuna.enqueue_trial(fixed, user_attrs=attributes)
+
+
+def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
+    """The seed of a trial: its own, or that of the one that it goes on with."""
+    return int(trial.user_attrs.get("seed", trial_seed(study.info["seed"], trial.number)))
+
+
+def state_file(folder: Path, number: int) -> Path:
+    """Where a trial's training is kept from epoch to epoch."""
+    return folder / "epochs" / f"trial-{number:05d}.npz"

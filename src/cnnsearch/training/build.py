@@ -1,0 +1,287 @@
+"""Builds the Keras model that a plan describes: the one file that knows layers."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnsearch.core.errors import nearest
+from cnnsearch.data.pixel_values import BYTES
+from cnnsearch.spaces import layer_specs, pretrained
+from cnnsearch.spaces.layer_specs import REDUCTIONS, Stage
+from cnnsearch.spaces.plan import Plan, Spec, paths
+from cnnsearch.training import layers
+from cnnsearch.training import pretrained as backbones
+
+
+def core(plan: Plan) -> keras.Sequential:
+    """The network that is exported: raw images in, probabilities out, nothing random before them.
+
+    It is built of Keras' own layers unless the plan names others, and is never compiled, so that the saved
+    file loads where this package is not installed.
+    """
+    # float32 under every policy: half precision is too coarse for the logarithm in the loss
+    output = keras.layers.Dense(plan.classes, activation="softmax", dtype="float32", name="probabilities")
+    # all at once: `add` traces the whole model anew for every layer
+    model = keras.Sequential([_pixels(plan), _scaling(plan), *_body(plan), output])
+    if not plan.stem_rate:
+        for part in stem(model):
+            part.trainable = False
+    return model
+
+
+def training_model(plan: Plan, core_model: keras.Sequential) -> keras.Sequential:
+    """`core_model` with the plan's augmentation after its scaling; the layers are shared, so it trains them.
+
+    Without augmentation it is a second model too: a compiled core would save this package's classes with it.
+    """
+    scaling, *rest = core_model.layers
+    return keras.Sequential([_pixels(plan), scaling, *map(layer, plan.augment), *rest])
+
+
+def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: float) -> None:
+    """Make `model` ready to be trained as `plan` says, on one-hot labels; an epoch of its schedule has so many steps.
+
+    Raises:
+        ValueError: if the loss or the optimizer does not exist, or does not take its configuration.
+    """
+    optimizer = make("optimizer", plan.optimizer)
+    if plan.stem_rate not in (0, 1):
+        slow = {id(variable) for part in stem(model) for variable in part.trainable_variables}
+        optimizer = _two_rates(optimizer, plan.stem_rate, [id(v) in slow for v in model.trainable_variables])
+    if plan.schedule:
+        base = float(optimizer.learning_rate)
+        optimizer.learning_rate = Factors(base, plan.schedule, steps_per_epoch)
+    # a metric by name guesses the kind of accuracy from shapes
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    model.compile(optimizer=optimizer, loss=make("loss", plan.loss), metrics=[accuracy])
+    # variables that do not exist yet make `fit` trace its step twice
+    model.optimizer.build(model.trainable_variables)
+
+
+def stem(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a plan's stem in a model built from it; none in any other model."""
+    return [part for part in model.layers if re.fullmatch(r"stem\d+_\d+_\w+", part.name)]
+
+
+def value_range(model: keras.Model) -> tuple[float, float]:
+    """(low, high) of the values that the first layer of a plan's model maps to 0 and 1."""
+    layer = model.layers[0]
+    low = -layer.offset / layer.scale
+    # a scale of 1 / 255 is not exact
+    return round(low, 9) + 0.0, round(low + 1 / layer.scale, 9)
+
+
+def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
+    """New callbacks: they keep state, so each training needs its own.
+
+    Raises:
+        ValueError: if one does not exist, does not take its configuration, or fights the plan's schedule.
+    """
+    if plan.schedule and any(name == "ReduceLROnPlateau" for name, _ in plan.callbacks):
+        raise ValueError("ReduceLROnPlateau cannot lower a rate that a schedule sets; leave one of them out")
+    return [make("callback", spec) for spec in plan.callbacks]
+
+
+def parts(plan: Plan) -> Iterator[tuple[str, Spec]]:
+    """Every Keras object that `plan` names, as what `make` takes: its kind and its spec."""
+    stages: list[Stage] = [*plan.stem, *plan.blocks, plan.head]
+    specs = [spec for stage in stages for spec in _named(stage, layer_specs.specs(stage, plan.classes))]
+    yield from (("layer", spec) for spec in [*specs, *plan.augment])
+    yield "loss", plan.loss
+    yield "optimizer", plan.optimizer
+    yield from (("callback", spec) for spec in plan.callbacks)
+
+
+def learning_rate(model: keras.Model) -> float:
+    """The rate of the next step of a compiled model."""
+    return float(model.optimizer.learning_rate)
+
+
+def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
+    """The layer that `spec` describes: Keras', this package's, or one registered with Keras.
+
+    Raises:
+        ValueError: if there is no such layer, or it does not take this configuration.
+    """
+    kind, config = spec
+    if kind == pretrained.SPEC:
+        return backbones.build(layer_name=name or kind.lower(), **config)
+    named = {"name": name, **config} if name else config
+    return make("layer", (kind, named))
+
+
+@keras.saving.register_keras_serializable("cnnsearch")
+class Factors(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """The rate `base` times `factors`: one at each epoch's start and one at the end, linear in between."""
+
+    def __init__(self, base: float, factors: tuple[float, ...], steps_per_epoch: float) -> None:
+        super().__init__()
+        self.base, self.factors, self.steps_per_epoch = base, tuple(factors), steps_per_epoch
+
+    def __call__(self, step: Any) -> Any:
+        epoch = keras.ops.cast(step, "float32") / self.steps_per_epoch
+        factors = keras.ops.convert_to_tensor(np.asarray(self.factors, "float32"))
+        # a tent over each epoch's start: the two whose sum is not 0 interpolate between them
+        at = keras.ops.minimum(epoch, len(self.factors) - 1.0)
+        near = keras.ops.relu(1 - keras.ops.abs(at - np.arange(len(self.factors), dtype="float32")))
+        return self.base * keras.ops.sum(near * factors)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"base": self.base, "factors": self.factors, "steps_per_epoch": self.steps_per_epoch}
+
+
+def _pixels(plan: Plan) -> Any:
+    return keras.Input(plan.input_shape, dtype="float32", name="pixels")
+
+
+def _scaling(plan: Plan) -> keras.layers.Layer:
+    """Maps the plan's `value_range` to 0 and 1."""
+    low, high = plan.value_range
+    scale = 1 / (high - low)
+    # half precision would round values such as 4095 before they are scaled
+    dtype = None if plan.value_range == BYTES else "float32"
+    return keras.layers.Rescaling(scale, offset=-low * scale if low else 0.0, name="rescaling", dtype=dtype)
+
+
+def _body(plan: Plan) -> list[keras.layers.Layer]:
+    made: list[keras.layers.Layer] = []
+    for place, blocks in (("stem", plan.stem), ("block", plan.blocks)):
+        for number, block in enumerate(blocks, 1):
+            _extend(made, plan, f"{place}{number}", block)
+    made.append(layer(REDUCTIONS[plan.head.reduce], "reduce"))
+    for number, width in enumerate(plan.head.widths, 1):
+        _extend(made, plan, f"head{number}", plan.head, width)
+    return made
+
+
+def _extend(made: list[keras.layers.Layer], plan: Plan, prefix: str, stage: Stage, width: int = 0) -> None:
+    """Put a sentence's layers behind those that are made, named by their place, whatever models were made before."""
+    for number, spec in enumerate(layer_specs.specs(stage, width), 1):
+        if spec is None:
+            continue
+        name = f"{prefix}_{number}_{spec[0].lower()}"
+        if paths(spec):
+            made.append(_fork(spec, stage, _shape_after(plan, made), name))
+        elif _steps(spec):
+            made.append(layer(_stepping(spec, _shape_after(plan, made)), name))
+        else:
+            made.append(layer(spec, name))
+
+
+def _steps(spec: Spec) -> bool:
+    return spec[0] in STEPPING and "strides" in spec[1]
+
+
+def _stepping(spec: Spec, shape: tuple[int | None, ...]) -> Spec:
+    """A strided layer for images of this shape, without its stride along a side of one pixel, where it does nothing.
+
+    TensorFlow's gradient of it is rubbish in bfloat16 on a CPU with AMX (seen with 2.21: kernels' gradients of 1e33).
+    """
+    name, config = spec
+    strides = config["strides"]
+    if isinstance(strides, list | tuple) and len(strides) != 2:
+        return spec
+    both = [strides, strides] if isinstance(strides, int) else list(strides)
+    steps = [1 if side == 1 else stride for side, stride in zip(shape[1:3], both, strict=True)]
+    # other convolutions step alike along both
+    fits = name == "Conv2D" or steps[0] == steps[1]
+    return (name, {**config, "strides": steps}) if fits and steps != both else spec
+
+
+def _shape_after(plan: Plan, made: list[keras.layers.Layer]) -> tuple[int | None, ...]:
+    """What the layers so far make of an image, a batch's axis in front."""
+    end = keras.KerasTensor((None, *plan.input_shape))
+    for each in made:
+        # unlike `compute_output_shape` it is there for every layer
+        end = each.compute_output_spec(end)
+    return tuple(end.shape)
+
+
+def _fork(spec: Spec, stage: Stage, shape: tuple[int | None, ...], name: str) -> keras.Model:
+    """A fork as one layer of a Sequential: a model of Keras' own layers, its paths brought together at the end."""
+    entry, ends = keras.Input(shape[1:], name=f"{name}_in"), []
+    for number, path in enumerate(paths(spec), 1):
+        end = entry
+        for at, inner in enumerate(layer_specs.along(path, stage), 1):
+            label = f"{name}{number}_{at}_{inner[0].lower()}"
+            if paths(inner):
+                end = _fork(inner, stage, end.shape, label)(end)
+            else:
+                end = layer(_stepping(inner, end.shape) if _steps(inner) else inner, label)(end)
+        ends.append(end)
+    return keras.Model(entry, layer(_merge(spec), f"{name}_merged")(ends), name=name)
+
+
+def _merge(spec: Spec) -> Spec:
+    return spec[0], {key: value for key, value in spec[1].items() if key != "paths"}
+
+
+def _named(stage: Stage, found: list[Spec | None]) -> Iterator[Spec]:
+    """The layers of a sentence, those along the paths of forks too."""
+    for spec in found:
+        if spec is not None:
+            yield _merge(spec)
+            for path in paths(spec):
+                yield from _named(stage, list(layer_specs.along(path, stage)))
+
+
+def _two_rates(optimizer: keras.optimizers.Optimizer, factor: float, slow: list[bool]) -> keras.optimizers.Optimizer:
+    """`optimizer` made anew to change the variables that are `slow`, by their order, at `factor` times its rate.
+
+    Rates by layer are from Howard and Ruder (arXiv 1801.06146). Keras' MultiOptimizer has no learning rate that
+    callbacks could lower, and scaled gradients would change nothing for Adam.
+    """
+    kind: Any = type(optimizer)
+
+    class TwoRates(kind):  # type: ignore[misc]
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            slowed = slow[self._get_variable_index(variable)]
+            super().update_step(gradient, variable, learning_rate * factor if slowed else learning_rate)
+
+    return TwoRates.from_config(optimizer.get_config())
+
+
+STEPPING = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+"""Convolutions of images, whose strides are left out where there is nothing to step over."""
+
+KINDS: dict[str, tuple[Any, type]] = {
+    "layer": (keras.layers, keras.layers.Layer),
+    "loss": (keras.losses, keras.losses.Loss),
+    "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
+    "callback": (keras.callbacks, keras.callbacks.Callback),
+}
+
+
+def make(kind: str, spec: Spec) -> Any:
+    """The Keras object of one of KINDS that `spec` describes.
+
+    Raises:
+        ValueError: if there is none of this name, or it does not take this configuration.
+    """
+    name, config = spec
+    if kind == "layer" and name == pretrained.SPEC:
+        return layer(spec)
+    known = dict(_classes(*KINDS[kind]))
+    if name not in known:
+        raise ValueError(f"there is no {kind} '{name}'.{nearest(name, known)}")
+    try:
+        return known[name](**config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the {kind} {name} does not take {config}: {_first_line(error)}") from error
+
+
+def _classes(module: Any, base: type) -> Iterator[tuple[str, type]]:
+    """All by name. Registered by others comes first, so that it can never stand in for one of Keras'."""
+    registered = keras.saving.get_custom_objects()
+    short = {key.rpartition(">")[2]: value for key, value in registered.items()}
+    for name, value in {**short, **registered, **vars(module), **vars(layers)}.items():
+        if inspect.isclass(value) and issubclass(value, base):
+            yield name, value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

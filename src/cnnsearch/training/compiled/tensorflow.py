@@ -1,0 +1,164 @@
+"""An epoch as one TensorFlow graph: a loop that gathers each batch from images that stay on the device."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cnnsearch.training.compiled import fused
+
+
+def hold_gpu(mib: int) -> None:
+    """Let this process take so many MiB of its GPU's memory and no more, unless it has begun to compute already."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_logical_device_configuration(gpu, [tf.config.LogicalDeviceConfiguration(memory_limit=mib)])
+
+
+ALIGNED = 64
+
+
+class Program:
+    """Training and validation of a compiled model, an epoch a call."""
+
+    def __init__(self, model: Any, batch_size: int, validation_batch: int) -> None:
+        self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
+        self._train: tuple[Any, ...] = ()
+        self._val: tuple[Any, ...] = ()
+        self._epoch: Any = None
+        self._validate: Any = None
+        self._answers: Any = None
+        self._weighted = False
+
+    def take(self, x: Any, y: Any, x_val: Any, y_val: Any, weights: Any = None) -> None:
+        """Take images of any numbers (n, height, width, channels), and one-hot labels (n, classes).
+
+        `weights`, float32 (n,), is how much each image counts in the loss of training.
+        """
+        self._train, self._val = (_held(x), tf.constant(y)), (_held(x_val), tf.constant(y_val))
+        weighted = weights is not None
+        if self._epoch is None or weighted != self._weighted:
+            # images and labels are arguments, so that the program holds none of them and takes any number
+            kinds = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in self._train]
+            weight = [tf.TensorSpec((None,), "float32")] if weighted else []
+            rows = tf.TensorSpec((None,), "int32")
+            self._epoch = tf.function(self._trained, [rows, *kinds, *weight], autograph=False)
+            self._validate = tf.function(self._looked_at, kinds, autograph=False)
+            self._answers = tf.function(self._answered, kinds, autograph=False)
+        self._weighted = weighted
+        if weighted:
+            self._train = (*self._train, tf.constant(weights))
+
+    def drop(self) -> None:
+        """Let the images go; the program stays."""
+        self._train = self._val = ()
+
+    def epoch(self, order: Any) -> tuple[float, float]:
+        """Train on the images in this `order`; gives back the mean loss and the accuracy on the way."""
+        with _traced_well():
+            loss, right = self._epoch(tf.constant(order), *self._train).numpy().tolist()
+        return loss / len(order), right / len(order)
+
+    def validate(self) -> tuple[float, float]:
+        """The mean loss and the accuracy on the validation images."""
+        with _traced_well():
+            loss, right = self._validate(*self._val).numpy().tolist()
+        return loss / len(self._val[0]), right / len(self._val[0])
+
+    def answers(self) -> tuple[float, float, Any]:
+        """As `validate`, and the answers (n, classes) to the validation images."""
+        with _traced_well():
+            sums, answers = self._answers(*self._val)
+        loss, right = sums.numpy().tolist()
+        return loss / len(self._val[0]), right / len(self._val[0]), answers.numpy()
+
+    def _trained(self, order: Any, x: Any, y: Any, weights: Any = None) -> Any:
+        def step(at: Any, end: Any) -> Any:
+            rows = order[at:end]
+            return self._step(
+                tf.gather(x, rows), tf.gather(y, rows), None if weights is None else tf.gather(weights, rows)
+            )
+
+        return _over(tf.size(order), self._batch, step)
+
+    def _looked_at(self, x: Any, y: Any) -> Any:
+        return _over(tf.shape(x)[0], self._validation_batch, lambda at, end: self._look(x[at:end], y[at:end]))
+
+    def _answered(self, x: Any, y: Any) -> Any:
+        """What `_looked_at` gives, and the answers of all batches."""
+        count, batch = tf.shape(x)[0], self._validation_batch
+        kept = tf.TensorArray("float32", (count + batch - 1) // batch, infer_shape=False)
+
+        def body(at: Any, sums: Any, kept: Any) -> Any:
+            end = tf.minimum(at + batch, count)
+            answers = self._model(x[at:end], training=False)
+            sums += _sums(_loss(self._model, y[at:end], answers), y[at:end], answers)
+            return end, sums, kept.write(at // batch, tf.cast(answers, "float32"))
+
+        start = (tf.constant(0), tf.zeros(2), kept)
+        _, sums, kept = tf.while_loop(lambda at, *_: at < count, body, start, parallel_iterations=1)
+        return sums, kept.concat()
+
+    def _step(self, x: Any, y: Any, weights: Any) -> Any:
+        """Train on one batch; gives back the sum of its losses and how many were right."""
+        model = self._model
+        with tf.GradientTape() as tape:
+            answers = model(x, training=True)
+            loss = _loss(model, y, answers, weights)
+        variables = model.trainable_weights
+        model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return _sums(loss, y, answers)
+
+    def _look(self, x: Any, y: Any) -> Any:
+        answers = self._model(x, training=False)
+        return _sums(_loss(self._model, y, answers), y, answers)
+
+
+def _held(images: Any) -> Any:
+    """Images as a tensor; no copy of them where a file is mapped, which all workers share, and no GPU wants them.
+
+    TensorFlow computes in place only with memory that begins at a multiple of ALIGNED bytes.
+    """
+    here = not tf.config.list_physical_devices("GPU")
+    # not every operation on a GPU knows 16-bit and signed images
+    if not here and images.dtype not in ("uint8", "float32"):
+        images = images.astype("float32")
+    suits = images.ctypes.data % ALIGNED == 0 and images.flags.c_contiguous and images.flags.writeable
+    return tf.experimental.dlpack.from_dlpack(images.__dlpack__()) if here and suits else tf.constant(images)
+
+
+def _over(count: Any, batch: int, step: Any) -> Any:
+    """The sum of what `step` gives for each batch of `count` images, the last one smaller."""
+
+    def body(at: Any, total: Any) -> Any:
+        end = tf.minimum(at + batch, count)
+        return end, total + step(at, end)
+
+    return tf.while_loop(lambda at, total: at < count, body, (tf.constant(0), tf.zeros(2)), parallel_iterations=1)[1]
+
+
+def _loss(model: Any, y: Any, answers: Any, weights: Any = None) -> Any:
+    return tf.add_n([tf.cast(model.loss(y, answers, weights), "float32"), *model.losses])
+
+
+def _sums(loss: Any, y: Any, answers: Any) -> Any:
+    right = tf.equal(tf.argmax(y, -1), tf.argmax(answers, -1))
+    return tf.stack([loss * tf.cast(tf.shape(y)[0], "float32"), tf.reduce_sum(tf.cast(right, "float32"))])
+
+
+@contextlib.contextmanager
+def _traced_well() -> Iterator[None]:
+    """With fused operations; and without TensorFlow's rewriting of graphs where that takes longer than it saves.
+
+    In float32 on a CPU it saves nothing; in half precision it makes one operation of a normalisation and what follows.
+    """
+    before = tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+    plain = keras.config.dtype_policy().compute_dtype == "float32" and not tf.config.list_physical_devices("GPU")
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": plain})
+    try:
+        with fused.operations():
+            yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})

@@ -1,0 +1,81 @@
+"""The machine as a worker sees it through Keras: devices, precision, memory, cores, and the noise of backends."""
+
+import importlib
+import os
+import platform
+from pathlib import Path
+
+from cnnsearch.core import gpus
+from cnnsearch.core.host import cores
+from cnnsearch.study.config import GPU_SHARE
+
+
+def set_precision(name: str, plans: bool = True) -> None:
+    """Make `name` Keras' policy; `auto` is mixed_bfloat16 where that is faster (`half_pays`), else float32."""
+    import keras
+
+    if name == "auto":
+        name = "mixed_bfloat16" if half_pays(plans) else "float32"
+    keras.config.set_dtype_policy(name)
+
+
+def hold_gpu() -> None:
+    """Keep TensorFlow or PyTorch to this worker's share of its GPU's memory; JAX is told by a variable."""
+    import keras
+
+    share, backend = float(os.environ.get(GPU_SHARE, 0)), keras.backend.backend()
+    mib = int(share * gpus.memory(os.environ["CUDA_VISIBLE_DEVICES"])) if share else 0
+    if mib and backend == "tensorflow":
+        importlib.import_module("cnnsearch.training.compiled.tensorflow").hold_gpu(mib)
+    elif mib and backend == "torch":
+        cuda = importlib.import_module("torch").cuda
+        if cuda.is_available():
+            cuda.set_per_process_memory_fraction(share)
+
+
+def keep_compiled(runs: Path) -> None:
+    """Have what JAX compiles for a GPU kept in the folder `runs`, for all workers and studies; not so for a CPU."""
+    import keras
+
+    if keras.backend.backend() == "jax" and on_gpu():
+        importlib.import_module("cnnsearch.training.compiled.jax").keep_compiled(runs / ".compiled" / platform.node())
+
+
+def on_gpu() -> bool:
+    """Whether the backend sees a GPU."""
+    return any("gpu" in device.lower() for device in devices())
+
+
+def half_pays(plans: bool) -> bool:
+    """Whether mixed_bfloat16 trains faster here: on a GPU, and `plans` with TensorFlow on a CPU that has AMX.
+
+    With AMX an epoch took 0.4 to 0.55 of its time in float32; with AVX512_BF16 alone 0.9 to 1.4, with neither up to
+    3.5 (networks of mnist_cnn and cifar10_cnn). The models of others are left in float32 on a CPU: TensorFlow's
+    gradients in bfloat16 are wrong there in a corner that plans are kept out of (`build`).
+    """
+    import keras
+
+    return on_gpu() or (plans and keras.backend.backend() == "tensorflow" and "amx_bf16" in _features())
+
+
+def _features() -> set[str]:
+    """What the CPU can do, as Linux names it; nothing where that is not told."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.startswith("flags")), "").split())
+
+
+def devices() -> list[str]:
+    """The backend's devices, such as `cpu:0`."""
+    import keras
+
+    return [str(device) for device in keras.distribution.list_devices()]
+
+
+def described() -> str:
+    """The class of this machine, such as `Linux x86_64, 2 of 8 cores`, with its GPUs if the backend sees some."""
+    others = ", ".join(device for device in devices() if "cpu" not in device.lower())
+    here = f"{platform.system()} {platform.machine()}, {cores()} of {os.cpu_count()} cores"
+    return f"{here}, {others}" if others else here

@@ -1,0 +1,66 @@
+"""What a HyperModel's own `fit` gave back, as KerasTuner allows it, as metrics epoch by epoch."""
+
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from cnnsearch.core.errors import TrialFailure
+from cnnsearch.core.metric_names import RETURNED
+
+
+def epochs(given: Any, metric: str) -> list[dict[str, float]]:
+    """A number, a dict, a History, or a list of these (their mean), as one dict of metrics an epoch; None: none.
+
+    A number is the value of `metric`.
+
+    Raises:
+        TrialFailure: `plugin_error`, if it is none of these.
+    """
+    if given is None:
+        return []
+    if isinstance(given, list | tuple) and given:
+        return [_mean([_one(each, metric) for each in given])]
+    if isinstance(history := getattr(given, "history", None), dict):
+        return _by_epoch(history)
+    return [_one(given, metric)]
+
+
+def _one(given: Any, metric: str) -> dict[str, float]:
+    """One result; of a History its best epoch by `metric`."""
+    if isinstance(history := getattr(given, "history", None), dict):
+        from cnnsearch.study.config import maximize
+
+        every = _by_epoch(history)
+        with_it = [told for told in every if metric in told] or every[-1:]
+        best = max if maximize(metric) else min
+        return best(with_it, key=lambda told: told.get(metric, 0.0)) if with_it else {}
+    if isinstance(given, dict):
+        return {str(name): _number(value) for name, value in given.items()}
+    return {metric or RETURNED: _number(given)}
+
+
+def _number(given: Any) -> float:
+    """A number, also one in an array or a tensor of it alone."""
+    try:
+        found = np.asarray(given, "float64")
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if found.size != 1:
+        raise TrialFailure(
+            "plugin_error",
+            f"fit gave back {type(given).__name__}; expected a number, a dict of metrics, a History, or a list of them",
+        )
+    return float(found.reshape(()))
+
+
+def _by_epoch(history: dict[str, Any]) -> list[dict[str, float]]:
+    # with a validation frequency some lists are shorter
+    length = max((len(values) for values in history.values()), default=0)
+    whole = {name: values for name, values in history.items() if len(values) == length}
+    return [{name: _number(values[epoch]) for name, values in whole.items()} for epoch in range(length)]
+
+
+def _mean(every: list[dict[str, float]]) -> dict[str, float]:
+    shared = [name for name in every[0] if all(name in told for told in every)]
+    return {name: fmean(told[name] for told in every) for name in shared}

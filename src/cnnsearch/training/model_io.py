@@ -1,0 +1,210 @@
+"""What is kept of a candidate, a Keras model or a classifier of another kind: saved, opened again, proved."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnsearch.core.host import cores
+from cnnsearch.data.dataset import Images
+from cnnsearch.training import heads
+from cnnsearch.training.batches import MOST
+
+BATCH = 512
+"""Images that a model answers at once."""
+
+Predict = Callable[[Images], NDArray[Any]]
+"""Raw pixels (n, height, width, channels) to a model's answers (n, units), mostly probabilities (n, classes)."""
+
+
+class Classifier(Protocol):
+    """A candidate that is no Keras model. Its space's `fit`, or a trainer, trains it epoch by epoch.
+
+    Attributes:
+        stop_training: set by a callback when the training shall end after this epoch.
+        formats: suffixes of the files that `save` writes, such as `("npz", "onnx")`; checkpoints are of the first.
+    """
+
+    stop_training: bool
+    formats: tuple[str, ...]
+
+    def predict(self, x: Images, batch_size: int = 512, verbose: int = 0) -> NDArray[Any]:
+        """Raw pixels (n, height, width, channels) to probabilities (n, classes)."""
+
+    def get_weights(self) -> list[Any]:
+        """Copies of all weights."""
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Take these weights."""
+
+    def count_params(self) -> int:
+        """How many numbers they are."""
+
+    def save(self, path: Path) -> None:
+        """Write the file, in the format of its suffix."""
+
+    def load(self, path: Path) -> None:
+        """Take the weights from a file that `save` wrote, of any format but `.onnx`."""
+
+
+PROMISES = tuple(name for name in (*Classifier.__annotations__, *vars(Classifier)) if not name.startswith("_"))
+
+
+def missing(model: Any) -> list[str]:
+    """What `model` lacks of a Classifier."""
+    return [name for name in PROMISES if not hasattr(model, name)]
+
+
+WEIGHTS = "weights.h5"
+"""The format of a Keras model whose file alone cannot make it again: its weights, for the function that builds it."""
+
+
+def formats(model: Any) -> tuple[str, ...]:
+    """Suffixes of the files that `model` can be saved as, that of its checkpoints first."""
+    if not isinstance(model, keras.Model):
+        return tuple(model.formats)
+    return (WEIGHTS,) if obstacle(model) else ("keras",)
+
+
+def obstacle(model: Any) -> str:
+    """What keeps the `.keras` file of a Keras model from being opened by Keras alone; nothing if it can be."""
+    try:
+        config = keras.saving.serialize_keras_object(model)
+    except Exception as error:  # `get_config` may be the author's
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return " ".join(lines)[:200] or type(error).__name__
+    for part in _parts(config):
+        name, module = str(part.get("class_name")), part.get("module")
+        if name == "__lambda__" or name == "Lambda":
+            return "it has a Lambda, which Keras does not open again"
+        # Keras' own, of Python itself, or registered under a package's name
+        known = str(module or "").split(".")[0] in ("keras", "builtins", "") and name != "function"
+        if not known and ">" not in str(part.get("registered_name")):
+            own = part.get("config") if name == "function" else name
+            return f"{own} is the author's own and not registered with Keras"
+    return ""
+
+
+def _parts(config: Any) -> Iterator[dict[str, Any]]:
+    """Every serialised object in `config`; what a model was compiled with aside, which its answers do not need."""
+    if isinstance(config, dict):
+        if "class_name" in config and "config" in config:
+            yield config
+        for key, value in config.items():
+            if key != "compile_config":
+                yield from _parts(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _parts(value)
+
+
+def save(model: Any, path: Path) -> None:
+    """Save `model` whole or not at all, in the format of the path's suffix.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        if isinstance(model, keras.Model) and path.name.endswith(WEIGHTS):
+            model.save_weights(partial)
+        else:
+            model.save(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def open_(path: Path, blank: Callable[[], Any]) -> Any:
+    """The model of a checkpoint. `blank` makes one to be filled, where the file alone makes none.
+
+    Raises:
+        ValueError: if the file does not fit.
+    """
+    if path.suffix == ".keras":
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    model = blank()
+    if isinstance(model, keras.Model):
+        fill(model, path)
+    else:
+        model.load(path)
+    return model
+
+
+def fill(model: Any, path: Path) -> None:
+    """Give a Keras model the weights of a file.
+
+    Raises:
+        ValueError: if they are another model's.
+    """
+    if model.optimizer is not None:
+        # its variables are in the file too
+        model.optimizer.build(model.trainable_variables)
+    model.load_weights(path)
+
+
+def answers(model: Any, x: Images) -> NDArray[Any]:
+    """What `model` itself answers: (n, units) in float32."""
+    # Keras copies all images that it is given at once
+    step = max(BATCH, MOST // max(1, x[:1].nbytes) // BATCH * BATCH)
+    parts = [model.predict(x[at : at + step], batch_size=BATCH, verbose=0) for at in range(0, len(x), step)]
+    return np.concatenate([answered(part) for part in parts])
+
+
+def predict(model: Any, x: Images, reads: str = "", classes: int = 0) -> NDArray[Any]:
+    """Probabilities (n, classes) in float32, from what `model` answers, which `reads` tells how to read (`heads`)."""
+    found = answers(model, x)
+    return heads.read(found, reads, classes or found.shape[-1])
+
+
+def plain_output(model: Any) -> Any:
+    """A graph of layers whose one output stands in a list or under a name, as one that gives that output alone."""
+    found = heads.outputs(model)
+    if len(found) != 1 or not isinstance(getattr(model, "output", None), dict | list | tuple):
+        return model
+    inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
+    return keras.Model(inputs, found[0], name=model.name)
+
+
+def units(model: Any, shape: tuple[int, ...]) -> int:
+    """How many numbers a Keras model answers for an image of this shape."""
+    known = heads.outputs(model)
+    return int((known[0] if known else answers(model, np.zeros((1, *shape), "float32"))).shape[-1])
+
+
+def answered(found: Any) -> NDArray[Any]:
+    """An answer in float32, out of the list or the dict that it may be the only part of."""
+    while isinstance(found, dict | list | tuple) and len(found) == 1:
+        found = next(iter(found.values())) if isinstance(found, dict) else found[0]
+    return np.asarray(found, "float32")
+
+
+def latency(model: Any, x: Images, times: int = 20) -> float:
+    """Seconds that `model` takes for the batch `x`, once it is warm: the median of so many calls."""
+    call = model.predict_on_batch if isinstance(model, keras.Model) else model.predict
+    taken = []
+    for _ in range(times + 3):
+        started = time.perf_counter()
+        call(x)
+        taken.append(time.perf_counter() - started)
+    return median(taken[3:])
+
+
+def opened(path: Path, blank: Callable[[], Any]) -> Predict:
+    """The written file as its own runtime answers: ONNX Runtime for `.onnx`, else what wrote it."""
+    if path.suffix != ".onnx":
+        model = open_(path, blank)
+        return lambda x: answers(model, x)
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: np.asarray(session.run(None, {name: x.astype("float32")})[0])

@@ -1,0 +1,48 @@
+"""Names of metrics without the numbers that Keras gives them within a process."""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+
+def numbered(model: Any) -> frozenset[str]:
+    """Names that Keras numbers within a process (`auc`, `auc_1`, …): those of the classes of metrics."""
+    import keras
+
+    classes = {type(metric) for metric in _flat(getattr(model, "metrics", ()))}
+    classes |= {kind for kind in vars(keras.metrics).values() if isinstance(kind, type)}
+    return frozenset(_snake(kind.__name__) for kind in classes)
+
+
+def plain(metrics: dict[str, float], known: Collection[str]) -> dict[str, float]:
+    """`metrics` with the numbers of a new model: `val_auc_7` is `val_auc`, and `val_auc_8` beside it `val_auc_1`."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for name in metrics:
+        base, number = _parted(name, known)
+        found.setdefault(base, []).append((number, name))
+    renamed = {}
+    for base, names in found.items():
+        for place, (_, name) in enumerate(sorted(names)):
+            renamed[name] = f"{base}_{place}" if place else base
+    return {renamed[name]: value for name, value in metrics.items()}
+
+
+def _parted(name: str, known: Collection[str]) -> tuple[str, int]:
+    """`val_auc_7` as `val_auc` and 7; a name that Keras did not number, with 0."""
+    match = re.fullmatch(r"((?:val_)?(.+?))_(\d+)", name)
+    if match and any(match[2] == one or match[2].endswith(f"_{one}") for one in known):
+        return match[1], int(match[3])
+    return name, 0
+
+
+def _flat(metrics: Any) -> Iterable[Any]:
+    for metric in metrics:
+        yield metric
+        yield from _flat(getattr(metric, "metrics", ()) or ())
+
+
+def _snake(name: str) -> str:
+    """`SparseTopK` as `sparse_top_k`, as Keras names its objects."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,0 +1,75 @@
+"""Which metrics a candidate reports, found out with a few images and without a compiled graph."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnnsearch.core import metric_names, metrics
+from cnnsearch.data.splits import Split
+from cnnsearch.training import fit_results, numbered_metrics, training
+
+IMAGES = 32
+"""So many are tried."""
+
+
+def reported(
+    candidate: training.Candidate, hp: Any, parts: Split, classes: int, asked: str, own_fit: bool = True
+) -> list[str]:
+    """The names of a candidate's metrics; what its own `fit` reports or gives back, unless `asked` is known before.
+
+    Without `own_fit` that is not called: only what the model was compiled with is told.
+    """
+    some, names = training.fold(candidate, few(parts), classes), list[str]()
+    if isinstance(candidate.model, keras.Model):
+        candidate.model.run_eagerly = True
+        names = _evaluated(candidate.model, some)
+    if candidate.fit is None or not own_fit or (asked and metric_names.matching(asked, names)):
+        return names
+    return _fitted(candidate, hp, some)
+
+
+def check_computed(asked: str, names: Collection[str], y: Any, classes: Sequence[str]) -> None:
+    """Refuse a metric that would be computed, since a candidate reports only `names`, and cannot be.
+
+    Raises:
+        DataError: if the validation labels (n,) give it no meaning.
+    """
+    # a single number that fit gives back is the value of whatever was asked for
+    if names and asked in metrics.COMPUTED and asked not in names and metric_names.RETURNED not in names:
+        metrics.check_labels(asked, y, classes)
+
+
+def few(parts: Split) -> Split:
+    """`parts` with IMAGES of each of training and validation, from everywhere: a folder's come class by class."""
+    rows, rows_val = (np.unique(np.linspace(0, len(x) - 1, IMAGES).astype(int)) for x in (parts.x, parts.x_val))
+    clean = None if parts.x_clean is None else parts.x_clean[rows]
+    some = {"x": parts.x[rows], "y": parts.y[rows], "x_val": parts.x_val[rows_val], "y_val": parts.y_val[rows_val]}
+    return replace(parts, **some, x_clean=clean)
+
+
+def _evaluated(model: Any, some: training.Fold) -> list[str]:
+    found = model.evaluate(some.x_val[:2], some.y_val[:2], batch_size=2, verbose=0, return_dict=True)
+    names = list(numbered_metrics.plain(found, numbered_metrics.numbered(model)))
+    return [*names, *(f"val_{name}" for name in names), "learning_rate"]
+
+
+class _Seen(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the names that an epoch reports, and ends the training after it."""
+
+    names: Collection[str] = ()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.names = list(logs or {})
+        self.model.stop_training = True
+
+
+def _fitted(candidate: training.Candidate, hp: Any, some: training.Fold) -> list[str]:
+    seen = _Seen()
+    seen.set_model(candidate.model)
+    given = candidate.fit(hp, candidate.model, some.x, some.y, **training.keywords(some, 1, [seen]))
+    told = fit_results.epochs(given, metric_names.RETURNED)
+    names = dict.fromkeys([*seen.names, *(name for metrics in told[-1:] for name in metrics)], 0.0)
+    return list(numbered_metrics.plain(names, numbered_metrics.numbered(candidate.model)))

@@ -1,0 +1,1 @@
+"""What a running search tells: the terminal, MLflow."""

@@ -1,0 +1,116 @@
+"""Where a search stands, as frozen data that the displays read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from cnnsearch.study.confirmation import Repeat
+from cnnsearch.study.trial import COUNTED, Record
+
+
+class Running(NamedTuple):
+    """A trial in training."""
+
+    number: int
+    epoch: int
+    epochs: int
+    seconds: float
+
+
+class Repeated(NamedTuple):
+    """A training on a fresh seed that ended, the trial's first score, and how many of all these trainings have."""
+
+    repeat: Repeat
+    first: float
+    ended: int
+    trainings: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All ended trials together, as it is told; another one with each that ends.
+
+    Attributes:
+        states: how many ended in each state; `failures`: how many of those that count failed for each reason.
+        seconds: what those that count took.
+        best: the complete trial with the best score, the first of equals.
+    """
+
+    maximize: bool
+    states: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    best: Record | None = None
+
+    def plus(self, record: Record) -> "Standing":
+        """With one more."""
+        counts = record.state in COUNTED
+        return replace(
+            self,
+            states=_one_more(self.states, record.state),
+            failures=_one_more(self.failures, record.failure) if counts and record.failure else self.failures,
+            seconds=self.seconds + record.seconds * counts,
+            best=record if self._beaten_by(record) else self.best,
+        )
+
+    def count(self, *states: str) -> int:
+        """How many trials are in one of these states."""
+        return sum(self.states.get(state, 0) for state in states)
+
+    @property
+    def ended(self) -> int:
+        """How many of the trials that count have ended."""
+        return self.count(*COUNTED)
+
+    def _beaten_by(self, record: Record) -> bool:
+        if record.state != "complete" or record.score is None:
+            return False
+        return self.best is None or self._place(record) > self._place(self.best)
+
+    def _place(self, record: Record) -> tuple[float, int]:
+        return (record.score or 0.0) * (1 if self.maximize else -1), -record.number
+
+
+def _one_more(counts: Mapping[str, int], name: str) -> Mapping[str, int]:
+    return {**counts, name: counts.get(name, 0) + 1}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A search at one moment. `done` is the trial that just ended, if that is the news."""
+
+    trials: int
+    standing: Standing
+    running: tuple[Running, ...]
+    seconds: float
+    jobs: int
+    default: dict[str, Any]
+    done: Record | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the last trial ends, going by the mean so far; None before the first."""
+        ended = self.standing.ended
+        if not ended:
+            return None
+        mean = self.standing.seconds / ended
+        open_trials = self.trials - ended
+        return max(0.0, (open_trials * mean - sum(r.seconds for r in self.running)) / max(1, self.jobs))
+
+
+def main_choices(record: Record, default: dict[str, Any], most: int = 6) -> str:
+    """What sets a trial apart: its choices that differ from the default point."""
+    parts = [f"{name}={_short(value)}" for name, value in record.choices.items() if default.get(name) != value]
+    more = f" +{len(parts) - most}" if len(parts) > most else ""
+    return (" ".join(parts[:most]) + more) if parts else "the default point"
+
+
+def clock(seconds: float) -> str:
+    """`1:02:03` or `2:03`."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,235 @@
+"""A search from its beginning to its end, and the confirmation of a finished one: what commands and notebooks call."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.core import host
+from cnnsearch.core.errors import CnnsearchError, NothingCompletedError
+from cnnsearch.core.host import share
+from cnnsearch.core.metric_names import matching
+from cnnsearch.spaces.space import Space, Use
+from cnnsearch.study import listing, mlflow_store, ranking, trial_queue
+from cnnsearch.study import study as studies
+from cnnsearch.study.config import Settings
+from cnnsearch.study.storage import hold, storage_errors
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import COUNTED, Record
+from cnnsearch.tuning import confirmer
+from cnnsearch.tuning.callbacks.base import Display
+from cnnsearch.tuning.callbacks.mlflow import Tracker
+from cnnsearch.tuning.opening import Opening, open_
+from cnnsearch.tuning.signals import Stop
+from cnnsearch.tuning.tuner import Search
+
+STATUS = {"complete": "FINISHED", "exhausted": "FINISHED", "timeout": "FINISHED", "interrupted": "KILLED"}
+"""The status of a study's run in MLflow, by how the search ended. Any other end is a failure."""
+
+
+Files = Callable[[Study], tuple[Path, ...]]
+"""Writes a study's leaderboard into its folder and gives back the paths; for MLflow's run of the study."""
+
+
+def run(settings: Settings, display: Display, line: str, files: Files) -> tuple[Study, str]:
+    """Bring the study to its trials; gives it back with how the search ended. `line` is the command to record.
+
+    Raises:
+        CnnsearchError: on anything a user can mend.
+        KeyboardInterrupt: at the second Ctrl-C or SIGTERM; the first ends the search in order.
+    """
+    mlflow_store.check_usable(mlflow_store.tracking_uri())
+    with (
+        hold(settings.folder, settings.study),
+        storage_errors(settings.storage, settings.runs),
+        display,
+        Stop().listening() as stop,
+    ):
+        settings, opening = _opened(settings, stop, display)
+        try:
+            return _searched(settings, opening, display, stop, line, files)
+        finally:
+            if opening:
+                opening.pool.close()
+
+
+def _opened(settings: Settings, stop: Stop, display: Display) -> tuple[Settings, Opening | None]:
+    """`settings` with their metric settled; with the workers that looked at a model for it, if some did."""
+    if not settings.space.model:
+        return settings, None
+    begun = studies.begun(settings)
+    if begun is None:
+        opening = open_(settings, stop, display)
+        return opening.settings, opening
+    metric = str(begun["metric"])
+    return replace(settings, metric=matching(settings.metric or metric, [metric]) or settings.metric), None
+
+
+def _searched(
+    settings: Settings, opening: Opening | None, display: Display, stop: Stop, line: str, files: Files
+) -> tuple[Study, str]:
+    """The search of `run`, within its lock."""
+    opened = studies.begin(settings)
+    studies.lease(opened)
+    if opening and opening.default:
+        opened.remember(default=opening.default)
+    if opening and opening.note:
+        display.note(opening.note)
+    if not settings.twins:
+        opened.remember(command=line)
+    records = opened.records()
+    counted = sum(record.state in COUNTED for record in records)
+    settings = _as_it_trains(opened, settings, display)
+    if settings.only_recipes:
+        settings = replace(settings, trials=counted + len(trial_queue.missing_recipes(opened, settings)))
+    if settings.twins:
+        settings = replace(settings, trials=counted + len(settings.twins))
+    if counted:
+        top, seeds = settings.confirm
+        chosen = confirmer.leaders(records, top, opened.maximize)
+        display.note(_going_on(settings, counted, len(confirmer.missing(opened, records, chosen, seeds))))
+    tracker = Tracker(display.note)
+    ended = "error"
+    try:
+        ended = Search(settings, opened, tracker, display, stop, opening).run()
+    finally:
+        tracker.close(*_last_words(opened, ended, files))
+        studies.release(opened)
+    return opened, ended
+
+
+def check_ended(opened: Study, ended: str) -> None:
+    """Refuse a search that has no result.
+
+    Raises:
+        NothingCompletedError: if no trial completed; it says the commonest reason.
+        CnnsearchError: if the search was stopped by a fault.
+    """
+    nothing = "" if ended == "interrupted" else _nothing_completed(opened, ended)
+    if nothing:
+        raise NothingCompletedError(nothing)
+    if " " in ended:
+        raise CnnsearchError(f"The search stopped: {ended}")
+
+
+def _nothing_completed(opened: Study, ended: str) -> str:
+    """Why a search has no result: how its trials ended, and the commonest reason; nothing where it has one."""
+    records = [record for record in opened.records() if record.state in (*COUNTED, "refused")]
+    if any(record.state == "complete" for record in records):
+        return ""
+    if not records:
+        return f"No trial of {opened.name} completed: {ended if ' ' in ended else 'none had ended in time'}."
+    counts = Counter(record.failure or record.state for record in records)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
+    reasons = Counter(f"{record.failure}: {record.reason}" for record in records if record.failure)
+    said = f" The commonest reason is {reasons.most_common(1)[0][0]}" if reasons else ""
+    if " " in ended:  # it names the reason
+        said = f" The search stopped: {ended}"
+    return f"No trial of {opened.name} completed ({kinds}).{said.rstrip('.')}{'.' if said else ''}"
+
+
+def confirm(
+    study: str | None,
+    top: int,
+    seeds: int,
+    trials: tuple[int, ...],
+    timeout: float,
+    jobs: int | None,
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+    show: Display,
+    files: Files,
+) -> tuple[Study, str]:
+    """Train the best of a finished study again on fresh seeds; gives back the study and how that ended.
+
+    Raises:
+        CnnsearchError: if there is nothing to confirm, or a dataset, plugin or worker fails.
+    """
+    opened = listing.load(study, runs, storage)
+    workers, threads = share(jobs)
+    limits = {"timeout": timeout, "memory": host.memory_allowed(workers)}
+    made = as_begun(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
+    records = opened.records()
+    chosen = trials or [record.number for record in ranking.ranked(opened) if record.state == "complete"][:top]
+    known = {record.number for record in records if record.state == "complete"}
+    if not chosen or not known.issuperset(chosen):
+        raise CnnsearchError(
+            f"Study '{opened.name}' has no complete trial {', '.join(map(str, chosen)) or 'to confirm yet'}."
+        )
+    mlflow_store.check_usable(mlflow_store.tracking_uri())
+    with hold(made.folder, opened.name), storage_errors(storage, runs), Stop().listening() as stop:
+        studies.refuse_if_held(opened)
+        studies.lease(opened)
+        tracker = Tracker(show.note)
+        try:
+            waiting = confirmer.missing(opened, records, chosen, seeds)
+            if not waiting:
+                show.note("These trials have had so many seeds already; --seeds asks for more.")
+            left = confirmer.on_a_pool(made, opened, waiting, tracker, stop, show)
+        finally:
+            tracker.close(*_last_words(opened, "interrupted" if stop.asked else "complete", files))
+            studies.release(opened)
+    if left and not stop.asked:
+        show.note(f"{len(left)} trainings did not fit into the time.")
+    return opened, "interrupted" if stop.asked else "complete"
+
+
+def as_begun(opened: Study, **others: Any) -> Settings:
+    """Settings of a study as it began: its space, dataset, epochs, metric, seed and precision; `others` as told."""
+    info = opened.info
+    machine = info.get("machine", {})
+    return Settings(
+        space=Space.from_dict(info["space"]),
+        dataset=Use(*info["dataset"]),
+        study=opened.name,
+        epochs=info["epochs"],
+        metric=info["metric"],
+        costs=opened.costs,
+        seed=info["seed"],
+        brought=info.get("brought", {}),
+        # studies of before knew Keras' fit alone
+        lean=machine.get("lean", False),
+        **{"trials": 0, "precision": machine.get("precision", "auto"), **others},
+    )
+
+
+def _as_it_trains(opened: Study, settings: Settings, display: Display) -> Settings:
+    """A study is trained in one way, or its trials could not be compared: as it began."""
+    if "machine" not in opened.info:
+        return settings
+    machine = opened.info["machine"]
+    # studies of before knew Keras' fit alone
+    lean, precision = bool(machine.get("lean")), machine.get("precision", settings.precision)
+    if lean != settings.lean and not settings.space.model:
+        display.note("This study is trained as it began: " + ("by whole epochs." if lean else "with Keras' fit."))
+    if settings.precision not in (precision, "auto"):
+        display.note(f"This study is trained as it began: in {precision}.")
+    return replace(settings, lean=lean, precision=precision)
+
+
+def _going_on(settings: Settings, counted: int, unconfirmed: int) -> str:
+    if counted >= settings.trials and not unconfirmed:
+        return (
+            f"Study '{settings.study}' already has {counted} of {settings.trials} trials. "
+            "Raise --trials to go on, or begin anew with --study NAME."
+        )
+    left = f" {unconfirmed} trainings on fresh seeds are missing." if counted >= settings.trials else ""
+    return f"Going on with study '{settings.study}': {counted} of {settings.trials} trials are done.{left}"
+
+
+def stopped(opened: Study) -> str:
+    """How far a search came that was stopped."""
+    done = sum(record.state in COUNTED for record in opened.records())
+    begun = len(trial_queue.to_go_on(opened))
+    more = f" {begun} more {'goes' if begun == 1 else 'go'} on from the last epoch." if begun else ""
+    return f"Stopped; {done} trial{'' if done == 1 else 's'} {'is' if done == 1 else 'are'} done and kept.{more}"
+
+
+def _last_words(opened: Study, ended: str, write: Files) -> tuple[str, list[Record], tuple[Path, ...]]:
+    """How the parent run ended ('' if nothing was trained), the ranked trials, and the leaderboard's files."""
+    ranked = ranking.ranked(opened)
+    if not any(record.state in COUNTED for record in ranked):
+        return "", [], ()
+    return STATUS.get(ended, "FAILED"), ranked, write(opened)

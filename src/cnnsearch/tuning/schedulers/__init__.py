@@ -1,0 +1,1 @@
+"""Which trials are trained on, paused or stopped."""

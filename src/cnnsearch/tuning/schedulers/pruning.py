@@ -1,0 +1,63 @@
+"""Pruning by Optuna's pruners, where a search has several objectives too."""
+
+from collections.abc import Container
+from typing import NamedTuple
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from cnnsearch.study import samplers
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import COSTS, Record
+
+
+class Peers(NamedTuple):
+    """The trials that a pruner compares with, as it asks a study for them."""
+
+    direction: optuna.study.StudyDirection
+    trials: list[FrozenTrial]
+
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        """All of them: they are all complete."""
+        return self.trials
+
+
+class Pruning:
+    """Asked after each epoch whether a trial shall end.
+
+    Optuna refuses reports where there are several objectives (optuna#3450). The costs of a trial are known before its
+    first epoch, though, so that its metric can be pruned: by the same pruner, against the trials that cost no more.
+    """
+
+    def __init__(self, study: Study, pruner: str, epochs: int) -> None:
+        self._study, self._pruner = study, samplers.pruner(pruner, epochs)
+        self._ended: list[tuple[tuple[int, ...], FrozenTrial]] = []
+
+    def ended(self, record: Record) -> None:
+        """Compare with this trial from now on, if it was trained."""
+        if self._study.costs and record.state in ("complete", "pruned") and record.history:
+            self._ended.append((self._costs(record), self._frozen(record)))
+
+    def report(self, trial: optuna.Trial, value: float, epoch: int) -> None:
+        """Keep the metric of an epoch where Optuna's own pruners look for it."""
+        if not self._study.costs:
+            trial.report(value, epoch)
+
+    def hopeless(self, trial: optuna.Trial, running: Record, seen: list[float]) -> bool:
+        """Whether `trial` shall end; `seen` are its metrics from the first epoch on."""
+        if not self._study.costs:
+            return trial.should_prune()
+        most = self._costs(running)
+        no_dearer = [
+            other for costs, other in self._ended if all(one <= own for one, own in zip(costs, most, strict=True))
+        ]
+        twin = optuna.trial.create_trial(state=TrialState.RUNNING, intermediate_values=dict(enumerate(seen, 1)))
+        return bool(self._pruner.prune(Peers(self._study.optuna.directions[0], no_dearer), twin))
+
+    def _costs(self, record: Record) -> tuple[int, ...]:
+        return tuple(getattr(record, COSTS[cost]) for cost in self._study.costs)
+
+    def _frozen(self, record: Record) -> FrozenTrial:
+        metric = self._study.info["metric"]
+        seen = {epoch: metrics[metric] for epoch, metrics in enumerate(record.history, 1)}
+        return optuna.trial.create_trial(value=record.score, intermediate_values=seen)

@@ -1,0 +1,125 @@
+"""How trials end: told to Optuna, written to MLflow, remembered, or put back to be trained again."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from operator import attrgetter
+
+import optuna
+from optuna.trial import TrialState
+
+from cnnsearch.study import trial_queue
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import ATTRIBUTE, COSTS, COUNTED, TWIN, Record, record
+from cnnsearch.tuning.callbacks.mlflow import Tracker
+from cnnsearch.tuning.progress import Standing
+
+
+class Ledger:
+    """The records of a study's ended trials, kept equal in Optuna and in MLflow.
+
+    It is asked at every message of a worker, so nothing here looks through all trials but to find one.
+
+    Attributes:
+        records: every record, by the trials' numbers.
+        saved: those of them of which a model was saved.
+        standing: all of them together.
+    """
+
+    def __init__(self, study: Study, tracker: Tracker) -> None:
+        self.study, self.tracker = study, tracker
+        self.records: list[Record] = []
+        self.saved: list[Record] = []
+        self.standing = Standing(study.maximize)
+        self._by_key: dict[str, list[Record]] = defaultdict(list)
+        for each in study.records():
+            self._keep(each)
+
+    def _keep(self, done: Record) -> None:
+        """Take a record in, for the one that a trial had while it waited or ran."""
+        place = bisect_left(self.records, done.number, key=attrgetter("number"))
+        known = place < len(self.records) and self.records[place].number == done.number
+        self.records[place : place + known] = [done]
+        if done.state not in ("running", "waiting"):
+            self.standing = self.standing.plus(done)
+        self._by_key[done.key].append(done)
+        if done.checkpoint:
+            self.saved.append(done)
+
+    def known(self, wanted: Record, running: Iterable[Record]) -> int | None:
+        """The number of another trial with the same plan that was tried, or is among those on their way.
+
+        To a twin one that was pruned is not: it has no score of as many epochs.
+        """
+        states = {*COUNTED, "running", "waiting"} - ({"pruned"} if wanted.origin.startswith(TWIN) else set())
+        for other in [*self._by_key[wanted.key], *running]:
+            tried = other.state in states
+            if tried and other.key == wanted.key and other.number != wanted.number:
+                return other.number
+        return None
+
+    def close(self, done: Record, trial: optuna.Trial) -> Record:
+        """End a trial; gives back its record as it is stored."""
+        done = replace(done, params=dict(trial.params))
+        finish(self.study, trial, done)
+        kept = record(self._frozen(trial))
+        self._keep(kept)
+        self.tracker.end(kept)
+        return kept
+
+    def wait(self, there: Record, trial: optuna.Trial) -> None:
+        """Keep what is known of a trial that waits at a rung; it has not ended."""
+        trial.set_user_attr(ATTRIBUTE, there.to_attribute())
+
+    def interrupt(self, running: Record, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
+        """End a running trial and queue its point again, to be trained on."""
+        done = replace(running, state="interrupted", reason=why or "put back when the run ended")
+        finish(self.study, trial, done)
+        trial_queue.put_back(self.study, self._frozen(trial), done.seed, retried, done.look)
+        self._keep(done)
+        self.tracker.drop(done)
+
+    def pass_over(self, drawn: Record, trial: optuna.Trial, again: bool) -> None:
+        """End what was drawn and is not trained for its time or cost. It counts for nothing; `again`: it is queued."""
+        if again:
+            self.interrupt(drawn, trial, "it would not have ended in time")
+        else:
+            # a failed one is invisible to the sampler, which shall not learn from it
+            self.close(replace(drawn, state="passed", plan=""), trial)
+
+    def put_back_stale(self) -> None:
+        """Trials of a run that was killed are still RUNNING in the storage; nothing runs them any more."""
+        for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            stale = replace(record(frozen), state="interrupted", reason="its run was killed")
+            finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
+            trial_queue.put_back(self.study, frozen, trial_queue.seed_of(self.study, frozen), look=stale.look)
+            self._keep(stale)
+
+    def _frozen(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial:
+        # `Study` gives its trials only all together
+        return self.study.optuna._storage.get_trial(trial._trial_id)
+
+
+def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
+    """Write a trial's record and tell Optuna how it ended."""
+    trial.set_user_attr(ATTRIBUTE, done.to_attribute())
+    if done.state == "complete":
+        study.optuna.tell(trial, _values(study, done), skip_if_finished=True)
+    elif done.state == "pruned" or done.failure:
+        if done.failure:
+            # FAIL is invisible to the sampler, which would propose the like again (optuna#2864)
+            trial.set_constraint("feasible", 1.0)
+        _tell_without_value(study, trial, TrialState.PRUNED)
+    else:
+        _tell_without_value(study, trial, TrialState.FAIL)
+
+
+def _values(study: Study, done: Record) -> list[float]:
+    """What Optuna is told of a complete trial: its score, then its costs."""
+    assert done.score is not None
+    return [done.score, *(float(getattr(done, COSTS[cost])) for cost in study.costs)]
+
+
+def _tell_without_value(study: Study, trial: optuna.Trial, state: TrialState) -> None:
+    study.optuna.tell(trial, state=state, skip_if_finished=True)

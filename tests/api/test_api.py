@@ -1,0 +1,102 @@
+"""The same steps from Python, as a script and a notebook take them."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+
+import cnnsearch
+from cnnsearch import api
+from cnnsearch.api import keywords
+from cnnsearch.api.brought import Brought
+from cnnsearch.cli.main import main
+
+RUN = main.commands["run"]
+
+
+def test_every_option_of_run_is_a_keyword_of_search_with_the_same_default_and_is_told() -> None:
+    parameters = inspect.signature(cnnsearch.search).parameters
+    context = click.Context(RUN)
+    for option in RUN.params:
+        name = keywords.flag_name(option)
+        if name in ("space", "debug"):
+            continue
+        default = option.get_default(context)
+        nothing = () if option.multiple else None
+        given = default if isinstance(default, str | int | float | bool) else nothing
+        assert (parameters[name].default, type(parameters[name].default)) == (given, type(given)), name
+    extra = {"space", "validation_data", "test_data"}
+    assert set(parameters) == {keywords.flag_name(option) for option in RUN.params} - {"debug"} | extra
+    told = re.findall(
+        r"(?m)^    (\w+): ", inspect.getdoc(cnnsearch.search).partition("Args:")[2].partition("Returns:")[0]
+    )
+    assert told == list(parameters)
+    assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def test_the_keywords_of_load_are_the_places_of_every_command() -> None:
+    assert list(inspect.signature(cnnsearch.load).parameters) == ["study", "runs", "storage", "plugins"]
+
+
+def test_keywords_become_words_of_the_command_line() -> None:
+    options = {"trials": 5, "recipes": True, "default": False, "lean": True, "study": None, "recipe": ["a", "b"]}
+    expected = ["--trials", "5", "--recipes", "--no-default", "--lean", "--recipe", "a", "--recipe", "b"]
+    assert keywords.words(RUN, options) == expected
+    given = {"set": {"filters.first": [8, 16], "head.reduce": "max"}, "confirm": 0, "recipe": "a"}
+    expected = ["--set", "filters.first=[8, 16]", "--set", "head.reduce=max", "--confirm", "0", "--recipe", "a"]
+    assert keywords.words(RUN, given) == expected
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "said"),
+    [
+        (
+            lambda hp: None,
+            {},
+            "hypermodel needs data: search(hypermodel, (images, labels)), or a",
+        ),
+        (
+            "digits_cnn",
+            {"test_data": ([0], [0])},
+            "validation_data and test_data go with images and labels;",
+        ),
+        ("digits_cn", {}, "there is no space 'digits_cn'. Did you mean 'digits_cnn'?"),
+        ("digits_cnn", {"trails": 2}, "search() has no keyword 'trails'. Did you mean 'trials'?"),
+        ("digits_cnn", {"trials": 0}, "0 is not in the range x>=1"),
+        ("digits_cnn", {"sampler": "tpee"}, "'tpee' is not one of"),
+    ],
+)
+def test_a_mistake_is_an_error_of_one_line(
+    space: Any, options: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(cnnsearch.CnnsearchError) as raised:
+        cnnsearch.search(space, **options)
+    assert said in raised.value.message and "\n" not in raised.value.message
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_of_the_command_line_is_loaded_and_shows_itself(searched: Path) -> None:
+    result = cnnsearch.load(runs=searched / "runs")
+    assert isinstance(result, cnnsearch.Result) and cnnsearch.Found is cnnsearch.Result
+    assert result.name == "digits_cnn"
+    board = result.leaderboard()
+    assert len(board) == 5 and result.best()["trial"] == board.loc[0, "trial"]
+    assert len(result.optuna.trials) == 5
+    with pytest.deprecated_call():
+        assert result.study.study_name == "digits_cnn"
+    score = f"{result.best()['score']:.4f}"
+    text, html = repr(result), result._repr_html_()
+    assert text.startswith(f"Result('digits_cnn', 5 trials, best val_accuracy {score}") and "rank" in text
+    assert html.count("<tr>") == 6 and html.count("<img src=") == 2 and f"<td>{score}</td>" in html
+    assert "http" not in html.replace("http://www.w3.org", "")
+
+
+def test_the_call_that_is_recorded_names_what_was_said() -> None:
+    assert api._call(Brought("digits_cnn"), {"trials": 3}) == "cnnsearch.search('digits_cnn', trials=3)"
+    data = np.zeros((4, 2, 2), "uint8"), [0, 1, 0, 1]
+    assert api._call(Brought(Path("a.toml"), data), {"jobs": 1}) == "cnnsearch.search('a.toml', data, jobs=1)"

@@ -1,0 +1,60 @@
+"""What users of KerasTuner and Optuna have runs unchanged: searched, pruned, ranked and exported."""
+
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults
+from cnnsearch.training import training
+from tests.conftest import Run
+
+THEIRS = Path(__file__).parents[1] / "hypermodels"
+
+
+@pytest.mark.parametrize(
+    ("reference", "searched"),
+    [
+        ("getting_started.py:build_model", {"num_layers", "units_0", "activation", "dropout", "lr"}),
+        pytest.param("tune_training.py:MyHyperModel", {"units", "shuffle"}, marks=pytest.mark.slow),
+        pytest.param(
+            "conditional.py:build_model", {"model_type", "units", "classes", "optimizer"}, marks=pytest.mark.slow
+        ),
+        pytest.param("optuna_user.py:build", {"width", "dropout", "lr"}, marks=pytest.mark.slow),
+    ],
+)
+def test_what_users_have_runs_unchanged(run: Run, tmp_path: Path, reference: str, searched: set[str]) -> None:
+    line = ("run", "--space", str(THEIRS / reference), "--dataset", "digits", "--study", "theirs", "--jobs", "1")
+    done = run(*line, "--trials", "2", "--epochs", "2", "--set", "dataset.limit=300")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    assert [row["state"] for row in rows] == ["complete", "complete"]
+    exported = run("export", "--best")
+    assert exported.returncode == 0, exported.stderr
+    card = json.loads((tmp_path / "exports" / "theirs" / "card.json").read_text())
+    assert searched <= set(card["hyperparameters"]) and card["measured"]["keras"]["difference"] < 1e-4
+
+
+@pytest.mark.parametrize(
+    "draw", [defaults, pytest.param(by_chance(3), marks=pytest.mark.slow)], ids=["default", "by chance"]
+)
+@pytest.mark.parametrize("name", ["HyperXception", "HyperResNet", "HyperEfficientNet"])
+def test_keras_tuners_own_hypermodels_build(name: str, draw: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HyperEfficientNet asks for ImageNet's weights, which tests have no network for."""
+    import keras_tuner
+    from keras_tuner.src.applications import efficientnet
+
+    bare = {kind: functools.partial(make, weights=None) for kind, make in efficientnet.EFFICIENTNET_MODELS.items()}
+    monkeypatch.setattr(efficientnet, "EFFICIENTNET_MODELS", bare)
+    extra = {}
+    if name == "HyperEfficientNet":
+        extra = {"augmentation_model": keras_tuner.applications.HyperImageAugment(input_shape=(32, 32, 3))}
+    theirs = getattr(keras_tuner.applications, name)(input_shape=(32, 32, 3), classes=10, **extra)
+    hp = HyperParameters(draw)  # type: ignore[arg-type]
+    candidate = training.from_hypermodel(theirs, hp, 32)
+    assert candidate.labels == "onehot" and hp.values
+    if name == "HyperXception" and draw is defaults:
+        pixels, labels = np.zeros((4, 32, 32, 3), "float32"), np.eye(10, dtype="float32")[:4]
+        assert np.isfinite(candidate.model.train_on_batch(pixels, labels)).all()

@@ -1,0 +1,318 @@
+"""What choices were worth: intervals that hold on simulated studies of known effects, and twins that are trained."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from scipy.stats import ttest_rel
+
+from cnnsearch.results.comparison import effects, evidence, levels, twins
+from cnnsearch.results.comparison.evidence import MATCHED, MODELLED, Case, Evidence
+from cnnsearch.results.comparison.points import Points
+from cnnsearch.spaces.hyperparameters import Distribution
+from cnnsearch.study import listing
+from cnnsearch.study.trial import TWIN, Record
+from tests.conftest import TINY, Run, cnnsearch
+
+# -- simulated studies -----------------------------------------------------------------------------
+
+SPACE = {
+    **{f"two/{n}": Distribution("choice", "a", ("a", "b")) for n in range(4)},
+    **{f"three/{n}": Distribution("choice", "a", ("a", "b", "c")) for n in range(3)},
+    **{f"number/{n}": Distribution("float", 0.0, low=0.0, high=1.0) for n in range(3)},
+    "rate/log": Distribution("float", 1e-4, low=1e-4, high=1e-2, log=True),
+}
+WORTH = {"a": 0.0, "b": 0.5, "c": -0.3}
+DEFAULT = {name: distribution.default for name, distribution in SPACE.items()}
+
+
+def effect(name: str, value: Any, strength: float) -> float:
+    """The true worth of a value: strong for a few names, nothing for the others."""
+    if name not in ("two/0", "three/0", "number/0"):
+        return 0.0
+    return strength * (WORTH[value] if isinstance(value, str) else value - 0.5)
+
+
+def drawn(name: str, generator: np.random.Generator, good: list[Case]) -> Any:
+    distribution = SPACE[name]
+    if good and generator.random() < 0.6:
+        return good[generator.integers(len(good))].values[name]
+    if distribution.kind == "choice":
+        return str(generator.choice(distribution.choices))
+    return levels.at(distribution, generator.random())
+
+
+def simulated(seed: int, trials: int, strength: float, adaptive: bool = False, collapsing: float = 0.0) -> Evidence:
+    """A study of known effects under noise of 1; an adaptive sampler takes values from the best quarter so far."""
+    generator = np.random.default_rng(seed)
+    cases: list[Case] = []
+    for number in range(trials):
+        best = sorted(cases, key=lambda case: -case.score)[: len(cases) // 4] if adaptive and number > 10 else []
+        values = {name: drawn(name, generator, best) for name in SPACE}
+        score = sum(effect(name, value, strength) for name, value in values.items()) + generator.normal()
+        cases.append(Case(number, score - 100 * (generator.random() < collapsing), values))
+    far = evidence.far_out(cases, True)
+    return Evidence(tuple(case for case in cases if case not in far), SPACE, DEFAULT, far)
+
+
+def truth(name: str, value: str, against: str, strength: float) -> float:
+    if SPACE[name].kind == "choice":
+        return effect(name, value, strength) - effect(name, against, strength)
+    # the middles of the two halves are half the range apart
+    half = 0.5 if value.startswith("above") else -0.5
+    return half * (effect(name, 1.0, strength) - effect(name, 0.0, strength))
+
+
+@pytest.mark.parametrize(
+    ("trials", "strength", "adaptive", "collapsing"),
+    [(20, 3.0, False, 0.0), (40, 3.0, False, 0.0), (40, 0.0, True, 0.0), (40, 3.0, True, 0.0), (40, 3.0, True, 0.1)],
+)
+def test_the_models_intervals_hold_the_true_difference_about_as_often_as_they_say(
+    trials: int, strength: float, adaptive: bool, collapsing: float
+) -> None:
+    held = []
+    for seed in range(40):
+        for found in evidence.compared(simulated(seed, trials, strength, adaptive, collapsing), list(SPACE)):
+            assert found.how == MODELLED and found.effect.half is not None
+            true = truth(found.name, found.value, found.against, strength)
+            held.append(abs(found.effect.difference - true) <= found.effect.half)
+    assert len(held) > 400
+    assert 0.92 < np.mean(held) < 0.985
+
+
+def test_strong_effects_come_first_and_are_clear() -> None:
+    first, second, *_ = evidence.compared(simulated(3, 60, 8.0), list(SPACE))
+    assert {first.name, second.name} <= {"two/0", "three/0", "number/0"}
+    assert first.effect.clear and second.effect.clear
+
+
+def test_pairs_that_share_a_trial_make_one_difference() -> None:
+    on = {"drop": "on", "rate": 0.2, "size": 3}
+    cases = [
+        Case(0, 0.50, {"drop": "off", "size": 3}),
+        # both hang on the same other trial: what only they chose hangs on `drop`
+        Case(1, 0.60, on),
+        Case(2, 0.70, {**on, "rate": 0.4}),
+        Case(3, 0.10, {"drop": "off", "size": 5}),
+        Case(4, 0.15, {**on, "size": 5}),
+        Case(5, 0.99, {**on, "size": 7}),
+    ]
+    ones, others = [c for c in cases if "rate" in c.values], [c for c in cases if "rate" not in c.values]
+    assert sorted(evidence.matched("drop", ones, others)) == pytest.approx([0.05, 0.15])
+
+
+def test_enough_matched_pairs_are_preferred_to_the_model() -> None:
+    space = {
+        "drop": Distribution("choice", "off", ("off", "on")),
+        "size": Distribution("int", 0, low=0, high=9, step=1),
+    }
+    cases = tuple(
+        Case(2 * size + (drop == "on"), size + (drop == "on") * (1 + size / 10), {"drop": drop, "size": size})
+        for size in range(5)
+        for drop in ("off", "on")
+    )
+    (found,) = evidence.compared(Evidence(cases, space, {"drop": "off"}), ["drop"])
+    assert found[:3] == ("drop", "on", "off") and found.how == MATCHED and found.effect.n == 5
+    assert found.effect.difference == pytest.approx(1.2)
+
+
+def test_the_interval_of_pairs_is_students() -> None:
+    generator = np.random.default_rng(0)
+    one, other = generator.normal(size=7), generator.normal(size=7)
+    expected = ttest_rel(one, other).confidence_interval(0.95)
+    found = effects.paired(list(one - other))
+    assert found.half is not None
+    assert (found.difference - found.half, found.difference + found.half) == pytest.approx(tuple(expected))
+    assert effects.paired([1.0]).half is None and not effects.paired([1.0]).clear
+
+
+def test_bases_in_turn_cancel_what_their_choice_for_a_high_score_flatters() -> None:
+    """No choice has any worth here; each base is among the best of 40 for its chance alone."""
+    held: dict[str, list[bool]] = {"the best": [], "in turn": []}
+    for seed in range(400):
+        generator = np.random.default_rng(seed)
+        bases = [Record(number, score=generator.normal()) for number in range(40)]
+        # most good ones chose `a`, as after a sampler that has its favourites
+        own = {base.number: "a" if generator.random() < 0.8 else "b" for base in bases}
+        bases.sort(key=lambda base: -(base.score or 0))
+        for how, order in (("the best", bases), ("in turn", list(twins.in_turn(bases, own)))):
+            signs = [1 if own[base.number] == "a" else -1 for base in order[:6]]
+            scores = [base.score or 0 for base in order[:6]]
+            found = effects.paired([s * (score - generator.normal()) for s, score in zip(signs, scores, strict=True)])
+            held[how].append(not found.clear)
+    assert np.mean(held["the best"]) < 0.9
+    assert np.mean(held["in turn"]) > 0.93
+
+
+# -- values and points -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("distribution", "labels", "values"),
+    [
+        (Distribution("choice", "x", ("x", "y", "z")), ["x", "y", "z"], ["x", "y", "z"]),
+        (Distribution("int", 1, low=1, high=3, step=1), ["1", "2", "3"], [1, 2, 3]),
+        (Distribution("int", 1, low=1, high=8, step=1), ["up to 4", "above 4"], [3, 6]),
+        (Distribution("float", 0, low=0, high=0.5, step=0.125), ["up to 0.25", "above 0.25"], [0.125, 0.375]),
+        (
+            Distribution("float", 1e-4, low=1e-4, high=1e-2, log=True),
+            ["up to 0.001", "above 0.001"],
+            [3.16e-4, 3.16e-3],
+        ),
+    ],
+)
+def test_levels_are_values_or_halves(distribution: Distribution, labels: list[str], values: list[Any]) -> None:
+    known = levels.levels(distribution)
+    assert [level.label for level in known.levels] == labels
+    for level, value in zip(known.levels, values, strict=True):
+        assert level.value == pytest.approx(value, rel=1e-2) if isinstance(value, float) else level.value == value
+        assert known.of(level.value) == level.label and distribution.contains(level.value)
+
+
+def test_dropout_of_rate_0_is_none_and_a_twin_with_dropout_has_some(searched: Path) -> None:
+    study = listing.load(None, searched / "runs")
+    points = Points(study, ())
+    first = study.records()[0]
+    assert first.params["norm_dropout/drop"] == "block" and first.params["norm_dropout/rate"] == 0.0
+    simplest = points.simplest(first)
+    assert simplest["norm_dropout/drop"] == "none" and "norm_dropout/rate" not in simplest
+    twin = points.changed(simplest, "norm_dropout/drop", "block")
+    assert twin is not None and twin.key != first.key
+    assert twin.values["norm_dropout/rate"] == pytest.approx(0.2)
+    same = {name: value for name, value in twin.values.items() if not name.startswith("norm_dropout/")}
+    assert same == {name: value for name, value in simplest.items() if not name.startswith("norm_dropout/")}
+    assert points.changed(first.params, "norm_dropout/drop", "none") is None
+
+
+def test_a_familys_twins_differ_in_one_choice_and_no_trial_is_in_two_families(searched: Path) -> None:
+    study = listing.load(None, searched / "runs")
+    points = Points(study, ())
+    known = evidence.evidence(study, points)
+    found = twins.families(study, points, known, "norm_dropout/norm", 5)
+    assert found and sum(len(family.trials) for family in found) == len(set().union(*(f.trials for f in found)))
+    for family in found:
+        assert {family.own, *family.members, *family.missing} == {"after_conv", "none", "after_act"}
+        for label, (origin, values) in family.missing.items():
+            assert origin == f"twin of {family.base.number}: norm_dropout/norm={label}"
+            point = points.simplest(family.base)
+            assert {name for name in point if point[name] != values[name]} == {"norm_dropout/norm"}
+    # what all others are compared with is trained first
+    wanted = twins.wanted(found, "none")
+    ends = [origin.rpartition("=")[2] == "none" for origin in wanted]
+    assert ends == sorted(ends, reverse=True)
+    assert {seed for _, seed in wanted.values()} <= {record.seed for record in study.records()}
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Too few trials to compare choices: study 'digits_cnn' has"),
+        (("--by", "norm_dropuot"), "Did you mean 'norm_dropout'?"),
+        (("--controlled",), "--controlled trains the twins of one choice; name it: --by"),
+        (("--by", "head", "--controlled", "--timeout", "soon"), "'soon' is no duration"),
+        (("nothing",), "There is no study 'nothing'."),
+    ],
+)
+def test_what_cannot_be_compared_is_told_in_one_line(searched: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = cnnsearch(searched, "compare", *arguments)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+COMPARE = ("compare", "--by", "norm_dropout/drop", "--controlled", "--pairs", "2", "--jobs", "1")
+
+
+def test_twins_are_trained_once_to_their_end_under_the_seeds_of_their_trials(
+    run: Run, tmp_path: Path, store: str
+) -> None:
+    drop = ("--set", 'norm_dropout.drop=["block","none"]')
+    assert run("run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", *TINY, *drop).returncode == 0
+    done = run(*COMPARE, "--format", "json")
+    assert done.returncode == 0 and "2 twins are missing for norm_dropout/drop" in done.stderr, done.stderr
+    (row,) = json.loads(done.stdout)
+    study = listing.load(None, tmp_path / "runs")
+    records = {record.number: record for record in study.records()}
+    twin = [record for record in records.values() if record.origin.startswith(TWIN)]
+    assert len(twin) == 2 and all(record.state == "complete" and record.epochs == 2 for record in twin)
+    bases = [records[int(record.origin.removeprefix(TWIN).partition(":")[0])] for record in twin]
+    assert [record.seed for record in twin] == [base.seed for base in bases]
+    points = Points(study, ())
+    differences = []
+    for one, base in zip(twin, bases, strict=True):
+        sides = {points.simplest(record)["norm_dropout/drop"]: record.score or 0 for record in (one, base)}
+        differences.append(sides["block"] - sides["none"])
+        changed = {name for name in one.params if one.params[name] != base.params.get(name, one.params[name])}
+        assert changed <= {"norm_dropout/drop", "norm_dropout/rate"}
+    assert (row["value"], row["against"], row["n"], row["how"]) == ("block", "none", 2, "controlled pairs")
+    assert row["difference"] == pytest.approx(np.mean(differences))
+    assert row["low"] <= row["difference"] <= row["high"]
+    parent = study.fact("mlflow")["run_id"]
+    client = MlflowClient(store)
+    children = client.search_runs(
+        [client.get_run(parent).info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'"
+    )
+    assert {record.origin for record in twin} <= {child.data.tags["cnnsearch.origin"] for child in children}
+    # the same command has nothing to train, and the command that made the study is still the one on record
+    again = run(*COMPARE, "--format", "csv")
+    assert [float(r["difference"]) for r in csv.DictReader(io.StringIO(again.stdout))] == [row["difference"]]
+    reopened = listing.load(None, tmp_path / "runs")
+    assert len(reopened.records()) == len(records) and "run --space" in reopened.info["command"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_comparison_goes_on_with_what_is_missing(run: Run, tmp_path: Path, store: str) -> None:
+    small = (
+        "--set",
+        "dataset.limit=300",
+        "--set",
+        "filters.first=[8,4]",
+        "--set",
+        'norm_dropout.drop=["block","none"]',
+    )
+    assert run("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", "--epochs", "25", *small).returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cnnsearch", *COMPARE],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_TRACKING_URI": store},
+        stdout=-1,
+        stderr=-1,
+        text=True,
+    )
+    _wait_for(lambda: _epochs_of_twins(tmp_path) >= 2)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "every trained twin is kept" in said
+    done = run(*COMPARE, "--format", "md")
+    assert done.returncode == 0, done.stderr
+    assert "| norm_dropout/drop | block | none |" in done.stdout and "| 1 | controlled pairs | unclear |" in done.stdout
+    twin = [r for r in listing.load(None, tmp_path / "runs").records() if r.origin.startswith(TWIN)]
+    assert [record.state for record in twin] == ["interrupted", "complete"]
+    assert twin[0].seed == twin[1].seed and twin[1].epochs == 25 and twin[1].resumed > 0
+
+
+def _wait_for(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def _epochs_of_twins(folder: Path) -> int:
+    trials = listing.load(None, folder / "runs").optuna.trials
+    return max(
+        (len(trial.intermediate_values) for trial in trials if trial.user_attrs.get("origin", "").startswith(TWIN)),
+        default=0,
+    )

@@ -1,0 +1,141 @@
+"""export --ensemble and --refit: what is compared, what is trained, what the card and the looks at test say."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cnnsearch.core.errors import StudyError
+from cnnsearch.data.splits import Split
+from cnnsearch.results import origin
+from cnnsearch.results.export import ensemble, refit
+from cnnsearch.study import listing, ranking
+from tests.conftest import Run, cnnsearch
+
+# each sees a quarter of the digit alone, so that together they know more
+QUARTERS = """
+import keras
+
+def build(hp):
+    top, left = hp.Choice("top", [0, 4]), hp.Choice("left", [0, 4])
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)),
+        keras.layers.Cropping2D(((top, 4 - top), (left, 4 - left))),
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10, "softmax"),
+    ], name="quarter")
+    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+def test_the_interval_is_bonetts_and_prices() -> None:
+    # 12 gained and 2 lost of 100, computed by hand: (13 - 3) / 102 +- 1.959964 sqrt((16/102 - (10/102)^2) / 102)
+    y = np.zeros(100, int)
+    right, wrong = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    several = np.array([right] * 92 + [wrong] * 8)
+    alone = np.array([right] * 80 + [wrong] * 12 + [wrong] * 6 + [right] * 2)
+    found = ensemble.compare(several, alone, y, 3)
+    assert (found.difference, found.n, found.models) == (pytest.approx(0.1), 100, 3)
+    assert (round(found.low, 4), round(found.high, 4)) == (0.0236, 0.1725) and found.better
+    same = ensemble.compare(alone, alone, y, 3)
+    assert same.difference == 0 and not same.better and same.low < 0 < same.high
+
+
+def test_a_sure_gain_is_exported_as_one_model(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(QUARTERS)
+    line = ("--dataset", "digits", "--trials", "4", "--epochs", "6", "--jobs", "2", "--sampler", "grid", "--quiet")
+    searched = run("run", "--space", "mine.py:build", *line, "--pruner", "none")
+    assert searched.returncode == 0, searched.stderr
+    done = run("export", "--ensemble", "4", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "Exported the mean of trials " in done.stdout
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["ensemble"]["better"] and card["ensemble"]["low"] > 0 and sorted(card["members"]) == [0, 1, 2, 3]
+    assert card["validation"]["accuracy"] == pytest.approx(card["score"] + card["ensemble"]["difference"], abs=0.005)
+    model = keras.saving.load_model(tmp_path / "out" / "model.keras")
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype("uint8")
+    study = listing.load(None, tmp_path / "runs")
+    singles = [keras.saving.load_model(study.checkpoint(record)) for record in study.records()]
+    mean = np.mean([single.predict(images, verbose=0) for single in singles], axis=0)
+    np.testing.assert_allclose(model.predict(images, verbose=0), mean, atol=1e-5)
+    assert model.count_params() == card["params"] == 4 * singles[0].count_params()
+    (look,) = study.looks()
+    assert look["model"] == "+".join(map(str, card["members"]))
+
+    pytest.importorskip("ai_edge_litert")
+    again = run("export", "--ensemble", "4", "--refit", "--format", "keras,litert_int8", "-o", "out")
+    assert again.returncode == 0, again.stderr
+    assert "litert_int8: " in again.stdout and " of validation's 240 images right, Keras " in again.stdout
+    assert json.loads((tmp_path / "out" / "card.json").read_text())["refit"]
+    assert {look["model"] for look in listing.load(None, tmp_path / "runs").looks()} == {
+        look["model"],
+        f"{look['model']} refit",
+    }
+
+
+def test_no_sure_gain_exports_the_best_alone(searched: Path) -> None:
+    done = cnnsearch(searched, "export", "--ensemble", "2", "-o", "two")
+    assert done.returncode == 0, done.stderr
+    assert "The best alone: on validation the mean of the best 2 is " in done.stdout
+    card = json.loads((searched / "two" / "card.json").read_text())
+    assert len(card["members"]) == 1 and card["ensemble"]["low"] <= 0 and not card["ensemble"]["better"]
+    for arguments, said in (
+        (("--ensemble", "90"), "complete trials, too few for --ensemble 90"),
+        (("--ensemble", "2", "--trial", "0"), "--ensemble and --trial exclude each other"),
+    ):
+        refused = cnnsearch(searched, "export", *arguments, "-o", "no")
+        assert refused.returncode == 2 and said in refused.stderr and not (searched / "no").exists()
+
+
+@pytest.mark.slow
+def test_a_refit_is_the_trial_trained_on_more_images(searched: Path) -> None:
+    study = listing.load(None, searched / "runs")
+    chosen = next(record for record in ranking.ranked(study) if record.state == "complete")
+    source = origin.origin_of(study, chosen, ())
+    again = refit.refit(source).get_weights()
+
+    # the same by hand
+    parts = source.parts
+    keras.utils.set_random_seed(chosen.seed)
+    made = source._replace(parts=refit.joined(parts)).candidate(pretrained=True)
+    x = np.concatenate([parts.x, parts.x_val])
+    assert len(x) == len(parts.x) + len(parts.x_val) > len(parts.x)
+    y = np.eye(10, dtype="float32")[np.concatenate([parts.y, parts.y_val])]
+    made.model.fit(x, y, batch_size=made.batch_size, epochs=chosen.best_epoch, verbose=0)
+    for one, other in zip(again, made.core.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_the_card_and_the_looks_tell_a_refit_from_its_trial(searched: Path) -> None:
+    done = cnnsearch(searched, "export", "--refit", "-o", "refit")
+    assert done.returncode == 0, done.stderr
+    assert "Trained again on training and validation together" in (searched / "refit" / "card.md").read_text()
+    card = json.loads((searched / "refit" / "card.json").read_text())
+    assert card["refit"] and card["validation"]["accuracy"] == pytest.approx(card["score"], abs=1.5 / 40)
+    looks = listing.load(None, searched / "runs").looks()
+    assert f"{card['trial']} refit" in {look.get("model") for look in looks}
+    assert card["commands"][1].startswith(f"cnnsearch export --trial {card['trial']} --refit")
+
+
+def test_what_watches_validation_is_left_out_and_its_rates_are_kept() -> None:
+    other = keras.callbacks.TerminateOnNaN()
+    watching = [keras.callbacks.EarlyStopping("val_accuracy"), keras.callbacks.ReduceLROnPlateau("val_loss")]
+    history = ({"learning_rate": 0.1}, {"learning_rate": 0.05}, {"learning_rate": 0.05})
+    first, rates = refit.unwatched([watching[0], other, watching[1]], history)
+    assert first is other
+    assert [rates.schedule(epoch, 0.1) for epoch in range(3)] == [0.1, 0.1, 0.05]
+    assert refit.unwatched([other, watching[0]], history) == [other]
+
+
+def test_clean_images_are_joined_or_missed() -> None:
+    x, y = np.zeros((2, 4, 4, 1), "uint8"), np.array([0, 1])
+    parts = Split(x, y, x + 1, y, x, y, x + 2, x + 3)
+    both = refit.joined(parts)
+    assert both.x_clean is not None and [int(image[0, 0, 0]) for image in both.x_clean] == [2, 2, 3, 3]
+    assert [int(image[0, 0, 0]) for image in both.x] == [0, 0, 1, 1] and list(both.y) == [0, 1, 0, 1]
+    with pytest.raises(StudyError, match="--refit needs the images without noise of validation too"):
+        refit.joined(Split(x, y, x, y, x, y, x))

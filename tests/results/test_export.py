@@ -1,0 +1,151 @@
+"""export: the folder, the model with Keras alone, test looked at once, and what is refused."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+from cnnsearch.results.export.card import Measured
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.study import listing
+from tests.conftest import cnnsearch
+
+FILES = {
+    "model.keras",
+    "plan.json",
+    "space.toml",
+    "leaderboard.csv",
+    "leaderboard.md",
+    "labels.json",
+    "card.md",
+    "card.json",
+    "curves.png",
+    "confusion.png",
+    "mistakes.png",
+    "samples.png",
+}
+
+
+@pytest.fixture(scope="module")
+def exported(searched: Path) -> Path:
+    done = cnnsearch(searched, "export", "--best")
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout and "n = 60" in done.stdout
+    return searched / "exports" / "digits_cnn"
+
+
+def test_writes_every_file(exported: Path) -> None:
+    assert {path.name for path in exported.iterdir()} == FILES
+    assert json.loads((exported / "labels.json").read_text()) == [str(digit) for digit in range(10)]
+    plan = Plan.from_json((exported / "plan.json").read_text())
+    card = json.loads((exported / "card.json").read_text())
+    assert card["params"] == keras.saving.load_model(exported / "model.keras").count_params()
+    assert plan.input_shape == (8, 8, 1)
+    text = (exported / "card.md").read_text()
+    for part in (
+        "test accuracy",
+        "95% interval",
+        "seed 0",
+        "cnnsearch run --space digits_cnn",
+        card["data"]["fingerprint"],
+    ):
+        assert part in text
+
+
+def test_the_model_answers_with_keras_alone_and_has_no_augmentation(exported: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype("float32")
+    np.save(tmp_path / "images.npy", images)
+    code = f"""
+import sys
+sys.modules["cnnsearch"] = None
+import keras, numpy as np
+model = keras.saving.load_model({str(exported / "model.keras")!r})
+answer = model.predict(np.load({str(tmp_path / "images.npy")!r}), verbose=0)
+np.save({str(tmp_path / "answer.npy")!r}, answer)
+print("LAYERS", *(type(layer).__name__ for layer in model.layers))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "LAYERS Rescaling" in done.stdout, done.stderr
+    assert "Random" not in done.stdout and "Noise" not in done.stdout
+    answer = np.load(tmp_path / "answer.npy")
+    ours = keras.saving.load_model(exported / "model.keras").predict(images, verbose=0)
+    np.testing.assert_allclose(answer, ours, atol=1e-5)
+    np.testing.assert_allclose(answer.sum(1), 1, atol=1e-5)
+
+
+def test_the_pictures_are_pictures_and_are_in_mlflow_too(searched: Path, exported: Path) -> None:
+    for name in (name for name in FILES if name.endswith(".png")):
+        with Image.open(exported / name) as picture:
+            picture.verify()
+            assert min(picture.size) > 200
+    client = MlflowClient(f"sqlite:///{searched / 'mlflow.db'}")
+    run_id = listing.load(None, searched / "runs").fact("mlflow")["run_id"]
+    logged = {Path(item.path).name for item in client.list_artifacts(run_id, "export")}
+    assert {"confusion.png", "mistakes.png", "samples.png", "card.md"} <= logged
+
+
+def test_validation_is_what_the_leaderboard_says(exported: Path) -> None:
+    card = json.loads((exported / "card.json").read_text())
+    assert card["validation"]["accuracy"] == pytest.approx(card["score"], abs=1.5 / card["validation"]["n"])
+
+
+def test_the_same_trial_is_measured_on_test_once(searched: Path, exported: Path) -> None:
+    before = json.loads((exported / "card.json").read_text())["test"]
+    again = cnnsearch(searched, "export", "--best", "-o", "again")
+    assert "measured at an earlier export" in again.stdout
+    assert json.loads((searched / "again" / "card.json").read_text())["test"] == before
+    looks = [look["trial"] for look in listing.load(None, searched / "runs").looks()]
+    assert len(looks) == len(set(looks))
+
+
+def test_a_trial_whose_model_is_gone_is_trained_again(searched: Path, exported: Path) -> None:
+    study = listing.load(None, searched / "runs")
+    best = json.loads((exported / "card.json").read_text())["trial"]
+    other = next(record for record in study.records() if record.score is not None and record.number != best)
+    model = study.checkpoint(other)
+    assert model is not None
+    model.rename(searched / "aside.keras")
+    try:
+        done = cnnsearch(searched, "export", "--trial", str(other.number), "-o", "gone")
+    finally:
+        (searched / "aside.keras").rename(model)
+    assert done.returncode == 0, done.stderr
+    card = json.loads((searched / "gone" / "card.json").read_text())
+    assert card["trial"] == other.number
+    assert "Test was looked at for" in (searched / "gone" / "card.md").read_text()
+
+
+def test_the_exported_space_is_a_space(searched: Path, exported: Path) -> None:
+    shutil.copy(exported / "space.toml", searched / "mine.toml")
+    done = cnnsearch(searched, "run", "--space", "mine.toml", "--study", "digits_cnn", "--trials", "5", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "already has 5 of 5 trials" in done.stdout
+
+
+def test_refuses_in_one_line(searched: Path, exported: Path) -> None:
+    (searched / "taken").mkdir()
+    (searched / "taken" / "thesis.txt").write_text("mine")
+    for arguments, said in (
+        (("export", "--best", "-o", "taken"), "exists and is no earlier export, or holds other files too (thesis.txt)"),
+        (("export", "--trial", "99"), "has no trained trial 99"),
+        (("export", "nothing"), "There is no study 'nothing'"),
+        (("export", "--best", "--trial", "1"), "exclude each other"),
+    ):
+        done = cnnsearch(searched, *arguments)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert (searched / "taken" / "thesis.txt").read_text() == "mine"
+
+
+def test_the_interval_is_wilsons() -> None:
+    # 9,920 right of 10,000: computed by hand from Wilson's formula
+    low, high = Measured(0.992, 0.0, 10_000).interval
+    assert (round(low, 5), round(high, 5)) == (0.99006, 0.99357)
+    assert Measured(1.0, 0.0, 360).interval[1] == pytest.approx(1.0)

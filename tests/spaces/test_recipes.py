@@ -1,0 +1,127 @@
+"""Recipes: points of their space, the reports' parameter counts, trained by name, marked on the leaderboard."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cnnsearch.core.errors import CnnsearchError, SpaceError
+from cnnsearch.data.splits import Split
+from cnnsearch.spaces import plugins, pretrained, recipes
+from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.cost import cost
+from cnnsearch.training import model_io, training
+from tests.conftest import Run
+
+KNOWN = plugins.load()
+
+
+def load(name: str) -> spaces.Space:
+    return spaces.check(spaces.load(name, KNOWN), KNOWN)
+
+
+SHIPPED = [
+    (name, recipe) for name in KNOWN.names("space") for recipe in spaces.check(spaces.load(name, KNOWN), KNOWN).recipes
+]
+SPACE = """
+dataset = { use = "digits", limit = 300 }
+input_shape = [8, 8, 1]
+dimensions = [{ use = "conv_depth", max = 2 }, { use = "filters", first = [4, 8] }]
+[defaults]
+epochs = 1
+max_params = 1300
+[recipes.wide]
+description = "Eight filters."
+reported = { accuracy = 0.9 }
+values = { "filters/first" = 8, "conv_depth/blocks" = 1 }
+[recipes.deep]
+values = { "conv_depth/convs" = 2 }
+"""
+
+
+@pytest.mark.parametrize(("space", "recipe"), [(s, r) for s, r in SHIPPED if not load(s).model])
+def test_a_shipped_recipe_is_a_point_with_the_reported_parameters(space: str, recipe: str) -> None:
+    found = load(space)
+    values, plan = recipes.point(found, KNOWN, recipe)
+    assert set(found.recipes[recipe]["values"]) <= set(values)
+    assert found.recipes[recipe]["description"] and found.recipes[recipe]["source"]
+    reported = found.recipes[recipe].get("reported", {})
+    if "parameters" in reported:
+        assert cost(plan).params == reported["parameters"]
+
+
+def candidate(space: spaces.Space, recipe: str, images: int) -> training.Candidate:
+    """The recipe's candidate, for batches of all images; a backbone without the weights that need a network."""
+    if space.model:
+        hypermodel = spaces.hypermodel(space, KNOWN, space.input_shape, 10)
+        return recipes.whole(space, recipe, lambda hp: training.from_hypermodel(hypermodel, hp, images))[1]
+    plan = recipes.point(space, KNOWN, recipe)[1].replace(batch_size=images, epochs=1)
+    return training.from_plan(pretrained.without_weights(plan), images)
+
+
+@pytest.mark.parametrize(("space", "recipe"), SHIPPED)
+def test_a_shipped_recipe_builds_trains_a_step_and_exports(space: str, recipe: str, tmp_path: Path) -> None:
+    found, generator = load(space), np.random.default_rng(0)
+    x = generator.integers(0, 256, (16, *found.input_shape), "uint8")
+    y = np.arange(16) % 10
+    parts = Split(x[:8], y[:8], x[8:], y[8:], x[:0], y[:0], x[:8])
+    made = candidate(found, recipe, 8)
+    data = training.fold(made, parts, 10)
+    trainer = spaces.trainer(found, KNOWN)
+    outcome = training.train(made, trainer, None, data, 1, "val_accuracy", lambda epoch, metrics: True)
+    assert np.isfinite(outcome.history[0]["loss"])
+    for suffix in model_io.formats(made.core):
+        path = tmp_path / f"model.{suffix}"
+        model_io.save(made.core, path)
+        again = model_io.opened(path, lambda: candidate(found, recipe, 8).core)
+        np.testing.assert_allclose(again(x), model_io.predict(made.core, x), atol=1e-5)
+    keras.backend.clear_session()
+
+
+def test_recipes_go_first_are_not_limited_and_are_marked(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(SPACE)
+    one = run("run", "--space", "mine.toml", "--recipe", "wide", "--jobs", "1")
+    assert one.returncode == 0, one.stderr
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    assert [row["origin"] for row in rows] == ["recipe wide"]
+    # more parameters than the space's limit: it was asked for by name
+    assert rows[0]["params"] > 1300
+    more = run("run", "--space", "mine.toml", "--recipes", "--trials", "4", "--jobs", "1")
+    assert more.returncode == 0, more.stderr
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    origins = sorted(row["origin"] for row in rows if row["state"] in ("complete", "pruned"))
+    assert origins == ["default", "recipe deep", "recipe wide", "sampler"]
+    again = run("run", "--space", "mine.toml", "--recipe", "wide", "--jobs", "1")
+    assert again.returncode == 0 and "already" in again.stdout
+
+
+def test_listing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(SPACE)
+    said = run("recipes", "mine.toml").stdout
+    assert "wide" in said and "accuracy 0.9" in said and "Eight filters." in said
+    said = run("recipes").stdout
+    assert all(recipe in said for _, recipe in SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"filters/first": 7}, r"recipe 'odd': filters/first = 7 is not in 4 \| 8"),
+        ({"filters/frist": 8}, r"no hyperparameter 'filters/frist' is drawn there\. Did you mean 'filters/first'\?"),
+        ({"conv_depth/blocks": 9}, r"conv_depth/blocks = 9 is not in 1 to 2"),
+    ],
+)
+def test_what_is_no_point_of_the_space_is_refused(tmp_path: Path, values: dict[str, int], message: str) -> None:
+    path = tmp_path / "mine.toml"
+    table = "".join(f'"{key}" = {value}\n' for key, value in values.items())
+    path.write_text(f"{SPACE}\n[recipes.odd.values]\n{table}")
+    space = spaces.check(spaces.from_file(path), KNOWN)
+    with pytest.raises(SpaceError, match=message):
+        recipes.point(space, KNOWN, "odd")
+
+
+def test_an_unknown_recipe_is_told_with_the_nearest() -> None:
+    with pytest.raises(CnnsearchError, match=r"has no recipe 'plian'\. Did you mean 'plain'\?"):
+        recipes.chosen(load("mnist_cnn"), KNOWN, ("plian",), False)

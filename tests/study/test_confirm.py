@@ -1,0 +1,252 @@
+"""Confirmation: what fresh seeds say of the best, and that their intervals keep their word."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from mlflow import MlflowClient
+
+from cnnsearch.results import leaderboard
+from cnnsearch.spaces.space import Space, Use
+from cnnsearch.study import ranking
+from cnnsearch.study.config import Settings
+from cnnsearch.study.confirmation import Confirmed, Repeat, optimism, summarised
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import ATTRIBUTE, Record
+from cnnsearch.tuning.confirmer import expected_seconds, reserve
+from cnnsearch.tuning.supervisor import PATIENCE, silence_allowed
+from tests.conftest import TINY, Run
+
+SMALL = ("run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", "--pruner", "none", *TINY)
+
+
+def simulated(seed: int, unequal: bool) -> tuple[bool, bool, bool]:
+    """Of one study: whether the confirmed winner's interval holds its truth, and which of two winners is the best."""
+    chance = np.random.default_rng(seed)
+    truth = 0.99 + chance.normal(0, 0.002, 30)
+    noise = 0.001 * (chance.uniform(0.5, 2, 30) if unequal else np.ones(30))
+    first = truth + noise * chance.normal(size=30)
+    top = np.argsort(-first)[:3]
+    repeats = [Repeat(int(n), k, float(truth[n] + noise[n] * chance.normal())) for n in top for k in range(3)]
+    winner = max(summarised(repeats).values(), key=lambda found: found.mean)
+    low, high = winner.interval or (0, 0)
+    best = int(truth.argmax())
+    return low <= truth[winner.trial] <= high, winner.trial == best, int(top[0]) == best
+
+
+@pytest.mark.parametrize("unequal", [False, True], ids=["equal noise", "unequal noise"])
+def test_intervals_hold_the_truth_and_the_confirmed_winner_is_more_often_the_best(unequal: bool) -> None:
+    held, confirmed, unconfirmed = np.mean([simulated(seed, unequal) for seed in range(1000)], axis=0)
+    assert 0.93 <= held <= 0.97
+    assert confirmed > unconfirmed + 0.05
+
+
+def test_one_seed_has_no_interval_and_ties_with_everything() -> None:
+    found = summarised([Repeat(0, 1, 0.9), Repeat(1, 1, 0.8)])
+    assert found[0].interval is None and found[0].overlaps(found[1])
+
+
+def test_a_failed_repeat_is_left_out() -> None:
+    found = summarised([Repeat(0, 1, 0.9), Repeat(0, 2, None, reason="nan"), Repeat(0, 3, 0.8)])
+    assert found[0].scores == (0.9, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "had", "seconds"),
+    [
+        (1000, {}, 10 + 3 * (20 + 30 + 40) / 2),  # all of it, on two workers
+        (1000, {0: 1, 2: 3}, 10 + (2 * 20 + 3 * 30) / 2),  # what is missing of it
+        (500, {}, 100),  # a fifth, in which not all will be trained
+        (270, {}, 0),  # not one seed of each would end in a fifth
+        (200, {0: 3, 1: 3}, 0),  # two workers do not make one training shorter
+        (1000, {0: 3, 1: 3, 2: 3}, 0),
+    ],
+)
+def test_a_part_of_a_limited_time_is_kept_where_it_will_do(timeout: float, had: dict[int, int], seconds: float) -> None:
+    asked = Settings(Space("s"), Use("digits", {}), "s", 9, 9, "val_accuracy", Path("r"), timeout=timeout, jobs=2)
+    trained = {0: (0.9, 20.0), 1: (0.8, 30.0), 2: (0.7, 40.0), 3: (0.6, 99.0)}
+    records = [
+        Record(number, state="complete", score=score, seconds=took, epochs=9)
+        for number, (score, took) in trained.items()
+    ]
+    assert reserve(replace(asked, confirm=(3, 3)), records, True, 10.0, had) == pytest.approx(seconds)
+
+
+def test_epochs_of_before_a_cut_were_not_timed() -> None:
+    cut = Record(0, state="complete", score=0.9, seconds=10.0, epochs=9, resumed=8)
+    assert expected_seconds(cut, 9) == 90
+    assert silence_allowed(cut, [replace(cut, seconds=100.0)]) == 100 * PATIENCE
+
+
+def test_intervals_apart_are_no_tie() -> None:
+    one, other = Confirmed(0, (0.9, 0.92), 0.01), Confirmed(1, (0.8, 0.82), 0.01)
+    assert not one.overlaps(other) and one.overlaps(Confirmed(2, (0.9, 0.89), 0.01))
+
+
+def test_optimism_is_what_flatters_for_scores_and_losses() -> None:
+    assert optimism(0.95, Confirmed(0, (0.9, 0.92), None), True) == pytest.approx(0.04)
+    assert optimism(0.5, Confirmed(0, (0.6, 0.8), None), False) == pytest.approx(0.2)
+
+
+def a_study(*scores: float) -> Study:
+    """A study in memory of complete trials with these scores."""
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy"})
+    for score in scores:
+        facts = {"state": "complete", "score": score, "weights": 10, "history": [{"val_accuracy": score}]}
+        made.add_trial(optuna.trial.create_trial(value=score, user_attrs={ATTRIBUTE: facts}))
+    return Study(made)
+
+
+def order(study: Study) -> list[int]:
+    return [record.number for record in ranking.ranked(study)]
+
+
+def test_confirming_one_trial_does_not_beat_those_that_were_passed_over() -> None:
+    study = a_study(0.9, 0.8, 0.7, 0.6)
+    study.add_repeat(Repeat(2, 1, 0.71)._asdict())
+    assert order(study) == [0, 1, 2, 3]
+    for trial, score in ((0, 0.75), (1, 0.79)):
+        study.add_repeat(Repeat(trial, 1, score)._asdict())
+    assert order(study) == [1, 0, 2, 3]
+
+
+def test_seeds_that_failed_are_told_on_the_leaderboard() -> None:
+    study = a_study(0.9, 0.8)
+    study.add_repeat(Repeat(0, 1, 0.85)._asdict())
+    study.add_repeat(Repeat(0, 2, None, reason="nan: the loss was nan in epoch 1")._asdict())
+    first = leaderboard.rows(study)[0]
+    assert first["n"] == 1 and first["reason"] == "1 of 2 fresh seeds failed: nan: the loss was nan in epoch 1"
+
+
+def test_the_front_is_of_first_scores_so_that_confirming_pushes_nobody_off() -> None:
+    study = a_study(0.9, 0.9)
+    study.add_repeat(Repeat(0, 1, 0.8)._asdict())
+    assert [row["pareto"] for row in leaderboard.rows(study)] == ["*", "*"]
+
+
+def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    done = run(*SMALL, "--confirm", "2x2", MLFLOW_TRACKING_URI=store)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[4/4] trial" in done.stdout and "over 2 fresh seeds; its first score" in done.stdout
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    assert [row["n"] for row in rows] == [2, 2, None]
+    assert rows[0]["mean"] >= rows[1]["mean"] and rows[0]["half"] > 0
+    table = run("leaderboard").stdout
+    assert "±" in table and "not told apart" in table
+    # as the leaderboard has it, not the flattering first score
+    assert f"{rows[0]['mean']:.4f}" in run("studies").stdout
+    late = run(*SMALL, "--confirm", "3x2", "--timeout", "1", MLFLOW_TRACKING_URI=store)
+    assert "No training on a fresh seed would end in time, 2 would be due" in late.stdout, late.stderr
+    assert late.returncode == 0 and "Confirming the best" not in late.stdout
+    third = run(*SMALL, "--confirm", "3x2", "--json", MLFLOW_TRACKING_URI=store)
+    events = [json.loads(line) for line in third.stdout.splitlines()]
+    assert [(each["event"], each.get("trial")) for each in events[:-1]] == [("repeat", rows[2]["trial"])] * 2
+    assert all(0 < each["score"] <= 1 and each["first"] == rows[2]["score"] for each in events[:-1])
+    assert [each["ended"] for each in events] == [1, 2, "complete"]
+    more = run("confirm", "--top", "1", "--seeds", "3", MLFLOW_TRACKING_URI=store)
+    assert more.returncode == 0, more.stderr
+    assert "[1/1]" in more.stdout and "over 3 fresh seeds" in more.stdout
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("cnnsearch/digits_cnn")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    repeats = [each for each in runs if "cnnsearch.repeats" in each.data.tags]
+    trials = {each.info.run_id: each for each in runs if "cnnsearch.trial" in each.data.tags}
+    assert len(repeats) == 7 and len(trials) == 3
+    for each in repeats:
+        above = trials[each.data.tags["mlflow.parentRunId"]]
+        assert above.data.tags["cnnsearch.trial"] == each.data.tags["cnnsearch.repeats"]
+        assert "score" in each.data.metrics
+
+
+@pytest.mark.slow
+def test_what_is_left_of_a_limited_time_goes_to_fresh_seeds(run: Run) -> None:
+    """Workers that were busy when the search's share was up are gone by then."""
+    line = ("run", "--space", "digits_cnn", "--trials", "500", "--jobs", "1", "--pruner", "none", *TINY)
+    done = run(*line, "--timeout", "60", "--confirm", "1x1")
+    assert done.returncode == 0 and "The time is up" in done.stdout, done.stdout + done.stderr
+    assert "[1/1] trial" in done.stdout and "over 1 fresh seed;" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_stopped_confirmation_goes_on(run: Run, tmp_path: Path, store: str) -> None:
+    assert run(*SMALL).returncode == 0
+    line = [sys.executable, "-m", "cnnsearch", "confirm", "--top", "2", "--seeds", "2", "--jobs", "1"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
+    with subprocess.Popen(line, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "[1/4]" in process.stdout.readline()
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130 and time.monotonic() - began < 20
+    done = run(*SMALL, "--confirm", "2x2")
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 trials are done. " in done.stdout and " trainings on fresh seeds are missing" in done.stdout
+    assert "Raise --trials" not in done.stdout
+    # the one under training when it was stopped may have ended just then
+    assert "[3/3]" in done.stdout or "[2/2]" in done.stdout
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    assert [row["n"] for row in rows][:2] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("run", "--space", "digits_cnn", "--confirm", "3"),
+            "'3' is nothing to confirm; expected 0, or trials x seeds",
+        ),
+        (("run", "--space", "digits_cnn", "--confirm", "0x3"), "'0x3' is nothing to confirm"),
+        (("confirm",), "There is no study in runs/ yet."),
+        (
+            ("run", "--space", "digits_cnn", "--objective", "params"),
+            "expected a metric first, such as val_accuracy,params",
+        ),
+        (
+            ("run", "--space", "digits_cnn", "--objective", "val_loss,params", "--pruner", "hyperband"),
+            "--pruner hyperband prunes for one objective alone; with val_loss,params use median or percentile.",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_rows_are_sorted_and_filtered(run: Run, searched: Path) -> None:
+    def board(*arguments: str) -> list[dict[str, object]]:
+        done = run("leaderboard", "--runs", str(searched / "runs"), "--format", "json", *arguments)
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, object]] = json.loads(done.stdout)
+        return found
+
+    sizes = [int(str(row["params"])) for row in board("--sort", "params")]
+    assert sizes == sorted(sizes) and len(sizes) == 5
+    assert [int(str(row["params"])) for row in board("--sort", "-params")] == sorted(sizes, reverse=True)
+    assert len(board("--where", f"params<={sizes[1]}")) == sum(size <= sizes[1] for size in sizes)
+    assert {row["trial"] for row in board("--where", "origin=default")} == {0}
+    assert board("--where", "filters/first=8", "--where", "filters/first=4") == []
+    nothing = run("leaderboard", "--runs", str(searched / "runs"), "--where", "params<1")
+    assert nothing.stdout == "digits_cnn: no trial is such.\n"
+    rates = [row["trial"] for row in board("--sort", "learning_rate/rate")]
+    assert sorted(map(int, map(str, rates))) == [0, 1, 2, 3, 4]
+    front = board("--where", "pareto=*", "--sort", "macs")
+    assert front and [row["score"] for row in front] == sorted(float(str(row["score"])) for row in front)
+    for arguments, said in (
+        (("--where", "parms<3"), "there is no column 'parms'. Did you mean 'params'?"),
+        (("--where", "params"), "is no condition; expected such as"),
+        (("--where", "score>abc"), "'abc' is no number, so nothing is above or below it."),
+        (("--sort", "-skore"), "there is no column 'skore'. Did you mean 'score'?"),
+    ):
+        done = run("leaderboard", "--runs", str(searched / "runs"), *arguments)
+        assert done.returncode == 2 and said in done.stderr

@@ -1,0 +1,262 @@
+"""MLflow's store and the study database: out of reach, of another version, and without a study that was deleted."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+
+from cnnsearch.cli.main import main
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.study import disk, listing, mlflow_store
+from cnnsearch.study import study as studies
+from cnnsearch.study.confirmation import Repeat
+from cnnsearch.study.trial import ATTRIBUTE, Record
+from cnnsearch.tuning import run as command
+from cnnsearch.tuning.callbacks import mlflow
+from cnnsearch.tuning.callbacks.mlflow import Tracker
+from tests.conftest import cnnsearch
+
+OLD = Path(__file__).parents[1] / "old_runs" / "0.1.0"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def server(folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """A real MLflow server on `folder`/mlflow.db, killed at the end."""
+    line = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    line += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "art")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(line, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                # its first answer from the database takes seconds
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{mlflow_store.EXPERIMENTS}", timeout=120)
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, (folder / "server.log").read_text()
+                time.sleep(0.2)
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def feed(tracker: Tracker, record: Record) -> float:
+    """Tell a tracker of a trial as a search does; gives back the longest time that a search waited for it."""
+    longest = 0.0
+    for epoch, metrics in enumerate(record.history, 1):
+        began = time.monotonic()
+        tracker.epoch(record, epoch, metrics)
+        longest = max(longest, time.monotonic() - began)
+    tracker.end(record)
+    return longest
+
+
+def settled(tracker: Tracker) -> None:
+    tracker._thread.submit(lambda: None).result()
+
+
+@pytest.mark.timeout(400)
+def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
+    tmp_path: Path, blank_mlflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(blank_mlflow, tmp_path / "mlflow.db")
+    shutil.copytree(OLD, tmp_path / "runs")
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
+    monkeypatch.setattr(mlflow, "RETRY", 0.0)
+    whole = listing.load("finished", tmp_path / "runs")
+    records = {record.number: record for record in whole.records()}
+    again = Repeat(**{name: whole.repeats()[0][name] for name in Repeat._fields if name in whole.repeats()[0]})
+    # the study as it was before its first trial
+    empty = optuna.create_study(study_name="finished")
+    empty.set_user_attr(ATTRIBUTE, whole.info)
+    study, said = studies.Study(empty, whole.folder), list[str]()
+    tracker = Tracker(said.append)
+    with server(tmp_path, port):
+        tracker.begin(study)
+        feed(tracker, records[0])
+        settled(tracker)
+        tracker.check()
+        assert not said
+    assert feed(tracker, records[1]) < 1
+    settled(tracker)
+    assert ["does not answer" in line for line in said] == [True]
+    with server(tmp_path, port) as process:
+        feed(tracker, records[2])
+        settled(tracker)
+        assert "answers again" in said[1] and len(said) == 2
+        # the harder case: it still takes connections
+        os.killpg(process.pid, signal.SIGSTOP)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        assert feed(tracker, records[3]) < 1
+        tracker.repeat(records[again.trial], again, [{"val_accuracy": 0.5}, {"val_accuracy": 0.6}])
+        tracker.close("FINISHED", list(records.values()))
+        assert "The same command sends what is missing" in said[-1] and study.fact("unsent")
+        os.killpg(process.pid, signal.SIGCONT)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
+
+        for fact in ("mlflow", "unsent"):
+            whole.remember_fact(fact, study.fact(fact))
+        following = Tracker(said.append)
+        following.begin(whole)
+        following.close("FINISHED", list(records.values()))
+        assert not whole.fact("unsent") and len(said) == 4
+        client = MlflowClient(f"http://127.0.0.1:{port}")
+        experiment = client.get_experiment_by_name("cnnsearch/digits_cnn")
+        runs = client.search_runs([experiment.experiment_id])
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        trials = {int(run.data.tags["cnnsearch.trial"]): run for run in runs if "cnnsearch.trial" in run.data.tags}
+        repeats = [run for run in runs if "cnnsearch.repeats" in run.data.tags]
+        assert sorted(trials) == [0, 1, 2, 3] and len(repeats) == len(whole.repeats()) == 4
+        assert len(runs) == 9, "nothing is there twice"
+        for number, run in trials.items():
+            steps = [point.step for point in client.get_metric_history(run.info.run_id, "val_accuracy")]
+            assert steps == list(range(1, len(records[number].history) + 1))
+        (told,) = [run for run in repeats if run.data.tags["cnnsearch.seed"] == str(again.seed)]
+        assert len(client.get_metric_history(told.info.run_id, "val_accuracy")) == 2
+
+
+def test_a_server_that_cannot_be_reached_is_told_before_the_search(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = cnnsearch(tmp_path, "run", "--space", "digits_cnn", MLFLOW_TRACKING_URI="http://me:secret@127.0.0.1:9")
+    assert done.returncode == 2 and time.monotonic() - began < 60
+    (line,) = done.stderr.strip().splitlines()
+    assert "http://***@127.0.0.1:9 cannot be used: Connection refused" in line and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_a_server_that_never_answers_is_told_within_five_seconds(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(CnnsearchError, match="cannot be used"):
+            mlflow_store.check_usable(f"http://{host}:{silent.getsockname()[1]}")
+        assert time.monotonic() - began < 5
+
+
+def test_a_server_that_is_no_mlflow_is_told() -> None:
+    def refuse() -> None:
+        for _ in range(2):
+            connection, _ = other.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        assert "no MLflow answers" in mlflow_store.unreachable(f"http://127.0.0.1:{other.getsockname()[1]}")
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        ("complete", "FINISHED"),
+        ("exhausted", "FINISHED"),
+        ("timeout", "FINISHED"),
+        ("interrupted", "KILLED"),
+        ("error", "FAILED"),
+        ("10 trials in a row failed as 'oom'", "FAILED"),
+    ],
+)
+def test_the_status_of_a_search_says_how_it_ended(tmp_path: Path, ended: str, status: str) -> None:
+    shutil.copytree(OLD, tmp_path / "runs")
+    assert command._last_words(listing.load("finished", tmp_path / "runs"), ended, lambda study: ())[0] == status
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("v3.0.0.d", "optuna storage upgrade --storage sqlite:///{runs}/cnnsearch.db"),
+        ("v99.0.0", "pip install --upgrade optuna"),
+    ],
+)
+def test_a_study_database_of_another_optuna_is_one_line(tmp_path: Path, version: str, expected: str) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(OLD, runs)
+    with contextlib.closing(sqlite3.connect(runs / "cnnsearch.db")) as database, database:
+        database.execute("update alembic_version set version_num = ?", (version,))
+    for line in (("studies",), ("leaderboard",), ("report",)):
+        done = CliRunner().invoke(main, [*line, "--runs", str(runs)])
+        assert done.exit_code and expected.format(runs=runs) in done.output and done.output.count("\n") == 1
+        assert ("Copy" in done.output) == ("upgrade --storage" in expected)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("", ""), ("0584bdc529eb", "mlflow db upgrade sqlite:///"), ("ffffffffffff", "pip install --upgrade mlflow")],
+)
+def test_an_mlflow_store_of_another_version_is_one_line(
+    tmp_path: Path, blank_mlflow: Path, version: str, expected: str
+) -> None:
+    path = tmp_path / "mlflow.db"
+    shutil.copy(blank_mlflow, path)
+    if not version:
+        mlflow_store.check_usable(f"sqlite:///{path}")
+        return
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("update alembic_version set version_num = ?", (version,))
+    with pytest.raises(CnnsearchError) as caught:
+        mlflow_store.check_usable(f"sqlite:///{path}")
+    assert expected in caught.value.message and (f"Copy {path}" in caught.value.message) == ("db upgrade" in expected)
+
+
+def invoke(*line: str, **given: str) -> str:
+    done = CliRunner().invoke(main, line, **given)  # type: ignore[arg-type]
+    return f"{done.exit_code} {done.output}"
+
+
+def test_a_study_is_deleted_with_what_cnnsearch_wrote_and_nothing_else(tmp_path: Path) -> None:
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    shutil.copytree(OLD, runs)
+    places = ("--runs", str(runs))
+    assert "disk" in invoke("studies", *places) and "cnnsearch.db" in invoke("studies", *places)
+    assert "Delete it?" in invoke("delete", "finished", *places, input="n\n")
+    assert len(listing.summaries(runs)) == 3 and disk.size(runs / "finished") > 100_000
+    # a link is not followed, and a file of the user's stays
+    elsewhere.mkdir()
+    (elsewhere / "mine.txt").touch()
+    (runs / "finished" / "logs" / "link").symlink_to(elsewhere)
+    (runs / "finished" / "notes.txt").touch()
+    said = invoke("delete", "finished", "--yes", *places)
+    assert said.startswith("0") and "4 trials" in said and "kB" in said and "did not write" in said
+    assert [path.name for path in (runs / "finished").iterdir()] == ["notes.txt"]
+    shutil.move(runs / "paused", elsewhere / "paused")
+    (runs / "paused").symlink_to(elsewhere / "paused")
+    assert "is a link" in invoke("delete", "paused", "--yes", *places)
+    assert (elsewhere / "mine.txt").exists() and (elsewhere / "paused" / "checkpoints").is_dir()
+    assert not (runs / "paused").exists()
+    study = listing.load("interrupted", runs)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        study.remember_fact("owner", {"host": os.uname().nodename, "pid": other.pid, "at": time.time()})
+        assert "is being worked on" in invoke("delete", "interrupted", "--yes", *places)
+        other.kill()
+    study.remember_fact("owner", None)
+    assert invoke("delete", "interrupted", "--yes", *places).startswith("0")
+    assert not (runs / "interrupted").exists() and not listing.summaries(runs)

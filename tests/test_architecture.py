@@ -1,0 +1,48 @@
+"""The page on the architecture says what is on disk, and no import goes round in a circle."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "cnnsearch"
+PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+
+
+def test_the_diagram_names_the_packages_on_disk_and_no_others() -> None:
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert set(re.findall(r"<b>(\w+)</b>", PAGE)) == packages
+
+
+def test_every_file_and_folder_that_the_page_names_is_there() -> None:
+    named = re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", PAGE)
+    assert len(named) > 20
+    for name in named:
+        assert (PACKAGE / name).exists() or (ROOT / name).exists(), name
+
+
+def test_every_package_says_in_one_sentence_what_it_is_for() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        said = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        assert said and said.split("\n\n")[0].endswith((".", "`")), path
+
+
+@pytest.mark.parametrize("folder", ["plugins"])
+def test_files_outside_the_package_do_not_import_each_other_in_a_circle(folder: str) -> None:
+    files = {path.stem: path for path in (ROOT / folder).rglob("*.py")}
+    imports = {name: imported(path) & set(files) for name, path in files.items()}
+    while leaves := [name for name, needed in imports.items() if not needed & set(imports)]:
+        for name in leaves:
+            del imports[name]
+    assert not imports
+
+
+def imported(path: Path) -> set[str]:
+    """The last parts of the names of modules that a file imports, at any place."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    names |= {f"{node.module}.{a.name}" for node in nodes if isinstance(node, ast.ImportFrom) for a in node.names}
+    return {name.rpartition(".")[2] for name in names if not name.startswith("cnnsearch")}

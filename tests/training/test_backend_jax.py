@@ -1,0 +1,116 @@
+"""Another backend, with no TensorFlow there: search, MLflow's model and export."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY, Run
+
+pytest.importorskip("jax")
+
+
+EQUAL = """
+import keras, numpy as np
+from cnnsearch.training import compiled as lean
+from cnnsearch.core import metrics
+from cnnsearch.training import training
+from cnnsearch.spaces.plan import Block, Plan
+drawn = np.random.default_rng(1)
+x, y = drawn.integers(0, 256, (70, 8, 8, 1), "uint8"), np.eye(10, dtype="float32")[drawn.integers(0, 10, 70)]
+plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),), batch_size=32)
+again = np.resize(np.arange(70), 96)
+lean.order = lambda seed, epoch, count: np.arange(count)
+measures = metrics.measures("val_auc", y[:40].argmax(1))
+for weights in (None, drawn.random(70).astype("float32")):
+    curves = []
+    for by_epochs in (True, False):
+        keras.utils.set_random_seed(3)
+        model, told = training.from_plan(plan, 96).model, keras.callbacks.History()
+        data = training.Fold(x, y, x[:40], y[:40], 32, weights=weights)
+        if by_epochs:
+            lean.fit(model, data, epochs=2, callbacks=[told], measures=measures)
+        else:
+            weighted = {} if weights is None else {"sample_weight": weights[again]}
+            callbacks = [training.Measurer(model, data.x_val, measures), told]
+            given = {"validation_data": (x[:40], y[:40]), "callbacks": callbacks, **weighted}
+            model.fit(x[again], y[again], 32, 2, verbose=0, shuffle=False, **given)
+        curves.append(told.history)
+    assert set(curves[0]) == set(curves[1]) and len(curves[0]["val_loss"]) == len(curves[0]["val_auc"]) == 2
+    for name, values in curves[0].items():
+        np.testing.assert_allclose(values, curves[1][name], rtol=2e-4, atol=1e-5, err_msg=name)
+"""
+
+
+def test_its_losses_are_those_of_fit_with_the_last_batch_filled_up_with_and_without_weights() -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", EQUAL], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+KEPT = """
+import sys
+from pathlib import Path
+import jax
+from cnnsearch.training.compiled import jax as lean
+folder = Path(sys.argv[1])
+folder.mkdir()
+(folder / "old").write_bytes(b"x" * 600)
+lean.COMPILED = 500
+lean.keep_compiled(folder)
+jax.jit(lambda x: x + 1)(1.0)
+"""
+
+
+def test_what_it_compiles_is_kept_and_the_oldest_goes(tmp_path: Path) -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": ""}
+    script = [sys.executable, "-c", KEPT, str(tmp_path / "kept")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = [path.name for path in (tmp_path / "kept").iterdir()]
+    assert kept and "old" not in kept
+
+
+OPTIONS = """
+import os
+from cnnsearch.training.compiled import jax as lean
+assert lean.compiler_options() == {}, "they are for a GPU"
+lean.jax.default_backend = lambda: "gpu"
+lean.compiler_options.cache_clear()
+lean.OPTIONS["xla_of_another_version"] = True
+known = lean.compiler_options()
+assert "xla_of_another_version" not in known and known["xla_gpu_exclude_nondeterministic_ops"], known
+os.environ["XLA_FLAGS"] = "--xla_gpu_autotune_level=4"
+lean.compiler_options.cache_clear()
+assert "xla_gpu_autotune_level" not in lean.compiler_options(), "what a user says stands"
+lean.compiler_options = lambda: {"xla_that_fails": True}
+twice = lean.compiled(lambda x: 2 * x, donate_argnums=0)
+assert twice(lean.jnp.ones(2)).tolist() == [2, 2] and twice(lean.jnp.ones(3)).tolist() == [2, 2, 2]
+"""
+
+
+def test_xla_is_told_only_what_it_knows_and_only_where_it_works() -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", OPTIONS], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_search_and_export_on_jax_without_tensorflow(run: Run, tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    absent.mkdir()
+    (absent / "tensorflow.py").write_text("raise ImportError('there is no tensorflow here')\n")
+    environment = {"KERAS_BACKEND": "jax", "PYTHONPATH": str(absent), "JAX_PLATFORMS": "cpu"}
+    done = run("run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1", *TINY, **environment)
+    assert done.returncode == 0, done.stderr
+    assert "MLflow:" not in done.stdout, "the best model is logged on JAX too"
+    exported = run("export", "--best", **environment)
+    assert exported.returncode == 0, exported.stderr
+    card = json.loads((tmp_path / "exports" / "digits_cnn" / "card.json").read_text())
+    assert card["versions"]["backend"] == "jax"
+    model = tmp_path / "exports" / "digits_cnn" / "model.keras"
+    assert model.stat().st_size > 0
+    refused = run("export", "--format", "litert", "-o", "lite", **environment)
+    assert refused.returncode == 2 and "KERAS_BACKEND=tensorflow" in refused.stderr, refused.stderr

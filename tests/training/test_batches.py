@@ -1,0 +1,49 @@
+"""Images that Keras is not to copy: every one once an epoch, with its label and weight, and the same training."""
+
+import keras
+import numpy as np
+import pytest
+
+from cnnsearch.spaces.plan import Block, Plan
+from cnnsearch.training import batches, model_io, training
+from cnnsearch.training.batches import Batches
+
+DRAWN = np.random.default_rng(0)
+X, Y = DRAWN.integers(0, 256, (70, 8, 8, 1), "uint8"), DRAWN.integers(0, 3, 70)
+
+
+def test_every_image_comes_once_an_epoch_with_its_label_and_weight() -> None:
+    x, weights = np.arange(70)[:, None], np.arange(70) / 2
+    made, orders = Batches(x, x[:, 0] * 3, 16, weights, shuffle=True), []
+    for _ in range(2):
+        parts = [made[index] for index in range(len(made))]
+        order = np.concatenate([part[0][:, 0] for part in parts])
+        assert sorted(order) == list(range(70)) and [len(part[0]) for part in parts] == [16] * 4 + [6]
+        for images, labels, weight in parts:
+            assert (labels == images[:, 0] * 3).all() and (weight == images[:, 0] / 2).all()
+        orders.append(order.tolist())
+        made.on_epoch_end()
+    assert orders[0] != orders[1]
+    assert np.concatenate([part[0][:, 0] for part in Batches(x, x, 16)]).tolist() == list(range(70))
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0, 1, 70, dtype="float32")])
+def test_fit_learns_and_judges_as_it_does_of_arrays(
+    monkeypatch: pytest.MonkeyPatch, weights: np.ndarray | None
+) -> None:
+    told = []
+    for most in (batches.MOST, 0):
+        monkeypatch.setattr(batches, "MOST", most)
+        monkeypatch.setattr(model_io, "MOST", most)
+        monkeypatch.setattr(model_io, "BATCH", 32)
+        keras.utils.set_random_seed(1)
+        made = training.from_plan(Plan((8, 8, 1), 3, (Block("conv act pool", filters=4),), batch_size=70), 70, False)
+        y = np.eye(3, dtype="float32")[Y]
+        data = training.Fold(X, y, X[:20], y[:20], 70, weights=weights)
+        history = keras.callbacks.History()
+        training.fit(None, made.model, data, epochs=3, callbacks=[history])
+        told.append((history.history, model_io.predict(made.model, X)))
+    # one batch an epoch, so that its order does not matter
+    for name, values in told[0][0].items():
+        assert told[1][0][name] == pytest.approx(values, rel=1e-3), name
+    np.testing.assert_allclose(told[0][1], told[1][1], atol=1e-3)

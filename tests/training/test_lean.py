@@ -1,0 +1,241 @@
+"""The trainer of plans: the same losses as Keras' `fit`, callbacks around epochs, one program for equal plans."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnsearch.core import metrics
+from cnnsearch.spaces.plan import Block, Head, Plan
+from cnnsearch.training import compiled as lean
+from cnnsearch.training import training
+from cnnsearch.training.compiled import fused, programs
+from cnnsearch.training.compiled.programs import MOST, Compiled
+from tests.conftest import TINY, Run
+
+# a bias before a normalisation has a gradient of rounding alone, which Adam makes as large as any
+AUGMENT = (("RandomAffine", {"rotation": 10.0, "shift": 0.1}), ("GaussianNoise", {"stddev": 0.05}))
+PLANS = {
+    "plain": Plan((8, 8, 1), 10, (Block("conv act pool", filters=4),)),
+    "all": Plan(
+        (8, 8, 1),
+        10,
+        (Block("conv norm act pool drop", filters=4, rate=0.3, bias=False),),
+        Head(widths=(8,)),
+        AUGMENT,
+        loss=("CategoricalCrossentropy", {"label_smoothing": 0.1}),
+        optimizer=("AdamW", {"learning_rate": 0.01}),
+        schedule=(0.1, 1.0, 0.1),
+        epochs=2,
+    ),
+    "weighted": Plan(
+        (8, 8, 1),
+        10,
+        loss=("CategoricalCrossentropy", {"label_smoothing": 0.1}),
+        optimizer=("SGD", {"learning_rate": 0.1}),
+        class_weight="balanced",
+    ),
+    "amsgrad": Plan((8, 8, 1), 10, optimizer=("Adam", {"learning_rate": 0.01, "amsgrad": True})),
+}
+
+
+def images(weighted: bool = False) -> training.Fold:
+    drawn = np.random.default_rng(1)
+    x, y = drawn.integers(0, 256, (100, 8, 8, 1), "uint8"), drawn.integers(0, 10, 100)
+    one_hot = np.eye(10, dtype="float32")[y]
+    weights = metrics.class_weights(y, 10) if weighted else None
+    return training.Fold(x, one_hot, x[:30], one_hot[:30], batch_size=32, weights=weights)
+
+
+def candidate(plan: Plan) -> training.Candidate:
+    keras.utils.set_random_seed(3)
+    return training.from_plan(plan.replace(batch_size=32), 100)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, told, fitted = images(name == "weighted"), Told(), candidate(PLANS[name]).model
+    given = {"sample_weight": data.weights, "validation_data": (data.x_val, data.y_val)}
+    history = fitted.fit(data.x, data.y, 32, 2, verbose=0, shuffle=False, **given).history
+    monkeypatch.setattr(lean, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
+    model = candidate(PLANS[name]).model
+    lean.fit(model, data, epochs=2, callbacks=[told])
+    assert set(told.logs[0]) == set(history)
+    for key, values in history.items():
+        np.testing.assert_allclose([logs[key] for logs in told.logs], values, rtol=2e-4, atol=1e-5, err_msg=key)
+    for mine, theirs in zip(model.get_weights(), fitted.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(8, "float32"), (16, "bfloat16")])
+def test_few_channels_are_normalised_in_float32_where_half_precision_is_slow(channels: int, kind: str) -> None:
+    layer = keras.layers.BatchNormalization(dtype="mixed_bfloat16")
+    layer.build((None, 4, 4, channels))
+    with fused.operations():
+        images = tf.TensorSpec((2, 4, 4, channels), "bfloat16")
+        program = tf.function(lambda x: layer(x, training=True)).get_concrete_function(images)
+    found = [each.inputs[0].dtype.name for each in program.graph.get_operations() if each.type == "FusedBatchNormV3"]
+    assert found == [kind] and program.outputs[0].dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "one"),
+    [
+        ("Adam", {}, True),
+        ("Adam", {"beta_1": 0, "epsilon": 1}, True),
+        ("AdamW", {}, True),
+        ("Adam", {"amsgrad": True}, False),
+        ("Nadam", {}, False),
+    ],
+)
+def test_a_step_is_one_operation_where_it_is_plain_adams(name: str, options: dict[str, Any], one: bool) -> None:
+    weights = keras.layers.Dense(2)
+    weights.build((None, 3))
+    optimizer = getattr(keras.optimizers, name)(**options)
+    optimizer.build(weights.trainable_variables)
+    gradients = [tf.ones(each.shape) for each in weights.trainable_variables]
+    with fused.operations():
+        program = tf.function(lambda: optimizer.apply(gradients)).get_concrete_function()
+    kinds = [each.type for each in program.graph.get_operations()]
+    assert kinds.count("ResourceApplyAdam") == (2 if one else 0)
+
+
+def test_in_half_precision_its_losses_are_nearly_those_of_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),))
+    monkeypatch.setattr(lean, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        data, told, model = images(), Told(), candidate(plan).model
+        lean.fit(model, data, epochs=2, callbacks=[told])
+        fitted = candidate(plan).model
+        fitted.fit(data.x, data.y, 32, 2, verbose=0, shuffle=False)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.layers[2].compute_dtype == "bfloat16"
+    theirs = fitted.evaluate(data.x_val, data.y_val, verbose=0)[0]
+    assert told.logs[-1]["val_loss"] == pytest.approx(theirs, rel=0.02)
+
+
+class Told(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps what it is told at the end of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logs: list[dict[str, Any]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.logs.append(dict(logs or {}))
+
+
+def curve(one: training.Candidate) -> list[dict[str, Any]]:
+    """What each epoch of `one` is, trained as the seed of `candidate` left it."""
+    told = Told()
+    lean.fit(one.model, images(), epochs=2, callbacks=[told])
+    return told.logs
+
+
+def test_an_equal_plan_takes_over_the_program_and_is_trained_as_if_it_had_its_own() -> None:
+    plan, kept = PLANS["all"], Compiled()
+    alone = curve(candidate(plan))
+    first = kept.taken_over(plan, candidate(plan))
+    curve(first)
+    again = kept.taken_over(plan, candidate(plan))
+    assert again.model is first.model and again.core is first.core
+    assert curve(again) == alone
+
+
+def test_a_rate_alone_is_no_reason_to_compile_and_is_taken_over_too() -> None:
+    kept, plan = Compiled(), PLANS["plain"]
+    faster = plan.configure("optimizer", learning_rate=0.05)
+    first = kept.taken_over(plan, candidate(plan))
+    second = kept.taken_over(faster, candidate(faster))
+    assert second.model is first.model and float(second.model.optimizer.learning_rate) == pytest.approx(0.05)
+    for other in (plan.replace(head=Head(widths=(8,))), plan.replace(class_weight="balanced")):
+        assert kept.taken_over(other, candidate(other)).model is not first.model
+
+
+def test_a_program_takes_images_with_weights_and_without() -> None:
+    model, logs = candidate(PLANS["plain"]).model, []
+    for weighted in (False, True, False):
+        told = Told()
+        lean.fit(model, images(weighted), epochs=1, callbacks=[told])
+        logs.append(told.logs[0]["loss"])
+    assert len(set(logs)) == 3 and all(np.isfinite(logs))
+
+
+def test_what_was_not_used_for_long_is_let_go() -> None:
+    kept, plan = Compiled(), PLANS["plain"]
+    first = kept.taken_over(plan, candidate(plan))
+    for width in range(2, MOST + 2):
+        other = plan.replace(head=Head(widths=(width,)))
+        kept.taken_over(other, candidate(other))
+    assert kept.taken_over(plan, candidate(plan)).model is not first.model
+
+
+def test_large_ones_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = PLANS["plain"]
+    monkeypatch.setattr(programs, "MOST_PARAMS", candidate(plan).core.count_params() - 1)
+    kept = Compiled()
+    first = kept.taken_over(plan, candidate(plan))
+    assert kept.taken_over(plan, candidate(plan)).model is not first.model
+
+
+def test_a_program_holds_no_images_once_it_is_done() -> None:
+    model = candidate(PLANS["plain"]).model
+    lean.fit(model, images(), epochs=1, callbacks=[])
+    assert not model.epoch_program._train and not model.epoch_program._val
+
+
+def test_an_optimizer_that_scales_its_loss_is_left_to_fit() -> None:
+    plan = PLANS["plain"].replace(optimizer=("SGD", {"learning_rate": 0.01, "loss_scale_factor": 1024.0}))
+    assert not lean.suits(candidate(plan).model, [])
+
+
+def test_callbacks_around_batches_are_left_to_fit() -> None:
+    model = candidate(PLANS["plain"]).model
+    assert lean.suits(model, [Told(), keras.callbacks.EarlyStopping(), keras.callbacks.ReduceLROnPlateau()])
+    assert not lean.suits(model, [keras.callbacks.ModelCheckpoint("x.keras")])
+    assert not lean.suits(model, [keras.callbacks.LambdaCallback(on_train_batch_end=print)])
+
+
+def test_callbacks_stop_it_and_set_its_rate() -> None:
+    told, rates = Told(), []
+
+    class Note(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            rates.append(float(self.model.optimizer.learning_rate))
+            self.model.stop_training = epoch == 2
+
+    slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    lean.fit(candidate(PLANS["plain"]).model, images(), epochs=9, callbacks=[slower, told, Note()])
+    assert rates == pytest.approx([0.0005, 0.00025, 0.000125])
+    assert len(told.logs) == 3
+
+
+def test_a_callback_may_monitor_accuracy_without_being_told_which_way_is_better() -> None:
+    plan = PLANS["plain"].replace(optimizer=("Adam", {"learning_rate": 0.0}))
+    model = candidate(plan).model
+    plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_accuracy", patience=1, factor=0.5)
+    early = keras.callbacks.EarlyStopping(monitor="val_accuracy", patience=2)
+    told = Told()
+    lean.fit(model, images(), epochs=9, callbacks=[plateau, early, told])
+    assert len(told.logs) == 3, "nothing is learnt, so it stops after two epochs without progress"
+
+
+def test_the_order_is_the_epochs_own() -> None:
+    first, second = lean.order(5, 0, 50), lean.order(5, 1, 50)
+    assert sorted(first) == list(range(50)) and list(first) != list(second)
+    assert list(first) == list(lean.order(5, 0, 50))
+
+
+def test_a_study_is_trained_as_it_began(run: Run) -> None:
+    line = ("run", "--space", "digits_cnn", "--jobs", "1", *TINY)
+    assert run(*line, "--trials", "1", "--no-lean", "--precision", "mixed_bfloat16").returncode == 0
+    on = run(*line, "--trials", "3", "--precision", "float32")
+    said = on.stdout + on.stderr
+    assert on.returncode == 0 and "with Keras' fit" in said and "in mixed_bfloat16" in said
+    # the second trial of its worker has the precision of the first: Keras forgets it between them
+    again = run("reproduce", "2")
+    assert "The largest difference is 0." in again.stdout, again.stdout

@@ -1,0 +1,141 @@
+"""What a fit of one's own gives back, how metrics are named, and which sentence of an error helps."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from tests.test_heads import SHAPE, digits
+
+from cnnsearch.core import messages, metric_names
+from cnnsearch.core.errors import CnnsearchError, DataError, TrialFailure, reason
+from cnnsearch.core.metric_names import RETURNED
+from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
+from cnnsearch.study.config import maximize
+from cnnsearch.training import fit_results, numbered_metrics, reported_metrics, training
+from cnnsearch.tuning import opening
+from tests.cases.models import ReturnsNumber, binary, mine
+
+HISTORY = keras.callbacks.History()
+HISTORY.history = {"loss": [2.0, 1.0], "val_accuracy": [0.5, 0.75]}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (None, []),
+        (-0.5, [{RETURNED: -0.5}]),
+        (np.float32(2), [{RETURNED: 2.0}]),
+        ([1, 2.0], [{RETURNED: 1.5}]),
+        ({"val_accuracy": np.float64(0.5)}, [{"val_accuracy": 0.5}]),
+        ([{"val_loss": 1, "a": 2}, {"val_loss": 3}], [{"val_loss": 2.0}]),
+        (HISTORY, [{"loss": 2.0, "val_accuracy": 0.5}, {"loss": 1.0, "val_accuracy": 0.75}]),
+    ],
+)
+def test_fit_may_give_back_what_keras_tuners_may(given: Any, told: list[dict[str, float]]) -> None:
+    assert fit_results.epochs(given, RETURNED) == told
+    with pytest.raises(TrialFailure, match="fit gave back str; expected a number"):
+        fit_results.epochs("good", RETURNED)
+
+
+def test_a_list_of_histories_counts_by_the_best_of_each() -> None:
+    assert fit_results.epochs([HISTORY, HISTORY], "val_accuracy") == [{"loss": 1.0, "val_accuracy": 0.75}]
+
+
+def test_a_number_is_made_small_and_no_epoch_is_asked_about() -> None:
+    hypermodel, hp, parts, asked = ReturnsNumber(), HyperParameters(defaults), digits(two=False), []
+    made = training.from_hypermodel(hypermodel, hp, 32, SHAPE, 10)
+    names = reported_metrics.reported(training.from_hypermodel(hypermodel, hp, 32, SHAPE, 10), hp, parts, 10, "")
+    metric, line = metric_names.chosen(names)
+    # a fit that takes too long is not called
+    plain = reported_metrics.reported(made, hp, parts, 10, "", own_fit=False)
+    assert {"val_accuracy", "val_loss"} <= set(plain) and RETURNED not in plain
+    assert metric == RETURNED and not maximize(metric) and "minimised" in line
+
+    def report(epoch: int, metrics: dict[str, float]) -> bool:
+        asked.append(epoch)
+        return False
+
+    found = training.train(made, None, hp, training.fold(made, parts, 10), 7, metric, report)
+    assert found.score == found.history[0][RETURNED] < 0 and not found.stopped and asked == [7]
+
+
+def test_a_model_is_asked_which_metrics_it_reports() -> None:
+    def build(hp: HyperParameters) -> Any:
+        model = mine(hp, 1, "sigmoid")
+        model.compile("adam", "bce", metrics=[keras.metrics.AUC(), keras.metrics.Precision(), "AUC"])
+        return model
+
+    for _ in range(2):  # Keras numbers the second one's on
+        made = training.from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 2)
+        names = reported_metrics.reported(made, None, digits(two=True), 2, "")
+        assert {"val_auc", "val_precision", "val_loss", "loss", "learning_rate"} <= set(names), names
+    assert opening._settled("val_auc_3", ["val_auc"])[0] == "val_auc"
+    with pytest.raises(CnnsearchError, match=r"no metric 'val_recall_2'.*report.*val_recall, val_recall_1"):
+        opening._settled("val_recall_2", ["val_recall", "val_recall_1"])
+    # what the answers tell is computed
+    made = training.from_hypermodel(binary, HyperParameters(defaults), 32, SHAPE, 2)
+    assert (
+        opening._settled("val_auc", reported_metrics.reported(made, None, digits(two=True), 2, "val_auc"))[0]
+        == "val_auc"
+    )
+    with pytest.raises(
+        CnnsearchError, match=r"no metric 'val_accurracy'. Did you mean 'val_accuracy'.*report.*val_los"
+    ):
+        opening._settled("val_accurracy", ["loss", "val_accuracy", "val_loss"])
+
+
+@pytest.mark.parametrize(
+    ("reports", "metric", "said"),
+    [
+        (["loss", "val_loss", "val_accuracy"], "val_accuracy", ""),
+        (["loss", "acc", "val_acc", "val_loss"], "val_acc", "The objective is val_acc"),
+        (["val_loss", "val_digit_accuracy"], "val_digit_accuracy", "val_digit"),
+        (["val_loss", "val_auc"], "val_auc", "--metric names another"),
+        (["val_loss", "val_acc", "val_top_k_categorical_accuracy"], "val_acc", "val_acc"),
+        (["val_loss", "val_precision", "val_recall"], "val_loss", "but val_precision, val_recall"),
+        (["loss", "val_loss"], "val_loss", "no other metric"),
+        ([], "val_accuracy", ""),
+    ],
+)
+def test_the_objective_is_the_only_metric_of_its_kind(reports: list[str], metric: str, said: str) -> None:
+    found, line = opening._settled("", reports)
+    assert found == metric and said in line and bool(line) == bool(said)
+
+
+def test_a_metric_that_is_computed_is_refused_where_it_means_nothing() -> None:
+    y, names = np.array([0, 1, 1]), ["loss", "val_loss", "val_accuracy"]
+    with pytest.raises(DataError, match="val_top5_accuracy is 1 for every candidate where there are 2 classes"):
+        reported_metrics.check_computed("val_top5_accuracy", names, y, ("a", "b"))
+    for told in ([*names, "val_top5_accuracy"], [*names, RETURNED], []):
+        reported_metrics.check_computed("val_top5_accuracy", told, y, ("a", "b"))
+
+
+def test_numbers_of_names_are_those_of_a_first_model() -> None:
+    known = numbered_metrics.numbered(None)
+    told = {"val_auc_7": 1.0, "auc_7": 2.0, "val_auc_8": 3.0, "top_5": 4.0, "loss": 5.0}
+    assert numbered_metrics.plain(told, known) == {"val_auc": 1, "auc": 2, "val_auc_1": 3, "top_5": 4, "loss": 5}
+
+
+class Breaks(keras.layers.Layer):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        raise ValueError("the real cause")
+
+
+def test_the_reason_of_a_failure_is_the_sentence_that_helps() -> None:
+    with pytest.raises(ValueError) as caught:
+        keras.Sequential([Breaks()])(np.zeros((1, 2)))
+    assert str(caught.value).startswith("Exception encountered") and reason(caught.value).startswith("the real cause")
+    graph = (
+        "Graph execution error:\n\nDetected at node Equal defined at (most recent call last):\n"
+        '  File "<stdin>", line 1, in <module>\n\n  File "/a/trainer.py", line 2, in fit\n\n'
+        "Received a label value of 9 which is outside the valid range of [0, 4).\n"
+        "\t [[{{node Equal}}]] [Op:__inference_2]"
+    )
+    assert reason(RuntimeError(graph)) == "Received a label value of 9 which is outside the valid range of [0, 4)."
+
+
+@pytest.mark.parametrize("line", [b"hello\n", b"[1]\n", b'{"say": "sing"}\n', b'{"say": "plan"}\n', b"\xff\n"])
+def test_what_is_no_message_is_known_at_the_door(line: bytes) -> None:
+    assert messages.understood(line) is None
+    assert messages.understood(b'{"say": "logged", "problem": ""}') == {"say": "logged", "problem": ""}

@@ -1,0 +1,89 @@
+"""What the parent keeps of ended trials: in order, by plan, and all together."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from cnnsearch.spaces.space_file import Space, Use
+from cnnsearch.study import trial_queue
+from cnnsearch.study.config import Settings
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import ATTRIBUTE, Record
+from cnnsearch.tuning.callbacks.mlflow import Tracker
+from cnnsearch.tuning.progress import Standing
+from cnnsearch.tuning.trial_recorder import Ledger
+
+
+@pytest.fixture
+def tracker() -> Iterator[Tracker]:
+    """One that no study was begun with: it writes nothing."""
+    told: list[str] = []
+    made = Tracker(told.append)
+    yield made
+    made.close("", [])
+    assert not told
+
+
+def test_trials_that_end_in_any_order_stand_by_their_numbers(tracker: Tracker) -> None:
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
+    study = Study(made)
+    waiting = made.ask()
+    ledger = Ledger(study, tracker)
+    trials = [waiting, *(made.ask() for _ in range(3))]
+    for trial in (trials[2], trials[0], trials[3]):
+        done = Record(
+            trial.number, "complete", score=0.5, key=f"key{trial.number}", checkpoint="" if trial.number else "x"
+        )
+        assert ledger.close(done, trial).params == {}
+    ledger.interrupt(Record(1, key="key1"), trials[1])
+    assert [(record.number, record.state) for record in ledger.records] == [
+        (0, "complete"),
+        (1, "interrupted"),
+        (2, "complete"),
+        (3, "complete"),
+    ]
+    assert [record.number for record in ledger.saved] == [0]
+    assert ledger.known(Record(9, key="key2"), []) == 2
+    assert ledger.known(Record(9, key="key1"), []) is None, "one that was interrupted is trained on"
+    on_their_way = [Record(4, "waiting", key="key4"), Record(5, key="key5")]
+    assert ledger.known(Record(9, key="key4"), on_their_way) == 4, "one that waits at a rung is no other's"
+    assert ledger.known(Record(5, key="key5"), on_their_way) is None, "it is itself"
+    assert ledger.standing.ended == 3 and ledger.standing.count("interrupted") == 1
+    assert [record.number for record in Ledger(study, tracker).records] == [0, 1, 2, 3]
+
+
+def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: Tracker) -> None:
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
+    study = Study(made)
+    asked = Settings(Space("s"), Use("digits", {}), "s", 9, 9, "val_accuracy", Path("r"))
+    trial_queue.enqueue_default(study, {"x": 0.5})
+    made.enqueue_trial({"x": 0.1}, user_attrs={"origin": "recipe:one"})
+    first = trial_queue.take(study, asked)
+    assert first is not None and first.suggest_float("x", 0, 1) == 0.5
+    Ledger(study, tracker).interrupt(Record(0, origin="default"), first)
+    taken = [trial_queue.take(study, asked) for _ in range(3)]
+    assert [trial and trial.suggest_float("x", 0, 1) for trial in taken[:2]] == [0.5, 0.1]
+    assert [trial and trial.user_attrs.get("origin") for trial in taken] == ["default", "recipe:one", None]
+
+
+def test_a_standing_knows_the_best_the_failures_and_the_time() -> None:
+    ended = [
+        Record(4, "complete", score=0.7, seconds=2),
+        Record(1, "complete", score=0.9, seconds=3),
+        Record(0, "complete", score=0.9, seconds=5),
+        Record(2, "failed", failure="oom", seconds=1),
+        Record(3, "refused", failure="too_large", seconds=9),
+        Record(5, "pruned", score=0.99, seconds=1),
+    ]
+    high, low = Standing(True), Standing(False)
+    for record in ended:
+        high, low = high.plus(record), low.plus(replace(record))
+    assert high.best is not None and high.best.number == 0, "the first of equals"
+    assert low.best is not None and low.best.number == 4
+    assert high.ended == 5 and high.seconds == 12
+    assert high.failures == {"oom": 1}, "what was refused is no failure"

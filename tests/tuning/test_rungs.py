@@ -1,0 +1,276 @@
+"""Rungs: who is trained on, and that a candidate that waited is trained as if it had not."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from cnnsearch.cli.search_config import who_stops
+from cnnsearch.spaces.recipes import ORIGIN
+from cnnsearch.spaces.space_file import Space, Use
+from cnnsearch.study import samplers
+from cnnsearch.study.config import Settings
+from cnnsearch.study.sampler_view import Seen
+from cnnsearch.study.trial import ATTRIBUTE, Record
+from cnnsearch.tuning.schedulers.rungs import BEST, FEWEST, LOOK, SPARE, Scheduler, Stand, rungs
+from cnnsearch.tuning.trial_table import Job, Waiting
+from tests.conftest import Run
+
+SPACE = """
+dataset = "digits"
+dimensions = [
+  { use = "conv_depth" },
+  { use = "filters", first = [8, 4] },
+  { use = "learning_rate" },
+  { use = "schedule" },
+]
+[defaults]
+batch_size = 4
+"""
+LINE = ("run", "--space", "small.toml", "--trials", "6", "--jobs", "1", "--epochs", "3", "--study", "digits_cnn")
+SHORT = ("--set", "dataset.limit=300")
+"""With so few images an epoch is too short for a look to come before it."""
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path: Path) -> None:
+    """The space that is searched here: by its size of batch an epoch of all digits has 300 updates."""
+    (tmp_path / "small.toml").write_text(SPACE)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps"), [(1, (1,)), (2, (2,)), (3, (1, 3)), (8, (1, 3, 8)), (9, (1, 3, 9)), (20, (1, 2, 7, 20))]
+)
+def test_rungs_are_a_third_of_each_other(epochs: int, steps: tuple[float, ...]) -> None:
+    assert rungs(epochs, FEWEST) == steps
+
+
+def test_short_epochs_leave_the_first_rungs_out_and_long_ones_begin_with_a_look() -> None:
+    assert rungs(9, FEWEST // 2) == (3, 9) and rungs(9, 1) == (9,)
+    assert rungs(9, 10 * LOOK) == (0.1, 1, 3, 9) and rungs(9, 3 * LOOK) == (1, 3, 9)
+    assert rungs(1, 10 * LOOK) == (1,) and rungs(9, 10 * LOOK, looks=False) == (1, 3, 9)
+    scheduler = Scheduler("halving", 9, 10 * LOOK, maximize=True)
+    assert scheduler.look == 0.1 and Scheduler("none", 9, 10 * LOOK, maximize=True).look == 0
+    looked = [Stand(number, (), True, look=0.1 * number) for number in range(6)]
+    assert scheduler.next(looked, more_to_come=True) == 5
+    gone = [*looked[:5], Stand(5, (0.9,), True, look=0.5)]
+    # one that went on counts among those that were looked at, by its look
+    assert scheduler.next(gone, more_to_come=True) == 4
+
+
+def test_halving_sends_on_a_third_of_the_first_rung_and_two_thirds_of_the_next_the_highest_first() -> None:
+    scheduler = Scheduler("halving", 9, FEWEST, maximize=True)
+    assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1, 3]
+    first = [Stand(number, (0.1 * number,), True) for number in range(1, 7)]
+    assert scheduler.next(first[:2], more_to_come=True) is None
+    assert scheduler.next(first, more_to_come=True) == 6
+    gone = [*first[:4], Stand(5, (0.5, 0.5, 0.55), True), Stand(6, (0.6, 0.6, 0.5), True)]
+    # at epoch 3 the best so far counts, and one of two goes on
+    assert scheduler.next(gone, more_to_come=True) == 6
+    done = [*first[:4], Stand(5, (0.5, 0.5, 0.55), True), Stand(6, (0.6,) * 9, False)]
+    assert scheduler.next(done, more_to_come=True) is None
+    three = [Stand(4, (0.4, 0.4, 0.52), True), *done[4:]]
+    assert scheduler.next(three, more_to_come=True) == 5
+
+
+def test_rungs_are_used_by_themselves_where_an_epoch_is_as_long_as_a_look(tmp_path: Path) -> None:
+    assert Scheduler("auto", 9, LOOK, maximize=True).has_rungs and not Scheduler("auto", 9, LOOK - 1, True).has_rungs
+    waiting = Waiting(replace(settings(tmp_path), scheduler="auto", pruner="median"), maximize=True)
+    drawn, hypermodel = job(1, 0.1, tmp_path), replace(job(2, 0.1, tmp_path), resumable=False)
+    named = replace(drawn, record=replace(drawn.record, origin=ORIGIN))
+    waiting.know(LOOK - 1, looks=True)
+    assert not waiting.here(drawn)
+    assert [waiting.asks_pruner(one) for one in (drawn, hypermodel, named)] == [True, True, False]
+    waiting.know(LOOK, looks=True)
+    assert waiting.here(drawn)
+    assert [waiting.asks_pruner(one) for one in (drawn, hypermodel, named)] == [False, True, False]
+
+
+def test_a_pruner_or_costs_that_are_named_leave_rungs_out() -> None:
+    assert who_stops("auto", None, ()) == ("auto", "median")
+    assert who_stops("auto", "percentile", ()) == ("none", "percentile")
+    assert who_stops("auto", None, ("params",)) == ("none", "median")
+    assert who_stops("halving", None, ()) == ("halving", "none")
+    assert who_stops("halving", "median", ()) == ("halving", "median")
+
+
+def test_halving_brings_one_to_its_end_however_few_there_are() -> None:
+    scheduler = Scheduler("halving", 9, FEWEST, maximize=False)
+    assert scheduler.next([Stand(0, (2.0,), True)], more_to_come=False) == 0
+    assert scheduler.next([Stand(0, (2.0,), True), Stand(1, (1.0,), True)], more_to_come=False) == 1
+
+
+def test_who_is_far_behind_its_rung_need_not_wait_any_more(tmp_path: Path) -> None:
+    scheduler = Scheduler("halving", 9, FEWEST, maximize=False)
+    stands = [Stand(number, (0.1 * number,), True) for number in range(30)]
+    assert scheduler.left_behind(stands) == list(range(10 + SPARE, 30)) and not scheduler.left_behind(stands[:15])
+    # of topk the best few are sent on when all are there, so that they wait whatever there is
+    topk = Scheduler("topk", 9, FEWEST, maximize=False)
+    assert topk.left_behind(stands) == list(range(BEST + SPARE, 30))
+    higher = [Stand(number, (0.1 * number,) * 3, number > 25) for number in range(30)]
+    assert scheduler.left_behind(higher) == []
+    waiting = Waiting(settings(tmp_path), maximize=True)
+    waiting.know(100, looks=True)
+    waiting.jobs = {number: job(number, 0.1 * number, tmp_path) for number in range(1, 31)}
+    assert [one.record.number for one in waiting.left_behind([])] == list(range(10, 0, -1))
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_who_has_ended_is_told_once_or_each_time_alike(maximize: bool) -> None:
+    chance = random.Random(0)
+    found = set()
+    for _ in range(300):
+        stands = [
+            Stand(number, tuple(chance.choice((0.1, 0.2, 0.3)) for _ in range(chance.choice((1, 3, 4, 9)))), waits)
+            for number, waits in enumerate(chance.choices((True, False), k=chance.randrange(1, 30)))
+        ]
+        whole, once = (Scheduler("halving", 9, FEWEST, maximize) for _ in range(2))
+        gone = [stand for stand in stands if not stand.waits and chance.random() < 0.7]
+        for stand in gone:
+            once.ended(stand)
+        others = [stand for stand in stands if stand not in gone]
+        assert once.next(others, True) == whole.next(stands, True)
+        assert once.left_behind(others) == whole.left_behind(stands)
+        found.add((whole.next(stands, True) is None, bool(whole.left_behind(stands))))
+    assert len(found) == 4
+
+
+def test_topk_waits_for_all_and_sends_on_the_best_few() -> None:
+    scheduler = Scheduler("topk", 9, FEWEST, maximize=True)
+    assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1]
+    stands = [Stand(number, (0.1 * number,), True) for number in range(6)]
+    assert scheduler.next(stands, more_to_come=True) is None
+    order = []
+    while (number := scheduler.next(stands, more_to_come=False)) is not None:
+        order.append(number)
+        stands[number] = Stand(number, (0.1 * number,) * 9, False)
+    assert order == [5, 4, 3] and len(order) == BEST
+
+
+def test_the_sampler_sees_who_waits_as_ended_at_its_rung() -> None:
+    study = optuna.create_study(direction="maximize")
+    waiting, running = study.ask(), study.ask()
+    for trial in (waiting, running):
+        trial.suggest_float("x", 0, 1)
+        trial.report(0.5, 1)
+    waiting.set_user_attr(ATTRIBUTE, {"state": "waiting"})
+    seen = Seen(study.study_name, study._storage).get_trials()
+    assert [trial.state for trial in seen] == [TrialState.PRUNED, TrialState.RUNNING]
+    assert seen[0].params == waiting.params and seen[0].intermediate_values == {1: 0.5}
+    assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING] * 2
+    assert [trial.number for trial in seen] == [0, 1]
+
+
+def test_the_sampler_draws_all_dimensions_at_once_while_others_wait() -> None:
+    """It learns which there are from one trial to the next, by their numbers."""
+    sampler = samplers.sampler("tpe", 0)
+    made = optuna.create_study(direction="maximize", sampler=sampler)
+    study = Seen(made.study_name, made._storage, sampler)
+    for number in range(12):
+        trial = study.ask()
+        trial.suggest_float("x", 0, 1)
+        trial.suggest_int("n", 1, 9)
+        trial.report(0.1 * number, 1)
+        trial.set_user_attr(ATTRIBUTE, {"state": "waiting"})
+    assert set(study.ask().relative_params) == {"x", "n"}
+
+
+def rows(run: Run) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(run("leaderboard", "--format", "json").stdout)
+    return found
+
+
+def unfinished(folder: Path) -> list[TrialState]:
+    storage = f"sqlite:///{folder / 'runs' / 'cnnsearch.db'}"
+    trials = optuna.load_study(study_name="digits_cnn", storage=storage).get_trials()
+    return [trial.state for trial in trials if not trial.state.is_finished()]
+
+
+@pytest.mark.parametrize(("images", "first"), [pytest.param(SHORT, 1, marks=pytest.mark.slow), ((), 0)])
+def test_who_waited_is_trained_on_along_the_same_curve(
+    run: Run, tmp_path: Path, images: tuple[str, ...], first: int
+) -> None:
+    done = run(*LINE, *images, "--scheduler", "halving")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = "1 and 3 epochs" if first else "a look at 20% of the images, then 1 and 3 epochs"
+    assert f"Rungs: {told}; the best of each rung go on." in " ".join((done.stdout + done.stderr).split())
+    board = rows(run)
+    assert len(board) == 6 and not unfinished(tmp_path)
+    pruned = [row for row in board if row["state"] == "pruned"]
+    assert min(row["epochs"] for row in pruned) == first
+    assert all(("look at 20%" in str(row["reason"])) == (row["epochs"] == 0) for row in pruned)
+    went_on = [row for row in board if row["state"] == "complete" and row["origin"] == "sampler"]
+    assert went_on and all(row["epochs"] == 3 for row in went_on)
+    again = run("reproduce", str(went_on[0]["trial"]))
+    assert again.returncode == 0 and "The largest difference is 0." in again.stdout, again.stdout + again.stderr
+
+
+def test_one_that_was_just_sent_on_keeps_its_place_in_its_rung(tmp_path: Path) -> None:
+    waiting = Waiting(settings(tmp_path), maximize=True)
+    waiting.know(100, looks=True)
+    jobs = [job(number, 0.1 * number, tmp_path) for number in range(1, 10)]
+    waiting.jobs = {one.record.number: one for one in jobs}
+    running, sent = [], []
+    while one := waiting.next(running, True, lambda _: True):
+        sent.append(one.record.number)
+        # as the loop does it: the epochs come again from the worker
+        running.append(waiting.jobs.pop(one.record.number))
+        one.history = []
+    assert sent == [9, 8, 7]
+
+
+def test_a_worker_that_saves_its_model_is_given_nothing_else(run: Run, tmp_path: Path) -> None:
+    """With so short epochs others come to a rung while one saves."""
+    words = ("--jobs", "3", "--trials", "30", "--set", "dataset.limit=100", "--scheduler", "halving")
+    done = run(*LINE, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    storage = f"sqlite:///{tmp_path / 'runs' / 'cnnsearch.db'}"
+    trials = optuna.load_study(study_name="digits_cnn", storage=storage).get_trials()
+    assert len(trials) == 30 and all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+
+
+def settings(folder: Path) -> Settings:
+    space = Space("small", defaults={"batch_size": 1})
+    shared = {"dataset": Use("digits", {}), "study": "small", "runs": folder, "metric": "val_accuracy"}
+    return Settings(space=space, trials=9, epochs=9, scheduler="halving", **shared)
+
+
+def job(number: int, value: float, folder: Path) -> Job:
+    """A trial that waits after its first epoch."""
+    history = ({"val_accuracy": value},)
+    record = Record(number, state="waiting", history=history)
+    return Job(None, record, 0.0, folder / "none", 0.0, list(history), resumable=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("images", "scheduler", "kept"), [(SHORT, "topk", 2), ((), "halving", 1)])
+def test_a_search_that_was_stopped_between_rungs_goes_on(
+    run: Run, tmp_path: Path, store: str, images: tuple[str, ...], scheduler: str, kept: int
+) -> None:
+    words = (*LINE, *images, "--scheduler", scheduler)
+    line = [sys.executable, "-m", "cnnsearch", *words]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "CNNSEARCH_RUN_CONFIRM": "0"}
+    states = tmp_path / "runs" / "digits_cnn" / "epochs"
+    with subprocess.Popen(line, cwd=tmp_path, env=environment) as process:
+        until = time.monotonic() + 200
+        while len(list(states.glob("*.npz"))) < kept and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    assert all(state == TrialState.WAITING for state in unfinished(tmp_path)) and unfinished(tmp_path)
+    done = run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    board = rows(run)
+    assert len(board) == 6 and not unfinished(tmp_path) and not list(states.glob("*.npz"))
+    if scheduler == "topk":
+        # the default point is trained to its end at once
+        assert sum(row["epochs"] == 3 for row in board if row["origin"] == "sampler") in (BEST - 1, BEST)
