@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from tests.test_report import complete, made, page
 
 from cnnsearch.api import notebook
 from cnnsearch.core import metrics
@@ -24,6 +23,7 @@ from cnnsearch.study import listing, ranking
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.study import Study
 from tests.conftest import TINY, Run
+from tests.results.test_report import complete, made, page
 
 Begun = Callable[..., Study]
 UNEVEN = [97, 3, 0]

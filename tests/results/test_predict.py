@@ -203,10 +203,10 @@ AGAIN = """
 from pathlib import Path
 from mlflow import MlflowClient
 from cnnsearch.results import registry
-from cnnsearch.study import study
+from cnnsearch.study import listing
 
 def again():
-    print(registry.register(study.load("digits_cnn", Path("runs")), Path("served"), "digits"))
+    print(registry.register(listing.load("digits_cnn", Path("runs")), Path("served"), "digits"))
 
 client = MlflowClient("sqlite:///mlflow.db")
 again()

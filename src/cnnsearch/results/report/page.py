@@ -94,7 +94,7 @@ class Page:
 
 def html(page: Page) -> str:
     """The page as one HTML file that asks nothing of any network."""
-    places = PackageLoader("cnnsearch", "report")
+    places = PackageLoader("cnnsearch.results", "report")
     environment = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.get_template("report.html").render(page=page)
 
