@@ -18,8 +18,7 @@ from typing import Any
 
 import click
 
-from cnnsearch.results.export import card as cards
-from cnnsearch.results.export import formats
+from cnnsearch.results.export import card, formats
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "formats.json"
@@ -58,8 +57,8 @@ def measured(folder: Path, runs: str, study: str, trial: int) -> dict[str, Any]:
     out = folder / f"{study}-{trial}"
     every = ",".join(formats.KNOWN)
     click.echo(cnnsearch("export", study, "--trial", str(trial), "--runs", runs, "--format", every, "-o", str(out)))
-    card = json.loads((out / "card.json").read_text("utf-8"))
-    return {key: card[key] for key in KEPT}
+    facts = json.loads((out / "card.json").read_text("utf-8"))
+    return {key: facts[key] for key in KEPT}
 
 
 def cnnsearch(*arguments: str) -> str:
@@ -91,7 +90,7 @@ def page(every: list[dict[str, Any]]) -> str:
 def section(result: dict[str, Any]) -> str:
     """A trial's table, and what int8 costs it."""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    header, *rows = cards.table(result)
+    header, *rows = card.table(result)
     lines = ["| " + " | ".join(row) + " |" for row in (header, ("---",) * len(header), *rows)]
     repeats = [facts[f"repeats_{count}"] for facts in result["measured"].values() for count in (1, formats.BATCH)]
     about = (
@@ -99,7 +98,7 @@ def section(result: dict[str, Any]) -> str:
         f"n = {min(repeats)} to {max(repeats)} calls; {versions}."
     )
     return "\n".join(
-        [f"## {result['study']}, trial {result['trial']}", "", about, "", *lines, "", *cards.losses(result), ""]
+        [f"## {result['study']}, trial {result['trial']}", "", about, "", *lines, "", *card.losses(result), ""]
     )
 
 

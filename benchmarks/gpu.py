@@ -116,7 +116,7 @@ def run(
 @click.option("--space", default="mnist_cnn", show_default=True)
 @click.option("--plans", default=2, show_default=True, help="How many candidates.")
 @click.option("--epochs", default=4, show_default=True, help="For how many epochs each.")
-@click.option("--options", help="What XLA is told instead of `lean.jax.OPTIONS`, as JSON.")
+@click.option("--options", help="What XLA is told instead of `training.compiled.jax.OPTIONS`, as JSON.")
 def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
     """Seconds of the parts of a candidate's training, on JAX."""
     import jax
@@ -124,10 +124,10 @@ def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
     from peer_arms import Task
 
     from cnnsearch.training import training
-    from cnnsearch.training.compiled import jax as lean
+    from cnnsearch.training.compiled import jax as compiled_epochs
     from cnnsearch.training.device import set_precision
 
-    lean.OPTIONS = lean.OPTIONS if options is None else json.loads(options)
+    compiled_epochs.OPTIONS = compiled_epochs.OPTIONS if options is None else json.loads(options)
     compiled: list[float] = []
 
     def hear(event: str, seconds: float, **_: Any) -> None:

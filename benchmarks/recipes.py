@@ -22,8 +22,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from cnnsearch.spaces import plugins
-from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces import plugins, space
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "recipes.json"
@@ -167,7 +166,7 @@ def page(every: list[dict[str, Any]]) -> str:
     for row in ROWS:
         runs = [result for result in every if identity(result)[:-1] == tuple(row)]
         if runs:
-            reported = spaces.load(row.space, shelf).recipes[row.recipe].get("reported", {})
+            reported = space.load(row.space, shelf).recipes[row.recipe].get("reported", {})
             lines.append("| " + " | ".join(cells(row, runs, reported)) + " |")
     trained = {result["recipe"] for result in every}
     missing = [f"`{row.recipe}`" for row in ROWS if row.recipe not in trained]

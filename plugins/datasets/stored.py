@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cnnsearch import Dataset, dataset
 from cnnsearch.core.errors import DataError
-from cnnsearch.data import stored as stored_data
+from cnnsearch.data.stored import read
 
 
 @dataset
@@ -17,4 +17,4 @@ def stored(*, path="", limit=0) -> Dataset:
     """
     if not path:
         raise DataError("stored: it reads what cnnsearch.search kept; for files of your own there is npz.")
-    return stored_data.read(Path(path), limit)
+    return read(Path(path), limit)

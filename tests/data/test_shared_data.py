@@ -119,8 +119,8 @@ def test_what_was_left_is_swept_and_nothing_else(folder: Path) -> None:
 def test_who_is_killed_while_it_loads_keeps_nobody_waiting(folder: Path) -> None:
     code = f"""
 import os, pathlib, signal
-from cnnsearch.data import shared_memory as shared_data
-shared_data.taken(pathlib.Path({str(folder)!r}), lambda: os.kill(os.getpid(), signal.SIGKILL))
+from cnnsearch.data import shared_memory
+shared_memory.taken(pathlib.Path({str(folder)!r}), lambda: os.kill(os.getpid(), signal.SIGKILL))
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == -signal.SIGKILL
     same(shared_memory.taken(folder, drawn), drawn())

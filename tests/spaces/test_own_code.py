@@ -15,9 +15,8 @@ from cnnsearch.core.errors import PluginError, StudyError
 from cnnsearch.spaces import pickled_model
 from cnnsearch.spaces.own_code import OwnCode
 from cnnsearch.spaces.space_file import Space, Use
-from cnnsearch.study import study as studies
 from cnnsearch.study.config import Settings
-from cnnsearch.study.study import Study
+from cnnsearch.study.study import Study, begin
 from cnnsearch.study.trial import ATTRIBUTE
 
 CELL = '''
@@ -155,13 +154,13 @@ def end(study: Study, state: str, told: TrialState) -> None:
 
 
 def test_a_changed_function_or_array_is_told_and_a_function_that_only_failed_may_be_mended(tmp_path: Path) -> None:
-    end(studies.begin(asked(tmp_path, function={"build": "1"})), "failed", TrialState.FAIL)
-    assert len(studies.begin(asked(tmp_path, function={"build": "1"})).records()) == 1
-    mended = studies.begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"}))
+    end(begin(asked(tmp_path, function={"build": "1"})), "failed", TrialState.FAIL)
+    assert len(begin(asked(tmp_path, function={"build": "1"})).records()) == 1
+    mended = begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"}))
     assert not mended.records()
     end(mended, "complete", TrialState.COMPLETE)
-    assert len(studies.begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"})).records()) == 1
+    assert len(begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"})).records()) == 1
     with pytest.raises(StudyError, match=r"the function changed since, in build, WIDTHS\. To resume .*=True"):
-        studies.begin(asked(tmp_path, function={"build": "3", "WIDTHS": "1"}, data={"x": "1", "y": "1"}))
+        begin(asked(tmp_path, function={"build": "3", "WIDTHS": "1"}, data={"x": "1", "y": "1"}))
     with pytest.raises(StudyError, match=r"the images or labels changed since, in y, x_val\. If the data pipeline"):
-        studies.begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "2", "x_val": "1"}))
+        begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "2", "x_val": "1"}))

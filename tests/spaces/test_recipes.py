@@ -10,21 +10,19 @@ import pytest
 from cnnsearch.core.errors import CnnsearchError, SpaceError
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces import plugins, pretrained, recipes
-from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.cost import cost
+from cnnsearch.spaces.space import Space, check, from_file, hypermodel, load, trainer
 from cnnsearch.training import model_io, training
 from tests.conftest import Run
 
 KNOWN = plugins.load()
 
 
-def load(name: str) -> spaces.Space:
-    return spaces.check(spaces.load(name, KNOWN), KNOWN)
+def space_of(name: str) -> Space:
+    return check(load(name, KNOWN), KNOWN)
 
 
-SHIPPED = [
-    (name, recipe) for name in KNOWN.names("space") for recipe in spaces.check(spaces.load(name, KNOWN), KNOWN).recipes
-]
+SHIPPED = [(name, recipe) for name in KNOWN.names("space") for recipe in space_of(name).recipes]
 SPACE = """
 dataset = { use = "digits", limit = 300 }
 input_shape = [8, 8, 1]
@@ -41,9 +39,9 @@ values = { "conv_depth/convs" = 2 }
 """
 
 
-@pytest.mark.parametrize(("space", "recipe"), [(s, r) for s, r in SHIPPED if not load(s).model])
+@pytest.mark.parametrize(("space", "recipe"), [(s, r) for s, r in SHIPPED if not space_of(s).model])
 def test_a_shipped_recipe_is_a_point_with_the_reported_parameters(space: str, recipe: str) -> None:
-    found = load(space)
+    found = space_of(space)
     values, plan = recipes.point(found, KNOWN, recipe)
     assert set(found.recipes[recipe]["values"]) <= set(values)
     assert found.recipes[recipe]["description"] and found.recipes[recipe]["source"]
@@ -52,25 +50,24 @@ def test_a_shipped_recipe_is_a_point_with_the_reported_parameters(space: str, re
         assert cost(plan).params == reported["parameters"]
 
 
-def candidate(space: spaces.Space, recipe: str, images: int) -> training.Candidate:
+def candidate(space: Space, recipe: str, images: int) -> training.Candidate:
     """The recipe's candidate, for batches of all images; a backbone without the weights that need a network."""
     if space.model:
-        hypermodel = spaces.hypermodel(space, KNOWN, space.input_shape, 10)
-        return recipes.whole(space, recipe, lambda hp: training.from_hypermodel(hypermodel, hp, images))[1]
+        made = hypermodel(space, KNOWN, space.input_shape, 10)
+        return recipes.whole(space, recipe, lambda hp: training.from_hypermodel(made, hp, images))[1]
     plan = recipes.point(space, KNOWN, recipe)[1].replace(batch_size=images, epochs=1)
     return training.from_plan(pretrained.without_weights(plan), images)
 
 
 @pytest.mark.parametrize(("space", "recipe"), SHIPPED)
 def test_a_shipped_recipe_builds_trains_a_step_and_exports(space: str, recipe: str, tmp_path: Path) -> None:
-    found, generator = load(space), np.random.default_rng(0)
+    found, generator = space_of(space), np.random.default_rng(0)
     x = generator.integers(0, 256, (16, *found.input_shape), "uint8")
     y = np.arange(16) % 10
     parts = Split(x[:8], y[:8], x[8:], y[8:], x[:0], y[:0], x[:8])
     made = candidate(found, recipe, 8)
     data = training.fold(made, parts, 10)
-    trainer = spaces.trainer(found, KNOWN)
-    outcome = training.train(made, trainer, None, data, 1, "val_accuracy", lambda epoch, metrics: True)
+    outcome = training.train(made, trainer(found, KNOWN), None, data, 1, "val_accuracy", lambda epoch, metrics: True)
     assert np.isfinite(outcome.history[0]["loss"])
     for suffix in model_io.formats(made.core):
         path = tmp_path / f"model.{suffix}"
@@ -117,11 +114,11 @@ def test_what_is_no_point_of_the_space_is_refused(tmp_path: Path, values: dict[s
     path = tmp_path / "mine.toml"
     table = "".join(f'"{key}" = {value}\n' for key, value in values.items())
     path.write_text(f"{SPACE}\n[recipes.odd.values]\n{table}")
-    space = spaces.check(spaces.from_file(path), KNOWN)
+    space = check(from_file(path), KNOWN)
     with pytest.raises(SpaceError, match=message):
         recipes.point(space, KNOWN, "odd")
 
 
 def test_an_unknown_recipe_is_told_with_the_nearest() -> None:
     with pytest.raises(CnnsearchError, match=r"has no recipe 'plian'\. Did you mean 'plain'\?"):
-        recipes.chosen(load("mnist_cnn"), KNOWN, ("plian",), False)
+        recipes.chosen(space_of("mnist_cnn"), KNOWN, ("plian",), False)

@@ -13,12 +13,12 @@ import pytest
 import tomli_w
 
 from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError
-from cnnsearch.spaces import plugins, space_file
-from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces import plugins
 from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import Catalog
-from cnnsearch.spaces.space import Space, Use
+from cnnsearch.spaces.space import Space, Use, check, draw, from_file, hypermodel, load, override, start_plan
+from cnnsearch.spaces.space_file import DEFAULTS, from_toml
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "search_spaces").glob("*.toml"))
@@ -103,8 +103,8 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def refused(path: Path, known: Catalog | None = None) -> str:
     """What is said of a file that cannot be used."""
     with pytest.raises(SpaceError) as caught:
-        space = spaces.from_file(path)
-        spaces.check(space, known or plugins.load((), path.parent))
+        space = from_file(path)
+        check(space, known or plugins.load((), path.parent))
     assert "\n" not in caught.value.message
     return caught.value.message
 
@@ -118,22 +118,22 @@ def space_of(*uses: Use, **fields: Any) -> Space:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_space_is_named_and_described(path: Path, known: Catalog) -> None:
-    space = spaces.check(spaces.load(path.stem, known), known)
+    space = check(load(path.stem, known), known)
     assert space.name == path.stem and space.description.endswith(".")
     assert space.dataset and space.dataset.name in known.names("dataset")
-    assert spaces.check(space, known) == space
+    assert check(space, known) == space
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_space_survives_json(path: Path, known: Catalog) -> None:
-    space = spaces.check(spaces.from_file(path), known)
+    space = check(from_file(path), known)
     carried = Space.from_dict(json.loads(json.dumps(space.to_dict())))
     assert carried == replace(space, where="")
     assert carried.to_dict() == space.to_dict()
     hp = HyperParameters(by_chance(3))
-    start = spaces.start_plan(space, (28, 28, 1), 10)
-    plan = spaces.draw(space, known, hp, start)
-    assert spaces.draw(carried, known, HyperParameters(replay(hp.values)), start) == plan
+    start = start_plan(space, (28, 28, 1), 10)
+    plan = draw(space, known, hp, start)
+    assert draw(carried, known, HyperParameters(replay(hp.values)), start) == plan
 
 
 def test_a_file_is_read_whole(write: Write) -> None:
@@ -151,13 +151,13 @@ def test_a_file_is_read_whole(write: Write) -> None:
         reported = {{ accuracy = 0.99 }}
         values = {{ "filters/first" = 8 }}
     """)
-    assert spaces.from_file(path) == Space(
+    assert from_file(path) == Space(
         "s",
         "Mine.",
         Use("npz", {"path": "x.npz"}),
         (Use("head", {}), Use("conv_depth", {"max": 2}), Use("filters", {"first": [8, 16]})),
         trainer=Use("gentle", {"twice": True}),
-        defaults={**space_file.DEFAULTS, "epochs": 3, "validation": 0.25},
+        defaults={**DEFAULTS, "epochs": 3, "validation": 0.25},
         recipes={
             "small": {
                 "description": "Few filters.",
@@ -171,23 +171,23 @@ def test_a_file_is_read_whole(write: Write) -> None:
 
 
 def test_little_needs_to_be_said(write: Write) -> None:
-    space = spaces.from_file(write('dimensions = ["filters"]'))
+    space = from_file(write('dimensions = ["filters"]'))
     assert space == Space("s", dimensions=(Use("filters", {}),), where="s.toml")
-    assert space.defaults is not space_file.DEFAULTS
+    assert space.defaults is not DEFAULTS
 
 
 def test_dimensions_may_be_an_array_of_tables(write: Write) -> None:
     path = write('[[dimensions]]\nuse = "filters"\nfirst = [8]\n[[dimensions]]\nuse = "head"\n')
-    assert spaces.from_file(path).dimensions == (Use("filters", {"first": [8]}), Use("head", {}))
+    assert from_file(path).dimensions == (Use("filters", {"first": [8]}), Use("head", {}))
 
 
 def test_a_mark_that_editors_put_in_front_is_read_over(write: Write) -> None:
-    assert spaces.from_file(write('\ufeffdimensions = ["filters"]')).dimensions == (Use("filters", {}),)
+    assert from_file(write('\ufeffdimensions = ["filters"]')).dimensions == (Use("filters", {}),)
 
 
 def test_a_name_is_fit_for_a_file() -> None:
     table = {"dimensions": ["filters"]}
-    named = {name: space_file.from_toml(table, name, "").name for name in ("a b/c", "..up", "-x", "é-1.2_b")}
+    named = {name: from_toml(table, name, "").name for name in ("a b/c", "..up", "-x", "é-1.2_b")}
     assert named == {"a b/c": "a_b_c", "..up": "up", "-x": "x", "é-1.2_b": "é-1.2_b"}
 
 
@@ -262,7 +262,7 @@ def test_a_wrong_default_is_named(write: Write, line: str, message: str) -> None
 def test_broken_toml_is_told_with_its_line(write: Write, text: str, message: str) -> None:
     path = write(text)
     with pytest.raises(SpaceError, match=rf"^s\.toml: {message}"):
-        spaces.from_file(path)
+        from_file(path)
 
 
 def test_files_that_cannot_be_read(write: Write, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_file_elsewhere_is_named_by_its_whole_path(write: Write, tmp_path_fact
 def test_a_wrong_use_of_a_dimension_is_named(write: Write, known: Catalog, uses: str, message: str) -> None:
     path = write(f"dimensions = [{uses}]")
     with pytest.raises(CnnsearchError) as caught:
-        spaces.check(spaces.from_file(path), known)
+        check(from_file(path), known)
     assert caught.value.message.startswith(f"s.toml: {message}")
     assert "\n" not in caught.value.message and not caught.value.message.endswith("..")
 
@@ -346,24 +346,24 @@ def test_a_wrong_use_of_a_dimension_is_named(write: Write, known: Catalog, uses:
 def test_a_wrong_dataset_or_trainer_is_named(write: Write, known: Catalog, line: str, message: str) -> None:
     path = write(f"{line}\ndimensions = [{BODY}]")
     with pytest.raises(CnnsearchError) as caught:
-        spaces.check(spaces.from_file(path), known)
+        check(from_file(path), known)
     assert caught.value.message.startswith(f"s.toml: {message}")
 
 
 def test_check_gives_options_the_types_of_their_defaults(known: Catalog) -> None:
     given = space_of(Use("filters", {"first": [8], "growth": [2]}), dataset=Use("digits", {"limit": 5}))
-    checked = spaces.check(given, known)
+    checked = check(given, known)
     assert repr(checked.dimensions[0].options) == "{'first': (8,), 'growth': (2.0,)}"
     assert checked.dataset == Use("digits", {"limit": 5})
 
 
 def test_a_space_made_for_large_images_is_not_refused(known: Catalog) -> None:
-    spaces.check(space_of(Use("conv_depth", {"min": 6, "max": 8})), known)
+    check(space_of(Use("conv_depth", {"min": 6, "max": 8})), known)
 
 
 def test_a_space_without_a_file_is_named_by_its_name(known: Catalog) -> None:
     with pytest.raises(SpaceError, match=r"^s: filters has no option 'x'\."):
-        spaces.check(space_of(Use("filters", {"x": 1})), known)
+        check(space_of(Use("filters", {"x": 1})), known)
 
 
 def test_a_default_point_that_is_refused_shows_at_once(plugin: Plugin) -> None:
@@ -375,8 +375,8 @@ def test_a_default_point_that_is_refused_shows_at_once(plugin: Plugin) -> None:
             return plan
     """)
     with pytest.raises(SpaceError, match=r"^s: seldom: bad is bad\.$"):
-        spaces.check(space_of(Use("seldom", {})), found)
-    spaces.check(space_of(Use("seldom", {"bad": 4})), found)
+        check(space_of(Use("seldom", {})), found)
+    check(space_of(Use("seldom", {"bad": 4})), found)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_a_failing_dimension_is_named_even_behind_a_decorator(plugin: Plugin, bo
             {body}
     """)
     with pytest.raises(CnnsearchError, match=f"^{message}"):
-        spaces.check(space_of(Use("filters", {}), Use("culprit", {})), found)
+        check(space_of(Use("filters", {}), Use("culprit", {})), found)
 
 
 def test_an_option_without_a_default_is_the_plugins_fault(plugin: Plugin) -> None:
@@ -413,14 +413,14 @@ def test_an_option_without_a_default_is_the_plugins_fault(plugin: Plugin) -> Non
             return plan
     """)
     with pytest.raises(PluginError, match=r"^s: bare: its option 'size' has no default"):
-        spaces.check(space_of(Use("bare", {})), found)
+        check(space_of(Use("bare", {})), found)
 
 
 def test_a_broken_plugin_is_fatal_only_for_the_space_that_uses_it(plugin: Plugin, known: Catalog) -> None:
     found = plugin("import sys; sys.exit('no')")
-    assert spaces.check(space_of(Use("filters", {})), found)
+    assert check(space_of(Use("filters", {})), found)
     with pytest.raises(PluginError, match=r"^s: plugin 'own_plugin' \(local .*SystemExit: no$"):
-        spaces.check(space_of(Use("own_plugin", {})), found)
+        check(space_of(Use("own_plugin", {})), found)
 
 
 def test_what_a_space_names_twice_defined_is_refused(plugin: Plugin) -> None:
@@ -430,21 +430,21 @@ def test_what_a_space_names_twice_defined_is_refused(plugin: Plugin) -> None:
             return plan
     """)
     with pytest.raises(PluginError, match=r"^s: dimension 'filters' .* defined twice, by shipped .* and by local"):
-        spaces.check(space_of(Use("filters", {})), found)
+        check(space_of(Use("filters", {})), found)
 
 
 def test_draws_are_scoped_and_in_order(known: Catalog) -> None:
     space = space_of(Use("conv_depth", {"max": 2}), Use("filters", {"first": [8, 16]}))
     hp = HyperParameters(replay({"conv_depth/blocks": 2, "filters/first": 16, "filters/growth": 2.0}))
-    plan = spaces.draw(space, known, hp, spaces.start_plan(space, (28, 28, 1), 10))
+    plan = draw(space, known, hp, start_plan(space, (28, 28, 1), 10))
     assert [block.filters for block in plan.blocks] == [16, 32]
     assert next(iter(hp.values)) == "conv_depth/blocks"
 
 
 def test_the_start_plan_has_the_spaces_defaults() -> None:
-    space = Space("s", defaults={**space_file.DEFAULTS, "epochs": 4, "batch_size": 32})
-    assert spaces.start_plan(space, (28, 20, 3), 7) == Plan((28, 20, 3), 7, epochs=4, batch_size=32)
-    assert spaces.start_plan(space, (28, 20, 3), 7, epochs=9).epochs == 9
+    space = Space("s", defaults={**DEFAULTS, "epochs": 4, "batch_size": 32})
+    assert start_plan(space, (28, 20, 3), 7) == Plan((28, 20, 3), 7, epochs=4, batch_size=32)
+    assert start_plan(space, (28, 20, 3), 7, epochs=9).epochs == 9
 
 
 # ---------------------------------------------------------------- --set
@@ -469,45 +469,45 @@ def test_the_start_plan_has_the_spaces_defaults() -> None:
 )
 def test_an_option_is_set(setting: str, option: str, value: Any) -> None:
     before = space_of(Use("head", {}), Use("filters", {"most": [64]}))
-    after = spaces.override(before, (setting,))
+    after = override(before, (setting,))
     assert after.dimensions == (Use("head", {}), Use("filters", {"most": [64], option: value}))
     assert before.dimensions[1].options == {"most": [64]}
 
 
 def test_settings_come_one_after_the_other() -> None:
     before = space_of(Use("filters", {"first": [1]}), dataset=Use("npz", {"limit": 3}))
-    after = spaces.override(before, ("filters.first=2", "filters.first=3", "dataset.path=x.npz", "dataset.limit=4"))
+    after = override(before, ("filters.first=2", "filters.first=3", "dataset.path=x.npz", "dataset.limit=4"))
     assert after.dimensions == (Use("filters", {"first": 3}),)
     assert after.dataset == Use("npz", {"path": "x.npz", "limit": 4})
-    assert spaces.override(before, ()) == before
+    assert override(before, ()) == before
 
 
 @pytest.mark.parametrize("setting", ["filters", "filters.first", "filters=3", "=3", ".first=3", "filters.=3", ""])
 def test_a_setting_of_another_form_is_refused(setting: str) -> None:
     with pytest.raises(SpaceError) as caught:
-        spaces.override(space_of(Use("filters", {})), (setting,))
+        override(space_of(Use("filters", {})), (setting,))
     assert caught.value.message == (f"--set {setting}: expected DIMENSION.OPTION=VALUE, such as filters.first=[16,32].")
 
 
 def test_a_setting_names_a_dimension_of_the_space() -> None:
     space = space_of(Use("filters", {}), Use("head", {}))
     with pytest.raises(SpaceError) as caught:
-        spaces.override(space, ("filtres.first=3",))
+        override(space, ("filtres.first=3",))
     assert caught.value.message == (
         "--set filtres.first: s has no dimension 'filtres'. Did you mean 'filters'? It has filters, head."
     )
     with pytest.raises(SpaceError, match=r"It has filters, head, dataset\."):
-        spaces.override(replace(space, dataset=Use("digits", {})), ("qqq.first=3",))
+        override(replace(space, dataset=Use("digits", {})), ("qqq.first=3",))
     with pytest.raises(SpaceError, match=r"--set dataset\.path: s names no dataset; say which with --dataset\."):
-        spaces.override(space, ("dataset.path=3",))
+        override(space, ("dataset.path=3",))
     with pytest.raises(SpaceError, match=r"build has no dimension 'x'\. It has none\."):
-        spaces.override(Space("build", model="m.py:build"), ("x.y=3",))
+        override(Space("build", model="m.py:build"), ("x.y=3",))
 
 
 def test_what_was_set_is_checked(known: Catalog) -> None:
     with pytest.raises(SpaceError, match=r"s: filters has no option 'frist'\. Did you mean 'first'\?"):
-        spaces.check(spaces.override(space_of(Use("filters", {})), ("filters.frist=3",)), known)
-    checked = spaces.check(spaces.override(space_of(Use("filters", {})), ("filters.first=3",)), known)
+        check(override(space_of(Use("filters", {})), ("filters.frist=3",)), known)
+    checked = check(override(space_of(Use("filters", {})), ("filters.first=3",)), known)
     assert checked.dimensions == (Use("filters", {"first": (3,)}),)
 
 
@@ -549,22 +549,22 @@ def test_to_dict_shares_nothing_with_the_space() -> None:
 
 def test_a_space_is_loaded_by_name_path_or_import_string(write: Write, known: Catalog, models: Path) -> None:
     path = write('dimensions = ["head"]')
-    assert spaces.load("digits_cnn", known).name == "digits_cnn"
-    assert spaces.load(str(path), known).dimensions == (Use("head", {}),)
-    assert spaces.load("my_models.py:build", known) == Space(
+    assert load("digits_cnn", known).name == "digits_cnn"
+    assert load(str(path), known).dimensions == (Use("head", {}),)
+    assert load("my_models.py:build", known) == Space(
         "my_models", model="my_models.py:build", where="my_models.py:build"
     )
 
 
 def test_an_unknown_space_is_answered_with_the_nearest(known: Catalog) -> None:
     with pytest.raises(CnnsearchError, match=r"no space 'mnist_cn'\. Did you mean 'mnist_cnn'\? `cnnsearch spaces` "):
-        spaces.load("mnist_cn", known)
+        load("mnist_cn", known)
 
 
 @pytest.mark.parametrize("reference", ["my_models.py", ":build", "my_models.py:", ":"])
 def test_an_import_string_has_two_parts(known: Catalog, models: Path, reference: str) -> None:
     with pytest.raises(SpaceError) as caught:
-        spaces.load(reference, known)
+        load(reference, known)
     assert caught.value.message == (
         f"--space {reference}: expected FILE.py:NAME or MODULE:NAME, such as my_models.py:build."
     )
@@ -583,19 +583,19 @@ def test_what_is_not_there_is_told_before_anything_runs(
     known: Catalog, models: Path, reference: str, message: str
 ) -> None:
     with pytest.raises(SpaceError) as caught:
-        spaces.load(reference, known)
+        load(reference, known)
     assert caught.value.message == message
 
 
 def test_an_installed_module_needs_no_file_here(known: Catalog, models: Path) -> None:
-    assert spaces.load("keras_tuner.applications:HyperResNet", known).name == "HyperResNet"
+    assert load("keras_tuner.applications:HyperResNet", known).name == "HyperResNet"
 
 
 @pytest.mark.parametrize("module", ["my_models.py", "my_models"])
 def test_hypermodels_by_import_string(known: Catalog, models: Path, module: str) -> None:
     def made(name: str) -> Any:
-        space = spaces.check(spaces.load(f"{module}:{name}", known), known)
-        return spaces.hypermodel(space, known, (8, 8, 1), 10)
+        space = check(load(f"{module}:{name}", known), known)
+        return hypermodel(space, known, (8, 8, 1), 10)
 
     assert made("build")(None) == "built"
     assert made("Hyper").build(None) == "built by Hyper"
@@ -615,7 +615,7 @@ def test_hypermodels_by_import_string(known: Catalog, models: Path, module: str)
 )
 def test_what_is_no_hypermodel_is_refused(known: Catalog, models: Path, name: str, message: str) -> None:
     with pytest.raises(PluginError, match=message):
-        spaces.hypermodel(spaces.load(f"my_models.py:{name}", known), known, (8, 8, 1), 10)
+        hypermodel(load(f"my_models.py:{name}", known), known, (8, 8, 1), 10)
 
 
 @pytest.mark.parametrize(
@@ -630,13 +630,13 @@ def test_what_is_no_hypermodel_is_refused(known: Catalog, models: Path, name: st
 def test_a_module_that_does_not_import_is_told(known: Catalog, models: Path, model: str, message: str) -> None:
     (models / "leaving.py").write_text("import sys; sys.exit(1)")
     with pytest.raises(PluginError, match=message):
-        spaces.hypermodel(Space("s", model=model), known, (8, 8, 1), 10)
+        hypermodel(Space("s", model=model), known, (8, 8, 1), 10)
 
 
 def test_loading_an_import_string_runs_nothing(known: Catalog, models: Path) -> None:
     (models / "eager.py").write_text("from pathlib import Path; Path('ran').touch()")
     for reference in ("eager.py:build", "eager:build", "eager.deeper:build"):
-        spaces.check(spaces.load(reference, known), known)
+        check(load(reference, known), known)
     assert not (models / "ran").exists()
 
 
@@ -647,9 +647,9 @@ def test_a_space_written_in_python(plugin: Plugin) -> None:
             '''My own networks.'''
             return lambda hp: (input_shape, num_classes)
     """)
-    space = spaces.check(spaces.load("mine", found), found)
+    space = check(load("mine", found), found)
     assert space == Space("mine", "My own networks.", model="mine", where="mine")
-    assert spaces.hypermodel(space, found, (8, 8, 1), 10)(None) == ((8, 8, 1), 10)
+    assert hypermodel(space, found, (8, 8, 1), 10)(None) == ((8, 8, 1), 10)
 
 
 @pytest.mark.parametrize(
@@ -667,19 +667,14 @@ def test_a_space_in_python_that_fails_is_named(plugin: Plugin, body: str, messag
             {body}
     """)
     with pytest.raises(CnnsearchError, match=message):
-        spaces.hypermodel(spaces.load("mine", found), found, (8, 8, 1), 10)
+        hypermodel(load("mine", found), found, (8, 8, 1), 10)
 
 
 # ---------------------------------------------------------------- the module
 
 
-def test_everything_named_is_there() -> None:
-    assert all(hasattr(spaces, name) for name in spaces.__all__)
-    assert spaces.Space is space_file.Space and spaces.Use is space_file.Use
-
-
-def test_either_module_can_be_imported_first_and_brings_nothing_heavy(tmp_path: Path) -> None:
-    for name in ("space_file", "spaces", "options", "catalog"):
-        code = f"import cnnsearch.{name}, sys; print(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
+def test_each_module_can_be_imported_first_and_brings_nothing_heavy(tmp_path: Path) -> None:
+    for name in ("space_file", "space", "plugin_options", "plugins"):
+        code = f"import cnnsearch.spaces.{name}, sys; print(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
         assert not {"tensorflow", "keras", "keras_tuner", "mlflow", "optuna"} & set(done.stdout.split())

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from cnnsearch.core.errors import CnnsearchError, SpaceError, nearest
-from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.cost import Cost, cost
 from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters, Value, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import Catalog
-from cnnsearch.spaces.space import Space
+from cnnsearch.spaces.space import Space, draw, start_plan
 
 Drawn = TypeVar("Drawn")
 
@@ -45,12 +44,12 @@ def point(space: Space, catalog: Catalog, name: str) -> tuple[dict[str, Any], Pl
     Raises:
         SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
     """
-    start = spaces.start_plan(space, space.input_shape or FALLBACK_SHAPE, 10)
-    return whole(space, name, lambda hp: spaces.draw(space, catalog, hp, start, told=(Exception,)))
+    start = start_plan(space, space.input_shape or FALLBACK_SHAPE, 10)
+    return whole(space, name, lambda hp: draw(space, catalog, hp, start, told=(Exception,)))
 
 
-def whole(space: Space, name: str, draw: Callable[[HyperParameters], Drawn]) -> tuple[dict[str, Any], Drawn]:
-    """The whole point of one recipe and what `draw` makes of it.
+def whole(space: Space, name: str, made: Callable[[HyperParameters], Drawn]) -> tuple[dict[str, Any], Drawn]:
+    """The whole point of one recipe and what `made` makes of it.
 
     Raises:
         SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
@@ -66,7 +65,7 @@ def whole(space: Space, name: str, draw: Callable[[HyperParameters], Drawn]) -> 
         return int(value) if distribution.kind == "int" and value is not None else value
 
     hp = HyperParameters(checked)
-    drawn = draw(hp)
+    drawn = made(hp)
     for key in values:
         if key not in hp.space:
             suggestion = nearest(key, hp.space)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import DataError
-from cnnsearch.data import dataset as datas
-from cnnsearch.data import splits
+from cnnsearch.data import dataset, splits
 from cnnsearch.data.dataset import Dataset, Images
 from cnnsearch.data.splits import split
 from cnnsearch.spaces.decorators import READS
@@ -103,4 +102,4 @@ def _made_wrong(error: DataError) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename in (datas.__file__, splits.__file__)
+    return trace is not None and trace.tb_frame.f_code.co_filename in (dataset.__file__, splits.__file__)

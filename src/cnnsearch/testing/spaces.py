@@ -4,12 +4,11 @@ from functools import cached_property
 
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import recipes
-from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import Catalog
-from cnnsearch.spaces.space import Space
+from cnnsearch.spaces.space import Space, check, draw, load, override, start_plan
 from cnnsearch.testing import built
 from cnnsearch.testing.promises import Promise, Subject, Unseen, promise
 
@@ -39,23 +38,23 @@ class File(Subject):
             BrokenPromise: if it is none.
         """
         try:
-            space = spaces.override(spaces.load(self.reference, self.catalog), self._settings)
-            return spaces.check(space, self.catalog)
+            space = override(load(self.reference, self.catalog), self._settings)
+            return check(space, self.catalog)
         except CnnsearchError as error:
             raise self.broken(error.message.removeprefix(f"{self.reference}: "), "") from error
 
     @cached_property
     def start(self) -> Plan:
         """What its first dimension gets."""
-        return spaces.start_plan(self.space, self.space.input_shape or SHAPE, CLASSES)
+        return start_plan(self.space, self.space.input_shape or SHAPE, CLASSES)
 
-    def drawn(self, draw: Draw, without: str = "") -> tuple[Plan, HyperParameters]:
+    def drawn(self, source: Draw, without: str = "") -> tuple[Plan, HyperParameters]:
         """One point, and what drew it; a dimension may be left out."""
         if self.space.model:
             raise Unseen(f"(Its model draws for itself: cnnsearch check {self.space.model})")
-        hp = HyperParameters(draw)
+        hp = HyperParameters(source)
         rest = tuple(use for use in self.space.dimensions if use.name != without)
-        return spaces.draw(Space("", dimensions=rest), self.catalog, hp, self.start, told=(Exception,)), hp
+        return draw(Space("", dimensions=rest), self.catalog, hp, self.start, told=(Exception,)), hp
 
     @cached_property
     def points(self) -> list[tuple[Plan, HyperParameters]]:

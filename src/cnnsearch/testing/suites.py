@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from cnnsearch.spaces import plugins as catalog
 from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.plugins import load
 from cnnsearch.testing import datasets, dimensions, hypermodels, spaces, trainers
 from cnnsearch.testing.promises import Promise, Subject, keep
 
@@ -40,7 +40,7 @@ class SpaceSuite:
     @classmethod
     def subject(cls) -> Subject:
         """What the promises are asked of."""
-        return spaces.File(str(_raw(cls, "space")), catalog.load(map(Path, cls.plugins)))
+        return spaces.File(str(_raw(cls, "space")), load(map(Path, cls.plugins)))
 
 
 class HypermodelSuite:
