@@ -18,6 +18,7 @@ import time
 import keras
 
 from cnnsearch import dimension
+from cnnsearch.core import messages
 
 
 @keras.saving.register_keras_serializable("hostile")
@@ -49,20 +50,26 @@ def _flood():
         os.write(1, b"\\x00\\xff\\xfe{\\n")
 
 
-def _link():
-    """The worker's way to its parent."""
+def _connection():
+    """The worker's connection to its parent."""
     frame = sys._getframe()
-    while "link" not in frame.f_locals:
+    while "connection" not in frame.f_locals:
         frame = frame.f_back
-    return frame.f_locals["link"]
+    return frame.f_locals["connection"]
 
 
 def _lie():
-    _link().send("repeated", score=1.0, history=[], seconds=0.0, rss=0)
+    connection = _connection()
+    connection.send(messages.Repeated(score=1.0, history=[], seconds=0.0, rss=0))
+    # what it learns from this answer is about a trial that it does not have
+    lie = messages.EpochEnded(trial=10_000, epoch=1, metrics={"val_accuracy": 1.0})
+    assert connection.ask(lie, messages.Go).decision is messages.Decision.STOP
 
 
 def _garble():
-    _link().send("epoch")
+    connection = _connection()
+    connection._target.write(b'{"type": "EpochEnded"}\\n')
+    connection._target.flush()
 
 
 def _rubbish():
@@ -126,7 +133,9 @@ def test_each_deed_becomes_its_type_and_the_good_trials_stay(run: Run, tmp_path:
     found = {choices.partition("hostile/what=")[2].split(" ")[0] or "nothing": row for choices, row in rows.items()}
     assert set(found) == set(deeds)
     logs = "".join(path.read_text("utf-8", "replace") for path in (tmp_path / "runs" / "bad" / "logs").iterdir())
-    assert "it said 'repeated' of a trial that it does not have" in logs and "it sent an invalid message: b'{" in logs
+    for kind in ("Repeated", "EpochEnded"):
+        assert f"it sent {kind} about a trial that it does not have" in logs
+    assert "it sent an invalid message: EpochEnded with" in logs and "not a message of a known kind" not in logs
     for deed in ("nothing", "flood", "rubbish", "lie"):
         assert found[deed]["state"] == "complete", found[deed]
     for deed, (kind, reason) in EXPECTED.items():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.test_heads import SHAPE, digits
 
-from cnnsearch.core import messages, metric_names
+from cnnsearch.core import metric_names
 from cnnsearch.core.errors import CnnsearchError, DataError, TrialFailure, reason
 from cnnsearch.core.metric_names import RETURNED
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
@@ -133,9 +133,3 @@ def test_the_reason_of_a_failure_is_the_sentence_that_helps() -> None:
         "\t [[{{node Equal}}]] [Op:__inference_2]"
     )
     assert reason(RuntimeError(graph)) == "Received a label value of 9 which is outside the valid range of [0, 4)."
-
-
-@pytest.mark.parametrize("line", [b"hello\n", b"[1]\n", b'{"say": "sing"}\n', b'{"say": "plan"}\n', b"\xff\n"])
-def test_what_is_no_message_is_known_at_the_door(line: bytes) -> None:
-    assert messages.understood(line) is None
-    assert messages.understood(b'{"say": "logged", "problem": ""}') == {"say": "logged", "problem": ""}

@@ -1,75 +1,440 @@
-"""What a worker may say: each kind of message with the fields that it must bring, checked where it arrives."""
+"""The messages between the parent and its workers: frozen dataclasses, and one encoding for all of them.
 
+A message is one line of JSON. Each carries the number of the trial that it is about. A worker that needs an answer
+sends a `Question`; the answer carries the question's `id`. A launcher only transports lines.
+"""
+
+import dataclasses
 import json
+import typing
+from dataclasses import dataclass
+from enum import Enum
 from numbers import Real
 from typing import Any
 
-NUMBER, TEXT, LIST, DICT, ANY = Real, str, list, dict, object
-TRAINED = {
-    "score": NUMBER,
-    "best_epoch": int,
-    "epochs": int,
-    "seconds": NUMBER,
-    "params": int,
-    "rss": int,
-    "reads": TEXT,
-}
-KINDS: dict[str, dict[str, Any]] = {
-    "loading": {"done": NUMBER, "total": NUMBER},
-    "ready": {"dataset": DICT, "looks": ANY, "backend": TEXT},
-    "described": {"values": DICT, "recipes": DICT, "twins": DICT, "metrics": LIST},
-    "draw": {"name": TEXT, "distribution": DICT},
-    "plan": {"key": TEXT, "plan": TEXT, "params": int, "macs": int, "epochs": int, "resumable": ANY},
-    "looked": TRAINED,
-    "waiting": TRAINED,
-    "resumed": {"history": LIST},
-    "epoch": {"epoch": int, "metrics": DICT},
-    "done": {**TRAINED, "stopped": ANY, "format": TEXT},
-    "finished": {"problem": TEXT, "unsaved": TEXT},
-    "repeated": {"score": NUMBER, "history": LIST, "seconds": NUMBER, "rss": int},
-    "failed": {"kind": TEXT, "reason": TEXT, "seconds": NUMBER, "rss": int},
-    "fatal": {"message": TEXT},
-    "logged": {"problem": TEXT},
-}
-
-ANSWERS: dict[str, dict[str, Any]] = {
-    "plan": {"go": False, "look": 0},
-    "epoch": {"go": False, "wait": False},
-    "resumed": {"wait": False},
-    "done": {"keep": ""},
-}
-"""What a worker is told that asks about a trial which it does not have, so that it ends that and goes on."""
+NO_TRIAL = -1
+"""The trial number of a message that is about no trial."""
 
 
-def understood(line: bytes) -> dict[str, Any] | None:
-    """The message in a line of JSON; None for one of no known kind, or that lacks something."""
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    fields = KINDS.get(str(message.get("say"))) if isinstance(message, dict) else None
-    if fields is None:
-        return None
-    whole = all(name in message and isinstance(message[name], kind) for name, kind in fields.items())
-    return message if whole else None
+class Decision(Enum):
+    """What happens to a trial after a report."""
+
+    CONTINUE = "continue"
+    """It trains its next epoch."""
+
+    PAUSE = "pause"
+    """It pauses at a rung. A worker may resume it later."""
+
+    STOP = "stop"
+    """It ends here."""
 
 
-class UnknownTrialError(Exception):
-    """A worker spoke of a trial that it does not have."""
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message between the parent and a worker.
 
-
-def handled(owner: Any, child: Any, message: dict[str, Any]) -> bool:
-    """Let `owner` do what a worker's message asks for, by its method `_on_KIND`; whether it could.
-
-    What it cannot do is written to the worker's log.
+    Attributes:
+        trial: the number of the trial, NO_TRIAL if it is about none.
     """
-    say = str(message["say"])
+
+    trial: int = NO_TRIAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question(Message):
+    """A message of a worker that then waits for the answer.
+
+    Attributes:
+        id: is different for each question of the worker.
+    """
+
+    id: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Message):
+    """The parent's answer to the question with this `id`."""
+
+    id: int
+
+
+# -- from a worker to the parent, about itself --------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading(Message):
+    """`done` of `total` images of the dataset are decoded."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready(Message):
+    """The worker has loaded data and backend.
+
+    Attributes:
+        dataset: what the study records about the data.
+        low_fidelity: whether a trial can first be evaluated on a part of the images.
+        lean: whether plans are trained by compiled epochs.
+        devices: the backend's devices, such as `cpu:0`.
+    """
+
+    dataset: dict[str, Any]
+    low_fidelity: bool
+    backend: str
+    keras: str
+    precision: str
+    lean: bool
+    devices: list[str]
+    python: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described(Message):
+    """The answer to Describe.
+
+    Attributes:
+        values: the default point of the space.
+        recipes: the complete point of each recipe that was asked for, by its name.
+        twins: the complete point of each controlled trial, by its origin.
+        metrics: the names of the metrics that the default point's model reports; empty if not known.
+    """
+
+    values: dict[str, Any]
+    recipes: dict[str, Any]
+    twins: dict[str, Any]
+    metrics: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fatal(Message):
+    """The worker cannot continue, and another worker could not either. `message` is for the user."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logged(Message):
+    """The answer to LogModel. `problem` says why the model could not be logged; empty if it was."""
+
+    problem: str
+
+
+# -- from a worker to the parent, about a trial -------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw(Question):
+    """Which value does the hyperparameter `name`, with this distribution, have? Answered by Drawn."""
+
+    name: str
+    distribution: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed(Question):
+    """A candidate is drawn. Is it to be trained? Answered by Verdict.
+
+    Attributes:
+        key: equal for equal candidates.
+        plan: the plan as JSON; empty for the model of a hypermodel.
+        params: the number of its weights.
+        macs: the number of its multiply-adds for one image; 0 if not known.
+        epochs: the number of epochs that it asks for.
+        resumable: whether its training can be paused and resumed.
+    """
+
+    key: str
+    plan: str
+    params: int
+    macs: int
+    epochs: int
+    resumable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed(Question):
+    """Earlier epochs were read from the checkpoint: their metrics. Answered by Go."""
+
+    history: list[dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochEnded(Question):
+    """An epoch ended, counted from 1, with these metrics. Answered by Go."""
+
+    epoch: int
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Message):
+    """What is known about a trial that was trained, to its end or up to a pause.
+
+    Attributes:
+        score: the best value of the metric.
+        best_epoch: the epoch of that value, counted from 1; 0 after a low-fidelity evaluation.
+        epochs: how many epochs were trained in total; 0 after a low-fidelity evaluation.
+        seconds: how long the worker trained it this time.
+        params: the number of weights.
+        rss: the worker's memory in bytes.
+        reads: how the model's answers become probabilities; empty for softmax.
+    """
+
+    score: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    params: int
+    rss: int
+    reads: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(Trained):
+    """A low-fidelity evaluation ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paused(Trained):
+    """The trial was paused at a rung. Its checkpoint is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed(Trained, Question):
+    """The trial was trained to its end. Answered by Keep.
+
+    Attributes:
+        stopped: whether the parent stopped it.
+        format: the suffix of a file that can hold its model, such as `keras`.
+    """
+
+    stopped: bool
+    format: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved(Message):
+    """The worker did what Keep asked for.
+
+    Attributes:
+        problem: why the file cannot be written; empty if it can.
+        unsaved: why this model cannot be saved; empty if it can.
+    """
+
+    problem: str
+    unsaved: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeated(Message):
+    """A trial was trained again with another seed: its score and the metrics of each epoch."""
+
+    score: float
+    history: list[dict[str, float]]
+    seconds: float
+    rss: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(Message):
+    """A trial failed: the kind of failure (a key of `errors.FAILURES`), and why."""
+
+    kind: str
+    reason: str
+    seconds: float
+    rss: int
+
+
+# -- from the parent to a worker: assignments ---------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Describe(Message):
+    """Send the default point of the space, and complete the points that are named. Answered by Described.
+
+    Attributes:
+        recipes: the names of recipes.
+        twins: the incomplete point of each controlled trial, by its origin.
+        metric: the metric that the user asked for, empty for none; None if the model's metrics are not wanted.
+        own_fit: whether a hypermodel's own `fit` may be called to find out its metrics.
+    """
+
+    recipes: list[str]
+    twins: dict[str, Any]
+    metric: str | None = None
+    own_fit: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseMetric(Message):
+    """Use this metric as the score from now on."""
+
+    metric: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTrial(Message):
+    """Draw and train a trial.
+
+    Attributes:
+        seed: the seed of its weights and batches.
+        limited: whether the limits of size and latency apply to it.
+        state: the path of its checkpoint.
+        resume: whether to resume from that checkpoint.
+    """
+
+    seed: int
+    limited: bool
+    state: str
+    resume: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatTrial(Message):
+    """Train the candidate of an earlier trial again, with this seed. Answered by Repeated.
+
+    Attributes:
+        plan: its plan as JSON; empty for the model of a hypermodel.
+        values: its hyperparameters.
+    """
+
+    seed: int
+    plan: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogModel(Message):
+    """Log the model file `path` to the run `run_id` of the MLflow store at `uri`. Answered by Logged."""
+
+    path: str
+    uri: str
+    run_id: str
+
+
+# -- from the parent to a worker: answers -------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Answer):
+    """The value of a hyperparameter."""
+
+    value: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Answer):
+    """Whether a proposed candidate is trained.
+
+    Attributes:
+        fidelity: the part of the images for a low-fidelity evaluation; 0 for a training on all of them.
+    """
+
+    train: bool
+    fidelity: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Go(Answer):
+    """Whether a trial continues, pauses or stops."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep(Answer):
+    """The file to save the model of a completed trial to; empty: do not save it."""
+
+    path: str
+
+
+# -- encoding -----------------------------------------------------------------------------------------
+
+FROM_WORKER: dict[str, type[Message]] = {
+    kind.__name__: kind
+    for kind in (
+        *(Loading, Ready, Described, Fatal, Logged, Draw, Proposed, Resumed, EpochEnded),
+        *(Evaluated, Paused, Completed, Saved, Repeated, Failed),
+    )
+}
+"""What a worker may send, by the name in the line."""
+
+FROM_PARENT: dict[str, type[Message]] = {
+    kind.__name__: kind for kind in (Describe, UseMetric, RunTrial, RepeatTrial, LogModel, Drawn, Verdict, Go, Keep)
+}
+"""What the parent may send, by the name in the line."""
+
+TYPES = {name: typing.get_type_hints(kind) for name, kind in {**FROM_WORKER, **FROM_PARENT}.items()}
+"""The type of each field, by the message's name."""
+
+
+def answer_without_trial(question: Question) -> Answer | None:
+    """The answer to a question about a trial that the worker does not have: the worker ends that trial and goes on.
+
+    None if there is no such answer, so that the worker has to be replaced.
+    """
+    match question:
+        case Proposed(trial=trial, id=number):
+            return Verdict(trial=trial, id=number, train=False)
+        case Resumed(trial=trial, id=number) | EpochEnded(trial=trial, id=number):
+            return Go(trial=trial, id=number, decision=Decision.STOP)
+        case Completed(trial=trial, id=number):
+            return Keep(trial=trial, id=number, path="")
+    return None
+
+
+class InvalidMessageError(Exception):
+    """A line is not a message: its kind is not known, or a field is missing or has a wrong type."""
+
+
+def encode(message: Message) -> bytes:
+    """The message as a line of JSON, with the line break."""
+    fields = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
+    return json.dumps({"type": type(message).__name__, **fields}, default=_plain).encode() + b"\n"
+
+
+def decode(line: bytes, kinds: dict[str, type[Message]]) -> Message:
+    """The message in a line of JSON; `kinds` is FROM_WORKER or FROM_PARENT.
+
+    Raises:
+        InvalidMessageError: if it is not such a message.
+    """
     try:
-        handler = getattr(owner, f"_on_{say}", None)
-        if handler is None:
-            raise UnknownTrialError
-        handler(child, message)
-    except UnknownTrialError:
-        child.note(f"it said '{say}' of a trial that it does not have: {str(message)[:200]}")
-        return False
-    return True
+        found = json.loads(line)
+        kind = kinds[found.pop("type")]
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
+        raise InvalidMessageError(f"not a message of a known kind: {line[:200]!r}") from error
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    types = TYPES[kind.__name__]
+    required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+    if not required <= set(found) <= set(fields):
+        raise InvalidMessageError(f"{kind.__name__} with the fields {', '.join(found) or 'none'}: {line[:200]!r}")
+    wrong = [name for name, value in found.items() if not _fits(value, types[name])]
+    if wrong:
+        raise InvalidMessageError(f"{kind.__name__} with a wrong {wrong[0]}: {line[:200]!r}")
+    return kind(**{name: types[name](value) if types[name] is Decision else value for name, value in found.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decision):
+        return value.value
+    raise TypeError(f"{type(value).__name__} cannot be sent")
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    if wanted is Any:
+        return True
+    if wanted is Decision:
+        return value in [decision.value for decision in Decision]
+    options = typing.get_args(wanted) if typing.get_origin(wanted) not in (dict, list) else (wanted,)
+    return any(_is(value, typing.get_origin(option) or option) for option in options or (wanted,))
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, Real) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)

@@ -1,54 +1,90 @@
-"""A worker's end of the two pipes to its parent: one line of JSON a message."""
+"""A worker's connection to its parent: messages over two pipes, one line of JSON each."""
 
 import json
 import os
 import sys
 import threading
 import time
-from typing import Any, BinaryIO
+from collections import deque
+from dataclasses import replace
+from typing import Any, BinaryIO, TypeVar
+
+from cnnsearch.core.messages import FROM_PARENT, Answer, InvalidMessageError, Message, Question, decode, encode
+
+AnswerType = TypeVar("AnswerType", bound=Answer)
 
 
-class Link:
-    """The two pipes to the parent. The parent gone means that this process ends."""
+class Connection:
+    """The two pipes to the parent. When the parent closes them, this process ends."""
 
     def __init__(self, source: BinaryIO, target: BinaryIO) -> None:
         self._source, self._target = source, target
+        self._last_question = 0
+        self._assignments: deque[Message] = deque()
 
-    def send(self, say: str, **fields: Any) -> None:
-        """Tell the parent something."""
-        self._target.write(json.dumps({"say": say, **fields}).encode() + b"\n")
+    def send(self, message: Message) -> None:
+        """Send a message to the parent."""
+        self._target.write(encode(message))
         self._target.flush()
 
-    def receive(self) -> dict[str, Any]:
+    def receive(self) -> Message:
         """The parent's next message."""
+        return decode(self._read(), FROM_PARENT)
+
+    def receive_settings(self) -> dict[str, Any]:
+        """The first line that the parent sends: what this worker needs to know."""
+        settings: dict[str, Any] = json.loads(self._read())
+        return settings
+
+    def next_assignment(self) -> Message:
+        """The parent's next assignment. Answers that come too late are dropped."""
+        if self._assignments:
+            return self._assignments.popleft()
+        while isinstance(message := self.receive(), Answer):
+            pass
+        return message
+
+    def ask(self, question: Question, answer_type: type[AnswerType]) -> AnswerType:
+        """Send a question and wait for its answer. Answers to other questions are dropped.
+
+        Raises:
+            InvalidMessageError: if the answer has another type than `answer_type`.
+        """
+        self._last_question += 1
+        self.send(replace(question, id=self._last_question))
+        while True:
+            message = self.receive()
+            if not isinstance(message, Answer):
+                self._assignments.append(message)
+            elif message.id == self._last_question:
+                break
+        if not isinstance(message, answer_type):
+            raise InvalidMessageError(f"{type(question).__name__} was answered by {type(message).__name__}")
+        return message
+
+    def _read(self) -> bytes:
         line = self._source.readline()
         if not line:
             os._exit(0)
-        message: dict[str, Any] = json.loads(line)
-        return message
-
-    def ask(self, say: str, **fields: Any) -> dict[str, Any]:
-        """Tell the parent something and wait for its answer."""
-        self.send(say, **fields)
-        return self.receive()
+        return line
 
 
-def take_pipes() -> Link:
-    """Keep stdin and stdout for messages; what candidates print goes to stderr, which is the log file."""
+def take_pipes() -> Connection:
+    """Keep stdin and stdout for messages. What candidates print goes to stderr, which is the log file."""
     source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
     sys.stdin = open(os.devnull)  # noqa: PTH123
-    return Link(source, target)
+    return Connection(source, target)
 
 
 def follow_parent(parent: int) -> None:
-    """End this process soon after its parent, also in the middle of an epoch."""
+    """End this process soon after its parent ends, also in the middle of an epoch."""
 
     def watch() -> None:
         while os.getppid() == parent:
-            # nothing by chance here: Keras draws its seeds from Python's own generator, in the other thread
+            # no random numbers here: Keras draws its seeds from Python's own generator, in the other thread
             time.sleep(1)
         os._exit(0)
 

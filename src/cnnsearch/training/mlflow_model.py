@@ -1,10 +1,10 @@
 """Writes a model in MLflow's format: the one module of the worker that knows MLflow."""
 
-from typing import Any
+from cnnsearch.core.messages import LogModel
 
 
-def log_mlflow_model(order: dict[str, Any]) -> None:
-    """Log the model file `path` to the run `run_id`: a Keras model with its signature, any other as a file.
+def log_mlflow_model(assignment: LogModel, input_shape: tuple[int, ...]) -> None:
+    """Log a model file to a run: a Keras model with its signature, any other model as a file.
 
     `input_example` is left out on purpose: `mlflow.keras.log_model` crashes with it (mlflow#16183).
     """
@@ -14,15 +14,15 @@ def log_mlflow_model(order: dict[str, Any]) -> None:
     from cnnsearch.study.mlflow_store import needs, signature
     from cnnsearch.training import model_io
 
-    mlflow.set_tracking_uri(order["uri"])
-    # of others the file says too little, or Keras does not open it without the author's code
-    if not order["path"].endswith(".keras"):
-        with mlflow.start_run(run_id=order["run_id"]):
-            mlflow.log_artifact(order["path"], "model")
+    mlflow.set_tracking_uri(assignment.uri)
+    # the file of another model says too little, or Keras does not open it without the author's code
+    if not assignment.path.endswith(".keras"):
+        with mlflow.start_run(run_id=assignment.run_id):
+            mlflow.log_artifact(assignment.path, "model")
         return
-    model = keras.saving.load_model(order["path"], compile=False)
-    shapes = signature(order["shape"], model_io.units(model, order["shape"]))
-    with mlflow.start_run(run_id=order["run_id"]):
+    model = keras.saving.load_model(assignment.path, compile=False)
+    shapes = signature(input_shape, model_io.units(model, input_shape))
+    with mlflow.start_run(run_id=assignment.run_id):
         mlflow.keras.log_model(
             model, name="model", signature=shapes, pip_requirements=needs("keras", keras.backend.backend())
         )

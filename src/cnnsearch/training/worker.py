@@ -1,9 +1,4 @@
-"""The child process: receives trials, draws, trains, reports; one line of JSON a message, in and out.
-
-Parent to worker: the settings; orders such as `{"do": "trial", …}`, one for each method `do_…`; and an answer to each
-question. Worker to parent: `loading`, `ready`, `draw`, `plan`, `looked`, `resumed`, `epoch`, `waiting`, `done`,
-`finished`, `repeated`, `failed`, `fatal`, `described`, `logged`.
-"""
+"""The worker process: receives assignments from the parent, draws and trains candidates, and reports."""
 
 import gc
 import hashlib
@@ -14,13 +9,14 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from cnnsearch.core import metrics
+from cnnsearch.core import messages, metrics
 from cnnsearch.core.errors import CnnsearchError, DataError, PluginError, TrialFailure
 from cnnsearch.core.host import rss
+from cnnsearch.core.messages import Decision
 from cnnsearch.data import image_cache, loading, pixel_values, shared_memory
 from cnnsearch.data.dataset import Dataset
 from cnnsearch.data.splits import Split
@@ -30,7 +26,7 @@ from cnnsearch.spaces.cost import Cost, cost
 from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters, Value, defaults, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study.config import GPU_SHARE
-from cnnsearch.training.connection import Link, follow_parent, take_pipes
+from cnnsearch.training.connection import Connection, follow_parent, take_pipes
 from cnnsearch.training.device import devices, hold_gpu, keep_compiled, set_precision
 from cnnsearch.training.limits import Limits, check_memory
 from cnnsearch.training.mlflow_model import log_mlflow_model
@@ -38,28 +34,29 @@ from cnnsearch.training.mlflow_model import log_mlflow_model
 
 def main() -> None:
     """Serve the parent at the other end of stdin and stdout until it goes away."""
-    link = take_pipes()
+    connection = take_pipes()
     follow_parent(os.getppid())
-    settings = link.receive()
+    settings = connection.receive_settings()
     try:
-        worker = Worker(link, settings)
+        worker = Worker(connection, settings)
     except CnnsearchError as error:
-        link.send("fatal", message=error.message)
+        connection.send(messages.Fatal(message=error.message))
         return
     except Exception as error:
         traceback.print_exc()
-        link.send("fatal", message=f"a worker could not start: {type(error).__name__}: {error}")
+        connection.send(messages.Fatal(message=f"a worker could not start: {type(error).__name__}: {error}"))
         return
     ready = worker.describe_machine()
-    # what is there by now stays; looking through it would take longer after each trial than tracing a small model
+    # what exists by now stays; to search it for garbage after each trial would take longer than to trace a small model
     gc.collect()
     gc.freeze()
-    link.send("ready", **ready)
+    connection.send(ready)
     while True:
-        order = link.receive()
-        if order["do"] == "end":
-            return
-        getattr(worker, f"do_{order['do']}")(order)
+        assignment = connection.next_assignment()
+        ASSIGNMENTS[type(assignment)](worker, assignment)
+
+
+Assignment = TypeVar("Assignment", messages.RunTrial, messages.RepeatTrial)
 
 
 class Wanted(NamedTuple):
@@ -77,8 +74,8 @@ class Wanted(NamedTuple):
 class Worker:
     """Space, data and Keras, loaded once; serves many trials."""
 
-    def __init__(self, link: Link, settings: dict[str, Any]) -> None:
-        self.link, self.settings, self.limits = link, settings, Limits(settings)
+    def __init__(self, connection: Connection, settings: dict[str, Any]) -> None:
+        self.connection, self.settings, self.limits = connection, settings, Limits(settings)
         self.catalog = plugins.load([Path(folder) for folder in settings["plugins"]])
         self.folder = Path(settings["folder"])
         self.space = spaces.Space.from_dict(settings["space"]).located(self.folder)
@@ -88,7 +85,7 @@ class Worker:
         self.shape, self.classes = tuple(self.data["input_shape"]), len(self.data["classes"])
         if not self.space.model:
             metrics.check_labels(settings["metric"], self.split.y_val, self.data["classes"])
-        self.waits = False
+        self.trial, self.decision = messages.NO_TRIAL, Decision.CONTINUE
         low, high = self.data["value_range"]
         self.start = spaces.start_plan(self.space, self.shape, self.classes, settings["epochs"], (low, high))
         hold_gpu()
@@ -105,7 +102,7 @@ class Worker:
         runs = Path(self.settings["runs"])
 
         def tell(done: int, total: int) -> None:
-            self.link.send("loading", done=done, total=total)
+            self.connection.send(messages.Loading(done=done, total=total))
 
         with loading.within(surroundings(self.space, runs, tell)):
             data = load_dataset(self.catalog, spaces.Use(*self.settings["dataset"]).located(self.folder))
@@ -113,43 +110,45 @@ class Worker:
             parts = image_cache.parts(data, self.settings["seed"], self.space.defaults["validation"])
         return parts, described(data, parts)
 
-    def describe_machine(self) -> dict[str, Any]:
+    def describe_machine(self) -> messages.Ready:
         """What the parent records about data, backend and machine."""
         import keras
 
         from cnnsearch.training import compiled
 
-        return {
-            "dataset": self.data,
-            "backend": keras.backend.backend(),
-            "keras": keras.__version__,
-            "precision": keras.config.dtype_policy().name,
-            "lean": self.settings["lean"],
-            "devices": devices(),
-            "looks": keras.backend.backend() not in compiled.BY_SHAPE,
-            "python": platform.python_version(),
-        }
+        backend = keras.backend.backend()
+        return messages.Ready(
+            dataset=self.data,
+            low_fidelity=backend not in compiled.BY_SHAPE,
+            backend=backend,
+            keras=keras.__version__,
+            precision=keras.config.dtype_policy().name,
+            lean=self.settings["lean"],
+            devices=devices(),
+            python=platform.python_version(),
+        )
 
-    def do_describe(self, order: dict[str, Any]) -> None:
-        """Tell the space's default point, and the whole points of the recipes and twins named."""
+    def describe(self, assignment: messages.Describe) -> None:
+        """Send the space's default point, and the complete points of the recipes and controlled trials."""
         hp = HyperParameters(defaults)
         try:
             default = self._draw(hp)
             values = dict(hp.values)
-            names = self._reported(default, hp, order["metric"], order["fit"]) if "metric" in order else []
-            points = {name: recipes.whole(self.space, name, self._draw)[0] for name in order["recipes"]}
+            metric = assignment.metric
+            names = [] if metric is None else self._reported(default, hp, metric, assignment.own_fit)
+            points = {name: recipes.whole(self.space, name, self._draw)[0] for name in assignment.recipes}
         except CnnsearchError as error:
-            self.link.send("fatal", message=error.message)
+            self.connection.send(messages.Fatal(message=error.message))
         except Exception as error:
             traceback.print_exc()
-            self.link.send("fatal", message=f"the default point of {self.space.name} fails: {error}")
+            self.connection.send(messages.Fatal(message=f"the default point of {self.space.name} fails: {error}"))
         else:
-            twins = {origin: self._whole(values) for origin, values in order["twins"].items()}
-            self.link.send("described", values=values, recipes=points, twins=twins, metrics=names)
+            twins = {origin: self._whole(values) for origin, values in assignment.twins.items()}
+            self.connection.send(messages.Described(values=values, recipes=points, twins=twins, metrics=names))
 
-    def do_go_by(self, order: dict[str, Any]) -> None:
-        """Take the metric that was found out after this worker had started."""
-        self.settings["metric"] = order["metric"]
+    def use_metric(self, assignment: messages.UseMetric) -> None:
+        """Use the metric that was found out after this worker had started."""
+        self.settings["metric"] = assignment.metric
 
     def _reported(self, default: Any, hp: HyperParameters, asked: str, own_fit: bool) -> list[str]:
         """The names of the metrics of the default point's model; none where that cannot be found out.
@@ -187,35 +186,39 @@ class Worker:
             return values
         return hp.values
 
-    def do_trial(self, order: dict[str, Any]) -> None:
+    def run_trial(self, assignment: messages.RunTrial) -> None:
         """Draw, train and report one trial."""
-        self._attempt(self._trial, order)
+        self._attempt(self._trial, assignment)
 
-    def do_repeat(self, order: dict[str, Any]) -> None:
-        """Train the plan of an earlier trial once more, under another seed."""
-        self._attempt(self._repeat, order)
+    def repeat_trial(self, assignment: messages.RepeatTrial) -> None:
+        """Train the candidate of an earlier trial again, with another seed."""
+        self._attempt(self._repeat, assignment)
 
-    def _attempt(self, train: Callable[[dict[str, Any], float], None], order: dict[str, Any]) -> None:
-        """Train under the order's seed; an error is told by its type."""
+    def _attempt(self, train: Callable[[Assignment, float], None], assignment: Assignment) -> None:
+        """Train with the assignment's seed. An error is reported by its type."""
         import keras
 
-        keras.utils.set_random_seed(order["seed"])
+        keras.utils.set_random_seed(assignment.seed)
+        self.trial = assignment.trial
         started = time.perf_counter()
         try:
-            train(order, started)
+            train(assignment, started)
         except Exception as error:
             from cnnsearch.training.training import failure
 
             traceback.print_exc()
             if isinstance(error, CnnsearchError) and not isinstance(error, TrialFailure):
-                self.link.send("fatal", message=error.message)
+                self.connection.send(messages.Fatal(trial=self.trial, message=error.message))
                 return
             typed, share = failure(error, "plugin_error"), os.environ.get(GPU_SHARE)
             hint = f"; it may take {float(share):.0%} of its GPU, fewer --jobs give it more" if share else ""
             reason = typed.message + (hint if typed.kind == "oom" else "")
             seconds = time.perf_counter() - started
-            self.link.send("failed", kind=typed.kind, reason=reason, seconds=seconds, rss=rss())
+            self.connection.send(
+                messages.Failed(trial=self.trial, kind=typed.kind, reason=reason, seconds=seconds, rss=rss())
+            )
         finally:
+            self.trial = messages.NO_TRIAL
             keras.backend.clear_session(free_memory=False)
             # Keras forgets its policy with the session
             self._set_precision()
@@ -224,48 +227,51 @@ class Worker:
     def _set_precision(self) -> None:
         set_precision(self.settings["precision"], plans=not self.space.model)
 
-    def do_log_model(self, order: dict[str, Any]) -> None:
-        """Log a checkpoint as an MLflow model of a run."""
+    def log_model(self, assignment: messages.LogModel) -> None:
+        """Log a model file as an MLflow model of a run."""
         try:
-            log_mlflow_model({"shape": self.shape, **order})
-            self.link.send("logged", problem="")
+            log_mlflow_model(assignment, self.shape)
+            problem = ""
         except Exception as error:
             traceback.print_exc()
-            self.link.send("logged", problem=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+            problem = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        self.connection.send(messages.Logged(problem=problem))
 
-    def _trial(self, order: dict[str, Any], started: float) -> None:
+    def _trial(self, assignment: messages.RunTrial, started: float) -> None:
         from cnnsearch.training import model_io, training
 
         hp, trainer = HyperParameters(self._remote_draw), spaces.trainer(self.space, self.catalog)
-        wanted = self._wanted(hp, order["limited"], trainer is None)
-        facts = wanted._asdict()
-        del facts["make"]
-        answer = self.link.ask("plan", **facts)
-        if not answer["go"]:
+        wanted = self._wanted(hp, assignment.limited, trainer is None)
+        fields = wanted._asdict()
+        del fields["make"]
+        verdict = self.connection.ask(messages.Proposed(trial=self.trial, **fields), messages.Verdict)
+        if not verdict.train:
             return
         metric = self.settings["metric"]
-        if answer["look"]:
-            outcome, candidate = self._look(wanted, answer["look"], order["limited"])
+        if verdict.fidelity:
+            outcome, candidate = self._look(wanted, verdict.fidelity, assignment.limited)
             facts = self._facts(outcome, candidate, started) | {"best_epoch": 0, "epochs": 0}
-            self.link.send("looked", **facts)
+            self.connection.send(messages.Evaluated(**facts))
             return
         candidate = wanted.make()
-        if order["limited"]:
+        if assignment.limited:
             self.limits.check_latency(candidate.core, self.split.x_val[:1])
         data = training.fold(candidate, self.split, self.classes)
-        self.waits = False
-        keep = self._keep(candidate, order, wanted.key) if wanted.resumable else None
-        if keep and keep.saved and self.waits:
-            outcome = training.Outcome(**keep.saved.facts, weights=keep.saved.weights)
+        self.decision = Decision.CONTINUE
+        keep = self._keep(candidate, assignment, wanted.key) if wanted.resumable else None
+        if keep and keep.saved and self.decision is not Decision.CONTINUE:
+            stopped = self.decision is Decision.STOP
+            outcome = training.Outcome(**keep.saved.facts, weights=keep.saved.weights, stopped=stopped)
         else:
             outcome = training.train(candidate, trainer, hp, data, wanted.epochs, metric, self._report, keep)
         facts = self._facts(outcome, candidate, started)
-        if self.waits:
-            self.link.send("waiting", **facts)
+        if self.decision is Decision.PAUSE:
+            self.connection.send(messages.Paused(**facts))
             return
-        answer = self.link.ask("done", stopped=outcome.stopped, format=model_io.formats(candidate.core)[0], **facts)
-        problem, unsaved = _saved(candidate.core, answer["keep"])
-        self.link.send("finished", problem=problem, unsaved=unsaved)
+        suffix = model_io.formats(candidate.core)[0]
+        completed = messages.Completed(stopped=outcome.stopped, format=suffix, **facts)
+        problem, unsaved = _saved(candidate.core, self.connection.ask(completed, messages.Keep).path)
+        self.connection.send(messages.Saved(trial=self.trial, problem=problem, unsaved=unsaved))
 
     def _look(self, wanted: "Wanted", part: float, limited: bool) -> tuple[Any, Any]:
         """Train a plan for one pass over a part of the images, by a schedule scaled to that: outcome and candidate."""
@@ -280,8 +286,9 @@ class Worker:
         return training.train(candidate, None, None, data, 1, metric, lambda epoch, metrics: True), candidate
 
     def _facts(self, outcome: Any, candidate: Any, started: float) -> dict[str, Any]:
-        """What the parent is told of a training that ended or waits."""
+        """What the parent is told about a trial that was trained."""
         return {
+            "trial": self.trial,
             "score": outcome.score,
             "best_epoch": outcome.best_epoch,
             "epochs": len(outcome.history),
@@ -291,12 +298,12 @@ class Worker:
             "reads": "" if candidate.reads == "softmax" else candidate.reads,
         }
 
-    def _repeat(self, order: dict[str, Any], started: float) -> None:
+    def _repeat(self, assignment: messages.RepeatTrial, started: float) -> None:
         from cnnsearch.training import training
 
-        hp, trainer = HyperParameters(replay(order["values"])), spaces.trainer(self.space, self.catalog)
-        if order["plan"]:
-            plan = Plan.from_json(order["plan"])
+        hp, trainer = HyperParameters(replay(assignment.values)), spaces.trainer(self.space, self.catalog)
+        if assignment.plan:
+            plan = Plan.from_json(assignment.plan)
             candidate, epochs = self._made(plan, trainer is None, self.split), plan.epochs
         else:
             candidate = self._draw(hp)
@@ -304,7 +311,10 @@ class Worker:
         data = training.fold(candidate, self.split, self.classes)
         outcome = training.train(candidate, trainer, hp, data, epochs, self.settings["metric"], self._report)
         seconds = time.perf_counter() - started
-        self.link.send("repeated", score=outcome.score, history=outcome.history, seconds=seconds, rss=rss())
+        score, history = outcome.score, outcome.history
+        self.connection.send(
+            messages.Repeated(trial=self.trial, score=score, history=history, seconds=seconds, rss=rss())
+        )
 
     def _wanted(self, hp: HyperParameters, limited: bool, plain: bool) -> "Wanted":
         """What is drawn, with its costs, before it is known whether it shall be trained; `plain`: by no trainer.
@@ -345,15 +355,16 @@ class Worker:
         # by its schedule the program of a look is no other's
         return made if passes and plan.schedule else self.compiled.taken_over(plan, made)
 
-    def _keep(self, candidate: Any, order: dict[str, Any], key: str) -> Any:
-        """Where the training's state goes; what an earlier run kept there is taken up, and told to the parent."""
+    def _keep(self, candidate: Any, assignment: messages.RunTrial, key: str) -> Any:
+        """Where the training's state is saved. What an earlier run saved there is loaded and reported."""
         from cnnsearch.training import training
 
-        path = Path(order["state"])
-        saved = training.resumed(candidate, path, key) if order["resume"] else None
+        path = Path(assignment.state)
+        saved = training.resumed(candidate, path, key) if assignment.resume else None
         if saved is not None:
-            self.waits = self.link.ask("resumed", history=saved.facts["history"])["wait"]
-        return training.Keep(path, key, saved, lambda: self.waits)
+            resumed = messages.Resumed(trial=self.trial, history=saved.facts["history"])
+            self.decision = self.connection.ask(resumed, messages.Go).decision
+        return training.Keep(path, key, saved, lambda: self.decision is Decision.PAUSE)
 
     def _draw(self, hp: HyperParameters) -> Any:
         """A Plan, or for a hypermodel its compiled candidate."""
@@ -365,13 +376,25 @@ class Worker:
         return _typed("invalid", lambda: training.from_hypermodel(*given))
 
     def _remote_draw(self, name: str, distribution: Distribution) -> Value:
-        value: Value = self.link.ask("draw", name=name, distribution=distribution.to_dict())["value"]
+        question = messages.Draw(trial=self.trial, name=name, distribution=distribution.to_dict())
+        value: Value = self.connection.ask(question, messages.Drawn).value
         return value
 
     def _report(self, epoch: int, metrics: dict[str, float]) -> bool:
-        answer = self.link.ask("epoch", epoch=epoch, metrics=metrics)
-        self.waits = bool(answer.get("wait"))
-        return bool(answer["go"])
+        """Report an epoch; whether the trial continues."""
+        ended = messages.EpochEnded(trial=self.trial, epoch=epoch, metrics=metrics)
+        self.decision = self.connection.ask(ended, messages.Go).decision
+        return self.decision is Decision.CONTINUE
+
+
+ASSIGNMENTS: dict[type[messages.Message], Callable[[Worker, Any], None]] = {
+    messages.Describe: Worker.describe,
+    messages.UseMetric: Worker.use_metric,
+    messages.RunTrial: Worker.run_trial,
+    messages.RepeatTrial: Worker.repeat_trial,
+    messages.LogModel: Worker.log_model,
+}
+"""What the worker does for each type of assignment."""
 
 
 def surroundings(space: spaces.Space, runs: Path, tell: Callable[[int, int], None] | None = None) -> loading.Loading:

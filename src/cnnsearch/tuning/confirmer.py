@@ -2,12 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
+from cnnsearch.core import messages
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.core.messages import ANSWERS, UnknownTrialError, handled
+from cnnsearch.core.messages import Decision, Message, Question, answer_without_trial
 from cnnsearch.study import study as studies
 from cnnsearch.study.config import Settings
 from cnnsearch.study.confirmation import Repeat, repeat_seed
@@ -16,6 +17,7 @@ from cnnsearch.study.trial import Record
 from cnnsearch.tuning import supervisor
 from cnnsearch.tuning.callbacks.base import Display
 from cnnsearch.tuning.callbacks.mlflow import Tracker
+from cnnsearch.tuning.dispatch import UnknownTrialError, dispatch
 from cnnsearch.tuning.launchers.local import Child, Pool
 from cnnsearch.tuning.progress import Repeated
 from cnnsearch.tuning.signals import Stop
@@ -163,14 +165,16 @@ class Repeats:
             return
         if turn := self.turns[heard.child]:
             turn.heard = time.monotonic()
-        if not handled(self, heard.child, heard.message):
-            self._answer_unknown(heard.child, str(heard.message["say"]))
+        if not dispatch(self.HANDLERS, self, heard.child, heard.message):
+            self._answer_unknown(heard.child, heard.message)
 
-    def _answer_unknown(self, child: Child, say: str) -> None:
-        """Let a worker go on that spoke of a training which it does not have."""
-        if say in ANSWERS:
-            child.send(ANSWERS[say])
-        elif say == "draw":
+    def _answer_unknown(self, child: Child, message: Message) -> None:
+        """Answer a worker that asked about a trial which it does not have, or replace it."""
+        if not isinstance(message, Question):
+            return
+        if answer := answer_without_trial(message):
+            child.send(answer)
+        else:
             self._replace(child)
 
     def _hand_out(self, child: Child) -> None:
@@ -181,7 +185,7 @@ class Repeats:
         self.waiting.remove(repeat)
         now, record = time.monotonic(), self.records[repeat.trial]
         self.turns[child] = Turn(repeat, now, now)
-        child.send({"do": "repeat", "seed": repeat.seed, "plan": record.plan, "values": record.params})
+        child.send(messages.RepeatTrial(trial=record.number, seed=repeat.seed, plan=record.plan, values=record.params))
 
     def _supervise(self) -> None:
         now, ended = time.monotonic(), list(self.records.values())
@@ -194,32 +198,44 @@ class Repeats:
                 self._keep(turn.repeat._replace(reason=": ".join(found)), [])
                 self._replace(child)
 
-    def _on_loading(self, child: Child, message: dict[str, Any]) -> None:
-        self.show.loading(message["done"], message["total"])
+    def _on_loading(self, child: Child, message: messages.Loading) -> None:
+        self.show.loading(message.done, message.total)
 
-    def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
+    def _on_ready(self, child: Child, message: messages.Ready) -> None:
         self.pool.ready(child)
-        studies.check_same_data(self.study, message["dataset"])
+        studies.check_same_data(self.study, message.dataset)
         self.tracker.begin(self.study)
         self._hand_out(child)
 
-    def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
-        child.send({"go": True})
+    def _on_epoch_ended(self, child: Child, message: messages.EpochEnded) -> None:
+        self._turn(child, message)
+        child.send(messages.Go(trial=message.trial, id=message.id, decision=Decision.CONTINUE))
 
-    def _on_repeated(self, child: Child, message: dict[str, Any]) -> None:
-        turn, history = self._turn(child), message["history"]
-        seconds = round(message["seconds"], 3)
-        self._keep(turn.repeat._replace(score=message["score"], epochs=len(history), seconds=seconds), history)
-        child.rss = message["rss"]
+    def _on_repeated(self, child: Child, message: messages.Repeated) -> None:
+        turn, history = self._turn(child, message), message.history
+        seconds = round(message.seconds, 3)
+        self._keep(turn.repeat._replace(score=message.score, epochs=len(history), seconds=seconds), history)
+        child.rss = message.rss
         self._hand_out(child)
 
-    def _on_failed(self, child: Child, message: dict[str, Any]) -> None:
-        reason = f"{message['kind']}: {message['reason']}"
-        self._keep(self._turn(child).repeat._replace(reason=reason, seconds=round(message["seconds"], 3)), [])
+    def _on_failed(self, child: Child, message: messages.Failed) -> None:
+        reason = f"{message.kind}: {message.reason}"
+        repeat = self._turn(child, message).repeat
+        self._keep(repeat._replace(reason=reason, seconds=round(message.seconds, 3)), [])
         self._replace(child)
 
-    def _on_fatal(self, child: Child, message: dict[str, Any]) -> None:
-        raise CnnsearchError(message["message"])
+    def _on_fatal(self, child: Child, message: messages.Fatal) -> None:
+        raise CnnsearchError(message.message)
+
+    HANDLERS: ClassVar[dict[type[Message], Callable[..., None]]] = {
+        messages.Loading: _on_loading,
+        messages.Ready: _on_ready,
+        messages.EpochEnded: _on_epoch_ended,
+        messages.Repeated: _on_repeated,
+        messages.Failed: _on_failed,
+        messages.Fatal: _on_fatal,
+    }
+    """The method for each type of message."""
 
     def _gone(self, child: Child) -> None:
         """A worker ended: what it trained is tried once more."""
@@ -245,8 +261,13 @@ class Repeats:
         del self.turns[child]
         self.turns[self.pool.replace(child)] = None
 
-    def _turn(self, child: Child) -> Turn:
+    def _turn(self, child: Child, message: Message) -> Turn:
+        """The repeat that this message of the worker is about.
+
+        Raises:
+            UnknownTrialError: if the worker does not train that trial.
+        """
         turn = self.turns[child]
-        if turn is None:
+        if turn is None or turn.repeat.trial != message.trial:
             raise UnknownTrialError
         return turn

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
+from cnnsearch.core import messages
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.core.messages import ANSWERS, UnknownTrialError, handled
+from cnnsearch.core.messages import Decision, Message, Question, answer_without_trial
 from cnnsearch.study import ranking, samplers, trial_queue
 from cnnsearch.study import study as studies
 from cnnsearch.study.config import Settings, trial_seed
@@ -20,6 +21,7 @@ from cnnsearch.tuning import confirmer, supervisor
 from cnnsearch.tuning.callbacks.base import Display
 from cnnsearch.tuning.callbacks.mlflow import Tracker
 from cnnsearch.tuning.checkpoint_manager import Checkpoints
+from cnnsearch.tuning.dispatch import UnknownTrialError, dispatch
 from cnnsearch.tuning.launchers.local import Child, Pool
 from cnnsearch.tuning.opening import Opening
 from cnnsearch.tuning.progress import Progress, Running
@@ -128,17 +130,18 @@ class Search:
         elif heard.child in self.jobs:
             if job := self.jobs[heard.child]:
                 job.heard = time.monotonic()
-            if not handled(self, heard.child, heard.message):
-                self._answer_unknown(heard.child, str(heard.message["say"]))
+            if not dispatch(self.HANDLERS, self, heard.child, heard.message):
+                self._answer_unknown(heard.child, heard.message)
 
-    def _answer_unknown(self, child: Child, say: str) -> None:
-        """Let a worker go on that spoke of a trial which it does not have; replace one that waits for what is not."""
-        if say in ANSWERS:
-            child.send(ANSWERS[say])
-        elif say == "draw":
-            self._replace(child)
+    def _answer_unknown(self, child: Child, message: Message) -> None:
+        """Answer a worker that sent a message about a trial which it does not have, or replace it."""
+        if isinstance(message, Question):
+            if answer := answer_without_trial(message):
+                child.send(answer)
+            else:
+                self._replace(child)
         elif child.ready and self.jobs[child] is None:
-            # it has ended what it spoke of
+            # it has ended the trial that it sent a message about
             self.occupied.pop(child, None)
             self._hand_out(child)
 
@@ -204,8 +207,16 @@ class Search:
 
     def _send(self, child: Child, job: Job, resume: bool) -> None:
         self.jobs[child] = job
-        order = {"number": job.record.number, "seed": job.record.seed, "limited": not job.by_name}
-        child.send({"do": "trial", **order, "state": str(job.state), "resume": resume})
+        record = job.record
+        child.send(
+            messages.RunTrial(
+                trial=record.number,
+                seed=record.seed,
+                limited=not job.by_name,
+                state=str(job.state),
+                resume=resume,
+            )
+        )
 
     # -- candidates that wait at a rung ------------------------------------------------------------
 
@@ -221,20 +232,20 @@ class Search:
         job.reported, job.history = len(job.history), []
         self._send(child, job, resume=True)
 
-    def _on_looked(self, child: Child, message: dict[str, Any]) -> None:
+    def _on_evaluated(self, child: Child, message: messages.Evaluated) -> None:
         """A look ended; the candidate waits, to be trained from its beginning if it is sent on."""
-        job = self._job(child)
-        job.record = replace(job.record, look=message["score"])
-        self.pruning.report(job.trial, message["score"], 0)
-        self._on_waiting(child, message)
+        job = self._job_of(child, message)
+        job.record = replace(job.record, look=message.score)
+        self.pruning.report(job.trial, message.score, 0)
+        self._on_paused(child, message)
 
-    def _on_waiting(self, child: Child, message: dict[str, Any]) -> None:
-        job = self._job(child)
+    def _on_paused(self, child: Child, message: messages.Paused | messages.Evaluated) -> None:
+        job = self._job_of(child, message)
         if job.history and not job.state.is_file():
             # it could not be gone on with; it is put back
             self.ended = f"{job.state} cannot be written. {FULL}"
             return
-        job.spent += message["seconds"]
+        job.spent += message.seconds
         job.record = replace(self._as_trained(job, message), state="waiting")
         self.ledger.wait(job.record, job.trial)
         # not before: of trials that never wait it would not be true
@@ -242,7 +253,7 @@ class Search:
             self.rungs_told = True
             self.show.note(self.waiting.told)
         self.waiting.jobs[job.record.number] = job
-        self._note_growth(child, message["rss"])
+        self._note_growth(child, message.rss)
         self.jobs[child] = None
         for last in self.waiting.left_behind(filter(None, self.jobs.values())):
             self._end_waiting(last)
@@ -262,15 +273,15 @@ class Search:
         self._note_end(kept)
         self._tell(kept)
 
-    def _as_trained(self, job: Job, message: dict[str, Any]) -> Record:
+    def _as_trained(self, job: Job, message: messages.Trained) -> Record:
         return replace(
             job.record,
-            score=message["score"],
-            best_epoch=message["best_epoch"],
-            epochs=message["epochs"],
+            score=message.score,
+            best_epoch=message.best_epoch,
+            epochs=message.epochs,
             seconds=round(job.spent, 3),
-            weights=message["params"],
-            reads=message["reads"],
+            weights=message.params,
+            reads=message.reads,
             history=tuple(job.history),
         )
 
@@ -298,19 +309,26 @@ class Search:
 
     # -- what workers say -------------------------------------------------------------------------
 
-    def _on_loading(self, child: Child, message: dict[str, Any]) -> None:
-        self.show.loading(message["done"], message["total"])
+    def _on_loading(self, child: Child, message: messages.Loading) -> None:
+        self.show.loading(message.done, message.total)
 
-    def _on_ready(self, child: Child, message: dict[str, Any]) -> None:
+    def _on_ready(self, child: Child, message: messages.Ready) -> None:
         self.pool.ready(child)
         if not self.start:
-            for note in message["dataset"].get("notes", ()):
+            for note in message.dataset.get("notes", ()):
                 self.show.note(note)
-        studies.check_same_data(self.study, message["dataset"])
-        machine = {key: message[key] for key in ("backend", "keras", "precision", "lean", "devices", "python")}
+        studies.check_same_data(self.study, message.dataset)
+        machine = {
+            "backend": message.backend,
+            "keras": message.keras,
+            "precision": message.precision,
+            "lean": message.lean,
+            "devices": message.devices,
+            "python": message.python,
+        }
         # their place may be new
-        self.study.remember(data=message["dataset"], machine=machine, dataset=list(self.settings.dataset))
-        self.waiting.know(message["dataset"]["images"]["train"], message["looks"])
+        self.study.remember(data=message.dataset, machine=machine, dataset=list(self.settings.dataset))
+        self.waiting.know(message.dataset["images"]["train"], message.low_fidelity)
         self.start = self.start or time.monotonic() - self.began
         self.tracker.begin(self.study)
         model = self.settings.space.model
@@ -321,19 +339,19 @@ class Search:
             self._hand_out(child)
         else:
             self.occupied[child] = time.monotonic()
-            child.send({"do": "describe", "recipes": recipes, "twins": twins})
+            child.send(messages.Describe(recipes=recipes, twins=twins))
 
-    def _on_described(self, child: Child, message: dict[str, Any]) -> None:
+    def _on_described(self, child: Child, message: messages.Described) -> None:
         self.occupied.pop(child, None)
         # those of a space with a model are whole only now
-        twins = {origin: (values, self.settings.twins[origin][1]) for origin, values in message["twins"].items()}
+        twins = {origin: (values, self.settings.twins[origin][1]) for origin, values in message.twins.items()}
         self.settings = replace(
             self.settings,
-            recipes={**self.settings.recipes, **message["recipes"]},
+            recipes={**self.settings.recipes, **message.recipes},
             twins={**self.settings.twins, **twins},
         )
         if "default" not in self.study.info:
-            self.study.remember(default=message["values"])
+            self.study.remember(default=message.values)
         self._enqueue()
         self._hand_out(child)
 
@@ -346,24 +364,26 @@ class Search:
             trial_queue.enqueue_default(self.study, self.study.info["default"])
         trial_queue.enqueue_recipes(self.study, self.settings)
 
-    def _on_draw(self, child: Child, message: dict[str, Any]) -> None:
-        job = self._job(child)
-        child.send({"value": studies.suggest(job.trial, message["name"], message["distribution"])})
+    def _on_draw(self, child: Child, message: messages.Draw) -> None:
+        job = self._job_of(child, message)
+        value = studies.suggest(job.trial, message.name, message.distribution)
+        child.send(messages.Drawn(trial=message.trial, id=message.id, value=value))
 
-    def _on_plan(self, child: Child, message: dict[str, Any]) -> None:
-        job = self._job(child)
+    def _on_proposed(self, child: Child, message: messages.Proposed) -> None:
+        job = self._job_of(child, message)
         job.record = replace(
             job.record,
-            key=message["key"],
-            plan=message["plan"],
-            weights=message["params"],
-            macs=message["macs"],
+            key=message.key,
+            plan=message.plan,
+            weights=message.params,
+            macs=message.macs,
         )
-        job.resumable = message["resumable"]
+        job.resumable = message.resumable
         others = [other.record for other in (*self.jobs.values(), *self.waiting.jobs.values()) if other]
         first = self.ledger.known(job.record, others)
-        over = first is None and self._passes_over(job, message["epochs"])
-        child.send({"go": first is None and not over, "look": self.waiting.look(job)})
+        over = first is None and self._passes_over(job, message.epochs)
+        train, fidelity = first is None and not over, self.waiting.look(job)
+        child.send(messages.Verdict(trial=message.trial, id=message.id, train=train, fidelity=fidelity))
         if over:
             self._pass_over(child)
         elif first is None:
@@ -400,16 +420,17 @@ class Search:
         running = [job.timed() for job in self.jobs.values() if job]
         return [*self.ledger.records[-RECENT:], *(job.record for job in self.waiting.jobs.values()), *running]
 
-    def _on_resumed(self, child: Child, message: dict[str, Any]) -> None:
+    def _on_resumed(self, child: Child, message: messages.Resumed) -> None:
         """The epochs that were trained before a cut belong to this trial now."""
-        job = self._job(child)
+        job = self._job_of(child, message)
         going_on = job.reported > 0
-        for metrics in message["history"]:
+        for metrics in message.history:
             job.history.append(metrics)
             self._note_epoch(job)
         if not going_on:
             job.record = replace(job.record, resumed=len(job.history))
-        child.send({"wait": not going_on and self.waiting.here(job)})
+        pauses = not going_on and self.waiting.here(job)
+        self._decide(child, message, Decision.PAUSE if pauses else Decision.CONTINUE)
 
     def _note_epoch(self, job: Job) -> None:
         """Report the last epoch unless it was in an earlier turn."""
@@ -419,67 +440,92 @@ class Search:
             self.pruning.report(job.trial, metrics[self.settings.metric], epoch)
             self.tracker.epoch(job.record, epoch, metrics)
 
-    def _on_epoch(self, child: Child, message: dict[str, Any]) -> None:
-        job = self._job(child)
+    def _on_epoch_ended(self, child: Child, message: messages.EpochEnded) -> None:
+        job = self._job_of(child, message)
         metric = self.settings.metric
-        if not isinstance(message["metrics"].get(metric), int | float):
-            self._fail(child, "plugin_error", f"epoch {message['epoch']} reports no number as {metric}")
+        if not isinstance(message.metrics.get(metric), int | float):
+            self._fail(child, "plugin_error", f"epoch {message.epoch} reports no number as {metric}")
             self._replace(child)
             return
-        job.history.append(message["metrics"])
+        job.history.append(message.metrics)
         waits = self.waiting.here(job)
-        if waits or not self.waiting.asks_pruner(job) or message["epoch"] >= self.settings.epochs:
+        if waits or not self.waiting.asks_pruner(job) or message.epoch >= self.settings.epochs:
             # it need not wait until this epoch is written down
-            child.send({"go": not waits, "wait": waits})
+            self._decide(child, message, Decision.PAUSE if waits else Decision.CONTINUE)
             self._note_epoch(job)
         else:
             self._note_epoch(job)
-            child.send({"go": not self._hopeless(job), "wait": False})
+            self._decide(child, message, Decision.STOP if self._hopeless(job) else Decision.CONTINUE)
         self._tell()
+
+    def _decide(self, child: Child, question: messages.Resumed | messages.EpochEnded, decision: Decision) -> None:
+        child.send(messages.Go(trial=question.trial, id=question.id, decision=decision))
 
     def _hopeless(self, job: Job) -> bool:
         seen = [metrics[self.settings.metric] for metrics in job.history]
         return self.pruning.hopeless(job.trial, job.record, seen)
 
-    def _on_done(self, child: Child, message: dict[str, Any]) -> None:
-        job = self._job(child)
-        job.spent += message["seconds"]
-        done = replace(self._as_trained(job, message), state="pruned" if message["stopped"] else "complete")
-        path = self.checkpoints.offer(done, self.ledger.saved, message["format"])
+    def _on_completed(self, child: Child, message: messages.Completed) -> None:
+        job = self._job_of(child, message)
+        job.spent += message.seconds
+        done = replace(self._as_trained(job, message), state="pruned" if message.stopped else "complete")
+        path = self.checkpoints.offer(done, self.ledger.saved, message.format)
         # relative to the study's folder, which may be moved
         done = replace(done, checkpoint=f"checkpoints/{path.name}" if path else "")
-        child.send({"keep": str(path or "")})
+        child.send(messages.Keep(trial=message.trial, id=message.id, path=str(path or "")))
         self.occupied[child] = time.monotonic()
         self._close(child, done)
-        self._note_growth(child, message["rss"])
+        self._note_growth(child, message.rss)
 
-    def _on_finished(self, child: Child, message: dict[str, Any]) -> None:
+    def _on_saved(self, child: Child, message: messages.Saved) -> None:
         self.occupied.pop(child, None)
-        if message["problem"]:
-            self.ended = f"{message['problem']}. {FULL}"
-        if message["unsaved"] and not self.unsaved:
+        if message.problem:
+            self.ended = f"{message.problem}. {FULL}"
+        if message.unsaved and not self.unsaved:
             self.unsaved = True
-            self.show.note(f"The models of this space are not kept, as they cannot be saved: {message['unsaved']}")
+            self.show.note(f"The models of this space are not kept, as they cannot be saved: {message.unsaved}")
         self.checkpoints.tidy(self.ledger.saved)
         if self._outgrown(child):
             self._replace(child)
         else:
             self._hand_out(child)
 
-    def _on_failed(self, child: Child, message: dict[str, Any]) -> None:
-        kind, reason = message["kind"], message["reason"]
+    def _on_failed(self, child: Child, message: messages.Failed) -> None:
+        kind, reason = message.kind, message.reason
+        job = self._job_of(child, message)
         if kind == "too_large":
-            self._refuse(child, replace(self._job(child).record, state="refused", failure=kind, reason=reason))
+            self._refuse(child, replace(job.record, state="refused", failure=kind, reason=reason))
             return
-        self._fail(child, kind, reason, message["seconds"])
-        self._note_growth(child, message["rss"])
+        self._fail(child, kind, reason, message.seconds)
+        self._note_growth(child, message.rss)
         if kind == "oom" or self._outgrown(child):
             self._replace(child)
         else:
             self._hand_out(child)
 
-    def _on_fatal(self, child: Child, message: dict[str, Any]) -> None:
-        raise CnnsearchError(message["message"])
+    def _on_fatal(self, child: Child, message: messages.Fatal) -> None:
+        raise CnnsearchError(message.message)
+
+    def _on_logged(self, child: Child, message: messages.Logged) -> None:
+        self.logged = message.problem
+
+    HANDLERS: ClassVar[dict[type[Message], Callable[..., None]]] = {
+        messages.Loading: _on_loading,
+        messages.Ready: _on_ready,
+        messages.Described: _on_described,
+        messages.Draw: _on_draw,
+        messages.Proposed: _on_proposed,
+        messages.Resumed: _on_resumed,
+        messages.EpochEnded: _on_epoch_ended,
+        messages.Evaluated: _on_evaluated,
+        messages.Paused: _on_paused,
+        messages.Completed: _on_completed,
+        messages.Saved: _on_saved,
+        messages.Failed: _on_failed,
+        messages.Fatal: _on_fatal,
+        messages.Logged: _on_logged,
+    }
+    """The method for each type of message."""
 
     def _worker_gone(self, child: Child) -> None:
         if child.stopping or child not in self.jobs:
@@ -589,6 +635,17 @@ class Search:
             raise UnknownTrialError
         return job
 
+    def _job_of(self, child: Child, message: Message) -> Job:
+        """The trial that this message of the worker is about.
+
+        Raises:
+            UnknownTrialError: if the worker does not have that trial.
+        """
+        job = self._job(child)
+        if job.record.number != message.trial:
+            raise UnknownTrialError
+        return job
+
     def _exhausted(self) -> bool:
         """Whether there is nothing new to be had from the space."""
         return self.unusable >= UNUSABLE or getattr(self.study.optuna.sampler, "exhausted", False)
@@ -655,12 +712,9 @@ class Search:
         if order is None or not child.ready:
             self.tracker.problem("the best model was not logged: no worker was there to do it")
             return
-        child.send({"do": "log_model", "path": str(self.study.checkpoint(best)), **order})
+        child.send(messages.LogModel(path=str(self.study.checkpoint(best)), uri=order["uri"], run_id=order["run_id"]))
         self._wait(lambda: self.logged is not None or child not in self.jobs, 120)
         if self.logged == "":
             self.study.remember_fact("logged", best.number)
         else:
             self.tracker.problem(f"the best model could not be logged: {self.logged or 'its worker ended'}")
-
-    def _on_logged(self, child: Child, message: dict[str, Any]) -> None:
-        self.logged = message["problem"]

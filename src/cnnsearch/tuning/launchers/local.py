@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.gpus import gpus
-from cnnsearch.core.messages import understood
+from cnnsearch.core.messages import FROM_WORKER, InvalidMessageError, Message, UseMetric, decode, encode
 from cnnsearch.data import image_cache, shared_memory
 from cnnsearch.study.config import Settings, worker_environment
 
@@ -22,7 +22,7 @@ class Heard(NamedTuple):
     """A message of a worker; None when the worker is gone."""
 
     child: "Child"
-    message: dict[str, Any] | None
+    message: Message | None
 
 
 class Child:
@@ -46,11 +46,18 @@ class Child:
             )
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: Message) -> None:
         """Send one message; a worker that is gone is noticed by its listener."""
+        self._write(encode(message))
+
+    def send_settings(self, settings: dict[str, Any]) -> None:
+        """Send what the worker needs to know: its first line, before any message."""
+        self._write(json.dumps(settings).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.write(line)
             self.process.stdin.flush()
         except OSError:
             pass
@@ -73,10 +80,11 @@ class Child:
     def _listen(self, inbox: "queue.Queue[Heard]") -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            message = understood(line)
-            if message is None:
+            try:
+                message = decode(line, FROM_WORKER)
+            except InvalidMessageError as error:
                 # what follows cannot be trusted; another worker takes its place
-                self.note(f"it sent an invalid message: {line[:200]!r}")
+                self.note(f"it sent an invalid message: {error}")
                 self.nonsense = True
                 break
             inbox.put(Heard(self, message))
@@ -109,7 +117,7 @@ class Pool:
         """Let every worker, and those that start later, go by this metric."""
         self._settings = replace(self._settings, metric=metric)
         for child in self.children:
-            child.send({"do": "go_by", "metric": metric})
+            child.send(UseMetric(metric=metric))
 
     def fill(self) -> None:
         """Start a worker in every place that has none."""
@@ -171,7 +179,7 @@ class Pool:
         beside = -(-self._jobs // len(self._gpus)) if gpu else 1
         environment = worker_environment(self._settings.threads, gpu, beside, self._jobs)
         child = Child(self.inbox, environment, self._logs / f"worker-{slot}.log")
-        child.send(self._settings.for_worker(Path(self._shared.name) if self._shared else None))
+        child.send_settings(self._settings.for_worker(Path(self._shared.name) if self._shared else None))
         self.children.append(child)
         self._slots[child] = slot
         return child
