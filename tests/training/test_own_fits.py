@@ -5,7 +5,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from tests.test_heads import SHAPE, digits
 
 from cnnsearch.core import metric_names
 from cnnsearch.core.errors import CnnsearchError, DataError, TrialFailure, reason
@@ -15,6 +14,7 @@ from cnnsearch.study.config import maximize
 from cnnsearch.training import fit_results, numbered_metrics, reported_metrics, training
 from cnnsearch.tuning import opening
 from tests.cases.models import ReturnsNumber, binary, mine
+from tests.training.test_heads import SHAPE, digits
 
 HISTORY = keras.callbacks.History()
 HISTORY.history = {"loss": [2.0, 1.0], "val_accuracy": [0.5, 0.75]}
