@@ -25,7 +25,7 @@ from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, d
 from cnnsearch.spaces.plan import BLOCK_WORDS, HEAD_WORDS, WORDS
 from cnnsearch.spaces.space_file import DEFAULTS, KEYS, RECIPE_KEYS
 from cnnsearch.testing import datasets, dimensions, hypermodels, trainers
-from cnnsearch.testing import spaces as promised_of_files
+from cnnsearch.testing import spaces as space_files
 
 ROOT = Path(__file__).parents[1]
 AUTHORS = (ROOT / "plugins" / "README.md").read_text("utf-8")
@@ -131,26 +131,26 @@ def test_each_method_of_hp_stands_with_its_exact_signature() -> None:
         assert f"`{name}`" in table
 
 
-PROMISED = {
+CONTRACTED = {
     "a dimension": dimensions,
-    "a space file": promised_of_files,
+    "a space file": space_files,
     "a space written in Python": hypermodels,
     "a dataset": datasets,
     "a trainer": trainers,
 }
 
 
-@pytest.mark.parametrize("kind", PROMISED)
-def test_each_promise_stands_as_it_is_looked_at(kind: str) -> None:
-    told = re.findall(r"(?m)^\* (.+)$", section(AUTHORS, f"### What {kind} promises"))
-    assert told == [promise.text for promise in PROMISED[kind].PROMISES]
+@pytest.mark.parametrize("kind", CONTRACTED)
+def test_each_contract_stands_as_it_is_checked(kind: str) -> None:
+    told = re.findall(r"(?m)^\* (.+)$", section(AUTHORS, f"### The contracts of {kind}"))
+    assert told == [contract.text for contract in CONTRACTED[kind].CONTRACTS]
 
 
 def test_each_suite_stands_with_what_can_be_set() -> None:
     suites = [name for name in testing.__all__ if name.endswith("Suite")]
-    assert len(suites) == len(PROMISED)
+    assert len(suites) == len(CONTRACTED)
     for name in suites:
-        line = row(section(AUTHORS, "## The promises"), name)
+        line = row(section(AUTHORS, "## The contracts"), name)
         for attribute in inspect.get_annotations(getattr(testing, name)):
             assert f"`{attribute}`" in line
 

@@ -78,7 +78,7 @@ def test_anothers_package_is_searched_and_exported(installed: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_anothers_package_keeps_its_promises(installed: Path, tmp_path: Path) -> None:
+def test_the_contracts_hold_for_a_package_of_someone_else(installed: Path, tmp_path: Path) -> None:
     tests = ROOT / "tests" / "packages" / "cnnsearch-extras" / "tests"
     options = ("-q", "-p", "no:cacheprovider", "--rootdir", str(tests), "-c", os.devnull)
     said = python(tmp_path, installed, "-m", "pytest", *options, str(tests))

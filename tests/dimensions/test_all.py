@@ -1,4 +1,4 @@
-"""What every shipped dimension has beyond the promises, which tests/test_promises.py asks of it."""
+"""What every shipped dimension has beyond its contracts, which tests/testing/test_contracts.py checks."""
 
 import inspect
 

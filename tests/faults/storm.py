@@ -79,7 +79,7 @@ def surroundings(folder: Path, blank: Path | None = None) -> dict[str, str]:
 
 
 def check(folder: Path, trials: int) -> None:
-    """Every promise about the study that came through the storm."""
+    """Everything that must hold for the study after the storm."""
     study = optuna.load_study(study_name="storm", storage=f"sqlite:///{folder / 'runs' / 'cnnsearch.db'}")
     frozen = study.get_trials(deepcopy=False)
     assert not [trial for trial in frozen if trial.state in (TrialState.RUNNING, TrialState.WAITING)]

@@ -1,4 +1,4 @@
-"""hp keeps KerasTuner's promises, and distributions know their values."""
+"""hp behaves as KerasTuner's hp, and distributions know their values."""
 
 import json
 import math

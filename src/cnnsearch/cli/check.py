@@ -1,4 +1,4 @@
-"""`cnnsearch check`: the promises of one plugin, one space, or all that a file holds, a line each."""
+"""`cnnsearch check`: one line for each contract of a plugin, a space, or everything in a file."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,12 +8,11 @@ from typing import Any
 from cnnsearch.core.errors import CnnsearchError, nearest
 from cnnsearch.core.host import noise_to
 from cnnsearch.spaces import plugin_options
-from cnnsearch.spaces import plugins as catalog
-from cnnsearch.spaces.plugins import Catalog, Entry
+from cnnsearch.spaces.plugins import Catalog, Entry, load
 from cnnsearch.spaces.space import GIVEN_TO_TRAINERS
 from cnnsearch.spaces.space_file import setting
-from cnnsearch.testing import datasets, dimensions, hypermodels, look, spaces, trainers
-from cnnsearch.testing.promises import Subject
+from cnnsearch.testing import datasets, dimensions, hypermodels, spaces, trainers
+from cnnsearch.testing.contracts import Subject, check_contracts
 
 KINDS: dict[str, Any] = {
     "dimension": dimensions.subject,
@@ -24,30 +23,30 @@ KINDS: dict[str, Any] = {
 
 
 def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...], say: Callable[[str], None]) -> int:
-    """Say what became of each promise of `name`; gives the exit code, 1 if one is broken.
+    """Say the result of each contract of `name`. The exit code is returned: 1 if a contract is broken.
 
     Raises:
-        CnnsearchError: if there is nothing of this name, or no such option.
+        CnnsearchError: if nothing has this name, or there is no such option.
     """
-    kept = broken = unseen = 0
-    for title, results in _looked_at(name, settings, plugins):
+    kept = broken = unchecked = 0
+    for title, results in _results(name, settings, plugins):
         say(title)
         for mark, line in results:
             say(f"  {line}")
-            kept, broken, unseen = kept + (mark == "ok"), broken + (mark == "!!"), unseen + (mark == "--")
-    say(f"{kept} kept" + f", {broken} broken" * bool(broken) + f", {unseen} not looked at" * bool(unseen))
+            kept, broken, unchecked = kept + (mark == "ok"), broken + (mark == "!!"), unchecked + (mark == "--")
+    say(f"{kept} kept" + f", {broken} broken" * bool(broken) + f", {unchecked} not checked" * bool(unchecked))
     return 1 if broken else 0
 
 
 Lines = Iterator[tuple[str, str]]
 
 
-def _looked_at(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> Iterator[tuple[str, Lines]]:
+def _results(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> Iterator[tuple[str, Lines]]:
     if name.endswith(".toml"):
-        known = catalog.load(plugins)
+        known = load(plugins)
         yield f"space {name}", _lines(spaces.File(name, known, settings))
         return
-    known = catalog.load([*plugins, Path(name)] if name.endswith(".py") else plugins)
+    known = load([*plugins, Path(name)] if name.endswith(".py") else plugins)
     found = [entry for entry in known.entries if _meant(entry, name)]
     if not found:
         names = [entry.name for entry in known.entries]
@@ -61,7 +60,7 @@ def _looked_at(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) 
     for entry in found:
         title = f"{entry.kind} {entry.name} ({entry.origin})"
         if entry.problem:
-            yield title, iter([("!!", f"!!  It can be loaded. {entry.problem.rstrip('.')}. Mend the file.")])
+            yield title, iter([("!!", f"!!  It can be loaded. {entry.problem.rstrip('.')}. Correct the file.")])
         else:
             yield title, _lines(_subject(entry, settings, known))
 
@@ -77,14 +76,14 @@ def _subject(entry: Entry, settings: tuple[str, ...], known: Catalog) -> Subject
         return spaces.File(entry.name, known, settings)
     given = dict(setting(text, "OPTION=VALUE, such as first=[16,32]") for text in settings)
     hosted = GIVEN_TO_TRAINERS if entry.kind == "trainer" else ()
-    # without settings a wrong signature is for its promise to tell
+    # without settings, the contract of the signature reports a wrong one
     checked = plugin_options.checked(entry.function, given, "--set", entry.name, hosted) if given else {}
     subject: Subject = KINDS[entry.kind](entry.function, checked, known)
     return subject
 
 
 def _lines(subject: Subject) -> Lines:
-    # what backends and plugins print to stderr would stand between the lines
+    # what backends and plugins print to stderr would appear between the lines
     with noise_to(Path(os.devnull)):
-        for result in look(subject):
+        for result in check_contracts(subject):
             yield result.mark, str(result)

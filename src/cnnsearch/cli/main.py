@@ -469,7 +469,7 @@ def datasets(plugins: tuple[Path, ...]) -> None:
 )
 @places
 def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> None:
-    """Look at what NAME, a plugin, a space or a FILE of them, promises: a line a promise, exit 1 if one is broken."""
+    """Check the contracts of NAME, a plugin, a space or a FILE of them: a line for each, exit 1 if one is broken."""
     from cnnsearch.cli import check as checking
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -1,17 +1,17 @@
-"""The promises that plugins and spaces keep, and suites to subclass; importing it brings in nothing heavy."""
+"""The contracts of plugins and spaces, and pytest suites that check them; importing it brings in nothing heavy."""
 
-from cnnsearch.testing.promises import BrokenPromise, Promise, Result, Unseen, look
+from cnnsearch.testing.contracts import BrokenContract, Contract, NotChecked, Result, check_contracts
 from cnnsearch.testing.suites import DatasetSuite, DimensionSuite, HypermodelSuite, SpaceSuite, TrainerSuite
 
 __all__ = [
-    "BrokenPromise",
+    "BrokenContract",
+    "Contract",
     "DatasetSuite",
     "DimensionSuite",
     "HypermodelSuite",
-    "Promise",
+    "NotChecked",
     "Result",
     "SpaceSuite",
     "TrainerSuite",
-    "Unseen",
-    "look",
+    "check_contracts",
 ]

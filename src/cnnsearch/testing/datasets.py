@@ -1,4 +1,4 @@
-"""What a dataset promises: it loads, the same each time, and its splits have no image in common."""
+"""The contracts of a dataset: it loads, it is the same each time, and its splits have no image in common."""
 
 import inspect
 from collections.abc import Callable
@@ -12,29 +12,29 @@ from cnnsearch.data.dataset import Dataset, Images
 from cnnsearch.data.splits import split
 from cnnsearch.spaces.decorators import READS
 from cnnsearch.spaces.plugins import Catalog
-from cnnsearch.testing import promises
-from cnnsearch.testing.promises import Subject, Unseen, promise
+from cnnsearch.testing import contracts
+from cnnsearch.testing.contracts import NotChecked, Subject, contract
 
 SHARED = 0.01
-"""The share of a split's images that may stand in training too: real collections have a few twice."""
+"""The share of a split's images that may be in training too: real collections hold a few images twice."""
 
-PROMISES = promises.of_every_plugin()
+CONTRACTS = contracts.of_every_plugin()
 
 
 class Data(Subject):
     """A dataset's function and its options."""
 
-    promises = PROMISES
+    contracts = CONTRACTS
 
     def __init__(self, function: Callable[..., Any], given: dict[str, Any] | None = None) -> None:
         super().__init__(function, given or {}, "dataset", ())
 
     @cached_property
     def loaded(self) -> Dataset:
-        """What it gives.
+        """The dataset.
 
         Raises:
-            Unseen: if what it reads is not here.
+            NotChecked: if the files that it reads are not here.
         """
         try:
             given: Dataset = self.function(**self.given)
@@ -42,7 +42,7 @@ class Data(Subject):
             if isinstance(error, DataError) and _made_wrong(error):
                 raise self.broken(error.message, "Give Dataset what it expects") from error
             reason = error.message if isinstance(error, DataError) else str(error)
-            raise Unseen(f"({reason})") from error
+            raise NotChecked(f"({reason})") from error
         return given
 
 
@@ -51,37 +51,37 @@ def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalo
     return Data(function, given)
 
 
-@promise(PROMISES)
+@contract(CONTRACTS)
 def can_be_given_a_path(data: Data) -> None:
-    """Where it reads paths, --dataset PATH can give it one."""
+    """If it reads paths, --dataset PATH can give it one."""
     reads = getattr(data.function, READS, None)
     if reads is None:
         return
     if "path" not in inspect.signature(data.function).parameters:
         raise data.broken("it reads paths, but has no option path", 'Give it one: path=""')
-    # it is asked only of what is there
+    # only existing paths are given to it
     for path in (Path.cwd(), Path(__file__)):
         if not isinstance(reads(path), bool):
-            raise data.broken(f"asked whether it reads {path} it does not say True or False", "Return a bool")
+            raise data.broken(f"asked whether it reads {path} it does not return True or False", "Return a bool")
 
 
-@promise(PROMISES, basis=True)
+@contract(CONTRACTS, basis=True)
 def gives_a_dataset(data: Data) -> None:
-    """It loads, and gives a Dataset of images of numbers, with a label each."""
+    """It loads and returns a Dataset of numeric images, each with a label."""
     if not isinstance(data.loaded, Dataset):
         raise data.broken(f"it returns {type(data.loaded).__name__}, expected a Dataset", "Return Dataset(name, x, y)")
 
 
-@promise(PROMISES)
+@contract(CONTRACTS)
 def is_the_same_again(data: Data) -> None:
-    """Loaded again it has the same fingerprint."""
+    """If it is loaded again, it has the same fingerprint."""
     again = data.function(**data.given)
     if again.fingerprint != data.loaded.fingerprint:
-        mend = "Sort what you list, and draw with a seed of your own: numpy.random.default_rng(0)"
-        raise data.broken("loaded twice it gives other images, labels or another order", mend)
+        mend = "Sort lists of files, and use a seed of your own: numpy.random.default_rng(0)"
+        raise data.broken("the second time it has other images or labels, or another order", mend)
 
 
-@promise(PROMISES)
+@contract(CONTRACTS)
 def has_splits_apart(data: Data) -> None:
     """Training, validation and test have no images in common."""
     parts = split(data.loaded, seed=0)
@@ -89,7 +89,7 @@ def has_splits_apart(data: Data) -> None:
     for name, images in (("validation", parts.x_val), ("test", parts.x_test)):
         shared = sum(image in known for image in _each(images))
         if shared > SHARED * len(images):
-            mend = "Leave each image out of all parts but one; copies for training belong into a dimension's augment"
+            mend = "Keep each image in one part only; a dimension can add changed copies for training (plan.augment)"
             raise data.broken(f"{shared} of {len(images)} images of {name} are among those of training", mend)
 
 
@@ -98,7 +98,7 @@ def _each(images: Images) -> list[bytes]:
 
 
 def _made_wrong(error: DataError) -> bool:
-    """Whether Dataset itself refused what it was given, and not the reading of a file."""
+    """Whether Dataset itself raised the error, and not the code that reads a file."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""The promises as pytest suites: subclass one, name what it is about, and run pytest."""
+"""The contracts as pytest suites: subclass one, name the plugin or space, and run pytest."""
 
 import functools
 import inspect
@@ -9,17 +9,17 @@ from typing import Any, ClassVar
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import load
 from cnnsearch.testing import datasets, dimensions, hypermodels, spaces, trainers
-from cnnsearch.testing.promises import Promise, Subject, keep
+from cnnsearch.testing.contracts import Contract, Subject, check_contract
 
 
 def _raw(suite: type, name: str) -> Any:
-    """A class attribute as it was written: a function among them is no method."""
+    """A class attribute as it was written; a function is not turned into a method."""
     value = inspect.getattr_static(suite, name)
     return value.__func__ if isinstance(value, staticmethod) else value
 
 
 class DimensionSuite:
-    """`class TestMine(DimensionSuite): dimension = mine`; `options` and the plans to be edited (`on`) may be given."""
+    """`class TestMine(DimensionSuite): dimension = mine`; `options` and the start plans (`on`) are optional."""
 
     dimension: Any
     options: ClassVar[dict[str, Any]] = {}
@@ -27,48 +27,48 @@ class DimensionSuite:
 
     @classmethod
     def subject(cls) -> Subject:
-        """What the promises are asked of."""
+        """The plugin or space that is checked."""
         return dimensions.Dimension(_raw(cls, "dimension"), cls.options, cls.on)
 
 
 class SpaceSuite:
-    """`class TestMine(SpaceSuite): space = "search_spaces/mine.toml"`; `plugins` are the folders that it needs."""
+    """`class TestMine(SpaceSuite): space = "search_spaces/mine.toml"`; `plugins` lists the folders that it needs."""
 
     space: Any
     plugins: ClassVar[tuple[str | Path, ...]] = ()
 
     @classmethod
     def subject(cls) -> Subject:
-        """What the promises are asked of."""
+        """The plugin or space that is checked."""
         return spaces.File(str(_raw(cls, "space")), load(map(Path, cls.plugins)))
 
 
 class HypermodelSuite:
-    """`class TestMine(HypermodelSuite): space = mine`, of a function marked as a space."""
+    """`class TestMine(HypermodelSuite): space = mine`, where `mine` is a function marked with `@space`."""
 
     space: Any
     options: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def subject(cls) -> Subject:
-        """What the promises are asked of."""
+        """The plugin or space that is checked."""
         return hypermodels.Model(_raw(cls, "space"), cls.options)
 
 
 class DatasetSuite:
-    """`class TestMine(DatasetSuite): dataset = mine`; `options` may be given."""
+    """`class TestMine(DatasetSuite): dataset = mine`; `options` is optional."""
 
     dataset: Any
     options: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def subject(cls) -> Subject:
-        """What the promises are asked of."""
+        """The plugin or space that is checked."""
         return datasets.Data(_raw(cls, "dataset"), cls.options)
 
 
 class TrainerSuite:
-    """`class TestMine(TrainerSuite): trainer = mine`; `options` and the plan to train (`on`) may be given."""
+    """`class TestMine(TrainerSuite): trainer = mine`; `options` and the plan to train (`on`) are optional."""
 
     trainer: Any
     options: ClassVar[dict[str, Any]] = {}
@@ -76,32 +76,32 @@ class TrainerSuite:
 
     @classmethod
     def subject(cls) -> Subject:
-        """What the promises are asked of."""
+        """The plugin or space that is checked."""
         return trainers.Trainer(_raw(cls, "trainer"), cls.options, cls.on)
 
 
 @functools.cache
 def _subject(suite: Any) -> Subject:
-    """One for a suite, so that what a promise has found out the next one knows."""
+    """One subject for each suite, so that a check can use what an earlier check found."""
     subject: Subject = suite.subject()
     return subject
 
 
-def _test(promise: Promise) -> Callable[[Any], None]:
+def _test(contract: Contract) -> Callable[[Any], None]:
     def test(self: Any) -> None:
         suite: Any = type(self)
-        keep(_subject(suite), promise)
+        check_contract(_subject(suite), contract)
 
-    test.__doc__ = promise.text
+    test.__doc__ = contract.text
     return test
 
 
-for _suite, _promises in (
-    (DimensionSuite, dimensions.PROMISES),
-    (SpaceSuite, spaces.PROMISES),
-    (HypermodelSuite, hypermodels.PROMISES),
-    (DatasetSuite, datasets.PROMISES),
-    (TrainerSuite, trainers.PROMISES),
+for _suite, _contracts in (
+    (DimensionSuite, dimensions.CONTRACTS),
+    (SpaceSuite, spaces.CONTRACTS),
+    (HypermodelSuite, hypermodels.CONTRACTS),
+    (DatasetSuite, datasets.CONTRACTS),
+    (TrainerSuite, trainers.CONTRACTS),
 ):
-    for _each in _promises:
+    for _each in _contracts:
         setattr(_suite, f"test_{_each.name}", _test(_each))

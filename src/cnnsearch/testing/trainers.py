@@ -1,4 +1,4 @@
-"""What a trainer promises: it trains a small candidate epoch by epoch, under the callbacks that it is given."""
+"""The contracts of a trainer: it trains a small candidate epoch by epoch, with the callbacks that it is given."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -11,18 +11,18 @@ from cnnsearch.data.splits import Split
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.spaces.plan import Block, Head, Plan
 from cnnsearch.spaces.plugins import Catalog
-from cnnsearch.testing import built, promises
-from cnnsearch.testing.promises import Subject, promise
+from cnnsearch.testing import contracts, networks
+from cnnsearch.testing.contracts import Subject, contract
 
 PLAIN = Plan((8, 8, 1), 2, (Block("conv act pool", 4),), Head(widths=(8,)), batch_size=16, epochs=2)
 WITH_STEM = PLAIN.replace(stem=(Block("conv act", 1, activation="sigmoid"),), stem_rate=0.0)
 IMAGES = 48
 
-PROMISES = promises.of_every_plugin()
+CONTRACTS = contracts.of_every_plugin()
 
 
 class Training(NamedTuple):
-    """What a training gave, what it drew, the weights before it, and of which plan."""
+    """The result of a training, its hyperparameters, the weights before it, and its plan."""
 
     outcome: Any
     hp: HyperParameters
@@ -31,9 +31,9 @@ class Training(NamedTuple):
 
 
 class Trainer(Subject):
-    """A trainer, its options, and the plan it is tried on: by default a small one, with a stem if it wants one."""
+    """A trainer, its options, and the plan that it trains: by default a small one, with a stem if it needs one."""
 
-    promises = PROMISES
+    contracts = CONTRACTS
 
     def __init__(
         self, function: Callable[..., Any], given: dict[str, Any] | None = None, on: tuple[Plan, ...] = ()
@@ -42,7 +42,7 @@ class Trainer(Subject):
         self._on = on or (PLAIN, WITH_STEM)
 
     def trained(self, stop_after: int = 99) -> Training:
-        """A training on the first plan that it takes."""
+        """A training of the first plan that the trainer accepts."""
         for plan in self._on[:-1]:
             try:
                 return self._trained(plan, stop_after)
@@ -52,7 +52,7 @@ class Trainer(Subject):
 
     @cached_property
     def whole(self) -> Training:
-        """A training to its end."""
+        """A training of all epochs."""
         return self.trained()
 
     def _trained(self, plan: Plan, stop_after: int) -> Training:
@@ -66,10 +66,10 @@ class Trainer(Subject):
         def trainer(*positional: Any, **named: Any) -> Any:
             return self.function(*positional, **named, **self.given)
 
-        def go_on(epoch: int, metrics: dict[str, float]) -> bool:
+        def continues(epoch: int, metrics: dict[str, float]) -> bool:
             return epoch < stop_after
 
-        outcome = training.train(candidate, trainer, hp, data, plan.epochs, "val_accuracy", go_on)
+        outcome = training.train(candidate, trainer, hp, data, plan.epochs, "val_accuracy", continues)
         return Training(outcome, hp, before, plan)
 
 
@@ -78,42 +78,42 @@ def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalo
     return Trainer(function, given)
 
 
-@promise(PROMISES, basis=True)
+@contract(CONTRACTS, basis=True)
 def ends_its_epochs(trainer: Trainer) -> None:
-    """It trains its epochs under the callbacks it is given, with val_accuracy."""
-    told, asked = len(trainer.whole.outcome.history), trainer.whole.plan.epochs
-    if told != asked:
-        mend = "Pass epochs=epochs and callbacks=callbacks on to one fit"
-        raise trainer.broken(f"asked for {asked} epochs it ended {told}", mend)
+    """It trains all epochs with the callbacks that it gets, and reports val_accuracy."""
+    trained, asked = len(trainer.whole.outcome.history), trainer.whole.plan.epochs
+    if trained != asked:
+        mend = "Pass epochs=epochs and callbacks=callbacks to one call of fit"
+        raise trainer.broken(f"it trained {trained} of {asked} epochs", mend)
 
 
-@promise(PROMISES)
+@contract(CONTRACTS)
 def changes_the_weights(trainer: Trainer) -> None:
-    """It changes the weights of the model it is given."""
+    """It changes the weights of the model that it gets."""
     pairs = zip(trainer.whole.before, trainer.whole.outcome.weights, strict=True)
     if all(np.array_equal(old, new) for old, new in pairs):
-        raise trainer.broken("the weights are the same after it", "Train the model that it gets, and no copy")
+        raise trainer.broken("the weights are the same after training", "Train the model that it gets, not a copy")
 
 
-@promise(PROMISES)
+@contract(CONTRACTS)
 def stops_when_told(trainer: Trainer) -> None:
-    """It stops when a callback says so."""
-    told = len(trainer.trained(stop_after=1).outcome.history)
-    if told != 1:
-        mend = "End the loop when model.stop_training is set, as fit does"
-        raise trainer.broken(f"told to stop after one epoch it trained {told}", mend)
+    """It stops when a callback sets model.stop_training."""
+    trained = len(trainer.trained(stop_after=1).outcome.history)
+    if trained != 1:
+        mend = "End the loop when model.stop_training is true, as fit does"
+        raise trainer.broken(f"it should stop after one epoch, but trained {trained}", mend)
 
 
-@promise(PROMISES)
+@contract(CONTRACTS)
 def draws_nothing(trainer: Trainer) -> None:
     """It draws nothing from hp."""
     drawn = trainer.whole.hp.values
     if drawn:
-        mend = "A plan does not show what a trainer draws, and equal plans are trained once; make it an option"
+        mend = "Make it an option: a plan does not show what a trainer draws, and equal plans are trained once"
         raise trainer.broken(f"it draws {', '.join(drawn)}", mend)
 
 
 def _split(plan: Plan) -> Split:
-    x = built.images(plan.input_shape, IMAGES)
+    x = networks.random_images(plan.input_shape, IMAGES)
     y = np.arange(IMAGES) % plan.classes
     return Split(x, y, x[:16], y[:16], x[:16], y[:16], x_clean=x)

@@ -1,4 +1,4 @@
-"""What all plugins promise, asked of these."""
+"""The contracts of these plugins."""
 
 from cnnsearch_extras import checkers, excitation, mixup
 

@@ -1,4 +1,4 @@
-"""Everything shipped keeps the promises that are asked of others' plugins; order mistakes are found."""
+"""Everything shipped keeps the contracts of plugins; a wrong order of dimensions is found."""
 
 import re
 from pathlib import Path
@@ -9,14 +9,14 @@ import pytest
 from cnnsearch.cli.check import check
 from cnnsearch.spaces import plugins
 from cnnsearch.testing import (
-    BrokenPromise,
+    BrokenContract,
     DatasetSuite,
     DimensionSuite,
     HypermodelSuite,
+    NotChecked,
     SpaceSuite,
     TrainerSuite,
-    Unseen,
-    look,
+    check_contracts,
     spaces,
 )
 
@@ -55,8 +55,8 @@ PLAIN = ["conv_depth", "filters", "kernel_size", "norm_dropout", "optimizer", "l
 def results(path: Path, dimensions: list[str], more: str = "") -> dict[str, str]:
     path.write_text(f'description = "One."\ninput_shape = [8, 8, 1]\ndimensions = {dimensions}\n{more}')
     subject = spaces.File(str(path), plugins.load(here=path.parent))
-    subject.promises = [each for each in subject.promises if each.name not in ("trains_a_step", "survives_saving")]
-    return {result.promise.name: result.why for result in look(subject) if result.mark != "ok"}
+    subject.contracts = [each for each in subject.contracts if each.name not in ("trains_a_step", "survives_saving")]
+    return {result.contract.name: result.why for result in check_contracts(subject) if result.mark != "ok"}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def results(path: Path, dimensions: list[str], more: str = "") -> dict[str, str]
 )
 def test_a_dimension_that_comes_too_early_is_named(tmp_path: Path, dimensions: list[str], lost: str) -> None:
     found = results(tmp_path / "one.toml", dimensions)
-    assert f"without {lost} its plans are the same. Move it" in found["needs_each_dimension"]
+    assert f"without {lost} the plans are the same. Move it" in found["needs_each_dimension"]
 
 
 def test_the_right_order_keeps_all(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_a_suite_says_what_is_broken() -> None:
         return plan
 
     made: Any = type("Made", (DimensionSuite,), {"dimension": narrow})
-    with pytest.raises(BrokenPromise, match=r"^dimension narrow: its option width has no default\. Give it one"):
+    with pytest.raises(BrokenContract, match=r"^dimension narrow: its option width has no default\. Give it one"):
         made().test_takes_options_by_keyword()
-    with pytest.raises(Unseen, match="It rests on: It takes its options"):
+    with pytest.raises(NotChecked, match="It is based on: It takes its options"):
         made().test_trains_a_step()
 
 
