@@ -23,7 +23,8 @@ from peers import TRIALS
 
 from cnnsearch.data.splits import split
 from cnnsearch.spaces import plugins, space
-from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters
+from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.training import training, worker
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.spaces import plugins, space
-from cnnsearch.spaces.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults
+from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults
 
 HERE = Path(__file__).parent
 CLASSES = 10

@@ -22,7 +22,7 @@ from cnnsearch.cli.main import main
 from cnnsearch.spaces import decorators, plugin_options, plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
-from cnnsearch.spaces.plan import BLOCK_WORDS, HEAD_WORDS, WORDS
+from cnnsearch.spaces.sentences import BLOCK_WORDS, HEAD_WORDS, WORDS
 from cnnsearch.spaces.space_file import DEFAULTS, KEYS, RECIPE_KEYS
 from cnnsearch.testing import datasets, dimensions, hypermodels, trainers
 from cnnsearch.testing import spaces as space_files

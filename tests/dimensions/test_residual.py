@@ -1,7 +1,7 @@
 import pytest
 
 from cnnsearch.spaces.cost import cost
-from cnnsearch.spaces.plan import paths
+from cnnsearch.spaces.sentences import paths
 
 from .conftest import sentences
 

@@ -1,5 +1,5 @@
 from cnnsearch.spaces.cost import cost
-from cnnsearch.spaces.plan import each_item
+from cnnsearch.spaces.sentences import each_item
 
 
 def kinds(plan):

@@ -20,7 +20,7 @@ from scipy.stats import ttest_rel
 from cnnsearch.results.comparison import effects, evidence, levels, twins
 from cnnsearch.results.comparison.evidence import MATCHED, MODELLED, Case, Evidence
 from cnnsearch.results.comparison.points import Points
-from cnnsearch.spaces.hyperparameters import Distribution
+from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.study import listing
 from cnnsearch.study.trial import TWIN, Record
 from tests.conftest import TINY, Run, cnnsearch

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters, by_chance, defaults, replay
+from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults, replay
 
 
 @pytest.fixture

@@ -10,18 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnsearch.spaces.plan import (
-    BLOCK_WORDS,
-    HEAD_WORDS,
-    REDUCTIONS,
-    Block,
-    Head,
-    Plan,
-    each_item,
-    paths,
-    sentence,
-    spec,
-)
+from cnnsearch.spaces.plan import Block, Head, Plan
+from cnnsearch.spaces.sentences import BLOCK_WORDS, HEAD_WORDS, REDUCTIONS, each_item, paths, sentence, spec
 
 OLD = Path(__file__).parents[1] / "old_runs" / "0.1.0" / "cnnsearch.db"
 PLAN = Plan((28, 28, 1), 10, (Block("conv norm act pool", 16), Block("conv act drop", 32, rate=0.2)))

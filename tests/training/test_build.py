@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cnnsearch.spaces import plan as plans
+from cnnsearch.spaces import sentences
 from cnnsearch.spaces.layer_specs import REDUCTIONS, WORDS
 from cnnsearch.spaces.plan import Block, Head, Plan
 from cnnsearch.training.build import callbacks, compile_, core, layer, learning_rate, training_model
@@ -65,8 +65,8 @@ def trained(plan: Plan, pixels: Pixels, epochs: int = 1) -> tuple[keras.Model, k
 
 
 def test_every_word_and_reduction_can_be_built() -> None:
-    assert set(WORDS) == set(plans.WORDS)
-    assert set(REDUCTIONS) == set(plans.REDUCTIONS)
+    assert set(WORDS) == set(sentences.WORDS)
+    assert set(REDUCTIONS) == set(sentences.REDUCTIONS)
 
 
 def test_a_sentence_becomes_its_layers_in_order() -> None:
@@ -105,7 +105,7 @@ def test_any_keras_layer_can_stand_in_a_sentence() -> None:
     assert kinds(core(Plan((8, 8, 1), 2, (block,))))[1:4] == ["Conv2D", "SpatialDropout2D", "LeakyReLU"]
 
 
-@pytest.mark.parametrize("reduce", plans.REDUCTIONS)
+@pytest.mark.parametrize("reduce", sentences.REDUCTIONS)
 def test_a_head_needs_no_blocks(reduce: str) -> None:
     model = core(Plan((6, 6, 2), 3, head=Head(reduce, (8, 4))))
     assert [each.units for each in model.layers if isinstance(each, keras.layers.Dense)] == [8, 4, 3]
@@ -138,7 +138,7 @@ def test_probabilities_are_float32_under_a_mixed_policy() -> None:
         (("Dense", {"units": -3}), "the layer Dense does not take .* Received: units=-3"),
     ],
 )
-def test_a_wrong_layer_is_named(spec: plans.Spec, message: str) -> None:
+def test_a_wrong_layer_is_named(spec: sentences.Spec, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         layer(spec)
 
@@ -194,7 +194,7 @@ def test_the_same_seed_starts_with_the_same_weights() -> None:
 
 @pytest.mark.parametrize("augment", [(), AUGMENT])
 def test_a_saved_core_loads_where_this_package_is_not(
-    tmp_path: Path, pixels: Pixels, augment: tuple[plans.Spec, ...]
+    tmp_path: Path, pixels: Pixels, augment: tuple[sentences.Spec, ...]
 ) -> None:
     model, _ = trained(PLAN.replace(augment=augment, schedule=(1.0, 0.0), epochs=1), pixels)
     paths = [str(tmp_path / name) for name in ("model.keras", "pixels.npy", "answers.npy")]

@@ -14,10 +14,12 @@ from cnnsearch.core.errors import CnnsearchError, SpaceError
 from cnnsearch.spaces import plugin_options
 from cnnsearch.spaces import space as space_files
 from cnnsearch.spaces.cost import cost
-from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters, by_chance, defaults
-from cnnsearch.spaces.plan import Block, Plan, each_item, paths, sentence
+from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults
+from cnnsearch.spaces.plan import Block, Plan
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.spaces.recipes import listing
+from cnnsearch.spaces.sentences import each_item, paths, sentence
 from cnnsearch.spaces.space import Space
 
 FALLBACK = (28, 28, 1)

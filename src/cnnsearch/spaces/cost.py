@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cnnsearch.spaces import layer_costs, layer_specs, pretrained
-from cnnsearch.spaces.plan import Plan, Spec, paths
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.sentences import Spec, paths
 
 Shape = tuple[int, ...]
 LARGEST = 2**16

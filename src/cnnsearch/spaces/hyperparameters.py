@@ -1,79 +1,20 @@
-"""hp: KerasTuner's vocabulary for drawing hyperparameters, the drawing itself left to whoever made it."""
+"""`hp`, which has the methods of KerasTuner's `HyperParameters`; a function that the caller gives draws each value."""
 
 import contextlib
-import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
-Value = int | float | str | bool | None
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """What one hyperparameter may be: `choices`, or the numbers from `low` to `high`, both included."""
-
-    kind: str
-    default: Value
-    choices: tuple[Value, ...] = ()
-    low: float = 0
-    high: float = 0
-    step: float | None = None
-    log: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, for messages and files."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Distribution":
-        """The distribution that `to_dict` wrote."""
-        return cls(**fields | {"choices": tuple(fields["choices"])})
-
-    @property
-    def size(self) -> float:
-        """How many values there are; infinite for a float without a step."""
-        if self.kind == "choice":
-            return len(self.choices)
-        if self.step is None:
-            return math.inf if self.kind == "float" else self.high - self.low + 1
-        return math.floor((self.high - self.low) / self.step + 1e-9) + 1
-
-    def contains(self, value: Any) -> bool:
-        """Whether `value` can be drawn."""
-        if self.kind == "choice":
-            return any(value == choice and type(value) is type(choice) for choice in self.choices)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
-            return False
-        steps = (value - self.low) / self.step if self.step else 0
-        return abs(steps - round(steps)) < 1e-6 and (self.kind == "float" or value == int(value))
-
-    def random(self, generator: random.Random) -> Value:
-        """One value by chance, for looking at a space without a study."""
-        if self.kind == "choice":
-            return generator.choice(self.choices)
-        if self.step is not None:
-            value = self.low + generator.randrange(int(self.size)) * self.step
-        elif self.log:
-            value = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
-        else:
-            value = generator.uniform(self.low, self.high)
-        return round(value) if self.kind == "int" else min(max(value, self.low), self.high)
-
-    def __str__(self) -> str:
-        if self.kind == "choice":
-            return " | ".join(str(choice) for choice in self.choices)
-        return f"{self.low:g} to {self.high:g}" + (" (log)" if self.log else f" by {self.step:g}" if self.step else "")
-
+from cnnsearch.spaces.distributions import Distribution, Value, choice, floats, integers, plain
 
 Draw = Callable[[str, Distribution], Value]
+"""Gives the value of a hyperparameter, by its full name and its distribution."""
 
 
 class HyperParameters:
     """Draws hyperparameters, as KerasTuner's `HyperParameters` does.
 
-    `draw(name, distribution)` is asked once for each full name; later calls get the same value.
+    `draw(name, distribution)` is called once for each full name; later calls get the same value.
     `values` holds what was drawn, `space` the distributions, both by full name such as `filters/first`.
     """
 
@@ -94,15 +35,8 @@ class HyperParameters:
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
-        """One of `values`; `default` or the first of them in the default point."""
-        choices = tuple(plain(value) for value in values)
-        if not choices:
-            raise ValueError(f"{self._full(name)} has no values to choose from")
-        wanted = choices[0] if default is None else plain(default)
-        alike = [choice for choice in choices if choice == wanted]
-        # True is not the 1 that it equals
-        first = next((choice for choice in alike if type(choice) is type(wanted)), alike[0] if alike else wanted)
-        return self._take(name, Distribution("choice", first, choices), parent_name, parent_values)
+        """One of `values`. The default point has `default`, or the first of them."""
+        return self._take(name, choice(self._full(name), values, default), parent_name, parent_values)
 
     def Boolean(
         self, name: str, default: bool = False, parent_name: str | None = None, parent_values: Any = None
@@ -127,20 +61,12 @@ class HyperParameters:
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
-        """An integer from `min_value` to `max_value`, both included; whole floats such as 1e2 are taken for integers.
+        """An integer from `min_value` to `max_value`, both included. Whole floats such as 1e2 count as integers.
 
         With `sampling="log"` a `step` multiplies: `Int("units", 2, 32, step=2, sampling="log")` is one of
         2, 4, 8, 16 and 32.
         """
-        full = self._full(name)
-        low, high = _ordered(full, _whole(full, "min_value", min_value), _whole(full, "max_value", max_value))
-        first = low if default is None else _whole(full, "default", default)
-        sampling, step = _scale(full, sampling), plain(step)
-        if sampling == "log" and step:
-            distribution = Distribution("choice", first, tuple(map(int, _powers(low, high, step))))
-        else:
-            step = step and _whole(full, "step", step)
-            distribution = _numbers("int", first, low, high, step or (None if sampling == "log" else 1), sampling)
+        distribution = integers(self._full(name), min_value, max_value, step, sampling, default)
         return self._take(name, distribution, parent_name, parent_values)
 
     def Float(
@@ -155,14 +81,7 @@ class HyperParameters:
         parent_values: Any = None,
     ) -> Any:
         """A number from `min_value` to `max_value`; on a logarithmic scale with `sampling="log"`."""
-        full = self._full(name)
-        low, high = _ordered(full, plain(min_value), plain(max_value))
-        first = low if default is None else plain(default)
-        sampling, step = _scale(full, sampling), plain(step)
-        if sampling == "log" and step:
-            distribution = Distribution("choice", float(first), tuple(_powers(low, high, step)))
-        else:
-            distribution = _numbers("float", first, low, high, step, sampling)
+        distribution = floats(self._full(name), min_value, max_value, step, sampling, default)
         return self._take(name, distribution, parent_name, parent_values)
 
     @contextlib.contextmanager
@@ -176,7 +95,7 @@ class HyperParameters:
 
     @contextlib.contextmanager
     def conditional_scope(self, parent_name: str, parent_values: Any) -> Iterator[None]:
-        """Draw inside only where the parent has one of these values; elsewhere every draw gives None."""
+        """Draw inside only if the parent has one of these values; otherwise every draw gives None."""
         before = self._active
         self._active = before and self._matches(parent_name, parent_values)
         try:
@@ -206,15 +125,7 @@ class HyperParameters:
             return None
         full = self._full(name)
         if full not in self.values:
-            if odd := [choice for choice in distribution.choices if not isinstance(choice, Value)]:
-                raise ValueError(
-                    f"{full} has {odd[0]!r} among its values; expected text, numbers, True, False or None. "
-                    'Choose a name, and look up what it stands for: {"tall": (5, 3)}[hp.Choice("shape", ["tall"])].'
-                )
-            if not distribution.contains(distribution.default):
-                raise ValueError(
-                    f"the default {distribution.default!r} of {full} is not among its values: {distribution}"
-                )
+            distribution.check(full)
             self.space[full] = distribution
             self.values[full] = self._draw(full, distribution)
         return self.values[full]
@@ -230,7 +141,7 @@ class HyperParameters:
 
 
 class _Trial:
-    """`hp.trial`: the same draws in Optuna's vocabulary."""
+    """`hp.trial`: the same draws with the method names of Optuna's `Trial`."""
 
     def __init__(self, hp: HyperParameters) -> None:
         self._hp = hp
@@ -257,67 +168,5 @@ def by_chance(seed: int) -> Draw:
 
 
 def replay(values: dict[str, Any]) -> Draw:
-    """A Draw that gives `values`, and the default where a name is not among them."""
+    """A Draw that gives `values`, and the default of each name that has no value there."""
     return lambda name, distribution: values.get(name, distribution.default)
-
-
-def plain(value: Any) -> Any:
-    """A NumPy scalar as the Python number, text or bool that it stands for; everything else as it is."""
-    if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
-        return value
-    found = value.item()
-    # the 0.1 that was meant, and not the 0.10000000149 that float32 holds
-    return float(str(value)) if isinstance(found, float) and value.dtype.itemsize < 8 else found
-
-
-def _whole(name: str, what: str, value: Any) -> int:
-    """A bound, step or default of `hp.Int`.
-
-    Raises:
-        ValueError: if it is no whole number.
-    """
-    found = plain(value)
-    if isinstance(found, bool) or not isinstance(found, int | float) or found % 1 != 0:
-        raise ValueError(f"{name} has {what} = {found!r}; hp.Int takes whole numbers, hp.Float takes others")
-    return int(found)
-
-
-def _scale(name: str, sampling: Any) -> str:
-    """`linear` or `log`, in capitals too; KerasTuner's default, None, is linear.
-
-    Raises:
-        ValueError: if it is neither.
-    """
-    found = str(sampling or "linear").lower()
-    if found == "reverse_log":
-        raise ValueError(f"{name} has sampling='reverse_log', which Optuna has not; search 1 - x with sampling='log'")
-    if found not in ("linear", "log"):
-        raise ValueError(f"{name} has sampling={sampling!r}; expected 'linear' or 'log'")
-    return found
-
-
-def _numbers(kind: str, default: float, low: float, high: float, step: float | None, sampling: str) -> Distribution:
-    if sampling == "log" and low <= 0:
-        raise ValueError(f"a logarithmic scale must begin above 0, got {low}")
-    step = step or None
-    if step:
-        high = low + math.floor((high - low) / step + 1e-9) * step
-        high = round(high) if kind == "int" else round(high, 12)
-    return Distribution(kind, default, low=low, high=high, step=step, log=sampling == "log")
-
-
-def _ordered(name: str, low: Any, high: Any) -> tuple[Any, Any]:
-    for value in (low, high):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{name} goes from {low!r} to {high!r}; expected two numbers")
-    if low > high:
-        raise ValueError(f"{name} goes from {low} to {high}: the first must not be the larger")
-    return low, high
-
-
-def _powers(low: float, high: float, step: float) -> list[float]:
-    if low <= 0 or step <= 1:
-        raise ValueError(f"a logarithmic step must be above 1 and begin above 0, got {step} from {low}")
-    count = math.floor(math.log(high / low, step) + 1e-9) + 1
-    # rounded, so that 1e-6 times 10 is the 1e-5 that a default or a file says
-    return [float(f"{low * step**power:.12g}") for power in range(count)]

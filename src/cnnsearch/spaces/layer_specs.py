@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cnnsearch.spaces.plan import REFERENCE, Block, Head, Item, Spec, sentence
+from cnnsearch.spaces.plan import Block, Head
+from cnnsearch.spaces.sentences import REFERENCE, Item, Spec, sentence
 
 NORM_MOMENTUM = 0.9
 """Of the moving averages in batch normalisation. Keras' 0.99 needs some 500 steps to follow: on small data the

@@ -7,7 +7,8 @@ import math
 from typing import NamedTuple
 
 from cnnsearch.core.errors import nearest
-from cnnsearch.spaces.plan import Block, Plan, Spec, sentence
+from cnnsearch.spaces.plan import Block, Plan
+from cnnsearch.spaces.sentences import Spec, sentence
 
 SPEC = "Backbone"
 

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 from cnnsearch.core.errors import CnnsearchError, SpaceError, nearest
 from cnnsearch.spaces.cost import Cost, cost
-from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters, Value, replay
+from cnnsearch.spaces.distributions import Distribution, Value
+from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.spaces.space import Space, draw, start_plan

@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from cnnsearch.spaces.cost import cost
-from cnnsearch.spaces.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
+from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.spaces.plan import Block, Head, Plan
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import contracts, networks

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from cnnsearch.data.splits import Split
-from cnnsearch.spaces.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
+from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import contracts, networks
 from cnnsearch.testing.contracts import Subject, contract

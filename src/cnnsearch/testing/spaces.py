@@ -5,7 +5,8 @@ from functools import cached_property
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import recipes
 from cnnsearch.spaces.cost import cost
-from cnnsearch.spaces.hyperparameters import Distribution, Draw, HyperParameters, by_chance, defaults, replay
+from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.spaces.space import Space, check, draw, load, override, start_plan

@@ -12,7 +12,8 @@ from cnnsearch.core.errors import nearest
 from cnnsearch.data.pixel_values import BYTES
 from cnnsearch.spaces import layer_specs, pretrained
 from cnnsearch.spaces.layer_specs import REDUCTIONS, Stage
-from cnnsearch.spaces.plan import Plan, Spec, paths
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.sentences import Spec, paths
 from cnnsearch.training import layers
 from cnnsearch.training import pretrained as backbones
 

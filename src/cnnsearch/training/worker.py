@@ -23,7 +23,8 @@ from cnnsearch.data.splits import Split
 from cnnsearch.spaces import plugins, recipes
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.cost import Cost, cost
-from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters, Value, defaults, replay
+from cnnsearch.spaces.distributions import Distribution, Value
+from cnnsearch.spaces.hyperparameters import HyperParameters, defaults, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study.config import GPU_SHARE
 from cnnsearch.training.connection import Connection, follow_parent, take_pipes

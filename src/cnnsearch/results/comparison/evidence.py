@@ -14,7 +14,7 @@ from cnnsearch.results.comparison import effects
 from cnnsearch.results.comparison.effects import Array, Effect
 from cnnsearch.results.comparison.levels import Levels, levels, scaled, seen
 from cnnsearch.results.comparison.points import Points, Values
-from cnnsearch.spaces.hyperparameters import Distribution
+from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.study.study import Study
 
 MIN_PAIRS = 5

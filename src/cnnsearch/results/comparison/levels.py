@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from cnnsearch.spaces.hyperparameters import Distribution
+from cnnsearch.spaces.distributions import Distribution
 
 FEW = 3
 """A numeric hyperparameter of so many values is compared value by value."""

@@ -8,7 +8,8 @@ from cnnsearch.data import pixel_values
 from cnnsearch.results.comparison import levels
 from cnnsearch.spaces import plugins as catalog
 from cnnsearch.spaces import space as spaces
-from cnnsearch.spaces.hyperparameters import Distribution, HyperParameters, replay
+from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Record
 
