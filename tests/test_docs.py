@@ -21,9 +21,10 @@ from cnnsearch.cli import scaffold
 from cnnsearch.cli.main import main
 from cnnsearch.spaces import decorators, plugin_options, plugins
 from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.definition import DEFAULTS
 from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.spaces.sentences import BLOCK_WORDS, HEAD_WORDS, WORDS
-from cnnsearch.spaces.space_file import DEFAULTS, KEYS, RECIPE_KEYS
+from cnnsearch.spaces.space_file import KEYS, RECIPE_KEYS
 from cnnsearch.testing import datasets, dimensions, hypermodels, trainers
 from cnnsearch.testing import spaces as space_files
 

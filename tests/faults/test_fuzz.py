@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cnnsearch.cli import doctor, show
 from cnnsearch.cli.main import main
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.spaces import plugin_options, plugins, pretrained, recipes, space_file
+from cnnsearch.spaces import definition, plugin_options, plugins, pretrained, recipes
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults
@@ -115,7 +115,7 @@ def tables(recipe: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
             "dataset": uses("dataset"),
             "trainer": uses("trainer"),
             "input_shape": shapes,
-            "defaults": st.fixed_dictionaries({}, optional={k: like(v) for k, v in space_file.DEFAULTS.items()}),
+            "defaults": st.fixed_dictionaries({}, optional={k: like(v) for k, v in definition.DEFAULTS.items()}),
             "recipes": st.dictionaries(NAMES, recipe, max_size=2),
         },
     )
@@ -142,7 +142,7 @@ def use_file(table: dict[str, Any]) -> bool:
 
 
 @fuzz(100)
-@given(st.dictionaries(NAMES | st.sampled_from(space_file.KEYS), ODD, max_size=4))
+@given(st.dictionaries(NAMES | st.sampled_from(definition.KEYS), ODD, max_size=4))
 def test_any_table_is_a_space_or_is_refused(table: dict[str, Any]) -> None:
     use_file(table)
 

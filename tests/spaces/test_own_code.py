@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 
 from cnnsearch.core.errors import PluginError, StudyError
 from cnnsearch.spaces import pickled_model
+from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.spaces.own_code import OwnCode
-from cnnsearch.spaces.space_file import Space, Use
 from cnnsearch.study.config import Settings
 from cnnsearch.study.study import Study, begin
 from cnnsearch.study.trial import ATTRIBUTE

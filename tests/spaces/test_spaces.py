@@ -14,11 +14,12 @@ import tomli_w
 
 from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError
 from cnnsearch.spaces import plugins
+from cnnsearch.spaces.definition import DEFAULTS
 from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.spaces.space import Space, Use, check, draw, from_file, hypermodel, load, override, start_plan
-from cnnsearch.spaces.space_file import DEFAULTS, from_toml
+from cnnsearch.spaces.space_file import from_toml
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "search_spaces").glob("*.toml"))
@@ -252,11 +253,11 @@ def test_a_wrong_default_is_named(write: Write, line: str, message: str) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('dimensions = [\n"head"', "this is no valid TOML: .*at end of document"),
-        ('dimensions = ["head"]\nepochs == 3\n', r"this is no valid TOML: .*\(at line 2, column \d+\)\."),
-        ('dimensions = ["head"]\ndimensions = ["head"]\n', r"this is no valid TOML: .*\(at line 2, column \d+\)\."),
-        (f"x = {'9' * 5000}", "this is no valid TOML: Exceeds the limit"),
-        (f"x = {'[' * 5000}", "this is no valid TOML: ."),
+        ('dimensions = [\n"head"', "this is not valid TOML: .*at end of document"),
+        ('dimensions = ["head"]\nepochs == 3\n', r"this is not valid TOML: .*\(at line 2, column \d+\)\."),
+        ('dimensions = ["head"]\ndimensions = ["head"]\n', r"this is not valid TOML: .*\(at line 2, column \d+\)\."),
+        (f"x = {'9' * 5000}", "this is not valid TOML: Exceeds the limit"),
+        (f"x = {'[' * 5000}", "this is not valid TOML: ."),
     ],
 )
 def test_broken_toml_is_told_with_its_line(write: Write, text: str, message: str) -> None:

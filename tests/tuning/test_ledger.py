@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from cnnsearch.spaces.space_file import Space, Use
+from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.study import trial_queue
 from cnnsearch.study.config import Settings
 from cnnsearch.study.study import Study

@@ -15,8 +15,8 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch.cli.search_config import who_stops
+from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.spaces.recipes import ORIGIN
-from cnnsearch.spaces.space_file import Space, Use
 from cnnsearch.study import samplers
 from cnnsearch.study.config import Settings
 from cnnsearch.study.sampler_view import Seen

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
-from cnnsearch.spaces.space_file import STUDY, Use
+from cnnsearch.spaces.definition import STUDY, Use
 from cnnsearch.study.config import Settings
 
 

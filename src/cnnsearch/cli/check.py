@@ -8,9 +8,9 @@ from typing import Any
 from cnnsearch.core.errors import CnnsearchError, nearest
 from cnnsearch.core.host import noise_to
 from cnnsearch.spaces import plugin_options
+from cnnsearch.spaces.overrides import setting
 from cnnsearch.spaces.plugins import Catalog, Entry, load
 from cnnsearch.spaces.space import GIVEN_TO_TRAINERS
-from cnnsearch.spaces.space_file import setting
 from cnnsearch.testing import datasets, dimensions, hypermodels, spaces, trainers
 from cnnsearch.testing.contracts import Subject, check_contracts
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnsearch.core.errors import PluginError, one_line
+from cnnsearch.spaces.definition import STUDY, Space
 from cnnsearch.spaces.own_code import OwnCode, installed_places
-from cnnsearch.spaces.space_file import STUDY, Space, plain_name
+from cnnsearch.spaces.space_file import plain_name
 
 PREFIX, SUFFIX = "hypermodel-", ".pkl"
 """The file's name in a study's folder, with the function's fingerprint between them."""

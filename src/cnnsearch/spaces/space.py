@@ -1,4 +1,4 @@
-"""A search space in use: found, checked against its plugins, drawn, or handed on as a hypermodel."""
+"""Loads a search space, checks it against its plugins, and draws points of it."""
 
 import dataclasses
 import functools
@@ -13,24 +13,15 @@ from cnnsearch.core import metrics
 from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError, nearest
 from cnnsearch.spaces import pickled_model, plugin_options
 from cnnsearch.spaces.decorators import ATTRIBUTE
+from cnnsearch.spaces.definition import DEFAULTS, STUDY, Space, Use, tuples
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
+from cnnsearch.spaces.overrides import override
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import Catalog, import_named
-from cnnsearch.spaces.space_file import (
-    DEFAULTS,
-    KEYS,
-    STUDY,
-    Space,
-    Use,
-    from_file,
-    from_toml,
-    override,
-    plain_name,
-    tuples,
-)
+from cnnsearch.spaces.space_file import KEYS, from_file, from_toml, plain_name
 
 GIVEN_TO_TRAINERS = ("epochs", "callbacks")
-"""Keywords of a trainer that are no options of its space."""
+"""Keywords that cnnsearch gives to a trainer. A space cannot set them."""
 
 __all__ = [
     "DEFAULTS",
@@ -51,11 +42,11 @@ __all__ = [
 
 
 def load(reference: str, catalog: Catalog) -> Space:
-    """The space under this name, path or import string; not checked against its dimensions yet.
+    """The space with this name, path or import string. Its options are not checked yet.
 
     Raises:
         CnnsearchError: if there is none.
-        SpaceError: if its file cannot be read or is no space.
+        SpaceError: if its file cannot be read or is not a space.
     """
     if reference.endswith(".toml"):
         return from_file(Path(reference))
@@ -68,7 +59,7 @@ def load(reference: str, catalog: Catalog) -> Space:
 
 
 def check(space: Space, catalog: Catalog) -> Space:
-    """`space` with every option checked against its dimension, and its default point drawn.
+    """`space` with every option checked. Its default point is drawn too.
 
     Raises:
         CnnsearchError: if a dimension, dataset or trainer does not exist.
@@ -92,7 +83,7 @@ def check(space: Space, catalog: Catalog) -> Space:
 
 
 def _check_metric(space: Space, where: str) -> None:
-    """A model has metrics of its own, and a trainer may report some."""
+    """Check the metric. A model or a trainer may report any metric, so those are not checked."""
     if space.model or space.trainer is not None:
         return
     try:
@@ -120,7 +111,7 @@ def _check_trainer(space: Space, catalog: Catalog, where: str) -> Use | None:
 
 
 def trainer(space: Space, catalog: Catalog) -> Callable[..., Any] | None:
-    """The trainer that the space names, with its options; None if it names none."""
+    """The space's trainer with its options; None if it has none."""
     if space.trainer is None:
         return None
     name, given = space.trainer
@@ -147,7 +138,7 @@ def start_plan(
     epochs: int = 0,
     value_range: tuple[float, float] = (0.0, 255.0),
 ) -> Plan:
-    """The empty plan that the first dimension gets, for images of these values."""
+    """The empty plan that the first dimension gets; `value_range` is (low, high) of the pixels."""
     height, width, channels = input_shape
     return Plan(
         input_shape=(height, width, channels),
@@ -164,8 +155,8 @@ def draw(
     """One point of the space: each dimension in turn edits the plan.
 
     Raises:
-        PluginError: if a dimension returns no Plan.
-        SpaceError: for what a dimension raises, if that is among `told`; else it is raised as it is.
+        PluginError: if a dimension does not return a Plan.
+        SpaceError: in place of an error of a type in `told` that a dimension raises. Other errors are not changed.
     """
     for use in space.dimensions:
         try:
@@ -182,7 +173,7 @@ def hypermodel(space: Space, catalog: Catalog, input_shape: tuple[int, ...], cla
     """The HyperModel or `build(hp)` function that `space.model` names.
 
     Raises:
-        PluginError: if it does not import, or is neither.
+        PluginError: if it does not import, or is neither of them.
     """
     if ":" in space.model:
         found = _for_hp(_named(space.model))
@@ -195,7 +186,7 @@ def hypermodel(space: Space, catalog: Catalog, input_shape: tuple[int, ...], cla
 
 
 def register(space: Space) -> None:
-    """Make Keras know the classes and functions of a pickled model, so that a file that names them can be opened.
+    """Register the classes and functions of a pickled model with Keras, so that files that name them can be opened.
 
     Raises:
         PluginError: if it cannot be read.
@@ -205,7 +196,7 @@ def register(space: Space) -> None:
 
 
 def _for_hp(found: Any) -> Any:
-    """`found`; a function of an Optuna `trial` is given the one that draws as `hp` does."""
+    """`found`; a function of an Optuna `trial` is wrapped as a function of `hp`."""
     if isinstance(found, type) or hasattr(found, "build") or not callable(found):
         return found
     if getattr(found, ATTRIBUTE, "") == "space" or list(inspect.signature(found).parameters)[:1] != ["trial"]:
@@ -224,18 +215,18 @@ def _by_import_string(reference: str, where: str = "--space") -> Space:
     module, _, name = reference.rpartition(":")
     if not (module and name):
         raise SpaceError(f"{where} {reference}: expected FILE.py:NAME or MODULE:NAME, such as my_models.py:build.")
-    # os.access says no where Path.is_file would raise: to a name that is too long
+    # os.access returns False for a name that is too long; Path.is_file would raise
     if module.endswith(".py") and not (os.access(module, os.F_OK) and Path(module).is_file()):
         raise SpaceError(f"{where} {reference}: there is no such file.")
     if not module.endswith(".py") and not _may_import(module):
         raise SpaceError(f"{where} {reference}: {module} does not import: there is no such module.")
-    # what every file calls so is better known by its file
+    # many files call it `build`, so the file's name says more
     own = Path(module).name.removesuffix(".py") if name == "build" else name
     return Space(name=plain_name(own), model=reference, where=reference)
 
 
 def _may_import(module: str) -> bool:
-    """Whether there is such a module, here or installed; nothing of it is run to find out."""
+    """Whether there is such a module, in this folder or installed. No code of it is run."""
     top = module.partition(".")[0]
     here = os.access(f"{top}.py", os.F_OK) or os.access(f"{top}/", os.F_OK)
     return top.isidentifier() and (here or importlib.util.find_spec(top) is not None)
@@ -278,11 +269,11 @@ def _edited(use: Use, catalog: Catalog, hp: HyperParameters, plan: Plan) -> Plan
 
 
 def _try_default(space: Space, catalog: Catalog) -> None:
-    """Values out of range show at once, and not in the middle of a search.
+    """Draw the default point, so that values out of range are reported before the search starts.
 
-    Errors of other types say nothing about options; they are for the worker, where they cost one trial.
+    Errors of other types are not about options. They are left to the worker, where they fail one trial.
     """
-    # the data is not read yet: images so large that no option is refused for their sake
+    # the data is not read yet; the images are so large that every option fits
     plan = start_plan(space, space.input_shape or (1024, 1024, 3), 10)
     try:
         draw(space, catalog, HyperParameters(defaults), plan, told=(ValueError, TypeError, ArithmeticError))

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.core.version import VERSION
 from cnnsearch.data.pixel_values import BYTES
-from cnnsearch.spaces.space_file import Space
+from cnnsearch.spaces.definition import Space
 from cnnsearch.study import moved, samplers
 from cnnsearch.study.config import Settings, maximize
 from cnnsearch.study.sampler_view import Seen

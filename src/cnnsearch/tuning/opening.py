@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 from cnnsearch.core import messages, metric_names
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.metrics import COMPUTED
-from cnnsearch.spaces.space_file import DEFAULTS
+from cnnsearch.spaces.definition import DEFAULTS
 from cnnsearch.study.config import Settings
 from cnnsearch.tuning.callbacks.base import Display
 from cnnsearch.tuning.launchers.local import Child, Heard, Pool
