@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-from peers import TRIALS
+from peers_results import TRIALS
 
 from cnnsearch.data.splits import split
 from cnnsearch.spaces import plugins, space

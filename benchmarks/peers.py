@@ -22,7 +22,6 @@ is 0; where both do, it is 1.
 import json
 import os
 import platform
-import random
 import sqlite3
 import subprocess
 import sys
@@ -38,34 +37,15 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import click
+from peers_page import write
+from peers_results import CAP, EQUAL, MOST, NEAR, OURS, PEERS, PILOT, RESULTS, SURE, TASKS, TRIALS, goal, reached, rows
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-RESULTS = HERE / "results" / "peers"
 MACHINE = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-PEERS = ("A", "B", "C", "D", "E")
-SAME = ("--precision", "float32")
-OURS: dict[str, tuple[str, ...]] = {
-    "F": SAME,
-    "G-half": ("--precision", "mixed_bfloat16"),
-    "G-fit": ("--no-lean", *SAME),
-    "G-one-job": ("--jobs", "1", *SAME),
-    "G-no-pruning": ("--scheduler", "none", "--pruner", "none", *SAME),
-    "G-no-rungs": ("--scheduler", "none", *SAME),
-    "G-random": ("--sampler", "random", *SAME),
-    "G-no-default": ("--no-default", *SAME),
-}
-TASKS = ("digits", "mnist", "cifar")
-PILOT = (101, 102, 103, 104, 105)
-TRIALS = {"digits": 25, "mnist": 12, "cifar": 12}
-CAP = {"digits": 90.0, "mnist": 120.0, "cifar": 180.0}
-"""Most seconds of an arm, unless `--cap` says otherwise; always those of a pilot."""
-MOST = 300
-"""More trials than any arm gets to within CAP."""
-EQUAL = {"digits": 20.0, "mnist": 40.0, "cifar": 60.0}
-"""The seconds after which the plans that the arms have chosen are compared."""
 MARKS = (1, 10, 25)
-NEAR = 1e-9
+EVENTS = "events.jsonl"
+"""The file in which an arm of peer_arms.py writes its epochs."""
 
 
 class Event(NamedTuple):
@@ -111,47 +91,24 @@ def run(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int, first: int, c
                 once(task, arm, seed, MOST, cap or CAP[task], target)
 
 
-def goal(found: list[dict[str, Any]]) -> float:
-    """The validation accuracy that is to be reached."""
-    return median(row["best"] for row in found if row["arm"] == "A" and row["seed"] in PILOT)
-
-
 def once(task: str, arm: str, seed: int, trials: int, cap: float, target: float | None = None) -> None:
     """Run one arm in a fresh process and keep its row, unless there is one; to `target`, or to its end.
 
-    One that had less than `cap` seconds and missed the target is run anew.
+    An arm that had less than `cap` seconds and missed the target is run again.
     """
     had = next((row for row in rows(task) if (row["arm"], row["seed"]) == (arm, seed)), None)
     if had and (had["cap"] >= cap or (target is not None and reached(had, target)[2])):
         return
-    with tempfile.TemporaryDirectory() as folder:
-        out, launched = Path(folder) / "events.jsonl", time.time()
-        environment = {**os.environ, "PEERS_LAUNCHED": str(launched), "TF_DETERMINISTIC_OPS": "1"}
-        with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(
-                command(task, arm, seed, trials, out), cwd=folder, env=environment, stdout=log, stderr=log
-            )
-            memory: list[tuple[float, int]] = []
-            threading.Thread(target=watch, args=(process, launched, memory), daemon=True).start()
-            code = wait(
-                process,
-                cap,
-                lambda: (
-                    target is not None
-                    and time.time() - launched >= EQUAL[task]
-                    and best(Path(folder), out) >= target - NEAR
-                ),
-            )
+    with tempfile.TemporaryDirectory() as name:
+        folder, launched = Path(name), time.time()
+        memory = launch(folder, task, arm, seed, trials, cap, target)
         wall = time.time() - launched
-        if code:
-            raise click.ClickException((Path(folder) / "log").read_text()[-2000:])
-        events = read(out) if arm in PEERS else list(logged(Path(folder), launched))
-        begun = {} if arm in PEERS else began(Path(folder), launched)
+        events = read(folder / EVENTS) if arm in PEERS else list(logged(folder, launched))
+        begun = {} if arm in PEERS else began(folder, launched)
     if not events:
         raise click.ClickException(f"{task} {arm} seed {seed} ended no epoch in {cap:g} seconds")
     row = {"task": task, "arm": arm, "seed": seed, "trials": trials, "cap": cap, "wall": round(wall, 2)}
-    row |= summary(sorted(events), memory) | {"start": start(events, begun)}
-    row |= {"machine": MACHINE}
+    row |= summary(sorted(events), memory) | {"start": start(events, begun), "machine": MACHINE}
     RESULTS.mkdir(parents=True, exist_ok=True)
     with (RESULTS / f"{task}.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
@@ -160,8 +117,34 @@ def once(task: str, arm: str, seed: int, trials: int, cap: float, target: float 
     )
 
 
+def launch(
+    folder: Path, task: str, arm: str, seed: int, trials: int, cap: float, target: float | None
+) -> list[tuple[float, int]]:
+    """Run the process of an arm in `folder` until it ends, has reached `target`, or has had `cap` seconds.
+
+    Gives the bytes of memory that it held, with the seconds since the launch.
+    """
+    out, launched = folder / EVENTS, time.time()
+    environment = {**os.environ, "PEERS_LAUNCHED": str(launched), "TF_DETERMINISTIC_OPS": "1"}
+    memory: list[tuple[float, int]] = []
+
+    def done() -> bool:
+        if target is None or time.time() - launched < EQUAL[task]:
+            return False
+        return best(folder, out) >= target - NEAR
+
+    with (folder / "log").open("wb") as log:
+        words = command(task, arm, seed, trials, out)
+        process = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
+        threading.Thread(target=watch, args=(process, launched, memory), daemon=True).start()
+        code = wait(process, cap, done)
+    if code:
+        raise click.ClickException((folder / "log").read_text()[-2000:])
+    return memory
+
+
 def wait(process: "subprocess.Popen[bytes]", seconds: float, done: Callable[[], bool]) -> int | None:
-    """The exit code of `process`; None where it was ended, because it was `done` or the time was up."""
+    """The exit code of `process`; None if it was killed, because it was `done` or the time was up."""
     until = time.time() + seconds
     while time.time() < until and not done():
         try:
@@ -286,41 +269,13 @@ def summary(events: list[Event], memory: list[tuple[float, int]]) -> dict[str, A
     return {"best": round(best, 6), "better": better, "epochs": len(events), "begun": len(last), "memory_mib": held}
 
 
-def rows(task: str) -> list[dict[str, Any]]:
-    """What was measured of a task, by the rules of now: of each arm and seed the run that had most time."""
-    path = RESULTS / f"{task}.jsonl"
-    every = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    ruled = [row for row in every if row["trials"] == (TRIALS[task] if row["seed"] in PILOT else MOST)]
-    return list({(row["arm"], row["seed"]): row for row in sorted(ruled, key=lambda row: row["cap"])}.values())
-
-
-def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:
-    """Seconds and epochs to the target, and whether it was reached; all that it took where it was not."""
-    for seconds, epochs, value, *_ in row["better"]:
-        if value >= target - NEAR:
-            return seconds, epochs, True
-    return row["wall"], row["epochs"], False
-
-
-def ratios(theirs: list[tuple[float, int, bool]], ours: list[tuple[float, int, bool]], at: int) -> list[float]:
-    """Theirs by ours, pair by pair: 0 where we alone missed, 1 where both did."""
-    return [a[at] / b[at] if b[2] else 0.0 if a[2] else 1.0 for a, b in zip(theirs, ours, strict=True)]
-
-
-def interval(ratios: list[float], repeats: int = 4000) -> tuple[float, float]:
-    """The bootstrap 95% interval of the median of paired ratios."""
-    generator = random.Random(0)
-    drawn = sorted(median(generator.choices(ratios, k=len(ratios))) for _ in range(repeats))
-    return drawn[round(0.025 * repeats)], drawn[round(0.975 * repeats) - 1]
-
-
 @main.command()
 @click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
 @click.option("--arm", "arms", multiple=True, default=(*PEERS, "F"), type=click.Choice((*PEERS, *OURS)))
 @click.option("--seeds", default=5, show_default=True)
 def quality(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int) -> None:
     """Train what was chosen anew; what cnnsearch names within that time with fresh seeds of the best, too."""
-    from peers_quality import SURE, again, chosen, named
+    from peers_quality import again, chosen, named
 
     for task in tasks:
         seconds = EQUAL[task]
@@ -335,8 +290,6 @@ def quality(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int) -> None:
 @main.command()
 def table() -> None:
     """Write docs/peers.md and its plot."""
-    from peers_page import write
-
     measured = {task: rows(task) for task in TASKS}
     write({task: found for task, found in measured.items() if any(row["seed"] not in PILOT for row in found)})
 

@@ -4,9 +4,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from peers import EQUAL, OURS, PEERS, PILOT, goal, interval, ratios, reached
-from peers_quality import SURE
-from peers_quality import measured as retrained
+from peers_results import EQUAL, OURS, PEERS, PILOT, SURE, goal, interval, ratios, reached, retrained
 
 DOCS = Path(__file__).parents[1] / "docs"
 NAMES = {

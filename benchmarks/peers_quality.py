@@ -13,11 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from peers_results import quality_file, retrained
+
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "peers"
 FRESH = (9001, 9002, 9003)
-SURE = "F-sure"
-"""cnnsearch with the time as its `--timeout`, a part of which goes into fresh seeds of the best."""
 BEGINS = 1.0
 """Seconds from the launch to the moment that `--timeout` counts from."""
 
@@ -30,7 +29,7 @@ def again(task: str, arm: str, seed: int, seconds: float, choose: Callable[[], V
     `took` is how long it took to choose, with MLflow's last words, where that was not done when the arms were timed.
     What another arm chose on the same split is not trained a second time.
     """
-    key, known = {"arm": arm, "seed": seed, "seconds": seconds}, measured(task)
+    key, known = {"arm": arm, "seed": seed, "seconds": seconds}, retrained(task)
     if any(key.items() <= found.items() for found in known):
         return
     began = time.time()
@@ -38,7 +37,7 @@ def again(task: str, arm: str, seed: int, seconds: float, choose: Callable[[], V
     took = round(time.time() - began, 1)
     same = (found["fresh"] for found in known if values and (found["seed"], found.get("values")) == (seed, values))
     fresh = (next(same, None) or train(task, seed, values)) if values else []
-    with path(task).open("a") as file:
+    with quality_file(task).open("a") as file:
         file.write(json.dumps({**key, "fresh": fresh, "values": values, "took": took}) + "\n")
     print(f"{task} {arm} seed {seed}: {fresh}", flush=True)
 
@@ -70,13 +69,3 @@ def train(name: str, seed: int, values: dict[str, Any]) -> list[float]:
     task = Task(name, seed)
     plan, _ = task.plan(lambda each, _: values[each])
     return [max(fit(task, plan, fresh, 1.0, plan.epochs)[0]) for fresh in FRESH]
-
-
-def measured(task: str) -> list[dict[str, Any]]:
-    """What was trained anew so far."""
-    return [json.loads(line) for line in path(task).read_text().splitlines()] if path(task).exists() else []
-
-
-def path(task: str) -> Path:
-    """Where that is kept."""
-    return RESULTS / f"{task}_quality.jsonl"

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 from confirm_shares import OF_EPOCH, OF_TRAINING
-from peers import goal
-from peers import rows as raced
-from samplers import RESULTS, _tpe, keep, measured, near
-from samplers import rows as lines
+from peers_results import goal
+from peers_results import rows as raced
+from samplers_arms import RESULTS, keep, measured, near, tpe
+from samplers_arms import rows as lines
 from samplers_page import PAGE, RUNGS_TITLE, interval
 from samplers_surrogate import Landscape, accuracy, logit, quietly, smooth
 from simulated import EPOCHS, START, turns
@@ -58,11 +58,11 @@ class Arm(NamedTuple):
 
 
 def _by_chance_first(trials: int) -> Callable[[int], Any]:
-    return _tpe(multivariate=True, n_startup_trials=trials)
+    return tpe(multivariate=True, n_startup_trials=trials)
 
 
 def _alone(seed: int) -> Any:
-    return _tpe(multivariate=False, n_startup_trials=10)(seed)
+    return tpe(multivariate=False, n_startup_trials=10)(seed)
 
 
 def _random(seed: int) -> Any:

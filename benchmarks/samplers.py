@@ -15,80 +15,22 @@ torch.
 import json
 import os
 import platform
-import random
 import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
+from samplers_arms import ARMS, DEFAULT, FREE, RESULTS, TASKS, TRIALS, Arm, keep, measured, near, rows
+from samplers_page import write
 
 from cnnsearch.spaces import hyperparameters
-from cnnsearch.study import samplers
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "samplers"
 MACHINE = f"{platform.system()} {platform.machine()}, 1 core of {os.cpu_count()}"
-TASKS = ("digits", "mnist")
-DEFAULT = -1
-"""The default point stands among the plans under this number."""
-NEAR = 0.7
-"""A point near another has each of its hyperparameters with this probability."""
-TRIALS = 100
 WORKERS = 2
-SHIPPED = "tpe"
-
-
-def _tpe(**options: Any) -> Callable[[int], Any]:
-    def make(seed: int) -> Any:
-        from optuna.samplers import TPESampler
-
-        return TPESampler(seed=seed, constant_liar=True, **options)
-
-    return make
-
-
-class Arm(NamedTuple):
-    """A sampler, whether the default point is the first trial, and whether points near it come next."""
-
-    make: Callable[[int], Any]
-    told: str
-    default: bool = True
-    near: int = 0
-
-
-def _named(name: str) -> Callable[[int], Any]:
-    return lambda seed: samplers.sampler(name, seed)
-
-
-# as strategies.py had it when this was measured, so that what is shipped later does not change what was compared
-AS_IT_WAS = _tpe(multivariate=True, n_startup_trials=10)
-GROUPED = _tpe(multivariate=True, group=True, n_startup_trials=10)
-ALONE = _tpe(multivariate=False, n_startup_trials=10)
-
-ARMS = {
-    SHIPPED: Arm(AS_IT_WAS, "TPE, multivariate, 10 by chance first"),
-    "tpe-5": Arm(_tpe(multivariate=True, n_startup_trials=5), "TPE, multivariate, 5 by chance first"),
-    "tpe-20": Arm(_tpe(multivariate=True, n_startup_trials=20), "TPE, multivariate, 20 by chance first"),
-    "near": Arm(AS_IT_WAS, "TPE, multivariate, 9 near the default first", near=9),
-    "near-4": Arm(AS_IT_WAS, "TPE, multivariate, 4 near the default and 5 by chance first", near=4),
-    "near-5": Arm(_tpe(multivariate=True, n_startup_trials=5), "TPE, multivariate, 4 near the default first", near=4),
-    "group": Arm(GROUPED, "TPE, multivariate, grouped, 10 by chance first"),
-    "alone": Arm(ALONE, "TPE, each hyperparameter alone, 10 by chance first"),
-    "gp": Arm(_named("gp"), "Gaussian process, 10 by chance first"),
-    "qmc": Arm(_named("qmc"), "quasi-random"),
-    "random": Arm(_named("random"), "random"),
-    "tpe-nd": Arm(AS_IT_WAS, "TPE, multivariate, 10 by chance first", default=False),
-    "group-nd": Arm(GROUPED, "TPE, multivariate, grouped, 10 by chance first", default=False),
-    "alone-nd": Arm(ALONE, "TPE, each hyperparameter alone, 10 by chance first", default=False),
-    "gp-nd": Arm(_named("gp"), "Gaussian process, 10 by chance first", default=False),
-    "random-nd": Arm(_named("random"), "random", default=False),
-}
-FREE = tuple(name for name in ARMS if not name.startswith("gp"))
-"""The arms that need no further package."""
 
 
 @click.group()
@@ -184,16 +126,6 @@ def search(arm: Arm, seed: int, surrogate: Any) -> dict[str, Any]:
     return {"chosen": chosen, "highest": round(highest, 4), "ask": round(taken / TRIALS, 5)}
 
 
-def near(values: dict[str, Any], seed: int, count: int) -> list[dict[str, Any]]:
-    """Parts of a point; what is left out of one is for the sampler to draw.
-
-    A default is better than most of what is drawn by chance, and so is what is like it, as in PriorBand (Mallik et al.,
-    2023, arXiv 2306.12370).
-    """
-    generator = random.Random(seed)
-    return [{name: value for name, value in values.items() if generator.random() < NEAR} for _ in range(count)]
-
-
 def asked(trial: Any) -> hyperparameters.Draw:
     """A draw that asks Optuna, as a search does."""
     from cnnsearch.study.study import suggest
@@ -245,29 +177,9 @@ def heights(surrogate: Any) -> dict[str, float]:
     return {name: round(score, 4) for name, score in told.items()}
 
 
-def keep(path: Path, row: dict[str, Any]) -> None:
-    """Add a line to a file of results."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    """Every line of a file of results."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def measured(task: str) -> list[dict[str, Any]]:
-    """Every training of a task's plans."""
-    found = {(row["plan"], row["seed"]): row for row in rows(RESULTS / f"{task}_points.jsonl")}
-    return [found[key] for key in sorted(found)]
-
-
 @main.command()
 def table() -> None:
     """Write docs/samplers.md."""
-    from samplers_page import write
-
     kinds = sorted({path.name.split("_")[1] for path in RESULTS.glob("*_searches.jsonl")})
     found = {(task, kind): searches(task, kind) for task in TASKS for kind in kinds}
     found = {key: some for key, some in found.items() if some}

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from samplers import ARMS, DEFAULT, SHIPPED, TASKS, TRIALS, measured
+from samplers_arms import ARMS, DEFAULT, SHIPPED, TASKS, TRIALS, measured
 from samplers_surrogate import accuracy
 
 PAGE = Path(__file__).parents[1] / "docs" / "samplers.md"

@@ -1,0 +1,94 @@
+"""The tasks and arms of benchmarks/peers.py, and its stored results; importing it starts nothing."""
+
+import json
+import random
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "peers"
+
+PEERS = ("A", "B", "C", "D", "E")
+
+SAME = ("--precision", "float32")
+
+OURS: dict[str, tuple[str, ...]] = {
+    "F": SAME,
+    "G-half": ("--precision", "mixed_bfloat16"),
+    "G-fit": ("--no-lean", *SAME),
+    "G-one-job": ("--jobs", "1", *SAME),
+    "G-no-pruning": ("--scheduler", "none", "--pruner", "none", *SAME),
+    "G-no-rungs": ("--scheduler", "none", *SAME),
+    "G-random": ("--sampler", "random", *SAME),
+    "G-no-default": ("--no-default", *SAME),
+}
+
+TASKS = ("digits", "mnist", "cifar")
+
+PILOT = (101, 102, 103, 104, 105)
+
+TRIALS = {"digits": 25, "mnist": 12, "cifar": 12}
+
+CAP = {"digits": 90.0, "mnist": 120.0, "cifar": 180.0}
+"""The most seconds of an arm, unless `--cap` is given; a pilot always has these."""
+
+MOST = 300
+"""More trials than any arm gets to within CAP."""
+
+EQUAL = {"digits": 20.0, "mnist": 40.0, "cifar": 60.0}
+"""The plans that the arms chose within so many seconds are compared."""
+
+NEAR = 1e-9
+"""Two accuracies that differ by less than this are equal."""
+
+
+SURE = "F-sure"
+"""The arm of cnnsearch with EQUAL seconds as its `--timeout`; a part of them confirms the best on new seeds."""
+
+
+def goal(found: list[dict[str, Any]]) -> float:
+    """The validation accuracy that every arm should reach: the median of the pilots' best."""
+    return median(row["best"] for row in found if row["arm"] == "A" and row["seed"] in PILOT)
+
+
+def rows(task: str) -> list[dict[str, Any]]:
+    """The rows of a task that follow the present rules; for each arm and seed the run with the most time."""
+    path = RESULTS / f"{task}.jsonl"
+    every = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    ruled = [row for row in every if row["trials"] == (TRIALS[task] if row["seed"] in PILOT else MOST)]
+    return list({(row["arm"], row["seed"]): row for row in sorted(ruled, key=lambda row: row["cap"])}.values())
+
+
+def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:
+    """Seconds and epochs to the target, and whether it was reached; if not, those of the whole run."""
+    for seconds, epochs, value, *_ in row["better"]:
+        if value >= target - NEAR:
+            return seconds, epochs, True
+    return row["wall"], row["epochs"], False
+
+
+def ratios(theirs: list[tuple[float, int, bool]], ours: list[tuple[float, int, bool]], at: int) -> list[float]:
+    """Theirs divided by ours for each pair: 0 if only ours missed the target, 1 if both missed it."""
+    return [a[at] / b[at] if b[2] else 0.0 if a[2] else 1.0 for a, b in zip(theirs, ours, strict=True)]
+
+
+def interval(values: list[float], repeats: int = 4000) -> tuple[float, float]:
+    """The bootstrap 95% interval of the median of paired ratios."""
+    generator = random.Random(0)
+    drawn = sorted(median(generator.choices(values, k=len(values))) for _ in range(repeats))
+    return drawn[round(0.025 * repeats)], drawn[round(0.975 * repeats) - 1]
+
+
+def retrained(task: str) -> list[dict[str, Any]]:
+    """The rows of the plans that were trained again."""
+    return (
+        [json.loads(line) for line in quality_file(task).read_text().splitlines()]
+        if quality_file(task).exists()
+        else []
+    )
+
+
+def quality_file(task: str) -> Path:
+    """The file of these rows."""
+    return RESULTS / f"{task}_quality.jsonl"
