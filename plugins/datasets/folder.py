@@ -11,7 +11,7 @@ from cnnsearch import Dataset, dataset
 from cnnsearch.core.errors import DataError, nearest
 from cnnsearch.data import array_files, loading
 from cnnsearch.data.arrays import expanded, make, pick, reason
-from cnnsearch.data.image_decoding import Asked, decoded
+from cnnsearch.data.image_decoding import DecodingRequest, decoded
 from cnnsearch.data.image_files import RESIZE, SUFFIXES
 
 COLORS = {"grey": "L", "rgb": "RGB", "auto": ""}
@@ -59,7 +59,7 @@ def folder(
     parts = _parts(_limited(pictures, limit))
     files = {part: [picture.file for picture in mine] for part, mine in parts.items()}
     grouped = {part: _groups(names, group_by) for part, names in files.items()} if group_by else {}
-    found = decoded(Asked(root, files, COLORS[color], wanted, resize, skip_unreadable))
+    found = decoded(DecodingRequest(root, files, COLORS[color], wanted, resize, skip_unreadable))
     content = {}
     for part, mine in parts.items():
         labels = [mine[at].label for at in found.read[part]]

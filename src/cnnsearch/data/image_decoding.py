@@ -1,10 +1,10 @@
-"""Picture files of any sizes decoded to images of one size: in threads, in a stream, into files that are kept."""
+"""Decodes image files of any sizes to arrays of one size, in threads, and keeps the result in the image cache."""
 
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -13,40 +13,34 @@ import PIL
 from numpy.typing import NDArray
 
 from cnnsearch.core.errors import DataError
-from cnnsearch.core.host import cores, free_memory
+from cnnsearch.core.host import free_memory
 from cnnsearch.data import image_cache, loading
 from cnnsearch.data.arrays import reason
-from cnnsearch.data.image_files import FORMATS, Header, decode, header, in_threads, strictly
-
-CAP = 128
-"""Pixels a side at most, where the size follows from pictures of many sizes."""
-
-SAME_CAP = 512
-"""Pixels a side at most, where all pictures have one size: they were prepared."""
+from cnnsearch.data.image_files import FORMATS, decode, in_threads, strictly
+from cnnsearch.data.image_size import ImageFormat, choose_format, thread_count
 
 VERSION = 3
-"""Of the decoding: what an earlier one has kept is decoded anew."""
+"""The version of the decoding. Images that another version has kept are decoded again."""
 
-MOST_THREADS = 16
 
 PAUSE = 0.2
-"""Seconds between two messages about how far it is."""
+"""Seconds between two progress messages."""
 
 DARK = 4096
-"""If pictures of 16 bits have no value as high as this, they keep few grey levels as 8 bits."""
+"""If no value of the 16-bit images is as high as this, few grey levels are left in 8 bits."""
 
 WORDS = {"stretch": "stretched", "crop": "cropped", "pad": "padded"}
 
 
-class Asked(NamedTuple):
-    """What is to be decoded, and how.
+class DecodingRequest(NamedTuple):
+    """What to decode, and how.
 
     Attributes:
-        root: the folder that errors and names of files start from.
-        files: one list for each part, such as train.
-        mode: `L`, `RGB`, or nothing: grey if all are.
-        size: width and height, or nothing: they are chosen.
-        resize: one of `picture_files.RESIZE`.
+        root: the folder of all files; messages name it.
+        files: a list of files for each part, such as train.
+        mode: `L` or `RGB`; empty for grey if all files are grey.
+        size: (width, height); None to choose it from the files.
+        resize: one of `image_files.RESIZE`.
         skip: whether files that cannot be read are left out.
     """
 
@@ -59,7 +53,15 @@ class Asked(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The images of each part; which files of it could be read; what is recorded and told; where they are kept."""
+    """The decoded images.
+
+    Attributes:
+        images: (n, height, width, channels) for each part.
+        read: the indices of the files that could be read, for each part.
+        facts: what is recorded with the study.
+        notes: lines for the user.
+        home: the folder in the image cache; None if the images are in memory.
+    """
 
     images: dict[str, NDArray[np.uint8]]
     read: dict[str, list[int]]
@@ -68,68 +70,54 @@ class Decoded(NamedTuple):
     home: Path | None
 
 
-class Chosen(NamedTuple):
-    """Pillow's mode and the size of the images, and how many different sizes the files have."""
+def decoded(request: DecodingRequest) -> Decoded:
+    """The image files decoded to one size.
 
-    mode: str
-    width: int
-    height: int
-    sizes: list[tuple[int, int]]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(height, width, channels)."""
-        return self.height, self.width, 3 if self.mode == "RGB" else 1
-
-
-def decoded(asked: Asked) -> Decoded:
-    """The pictures as images of one size.
-
-    They are kept in the cache that the search names; without a cache, or where it has no room, in memory.
+    They are kept in the search's image cache. Without a cache, or if it has no room, they are kept in memory.
 
     Raises:
-        DataError: if a picture cannot be read, or neither disk nor memory holds them.
+        DataError: if a file cannot be read, or neither disk nor memory has room for the images.
     """
     if cache := loading.current().cache:
-        home = cache / _key(asked)
+        home = cache / _key(request)
         try:
             known = image_cache.entry(
-                home, lambda folder: _into_files(asked, folder), lambda known: _is_old(asked, known)
+                home, lambda folder: _into_files(request, folder), lambda known: _is_old(request, known)
             )
             shape = tuple(known["shape"])
             images = {
                 part: image_cache.mapped(home / f"{part}.bin", (n, *shape)) for part, n in known["counts"].items()
             }
-            return _found(asked, known, images, home)
+            return _found(request, known, images, home)
         except OSError as error:
             full = DataError(
-                f"{asked.root}: {cache} cannot be written ({error.strerror or error}); expected room for the decoded "
+                f"{request.root}: {cache} cannot be written ({error.strerror or error}); expected room for the decoded "
                 "pictures there. Free some space, or name another folder with --runs."
             )
         except image_cache.NoRoom as error:
             full = error
         with strictly():
-            chosen = _chosen(asked)
-        if 2 * _bytes(asked, chosen) > free_memory():
+            form = _format(request)
+        if 2 * _bytes(request, form) > free_memory():
             raise full
-    known, images = _into_memory(asked)
-    return _found(asked, known, images, None)
+    known, images = _into_memory(request)
+    return _found(request, known, images, None)
 
 
-def _key(asked: Asked) -> str:
-    """Names the images: by their files' folder, names, sizes and dates, and all that decides how they are decoded."""
-    wanted = None if asked.size else loading.current().size
-    how = [VERSION, PIL.__version__, str(asked.root.resolve()), asked.mode, asked.size, asked.resize, wanted]
+def _key(request: DecodingRequest) -> str:
+    """A key of the files (folder, names, sizes, dates) and of everything that decides how they are decoded."""
+    wanted = None if request.size else loading.current().size
+    how = [VERSION, PIL.__version__, str(request.root.resolve()), request.mode, request.size, request.resize, wanted]
     files = [
-        (part, str(file.relative_to(asked.root)), *_stamp(file))
-        for part, files in asked.files.items()
+        (part, str(file.relative_to(request.root)), *_stamp(file))
+        for part, files in request.files.items()
         for file in files
     ]
     return hashlib.sha256(json.dumps([how, files]).encode()).hexdigest()[:24]
 
 
 def _stamp(file: Path) -> tuple[int, int, int]:
-    """Size, and when content and permissions were changed last."""
+    """The size, and the times of the last change of content and of permissions."""
     try:
         found = file.stat()
     except OSError:
@@ -137,13 +125,13 @@ def _stamp(file: Path) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _is_old(asked: Asked, known: dict[str, Any]) -> bool:
-    """Whether a file can be read now that the system did not give when these images were decoded."""
-    return any(_opens(asked.files[part][at]) for part, at in known["refused"])
+def _is_old(request: DecodingRequest, known: dict[str, Any]) -> bool:
+    """Whether a file can be read now that the system refused to read when these images were decoded."""
+    return any(_opens(request.files[part][at]) for part, at in known["refused"])
 
 
 def _opens(file: Path) -> bool:
-    """Whether the system gives all bytes of a file."""
+    """Whether the system reads all bytes of a file."""
     try:
         file.read_bytes()
     except (OSError, MemoryError):
@@ -151,59 +139,61 @@ def _opens(file: Path) -> bool:
     return True
 
 
-def _into_files(asked: Asked, folder: Path) -> dict[str, Any]:
+def _into_files(request: DecodingRequest, folder: Path) -> dict[str, Any]:
     with strictly():
-        chosen = _chosen(asked)
-        image_cache.check_room(str(asked.root), folder, _bytes(asked, chosen))
-        streams: dict[str, BinaryIO] = {part: (folder / f"{part}.bin").open("wb") for part in asked.files}
+        form = _format(request)
+        image_cache.check_room(str(request.root), folder, _bytes(request, form))
+        streams: dict[str, BinaryIO] = {part: (folder / f"{part}.bin").open("wb") for part in request.files}
         try:
 
             def put(part: str, _: int, pixels: NDArray[np.uint8]) -> None:
                 streams[part].write(np.ascontiguousarray(pixels).data)
 
-            known = _decode(asked, chosen, put)
+            known = _decode(request, form, put)
         finally:
             for stream in streams.values():
                 stream.close()
-    return {**known, "files": [f"{part}.bin" for part in asked.files]}
+    return {**known, "files": [f"{part}.bin" for part in request.files]}
 
 
-def _into_memory(asked: Asked) -> tuple[dict[str, Any], dict[str, NDArray[np.uint8]]]:
+def _into_memory(request: DecodingRequest) -> tuple[dict[str, Any], dict[str, NDArray[np.uint8]]]:
     with strictly():
-        chosen = _chosen(asked)
-        need, free = 2 * _bytes(asked, chosen), free_memory()
+        form = _format(request)
+        need, free = 2 * _bytes(request, form), free_memory()
         if need > free:
             raise DataError(
-                f"{asked.root}: {_count(asked):,} pictures of {chosen.width}x{chosen.height} pixels need "
+                f"{request.root}: {_count(request):,} pictures of {form.width}x{form.height} pixels need "
                 f"{need / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} are free. Make them smaller with "
                 "--image-size 32, or take fewer with `--set dataset.limit=1000`."
             )
-        images = {part: np.empty((len(files), *chosen.shape), np.uint8) for part, files in asked.files.items()}
+        images = {part: np.empty((len(files), *form.shape), np.uint8) for part, files in request.files.items()}
 
         def put(part: str, at: int, pixels: NDArray[np.uint8]) -> None:
-            images[part][at] = pixels.reshape(chosen.shape)
+            images[part][at] = pixels.reshape(form.shape)
 
-        known = _decode(asked, chosen, put)
+        known = _decode(request, form, put)
     return known, {part: images[part][:count] for part, count in known["counts"].items()}
 
 
-def _decode(asked: Asked, chosen: Chosen, put: Callable[[str, int, NDArray[np.uint8]], Any]) -> dict[str, Any]:
-    """Decode each picture and `put` it: its part, its place there, its pixels. What cannot be read is left out."""
-    total, done, told, first = _count(asked), 0, 0.0, ""
+def _decode(
+    request: DecodingRequest, form: ImageFormat, put: Callable[[str, int, NDArray[np.uint8]], Any]
+) -> dict[str, Any]:
+    """Decode each file and call `put(part, index, pixels)`. Files that cannot be read are left out."""
+    total, done, told, first = _count(request), 0, 0.0, ""
     refused: list[tuple[str, int]] = []
     deep: list[int] = []
-    counts, left = dict.fromkeys(asked.files, 0), {part: list[int]() for part in asked.files}
+    counts, left = dict.fromkeys(request.files, 0), {part: list[int]() for part in request.files}
     tell = loading.current().tell
 
     def attempt(file: Path) -> NDArray[np.uint8] | Exception:
         try:
-            return decode(file, chosen.mode, chosen.width, chosen.height, asked.resize, deep)
+            return decode(file, form.mode, form.width, form.height, request.resize, deep)
         # decoders raise nearly anything on damaged bytes
         except Exception as error:
             return error
 
-    each = [(part, at) for part, files in asked.files.items() for at in range(len(files))]
-    pixels = in_threads(attempt, (asked.files[part][at] for part, at in each), _threads())
+    each = [(part, at) for part, files in request.files.items() for at in range(len(files))]
+    pixels = in_threads(attempt, (request.files[part][at] for part, at in each), thread_count())
     for (part, at), picture in zip(each, pixels, strict=True):
         if isinstance(picture, Exception):
             first = first or reason(picture)
@@ -217,93 +207,69 @@ def _decode(asked: Asked, chosen: Chosen, put: Callable[[str, int, NDArray[np.ui
         if (now := time.monotonic()) - told > PAUSE or done == total:
             told = now
             tell(done, total)
-    sizes = chosen.sizes
-    resized = sizes not in ([], [(chosen.width, chosen.height)])
+    sizes = form.sizes
+    resized = sizes not in ([], [(form.width, form.height)])
     about = {"sizes": len(sizes), "one": sizes[0] if len(sizes) == 1 else None, "resized": resized}
-    found = {"shape": chosen.shape, "counts": counts, "left": left, "refused": refused, "deep": max(deep, default=0)}
+    found = {"shape": form.shape, "counts": counts, "left": left, "refused": refused, "deep": max(deep, default=0)}
     return {**found, "reason": first, **about}
 
 
 def _is_refused(error: Exception) -> bool:
-    """Whether the system, and not the file's content, is at fault: what decoders raise has no number."""
+    """Whether the system is the cause, and not the file's content: errors of decoders have no errno."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
-def _found(asked: Asked, known: dict[str, Any], images: dict[str, NDArray[np.uint8]], home: Path | None) -> Decoded:
-    """The images with what is told of them.
+def _found(
+    request: DecodingRequest, known: dict[str, Any], images: dict[str, NDArray[np.uint8]], home: Path | None
+) -> Decoded:
+    """The images with their facts and notes.
 
     Raises:
-        DataError: if a picture could not be read, and shall not be left out.
+        DataError: if a file could not be read, and such files are not to be left out.
     """
     left = {part: set(places) for part, places in known["left"].items()}
     missing, notes = sum(map(len, left.values())), list[str]()
-    facts: dict[str, Any] = {"resize": asked.resize}
+    facts: dict[str, Any] = {"resize": request.resize}
     if missing:
-        first = next(asked.files[part][places[0]] for part, places in known["left"].items() if places)
+        first = next(request.files[part][places[0]] for part, places in known["left"].items() if places)
         verb = "is" if missing == 1 else "are"
-        what = f"{missing:,} of {_count(asked):,} pictures cannot be read"
+        what = f"{missing:,} of {_count(request):,} pictures cannot be read"
         where = f"{first} ({known['reason']})"
-        if not asked.skip:
+        if not request.skip:
             raise DataError(
-                f"{asked.root}: {what}; the first is {where}. Expected whole pictures ({', '.join(FORMATS)}). "
+                f"{request.root}: {what}; the first is {where}. Expected whole pictures ({', '.join(FORMATS)}). "
                 "Save them again or move them away, or go on without them with --skip-unreadable."
             )
         notes.append(f"{what} and {verb} left out; the first is {where}.")
         facts["unreadable"] = missing
     if known["resized"]:
-        notes.append(_resized(asked, known))
+        notes.append(_resized(request, known))
     if 0 < known["deep"] < DARK:
         levels = round(known["deep"] / 257) + 1
         notes.append(
             f"The pictures of 16 bits have values up to {known['deep']:,} of 65,535: as 8 bits they keep {levels} grey "
             f"level{'s' * (levels > 1)}. Bring them as a .npz file or .npy files, which keep their values."
         )
-    read = {part: [at for at in range(len(files)) if at not in left[part]] for part, files in asked.files.items()}
+    read = {part: [at for at in range(len(files)) if at not in left[part]] for part, files in request.files.items()}
     return Decoded(images, read, facts, tuple(notes), home)
 
 
-def _resized(asked: Asked, known: dict[str, Any]) -> str:
+def _resized(request: DecodingRequest, known: dict[str, Any]) -> str:
     height, width, _ = known["shape"]
-    one, count = known["one"], _count(asked)
+    one, count = known["one"], _count(request)
     sizes = f"{one[0]}x{one[1]}" if one else f"{known['sizes']:,} sizes"
-    other = "" if asked.size else " --image-size decides otherwise."
-    return f"{count:,} pictures of {sizes}: resized to {width}x{height} ({WORDS[asked.resize]}).{other}"
+    other = "" if request.size else " --image-size decides otherwise."
+    return f"{count:,} pictures of {sizes}: resized to {width}x{height} ({WORDS[request.resize]}).{other}"
 
 
-def _chosen(asked: Asked) -> Chosen:
-    """Mode and size by the headers, so that nothing is decoded for it."""
-    files = [file for files in asked.files.values() for file in files]
-    headers = [found for found in in_threads(header, files, _threads()) if found is not None]
-    mode = asked.mode or ("L" if all(found.grey for found in headers) else "RGB")
-    sizes = sorted({(found.width, found.height) for found in headers})
-    return Chosen(mode, *_size(asked.size, loading.current().size, headers, sizes), sizes)
+def _format(request: DecodingRequest) -> ImageFormat:
+    files = [file for files in request.files.values() for file in files]
+    return choose_format(files, request.mode, request.size)
 
 
-def _size(
-    asked: tuple[int, int] | None,
-    wanted: tuple[int, int] | None,
-    headers: Sequence[Header],
-    sizes: Sequence[tuple[int, int]],
-) -> tuple[int, int]:
-    """What is asked for; else what the space wants; else the one size of all pictures; else the median within CAP."""
-    if decided := asked or wanted:
-        return decided
-    if len(sizes) == 1 and max(sizes[0]) <= SAME_CAP:
-        return sizes[0]
-    if not headers:
-        return 1, 1
-    width, height = (float(np.median(sides)) for sides in zip(*(found[:2] for found in headers), strict=True))
-    scale = min(1.0, CAP / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
+def _count(request: DecodingRequest) -> int:
+    return sum(map(len, request.files.values()))
 
 
-def _threads() -> int:
-    return min(MOST_THREADS, cores())
-
-
-def _count(asked: Asked) -> int:
-    return sum(map(len, asked.files.values()))
-
-
-def _bytes(asked: Asked, chosen: Chosen) -> int:
-    return _count(asked) * math.prod(chosen.shape)
+def _bytes(request: DecodingRequest, form: ImageFormat) -> int:
+    return _count(request) * math.prod(form.shape)
