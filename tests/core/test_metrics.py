@@ -108,7 +108,7 @@ def test_one_that_tells_no_candidates_apart_is_refused() -> None:
     ],
 )
 def test_how_their_names_are_read(name: str, read: str) -> None:
-    assert metrics.read(name) == read
+    assert metrics.display_name(name) == read
 
 
 def fold(candidate: training.Candidate) -> training.Fold:

@@ -46,7 +46,7 @@ def test_a_number_is_made_small_and_no_epoch_is_asked_about() -> None:
     hypermodel, hp, parts, asked = ReturnsNumber(), HyperParameters(defaults), digits(two=False), []
     made = training.from_hypermodel(hypermodel, hp, 32, SHAPE, 10)
     names = reported_metrics.reported(training.from_hypermodel(hypermodel, hp, 32, SHAPE, 10), hp, parts, 10, "")
-    metric, line = metric_names.chosen(names)
+    metric, line = metric_names.choose_metric(names)
     # a fit that takes too long is not called
     plain = reported_metrics.reported(made, hp, parts, 10, "", own_fit=False)
     assert {"val_accuracy", "val_loss"} <= set(plain) and RETURNED not in plain

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError, nearest
-from cnnsearch.core.host import noise_to
+from cnnsearch.core.host import stderr_to
 from cnnsearch.spaces import plugin_options
 from cnnsearch.spaces.overrides import setting
 from cnnsearch.spaces.plugins import Catalog, Entry, load
@@ -84,6 +84,6 @@ def _subject(entry: Entry, settings: tuple[str, ...], known: Catalog) -> Subject
 
 def _lines(subject: Subject) -> Lines:
     # what backends and plugins print to stderr would appear between the lines
-    with noise_to(Path(os.devnull)):
+    with stderr_to(Path(os.devnull)):
         for result in check_contracts(subject):
             yield result.mark, str(result)

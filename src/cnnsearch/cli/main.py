@@ -256,18 +256,18 @@ def export(
     opened = listing.load(study, runs, storage)
     # a trial whose model is gone, or a refit, is trained here
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
-    from cnnsearch.core.host import noise_to
+    from cnnsearch.core.host import stderr_to
     from cnnsearch.results import export as exporting
 
     folder = out or Path("exports") / opened.name
-    with noise_to(opened.folder / "logs" / "export.log"):
+    with stderr_to(opened.folder / "logs" / "export.log"):
         card = exporting.export(opened, trial, folder, plugins, exporting.Asked(names, refit, ensemble or 0))
         unlogged = exporting.log(opened, folder)
     _show_export(card, folder)
     if unlogged:
         click.echo(f"  not logged to MLflow: {unlogged}")
     if register is not None:
-        with noise_to(opened.folder / "logs" / "export.log"):
+        with stderr_to(opened.folder / "logs" / "export.log"):
             registered = registry.register(opened, folder, register)
         click.echo(f"  {registered}")
 
@@ -280,13 +280,13 @@ def export(
 @places
 def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Classes and probabilities of IMAGES (picture files, folders, .npy, .npz) by MODEL, an export's folder or file."""
-    from cnnsearch.core.host import noise_to
+    from cnnsearch.core.host import stderr_to
     from cnnsearch.results import predict as predicting
     from cnnsearch.study.config import worker_environment
 
     export = predicting.find(model)
     os.environ.update(worker_environment(0, None))
-    with noise_to(Path(os.devnull)):
+    with stderr_to(Path(os.devnull)):
         answers = list(predicting.predict(export, images, top, plugins))
     if as_json:
         click.echo(json.dumps([answer.to_dict() for answer in answers], indent=1))
@@ -333,11 +333,11 @@ def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tupl
     opened.check_begun()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cnnsearch.cli import summary
-    from cnnsearch.core.host import noise_to
+    from cnnsearch.core.host import stderr_to
     from cnnsearch.results import report as reporting
     from cnnsearch.results.report import findings
 
-    with noise_to(Path(os.devnull)):
+    with stderr_to(Path(os.devnull)):
         known = reporting.write(opened, out, plugins, summary.where(runs, storage))
         unlogged = reporting.log(opened, out)
     click.echo(f"Wrote {out}: {findings.headline(known)}")
@@ -357,12 +357,12 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
 
     opened = listing.load(study, runs, storage)
     os.environ.update(worker_environment(0, next(iter(gpus()), None)))
-    from cnnsearch.core.host import noise_to
+    from cnnsearch.core.host import stderr_to
     from cnnsearch.results import origin
     from cnnsearch.results import reproduce as again
 
     chosen = origin.trained(opened, trial)
-    with noise_to(opened.folder / "logs" / "reproduce.log"):
+    with stderr_to(opened.folder / "logs" / "reproduce.log"):
         found = again.reproduce(origin.origin_of(opened, chosen, plugins))
     click.echo(again.text(found, chosen.resumed))
 

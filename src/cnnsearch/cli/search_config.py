@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnsearch.core import host, metrics
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.core.host import share
+from cnnsearch.core.host import workers_and_threads
 from cnnsearch.spaces import plugins
 from cnnsearch.spaces import recipes as recipe_points
 from cnnsearch.spaces import space as spaces
@@ -72,7 +72,7 @@ def settings(
     if not found.model and found.trainer is None:
         # a trainer may report metrics of its own, and a model has its own
         metrics.check(given["metric"])
-    workers, threads = share(jobs)
+    workers, threads = workers_and_threads(jobs)
     made = Settings(
         space=found,
         dataset=found.dataset,
@@ -233,10 +233,10 @@ def _memory(text: str) -> int:
         CnnsearchError: if no worker could start with it.
     """
     found = size(text)
-    if 0 < found < host.LEAST:
+    if 0 < found < host.LEAST_WORKER_MEMORY:
         raise CnnsearchError(
             f"--memory {text}: this is too little for a worker, which holds 0.4 to 0.9 GiB before it trains anything. "
-            f"Expected {host.LEAST >> 20}m or more, or 0 for no limit."
+            f"Expected {host.LEAST_WORKER_MEMORY >> 20}m or more, or 0 for no limit."
         )
     return found
 

@@ -1,10 +1,10 @@
-"""What cnnsearch raises.
+"""The exceptions of cnnsearch.
 
-CnnsearchError          anything a user can mend: one line, exit code 2
-├── NothingCompletedError  a search of which no trial completed: exit code 1
+CnnsearchError          something that the user can correct: one line, exit code 2
+├── NothingCompletedError  a search without a completed trial: exit code 1
 ├── SpaceError          a space file, or an option of a dimension
 ├── DataError           a dataset that cannot be read or used
-├── StudyError          a study that is missing, held by another run, or begun under another space
+├── StudyError          a study that is missing, locked by another run, or begun with another space
 ├── PluginError         a plugin that does not import or breaks its contract
 └── TrialFailure        one candidate that failed, with its kind; the search goes on
 """
@@ -15,17 +15,17 @@ from collections.abc import Iterable
 
 import click
 
-# Surrogates too, which stand in names of files that are no UTF-8: no terminal and no log takes them.
+# Surrogates too: they are in file names that are not UTF-8, and terminals and logs cannot show them.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def one_line(text: str) -> str:
-    """`text` with line breaks, and whatever else no terminal should be sent, spelled out: `\\n`."""
+    """`text` with line breaks and other control characters escaped, such as `\\n`."""
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class CnnsearchError(click.ClickException):
-    """What happened, what was expected and how to mend it, on one line."""
+    """One line: what happened, what was expected, and how to correct it."""
 
     exit_code = 2
 
@@ -38,11 +38,11 @@ class SpaceError(CnnsearchError):
 
 
 class DataError(CnnsearchError):
-    """A dataset that cannot be read, or whose content does not fit."""
+    """A dataset that cannot be read, or whose images and labels are not valid."""
 
 
 class StudyError(CnnsearchError):
-    """A study that is missing, busy, or does not match the command."""
+    """A study that is missing, locked, or does not match the command."""
 
 
 class PluginError(CnnsearchError):
@@ -50,7 +50,7 @@ class PluginError(CnnsearchError):
 
 
 class NothingCompletedError(CnnsearchError):
-    """A search without a result: no trial of it completed."""
+    """A search without a completed trial."""
 
     exit_code = 1
 
@@ -68,21 +68,21 @@ class TrialFailure(CnnsearchError):
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 OPENING = re.compile(r"(Graph execution error|Exception encountered when calling .*|Exception encountered)[:.]?\s*$")
-"""Lines of an error that only announce its cause."""
+"""First lines of an error that do not say its cause."""
 TRACE = re.compile(r"Detected at node|File \"|\[\[\{\{|defined at|Original stack trace|Arguments received|  \S|<stdin>")
 
 
 def reason(error: BaseException) -> str:
-    """The sentence of an error that helps: not the line that announces it, nor the way to where it was raised."""
+    """The sentence of an error message that says the cause, without introductions and tracebacks."""
     lines = [COLOURS.sub("", line).rstrip() for line in str(error).strip().splitlines()]
     lines = [line for line in lines if line.strip()]
     if lines and OPENING.match(lines[0]):
         lines = [line for line in lines[1:] if not (OPENING.match(line) or TRACE.match(line))]
-        # Keras wraps an error once more where it was to infer a shape
+        # Keras wraps an error again if it was inferring a shape
         inner = next((place for place, line in enumerate(lines) if line.endswith("Error encountered:")), -1)
         lines = lines[inner + 1 :]
     said = lines[0].strip() if lines else ""
-    # a sentence may go on
+    # a sentence may have several lines
     for line in lines[1:3]:
         if said.endswith((".", ":", "!")) or len(said) > 200:
             break
@@ -94,7 +94,7 @@ FAILURES = ("oom", "nan", "timeout", "too_large", "invalid", "killed", "plugin_e
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether `error`, of any backend, speaks of memory that was not to be had."""
+    """Whether `error`, of any backend, says that memory ran out."""
     words = f"{type(error).__name__} {error}".lower()
     return any(
         word in words
@@ -103,6 +103,6 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'filters'?` for the known name nearest to `name`, or nothing."""
+    """` Did you mean 'filters'?` with the known name nearest to `name`; empty if none is near."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean '{close[0]}'?" if close else ""

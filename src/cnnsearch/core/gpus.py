@@ -1,16 +1,16 @@
-"""This machine's GPUs, found without a backend, and how many workers share one."""
+"""Finds the GPUs of this machine without a backend, and says how many workers share one."""
 
 import os
 import subprocess
 
-BESIDE = 4
-"""Workers on one GPU, at most: while one has its candidate compiled, another trains."""
+MOST_PER_GPU = 4
+"""The most workers on one GPU: while one compiles its candidate, another one trains."""
 
-EACH = 4000
-"""MiB of a GPU's memory for each of them, at least, and of the machine's; cards tell a little less than 4 GiB."""
+WORKER_MIB = 4000
+"""MiB of GPU memory and of main memory that each worker needs. Cards with 4 GiB report a little less."""
 
-TAKEN = 0.92
-"""The part of a GPU's memory that its workers may share; backends and drivers have theirs outside it."""
+MEMORY_SHARE = 0.92
+"""The share of a GPU's memory that its workers may use. Backends and drivers need the rest."""
 
 
 def gpus() -> list[str]:
@@ -18,30 +18,30 @@ def gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for each in visible.split(",") if (name := each.strip()) not in ("", "-1")]
-    told = _asked("-L")
-    return [str(number) for number, line in enumerate(told.splitlines()) if line.startswith("GPU")]
+    listed = _nvidia_smi("-L")
+    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU")]
 
 
 def memory(gpu: str) -> int:
-    """MiB of memory that the GPU has, 0 if it does not tell."""
-    told = _asked("-i", gpu, "--query-gpu=memory.total", "--format=csv,noheader,nounits").strip()
-    return int(told) if told.isdigit() else 0
+    """The memory of the GPU in MiB, 0 if it is unknown."""
+    answer = _nvidia_smi("-i", gpu, "--query-gpu=memory.total", "--format=csv,noheader,nounits").strip()
+    return int(answer) if answer.isdigit() else 0
 
 
 def workers(found: list[str], cores: int, ram: int) -> int:
-    """How many workers train on the GPUs `found`, BESIDE on each if there is room for them, but one at least.
+    """How many workers train on the GPUs `found`: one to MOST_PER_GPU on each.
 
-    Each wants EACH of a GPU's memory and of the machine's `ram` bytes, and two cores.
+    Each worker needs WORKER_MIB of GPU memory, WORKER_MIB of the `ram` bytes, and two cores.
     """
     if not found:
         return 0
-    on_each = min(memory(gpu) for gpu in found) // EACH
-    on_all = min(cores // 2, ram // (EACH * 2**20)) // len(found)
-    return len(found) * max(1, min(BESIDE, on_each, on_all))
+    on_each = min(memory(gpu) for gpu in found) // WORKER_MIB
+    on_all = min(cores // 2, ram // (WORKER_MIB * 2**20)) // len(found)
+    return len(found) * max(1, min(MOST_PER_GPU, on_each, on_all))
 
 
-def _asked(*words: str) -> str:
-    """What `nvidia-smi` answers, nothing where there is none."""
+def _nvidia_smi(*words: str) -> str:
+    """The output of `nvidia-smi`, empty if there is none."""
     try:
         return subprocess.run(["nvidia-smi", *words], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):

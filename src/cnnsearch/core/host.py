@@ -1,4 +1,4 @@
-"""This machine's cores and memory, and the memory of its processes."""
+"""The cores and the memory of this machine, and how many workers it can run."""
 
 import contextlib
 import os
@@ -7,29 +7,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.core import gpus, host
+import psutil
+
+from cnnsearch.core import gpus
 
 
 def rss() -> int:
-    """Bytes of memory that this process holds."""
-    import psutil
-
-    return held(psutil.Process().memory_info())
+    """Bytes of memory of this process, without mapped files."""
+    return own_memory(psutil.Process().memory_info())
 
 
-def held(info: Any) -> int:
-    """Bytes of memory that are a process's own, by what psutil tells of it.
+def own_memory(info: Any) -> int:
+    """Bytes of memory of a process without mapped files; `info` is what psutil's `memory_info` gives.
 
-    Pages of mapped files are not counted, where that is known: the system takes them back when memory is short, so
-    that images mapped from a file larger than all memory do no harm.
+    The system frees pages of mapped files when memory is short, so images may be mapped from a file that is larger than
+    the memory. Systems that do not tell these pages apart count them.
     """
     return int(info.rss - getattr(info, "shared", 0))
 
 
 def free_memory() -> int:
     """Bytes of main memory that are free."""
-    import psutil
-
     return int(psutil.virtual_memory().available)
 
 
@@ -39,8 +37,8 @@ def cores() -> int:
 
 
 @contextlib.contextmanager
-def noise_to(log: Path) -> Iterator[None]:
-    """What a backend's native code prints to stderr goes to the file `log` meanwhile."""
+def stderr_to(log: Path) -> Iterator[None]:
+    """Inside, everything that is printed to stderr, also by native code, goes to the file `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     kept = os.dup(2)
@@ -53,24 +51,20 @@ def noise_to(log: Path) -> Iterator[None]:
         os.close(kept)
 
 
-LEAST = 512 << 20
-"""Bytes of memory that a worker may be held to at the least: with JAX it holds 0.4 GiB when it has started, with
-TensorFlow 0.8 GiB."""
+LEAST_WORKER_MEMORY = 512 << 20
+"""The smallest limit of a worker's memory, in bytes. A started worker has 0.4 GiB with JAX, 0.8 GiB with TensorFlow."""
 
-
-SHARE = 0.9
-"""Of the machine's memory that all workers together may take."""
+WORKERS_SHARE = 0.9
+"""The share of the machine's memory that all workers together may use."""
 
 
 def memory_allowed(jobs: int) -> int:
-    """Bytes that each of `jobs` workers may hold, unless a user says otherwise."""
-    return int(SHARE * memory() / max(1, jobs))
+    """The default limit of the memory of each of `jobs` workers, in bytes."""
+    return int(WORKERS_SHARE * memory() / max(1, jobs))
 
 
 def memory() -> int:
-    """Bytes of main memory: the machine's, or a container's if that has less."""
-    import psutil
-
+    """Bytes of main memory of the machine, or of the container if that has less."""
     total = int(psutil.virtual_memory().total)
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
@@ -81,21 +75,20 @@ def memory() -> int:
 
 
 MOST_JOBS = 4
-"""Workers on a CPU unless asked for."""
+"""The most workers on a CPU, unless the user asks for more."""
+
+WORKER_MEMORY = 1 << 30
+"""About how many bytes a worker needs; most of it is for its backend."""
 
 
-EACH = 1 << 30
-"""Bytes that a worker holds, about: most of it is its backend."""
+def workers_and_threads(jobs: int | None) -> tuple[int, int]:
+    """The number of workers, and of threads for each; `jobs` is the number that the user asks for.
 
-
-def share(jobs: int | None) -> tuple[int, int]:
-    """How many workers, and how many threads each: by the GPUs (`gpus.workers`); on a CPU one a core, up to MOST_JOBS
-    and as far as memory goes.
-
-    Small networks use one thread better than two: two workers of one thread gave 1.5 times the trials of one
-    worker of two threads (two cores, networks of 1 to 2 million multiply-adds on MNIST).
+    On GPUs `gpus.workers` decides. On a CPU there is one worker for each core, MOST_JOBS at most, and no more than
+    memory allows. Two workers of one thread gave 1.5 times the trials of one worker of two threads (two cores,
+    networks of 1 to 2 million multiply-adds on MNIST).
     """
-    cores, memory = host.cores(), host.memory()
-    on_cpu = min(cores, MOST_JOBS, max(1, memory // EACH - 1))
-    workers = jobs or gpus.workers(gpus.gpus(), cores, memory) or on_cpu
-    return workers, max(1, cores // workers)
+    count, total = cores(), memory()
+    on_cpu = min(count, MOST_JOBS, max(1, total // WORKER_MEMORY - 1))
+    workers = jobs or gpus.workers(gpus.gpus(), count, total) or on_cpu
+    return workers, max(1, count // workers)

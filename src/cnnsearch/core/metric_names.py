@@ -1,4 +1,4 @@
-"""The names of metrics as models report them, and which of them a search goes by."""
+"""The names of metrics that models report, and the choice of the metric of a search."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable
 from cnnsearch.core.errors import nearest
 
 RETURNED = "default_objective"
-"""The one number that a `fit` of an author's own gives back, by KerasTuner's name; it is made small."""
+"""KerasTuner's name for the number that an author's own `fit` returns; it is minimised."""
 
 ACCURACIES = ("acc", "accuracy")
 
 
-def unknown(metric: str, reported: Iterable[str]) -> str:
-    """That there is no such metric, and which there are."""
+def unknown_metric(metric: str, reported: Iterable[str]) -> str:
+    """The message that there is no such metric, with the metrics that are reported."""
     names = sorted(reported)
     return (
         f"There is no metric '{metric}'.{nearest(metric, names)} Candidates report {', '.join(names) or 'none'}. "
@@ -20,10 +20,10 @@ def unknown(metric: str, reported: Iterable[str]) -> str:
     )
 
 
-def matching(asked: str, reported: Collection[str]) -> str | None:
-    """The reported metric that `asked` names, whatever number it was given; None if there is none.
+def matching_metric(asked: str, reported: Collection[str]) -> str | None:
+    """The reported metric that `asked` names, with or without Keras' number (`auc_1`); None if there is none.
 
-    Where several are told apart by their numbers, only the right number will do.
+    If several reported metrics differ only in their number, the number must match.
     """
     if asked in reported:
         return asked
@@ -32,8 +32,8 @@ def matching(asked: str, reported: Collection[str]) -> str | None:
     return bare if bare in reported and not several else None
 
 
-def chosen(reported: Collection[str]) -> tuple[str, str]:
-    """The metric that a search goes by where none was named, and a line that says so where it is not val_accuracy."""
+def choose_metric(reported: Collection[str]) -> tuple[str, str]:
+    """The metric of a search whose user named none, and a line for the user unless it is val_accuracy."""
     if RETURNED in reported:
         return RETURNED, f"The fit of this HyperModel gives back one number: it is minimised ({RETURNED})."
     if "val_accuracy" in reported:

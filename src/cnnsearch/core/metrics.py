@@ -1,4 +1,4 @@
-"""What spaces of dimensions can be searched for: metrics of all validation images at once, as scikit-learn has them."""
+"""Metrics of all validation images at once, with the definitions of scikit-learn, and their names."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cnnsearch.core.errors import CnnsearchError, DataError, nearest
 
 Measures = Callable[[NDArray[Any]], dict[str, float]]
-"""Probabilities (n, classes) of the validation images to metrics by name, such as `val_auc`."""
+"""Computes metrics by name, such as `val_auc`, from probabilities (n, classes) of the validation images."""
 
 TOP = 5
 
@@ -23,7 +23,7 @@ def balanced_accuracy(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
 
 
 def f1_macro(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
-    """The mean of the F1 scores of the classes that occur in `y` or were answered: `f1_score(average="macro")`."""
+    """The mean of the F1 scores of the classes that occur in `y` or in the predictions: `f1_score(average="macro")`."""
     found = _confusion(y, probabilities)
     # true positives twice, false positives and false negatives
     weighed = found.sum(0) + found.sum(1)
@@ -31,9 +31,11 @@ def f1_macro(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
 
 
 def auc(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
-    """The area under the ROC curve: of class 1 where there are two classes, else the mean of each class against all
-    others: `roc_auc_score(multi_class="ovr")`. A class that does not occur in `y` is left out; NaN if none can be
-    told from another."""
+    """The area under the ROC curve: `roc_auc_score(multi_class="ovr")`.
+
+    For two classes it is that of class 1, else the mean of each class against all others. Classes that do not occur
+    in `y` are left out. It is NaN if fewer than two classes occur.
+    """
     classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
     areas = [_area(y == label, probabilities[:, label]) for label in classes]
     known = [area for area in areas if not math.isnan(area)]
@@ -55,15 +57,15 @@ COMPUTED = {
     "val_balanced_accuracy": balanced_accuracy,
     "val_top5_accuracy": top5_accuracy,
 }
-"""What costs a further look at the answers, and so is computed only in a search for one of them: then all are."""
+"""Metrics that take extra time, so they are computed only in a search for one of them; then all are computed."""
 
 OF_PLANS = ("val_accuracy", "val_loss", *COMPUTED)
-"""What every space of dimensions can be searched for."""
+"""The metrics that every space of dimensions can be searched for."""
 
 ALSO_REPORTED = ("accuracy", "loss")
-"""What its candidates report besides, of the training images."""
+"""Metrics of the training images, which candidates report too."""
 
-WORDS = {
+DISPLAY_NAMES = {
     "auc": "AUC",
     "f1_macro": "macro F1",
     "balanced_accuracy": "balanced accuracy",
@@ -71,23 +73,23 @@ WORDS = {
 }
 
 
-def read(metric: str) -> str:
-    """A metric's name as it is read: `val_f1_macro` is `validation macro F1`."""
+def display_name(metric: str) -> str:
+    """A metric's name for readers: `val_f1_macro` is `validation macro F1`."""
     part, _, name = metric.rpartition("val_")
-    name = WORDS.get(name, name.replace("_", " "))
+    name = DISPLAY_NAMES.get(name, name.replace("_", " "))
     return f"validation {name}" if metric.startswith("val_") and not part else metric.replace("_", " ")
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric, by any of its names, is a share that is read as a percent."""
+    """Whether a metric is shown as a percentage."""
     return "accuracy" in metric
 
 
 def measures(metric: str, y: NDArray[Any]) -> Measures | None:
-    """What computes `metric`, and all others of COMPUTED that the classes allow; None if it needs no computing.
+    """A function that computes the metrics of COMPUTED; None if `metric` is not one of them.
 
     Args:
-        metric: what is searched for.
+        metric: the metric of the search.
         y: the validation labels, as codes (n,).
     """
     if metric not in COMPUTED:
@@ -96,27 +98,27 @@ def measures(metric: str, y: NDArray[Any]) -> Measures | None:
 
 
 def measured(y: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float]:
-    """All of COMPUTED that mean something for these labels (n,) and probabilities (n, classes)."""
+    """The metrics of COMPUTED that are defined for these labels (n,) and probabilities (n, classes)."""
     answers: NDArray[Any] = np.asarray(probabilities, "float32")
     found = {
         name: compute(y, answers)
         for name, compute in COMPUTED.items()
         if name != "val_top5_accuracy" or answers.shape[1] > TOP
     }
-    # a label that stands alone has no AUC, which is no fault of the candidate
+    # there is no AUC of a single class, which is not the candidate's fault
     return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def check(metric: str) -> None:
-    """Refuse a metric that candidates of dimensions do not report.
+    """Check that candidates of dimensions report a metric.
 
     Raises:
-        CnnsearchError: it names the nearest one.
+        CnnsearchError: if they do not; it names the nearest one.
     """
     known = (*OF_PLANS, *ALSO_REPORTED)
     if metric in known:
         return
-    # `val_f1` is nearer to `val_auc` by its letters
+    # by its letters `val_f1` is nearer to `val_auc`
     bare = metric.removeprefix("val_")
     longer = [name for name in OF_PLANS if bare and bare in name]
     meant = f" Did you mean '{longer[0]}'?" if longer else nearest(metric, known)
@@ -126,7 +128,7 @@ def check(metric: str) -> None:
 
 
 def check_labels(metric: str, y: NDArray[Any], classes: Sequence[str]) -> None:
-    """Refuse a metric that the validation labels (n,) give no meaning.
+    """Check that a metric is defined for the validation labels (n,).
 
     Raises:
         DataError: if every candidate would get the same value, or none.
@@ -145,10 +147,10 @@ def check_labels(metric: str, y: NDArray[Any], classes: Sequence[str]) -> None:
 
 
 def class_weights(y: NDArray[Any], classes: int) -> NDArray[np.float32]:
-    """The weight of each image (n,) by its class: n / (k * images of the class), k classes occurring in `y`.
+    """The weight of each image (n,): n / (k * images of its class), if k classes occur in `y`.
 
-    As `sklearn.utils.class_weight.compute_sample_weight("balanced", y)`: each class counts as much as every other,
-    and the mean weight is 1.
+    It is `sklearn.utils.class_weight.compute_sample_weight("balanced", y)`: each class has the same total weight, and
+    the mean weight is 1.
     """
     counts = np.bincount(y, minlength=classes)
     weights = len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
@@ -157,15 +159,17 @@ def class_weights(y: NDArray[Any], classes: int) -> NDArray[np.float32]:
 
 
 def _confusion(y: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[Any]:
-    """How often each class (rows) was taken for each other (columns)."""
+    """The confusion matrix: true classes in rows, predicted classes in columns."""
     classes = probabilities.shape[1]
     pairs = y * classes + probabilities.argmax(1)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def _area(positive: NDArray[Any], scores: NDArray[Any]) -> float:
-    """The share of pairs of a positive and a negative in which the positive has the higher score; equal ones count
-    half (Hanley and McNeil 1982)."""
+    """The share of pairs of a positive and a negative in which the positive has the higher score.
+
+    Pairs with equal scores count half (Hanley and McNeil 1982).
+    """
     many, few = np.count_nonzero(~positive), np.count_nonzero(positive)
     if not (many and few):
         return math.nan

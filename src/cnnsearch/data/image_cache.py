@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,8 +51,6 @@ def entry(
     Raises:
         OSError: if they cannot be written.
     """
-    import filelock
-
     home.parent.mkdir(parents=True, exist_ok=True)
     # a process that is killed while it writes gives the lock back
     with filelock.FileLock(f"{home}.lock"):
@@ -85,8 +84,6 @@ def _known(home: Path) -> dict[str, Any] | None:
 
 def sweep(runs: Path) -> None:
     """Remove decoded images that no search has used for long, and what was left of a killed one."""
-    import filelock
-
     before = time.time() - OLD
     for home in (runs / FOLDER).glob("*/"):
         with contextlib.suppress(OSError, filelock.Timeout):

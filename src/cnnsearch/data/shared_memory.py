@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
 from cnnsearch.data import image_cache
@@ -32,8 +33,6 @@ def taken(folder: Path, load: Callable[[], Loaded]) -> Loaded:
 
     What is written to such an array stays with the process that wrote it. Where there is no room, each has its own.
     """
-    import filelock
-
     # a worker that ends while it loads gives the lock back
     with filelock.FileLock(folder / "lock"):
         if found := _mapped(folder):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cnnsearch.core.errors import DataError
 from cnnsearch.data.dataset import Dataset, Images, Labels
+from cnnsearch.data.groups import cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,6 @@ def split(data: Dataset, seed: int, validation: float = 1 / 6, take: Take = _cop
 def _cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tuple[NDArray[np.intp], ...]:
     """Which of these rows are kept and which are split off, both in order."""
     if data.groups is not None:
-        from cnnsearch.data.groups import cut
-
         return cut(data, rows, fraction, seed)
     from sklearn.model_selection import train_test_split
 

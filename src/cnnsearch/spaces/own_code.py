@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cnnsearch.spaces.plugins import shipped_folder
+
 LEFT_OUT = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__"),
     *("__firstlineno__", "__static_attributes__", "__abstractmethods__", "_abc_impl", "__parameters__"),
@@ -178,8 +180,6 @@ def is_own(module: str | None) -> bool:
 
 @functools.cache
 def _installed(file: str) -> bool:
-    from cnnsearch.spaces.plugins import shipped_folder
-
     path = Path(file).resolve()
     return any(path.is_relative_to(place) for place in (*installed_places(), shipped_folder() / "plugins"))
 

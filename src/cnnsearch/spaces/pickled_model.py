@@ -5,6 +5,7 @@ Reading the file runs its code, so only what trains or opens a model reads it, n
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 import pickle
@@ -145,8 +146,6 @@ def _importable(name: str, file: str) -> bool:
 
 def _culprit(hypermodel: Any) -> str:
     """The global or closed-over name of a function whose value cannot be pickled."""
-    import inspect
-
     import cloudpickle
 
     function = hypermodel if inspect.isfunction(hypermodel) else getattr(hypermodel, "build", None)

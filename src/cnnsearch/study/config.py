@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.core.gpus import TAKEN
+from cnnsearch.core.gpus import MEMORY_SHARE
 from cnnsearch.core.metric_names import RETURNED
 from cnnsearch.spaces.space import Space, Use
 
@@ -154,7 +154,7 @@ def worker_environment(threads: int, gpu: str | None, beside: int = 1, jobs: int
         environment["CUDA_VISIBLE_DEVICES"] = gpu
         # as `nvidia-smi` counts them; CUDA would begin with the fastest
         environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-        share = f"{TAKEN / beside:.3f}"
+        share = f"{MEMORY_SHARE / beside:.3f}"
         if beside > 1:
             environment[GPU_SHARE] = share
         # the two are one setting, and JAX takes no more than one of them

@@ -4,7 +4,7 @@ import math
 
 from matplotlib.figure import Figure
 
-from cnnsearch.core.metrics import COMPUTED, read
+from cnnsearch.core.metrics import COMPUTED, display_name
 from cnnsearch.study.trial import Record
 
 
@@ -23,7 +23,7 @@ def curves(done: Record) -> Figure:
         axes.set(xlabel="epoch", title=metric)
     for name in more:
         values = [epoch.get(name, math.nan) for epoch in done.history]
-        shown[2].plot(epochs, values, marker="o", markersize=3, label=read(name).removeprefix("validation "))
+        shown[2].plot(epochs, values, marker="o", markersize=3, label=display_name(name).removeprefix("validation "))
         shown[2].set(xlabel="epoch", title="validation")
     for axes in shown:
         axes.xaxis.get_major_locator().set_params(integer=True)

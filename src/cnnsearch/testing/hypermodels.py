@@ -98,7 +98,7 @@ def trains_an_epoch(model: Model) -> None:
 
     x, y = networks.random_images(SHAPE, IMAGES), np.arange(IMAGES) % CLASSES
     parts = Split(x, y, x[:16], y[:16], x[:16], y[:16])
-    metric = metric_names.chosen(reported(*model.candidate(defaults), parts, CLASSES, ""))[0]
+    metric = metric_names.choose_metric(reported(*model.candidate(defaults), parts, CLASSES, ""))[0]
     candidate, hp = model.candidate(defaults)
     data = training.fold(candidate, parts, CLASSES)
     training.train(candidate, None, hp, data, 1, metric, lambda epoch, metrics: True)

@@ -26,7 +26,7 @@ def reported(
     if isinstance(candidate.model, keras.Model):
         candidate.model.run_eagerly = True
         names = _evaluated(candidate.model, some)
-    if candidate.fit is None or not own_fit or (asked and metric_names.matching(asked, names)):
+    if candidate.fit is None or not own_fit or (asked and metric_names.matching_metric(asked, names)):
         return names
     return _fitted(candidate, hp, some)
 

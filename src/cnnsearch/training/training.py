@@ -371,7 +371,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
             self._report(epochs, told)
 
     def _unknown(self, metrics: dict[str, float]) -> CnnsearchError:
-        return CnnsearchError(metric_names.unknown(self._metric, metrics))
+        return CnnsearchError(metric_names.unknown_metric(self._metric, metrics))
 
     def facts(self) -> dict[str, Any]:
         """The outcome so far, for a training that goes on later."""

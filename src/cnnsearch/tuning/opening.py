@@ -62,13 +62,13 @@ def _settled(asked: str, reported: list[str]) -> tuple[str, str]:
         # the trials will tell why
         return asked or str(DEFAULTS["metric"]), ""
     if not asked:
-        return metric_names.chosen(reported)
+        return metric_names.choose_metric(reported)
     # a single number that fit gives back is the value of whatever was asked for
     if metric_names.RETURNED in reported:
         return asked, ""
-    found = metric_names.matching(asked, reported) or (asked if asked in COMPUTED else None)
+    found = metric_names.matching_metric(asked, reported) or (asked if asked in COMPUTED else None)
     if found is None:
-        raise CnnsearchError(metric_names.unknown(asked, reported))
+        raise CnnsearchError(metric_names.unknown_metric(asked, reported))
     return found, ""
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from cnnsearch.core import host
 from cnnsearch.core.errors import CnnsearchError, NothingCompletedError
-from cnnsearch.core.host import share
-from cnnsearch.core.metric_names import matching
+from cnnsearch.core.host import workers_and_threads
+from cnnsearch.core.metric_names import matching_metric
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import listing, mlflow_store, ranking, trial_queue
 from cnnsearch.study import study as studies
@@ -63,7 +63,7 @@ def _opened(settings: Settings, stop: Stop, display: Display) -> tuple[Settings,
         opening = open_(settings, stop, display)
         return opening.settings, opening
     metric = str(begun["metric"])
-    return replace(settings, metric=matching(settings.metric or metric, [metric]) or settings.metric), None
+    return replace(settings, metric=matching_metric(settings.metric or metric, [metric]) or settings.metric), None
 
 
 def _searched(
@@ -148,7 +148,7 @@ def confirm(
         CnnsearchError: if there is nothing to confirm, or a dataset, plugin or worker fails.
     """
     opened = listing.load(study, runs, storage)
-    workers, threads = share(jobs)
+    workers, threads = workers_and_threads(jobs)
     limits = {"timeout": timeout, "memory": host.memory_allowed(workers)}
     made = as_begun(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
     records = opened.records()

@@ -69,6 +69,6 @@ def held(pid: int) -> int:
     import psutil
 
     try:
-        return host.held(psutil.Process(pid).memory_info())
+        return host.own_memory(psutil.Process(pid).memory_info())
     except psutil.Error:
         return 0

@@ -96,7 +96,7 @@ def settings(
     from cnnsearch.core import host
     from cnnsearch.tuning import run
 
-    workers, threads = host.share(jobs)
+    workers, threads = host.workers_and_threads(jobs)
     kept = len(list((study.folder / "checkpoints").glob("trial-*.*")))
     return run.as_begun(
         study,

@@ -126,7 +126,7 @@ def _rows(card: dict[str, Any], part: str) -> list[tuple[str, str]]:
     rows = [(f"{part} accuracy", str(Measured(told["accuracy"], 0, told["n"])))]
     if name in told and name != "accuracy":
         value = f"{told[name]:.2%}" if metrics.is_share(name) else f"{told[name]:.4f}"
-        rows.insert(0, (f"{part} {metrics.WORDS[name]}", f"{value} (n = {told['n']:,})"))
+        rows.insert(0, (f"{part} {metrics.DISPLAY_NAMES[name]}", f"{value} (n = {told['n']:,})"))
     return rows
 
 

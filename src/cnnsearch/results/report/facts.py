@@ -45,7 +45,7 @@ class Facts:
     @property
     def metric(self) -> str:
         """The metric's name as it is read: `validation accuracy`."""
-        return metrics.read(str(self.study.info["metric"]))
+        return metrics.display_name(str(self.study.info["metric"]))
 
     @property
     def best(self) -> Record | None:
@@ -128,7 +128,7 @@ class Facts:
         if self.test is None:
             return "", ""
         for name, value in self.test.more.items():
-            return self.score(value), metrics.WORDS[name]
+            return self.score(value), metrics.DISPLAY_NAMES[name]
         return f"{self.test.accuracy:.2%}", "accuracy"
 
 

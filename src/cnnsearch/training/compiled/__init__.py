@@ -65,7 +65,7 @@ def _stays(images: NDArray[Any]) -> bool:
 @functools.cache
 def _gpu_memory() -> int:
     """Bytes of its GPU's memory that this process may take; 0 if it is not told."""
-    share = float(os.environ.get(GPU_SHARE, gpus.TAKEN))
+    share = float(os.environ.get(GPU_SHARE, gpus.MEMORY_SHARE))
     return int(share * 2**20 * gpus.memory(os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]))
 
 
