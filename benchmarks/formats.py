@@ -90,7 +90,7 @@ def page(every: list[dict[str, Any]]) -> str:
 def section(result: dict[str, Any]) -> str:
     """A trial's table, and what int8 costs it."""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    header, *rows = card.table(result)
+    header, *rows = card.format_table(result)
     lines = ["| " + " | ".join(row) + " |" for row in (header, ("---",) * len(header), *rows)]
     repeats = [facts[f"repeats_{count}"] for facts in result["measured"].values() for count in (1, formats.BATCH)]
     about = (
@@ -98,7 +98,16 @@ def section(result: dict[str, Any]) -> str:
         f"n = {min(repeats)} to {max(repeats)} calls; {versions}."
     )
     return "\n".join(
-        [f"## {result['study']}, trial {result['trial']}", "", about, "", *lines, "", *card.losses(result), ""]
+        [
+            f"## {result['study']}, trial {result['trial']}",
+            "",
+            about,
+            "",
+            *lines,
+            "",
+            *card.accuracy_losses(result),
+            "",
+        ]
     )
 
 

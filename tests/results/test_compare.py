@@ -1,4 +1,4 @@
-"""What choices were worth: intervals that hold on simulated studies of known effects, and twins that are trained."""
+"""Effects of hyperparameters: intervals on simulated studies with known effects, and trained controlled trials."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from scipy.stats import ttest_rel
 
-from cnnsearch.results.comparison import effects, evidence, levels, twins
+from cnnsearch.results.comparison import controlled_trials, effects, evidence, levels
 from cnnsearch.results.comparison.evidence import MATCHED, MODELLED, Case, Evidence
 from cnnsearch.results.comparison.points import Points
 from cnnsearch.spaces.distributions import Distribution
@@ -33,15 +33,15 @@ SPACE = {
     **{f"number/{n}": Distribution("float", 0.0, low=0.0, high=1.0) for n in range(3)},
     "rate/log": Distribution("float", 1e-4, low=1e-4, high=1e-2, log=True),
 }
-WORTH = {"a": 0.0, "b": 0.5, "c": -0.3}
+EFFECTS = {"a": 0.0, "b": 0.5, "c": -0.3}
 DEFAULT = {name: distribution.default for name, distribution in SPACE.items()}
 
 
 def effect(name: str, value: Any, strength: float) -> float:
-    """The true worth of a value: strong for a few names, nothing for the others."""
+    """The true effect of a value: strong for a few names, 0 for the others."""
     if name not in ("two/0", "three/0", "number/0"):
         return 0.0
-    return strength * (WORTH[value] if isinstance(value, str) else value - 0.5)
+    return strength * (EFFECTS[value] if isinstance(value, str) else value - 0.5)
 
 
 def drawn(name: str, generator: np.random.Generator, good: list[Case]) -> Any:
@@ -50,7 +50,7 @@ def drawn(name: str, generator: np.random.Generator, good: list[Case]) -> Any:
         return good[generator.integers(len(good))].values[name]
     if distribution.kind == "choice":
         return str(generator.choice(distribution.choices))
-    return levels.at(distribution, generator.random())
+    return levels.value_at(distribution, generator.random())
 
 
 def simulated(seed: int, trials: int, strength: float, adaptive: bool = False, collapsing: float = 0.0) -> Evidence:
@@ -62,7 +62,7 @@ def simulated(seed: int, trials: int, strength: float, adaptive: bool = False, c
         values = {name: drawn(name, generator, best) for name in SPACE}
         score = sum(effect(name, value, strength) for name, value in values.items()) + generator.normal()
         cases.append(Case(number, score - 100 * (generator.random() < collapsing), values))
-    far = evidence.far_out(cases, True)
+    far = evidence.outliers(cases, True)
     return Evidence(tuple(case for case in cases if case not in far), SPACE, DEFAULT, far)
 
 
@@ -78,23 +78,23 @@ def truth(name: str, value: str, against: str, strength: float) -> float:
     ("trials", "strength", "adaptive", "collapsing"),
     [(20, 3.0, False, 0.0), (40, 3.0, False, 0.0), (40, 0.0, True, 0.0), (40, 3.0, True, 0.0), (40, 3.0, True, 0.1)],
 )
-def test_the_models_intervals_hold_the_true_difference_about_as_often_as_they_say(
+def test_about_95_percent_of_the_models_intervals_contain_the_true_difference(
     trials: int, strength: float, adaptive: bool, collapsing: float
 ) -> None:
     held = []
     for seed in range(40):
-        for found in evidence.compared(simulated(seed, trials, strength, adaptive, collapsing), list(SPACE)):
-            assert found.how == MODELLED and found.effect.half is not None
+        for found in evidence.comparisons(simulated(seed, trials, strength, adaptive, collapsing), list(SPACE)):
+            assert found.how == MODELLED and found.effect.ci_half_width is not None
             true = truth(found.name, found.value, found.against, strength)
-            held.append(abs(found.effect.difference - true) <= found.effect.half)
+            held.append(abs(found.effect.difference - true) <= found.effect.ci_half_width)
     assert len(held) > 400
     assert 0.92 < np.mean(held) < 0.985
 
 
 def test_strong_effects_come_first_and_are_clear() -> None:
-    first, second, *_ = evidence.compared(simulated(3, 60, 8.0), list(SPACE))
+    first, second, *_ = evidence.comparisons(simulated(3, 60, 8.0), list(SPACE))
     assert {first.name, second.name} <= {"two/0", "three/0", "number/0"}
-    assert first.effect.clear and second.effect.clear
+    assert first.effect.excludes_zero and second.effect.excludes_zero
 
 
 def test_pairs_that_share_a_trial_make_one_difference() -> None:
@@ -109,7 +109,7 @@ def test_pairs_that_share_a_trial_make_one_difference() -> None:
         Case(5, 0.99, {**on, "size": 7}),
     ]
     ones, others = [c for c in cases if "rate" in c.values], [c for c in cases if "rate" not in c.values]
-    assert sorted(evidence.matched("drop", ones, others)) == pytest.approx([0.05, 0.15])
+    assert sorted(evidence.matched_differences("drop", ones, others)) == pytest.approx([0.05, 0.15])
 
 
 def test_enough_matched_pairs_are_preferred_to_the_model() -> None:
@@ -122,7 +122,7 @@ def test_enough_matched_pairs_are_preferred_to_the_model() -> None:
         for size in range(5)
         for drop in ("off", "on")
     )
-    (found,) = evidence.compared(Evidence(cases, space, {"drop": "off"}), ["drop"])
+    (found,) = evidence.comparisons(Evidence(cases, space, {"drop": "off"}), ["drop"])
     assert found[:3] == ("drop", "on", "off") and found.how == MATCHED and found.effect.n == 5
     assert found.effect.difference == pytest.approx(1.2)
 
@@ -131,26 +131,30 @@ def test_the_interval_of_pairs_is_students() -> None:
     generator = np.random.default_rng(0)
     one, other = generator.normal(size=7), generator.normal(size=7)
     expected = ttest_rel(one, other).confidence_interval(0.95)
-    found = effects.paired(list(one - other))
-    assert found.half is not None
-    assert (found.difference - found.half, found.difference + found.half) == pytest.approx(tuple(expected))
-    assert effects.paired([1.0]).half is None and not effects.paired([1.0]).clear
+    found = effects.mean_difference(list(one - other))
+    assert found.ci_half_width is not None
+    assert (found.difference - found.ci_half_width, found.difference + found.ci_half_width) == pytest.approx(
+        tuple(expected)
+    )
+    assert effects.mean_difference([1.0]).ci_half_width is None and not effects.mean_difference([1.0]).excludes_zero
 
 
-def test_bases_in_turn_cancel_what_their_choice_for_a_high_score_flatters() -> None:
-    """No choice has any worth here; each base is among the best of 40 for its chance alone."""
+def test_base_trials_of_each_level_in_turn_cancel_the_bias_of_their_choice() -> None:
+    """No hyperparameter has an effect here; each base is among the best of 40 by chance alone."""
     held: dict[str, list[bool]] = {"the best": [], "in turn": []}
     for seed in range(400):
         generator = np.random.default_rng(seed)
         bases = [Record(number, score=generator.normal()) for number in range(40)]
-        # most good ones chose `a`, as after a sampler that has its favourites
+        # most trials have `a`, as after a sampler that prefers it
         own = {base.number: "a" if generator.random() < 0.8 else "b" for base in bases}
         bases.sort(key=lambda base: -(base.score or 0))
-        for how, order in (("the best", bases), ("in turn", list(twins.in_turn(bases, own)))):
+        for how, order in (("the best", bases), ("in turn", list(controlled_trials.alternate_levels(bases, own)))):
             signs = [1 if own[base.number] == "a" else -1 for base in order[:6]]
             scores = [base.score or 0 for base in order[:6]]
-            found = effects.paired([s * (score - generator.normal()) for s, score in zip(signs, scores, strict=True)])
-            held[how].append(not found.clear)
+            found = effects.mean_difference(
+                [s * (score - generator.normal()) for s, score in zip(signs, scores, strict=True)]
+            )
+            held[how].append(not found.excludes_zero)
     assert np.mean(held["the best"]) < 0.9
     assert np.mean(held["in turn"]) > 0.93
 
@@ -177,38 +181,38 @@ def test_levels_are_values_or_halves(distribution: Distribution, labels: list[st
     assert [level.label for level in known.levels] == labels
     for level, value in zip(known.levels, values, strict=True):
         assert level.value == pytest.approx(value, rel=1e-2) if isinstance(value, float) else level.value == value
-        assert known.of(level.value) == level.label and distribution.contains(level.value)
+        assert known.label_of(level.value) == level.label and distribution.contains(level.value)
 
 
-def test_dropout_of_rate_0_is_none_and_a_twin_with_dropout_has_some(searched: Path) -> None:
+def test_dropout_of_rate_0_is_none_and_a_controlled_trial_with_dropout_has_some(searched: Path) -> None:
     study = listing.load(None, searched / "runs")
     points = Points(study, ())
     first = study.records()[0]
     assert first.params["norm_dropout/drop"] == "block" and first.params["norm_dropout/rate"] == 0.0
     simplest = points.simplest(first)
     assert simplest["norm_dropout/drop"] == "none" and "norm_dropout/rate" not in simplest
-    twin = points.changed(simplest, "norm_dropout/drop", "block")
-    assert twin is not None and twin.key != first.key
-    assert twin.values["norm_dropout/rate"] == pytest.approx(0.2)
-    same = {name: value for name, value in twin.values.items() if not name.startswith("norm_dropout/")}
+    changed = points.changed(simplest, "norm_dropout/drop", "block")
+    assert changed is not None and changed.key != first.key
+    assert changed.values["norm_dropout/rate"] == pytest.approx(0.2)
+    same = {name: value for name, value in changed.values.items() if not name.startswith("norm_dropout/")}
     assert same == {name: value for name, value in simplest.items() if not name.startswith("norm_dropout/")}
     assert points.changed(first.params, "norm_dropout/drop", "none") is None
 
 
-def test_a_familys_twins_differ_in_one_choice_and_no_trial_is_in_two_families(searched: Path) -> None:
+def test_controlled_trials_differ_in_one_hyperparameter_and_no_trial_is_in_two_groups(searched: Path) -> None:
     study = listing.load(None, searched / "runs")
     points = Points(study, ())
     known = evidence.evidence(study, points)
-    found = twins.families(study, points, known, "norm_dropout/norm", 5)
-    assert found and sum(len(family.trials) for family in found) == len(set().union(*(f.trials for f in found)))
-    for family in found:
-        assert {family.own, *family.members, *family.missing} == {"after_conv", "none", "after_act"}
-        for label, (origin, values) in family.missing.items():
-            assert origin == f"twin of {family.base.number}: norm_dropout/norm={label}"
-            point = points.simplest(family.base)
+    found = controlled_trials.controlled_groups(study, points, known, "norm_dropout/norm", 5)
+    assert found and sum(len(group.identities) for group in found) == len(set().union(*(g.identities for g in found)))
+    for group in found:
+        assert {group.base_level, *group.members, *group.missing} == {"after_conv", "none", "after_act"}
+        for label, (origin, values) in group.missing.items():
+            assert origin == f"twin of {group.base.number}: norm_dropout/norm={label}"
+            point = points.simplest(group.base)
             assert {name for name in point if point[name] != values[name]} == {"norm_dropout/norm"}
-    # what all others are compared with is trained first
-    wanted = twins.wanted(found, "none")
+    # the reference value is trained first
+    wanted = controlled_trials.points_to_train(found, "none")
     ends = [origin.rpartition("=")[2] == "none" for origin in wanted]
     assert ends == sorted(ends, reverse=True)
     assert {seed for _, seed in wanted.values()} <= {record.seed for record in study.records()}
@@ -227,7 +231,7 @@ def test_a_familys_twins_differ_in_one_choice_and_no_trial_is_in_two_families(se
         (("nothing",), "There is no study 'nothing'."),
     ],
 )
-def test_what_cannot_be_compared_is_told_in_one_line(searched: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_impossible_comparisons_are_refused_in_one_line(searched: Path, arguments: tuple[str, ...], said: str) -> None:
     done = cnnsearch(searched, "compare", *arguments)
     assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
 
@@ -235,23 +239,23 @@ def test_what_cannot_be_compared_is_told_in_one_line(searched: Path, arguments: 
 COMPARE = ("compare", "--by", "norm_dropout/drop", "--controlled", "--pairs", "2", "--jobs", "1")
 
 
-def test_twins_are_trained_once_to_their_end_under_the_seeds_of_their_trials(
+def test_controlled_trials_are_trained_once_with_all_epochs_and_the_seeds_of_their_base_trials(
     run: Run, tmp_path: Path, store: str
 ) -> None:
     drop = ("--set", 'norm_dropout.drop=["block","none"]')
     assert run("run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", *TINY, *drop).returncode == 0
     done = run(*COMPARE, "--format", "json")
-    assert done.returncode == 0 and "2 twins are missing for norm_dropout/drop" in done.stderr, done.stderr
+    assert done.returncode == 0 and "2 controlled trials are missing for norm_dropout/drop" in done.stderr, done.stderr
     (row,) = json.loads(done.stdout)
     study = listing.load(None, tmp_path / "runs")
     records = {record.number: record for record in study.records()}
-    twin = [record for record in records.values() if record.origin.startswith(TWIN)]
-    assert len(twin) == 2 and all(record.state == "complete" and record.epochs == 2 for record in twin)
-    bases = [records[int(record.origin.removeprefix(TWIN).partition(":")[0])] for record in twin]
-    assert [record.seed for record in twin] == [base.seed for base in bases]
+    controlled = [record for record in records.values() if record.origin.startswith(TWIN)]
+    assert len(controlled) == 2 and all(record.state == "complete" and record.epochs == 2 for record in controlled)
+    bases = [records[int(record.origin.removeprefix(TWIN).partition(":")[0])] for record in controlled]
+    assert [record.seed for record in controlled] == [base.seed for base in bases]
     points = Points(study, ())
     differences = []
-    for one, base in zip(twin, bases, strict=True):
+    for one, base in zip(controlled, bases, strict=True):
         sides = {points.simplest(record)["norm_dropout/drop"]: record.score or 0 for record in (one, base)}
         differences.append(sides["block"] - sides["none"])
         changed = {name for name in one.params if one.params[name] != base.params.get(name, one.params[name])}
@@ -264,7 +268,7 @@ def test_twins_are_trained_once_to_their_end_under_the_seeds_of_their_trials(
     children = client.search_runs(
         [client.get_run(parent).info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'"
     )
-    assert {record.origin for record in twin} <= {child.data.tags["cnnsearch.origin"] for child in children}
+    assert {record.origin for record in controlled} <= {child.data.tags["cnnsearch.origin"] for child in children}
     # the same command has nothing to train, and the command that made the study is still the one on record
     again = run(*COMPARE, "--format", "csv")
     assert [float(r["difference"]) for r in csv.DictReader(io.StringIO(again.stdout))] == [row["difference"]]
@@ -273,7 +277,7 @@ def test_twins_are_trained_once_to_their_end_under_the_seeds_of_their_trials(
 
 
 @pytest.mark.slow
-def test_an_interrupted_comparison_goes_on_with_what_is_missing(run: Run, tmp_path: Path, store: str) -> None:
+def test_an_interrupted_comparison_resumes_with_the_missing_trials(run: Run, tmp_path: Path, store: str) -> None:
     small = (
         "--set",
         "dataset.limit=300",
@@ -291,16 +295,16 @@ def test_an_interrupted_comparison_goes_on_with_what_is_missing(run: Run, tmp_pa
         stderr=-1,
         text=True,
     )
-    _wait_for(lambda: _epochs_of_twins(tmp_path) >= 2)
+    _wait_for(lambda: _epochs_of_controlled_trials(tmp_path) >= 2)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "every trained twin is kept" in said
     done = run(*COMPARE, "--format", "md")
     assert done.returncode == 0, done.stderr
     assert "| norm_dropout/drop | block | none |" in done.stdout and "| 1 | controlled pairs | unclear |" in done.stdout
-    twin = [r for r in listing.load(None, tmp_path / "runs").records() if r.origin.startswith(TWIN)]
-    assert [record.state for record in twin] == ["interrupted", "complete"]
-    assert twin[0].seed == twin[1].seed and twin[1].epochs == 25 and twin[1].resumed > 0
+    controlled = [r for r in listing.load(None, tmp_path / "runs").records() if r.origin.startswith(TWIN)]
+    assert [record.state for record in controlled] == ["interrupted", "complete"]
+    assert controlled[0].seed == controlled[1].seed and controlled[1].epochs == 25 and controlled[1].resumed > 0
 
 
 def _wait_for(reached: Callable[[], bool]) -> None:
@@ -310,7 +314,7 @@ def _wait_for(reached: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def _epochs_of_twins(folder: Path) -> int:
+def _epochs_of_controlled_trials(folder: Path) -> int:
     trials = listing.load(None, folder / "runs").optuna.trials
     return max(
         (len(trial.intermediate_values) for trial in trials if trial.user_attrs.get("origin", "").startswith(TWIN)),

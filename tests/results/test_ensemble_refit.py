@@ -1,4 +1,4 @@
-"""export --ensemble and --refit: what is compared, what is trained, what the card and the looks at test say."""
+"""export --ensemble and --refit: the comparison, the training, the card, and the evaluations on the test set."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from cnnsearch.results.export import ensemble, refit
 from cnnsearch.study import listing, ranking
 from tests.conftest import Run, cnnsearch
 
-# each sees a quarter of the digit alone, so that together they know more
+# each model sees only a quarter of the digit, so an ensemble is better than each of them
 QUARTERS = """
 import keras
 
@@ -32,7 +32,7 @@ def build(hp):
 """
 
 
-def test_the_interval_is_bonetts_and_prices() -> None:
+def test_the_interval_is_that_of_bonett_and_price() -> None:
     # 12 gained and 2 lost of 100, computed by hand: (13 - 3) / 102 +- 1.959964 sqrt((16/102 - (10/102)^2) / 102)
     y = np.zeros(100, int)
     right, wrong = np.array([1.0, 0.0]), np.array([0.0, 1.0])
@@ -45,7 +45,7 @@ def test_the_interval_is_bonetts_and_prices() -> None:
     assert same.difference == 0 and not same.better and same.low < 0 < same.high
 
 
-def test_a_sure_gain_is_exported_as_one_model(run: Run, tmp_path: Path) -> None:
+def test_an_ensemble_with_a_gain_above_chance_is_exported_as_one_model(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(QUARTERS)
     line = ("--dataset", "digits", "--trials", "4", "--epochs", "6", "--jobs", "2", "--sampler", "grid", "--quiet")
     searched = run("run", "--space", "mine.py:build", *line, "--pruner", "none")
@@ -77,7 +77,7 @@ def test_a_sure_gain_is_exported_as_one_model(run: Run, tmp_path: Path) -> None:
     }
 
 
-def test_no_sure_gain_exports_the_best_alone(searched: Path) -> None:
+def test_without_a_gain_above_chance_the_best_model_is_exported_alone(searched: Path) -> None:
     done = cnnsearch(searched, "export", "--ensemble", "2", "-o", "two")
     assert done.returncode == 0, done.stderr
     assert "The best alone: on validation the mean of the best 2 is " in done.stdout
@@ -92,13 +92,13 @@ def test_no_sure_gain_exports_the_best_alone(searched: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_refit_is_the_trial_trained_on_more_images(searched: Path) -> None:
+def test_a_refit_trains_the_trial_on_more_images(searched: Path) -> None:
     study = listing.load(None, searched / "runs")
     chosen = next(record for record in ranking.ranked(study) if record.state == "complete")
     source = origin.origin_of(study, chosen, ())
     again = refit.refit(source).get_weights()
 
-    # the same by hand
+    # the same training, written out
     parts = source.parts
     keras.utils.set_random_seed(chosen.seed)
     made = source._replace(parts=refit.joined(parts)).candidate(pretrained=True)
@@ -110,7 +110,7 @@ def test_a_refit_is_the_trial_trained_on_more_images(searched: Path) -> None:
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-def test_the_card_and_the_looks_tell_a_refit_from_its_trial(searched: Path) -> None:
+def test_the_card_and_the_evaluations_distinguish_a_refit_from_its_trial(searched: Path) -> None:
     done = cnnsearch(searched, "export", "--refit", "-o", "refit")
     assert done.returncode == 0, done.stderr
     assert "Trained again on training and validation together" in (searched / "refit" / "card.md").read_text()
@@ -121,17 +121,17 @@ def test_the_card_and_the_looks_tell_a_refit_from_its_trial(searched: Path) -> N
     assert card["commands"][1].startswith(f"cnnsearch export --trial {card['trial']} --refit")
 
 
-def test_what_watches_validation_is_left_out_and_its_rates_are_kept() -> None:
+def test_callbacks_that_monitor_validation_are_left_out_and_their_rates_are_replayed() -> None:
     other = keras.callbacks.TerminateOnNaN()
-    watching = [keras.callbacks.EarlyStopping("val_accuracy"), keras.callbacks.ReduceLROnPlateau("val_loss")]
+    monitoring = [keras.callbacks.EarlyStopping("val_accuracy"), keras.callbacks.ReduceLROnPlateau("val_loss")]
     history = ({"learning_rate": 0.1}, {"learning_rate": 0.05}, {"learning_rate": 0.05})
-    first, rates = refit.unwatched([watching[0], other, watching[1]], history)
+    first, rates = refit.without_validation([monitoring[0], other, monitoring[1]], history)
     assert first is other
     assert [rates.schedule(epoch, 0.1) for epoch in range(3)] == [0.1, 0.1, 0.05]
-    assert refit.unwatched([other, watching[0]], history) == [other]
+    assert refit.without_validation([other, monitoring[0]], history) == [other]
 
 
-def test_clean_images_are_joined_or_missed() -> None:
+def test_images_without_noise_are_joined_or_refused() -> None:
     x, y = np.zeros((2, 4, 4, 1), "uint8"), np.array([0, 1])
     parts = Split(x, y, x + 1, y, x, y, x + 2, x + 3)
     both = refit.joined(parts)

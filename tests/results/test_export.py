@@ -1,4 +1,4 @@
-"""export: the folder, the model with Keras alone, test looked at once, and what is refused."""
+"""export: the folder, the model with Keras alone, one evaluation on the test set, and refusals."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from cnnsearch.results.export.card import Measured
+from cnnsearch.results.export.evaluation import Evaluation
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study import listing
 from tests.conftest import cnnsearch
@@ -59,7 +59,7 @@ def test_writes_every_file(exported: Path) -> None:
         assert part in text
 
 
-def test_the_model_answers_with_keras_alone_and_has_no_augmentation(exported: Path, tmp_path: Path) -> None:
+def test_keras_alone_runs_the_model_which_has_no_augmentation(exported: Path, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype("float32")
     np.save(tmp_path / "images.npy", images)
     code = f"""
@@ -80,7 +80,7 @@ print("LAYERS", *(type(layer).__name__ for layer in model.layers))
     np.testing.assert_allclose(answer.sum(1), 1, atol=1e-5)
 
 
-def test_the_pictures_are_pictures_and_are_in_mlflow_too(searched: Path, exported: Path) -> None:
+def test_the_pictures_can_be_read_and_are_in_mlflow_too(searched: Path, exported: Path) -> None:
     for name in (name for name in FILES if name.endswith(".png")):
         with Image.open(exported / name) as picture:
             picture.verify()
@@ -91,12 +91,12 @@ def test_the_pictures_are_pictures_and_are_in_mlflow_too(searched: Path, exporte
     assert {"confusion.png", "mistakes.png", "samples.png", "card.md"} <= logged
 
 
-def test_validation_is_what_the_leaderboard_says(exported: Path) -> None:
+def test_the_validation_accuracy_is_that_of_the_leaderboard(exported: Path) -> None:
     card = json.loads((exported / "card.json").read_text())
     assert card["validation"]["accuracy"] == pytest.approx(card["score"], abs=1.5 / card["validation"]["n"])
 
 
-def test_the_same_trial_is_measured_on_test_once(searched: Path, exported: Path) -> None:
+def test_a_trial_is_evaluated_once_on_the_test_set(searched: Path, exported: Path) -> None:
     before = json.loads((exported / "card.json").read_text())["test"]
     again = cnnsearch(searched, "export", "--best", "-o", "again")
     assert "measured at an earlier export" in again.stdout
@@ -105,7 +105,7 @@ def test_the_same_trial_is_measured_on_test_once(searched: Path, exported: Path)
     assert len(looks) == len(set(looks))
 
 
-def test_a_trial_whose_model_is_gone_is_trained_again(searched: Path, exported: Path) -> None:
+def test_a_trial_whose_model_is_lost_is_trained_again(searched: Path, exported: Path) -> None:
     study = listing.load(None, searched / "runs")
     best = json.loads((exported / "card.json").read_text())["trial"]
     other = next(record for record in study.records() if record.score is not None and record.number != best)
@@ -119,7 +119,7 @@ def test_a_trial_whose_model_is_gone_is_trained_again(searched: Path, exported: 
     assert done.returncode == 0, done.stderr
     card = json.loads((searched / "gone" / "card.json").read_text())
     assert card["trial"] == other.number
-    assert "Test was looked at for" in (searched / "gone" / "card.md").read_text()
+    assert "models of this study were evaluated on the test set" in (searched / "gone" / "card.md").read_text()
 
 
 def test_the_exported_space_is_a_space(searched: Path, exported: Path) -> None:
@@ -144,8 +144,8 @@ def test_refuses_in_one_line(searched: Path, exported: Path) -> None:
     assert (searched / "taken" / "thesis.txt").read_text() == "mine"
 
 
-def test_the_interval_is_wilsons() -> None:
+def test_the_interval_is_that_of_wilson() -> None:
     # 9,920 right of 10,000: computed by hand from Wilson's formula
-    low, high = Measured(0.992, 0.0, 10_000).interval
+    low, high = Evaluation(0.992, 0.0, 10_000).interval
     assert (round(low, 5), round(high, 5)) == (0.99006, 0.99357)
-    assert Measured(1.0, 0.0, 360).interval[1] == pytest.approx(1.0)
+    assert Evaluation(1.0, 0.0, 360).interval[1] == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""Formats: each file proved in its own runtime, spoiled ones caught, sizes and latencies kept, what is missing told."""
+"""Formats: each file is verified in its own runtime, wrong files are refused, sizes and latencies are stored."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.results.export import formats, proof, snippets
+from cnnsearch.results.export import formats, snippets, verification
 from cnnsearch.spaces.plan import Block, Plan
 from cnnsearch.study import listing
 from cnnsearch.training import build
@@ -24,7 +24,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 1)).astype("uint8"
 LABELS = np.arange(70) % 3
 
 
-def usable(name: str) -> formats.Format:
+def format_named(name: str) -> formats.Format:
     """The format, where its runtime is installed."""
     for module in formats.KNOWN[name].needs:
         pytest.importorskip(module)
@@ -33,7 +33,7 @@ def usable(name: str) -> formats.Format:
 
 @pytest.fixture
 def core() -> keras.Model:
-    """A network whose answers depend on its images."""
+    """A network whose outputs depend on its images."""
     keras.utils.set_random_seed(1)
     model = build.core(PLAN)
     model.set_weights([np.random.default_rng(2).normal(abs(w), 0.3).astype("float32") for w in model.get_weights()])
@@ -41,13 +41,13 @@ def core() -> keras.Model:
 
 
 @pytest.mark.parametrize("name", formats.KNOWN)
-def test_a_written_file_answers_as_keras_does_and_is_timed_and_weighed(
+def test_a_written_file_predicts_as_keras_does_and_is_timed_and_measured(
     name: str, core: keras.Model, tmp_path: Path
 ) -> None:
-    form = usable(name)
+    form = format_named(name)
     path = formats.write(form, core, tmp_path, IMAGES)
     assert [found.name for found in tmp_path.iterdir()] == [form.file]
-    found = proof.prove(form, path, core, IMAGES, LABELS)
+    found = verification.verify(form, path, core, IMAGES, LABELS)
     assert found["images"] == 70
     if name == "litert_int8":
         assert found["equal"] >= 63 and found["difference"] < 0.1
@@ -61,33 +61,35 @@ def test_a_written_file_answers_as_keras_does_and_is_timed_and_weighed(
 
 
 @pytest.mark.parametrize("name", ["saved_model", "onnx", "openvino"])
-def test_augmentation_left_inside_is_caught(name: str, core: keras.Model, tmp_path: Path) -> None:
-    """What is trained is another model around the same layers; exported by mistake it would move its images."""
-    form, spoiled = usable(name), build.training_model(PLAN, core)
+def test_augmentation_inside_the_model_is_refused(name: str, core: keras.Model, tmp_path: Path) -> None:
+    """The training model has augmentation around the same layers. If it were exported, it would change its images."""
+    form, spoiled = format_named(name), build.training_model(PLAN, core)
     with pytest.raises(CnnsearchError, match=r"^The (written|model)") as caught:
-        proof.prove(form, formats.write(form, spoiled, tmp_path, IMAGES), spoiled, IMAGES, LABELS)
+        verification.verify(form, formats.write(form, spoiled, tmp_path, IMAGES), spoiled, IMAGES, LABELS)
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["keras", "litert", "litert_int8"])
-def test_the_file_of_another_model_is_caught(name: str, core: keras.Model, tmp_path: Path) -> None:
-    form = usable(name)
+def test_the_file_of_another_model_is_refused(name: str, core: keras.Model, tmp_path: Path) -> None:
+    form = format_named(name)
     path = formats.write(form, core, tmp_path, IMAGES)
     other = build.core(PLAN)
     other.set_weights([-weight for weight in core.get_weights()])
-    with pytest.raises(CnnsearchError, match=r"differs from the trained model by|decides as the trained model does on"):
-        proof.prove(form, path, other, IMAGES, LABELS)
+    with pytest.raises(
+        CnnsearchError, match=r"differs from the trained model by|predicts the same class as the trained model on"
+    ):
+        verification.verify(form, path, other, IMAGES, LABELS)
 
 
-def test_a_file_that_gives_no_numbers_is_caught(core: keras.Model, tmp_path: Path) -> None:
+def test_a_file_that_returns_nan_is_refused(core: keras.Model, tmp_path: Path) -> None:
     form, broken = formats.KNOWN["keras"], build.core(PLAN)
     broken.set_weights([weight * np.float32("nan") for weight in core.get_weights()])
     with pytest.raises(CnnsearchError, match="differs from the trained model by nan"):
-        proof.prove(form, formats.write(form, broken, tmp_path, IMAGES), core, IMAGES, LABELS)
+        verification.verify(form, formats.write(form, broken, tmp_path, IMAGES), core, IMAGES, LABELS)
 
 
 def test_every_format_of_a_study_in_one_folder(searched: Path) -> None:
-    names = [name for name in ("keras", "saved_model", "onnx", "litert") if usable(name)]
+    names = [name for name in ("keras", "saved_model", "onnx", "litert") if format_named(name)]
     done = cnnsearch(searched, "export", "--format", "keras,saved_model", "--format", "onnx,litert", "-o", "f")
     assert done.returncode == 0, done.stderr
     assert "40 of 40" in done.stdout and " ms (" in done.stdout
@@ -102,7 +104,7 @@ def test_every_format_of_a_study_in_one_folder(searched: Path) -> None:
     known = listing.load(None, searched / "runs").fact(f"measured:{card['trial']}")
     assert set(names) <= set(known) and set(known["onnx"]) == {"bytes", "latency_1", "latency_64"}
 
-    # an earlier export gives way whole, its folder of a SavedModel too; one with a stranger in it does not
+    # an earlier export is replaced with all its files and folders; a folder with another file is not replaced
     again = cnnsearch(searched, "export", "-o", "f")
     assert again.returncode == 0 and "model.onnx" not in _names(out) and "saved_model" not in _names(out)
     assert set(known) == set(listing.load(None, searched / "runs").fact(f"measured:{card['trial']}"))
@@ -132,7 +134,7 @@ def build(hp):
 
 
 @pytest.mark.slow
-def test_a_hypermodel_with_augmentation_inside_leaves_nothing(run: Run, tmp_path: Path) -> None:
+def test_a_refused_hypermodel_with_augmentation_inside_leaves_no_files(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(SPOILED)
     line = ("--dataset", "digits", "--trials", "1", "--epochs", "1", "--jobs", "1", "--quiet")
     assert run("run", "--space", "mine.py:build", *line).returncode == 0
@@ -140,11 +142,13 @@ def test_a_hypermodel_with_augmentation_inside_leaves_nothing(run: Run, tmp_path
     assert done.returncode == 2 and "saved_model differs from the trained model" in done.stderr, done.stderr
     assert "augmentation inside" in done.stderr and len(done.stderr.strip().splitlines()) == 1
     assert {"out", ".out.partial"}.isdisjoint(_names(tmp_path))
-    assert listing.load(None, tmp_path / "runs").looks() == [], "what is not exported is not measured on test"
+    assert listing.load(None, tmp_path / "runs").looks() == [], (
+        "a model that is not exported is not evaluated on the test set"
+    )
     assert run("export", "-o", "out").returncode == 0
 
 
-def test_what_cannot_be_written_here_is_one_line(searched: Path, tmp_path: Path) -> None:
+def test_a_format_that_cannot_be_written_is_refused_in_one_line(searched: Path, tmp_path: Path) -> None:
     (tmp_path / "tf2onnx.py").write_text("raise ImportError('there is none')\n")
     for form, said in (
         ("onnx", "onnx needs tf2onnx, which is not here: pip install 'cnnsearch[formats]'"),
@@ -156,11 +160,11 @@ def test_what_cannot_be_written_here_is_one_line(searched: Path, tmp_path: Path)
     assert not (searched / "no").exists()
 
 
-def test_names_come_with_commas_or_one_by_one() -> None:
-    assert formats.parse(("keras,onnx", " litert", "keras")) == ("keras", "onnx", "litert")
-    assert formats.parse(()) == ()
+def test_format_names_are_separated_by_commas_or_given_one_by_one() -> None:
+    assert formats.parse_names(("keras,onnx", " litert", "keras")) == ("keras", "onnx", "litert")
+    assert formats.parse_names(()) == ()
     with pytest.raises(CnnsearchError, match="--format has an empty name"):
-        formats.parse(("keras,",))
+        formats.parse_names(("keras,",))
 
 
 def _first(folder: Path) -> str:

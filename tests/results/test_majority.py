@@ -1,4 +1,4 @@
-"""What a constant answer reaches stands beside the scores; searches by other metrics and with weights of classes."""
+"""The score of a constant answer next to the scores; searches for other metrics and with class weights."""
 
 import json
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from sklearn.datasets import load_digits
 from cnnsearch.api import notebook
 from cnnsearch.core import metrics
 from cnnsearch.results import leaderboard, majority, registry, report
-from cnnsearch.results.export import card as cards
+from cnnsearch.results.export import card_text
 from cnnsearch.results.majority import constant
 from cnnsearch.results.report import findings
-from cnnsearch.results.report.facts import gathered
+from cnnsearch.results.report.facts import gather
 from cnnsearch.study import listing, ranking
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.study import Study
@@ -31,7 +31,7 @@ UNEVEN = [97, 3, 0]
 
 @pytest.fixture
 def begun(tmp_path: Path) -> Begun:
-    """`begun(scores, counts, metric)` is a study of trials with these scores, on so many validation images a class."""
+    """`begun(scores, counts, metric)`: a study of trials with these scores; `counts` are validation images a class."""
 
     number = count()
 
@@ -45,7 +45,7 @@ def begun(tmp_path: Path) -> Begun:
     return _begun
 
 
-def test_a_search_that_is_not_above_a_constant_answer_is_warned(begun: Begun) -> None:
+def test_a_search_that_is_not_better_than_a_constant_answer_gets_a_warning(begun: Begun) -> None:
     study = begun([0.97, 0.9], UNEVEN)
     (line,) = majority.lines(study)
     assert line == (
@@ -57,7 +57,7 @@ def test_a_search_that_is_not_above_a_constant_answer_is_warned(begun: Begun) ->
     assert "the best trial reaches 95.0%" in line, "the mean over new seeds counts"
 
 
-def test_one_that_is_above_it_is_told_the_share_in_one_line(begun: Begun) -> None:
+def test_a_better_search_gets_one_line_with_the_share(begun: Begun) -> None:
     told = "A constant answer reaches 0.1020: 10.2% of the 98 validation images are of class 'kind 3'."
     assert majority.lines(begun([0.5], [9, 9, 9, 10, 9, 9, 9, 9, 9, 8, 8])) == [told]
 
@@ -77,7 +77,7 @@ def test_a_loss_is_not_compared(begun: Begun) -> None:
 
 
 @pytest.mark.parametrize("counts", [UNEVEN, [30, 30, 40], [5, 4, 3, 2, 1, 1, 1, 0]])
-def test_a_constant_is_what_a_constant_answer_is_measured_at(counts: list[int]) -> None:
+def test_the_constants_are_the_measured_scores_of_a_constant_answer(counts: list[int]) -> None:
     y = np.repeat(np.arange(len(counts)), counts)
     # the most frequent class first, and the others in the order of their frequency
     answer = np.linspace(1, 0, len(counts))[np.argsort(np.argsort(-np.array(counts), kind="stable"))]
@@ -86,7 +86,7 @@ def test_a_constant_is_what_a_constant_answer_is_measured_at(counts: list[int]) 
         assert constant(metric, counts) == pytest.approx(value, abs=1e-6), metric
 
 
-def test_studies_without_counts_or_trials_say_nothing(begun: Begun, tmp_path: Path) -> None:
+def test_studies_without_counts_or_trials_have_no_line(begun: Begun, tmp_path: Path) -> None:
     assert majority.lines(made(tmp_path, [complete(0, 0.1)])) == []
     assert majority.lines(begun([], UNEVEN)) == []
     old = listing.load("finished", Path(__file__).parents[1] / "old_runs" / "0.1.0")
@@ -113,15 +113,15 @@ def test_the_report_warns_and_names_the_metric(begun: Begun, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("metric", "told"), [("val_accuracy", "50% fewer"), ("val_balanced_accuracy", "10.00 points"), ("val_auc", "0.1")]
 )
-def test_errors_are_counted_in_accuracies_alone(begun: Begun, metric: str, told: str) -> None:
-    known = gathered(begun([0.9, 0.8], UNEVEN, metric))
+def test_only_accuracies_are_shown_as_fewer_errors(begun: Begun, metric: str, told: str) -> None:
+    known = gather(begun([0.9, 0.8], UNEVEN, metric))
     best, second = known.complete
     known = replace(known, complete=(best, replace(second, origin="default")))
-    (tile,) = [tile for tile in findings.tiles(known) if tile.what.endswith("the default point")]
-    assert tile.figure == told
+    (tile,) = [tile for tile in findings.tiles(known) if tile.label.endswith("the default point")]
+    assert tile.value == told
 
 
-def test_a_champion_is_compared_by_what_was_searched_for() -> None:
+def test_a_champion_is_compared_by_the_metric_of_the_search() -> None:
     here = dict.fromkeys(registry.SAME, "1")
     by_auc = {registry.METRIC: "val_auc", registry.ACCURACY: "0.9"}
     mine, theirs = ({**here, **by_auc, "cnnsearch.val_auc": value} for value in ("0.8", "0.7"))
@@ -135,16 +135,16 @@ def test_a_card_warns_too() -> None:
     told = {"accuracy": 0.97, "n": 100}
     card: dict[str, Any] = {"metric": "val_accuracy", "validation": told, "test": told}
     card["majority"] = {"class": "no", "validation": 0.97, "test": 0.96}
-    row = cards._constant(card)
+    row = card_text._constant_answer(card)
     assert row.startswith("97.00% of validation, 96.00% of test are of class 'no' **WARNING: a constant answer")
-    assert "WARNING" not in cards._constant({**card, "metric": "val_auc"})
+    assert "WARNING" not in card_text._constant_answer({**card, "metric": "val_auc"})
 
 
 # -- real searches ---------------------------------------------------------------------------------
 
 
 def rare(path: Path) -> None:
-    """Two classes, of which 3% are of the second, as arrays: what tells them apart can be learned."""
+    """Two classes as arrays, 3% of the images are of the second; a network can learn to distinguish them."""
     digits = load_digits()
     y = (digits.target == 0).astype("int64")
     kept = np.sort(np.concatenate([np.flatnonzero(y == 0)[:970], np.flatnonzero(y)[:30]]))
@@ -197,7 +197,7 @@ def test_a_search_by_auc_with_weights_of_classes_to_its_export(run: Run, tmp_pat
     assert float(again.stdout.partition("The largest difference is ")[2].rstrip().rstrip(".")) < 1e-3
 
 
-def test_labels_of_which_nothing_can_be_learned_are_told(run: Run, tmp_path: Path) -> None:
+def test_labels_that_cannot_be_learned_get_a_warning(run: Run, tmp_path: Path) -> None:
     digits = load_digits()
     x, y = np.rint(digits.images * 255 / 16).astype("uint8"), (np.arange(1797) % 33 == 0).astype("int64")
     np.savez(tmp_path / "labels.npz", x_train=x[:1200], x_test=x[1200:], y_train=y[:1200], y_test=y[1200:])

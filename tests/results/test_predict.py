@@ -1,4 +1,4 @@
-"""predict, the card's snippet and a served model: the same answers to the same pictures; and the registry."""
+"""predict, the card's program and a served model give the same predictions for the same pictures; the registry."""
 
 import importlib.util
 import json
@@ -44,7 +44,7 @@ def exported(searched: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Digits larger than the model takes, of several kinds, one of them to be turned; and what is no picture."""
+    """Digits of several sizes and modes, one of them rotated by its EXIF data; and a file that is no picture."""
     folder = tmp_path_factory.mktemp("pictures")
     grey = [Image.fromarray(np.rint(image * 15.9).astype("uint8")) for image in load_digits().images[:3]]
     turn = Image.Exif()
@@ -61,7 +61,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def said(exported: Path, pictures: Path) -> dict[str, dict[str, float]]:
-    """What `cnnsearch predict` says of the pictures: classes and probabilities by the file's name."""
+    """The output of `cnnsearch predict`: classes and probabilities by file name."""
     done = cnnsearch(pictures, "predict", str(exported), ".", "--json", "--top", "10")
     assert done.returncode == 0 and not done.stderr, done.stderr
     found = {Path(each["file"]).name: each["top"] for each in json.loads(done.stdout)}
@@ -102,7 +102,7 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def test_what_cannot_be_read_is_a_line_and_the_others_are_answered(
+def test_each_unreadable_file_is_one_line_and_the_others_are_predicted(
     exported: Path, pictures: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bomb.png").write_bytes(bomb())
@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_a_line_and_the_others_are_answered(
     assert re.search(r"a\.png +\d +0\.\d{4} +\d 0\.\d{4}$", row.rstrip())
 
 
-def test_the_snippet_as_written_says_the_same_without_cnnsearch(
+def test_the_cards_program_gives_the_same_result_without_cnnsearch(
     exported: Path, pictures: Path, said: dict[str, dict[str, float]], tmp_path: Path
 ) -> None:
     card, readme = (exported / "card.md").read_text("utf-8"), (ROOT / "README.md").read_text("utf-8")
@@ -134,7 +134,7 @@ def test_the_snippet_as_written_says_the_same_without_cnnsearch(
     (tmp_path / "snippet.py").write_text(snippet)
     for name in ("model.keras", "labels.json"):
         (tmp_path / name).write_bytes((exported / name).read_bytes())
-    # turned, resized and grey; and what lies under glass
+    # a rotated picture that is resized and made grey, and one with a transparent part
     for file in (pictures / "b.jpg", pictures / "more" / "c.png"):
         with Image.open(file) as image:
             image.save(tmp_path / "picture.png", exif=image.getexif())
@@ -185,7 +185,7 @@ def wait_for(url: str, process: subprocess.Popen[Any], seconds: float = 200) -> 
     raise AssertionError(f"{url} does not answer")
 
 
-def test_a_served_model_says_the_same(
+def test_a_served_model_gives_the_same_result(
     server: str, pictures: Path, said: dict[str, dict[str, float]], tmp_path: Path
 ) -> None:
     (tmp_path / "b.jpg").write_bytes((pictures / "b.jpg").read_bytes())
@@ -217,7 +217,7 @@ again()
 """
 
 
-def test_challengers_and_champions(searched: Path, exported: Path) -> None:
+def test_a_better_version_becomes_champion_and_others_challengers(searched: Path, exported: Path) -> None:
     client = MlflowClient(f"sqlite:///{searched / 'mlflow.db'}")
 
     def version(alias: str) -> int:
@@ -250,7 +250,7 @@ def test_challengers_and_champions(searched: Path, exported: Path) -> None:
     assert version("champion") == 4
 
 
-def test_who_is_champion() -> None:
+def test_the_champion_is_the_better_of_two_comparable_versions() -> None:
     here = dict.fromkeys(registry.SAME, "1")
     mine = {**here, registry.ACCURACY: "0.9"}
 
@@ -269,7 +269,7 @@ def test_who_is_champion() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@b", "two words", "..", "x" * 201])
-def test_names_that_cannot_be_registered(name: str) -> None:
+def test_names_that_cannot_be_registered_are_refused(name: str) -> None:
     with pytest.raises(CnnsearchError, match="expected letters, digits"):
         registry.check_name(name)
 

@@ -1,4 +1,4 @@
-"""predict: what is no export, models that are not what their card says or hold code, and other formats."""
+"""predict: folders that are no export, models that do not fit their card or contain code, and other formats."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,7 @@ from PIL import Image
 
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.results import predict
-from cnnsearch.results.export import MARK, snippets
-from cnnsearch.results.export import card as cards
+from cnnsearch.results.export import MARK, card_text, snippets
 from cnnsearch.spaces import plugins, space
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.training import model_io, training
@@ -26,21 +25,21 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def card(folder: Path, formats: tuple[str, ...], **more: Any) -> Path:
-    """An export's folder of 8x8 grey digits, but for its model."""
+    """The folder of an export for 8x8 grey digits, without its model."""
     facts = {"input_shape": [8, 8, 1], "classes": list("0123456789"), "formats": list(formats), "hyperparameters": {}}
     (folder / "card.json").write_text(json.dumps({**facts, **more}))
     return folder
 
 
 def line(model: Path, *given: Path) -> str:
-    """The one line that predict says of a model that cannot be used."""
+    """The one-line message of predict for a model that cannot be used."""
     with pytest.raises(CnnsearchError) as caught:
         list(predict.predict(predict.find(model), given))
     assert caught.value.exit_code == 2 and len(caught.value.message) < 600
     return caught.value.message
 
 
-def test_what_is_no_export_is_one_line(picture: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_export_is_refused_in_one_line(picture: Path, tmp_path: Path) -> None:
     assert "there is no such file or folder" in line(tmp_path / "gone", picture)
     assert "there is no card.json with it" in line(tmp_path, picture)
     (tmp_path / "card.json").write_text("[]")
@@ -54,10 +53,10 @@ def test_what_is_no_export_is_one_line(picture: Path, tmp_path: Path) -> None:
     assert "it cannot be opened" in line(tmp_path, picture)
 
 
-def test_a_model_that_is_not_what_its_card_says(picture: Path, tmp_path: Path) -> None:
+def test_a_model_that_does_not_fit_its_card_is_refused(picture: Path, tmp_path: Path) -> None:
     layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(4, "softmax")]
     keras.Sequential(layers).save(tmp_path / "model.keras")
-    assert "it answers (4,), and there are 10 classes" in line(card(tmp_path, ("keras",)), picture)
+    assert "its output has shape (4,), and there are 10 classes" in line(card(tmp_path, ("keras",)), picture)
     assert "does not fit the card.json" in line(card(tmp_path, ("keras",), input_shape=[9, 9, 1]), picture)
 
 
@@ -71,7 +70,7 @@ def test_code_in_a_model_is_not_run(picture: Path, tmp_path: Path) -> None:
     assert "code that an export names is not run" in line(card(tmp_path, ("npz",)), picture)
 
 
-def test_a_network_in_numpy_is_answered_in_both_of_its_formats(picture: Path, tmp_path: Path) -> None:
+def test_both_formats_of_a_numpy_network_give_the_same_predictions(picture: Path, tmp_path: Path) -> None:
     known = plugins.load()
     hp = HyperParameters(defaults)
     made = space.hypermodel(space.load("numpy_mlp", known), known, (8, 8, 1), 10)
@@ -88,8 +87,8 @@ def test_a_network_in_numpy_is_answered_in_both_of_its_formats(picture: Path, tm
         assert name == other and p == pytest.approx(q, abs=1e-5)
 
 
-def test_pictures_and_arrays_by_the_values_that_the_model_takes(tmp_path: Path) -> None:
-    """A model whose first class is the more likely, the brighter the image; black and white are -1 and 3."""
+def test_pictures_are_scaled_to_the_values_of_training_and_arrays_are_not(tmp_path: Path) -> None:
+    """A model whose first class is more probable for brighter images; black is -1 and white is 3."""
     layers = [keras.Input((2, 2, 1)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
     model = keras.Sequential(layers)
     model.set_weights([np.array([[1.0, 0.0]]), np.zeros(2)])
@@ -119,8 +118,8 @@ def test_pictures_and_arrays_by_the_values_that_the_model_takes(tmp_path: Path) 
     assert said[1] == f"{tmp_path / 'no.npy'}: there is no such file; expected arrays of images."
 
 
-def test_dark_pictures_are_answered_as_they_were_trained_on(tmp_path: Path) -> None:
-    """Pictures of 0 to 3 alone, such as masks: training had these values, and the model scales them itself."""
+def test_dark_pictures_are_used_with_the_values_they_were_trained_with(tmp_path: Path) -> None:
+    """Pictures with values from 0 to 3, such as masks: the model was trained with them and scales them itself."""
     layers = [keras.Input((2, 2, 1)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
     model = keras.Sequential(layers)
     model.set_weights([np.array([[1.0, 0.0]]), np.zeros(2)])
@@ -131,12 +130,16 @@ def test_dark_pictures_are_answered_as_they_were_trained_on(tmp_path: Path) -> N
     answer = next(predict.predict(predict.find(folder), [tmp_path / "mask.png"]))
     assert dict(answer.top)["bright"] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-5)
     known = json.loads((folder / MARK).read_text()) | {"use": {"keras": snippets.KERAS}}
-    assert "0 to 255; the model scales them" in cards._snippets(known) and "brought to" not in cards._values(known)
+    assert "0 to 255; the model scales them" in card_text.programs(
+        known
+    ) and "scaled to" not in card_text.input_sentence(known)
     del known["data"]["resize"]
-    assert "as the training images were" in cards._snippets(known) and "brought to 0 to 3" in cards._values(known)
+    assert "as the training images were" in card_text.programs(
+        known
+    ) and "scaled to 0 to 3" in card_text.input_sentence(known)
 
 
-def test_arrays_that_a_model_does_not_take(tmp_path: Path) -> None:
+def test_arrays_that_do_not_fit_the_model_are_refused(tmp_path: Path) -> None:
     layers = [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     keras.Sequential(layers).save(tmp_path / "model.keras")
     folder = card(tmp_path, ("keras",), input_shape=[2, 2, 1], classes=["bright", "dark"])

@@ -1,4 +1,4 @@
-"""report: every part on one page that asks nothing of a network, whatever the study holds."""
+"""report: every section on one page that loads nothing from a network, for studies of every kind."""
 
 import base64
 import re
@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.results import report
-from cnnsearch.results.report import facts, importance, plots, portrait
+from cnnsearch.results.report import facts, importance, model_images, plots
 from cnnsearch.results.report.plots import Point
-from cnnsearch.results.report.spending import spending
+from cnnsearch.results.report.study_cost import study_cost
 from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.space import Use
@@ -39,8 +39,8 @@ SECTIONS = (
         "cost",
         "importance",
         "slices",
-        "worth",
-        "winner",
+        "effects",
+        "best",
         "curves",
         "mistakes",
         "samples",
@@ -74,7 +74,7 @@ class Read(HTMLParser):
 
 
 def page(path: Path) -> Read:
-    """A report, read, that was proved to be whole and to ask nothing of a network."""
+    """A report, read; it was checked that it has every section and loads nothing from a network."""
     text = path.read_text("utf-8")
     read = Read(text)
     assert tuple(read.sections)[1:] == SECTIONS
@@ -98,12 +98,12 @@ def reported(searched: Path) -> Path:
 
 def test_a_real_study_has_every_part(reported: Path, searched: Path) -> None:
     read = page(reported)
-    best = facts.gathered(listing.load(None, searched / "runs")).best
+    best = facts.gather(listing.load(None, searched / "runs")).best
     assert best is not None
-    assert f"{best.score:.2%}" in read.sections[""] and "fresh seeds" in read.sections[""]
+    assert f"{best.score:.2%}" in read.sections[""] and "new seeds" in read.sections[""]
     assert "validation images" in read.sections["mistakes"] and "Not shown" not in read.sections["mistakes"]
     assert "Not shown" not in read.sections["samples"]
-    assert "too few to tell what mattered" in read.sections["importance"]
+    assert "too few to estimate importances" in read.sections["importance"]
     assert "cnnsearch run --space digits_cnn --trials 5" in read.sections["commands"]
     assert sum(alt.startswith("validation accuracy") for alt in read.alts) >= 4
 
@@ -114,22 +114,22 @@ def test_it_is_in_mlflow_too(reported: Path, searched: Path) -> None:
     assert [item.path for item in client.list_artifacts(run_id, "report")] == ["report/report.html"]
 
 
-def test_it_never_looks_at_test(reported: Path, searched: Path) -> None:
+def test_it_never_evaluates_on_the_test_set(reported: Path, searched: Path) -> None:
     before = listing.load(None, searched / "runs").looks()
     report.write(listing.load(None, searched / "runs"), searched / "pages" / "again.html")
     assert listing.load(None, searched / "runs").looks() == before
 
 
-def test_the_model_and_the_data_may_be_gone(searched: Path, tmp_path: Path) -> None:
+def test_the_model_and_the_data_may_be_lost(searched: Path, tmp_path: Path) -> None:
     shutil.copytree(searched / "runs", tmp_path / "runs")
     study = listing.load(None, tmp_path / "runs")
     study.remember(folder=str(tmp_path / "runs" / study.name))
-    (best, *_) = facts.gathered(study).complete
+    (best, *_) = facts.gather(study).complete
     # a study that was copied keeps its models in its own folder
     shutil.rmtree(tmp_path / "runs" / study.name / "checkpoints")
     report.write(study, tmp_path / "report.html")
     read = page(tmp_path / "report.html")
-    assert f"the model of trial {best.number} is not kept any more" in read.sections["mistakes"]
+    assert f"the model of trial {best.number} is not stored any more" in read.sections["mistakes"]
     assert "Not shown" not in read.sections["samples"]
     study.remember(dataset=["npz", {"path": str(tmp_path / "gone.npz")}])
     report.write(study, tmp_path / "report.html")
@@ -153,7 +153,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-def test_nothing_sticks_out_on_a_phone(reported: Path, tmp_path: Path) -> None:
+def test_nothing_is_wider_than_a_phone(reported: Path, tmp_path: Path) -> None:
     told = "<script>document.title = `${document.documentElement.scrollWidth} in ${innerWidth}`</script></body>"
     (tmp_path / "page.html").write_text(reported.read_text("utf-8").replace("</body>", told))
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
@@ -201,9 +201,9 @@ def test_one_trial(tmp_path: Path) -> None:
     report.write(made(tmp_path, [complete(0, 0.9)]), tmp_path / "report.html")
     read = page(tmp_path / "report.html")
     assert "The only trial reaches 90.00% validation accuracy on digits" in read.sections[""]
-    assert "Too few trials to compare" in read.sections["worth"]
-    assert "Test was not looked at for this trial." in read.sections[""]
-    assert "With 100 validation images chance alone moves a score like this by 7.44 points" in read.sections[""]
+    assert "Too few trials to compare" in read.sections["effects"]
+    assert "This trial was not evaluated on the test set." in read.sections[""]
+    assert "With 100 validation images chance alone changes a score like this by 7.44 points" in read.sections[""]
 
 
 def test_the_figure_on_test_is_that_of_the_best_itself(tmp_path: Path) -> None:
@@ -215,25 +215,25 @@ def test_the_figure_on_test_is_that_of_the_best_itself(tmp_path: Path) -> None:
     report.write(study, tmp_path / "report.html")
     top = page(tmp_path / "report.html").sections[""]
     assert "85.00% on test" in top and "87" not in top
-    assert "Test was looked at for 2 models of this study" in top
+    assert "2 models of this study were evaluated on the test set" in top
 
 
-def test_only_failures_and_their_words_are_no_markup(tmp_path: Path) -> None:
+def test_only_failures_and_their_texts_are_escaped(tmp_path: Path) -> None:
     hostile = "<img src=http://example.com/x> <script>alert(1)</script>"
     study = made(tmp_path, [failed(0, "nan", hostile), failed(1, "oom", "too much"), failed(2, "oom", "more")])
     report.write(study, tmp_path / "report.html")
     read = page(tmp_path / "report.html")
-    assert "No trial of 3 was trained to its end" in read.sections[""]
+    assert "None of 3 trials is complete" in read.sections[""]
     assert "2 oom, 1 nan" in read.sections[""]
     assert hostile in read.sections["cost"]
 
 
 def test_no_trial_at_all(tmp_path: Path) -> None:
     report.write(made(tmp_path, []), tmp_path / "report.html")
-    assert "No trial was trained to its end" in page(tmp_path / "report.html").sections[""]
+    assert "No trial is complete." in page(tmp_path / "report.html").sections[""]
 
 
-def test_fresh_seeds_decide_what_the_headline_says(tmp_path: Path) -> None:
+def test_the_headline_has_the_mean_over_new_seeds(tmp_path: Path) -> None:
     study = made(tmp_path, [complete(0, 0.93), complete(1, 0.95), complete(2, 0.2)])
     for trial, scores in ((0, (0.91, 0.92, 0.93)), (1, (0.90, 0.91, 0.92))):
         for seed, score in enumerate(scores):
@@ -241,46 +241,46 @@ def test_fresh_seeds_decide_what_the_headline_says(tmp_path: Path) -> None:
     report.write(study, tmp_path / "report.html")
     top = page(tmp_path / "report.html").sections[""]
     # Student's t for 4 degrees of freedom, 2.776, times 0.01 over the root of 3
-    assert "92.00% ± 1.60% validation accuracy on 3 fresh seeds" in top
-    assert "flattered it by 1.00 points" in top and "Trial 1 may be as good" in top
+    assert "92.00% ± 1.60% validation accuracy over 3 new seeds" in top
+    assert "was too optimistic by 1.00 points" in top and "Trial 1 may be as good" in top
 
 
 def test_time_and_epochs_are_added_up() -> None:
     pruned = Record(2, "pruned", epochs=2, seconds=8.0, score=0.5)
     resumed = Record(3, "pruned", epochs=3, resumed=1, seconds=4.0, plan='{"epochs": 4}')
-    found = spending([complete(0, 0.9), complete(1, 0.8), pruned, resumed, failed(4, "nan", "loss was nan")], 10)
+    found = study_cost([complete(0, 0.9), complete(1, 0.8), pruned, resumed, failed(4, "nan", "loss was nan")], 10)
     assert (found.trials, found.epochs, found.seconds) == (5, 11, 28.0)
     # 8 epochs at 4 seconds each, and 1 of a plan of 4 at 2 seconds: one of its three was trained before a cut
     assert (found.saved_epochs, found.saved_seconds) == (9, 34.0)
     assert [(part.kind, part.trials, part.seconds) for part in found.failures] == [("nan", 1, 4.0)]
 
 
-def test_what_decides_the_score_is_told_from_what_does_not(tmp_path: Path) -> None:
+def test_only_the_hyperparameter_that_decides_the_score_is_above_chance(tmp_path: Path) -> None:
     study = made(tmp_path, [])
-    for number in range(importance.LEAST - 1):
+    for number in range(importance.MIN_TRIALS - 1):
         end(study, complete(number, 0.5), by="a/y")
     assert importance.importances(study) == ()
-    for number in range(importance.LEAST - 1, 25):
+    for number in range(importance.MIN_TRIALS - 1, 25):
         end(study, complete(number, 0.5), by="a/y")
     first, *rest = importance.importances(study)
-    assert first.name == "a/y" and first.clear and first.share > 0.8
-    assert {row.name for row in rest} == {"a/x", "a/z"} and not any(row.clear for row in rest)
+    assert first.name == "a/y" and first.above_chance and first.share > 0.8
+    assert {row.name for row in rest} == {"a/x", "a/z"} and not any(row.above_chance for row in rest)
     report.write(study, tmp_path / "report.html")
     read = page(tmp_path / "report.html")
-    assert "Beyond chance: a/y." in read.sections["importance"]
-    assert "Within what chance reaches." in read.sections["slices"]
+    assert "Above chance: a/y." in read.sections["importance"]
+    assert "Importance not above chance." in read.sections["slices"]
 
 
-def test_the_front_is_what_no_other_beats() -> None:
+def test_the_pareto_front_is_what_no_other_point_beats() -> None:
     points = [Point(1, 0.5, 0), Point(2, 0.4, 1), Point(2, 0.7, 2), Point(3, 0.7, 3), Point(4, 0.9, 4)]
-    assert [point.trial for point in plots.front(points, maximize=True)] == [0, 2, 4]
-    assert [point.trial for point in plots.front(points, maximize=False)] == [0, 1]
+    assert [point.trial for point in plots.pareto_front(points, maximize=True)] == [0, 2, 4]
+    assert [point.trial for point in plots.pareto_front(points, maximize=False)] == [0, 1]
 
 
-def test_many_classes_have_no_matrix_but_their_commonest_confusions() -> None:
+def test_many_classes_have_no_matrix_but_the_most_frequent_confusions() -> None:
     classes = [f"class <{n}>" for n in range(30)]
     y = np.arange(30)
     predicted = np.where(y < 3, 29, y)
-    assert portrait.confusion(y, predicted, classes) is None
-    found = portrait.commonest(y, predicted, classes)
+    assert model_images.confusion_table(y, predicted, classes) is None
+    found = model_images.frequent_confusions(y, predicted, classes)
     assert found is not None and found.rows[0] == ("class <0>", "class <29>", "1") and len(found.rows) == 3

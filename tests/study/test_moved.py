@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from cnnsearch.cli import show
 from cnnsearch.results import origin, report
-from cnnsearch.results.export import made
+from cnnsearch.results.export import exported_model
 from cnnsearch.study import listing, moved, ranking
 from cnnsearch.study import study as studies
 from cnnsearch.study.config import study_folder
@@ -41,7 +41,7 @@ def test_a_finished_study_of_an_earlier_version_is_read_where_it_is_now(tmp_path
     best = ranking.ranked(study)[0]
     assert study.checkpoint(best) == study.folder / "checkpoints" / "trial-00000.keras"
     known = origin.origin_of(study, best, ())
-    answers = made.model_of(known)(known.parts.x_val.astype("float32"))
+    answers = exported_model.trained_model(known)(known.parts.x_val.astype("float32"))
     accuracy = float((answers.numpy().argmax(1) == known.parts.y_val).mean())
     assert accuracy == pytest.approx(best.score, abs=0.005)
     report.write(study, tmp_path / "report.html", ())

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.data.splits import Split
-from cnnsearch.results.export import made as exports
+from cnnsearch.results.export import exported_model
 from cnnsearch.spaces import space
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.training import heads, model_io, training
@@ -258,7 +258,7 @@ def test_a_named_output_and_a_subclassed_model_are_trained_and_kept(build: Any, 
     assert answers.shape == (200, 10) and model_io.units(again, SHAPE) == 10
     np.testing.assert_allclose(answers, model_io.answers(made.core, parts.x_val), atol=1e-6)
     if build is named_output:
-        exports._check_graphs({3: again})
+        exported_model._check_averageable({3: again})
         return
     with pytest.raises(CnnsearchError, match="Sequential and Functional models, and that of trial 3"):
-        exports._check_graphs({3: again})
+        exported_model._check_averageable({3: again})

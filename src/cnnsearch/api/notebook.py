@@ -98,7 +98,10 @@ def summary(opened: Study, headline: str) -> str:
     parts = [f"<p><b>{html.escape(opened.name)}</b>: {html.escape(headline)}</p>"]
     if board:
         below = (leaderboard.caption(board), *majority.lines(opened))
-        parts += [table(*leaderboard.texts(board)), *(f"<p><small>{html.escape(line)}</small></p>" for line in below)]
+        parts += [
+            table(*leaderboard.text_cells(board)),
+            *(f"<p><small>{html.escape(line)}</small></p>" for line in below),
+        ]
     return "<div>" + "".join([*parts, *_plots(opened)]) + "</div>"
 
 

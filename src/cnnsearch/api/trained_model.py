@@ -39,10 +39,10 @@ def opened(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Opene
         StudyError: if there is no such trial, or its model is no longer on disk.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cnnsearch.results.export import made
+    from cnnsearch.results.export import exported_model
     from cnnsearch.results.origin import source_of
 
-    chosen = made.members(study, number, 0)[0]
+    chosen = exported_model.select_trials(study, number, 0)[0]
     path = study.checkpoint(chosen)
     if path is None:
         raise StudyError(
@@ -53,7 +53,7 @@ def opened(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Opene
 
     policy, source = keras.config.dtype_policy(), source_of(study, chosen, plugins)
     try:
-        return Opened(made.kept_model(source, path), source)
+        return Opened(exported_model.load_checkpoint(source, path), source)
     finally:
         # it is the user's own process
         keras.config.set_dtype_policy(policy)

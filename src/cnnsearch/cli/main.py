@@ -112,7 +112,7 @@ def leaderboard(
 
     opened = listing.load(study, runs, storage)
     choices = {record.number: record.params for record in opened.records()}
-    rows = board.chosen(board.rows(opened), where, sort, choices)[: top or None]
+    rows = board.filtered(board.rows(opened), where, sort, choices)[: top or None]
     if form == "table" and not rows:
         click.echo(f"{opened.name}: no trial {'is such' if where else 'has ended yet'}.")
     elif form == "table":
@@ -177,7 +177,8 @@ def confirm(**given: Any) -> None:
 def compare(study: str | None, by: str, controlled: bool, form: str, **given: Any) -> None:
     """What each choice was worth in STUDY (default: the latest): its mean difference, with an interval."""
     from cnnsearch.cli import comparison_table, display, search_config
-    from cnnsearch.results.comparison import worth
+    from cnnsearch.results.comparison import compare as comparison
+    from cnnsearch.results.comparison.effect_table import FORMATS
     from cnnsearch.study import listing
 
     if controlled and not by:
@@ -187,16 +188,16 @@ def compare(study: str | None, by: str, controlled: bool, form: str, **given: An
     if controlled:
         shown = display.choose(False, form != "table")
         try:
-            found = worth.measured(opened, by, display=shown, **given)
+            found = comparison.compare_controlled(opened, by, display=shown, **given)
         except KeyboardInterrupt:
             click.echo("\nStopped; every trained twin is kept. The same command goes on.", err=True)
             sys.exit(130)
     else:
-        found = worth.found(opened, given["plugins"], by)
+        found = comparison.compare(opened, given["plugins"], by)
     if form == "table":
         comparison_table.show(found)
     else:
-        click.echo(worth.FORMATS[form](found).rstrip("\n"))
+        click.echo(FORMATS[form](found).rstrip("\n"))
 
 
 @main.command()
@@ -249,7 +250,7 @@ def export(
 
     if trial is not None and (best or ensemble):
         raise CnnsearchError(f"{'--best' if best else '--ensemble'} and --trial exclude each other; name one.")
-    names = formats.parse(form)
+    names = formats.parse_names(form)
     if register is not None:
         registry.check_name(register)
         registry.check_formats(names)
@@ -261,7 +262,7 @@ def export(
 
     folder = out or Path("exports") / opened.name
     with stderr_to(opened.folder / "logs" / "export.log"):
-        card = exporting.export(opened, trial, folder, plugins, exporting.Asked(names, refit, ensemble or 0))
+        card = exporting.export(opened, trial, folder, plugins, exporting.ExportOptions(names, refit, ensemble or 0))
         unlogged = exporting.log(opened, folder)
     _show_export(card, folder)
     if unlogged:
@@ -306,11 +307,11 @@ def _show_export(card: dict[str, Any], folder: Path) -> None:
     click.echo(f"Exported {what} of study '{card['study']}' to {folder}/")
     click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
     again = " (measured at an earlier export)" if card["test_again"] else ""
-    for name, value in reversed(cards.test_rows(card)):
+    for name, value in reversed(cards.score_rows(card)):
         click.echo(f"  {name} {value}{again}")
-    for note in (*cards.origin_notes(card), *cards.losses(card)):
+    for note in (*cards.model_notes(card), *cards.accuracy_losses(card)):
         click.echo(f"  {note}")
-    header, *rows = cards.table(card)
+    header, *rows = cards.format_table(card)
     _tables().plain(header, rows)
 
 
@@ -361,7 +362,7 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
     from cnnsearch.results import origin
     from cnnsearch.results import reproduce as again
 
-    chosen = origin.trained(opened, trial)
+    chosen = origin.trained_trial(opened, trial)
     with stderr_to(opened.folder / "logs" / "reproduce.log"):
         found = again.reproduce(origin.origin_of(opened, chosen, plugins))
     click.echo(again.text(found, chosen.resumed))

@@ -1,1 +1,1 @@
-"""What is made of a study: its leaderboard, comparison, exports and report."""
+"""The results of a study: leaderboard, comparison, exports, report and predictions."""

@@ -1,4 +1,4 @@
-"""Pictures of a trial and of its data: learning curves, confusion matrix, samples, worst mistakes."""
+"""Figures of a model and its data: confusion matrix, mistakes, sample images."""
 
 import io
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from cnnsearch.data.dataset import Images, Labels
 
 
 def confusion(y: Labels, probabilities: NDArray[Any], classes: Sequence[str], title: str) -> Figure:
-    """How often each class (rows) was taken for each other (columns)."""
+    """The confusion matrix: true classes in rows, predicted classes in columns."""
     from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
     found = confusion_matrix(y, probabilities.argmax(1), labels=np.arange(len(classes)))
     side = max(4.0, 0.55 * len(classes) + 1.5)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    # beyond some 25 classes the numbers no longer fit into their squares
+    # with more than 25 classes the numbers do not fit into their squares
     display = ConfusionMatrixDisplay(found, display_labels=list(classes))
     display.plot(ax=axes, cmap="Blues", colorbar=False, include_values=len(classes) <= 25, xticks_rotation="vertical")
     axes.set(title=title, xlabel="predicted", ylabel="true")
@@ -27,7 +27,7 @@ def confusion(y: Labels, probabilities: NDArray[Any], classes: Sequence[str], ti
 
 
 def samples(x: Images, y: Labels, classes: Sequence[str], title: str, count: int = 40) -> Figure:
-    """The first `count` images with their classes, the classes in turn."""
+    """The first images of each class, `count` in total, with the names of their classes."""
     first = np.concatenate([np.flatnonzero(y == label)[: -(-count // len(classes))] for label in range(len(classes))])
     chosen = np.sort(first)[:count]
     return sheet(x[chosen], [classes[label] for label in y[chosen]], title)
@@ -36,16 +36,16 @@ def samples(x: Images, y: Labels, classes: Sequence[str], title: str, count: int
 def mistakes(
     x: Images, y: Labels, probabilities: NDArray[Any], classes: Sequence[str], title: str, count: int = 40
 ) -> Figure:
-    """The misclassified images of which the model was surest: true class, predicted class, probability."""
-    predicted, sure = probabilities.argmax(1), probabilities.max(1)
+    """The most confident mistakes, each with its true class, predicted class and probability."""
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
     wrong = np.flatnonzero(predicted != y)
-    worst = wrong[np.argsort(-sure[wrong])][:count]
-    labels = [f"{classes[y[i]]} → {classes[predicted[i]]}\n{sure[i]:.0%}" for i in worst]
-    return sheet(x[worst], labels, f"{title}: {len(wrong):,} of {len(y):,} wrong, the surest first")
+    worst = wrong[np.argsort(-confidence[wrong])][:count]
+    labels = [f"{classes[y[i]]} → {classes[predicted[i]]}\n{confidence[i]:.0%}" for i in worst]
+    return sheet(x[worst], labels, f"{title}: {len(wrong):,} of {len(y):,} wrong, the most confident first")
 
 
 def sheet(images: Images, labels: Sequence[str], title: str, columns: int = 10) -> Figure:
-    """8-bit images in rows, each with its label above; of 2 channels, or of more than 4, the first is shown."""
+    """8-bit images in rows, each below its label. Of images with 2 or more than 4 channels the first is shown."""
     rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(columns * 0.9, rows * 1.15 + 0.5), layout="constrained")
     for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):

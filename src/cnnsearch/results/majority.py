@@ -1,4 +1,4 @@
-"""What a constant answer reaches: the share of the most frequent class of the validation images, beside the scores."""
+"""The score of a constant answer: of always predicting the most frequent class of the validation images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,52 +15,56 @@ ACCURACIES = (
     *("val_accuracy", "val_acc", "val_binary_accuracy"),
     *("val_categorical_accuracy", "val_sparse_categorical_accuracy"),
 )
-"""Metrics in which a constant answer reaches the share of its class."""
+"""Metrics in which the score of a constant answer is the share of its class."""
 
 
 @dataclass(frozen=True)
 class Majority:
-    """The most frequent class among the validation images, of which `counts` are of each class.
+    """The most frequent class of the validation images.
 
-    `reached` is the best trial's value of `metric`, its mean over new seeds where there is one; None without a trial.
+    Attributes:
+        name: the class.
+        counts: the number of validation images of each class.
+        metric: the metric of the study.
+        best_score: the best trial's mean over new seeds, or its search score without new seeds; None without a trial.
     """
 
     name: str
     counts: tuple[int, ...]
     metric: str
-    reached: float | None = None
+    best_score: float | None = None
 
     @property
     def share(self) -> float:
-        """The share of the validation images that are of this class."""
+        """The share of this class in the validation images."""
         return max(self.counts) / sum(self.counts)
 
     @property
     def constant(self) -> float | None:
-        """What a model reaches that always gives this answer; None where the metric does not tell."""
+        """The score of always predicting this class; None if the metric has no such value."""
         return constant(self.metric, self.counts)
 
     def __str__(self) -> str:
-        """Such as `A constant answer reaches 0.9700: 97.0% of the 200 validation images are of class 'no'.`"""
+        """For example `A constant answer reaches 0.9700: 97.0% of the 200 validation images are of class 'no'.`"""
         images = f"{self.share:.1%} of the {sum(self.counts):,} validation images are of class '{self.name}'."
         return images if self.constant is None else f"A constant answer reaches {self.constant:.4f}: {images}"
 
     @property
     def warning(self) -> str:
-        """What is wrong with a best trial that is not above the constant answer; else nothing."""
-        value, reached = self.constant, self.reached
-        if value is None or reached is None or reached > value + 1e-9:
+        """A warning if the best trial is not better than a constant answer; else empty."""
+        value, best = self.constant, self.best_score
+        if value is None or best is None or best > value + 1e-9:
             return ""
         if self.metric not in ACCURACIES:
-            return f"{self} The best trial reaches {reached:.4f}, which is not more."
+            return f"{self} The best trial reaches {best:.4f}, which is not more."
         return (
             f"{value:.1%} of the validation images are of class '{self.name}': a constant answer reaches {value:.1%}, "
-            f"and the best trial reaches {reached:.1%}. {ADVICE}"
+            f"and the best trial reaches {best:.1%}. {ADVICE}"
         )
 
 
 def constant(metric: str, counts: Sequence[int]) -> float | None:
-    """What always answering the most frequent class gives in `metric`, for so many images of each class."""
+    """The score in `metric` of always predicting the most frequent class, for these counts; None if it has none."""
     ordered, present = sorted(counts, reverse=True), sum(count > 0 for count in counts)
     share = ordered[0] / sum(ordered)
     known = {
@@ -74,26 +78,26 @@ def constant(metric: str, counts: Sequence[int]) -> float | None:
 
 
 def majority(study: Study) -> Majority | None:
-    """That of a study; None where the images of each class were not counted, as before version 0.2."""
+    """The most frequent class of a study; None if its images were not counted, as before version 0.2."""
     data: dict[str, Any] = study.info.get("data", {})
     counts = data.get("counts", {}).get("val", ())
     if not sum(counts):
         return None
     name = str(data["classes"][counts.index(max(counts))])
-    return Majority(name, tuple(counts), str(study.info["metric"]), _reached(study))
+    return Majority(name, tuple(counts), str(study.info["metric"]), _best_score(study))
 
 
 def lines(study: Study) -> list[str]:
-    """What is said of it below a leaderboard: one line, and a warning where there is one."""
+    """The line below a leaderboard: the score of a constant answer, or a warning."""
     found = majority(study)
-    if found is None or found.reached is None:
+    if found is None or found.best_score is None:
         return []
     return [f"WARNING: {found.warning}"] if found.warning else [str(found)]
 
 
-def _reached(study: Study) -> float | None:
+def _best_score(study: Study) -> float | None:
     first = next((record for record in ranking.ranked(study) if record.score is not None), None)
     if first is None:
         return None
-    again = confirmed(study).get(first.number)
-    return again.mean if again else first.score
+    found = confirmed(study).get(first.number)
+    return found.mean if found else first.score

@@ -1,4 +1,4 @@
-"""What a trial was made of: its study, space and data, read again, so that it can be made once more."""
+"""The origin of a trial: its study, space and data, read again, so that its model can be opened or trained again."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from cnnsearch.training import worker
 
 
 class Source(NamedTuple):
-    """A trial with its space and its plugins: enough to open its model, with no data read."""
+    """A trial with its space and plugins. That is enough to open its model; no data is read."""
 
     study: Study
     chosen: Record
@@ -29,9 +29,9 @@ class Source(NamedTuple):
     known: catalog.Catalog
 
     def candidate(self, pretrained: bool = False, images: int = 0) -> Any:
-        """The trial's candidate, new, for so many training images; 0: for those of the study.
+        """A new candidate of the trial, for `images` training images; 0 means as many as in the study.
 
-        Weights that a plan brings along are in it only if `pretrained`.
+        Pretrained weights of the plan are loaded only if `pretrained`.
         """
         from cnnsearch.training import training
 
@@ -47,14 +47,14 @@ class Source(NamedTuple):
         return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape, classes)
 
     def predict(self, model: Any, x: Images) -> NDArray[Any]:
-        """What `model`, one of this trial, says of images: probabilities (n, classes)."""
+        """The predictions of `model`, a model of this trial, for images: probabilities (n, classes)."""
         from cnnsearch.training import model_io
 
         return model_io.predict(model, x, self.chosen.reads, len(self.study.info["data"]["classes"]))
 
 
 class Origin(NamedTuple):
-    """Where a model comes from, and how its candidate is made once more."""
+    """A trial with its space, plugins and data: enough to train it again."""
 
     study: Study
     chosen: Record
@@ -64,20 +64,20 @@ class Origin(NamedTuple):
     dataset: Dataset
 
     def candidate(self, pretrained: bool = False) -> Any:
-        """The trial's candidate, new; weights that a plan brings along only if `pretrained`."""
+        """A new candidate of the trial; pretrained weights of the plan are loaded only if `pretrained`."""
         return self.source.candidate(pretrained, len(self.parts.x))
 
     @property
     def source(self) -> Source:
-        """The same without the data."""
+        """The same trial without the data."""
         return Source(self.study, self.chosen, self.space, self.known)
 
     def predict(self, model: Any, x: Images) -> NDArray[Any]:
-        """What `model`, one of this trial, says of images: probabilities (n, classes)."""
+        """The predictions of `model`, a model of this trial, for images: probabilities (n, classes)."""
         return self.source.predict(model, x)
 
     def train(self) -> tuple[Any, Any]:
-        """The trial's training once more, from its seed: the outcome and the network."""
+        """Train the trial again from its seed; returns the training's result and the network."""
         import keras
 
         from cnnsearch.training import training
@@ -87,17 +87,17 @@ class Origin(NamedTuple):
         candidate = self.candidate(pretrained=True)
         data = training.fold(candidate, self.parts, len(self.dataset.classes))
 
-        def go_on(epoch: int, metrics: dict[str, float]) -> bool:
+        def should_continue(epoch: int, metrics: dict[str, float]) -> bool:
             return epoch < chosen.epochs
 
         hp, metric = HyperParameters(replay(chosen.params)), self.study.info["metric"]
         trainer = spaces.trainer(self.space, self.known)
-        outcome = training.train(candidate, trainer, hp, data, chosen.epochs, metric, go_on)
+        outcome = training.train(candidate, trainer, hp, data, chosen.epochs, metric, should_continue)
         return outcome, candidate.core
 
 
 def source_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Source:
-    """The trial with its space and plugins; a pickled model's classes are known to Keras from then on.
+    """The trial with its space and plugins. This also registers the classes of a pickled model with Keras.
 
     Raises:
         CnnsearchError: if the space's model cannot be read.
@@ -109,28 +109,28 @@ def source_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Source
 
 
 def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin:
-    """What the trial was made of, its dataset read again.
+    """The trial with its space, plugins and data; the dataset is read again.
 
     Raises:
-        CnnsearchError: if the dataset is not what it was.
+        CnnsearchError: if the dataset has changed.
     """
     _, _, space, known = source_of(study, chosen, plugins)
     with loading.within(worker.surroundings(space, study.folder.parent)):
         dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
     if image_cache.fingerprint(dataset) != study.info["data"]["fingerprint"]:
         raise CnnsearchError(
-            f"The dataset {dataset.name} has changed since study '{study.name}' was made: a test would mean nothing. "
-            "Bring the old data back, or search anew with --study NAME."
+            f"The dataset {dataset.name} has changed since study '{study.name}' was made, so its results "
+            "are not comparable. Restore the old data, or begin a new study with --study NAME."
         )
     parts = image_cache.parts(dataset, study.info["seed"], space.defaults["validation"])
     return Origin(study, chosen, space, known, parts, dataset)
 
 
-def trained(study: Study, number: int) -> Record:
-    """The record of a trial that ended with a score.
+def trained_trial(study: Study, number: int) -> Record:
+    """The trial of this number, if it has a score.
 
     Raises:
-        StudyError: if there is none of this number.
+        StudyError: if there is no such trial.
     """
     ranked = ranking.ranked(study)
     for record in ranked:

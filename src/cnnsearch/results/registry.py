@@ -1,4 +1,4 @@
-"""MLflow's model registry: an export as a version of a name, the best one its champion."""
+"""MLflow's model registry: an export becomes a version of a registered model; the best version is its champion."""
 
 import json
 import re
@@ -11,15 +11,15 @@ from cnnsearch.study import mlflow_store as store
 from cnnsearch.study.study import Study
 
 SAME = ("cnnsearch.data_fingerprint", "cnnsearch.split_seed", "cnnsearch.validation_share")
-"""The tags of a version that must be equal for its validation accuracy to be compared."""
+"""Two versions are compared only if these tags are equal: they have the same validation images."""
 ACCURACY = "cnnsearch.val_accuracy"
 METRIC = "cnnsearch.metric"
-"""The tag of what a version was searched for, if that is one of `metrics.COMPUTED`; it is compared by it, not by
-accuracy."""
+"""The tag with the metric of the search, if that is one of `metrics.COMPUTED`. Versions are then compared by it instead
+of accuracy."""
 
 
 class Registered(NamedTuple):
-    """A version of `name`: its alias is `champion` or `challenger`, and `why`."""
+    """A version of the registered model `name`; `why` is the reason for its alias, `champion` or `challenger`."""
 
     name: str
     version: str
@@ -31,30 +31,30 @@ class Registered(NamedTuple):
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that MLflow or `models:/NAME@champion` would not take.
+    """Refuse a name that MLflow or `models:/NAME@champion` does not accept.
 
     Raises:
-        CnnsearchError: it says what a name may hold.
+        CnnsearchError: it says which characters are allowed.
     """
     if not re.fullmatch(r"[\w.-]{1,200}", name) or not name.strip("."):
         raise CnnsearchError(f"--register '{name}': expected letters, digits, '_', '-' and '.', such as digits.")
 
 
 def check_formats(names: tuple[str, ...]) -> None:
-    """Refuse formats of which MLflow can serve none, before anything is trained or written.
+    """Refuse a selection of formats if MLflow can serve none of them. Called before anything is trained or written.
 
     Raises:
-        CnnsearchError: it says which it can.
+        CnnsearchError: it names the formats that MLflow can serve.
     """
     if names and not {"keras", "onnx"} & set(names):
         raise CnnsearchError(f"--register: MLflow serves keras and onnx; --format names {', '.join(names)} alone.")
 
 
 def register(study: Study, folder: Path, name: str) -> Registered:
-    """Make the export in `folder` a version of `name`; the champion if it beats the one that is.
+    """Make the export in `folder` a version of `name`; it becomes the champion if it is better than the present one.
 
     Raises:
-        CnnsearchError: if the model is of a kind that MLflow cannot serve, or the store fails.
+        CnnsearchError: if MLflow cannot serve the model's format, or the store fails.
     """
     try:
         return _register(study, folder, name)
@@ -64,22 +64,22 @@ def register(study: Study, folder: Path, name: str) -> Registered:
         reason = str(error).strip().partition("\n")[0][:200].rstrip(".")
         raise CnnsearchError(
             f"Exported to {folder}/, but not registered: {type(error).__name__}: {reason}. "
-            "Mend the MLflow store, or name another with MLFLOW_TRACKING_URI, and give the command again."
+            "Repair the MLflow store, or name another with MLFLOW_TRACKING_URI, and run the command again."
         ) from error
 
 
 def verdict(mine: dict[str, str], champion: Any) -> tuple[bool, str]:
-    """Whether a version with the tags `mine` is the new champion, and why; `champion` is the present version."""
+    """Whether a version with the tags `mine` becomes the champion, and why; `champion` is the present one or None."""
     if champion is None:
         return True, "the first"
     theirs, version = champion.tags, champion.version
-    if any(theirs.get(key) != mine[key] for key in SAME) or not _number(theirs.get(ACCURACY)):
+    if any(theirs.get(key) != mine[key] for key in SAME) or not _is_share(theirs.get(ACCURACY)):
         measured = ", ".join(f"{key.partition('.')[2]} {theirs.get(key)} and here {mine[key]}" for key in SAME)
         return False, f"version {version} was measured on other validation data, so they are not compared ({measured})"
     searched = [tags.get(METRIC, "val_accuracy") for tags in (mine, theirs)]
     if searched[0] != searched[1]:
-        told = f"version {version} was searched for by {searched[1]} and this one by {searched[0]}"
-        return False, f"{told}, so they are not compared"
+        metrics = f"version {version} was searched for by {searched[1]} and this one by {searched[0]}"
+        return False, f"{metrics}, so they are not compared"
     new, old = (float(tags[f"cnnsearch.{searched[0]}"]) for tags in (mine, theirs))
     against = f"{new:.4f} on validation, against {old:.4f} of version {version}"
     return new > old, against if new > old else f"{against}, which it does not beat"
@@ -90,10 +90,10 @@ def _register(study: Study, folder: Path, name: str) -> Registered:
     client, uri = _store(study)
     mine, champion = _tags(study, card), _champion(client, name)
     version = _version(client, uri, study, folder, card, name, mine)
-    best, why = verdict(mine, champion)
+    better, why = verdict(mine, champion)
     if champion is not None and card.get("refit"):
-        best, why = False, f"it was trained on validation's images too, so it is not compared with {champion.version}"
-    alias = "champion" if best else "challenger"
+        better, why = False, f"it was trained on validation's images too, so it is not compared with {champion.version}"
+    alias = "champion" if better else "challenger"
     client.set_registered_model_alias(name, alias, version)
     if champion is not None and "not compared" in why:
         why += f". To promote it: {_promotion(name, version)}"
@@ -101,7 +101,7 @@ def _register(study: Study, folder: Path, name: str) -> Registered:
 
 
 def _store(study: Study) -> tuple[Any, str]:
-    """The store that has the study's run; the present one if none has it."""
+    """The MLflow store with the study's run, and its address; the configured store if no store has the run."""
     try:
         client, uri, _ = store.parent_run(study)
     except CnnsearchError:
@@ -112,7 +112,7 @@ def _store(study: Study) -> tuple[Any, str]:
 
 
 def _tags(study: Study, card: dict[str, Any]) -> dict[str, str]:
-    """What a version says of itself: which model, how good, and on which validation data."""
+    """The tags of a version: its study and trial, its scores, and its validation data."""
     return {
         "cnnsearch.study": study.name,
         "cnnsearch.trial": str(card["trial"]),
@@ -125,7 +125,7 @@ def _tags(study: Study, card: dict[str, Any]) -> dict[str, str]:
 
 
 def _searched(card: dict[str, Any]) -> dict[str, str]:
-    """The tags of a metric that stands on the card beside accuracy."""
+    """The tags of the search's metric, if the card has it in addition to accuracy."""
     metric = str(card["metric"])
     value = card["validation"].get(metric.removeprefix("val_"))
     return {METRIC: metric, f"cnnsearch.{metric}": str(value)} if metric in COMPUTED and value is not None else {}
@@ -136,7 +136,7 @@ def _share(study: Study) -> float:
 
 
 def _champion(client: Any, name: str) -> Any:
-    """The version that is champion, or None."""
+    """The present champion, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -150,7 +150,7 @@ def _champion(client: Any, name: str) -> Any:
 def _version(
     client: Any, uri: str, study: Study, folder: Path, card: dict[str, Any], name: str, tags: dict[str, str]
 ) -> str:
-    """The number of the new version, the exported model logged for it beside the study's runs."""
+    """Log the exported model in the study's experiment and register it; returns the number of the new version."""
     import mlflow
     from mlflow.models import Model
 
@@ -171,10 +171,10 @@ def _version(
 
 
 def _model(folder: Path, card: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """MLflow's flavor for the exported model, and the model as that flavor takes it.
+    """MLflow's flavor for the exported model, and the arguments of its `log_model`.
 
     Raises:
-        CnnsearchError: if there is no such flavor.
+        CnnsearchError: if MLflow has no flavor for the export's formats.
     """
     if "keras" in card["formats"]:
         import keras
@@ -195,7 +195,7 @@ def _model(folder: Path, card: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def _run(client: Any, study: Study) -> str | None:
-    """The study's run in MLflow, if it is still there."""
+    """The id of the study's run in MLflow, if it still exists."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -204,7 +204,7 @@ def _run(client: Any, study: Study) -> str | None:
         return None
 
 
-def _number(text: str | None) -> bool:
+def _is_share(text: str | None) -> bool:
     try:
         return 0 <= float(text or "") <= 1
     except ValueError:

@@ -1,1 +1,1 @@
-"""What each choice was worth: pairs, a model of all trials, or twins trained for it."""
+"""The effect of each hyperparameter: from matched pairs, a model of all trials, or controlled trials."""

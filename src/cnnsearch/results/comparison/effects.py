@@ -1,4 +1,4 @@
-"""Differences with their 95% intervals: from pairs, and from trials that differ in everything at once."""
+"""Effects with their 95% intervals, estimated from pairs of trials or with a linear mixed model of all trials."""
 
 import math
 from dataclasses import dataclass
@@ -8,30 +8,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-COVERED = 0.95
-"""The share of intervals that hold the true difference."""
+COVERAGE = 0.95
+"""The share of intervals that contain the true difference."""
 
-RATIOS = (0.0, *np.geomspace(1e-3, 1e3, 61))
-"""What is tried for the variance of the random effects, that of the noise being 1."""
+VARIANCE_RATIOS = (0.0, *np.geomspace(1e-3, 1e3, 61))
+"""The candidates for the variance of the random effects, in units of the noise variance."""
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean difference; `half` is half the width of its 95% interval, None where one pair is all there is."""
+    """A mean difference of `n` pairs or trials.
+
+    `ci_half_width` is half the width of the 95% interval; None if there is only one pair.
+    """
 
     difference: float
-    half: float | None
+    ci_half_width: float | None
     n: int
 
     @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.half is not None and abs(self.difference) > self.half
+    def excludes_zero(self) -> bool:
+        """Whether the interval does not contain 0."""
+        return self.ci_half_width is not None and abs(self.difference) > self.ci_half_width
 
 
-def paired(differences: list[float]) -> Effect:
+def mean_difference(differences: list[float]) -> Effect:
     """The mean of the differences of independent pairs, with Student's t interval (1908).
 
     Raises:
@@ -40,57 +43,58 @@ def paired(differences: list[float]) -> Effect:
     n = len(differences)
     if not n:
         raise ValueError("expected one difference or more, got none")
-    half = quantile(n - 1) * stdev(differences) / math.sqrt(n) if n > 1 else None
-    return Effect(fmean(differences), half, n)
+    ci_half_width = t_quantile(n - 1) * stdev(differences) / math.sqrt(n) if n > 1 else None
+    return Effect(fmean(differences), ci_half_width, n)
 
 
-def mixed(y: Array, fixed: Array, random: Array) -> list[Effect]:
-    """The coefficients of the columns of `fixed`, all else in `random` being allowed for.
+def mixed_model(y: Array, fixed: Array, random: Array) -> list[Effect]:
+    """The coefficients of the columns of `fixed`, adjusted for the columns of `random`.
 
-    A linear mixed model as in studies of genomes, which like studies of networks have more columns than cases (EMMA:
-    Kang et al., Genetics 178, 2008): the coefficients in question are fixed, those of every other choice are drawn
-    from one normal distribution, whose variance is estimated by REML (Patterson & Thompson, Biometrika 58, 1971).
-    The degrees of freedom are those that both parts leave over.
+    A linear mixed model, as in genome studies. Those, too, have more columns than cases (EMMA: Kang et al.,
+    Genetics 178, 2008). The coefficients of `fixed` are fixed effects. The coefficients of all other hyperparameters
+    are drawn from one normal distribution. Its variance is estimated by REML (Patterson & Thompson, Biometrika 58,
+    1971). The degrees of freedom are those that remain after both parts of the model.
 
     Args:
         y: the scores, of shape (n,).
-        fixed: what is asked for, of shape (n, k); a constant is added.
-        random: the other choices, of shape (n, q), their columns of mean 0.
+        fixed: the columns whose effects are estimated, of shape (n, k); a constant is added.
+        random: the other hyperparameters, of shape (n, q), each column with mean 0.
 
     Raises:
-        ValueError: if `fixed` is not of full rank with its constant, or leaves no degree of freedom.
+        ValueError: if `fixed` with its constant does not have full rank, or no degree of freedom remains.
     """
     n, k = fixed.shape
     x = np.column_stack([fixed, np.ones(n)])
     if n <= k + 1 or np.linalg.matrix_rank(x) <= k:
-        raise ValueError(f"{n} trials cannot tell {k} differences apart")
+        raise ValueError(f"{n} trials are too few to estimate {k} differences")
     values, vectors = np.linalg.eigh(random @ random.T)
     values = np.clip(values, 0, None)
     x, y = vectors.T @ x, vectors.T @ (y - y.mean())
-    ratio = max(RATIOS, key=lambda ratio: _likelihood(y, x, 1 + ratio * values))
+    ratio = max(VARIANCE_RATIOS, key=lambda ratio: _restricted_likelihood(y, x, 1 + ratio * values))
     variance = 1 + ratio * values
     beta, inverse, residual = _solve(y, x, variance)
     freedom = max(1.0, n - k - 1 - float((1 - 1 / variance).sum()))
-    halves = quantile(freedom) * np.sqrt(np.diag(inverse) * residual / (n - k - 1))
-    return [Effect(float(b), float(h), n) for b, h in zip(beta[:k], halves[:k], strict=True)]
+    widths = t_quantile(freedom) * np.sqrt(np.diag(inverse) * residual / (n - k - 1))
+    return [Effect(float(b), float(width), n) for b, width in zip(beta[:k], widths[:k], strict=True)]
 
 
-def quantile(freedom: float) -> float:
-    """How many standard errors the interval reaches to each side."""
-    from scipy.stats import t
+def t_quantile(freedom: float) -> float:
+    """Half the width of the interval in standard errors, for these degrees of freedom."""
+    # imported here, because notebooks import this package and do not need SciPy
+    from scipy import stats
 
-    return float(t.ppf((1 + COVERED) / 2, freedom))
+    return float(stats.t.ppf((1 + COVERAGE) / 2, freedom))
 
 
 def _solve(y: Array, x: Array, variance: Array) -> tuple[Array, Array, float]:
-    """Coefficients, their unscaled covariance and the weighted squares left over, for a diagonal `variance`."""
+    """Coefficients, their unscaled covariance and the weighted sum of squared residuals, for a diagonal `variance`."""
     inverse = np.linalg.inv(x.T @ (x / variance[:, None])).astype(np.float64)
     beta = inverse @ (x.T @ (y / variance))
     return beta, inverse, float(((y - x @ beta) ** 2 / variance).sum())
 
 
-def _likelihood(y: Array, x: Array, variance: Array) -> Any:
-    """The restricted log-likelihood, but for a constant."""
+def _restricted_likelihood(y: Array, x: Array, variance: Array) -> Any:
+    """The restricted log-likelihood without its constant term."""
     _, inverse, residual = _solve(y, x, variance)
     freedom = len(y) - x.shape[1]
     return -freedom * np.log(residual) - np.log(variance).sum() + np.linalg.slogdet(inverse)[1]

@@ -1,4 +1,4 @@
-"""What each choice of a study was worth: its mean difference from a reference, from matched pairs or from a model."""
+"""The effect of each hyperparameter value against a reference value, from matched pairs or from a model."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,25 +12,26 @@ import numpy as np
 from cnnsearch.core.errors import StudyError, nearest
 from cnnsearch.results.comparison import effects
 from cnnsearch.results.comparison.effects import Array, Effect
-from cnnsearch.results.comparison.levels import Levels, levels, scaled, seen
+from cnnsearch.results.comparison.levels import Levels, distributions, levels, position_of
 from cnnsearch.results.comparison.points import Points, Values
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.study.study import Study
 
 MIN_PAIRS = 5
-"""So many independent matched pairs are preferred to the model."""
+"""With this many independent matched pairs the model is not used."""
 
-MIN_TRIALS, MIN_SIDE = 15, 3
-"""The model needs so many trials, and so many with each value. Its intervals hold from there on (tested)."""
+MIN_TRIALS, MIN_PER_LEVEL = 15, 3
+"""The trials that the model needs, in all and of each level. A test shows that its intervals hold from there on."""
 
-FAR = 3.0
-"""A score so many interquartile ranges below the lower quartile is far out (Tukey, Exploratory Data Analysis, 1977)."""
+OUTLIER_RANGES = 3.0
+"""A score this many interquartile ranges below the lower quartile is an outlier (Tukey, Exploratory Data Analysis,
+1977)."""
 
 MATCHED, MODELLED, CONTROLLED = "matched pairs", "modelled", "controlled pairs"
 
 
 class Case(NamedTuple):
-    """A complete trial as evidence: its score and its choices, written as simply as its plan allows."""
+    """A complete trial: its number, its score, and the fewest hyperparameter values that give its plan."""
 
     number: int
     score: float
@@ -39,38 +40,42 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a study's complete trials tell. `space` has the distribution of each choice, `default` the default point.
+    """The complete trials of a study.
 
-    `far` are left out: trainings that went wrong, such as one of 83% among many of 99%, would drown all else.
+    Attributes:
+        cases: the trials that are compared.
+        space: the distribution of each hyperparameter.
+        default: the default point.
+        outliers: trials that are left out. One training of 83% among many of 99% would hide all other effects.
     """
 
     cases: tuple[Case, ...]
     space: dict[str, Distribution]
     default: Values
-    far: tuple[Case, ...] = ()
+    outliers: tuple[Case, ...] = ()
 
     def levels(self, name: str) -> Levels:
-        """What is compared of one hyperparameter."""
+        """The levels of one hyperparameter."""
         return levels(self.space[name])
 
-    def sides(self, name: str) -> dict[str, list[Case]]:
-        """The cases that chose `name`, by level."""
+    def by_level(self, name: str) -> dict[str, list[Case]]:
+        """The trials that have the hyperparameter `name`, by the label of its level."""
         known = self.levels(name)
         found: dict[str, list[Case]] = {level.label: [] for level in known.levels}
         for case in self.cases:
             if name in case.values:
-                found.setdefault(known.of(case.values[name]), []).append(case)
+                found.setdefault(known.label_of(case.values[name]), []).append(case)
         return found
 
-    def reference(self, name: str, least: int = 0) -> str:
-        """The default's level, or the most frequent where the default has none, or fewer than `least` trials."""
-        counts = Counter({label: len(cases) for label, cases in self.sides(name).items()})
-        label = self.levels(name).of(self.default[name]) if name in self.default else None
-        return label if label is not None and counts[label] >= least else counts.most_common(1)[0][0]
+    def reference(self, name: str, min_trials: int = 0) -> str:
+        """The level of the default point; the most frequent level if that has fewer than `min_trials` trials."""
+        counts = Counter({label: len(cases) for label, cases in self.by_level(name).items()})
+        label = self.levels(name).label_of(self.default[name]) if name in self.default else None
+        return label if label is not None and counts[label] >= min_trials else counts.most_common(1)[0][0]
 
 
 class Comparison(NamedTuple):
-    """One value against the reference value of its hyperparameter."""
+    """The effect of one value against the reference value of its hyperparameter, and `how` it was estimated."""
 
     name: str
     value: str
@@ -80,39 +85,40 @@ class Comparison(NamedTuple):
 
 
 def evidence(study: Study, points: Points) -> Evidence:
-    """What the complete trials of a study tell.
+    """The complete trials of a study.
 
-    Pruned trials are left out: their scores are from fewer epochs. So are failed ones, which have none.
+    Pruned trials are left out, because their scores are from fewer epochs. Failed trials have no score.
     """
     cases = [
         Case(record.number, record.score, points.simplest(record))
         for record in study.records()
         if record.state == "complete" and record.score is not None
     ]
-    far = far_out(cases, study.maximize)
-    space = seen(study.optuna.get_trials(deepcopy=False))
+    found = outliers(cases, study.maximize)
+    space = distributions(study.optuna.get_trials(deepcopy=False))
     default = points.draw(study.info.get("default", {})) if points.can_draw else None
     simplest = points.simplified(default).values if default else study.info.get("default", {})
-    return Evidence(tuple(case for case in cases if case not in far), space, simplest, far)
+    return Evidence(tuple(case for case in cases if case not in found), space, simplest, found)
 
 
-def far_out(cases: list[Case], maximize: bool) -> tuple[Case, ...]:
-    """Those far worse than the others."""
+def outliers(cases: list[Case], maximize: bool) -> tuple[Case, ...]:
+    """The trials whose scores are far worse than the others (see OUTLIER_RANGES)."""
     signed = [case.score if maximize else -case.score for case in cases]
     if not signed:
         return ()
     low, high = np.percentile(signed, [25, 75])
     if high == low:
-        # most are equal: that says nothing of how far apart others may be
+        # most scores are equal, so there is no scale for a distance
         return ()
-    return tuple(case for case, score in zip(cases, signed, strict=True) if score < low - FAR * (high - low))
+    limit = low - OUTLIER_RANGES * (high - low)
+    return tuple(case for case, score in zip(cases, signed, strict=True) if score < limit)
 
 
-def chosen(space: dict[str, Distribution], by: str, study: str) -> list[str]:
-    """The hyperparameters that `by` means: that one, all of a dimension, or all there are for ''.
+def matching_names(space: dict[str, Distribution], by: str, study: str) -> list[str]:
+    """The hyperparameters that `by` names: one, all of a dimension, or all of the space for ''.
 
     Raises:
-        StudyError: if the study chose between no values of it.
+        StudyError: if the study has no such hyperparameter with more than one value.
     """
     names = [name for name in space if not by or name == by or name.startswith(f"{by}/")]
     if not names:
@@ -124,34 +130,34 @@ def chosen(space: dict[str, Distribution], by: str, study: str) -> list[str]:
     return names
 
 
-def compared(known: Evidence, names: Iterable[str]) -> list[Comparison]:
-    """Every comparison of these hyperparameters that there is evidence for: the clear ones first, then by size."""
-    found = [comparison for name in names for comparison in _of(known, name)]
-    return sorted(found, key=lambda c: (not c.effect.clear, -abs(c.effect.difference)))
+def comparisons(known: Evidence, names: Iterable[str]) -> list[Comparison]:
+    """Every possible comparison of these hyperparameters; intervals without zero come first, then large effects."""
+    found = [comparison for name in names for comparison in _comparisons_of(known, name)]
+    return sorted(found, key=lambda c: (not c.effect.excludes_zero, -abs(c.effect.difference)))
 
 
-def _of(known: Evidence, name: str) -> Iterator[Comparison]:
-    against, sides = known.reference(name, MIN_SIDE), known.sides(name)
-    left = []
-    for value in sides:
-        if value != against and sides[value]:
-            differences = matched(name, sides[value], sides[against])
+def _comparisons_of(known: Evidence, name: str) -> Iterator[Comparison]:
+    against, by_level = known.reference(name, MIN_PER_LEVEL), known.by_level(name)
+    to_model = []
+    for value in by_level:
+        if value != against and by_level[value]:
+            differences = matched_differences(name, by_level[value], by_level[against])
             if len(differences) >= MIN_PAIRS:
-                yield Comparison(name, value, against, effects.paired(differences), MATCHED)
+                yield Comparison(name, value, against, effects.mean_difference(differences), MATCHED)
             else:
-                left.append(value)
-    for value, effect in modelled(known, name, left, against).items():
+                to_model.append(value)
+    for value, effect in modelled_effects(known, name, to_model, against).items():
         yield Comparison(name, value, against, effect, MODELLED)
 
 
-def matched(name: str, ones: list[Case], others: list[Case]) -> list[float]:
-    """The differences between `ones` and `others` that differ in `name` alone, and in what hangs on it.
+def matched_differences(name: str, ones: list[Case], others: list[Case]) -> list[float]:
+    """The differences in score between `ones` and `others` that differ only in `name` and in what depends on it.
 
-    Trials that are in several pairs make one difference together, so that the differences are independent.
+    All pairs that share a trial make one difference together, so the differences are independent.
     """
     groups: list[tuple[set[int], set[int]]] = []
     for one, other in product(ones, others):
-        if _same(one.values, other.values, name):
+        if _is_match(one.values, other.values, name):
             mine = [group for group in groups if one.number in group[0] or other.number in group[1]]
             merged = (
                 {one.number}.union(*(group[0] for group in mine)),
@@ -162,49 +168,49 @@ def matched(name: str, ones: list[Case], others: list[Case]) -> list[float]:
     return [fmean(scores[n] for n in left) - fmean(scores[n] for n in right) for left, right in groups]
 
 
-def _same(one: Values, other: Values, name: str) -> bool:
-    # what only one of them chose hangs on `name`: all else that they share is equal
+def _is_match(one: Values, other: Values, name: str) -> bool:
+    # a hyperparameter that only one of them has depends on `name`; all shared ones must be equal
     return all(one[key] == other[key] for key in one.keys() & other.keys() if key != name)
 
 
-def modelled(known: Evidence, name: str, values: list[str], against: str) -> dict[str, Effect]:
-    """The effects of `values` of one hyperparameter, all other choices being allowed for (`effects.mixed`).
+def modelled_effects(known: Evidence, name: str, values: list[str], against: str) -> dict[str, Effect]:
+    """The effects of `values` of one hyperparameter, adjusted for all others with `effects.mixed_model`.
 
-    Those of which there are too few trials are left out. `n` counts the trials of both values compared.
+    Values with too few trials are left out. `n` counts the trials of both compared values.
     """
-    sides = {label: cases for label, cases in known.sides(name).items() if len(cases) >= MIN_SIDE}
-    values = [value for value in values if value in sides]
-    cases = [case for cases in sides.values() for case in cases]
-    if against not in sides or not values or len(cases) < MIN_TRIALS:
+    by_level = {label: cases for label, cases in known.by_level(name).items() if len(cases) >= MIN_PER_LEVEL}
+    values = [value for value in values if value in by_level]
+    cases = [case for cases in by_level.values() for case in cases]
+    if against not in by_level or not values or len(cases) < MIN_TRIALS:
         return {}
-    labels = [label for label, members in sides.items() for _ in members]
-    asked = [*values, *(label for label in sides if label not in (*values, against))]
-    fixed = np.array([[label == value for value in asked] for label in labels], float)
+    labels = [label for label, members in by_level.items() for _ in members]
+    coded = [*values, *(label for label in by_level if label not in (*values, against))]
+    fixed = np.array([[label == value for value in coded] for label in labels], float)
     scores = np.array([case.score for case in cases])
     if not scores.std():
         return {}
-    found = effects.mixed(scores, fixed, columns(known, cases, name))
+    found = effects.mixed_model(scores, fixed, design_matrix(known, cases, name))
     return {
-        value: Effect(effect.difference, effect.half, len(sides[value]) + len(sides[against]))
+        value: Effect(effect.difference, effect.ci_half_width, len(by_level[value]) + len(by_level[against]))
         for value, effect in zip(values, found, strict=False)
     }
 
 
-def columns(known: Evidence, cases: list[Case], but: str) -> Array:
-    """All choices but one as columns of mean 0 and variance 1, of shape (cases, q).
+def design_matrix(known: Evidence, cases: list[Case], without: str) -> Array:
+    """All hyperparameters except `without` as columns of mean 0 and variance 1, of shape (cases, q).
 
-    A choice between values makes one column a value, a number one column. Where a choice was not made, because it
-    hangs on another, it stands at its mean.
+    A categorical hyperparameter makes one column for each value, a number makes one column. A trial that does not
+    have a hyperparameter has the mean, 0, in its columns.
     """
     found = [np.zeros(len(cases))]
     for name, distribution in known.space.items():
-        there = np.array([name in case.values for case in cases])
-        if name == but or not there.any():
+        present = np.array([name in case.values for case in cases])
+        if name == without or not present.any():
             continue
         drawn = [case.values[name] for case in cases if name in case.values]
         for column in _coded(distribution, drawn):
             whole = np.zeros(len(cases))
-            whole[there] = column - column.mean()
+            whole[present] = column - column.mean()
             if whole.std() > 1e-9:
                 found.append(whole / whole.std())
     return np.column_stack(found)
@@ -212,5 +218,5 @@ def columns(known: Evidence, cases: list[Case], but: str) -> Array:
 
 def _coded(distribution: Distribution, drawn: list[Any]) -> list[Array]:
     if distribution.kind != "choice":
-        return [np.array([scaled(distribution, value) for value in drawn])]
+        return [np.array([position_of(distribution, value) for value in drawn])]
     return [np.array([value == choice for value in drawn], float) for choice in distribution.choices]

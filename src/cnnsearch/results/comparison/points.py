@@ -1,4 +1,4 @@
-"""Points of a study's space, drawn again without training: what else gives the same plan, and what a change gives."""
+"""Points of a study's space, drawn again without training: simpler points of the same plan, and changed points."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ Values = dict[str, Any]
 
 
 class Point(NamedTuple):
-    """A whole point, the distributions it was drawn from, and the key of its plan."""
+    """The values of all hyperparameters, their distributions, and the key of the plan."""
 
     values: Values
     space: dict[str, Distribution]
@@ -25,10 +25,12 @@ class Point(NamedTuple):
 
 
 class Points:
-    """Draws points of a study's space. It cannot where the space has a model, which only a worker builds.
+    """Draws points of a study's space.
+
+    `can_draw` is False if the space has a model: only a worker builds those.
 
     Raises:
-        CnnsearchError: if a plugin that the space names is not there.
+        CnnsearchError: if a plugin that the space names is missing.
     """
 
     def __init__(self, study: Study, plugins: tuple[Path, ...]) -> None:
@@ -45,7 +47,7 @@ class Points:
             self._start = spaces.start_plan(self._space, shape, classes, info["epochs"], values)
 
     def draw(self, values: Values) -> Point | None:
-        """The point with these values, what they leave open at its default; None if it cannot be drawn."""
+        """The point with these values and the defaults of all others; None if it cannot be drawn."""
         hp = HyperParameters(replay(values))
         try:
             plan = spaces.draw(self._space, self._known, hp, self._start, told=(Exception,))
@@ -54,9 +56,9 @@ class Points:
         return Point(dict(hp.values), dict(hp.space), plan.key)
 
     def simplest(self, record: Record) -> Values:
-        """The choices of a trial, or those of the same plan that are fewer: dropout of rate 0 is no dropout.
+        """The fewest hyperparameters that give the trial's plan: dropout of rate 0 becomes no dropout.
 
-        As they were drawn where the plugins of today would make another plan of them.
+        If the installed plugins make another plan from the trial's values, the values are returned unchanged.
         """
         point = self.draw(record.params) if self.can_draw else None
         if point is None or point.key != record.key:
@@ -64,35 +66,40 @@ class Points:
         return self.simplified(point).values
 
     def simplified(self, point: Point) -> Point:
-        """The point of the same plan with the fewest choices."""
+        """The point of the same plan with the fewest hyperparameters."""
         for name, distribution in point.space.items():
             if distribution.kind == "choice" and name in point.values and self._is_parent(point, name):
-                point = min(self._same(point, name), key=lambda each: len(each.values))
+                point = min(self._same_plan(point, name), key=lambda each: len(each.values))
         return point
 
     def changed(self, values: Values, name: str, value: Any) -> Point | None:
-        """The point with one choice changed; None if that cannot be drawn, or changes nothing.
+        """The point with one hyperparameter changed; None if it cannot be drawn, or if the plan stays the same.
 
-        What hangs on the new value takes its default, or the middle of its range where its default changes nothing.
+        Hyperparameters that exist only with the new value take their defaults. If the defaults give the same plan,
+        they take the middle of their range.
         """
         before, after = self.draw(values), self.draw({**values, name: value})
         if before is None or after is None or after.key != before.key:
             return after
-        fresh = {new: levels.at(d, 0.5) for new, d in after.space.items() if new not in values and d.kind != "choice"}
-        after = self.draw({**values, name: value, **fresh})
+        middles = {
+            new: levels.value_at(distribution, 0.5)
+            for new, distribution in after.space.items()
+            if new not in values and distribution.kind != "choice"
+        }
+        after = self.draw({**values, name: value, **middles})
         return after if after is not None and after.key != before.key else None
 
-    def _same(self, point: Point, name: str) -> list[Point]:
-        """The points of the same plan that another value of this choice gives; `point` itself first."""
-        return [point, *(other for other in self._others(point, name) if other.key == point.key)]
+    def _same_plan(self, point: Point, name: str) -> list[Point]:
+        """`point`, then the points with another value of this hyperparameter and the same plan."""
+        return [point, *(other for other in self._other_values(point, name) if other.key == point.key)]
 
     def _is_parent(self, point: Point, name: str) -> bool:
-        """Whether it hangs on this choice what else is drawn; asked once, since each point costs a millisecond."""
+        """Whether other hyperparameters depend on this one. It is computed once, as each point costs a millisecond."""
         if name not in self._parents:
             names = point.values.keys()
-            self._parents[name] = any(other.values.keys() != names for other in self._others(point, name))
+            self._parents[name] = any(other.values.keys() != names for other in self._other_values(point, name))
         return self._parents[name]
 
-    def _others(self, point: Point, name: str) -> list[Point]:
+    def _other_values(self, point: Point, name: str) -> list[Point]:
         choices = (choice for choice in point.space[name].choices if choice != point.values[name])
         return [other for choice in choices if (other := self.draw({**point.values, name: choice}))]

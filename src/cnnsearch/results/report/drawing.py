@@ -1,4 +1,4 @@
-"""What the plots of a report have in common: their look, axes that cut off ruined trials, places for choices."""
+"""What all plots of a report share: their style, axes without outliers, and positions of values on an axis."""
 
 import io
 import random
@@ -28,19 +28,19 @@ STYLE: Any = {
     "legend.framealpha": 0.8,
     "svg.fonttype": "none",
     "svg.hashsalt": "cnnsearch",
-    # a dollar in a name is no formula
+    # a dollar sign in a name does not begin a formula
     "text.parse_math": False,
     "xtick.color": INK,
     "ytick.color": INK,
 }
 SIZE = (4.7, 3.1)
-"""Inches; on a phone the letters are then as large as the text around them."""
+"""Inches. On a phone the letters are then as large as the text around the plot."""
 
 Draw = Callable[[Axes], None]
 
 
 def svg(draw: Draw, size: tuple[float, float] = SIZE) -> bytes:
-    """What `draw` draws as an SVG file, the same bytes each time."""
+    """What `draw` draws, as an SVG file with the same bytes each time."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
@@ -51,18 +51,21 @@ def svg(draw: Draw, size: tuple[float, float] = SIZE) -> bytes:
 
 
 class Reach(NamedTuple):
-    """How far an axis of scores reaches on the poor side; `end` is None where every score fits."""
+    """The end of an axis of scores on the side of bad scores; `end` is None if every score fits."""
 
     end: float | None
     maximize: bool
 
     def beyond(self, score: float) -> bool:
-        """Whether this score lies outside."""
+        """Whether this score lies beyond the end."""
         return self.end is not None and (score < self.end if self.maximize else score > self.end)
 
 
 def reach(scores: Sequence[float], maximize: bool) -> Reach:
-    """Four times as far from the best as the median: a few ruined trials would squeeze all others into a line."""
+    """The end is four times as far from the best score as the median is.
+
+    Without it a few very bad trials would compress all others into a line.
+    """
     best, worst = (max(scores), min(scores)) if maximize else (min(scores), max(scores))
     end = best + 4 * (median(scores) - best)
     return Reach(end if best != end and abs(worst - best) > abs(end - best) else None, maximize)
@@ -77,7 +80,7 @@ def scatter(
     marker: str = "o",
     label: str = "",
 ) -> None:
-    """Points; those beyond the reach stand at its end as open triangles."""
+    """Points; those beyond the end of the axis are drawn at its end as open triangles."""
     points = list(zip(x, scores, strict=True))
     inside = [point for point in points if not far.beyond(point[1])]
     outside = [a for a, b in points if far.beyond(b)]
@@ -91,9 +94,9 @@ def scatter(
 
 
 def positions(values: Sequence[Any]) -> tuple[list[float], list[str]]:
-    """Where values stand on an axis: numbers of more than six kinds at themselves, all else in places of its own.
+    """The positions of values on an axis, and the labels of the positions.
 
-    The second is the places' labels, empty for numbers.
+    More than six different numbers are their own positions, without labels. All other values get one position each.
     """
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     kinds = set(values)
@@ -104,25 +107,25 @@ def positions(values: Sequence[Any]) -> tuple[list[float], list[str]]:
 
 
 def spread(places: Sequence[float], ticks: Sequence[str], seed: int = 0) -> list[float]:
-    """Places moved a little to the side, so that equal ones are seen; numbers stay where they are."""
+    """Labelled positions moved a little to the side, so that equal values stay visible."""
     chance = random.Random(seed)
     return [place + chance.uniform(-0.2, 0.2) if ticks else place for place in places]
 
 
 def label(axes: Axes, which: str, name: str, places: Sequence[float], ticks: Sequence[str]) -> None:
-    """Name the `x` or `y` axis, with the values of its choice; positive numbers over two decades go by powers."""
+    """Name the `x` or `y` axis and its values; a wide range of positive numbers gets a logarithmic scale."""
     axes.set(**{f"{which}label": short(name, 34)})
     if ticks:
         axes.set(**{f"{which}ticks": range(len(ticks)), f"{which}ticklabels": list(ticks)})
         if which == "x" and len(ticks) > 4:
             axes.tick_params(axis="x", labelrotation=30)
     elif min(places) > 0 and max(places) > 8 * min(places):
-        powers(axes, which)
+        log_scale(axes, which)
     else:
         getattr(axes, f"{which}axis").set_major_locator(MaxNLocator(5))
 
 
-def powers(axes: Axes, which: str) -> None:
+def log_scale(axes: Axes, which: str) -> None:
     """Make the `x` or `y` axis logarithmic, with ticks at 1, 2 and 5."""
     axes.set(**{f"{which}scale": "log"})
     axis = getattr(axes, f"{which}axis")
@@ -132,7 +135,7 @@ def powers(axes: Axes, which: str) -> None:
 
 
 def scores(axes: Axes, metric: str, which: str = "y") -> None:
-    """Name an axis of scores; shares are read as percents."""
+    """Name an axis of scores; accuracies are shown as percentages."""
     axes.set(**{f"{which}label": metric})
     if "accuracy" in metric:
         getattr(axes, f"{which}axis").set_major_formatter(PercentFormatter(1))
@@ -147,11 +150,11 @@ def compact(value: float) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value in few letters."""
+    """A value in few characters."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def short(text: str, most: int = 26) -> str:
-    """`text`, its middle left out where it is longer than `most`."""
+    """`text` without its middle if it is longer than `most` characters."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[: most - 1 - half]}…{text[-half:]}"

@@ -1,15 +1,15 @@
-"""What is known of a study, read once for its report."""
+"""Everything that a report needs from a study, read once."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from cnnsearch.core import metrics
 from cnnsearch.results import leaderboard
-from cnnsearch.results.export.card import Measured, remembered
+from cnnsearch.results.export.evaluation import Evaluation, from_stored
 from cnnsearch.results.majority import Majority, majority
 from cnnsearch.results.report.drawing import brief
 from cnnsearch.results.report.importance import Importance, importances
-from cnnsearch.results.report.spending import Spending, spending
+from cnnsearch.results.report.study_cost import StudyCost, study_cost
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study.confirmation import Confirmed, confirmed
 from cnnsearch.study.study import Study
@@ -18,122 +18,131 @@ from cnnsearch.study.trial import Record
 
 @dataclass(frozen=True)
 class Facts:
-    """A study as its report sees it.
+    """A study as its report shows it.
 
     Attributes:
+        study: the study.
+        records: all its trials.
         rows: its leaderboard.
-        complete: the records of the complete trials, in the order of the leaderboard.
-        repeats: what trials reached on fresh seeds, by trial.
-        looks: the measurements on test, by model: a trial's number, or such as `7+3 refit`.
-        elapsed: seconds from the first trial's start to the last one's end.
-        where: the options that lead to the study, such as ` --runs DIR`.
-        majority: the most frequent class of the validation images, where it is known.
+        complete: the complete trials, in the order of the leaderboard.
+        means: the mean over new seeds of each confirmed trial, by its number.
+        evaluations: the evaluations on the test set, by model: a trial's number, or a name such as `7+3 refit`.
+        cost: time and epochs of the trials.
+        importances: the importance of each hyperparameter.
+        elapsed: seconds from the start of the first trial to the end of the last one.
+        options: the options that a command needs to find the study, such as ` --runs DIR`.
+        majority: the most frequent class of the validation images, if it is known.
     """
 
     study: Study
     records: tuple[Record, ...]
     rows: tuple[dict[str, Any], ...]
     complete: tuple[Record, ...]
-    repeats: dict[int, Confirmed]
-    looks: dict[str, Measured]
-    spent: Spending
+    means: dict[int, Confirmed]
+    evaluations: dict[str, Evaluation]
+    cost: StudyCost
     importances: tuple[Importance, ...]
     elapsed: float
-    where: str
+    options: str
     majority: Majority | None = None
 
     @property
     def metric(self) -> str:
-        """The metric's name as it is read: `validation accuracy`."""
+        """The metric's name for people, such as `validation accuracy`."""
         return metrics.display_name(str(self.study.info["metric"]))
 
     @property
     def best(self) -> Record | None:
-        """The leaderboard's first trial."""
+        """The first trial of the leaderboard."""
         return self.complete[0] if self.complete else None
 
     @property
-    def again(self) -> Confirmed | None:
-        """What the best reached on fresh seeds."""
-        return self.repeats.get(self.best.number) if self.best else None
+    def best_mean(self) -> Confirmed | None:
+        """The mean of the best trial over new seeds."""
+        return self.means.get(self.best.number) if self.best else None
 
     @property
-    def test(self) -> Measured | None:
-        """What the best reached on test, if that was looked at."""
-        return self.looks.get(str(self.best.number)) if self.best else None
+    def best_on_test(self) -> Evaluation | None:
+        """The evaluation of the best trial on the test set, if there is one."""
+        return self.evaluations.get(str(self.best.number)) if self.best else None
 
     @property
-    def default(self) -> Record | None:
-        """The trial of the space's default point, where it is complete."""
+    def default_trial(self) -> Record | None:
+        """The trial of the space's default point, if it is complete."""
         return next((record for record in self.complete if record.origin == "default"), None)
 
     @property
-    def recipes(self) -> list[Record]:
+    def recipe_trials(self) -> list[Record]:
         """The trials that trained a recipe."""
         return [record for record in self.records if record.origin.startswith(ORIGIN)]
 
     @property
-    def lowest(self) -> float | None:
-        """The lower end of Wilson's interval of the best's score; None where that is no share of images."""
+    def lower_limit(self) -> float | None:
+        """The lower end of Wilson's interval of the best trial's score; None if the metric is not accuracy."""
         if self.best is None or self.best.score is None or self.study.info["metric"] != "val_accuracy":
             return None
-        return Measured(self.best.score, 0.0, int(self.study.info["data"]["images"]["val"])).interval[0]
+        return Evaluation(self.best.score, 0.0, int(self.study.info["data"]["images"]["val"])).interval[0]
 
     @property
-    def tied(self) -> list[int]:
-        """Trials that nothing tells from the best: their intervals overlap; else within the chance of its images."""
-        if self.again is not None:
-            first = self.again
-            return [number for number, other in self.repeats.items() if other != first and first.overlaps(other)]
-        low = self.lowest
+    def ties(self) -> list[int]:
+        """The trials that may be as good as the best: their intervals overlap its interval.
+
+        Without new seeds: their scores are above the lower limit of the best score.
+        """
+        if self.best_mean is not None:
+            first = self.best_mean
+            return [number for number, other in self.means.items() if other != first and first.overlaps(other)]
+        low = self.lower_limit
         return [r.number for r in self.complete[1:] if low is not None and r.score is not None and r.score >= low]
 
-    def reached(self, trial: int) -> float:
-        """A complete trial's mean on fresh seeds, or the score of its one training."""
-        again = self.repeats.get(trial)
-        return again.mean if again else next(r.score or 0.0 for r in self.complete if r.number == trial)
+    def mean_or_score(self, trial: int) -> float:
+        """A complete trial's mean over new seeds, or its search score if there are none."""
+        found = self.means.get(trial)
+        return found.mean if found else next(r.score or 0.0 for r in self.complete if r.number == trial)
 
-    def score(self, value: float | None) -> str:
-        """A score as it is read: `99.61%` for an accuracy, four digits for all else."""
+    def score_text(self, value: float | None) -> str:
+        """A score as text: `99.61%` for an accuracy, four digits for other metrics."""
         if value is None:
             return ""
         return f"{value:.2%}" if self.is_share else f"{value:.4g}"
 
-    def gap(self, value: float) -> str:
-        """A difference between two scores."""
+    def difference_text(self, value: float) -> str:
+        """A difference between two scores as text."""
         return f"{100 * value:.2f} points" if self.is_share else f"{value:.2g}"
 
-    def interval(self, found: Confirmed) -> str:
-        """A mean and half the width of its interval."""
-        half = "" if found.half is None else f" ± {self.score(found.half)}"
-        return self.score(found.mean) + half
+    def mean_text(self, found: Confirmed) -> str:
+        """A mean as text, with half the width of its interval."""
+        half = "" if found.half is None else f" ± {self.score_text(found.half)}"
+        return self.score_text(found.mean) + half
 
-    def unlike(self, record: Record, other: dict[str, Any], most: int) -> str:
-        """The choices in which a trial differs from `other`, those that matter most first, `most` of them by name."""
+    def differing_choices(self, record: Record, other: dict[str, Any], most: int) -> str:
+        """The hyperparameters in which a trial differs from `other`: the `most` important ones, and how many more."""
         order = [row.name for row in self.importances]
         names = [name for name, value in record.choices.items() if other.get(name) != value]
         names.sort(key=lambda name: order.index(name) if name in order else len(order))
-        said = ", ".join(f"{name}={brief(record.choices[name])}" for name in names[:most])
-        return said + (f" and {len(names) - most} more" if len(names) > most else "")
+        text = ", ".join(f"{name}={brief(record.choices[name])}" for name in names[:most])
+        return text + (f" and {len(names) - most} more" if len(names) > most else "")
 
     @property
     def is_share(self) -> bool:
-        """Whether scores are shares, which are read as percents."""
+        """Whether scores are shares, which are shown as percentages."""
         return metrics.is_share(str(self.study.info["metric"]))
 
     @property
-    def on_test(self) -> tuple[str, str]:
-        """What the best reached on test in the study's metric, where that was measured, else its accuracy: the value,
-        and the metric's name. Empty without a look at test."""
-        if self.test is None:
+    def test_score(self) -> tuple[str, str]:
+        """The best trial's value on the test set and the name of the metric; both empty without an evaluation.
+
+        The metric is that of the study if it was evaluated, else accuracy.
+        """
+        if self.best_on_test is None:
             return "", ""
-        for name, value in self.test.more.items():
-            return self.score(value), metrics.DISPLAY_NAMES[name]
-        return f"{self.test.accuracy:.2%}", "accuracy"
+        for name, value in self.best_on_test.more.items():
+            return self.score_text(value), metrics.DISPLAY_NAMES[name]
+        return f"{self.best_on_test.accuracy:.2%}", "accuracy"
 
 
-def gathered(study: Study, where: str = "") -> Facts:
-    """Read a study."""
+def gather(study: Study, options: str = "") -> Facts:
+    """Read a study; `options` are those that a command needs to find it."""
     records, rows = tuple(study.records()), tuple(leaderboard.rows(study, choices=6))
     known = {record.number: record for record in records}
     return Facts(
@@ -141,12 +150,12 @@ def gathered(study: Study, where: str = "") -> Facts:
         records=records,
         rows=rows,
         complete=tuple(known[row["trial"]] for row in rows if row["state"] == "complete"),
-        repeats=confirmed(study),
-        looks={str(look.get("model", look["trial"])): remembered(look) for look in study.looks()},
-        spent=spending(records, int(study.info["epochs"])),
+        means=confirmed(study),
+        evaluations={str(each.get("model", each["trial"])): from_stored(each) for each in study.looks()},
+        cost=study_cost(records, int(study.info["epochs"])),
         importances=importances(study),
         elapsed=_elapsed(study),
-        where=where,
+        options=options,
         majority=majority(study),
     )
 

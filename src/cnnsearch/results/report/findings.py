@@ -1,4 +1,4 @@
-"""What a study found, how sure that is, what it cost and what to do next, in words."""
+"""The top of a report in words: the result, the confidence in it, its cost, and the next steps."""
 
 from cnnsearch.results.majority import ACCURACIES, Majority
 from cnnsearch.results.report.facts import Facts, duration
@@ -8,192 +8,197 @@ from cnnsearch.study.trial import Record
 
 
 def headline(known: Facts) -> str:
-    """One line that says what was found."""
+    """The result in one line."""
     if known.best is None:
-        return f"No trial of {known.spent.trials} was trained to its end"
-    again, reached = known.again, f"{known.score(known.best.score)} {known.metric}"
-    if again is not None:
-        reached = f"{known.interval(again)} {known.metric} on {_seeds(again.n)}"
-    value, name = known.on_test
-    # the metric's name stands already before the dataset's
-    test = f", {value}{'' if known.metric.endswith(name) else f' {name}'} on test" if known.test else ""
-    which = f"best of {known.spent.trials} trials" if known.spent.trials > 1 else "only trial"
+        return f"None of {known.cost.trials} trials is complete"
+    mean, reached = known.best_mean, f"{known.score_text(known.best.score)} {known.metric}"
+    if mean is not None:
+        reached = f"{known.mean_text(mean)} {known.metric} over {_seeds(mean.n)}"
+    value, name = known.test_score
+    # the metric's name is not repeated
+    test = f", {value}{'' if known.metric.endswith(name) else f' {name}'} on test" if known.best_on_test else ""
+    which = f"best of {known.cost.trials} trials" if known.cost.trials > 1 else "only trial"
     return f"The {which} reaches {reached} on {known.study.info['data']['name']}{test}"
 
 
 def tiles(known: Facts) -> tuple[Tile, ...]:
-    """The figures that stand on top."""
-    spent = known.spent
-    found = _of_the_best(known, known.best) if known.best else []
-    states = ", ".join(f"{part.trials} {part.state}" for part in spent.parts if part.trials)
-    found.append(Tile(str(spent.trials), "trials", states))
-    trained = f"{duration(spent.seconds)} of training in all"
+    """The figures at the top."""
+    cost = known.cost
+    found = _tiles_of_best(known, known.best) if known.best else []
+    states = ", ".join(f"{state.trials} {state.state}" for state in cost.states if state.trials)
+    found.append(Tile(str(cost.trials), "trials", states))
+    trained = f"{duration(cost.seconds)} of training in total"
     found.append(Tile(duration(known.elapsed), "from first start to last end", trained))
-    if spent.saved_epochs:
-        all_epochs = spent.saved_epochs + spent.epochs
-        note = f"{spent.saved_epochs} of {all_epochs} epochs"
-        found.append(Tile(duration(spent.saved_seconds), "saved by pruning", note))
+    if cost.saved_epochs:
+        note = f"{cost.saved_epochs} of {cost.saved_epochs + cost.epochs} epochs"
+        found.append(Tile(duration(cost.saved_seconds), "saved by pruning", note))
     return tuple(found)
 
 
 def points(known: Facts) -> tuple[tuple[str, str], ...]:
-    """Found, how sure, cost, next: each a short paragraph."""
-    found = [("Found", _found(known)), ("How sure", _sureness(known)), ("Cost", _cost(known))]
+    """Result, confidence, cost and next steps: a heading and a short paragraph each."""
+    found = [("Result", _result(known)), ("Confidence", _confidence(known)), ("Cost", _cost(known))]
     if advice := _advice(known):
         found.append(("Next", advice))
     return tuple(found)
 
 
 def next_steps(known: Facts) -> tuple[Command, ...]:
-    """The commands that come next, the most useful first."""
-    name = f"{known.study.name}{known.where}"
+    """The commands to run next, the most useful first."""
+    name = f"{known.study.name}{known.options}"
     if known.best is None:
-        return (Command("Every trial with the reason of its end:", f"cnnsearch leaderboard {name}"),)
+        return (Command("Show every trial with the reason of its end:", f"cnnsearch leaderboard {name}"),)
     number, found = known.best.number, []
-    if known.again is None:
-        found.append(Command("The best few on fresh seeds, ranked by their means:", f"cnnsearch confirm {name}"))
-    if known.test is None:
+    if known.best_mean is None:
+        line = f"cnnsearch confirm {name}"
+        found.append(Command("Train the best few with new seeds, and rank them by their means:", line))
+    if known.best_on_test is None:
         line = f"cnnsearch export --trial {number} {name}"
-        found.append(Command("The best as files, and its accuracy on test, once:", line))
-    found.append(Command("The best trained again from its seed:", f"cnnsearch reproduce {number} {name}"))
+        found.append(Command("Export the best model, and evaluate it once on the test set:", line))
+    found.append(Command("Train the best trial again from its seed:", f"cnnsearch reproduce {number} {name}"))
     return tuple(found)
 
 
-def _of_the_best(known: Facts, best: Record) -> list[Tile]:
-    again, test, default = known.again, known.test, known.default
-    figure = known.score(best.score) if again is None else known.interval(again)
-    note = "one training, which chose it" if again is None else f"mean of {_seeds(again.n)}"
-    found = [Tile(figure, known.metric, note)]
+def _tiles_of_best(known: Facts, best: Record) -> list[Tile]:
+    mean, test, default = known.best_mean, known.best_on_test, known.default_trial
+    value = known.score_text(best.score) if mean is None else known.mean_text(mean)
+    note = "search score, one training" if mean is None else f"mean over {_seeds(mean.n)}"
+    found = [Tile(value, known.metric, note)]
     if test is not None:
-        (low, high), (value, name) = test.interval, known.on_test
+        (low, high), (value, name) = test.interval, known.test_score
         if name != "accuracy":
             found.append(Tile(value, f"test {name}", f"of {test.n:,} images"))
         found.append(Tile(f"{test.accuracy:.2%}", "test accuracy", f"95% interval {low:.2%} to {high:.2%}"))
     if known.majority is not None:
-        found.append(_constant(known, known.majority))
+        found.append(_constant_answer(known, known.majority))
     if default is not None and default != best:
-        found += _against(known, default, best)
+        found += _gain_over_default(known, default, best)
     if best.weights:
-        macs = f"{best.macs:,} multiply-adds an image" if best.macs else ""
+        macs = f"{best.macs:,} multiply-adds per image" if best.macs else ""
         found.append(Tile(f"{best.weights:,}", "parameters", macs))
     return found
 
 
-def _constant(known: Facts, found: Majority) -> Tile:
-    """What a constant answer reaches."""
+def _constant_answer(known: Facts, found: Majority) -> Tile:
+    """The score of always predicting the most frequent class."""
     images = f"{found.share:.1%} of the validation images are of class '{found.name}'"
     if found.constant is None:
         return Tile(f"{found.share:.1%}", "of the validation images", f"are of class '{found.name}'")
-    return Tile(known.score(found.constant), "by a constant answer", images)
+    return Tile(known.score_text(found.constant), "by a constant answer", images)
 
 
-def _against(known: Facts, default: Record, best: Record) -> list[Tile]:
-    """By how much the best beats the default point, mean against mean or first score against first."""
-    both = default.number in known.repeats and best.number in known.repeats
-    theirs, ours = (known.reached(r.number) if both else r.score or 0.0 for r in (default, best))
+def _gain_over_default(known: Facts, default: Record, best: Record) -> list[Tile]:
+    """How much better the best trial is than the default point: the two means, or the two search scores."""
+    both = default.number in known.means and best.number in known.means
+    theirs, ours = (known.mean_or_score(r.number) if both else r.score or 0.0 for r in (default, best))
     gain = (ours - theirs) * (1 if known.study.maximize else -1)
     if gain <= 0:
         return []
-    note = f"default point: {known.score(theirs)}" + ("" if both else ", first scores")
+    note = f"default point: {known.score_text(theirs)}" + ("" if both else ", search scores")
     if known.study.info["metric"] in ACCURACIES and theirs < 1:
         return [Tile(f"{gain / (1 - theirs):.0%} fewer", "errors than the default point", note)]
-    return [Tile(known.gap(gain), "better than the default point", note)]
+    return [Tile(known.difference_text(gain), "better than the default point", note)]
 
 
 def _seeds(count: int) -> str:
-    return f"{count} fresh seed{'s' * (count > 1)}"
+    return f"{count} new seed{'s' * (count > 1)}"
 
 
-def _found(known: Facts) -> str:
+def _result(known: Facts) -> str:
     best = known.best
     if best is None:
-        kinds = ", ".join(f"{failed.trials} {failed.kind}" for failed in known.spent.failures)
-        return f"Nothing yet. {f'Failures: {kinds}.' if kinds else 'No trial was trained to its end.'}"
+        kinds = ", ".join(f"{failure.trials} {failure.kind}" for failure in known.cost.failures)
+        return f"No trial is complete.{f' Failures: {kinds}.' if kinds else ''}"
     origins = {"sampler": "drawn by the sampler", "default": "the space's default point"}
-    place = f"best in epoch {best.best_epoch} of {best.epochs}"
+    epoch = f"best in epoch {best.best_epoch} of {best.epochs}"
     if best.origin == "default":
-        return f"Trial {best.number}, the space's default point, {place}: the search found nothing better."
-    choices = known.unlike(best, known.study.info.get("default", {}), 4)
-    said = f"Trial {best.number}, {origins.get(best.origin, best.origin)}, {place}."
-    return said + (f" Unlike the default point, the space's plain network: {choices}." if choices else "")
+        return f"Trial {best.number}, the space's default point, {epoch}: the search found nothing better."
+    choices = known.differing_choices(best, known.study.info.get("default", {}), 4)
+    text = f"Trial {best.number}, {origins.get(best.origin, best.origin)}, {epoch}."
+    return text + (f" It differs from the default point, a plain network, in {choices}." if choices else "")
 
 
-def _sureness(known: Facts) -> str:
-    if known.best is None:
-        return "There is nothing to be sure of."
-    said = [_unconfirmed(known, known.best) if known.again is None else _confirmation(known, known.best, known.again)]
+def _confidence(known: Facts) -> str:
+    best, mean = known.best, known.best_mean
+    if best is None:
+        return "There is no result."
+    sentences = [_without_new_seeds(known, best) if mean is None else _with_new_seeds(known, best, mean)]
     if known.majority is not None and known.majority.warning:
-        said.insert(0, f"WARNING: {known.majority.warning}")
-    if known.test is not None:
-        value, name = known.on_test
+        sentences.insert(0, f"WARNING: {known.majority.warning}")
+    if known.best_on_test is not None:
+        value, name = known.test_score
         more = "" if name == "accuracy" else f"{name} {value}, accuracy "
-        said.append(f"On test, which had no part in the choice: {more}{known.test}.")
+        sentences.append(f"On the test set, which had no part in the choice: {more}{known.best_on_test}.")
     else:
-        said.append("Test was not looked at for this trial.")
-    if len(known.looks) > 1:
-        said.append(f"Test was looked at for {len(known.looks)} models of this study; to choose by it is optimistic.")
-    return " ".join(said)
+        sentences.append("This trial was not evaluated on the test set.")
+    if len(known.evaluations) > 1:
+        sentences.append(
+            f"{len(known.evaluations)} models of this study were evaluated on the test set. If you choose among them "
+            "by their test scores, the best of these is too optimistic."
+        )
+    return " ".join(sentences)
 
 
-def _confirmation(known: Facts, best: Record, again: Confirmed) -> str:
-    flattery = optimism(best.score or 0.0, again, known.study.maximize)
-    sense = f"flattered it by {known.gap(flattery)}" if flattery > 0 else "did not flatter it"
-    kind = ", the 95% interval of the mean" if again.half is not None else ""
-    said = (
-        f"Trained again on {_seeds(again.n)} it reached {known.interval(again)}{kind}; "
-        f"the score that chose it, {known.score(best.score)}, {sense}."
+def _with_new_seeds(known: Facts, best: Record, mean: Confirmed) -> str:
+    interval = " (95% interval)" if mean.half is not None else ""
+    too_high = optimism(best.score or 0.0, mean, known.study.maximize)
+    bias = f"too optimistic by {known.difference_text(too_high)}" if too_high > 0 else "not too optimistic"
+    text = (
+        f"The mean over {_seeds(mean.n)} is {known.mean_text(mean)}{interval}. "
+        f"The search score, {known.score_text(best.score)}, was {bias}."
     )
-    tied = known.tied
-    return said + (f" {_trials(tied)} may be as good: the intervals overlap." if tied else "")
+    ties = known.ties
+    return text + (f" {_trials(ties)} may be as good, because the intervals overlap." if ties else "")
 
 
-def _unconfirmed(known: Facts, best: Record) -> str:
-    low, tied = known.lowest, known.tied
+def _without_new_seeds(known: Facts, best: Record) -> str:
+    low, ties = known.lower_limit, known.ties
     if low is None:
-        return "One training of each trial: how much of their differences is luck is not known."
+        return "Each trial was trained once, so it is unknown how much of the differences is chance."
     images = int(known.study.info["data"]["images"]["val"])
-    tie = f"{_trials(tied)} came so near that they may be as good" if tied else "No other trial came so near"
+    tie = f"{_trials(ties)} may be as good" if ties else "No other trial is that close"
     return (
-        f"One training, whose score chose it: that is optimistic. With {images:,} validation images chance alone "
-        f"moves a score like this by {known.gap((best.score or 0.0) - low)}. {tie}."
+        "The trial was trained once and was chosen by that score, so the score is too optimistic. With "
+        f"{images:,} validation images chance alone changes a score like this by "
+        f"{known.difference_text((best.score or 0.0) - low)}. {tie}."
     )
 
 
 def _cost(known: Facts) -> str:
-    spent = known.spent
-    full, cut, failed = (spent.part(state).trials for state in ("complete", "pruned", "failed"))
-    said = [f"{spent.trials} trials: {full} complete, {cut} pruned, {failed} failed."]
-    if refused := sum(kind.trials for kind in spent.refused):
-        said.append(f"{refused} more plans were refused as too large before they were built.")
-    said.append(
-        f"{duration(known.elapsed)} from the first start to the last end; {duration(spent.seconds)} of training, "
-        "trials side by side counted each."
+    cost = known.cost
+    complete, pruned, failed = (cost.of(state).trials for state in ("complete", "pruned", "failed"))
+    sentences = [f"{cost.trials} trials: {complete} complete, {pruned} pruned, {failed} failed."]
+    if infeasible := sum(kind.trials for kind in cost.infeasible):
+        sentences.append(f"{infeasible} more plans were infeasible: they were rejected before they were built.")
+    sentences.append(
+        f"{duration(known.elapsed)} from the first start to the last end; {duration(cost.seconds)} of training, if "
+        "parallel trials count separately."
     )
-    if again := known.study.repeats():
-        epochs, seconds = (sum(repeat[what] for repeat in again) for what in ("epochs", "seconds"))
-        said.append(f"Fresh seeds took {len(again)} trainings more: {epochs} epochs, {duration(seconds)}.")
-    if spent.saved_epochs:
-        said.append(f"Pruning saved {spent.saved_epochs} epochs, about {duration(spent.saved_seconds)}.")
-    return " ".join(said)
+    if repeats := known.study.repeats():
+        epochs, seconds = (sum(repeat[what] for repeat in repeats) for what in ("epochs", "seconds"))
+        sentences.append(f"New seeds took {len(repeats)} more trainings: {epochs} epochs, {duration(seconds)}.")
+    if cost.saved_epochs:
+        sentences.append(f"Pruning saved {cost.saved_epochs} epochs, about {duration(cost.saved_seconds)}.")
+    return " ".join(sentences)
 
 
 def _advice(known: Facts) -> str:
-    """What the figures suggest."""
+    """What to do next, as the figures suggest."""
     best = known.best
     if best is None:
-        return "Mend what the failures name, then give the same command again; it goes on."
-    said = []
-    if known.again is None and known.tied:
-        said.append("Train the first few again on fresh seeds before their order is believed.")
+        return "Correct what the failures name, then run the same command again; it resumes the search."
+    sentences = []
+    if known.best_mean is None and known.ties:
+        sentences.append("Train the first few with new seeds before you trust their order.")
     ended = [record.number for record in known.records if record.state == "complete"]
     if len(ended) >= 10 and sum(number <= best.number for number in ended) > 0.8 * len(ended):
-        said.append("The best came late: a higher --trials is likely to find more.")
+        sentences.append("The best trial came late: a higher --trials will probably find more.")
     top = known.complete[:5]
     if len(top) == 5 and sum(record.best_epoch == record.epochs for record in top) >= 4:
-        said.append("The top trials were best in their last epoch: a study with more --epochs may find more.")
-    if known.test is None:
-        said.append("Export the best: that measures it on test.")
-    return " ".join(said)
+        sentences.append("The top trials were best in their last epoch: a study with more --epochs may find more.")
+    if known.best_on_test is None:
+        sentences.append("Export the best model: that evaluates it on the test set.")
+    return " ".join(sentences)
 
 
 def _trials(numbers: list[int]) -> str:

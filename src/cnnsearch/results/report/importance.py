@@ -1,4 +1,4 @@
-"""Which choices the scores of a study hang on, beside what chance alone would show."""
+"""The importance of each hyperparameter (functional ANOVA), compared with the importance that chance alone gives."""
 
 import random
 import warnings
@@ -11,34 +11,34 @@ from optuna.trial import FrozenTrial
 
 from cnnsearch.study.study import Study
 
-LEAST = 15
-"""Complete trials below which nothing is said."""
+MIN_TRIALS = 15
+"""With fewer complete trials no importance is computed."""
 
 SHUFFLES = 19
-"""A choice that does not matter passes all of so many shuffles by chance once in twenty."""
+"""The number of shuffles. A hyperparameter without effect exceeds all 19 by chance once in twenty times."""
 
 
 class Importance(NamedTuple):
-    """A choice's share of the variance, and the largest share that it had when the scores were shuffled."""
+    """A hyperparameter's share of the variance, and its largest share when the scores were shuffled (`chance`)."""
 
     name: str
     share: float
     chance: float
 
     @property
-    def clear(self) -> bool:
-        """Whether it stands out from what chance shows."""
+    def above_chance(self) -> bool:
+        """Whether the share is larger than with all shuffled scores."""
         return self.share > self.chance
 
 
 def importances(study: Study) -> tuple[Importance, ...]:
-    """The importance of each choice that every complete trial made, the clear ones first, then by share.
+    """The importance of each hyperparameter that all complete trials have; those above chance first, then by share.
 
-    Functional ANOVA (Hutter, Hoos and Leyton-Brown 2014), as Optuna has it, over the ranks of the complete trials:
-    over the scores themselves one ruined trial outweighs all others. Empty below LEAST complete trials.
+    Functional ANOVA (Hutter, Hoos and Leyton-Brown 2014) in Optuna's implementation, over the ranks of the complete
+    trials: with scores instead of ranks, one very bad trial would outweigh all others. Empty below MIN_TRIALS.
     """
     scores = {record.number: record.score for record in study.records() if record.state == "complete"}
-    if len(scores) < LEAST:
+    if len(scores) < MIN_TRIALS:
         return ()
     trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if trial.number in scores]
     order = sorted(scores, key=lambda number: scores[number] or 0.0)
@@ -47,13 +47,13 @@ def importances(study: Study) -> tuple[Importance, ...]:
     shuffled = [_shares(trials, random.Random(seed).sample(ranks, len(ranks))) for seed in range(SHUFFLES)]
     chance = {name: max(shares.get(name, 0.0) for shares in shuffled) for name in found}
     rows = [Importance(name, share, chance[name]) for name, share in found.items()]
-    return tuple(sorted(rows, key=lambda row: (not row.clear, -row.share, row.name)))
+    return tuple(sorted(rows, key=lambda row: (not row.above_chance, -row.share, row.name)))
 
 
 def _shares(trials: Sequence[FrozenTrial], ranks: Sequence[int]) -> dict[str, float]:
-    """The share of each choice that took more than one value."""
+    """The share of each hyperparameter that has more than one value."""
     with warnings.catch_warnings():
-        # conditional choices are left out, which the report says itself
+        # Optuna warns that conditional hyperparameters are left out; the report says so itself.
         warnings.simplefilter("ignore")
         study = optuna.create_study()
         study.add_trials([_with_value(trial, rank) for trial, rank in zip(trials, ranks, strict=True)])

@@ -1,4 +1,4 @@
-"""What a report is made of, as frozen data, and the page that shows it."""
+"""The parts of a report as frozen data, and the HTML page that shows them."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from cnnsearch.results.report.drawing import SIZE, Draw, svg
 
 
 class Picture(NamedTuple):
-    """A picture as a data address, with what it shows for those who do not see it, and what stands below."""
+    """A picture as a data address, its description for people who cannot see it, and its caption."""
 
     address: str
     alt: str
@@ -23,15 +23,15 @@ class Picture(NamedTuple):
 
 
 WIDE = 8
-"""A table of more columns leaves no room for words."""
+"""A table with more columns than this has no room for long texts."""
 
 LONG = 40
-"""More letters than this are words."""
+"""A cell with more characters than this is a long text."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a header. `heat` gives each cell of a matrix its depth of colour, 0 to 1."""
+    """Rows of text under a header. `heat` gives each cell of a matrix the strength of its colour, 0 to 1."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -41,29 +41,29 @@ class Table:
 
     @property
     def below(self) -> bool:
-        """Whether the last column's words stand in a line of their own below each row: the table is too wide else."""
+        """Whether the last column is shown on its own line below each row, because the table is too wide."""
         return not self.folded and len(self.header) > WIDE and any(len(row[-1]) > LONG for row in self.rows)
 
     def right(self, column: int) -> bool:
-        """Whether a column holds numbers, which stand to the right."""
+        """Whether a column holds numbers, which are aligned to the right."""
         cells = [row[column] for row in self.rows if row[column]]
         return bool(cells) and all(cell[0].isdigit() or cell[0] in "-+±<" for cell in cells)
 
 
 class Command(NamedTuple):
-    """A command, and what it is for."""
+    """A command and its purpose."""
 
-    why: str
+    purpose: str
     line: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page, shown in this order: words, plots, small images, tables, commands."""
+    """A section of the page: paragraphs, plots, small images, tables and commands, in this order."""
 
     key: str
     title: str
-    words: tuple[str, ...] = ()
+    paragraphs: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
     images: tuple[Picture, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -71,10 +71,10 @@ class Section:
 
 
 class Tile(NamedTuple):
-    """A figure of the headline."""
+    """A figure at the top of the page: its value, what it is, and a note."""
 
-    figure: str
-    what: str
+    value: str
+    label: str
     note: str = ""
 
 
@@ -93,9 +93,9 @@ class Page:
 
 
 def html(page: Page) -> str:
-    """The page as one HTML file that asks nothing of any network."""
-    places = PackageLoader("cnnsearch.results", "report")
-    environment = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    """The page as one HTML file that loads nothing from a network."""
+    loader = PackageLoader("cnnsearch.results", "report")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.get_template("report.html").render(page=page)
 
 
@@ -107,7 +107,7 @@ def plot(draw: Draw, alt: str, caption: str = "", size: tuple[float, float] = SI
 def image(pixels: NDArray[np.uint8], alt: str, caption: str = "", most: int = 128) -> Picture:
     """An 8-bit image (height, width, channels) as a picture of the page, at most `most` pixels wide and high."""
     buffer = io.BytesIO()
-    # Pillow knows no single channel, nor more than four
+    # Pillow has no images with 1 channel in a last axis, with 2, or with more than 4
     found = Image.fromarray(pixels[..., 0] if pixels.shape[-1] not in (3, 4) else pixels)
     found.thumbnail((most, most))
     found.save(buffer, "png")
@@ -115,7 +115,7 @@ def image(pixels: NDArray[np.uint8], alt: str, caption: str = "", most: int = 12
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", folded: bool = False) -> Table:
-    """A table without the columns that are empty throughout."""
+    """A table without empty columns."""
     used = [place for place in range(len(header)) if any(row[place] not in (None, "") for row in rows)]
     cells = tuple(tuple("" if row[place] is None else str(row[place]) for place in used) for row in rows)
     return Table(tuple(header[place] for place in used), cells, caption, folded)

@@ -1,4 +1,4 @@
-"""The plots of a report; each draws on the axes that it is given."""
+"""The plots of a report; each function draws on the axes that it gets."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ from cnnsearch.results.report.drawing import (
     ORANGE,
     RED,
     label,
+    log_scale,
     positions,
-    powers,
     reach,
     scatter,
     short,
@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
 
 def history(axes: Axes, records: Sequence[Record], metric: str, maximize: bool) -> None:
-    """Every trial's score in the order of the trials, and the best so far."""
+    """The score of every trial in the order of the trials, and the best score so far."""
     trained = [(r, r.score) for r in records if r.score is not None and r.state in ("complete", "pruned")]
     complete = [(r, score) for r, score in trained if r.state == "complete"]
     far = reach([score for _, score in complete or trained], maximize)
@@ -62,8 +62,8 @@ def history(axes: Axes, records: Sequence[Record], metric: str, maximize: bool) 
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
 
 
-def spent(axes: Axes, rows: dict[str, dict[str, float]]) -> None:
-    """A bar for each row (time, epochs): which share went into which state, and which was saved."""
+def cost(axes: Axes, rows: dict[str, dict[str, float]]) -> None:
+    """A bar for each row (time, epochs): the share of each state, and the share that pruning saved."""
     colours = {"complete": BLUE, "pruned": GREY, "failed": RED, "saved": "none"}
     for place, shares in enumerate(rows.values()):
         whole, left = sum(shares.values()) or 1.0, 0.0
@@ -77,17 +77,19 @@ def spent(axes: Axes, rows: dict[str, dict[str, float]]) -> None:
                 middle = left + width / 2
                 axes.text(middle, place, f"{width:.0f}%", ha="center", va="center", color=ink, bbox=backing)
             left += width
-    axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel="% of what it would have been without pruning")
+    axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel="% of the cost without pruning")
     axes.set(ylim=(len(rows) - 0.5, -1.0), xlim=(0, 100))
     axes.grid(axis="y", visible=False)
     axes.legend(loc="upper center", ncols=4)
 
 
 def importance(axes: Axes, rows: Sequence[Importance]) -> None:
-    """Bars of shares, the first on top; the tick is what chance reaches."""
+    """A bar for each share, the first at the top; the red mark is the share by chance."""
     places = range(len(rows))
-    axes.barh(places, [row.share for row in rows], color=[BLUE if row.clear else GREY for row in rows], height=0.6)
-    axes.scatter([row.chance for row in rows], places, marker="|", color=RED, s=70, label="what chance reaches")
+    axes.barh(
+        places, [row.share for row in rows], color=[BLUE if row.above_chance else GREY for row in rows], height=0.6
+    )
+    axes.scatter([row.chance for row in rows], places, marker="|", color=RED, s=70, label="by chance")
     axes.set(yticks=places, yticklabels=[short(row.name) for row in rows], xlabel="share of the variance")
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
@@ -95,7 +97,7 @@ def importance(axes: Axes, rows: Sequence[Importance]) -> None:
 
 
 def slices(axes: Axes, name: str, values: Sequence[Any], scores: Sequence[float], metric: str, maximize: bool) -> None:
-    """Scores against the values of one choice; a line marks the median of each value that has a place."""
+    """Scores against the values of one hyperparameter; a line marks the median of each labelled value."""
     places, ticks = positions(values)
     far = reach(scores, maximize)
     scatter(axes, spread(places, ticks), scores, far)
@@ -115,7 +117,7 @@ def pair(
     metric: str,
     maximize: bool,
 ) -> None:
-    """Two choices against each other, each trial coloured by its score; the best has a ring."""
+    """Two hyperparameters against each other. Colour is the score, and the best trial has a ring."""
     (across, ticks), (up, other) = (positions([value[axis] for value in values]) for axis in (0, 1))
     end = reach(scores, maximize).end
     low, high = (end, None) if maximize else (None, end)
@@ -133,7 +135,7 @@ def pair(
 
 
 def curves(axes: Axes, lines: Mapping[str, Sequence[float]], metric: str, maximize: bool) -> None:
-    """A metric over the epochs, a line each."""
+    """A metric over the epochs, with one line for each entry of `lines`."""
     for (name, values), colour in zip(lines.items(), LINES, strict=False):
         axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, color=colour, label=name)
     every = [value for values in lines.values() for value in values if math.isfinite(value)]
@@ -145,22 +147,24 @@ def curves(axes: Axes, lines: Mapping[str, Sequence[float]], metric: str, maximi
     axes.legend(loc="best")
 
 
-def tradeoff(axes: Axes, points: Sequence[Point], cost: str, metric: str, maximize: bool) -> None:
-    """Scores against a cost, on a logarithmic axis, and the front with its trials' numbers."""
-    best, far = front(points, maximize), reach([point.score for point in points], maximize)
+def tradeoff(axes: Axes, points: Sequence[Point], cost_name: str, metric: str, maximize: bool) -> None:
+    """Scores against a cost on a logarithmic axis, and the Pareto front with the numbers of its trials."""
+    best, far = pareto_front(points, maximize), reach([point.score for point in points], maximize)
     scatter(axes, [point.x for point in points], [point.score for point in points], far, GREY)
     seen = [point for point in best if not far.beyond(point.score)]
-    axes.plot([point.x for point in seen], [point.score for point in seen], marker="o", color=BLUE, label="front")
+    axes.plot(
+        [point.x for point in seen], [point.score for point in seen], marker="o", color=BLUE, label="Pareto front"
+    )
     for point in seen:
         axes.annotate(str(point.trial), (point.x, point.score), (-3, 5), textcoords="offset points", ha="right")
-    powers(axes, "x")
-    axes.set(xlabel=cost)
+    log_scale(axes, "x")
+    axes.set(xlabel=cost_name)
     score_axis(axes, metric)
     axes.legend(loc="lower right" if maximize else "upper right")
 
 
-def front(points: Sequence[Point], maximize: bool) -> list[Point]:
-    """The points that no other beats in both cost and score (the Pareto front), the cheapest first."""
+def pareto_front(points: Sequence[Point], maximize: bool) -> list[Point]:
+    """The points that no other point beats in both cost and score, the cheapest first."""
     sign = 1 if maximize else -1
     kept: list[Point] = []
     for point in sorted(points, key=lambda point: (point.x, -sign * point.score)):

@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 from cnnsearch.data import pixel_values
 from cnnsearch.data.splits import Split
 from cnnsearch.results import leaderboard
-from cnnsearch.results.export import card as cards
+from cnnsearch.results.export import card_text
 from cnnsearch.spaces import space as spaces
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Record
 
 
 def texts(study: Study, members: list[Record], space: spaces.Space, card: dict[str, Any]) -> dict[str, bytes]:
-    """The texts by the names of their files; the plan of an ensemble is the list of its members' plans."""
+    """The text files by name. The plan of an ensemble is the list of its members' plans."""
     board = leaderboard.rows(study)
     written = {
         "leaderboard.csv": leaderboard.to_csv(board),
         "leaderboard.md": leaderboard.to_markdown(board),
         "labels.json": json.dumps(card["classes"], indent=1) + "\n",
-        "card.md": cards.text(card),
+        "card.md": card_text.text(card),
         "card.json": json.dumps(card, indent=1) + "\n",
         "space.toml": space_toml(space, study),
     }
@@ -32,24 +32,28 @@ def texts(study: Study, members: list[Record], space: spaces.Space, card: dict[s
     return {name: text.encode() for name, text in written.items()}
 
 
-def drawn(chosen: Record, parts: Split, probabilities: NDArray[Any], classes: tuple[str, ...]) -> dict[str, bytes]:
-    """The pictures. Of validation, never of test: who looks at test's mistakes will tune for them."""
-    from cnnsearch.results import figures as pictures
+def pictures(chosen: Record, parts: Split, probabilities: NDArray[Any], classes: tuple[str, ...]) -> dict[str, bytes]:
+    """The pictures by file name; `probabilities` are predictions for the validation images.
+
+    No picture shows the test set: whoever sees its mistakes will tune the model for them.
+    """
+    # Imported here, so that `cnnsearch predict` does not import Matplotlib.
+    from cnnsearch.results import figures
     from cnnsearch.study import curves
 
     values = pixel_values.value_range(parts.x)
     x, y, training = pixel_values.to_bytes(parts.x_val, values), parts.y_val, pixel_values.to_bytes(parts.x, values)
-    figures = {
+    drawn = {
         "curves.png": curves.curves(chosen),
-        "confusion.png": pictures.confusion(y, probabilities, classes, f"validation, {len(y):,} images"),
-        "mistakes.png": pictures.mistakes(x, y, probabilities, classes, "validation"),
-        "samples.png": pictures.samples(training, parts.y, classes, "training images"),
+        "confusion.png": figures.confusion(y, probabilities, classes, f"validation, {len(y):,} images"),
+        "mistakes.png": figures.mistakes(x, y, probabilities, classes, "validation"),
+        "samples.png": figures.samples(training, parts.y, classes, "training images"),
     }
-    return {name: pictures.png(figure) for name, figure in figures.items()}
+    return {name: figures.png(figure) for name, figure in drawn.items()}
 
 
 def space_toml(space: spaces.Space, study: Study) -> str:
-    """The space as a file that `cnnsearch run --space FILE` takes."""
+    """The space as a file for `cnnsearch run --space FILE`."""
     name, given = study.info["dataset"]
     table: dict[str, Any] = {
         "description": space.description,

@@ -1,0 +1,21 @@
+"""The ranked trials of a study: rows, filters, and the formats table, CSV, JSON and Markdown."""
+
+from cnnsearch.results.leaderboard.filters import filtered
+from cnnsearch.results.leaderboard.formats import FORMATS, text_cells, to_csv, to_json, to_markdown, write_files
+from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, rows
+from cnnsearch.results.leaderboard.terminal_table import caption, to_table
+
+__all__ = [
+    "COLUMNS",
+    "FORMATS",
+    "Row",
+    "caption",
+    "filtered",
+    "rows",
+    "text_cells",
+    "to_csv",
+    "to_json",
+    "to_markdown",
+    "to_table",
+    "write_files",
+]

@@ -1,0 +1,85 @@
+"""The leaderboard as CSV, JSON and Markdown, and the files of a study's folder."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, rows
+from cnnsearch.study.study import Study
+
+TITLES = {
+    "mean": "mean of n",
+    "tie": "",
+    "pareto": "front",
+    "latency_1": "ms for 1 (Keras)",
+    "latency_64": "ms for 64",
+    "bytes": "kB",
+}
+"""The titles of columns in tables for people, where they differ from the names in COLUMNS."""
+
+
+def to_json(board: list[Row]) -> str:
+    """The rows as a JSON array."""
+    return json.dumps(board, indent=1)
+
+
+def to_csv(board: list[Row]) -> str:
+    """The rows as CSV with a header."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(board)
+    return buffer.getvalue()
+
+
+def to_markdown(board: list[Row]) -> str:
+    """The rows as a Markdown table without empty columns."""
+    header, cells = text_cells(board)
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    for row in cells:
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+FORMATS = {"csv": to_csv, "json": to_json, "md": to_markdown}
+
+
+def write_files(study: Study) -> tuple[Path, ...]:
+    """Write the whole leaderboard into the study's folder, as CSV and as Markdown; returns the paths."""
+    board, files = rows(study), []
+    for name, write in (("leaderboard.csv", to_csv), ("leaderboard.md", to_markdown)):
+        path = study.folder / name
+        path.write_text(write(board), "utf-8")
+        files.append(path)
+    return tuple(files)
+
+
+def text_cells(board: list[Row]) -> tuple[list[str], list[list[str]]]:
+    """The header and the cells of a table for people, without empty columns."""
+    columns = used_columns(board)
+    return [TITLES.get(column) or column for column in columns], [[cell(c, row) for c in columns] for row in board]
+
+
+def used_columns(board: list[Row]) -> list[str]:
+    """The columns that some row has a value in; `half` is shown in the column `mean`."""
+    shown = [column for column in COLUMNS if column != "half"]
+    return [column for column in shown if not board or any(row[column] not in (None, "") for row in board)]
+
+
+def cell(column: str, row: Row) -> str:
+    """The text of one cell; latencies in milliseconds, sizes in kB."""
+    value = row[column]
+    if value is None:
+        return ""
+    if column == "mean":
+        return f"{value:.4f}" + (f" ± {row['half']:.4f}" if row["half"] is not None else "")
+    if column == "score":
+        return f"{value:.4f}"
+    if column in ("params", "macs"):
+        return f"{value:,}"
+    if column.startswith("latency"):
+        return f"{1000 * value:.2f}"
+    if column == "bytes":
+        return f"{value / 1000:,.0f}"
+    return str(value)

@@ -1,0 +1,128 @@
+"""The rows of the leaderboard: rank, scores, intervals, costs and the Pareto front of each trial."""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+from cnnsearch.study.confirmation import Confirmed, Repeat, confirmed
+from cnnsearch.study.ranking import ranked
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import Record
+from cnnsearch.tuning.progress import main_choices
+
+COLUMNS = (
+    "rank",
+    "tie",
+    "trial",
+    "state",
+    "mean",
+    "half",
+    "n",
+    "score",
+    "best_epoch",
+    "epochs",
+    "seconds",
+    "params",
+    "macs",
+    "pareto",
+    "latency_1",
+    "latency_64",
+    "bytes",
+    "origin",
+    "choices",
+    "reason",
+)
+"""`mean` is the mean score over `n` new seeds, `half` is half the width of its 95% interval. `score` is the search
+score: the score of the training that the trial was chosen by. Latencies are in seconds, measured for the Keras format
+when the trial was exported."""
+
+MEASURED = ("latency_1", "latency_64", "bytes")
+
+Row = dict[str, Any]
+
+
+def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
+    """One dict with the keys COLUMNS for each trial; only complete trials have a rank.
+
+    A trial is a tie (`tie`) if its interval overlaps that of the first trial. It is on the Pareto front (`pareto`) if
+    no other trial is at least as good and at least as small, and better in one of both.
+
+    Args:
+        top: return only this many rows; 0 returns all.
+        choices: name at most this many hyperparameters of a trial.
+    """
+    records, means = ranked(study), confirmed(study)
+    default = study.info.get("default", {})
+    measured = study.facts("measured")
+    repeats: dict[int, list[Repeat]] = defaultdict(list)
+    for each in study.repeats():
+        repeats[each["trial"]].append(Repeat(**each))
+    board = [_row(record, place, default, choices) for place, record in enumerate(records, 1)]
+    for row in board:
+        row.update(_mean_over_seeds(means.get(row["trial"]), means.get(board[0]["trial"])))
+        row["reason"] = row["reason"] or _failed_seeds(repeats.get(row["trial"], []))
+        row.update(_measured(measured.get(str(row["trial"]))))
+    _mark_pareto_front(board, study.maximize, study.costs)
+    return board[: top or None]
+
+
+def _row(record: Record, place: int, default: dict[str, Any], max_choices: int) -> Row:
+    facts = {
+        "rank": place if record.state == "complete" else None,
+        "trial": record.number,
+        "state": record.failure or record.state,
+        "score": record.score,
+        "best_epoch": record.best_epoch or None,
+        "epochs": record.epochs,
+        "seconds": round(record.seconds, 1),
+        "params": record.weights or None,
+        "macs": record.macs or None,
+        "origin": record.origin,
+        "choices": main_choices(record, default, max_choices),
+        "reason": record.reason,
+    }
+    return {column: facts.get(column) for column in COLUMNS}
+
+
+def _mean_over_seeds(found: Confirmed | None, first: Confirmed | None) -> Row:
+    if found is None or first is None:
+        return {}
+    tie = found is not first and found.overlaps(first)
+    return {"mean": found.mean, "half": found.half, "n": found.n, "tie": "=" if tie else None}
+
+
+def _failed_seeds(repeats: list[Repeat]) -> str:
+    """How many trainings with new seeds failed, and why the first failed; empty if none failed."""
+    failed = [repeat for repeat in repeats if repeat.score is None]
+    return f"{len(failed)} of {len(repeats)} new seeds failed: {failed[0].reason}" if failed else ""
+
+
+def _measured(formats: dict[str, dict[str, float]] | None) -> Row:
+    """Latency and size of the Keras format, which all Keras models share; else of the first exported format."""
+    if not formats:
+        return {}
+    one = formats.get("keras") or next(iter(formats.values()))
+    return {name: one[name] for name in MEASURED}
+
+
+def _mark_pareto_front(board: list[Row], maximize: bool, costs: tuple[str, ...]) -> None:
+    """Put `*` on the complete trials that no other trial beats in both the score and the cost.
+
+    The cost is the first cost of the search. A search without costs uses multiply-adds, or parameters if the
+    multiply-adds of some trial are unknown.
+    """
+    trained = [row for row in board if row["state"] == "complete" and row["score"] is not None]
+    cost = costs[0] if costs else "macs" if all(row["macs"] for row in trained) else "params"
+    sign = 1 if maximize else -1
+
+    def point(row: Row) -> tuple[float, float]:
+        # Only search scores: they are too high on average, so a mean over seeds beside them would lose unfairly.
+        return sign * row["score"], -(row[cost] or 0)
+
+    front, smallest = set(), -math.inf
+    for found in sorted({point(row) for row in trained}, reverse=True):
+        if found[1] > smallest:
+            front.add(found)
+            smallest = found[1]
+    for row in trained:
+        row["pareto"] = "*" if point(row) in front else None
