@@ -1,4 +1,4 @@
-"""Images and labels in .npz files and folders of .npy files, under the names that people give them."""
+"""Reads images and labels from .npz files and folders of .npy files, with the array names that people use."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from cnnsearch.data.arrays import check_room, make, open_npz, reason, unpacked
 from cnnsearch.data.dataset import Dataset
 
 PARTS = {"train": "", "val": "_val", "test": "_test"}
-"""Words for the parts, and what a Dataset calls them."""
+"""The parts of a dataset, with the suffix of their fields in Dataset."""
 
 SPELT = {"images": "x|images?|imgs?|pictures?|data", "labels": "y|labels?|targets?", "groups": "groups?"}
 PART = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?"
@@ -29,7 +29,7 @@ KNOWN = ("x", "y", "x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
 
 
 class Role(NamedTuple):
-    """What an array is: `images`, `labels` or `groups` of a part, or `names` of the classes."""
+    """The meaning of an array: `images`, `labels` or `groups` of a part, or `names` of the classes."""
 
     kind: str
     part: str = ""
@@ -38,7 +38,7 @@ class Role(NamedTuple):
 def reads(path: Path) -> bool:
     """Whether `path` is a .npz file, or a folder of .npy files.
 
-    A folder that has other folders too must have images in a .npy file, by its name.
+    In a folder that also has folders, the name of a .npy file must say that it holds images.
     """
     if path.is_dir():
         names = [file.stem for file in _arrays_in(path)]
@@ -50,7 +50,7 @@ def load(path: Path, name: str) -> Dataset:
     """The dataset in a .npz file or a folder of .npy files.
 
     Raises:
-        DataError: if it cannot be read, or its arrays are no images and labels that fit together.
+        DataError: if it cannot be read, or its arrays are not images and labels that fit together.
     """
     with opened(path) as arrays:
         roles = _roles(path, arrays.names)
@@ -65,10 +65,10 @@ def load(path: Path, name: str) -> Dataset:
 
 
 def images_of(path: Path) -> NDArray[Any]:
-    """The one array of images in a .npy or .npz file, to be answered by a model.
+    """The array of images in a .npy or .npz file, for predictions.
 
     Raises:
-        DataError: if it cannot be read, or holds several.
+        DataError: if it cannot be read, or has several arrays of images.
     """
     if path.suffix.lower() == ".npy":
         return np.asarray(_from_npy(path))
@@ -84,7 +84,7 @@ def images_of(path: Path) -> NDArray[Any]:
 
 
 class Arrays(NamedTuple):
-    """The arrays of an open file or folder: their names, and what reads some of them."""
+    """The arrays of an open file or folder: their names, and the function `take(names)` that reads some of them."""
 
     names: tuple[str, ...]
     take: Any
@@ -92,7 +92,7 @@ class Arrays(NamedTuple):
 
 @contextmanager
 def opened(path: Path) -> Iterator[Arrays]:
-    """A .npz file, or a folder of .npy files, which are mapped and not read at once.
+    """The arrays of a .npz file or of a folder of .npy files. The .npy files are mapped into memory, not read.
 
     Raises:
         DataError: if it cannot be read.
@@ -107,7 +107,7 @@ def opened(path: Path) -> Iterator[Arrays]:
 
     def take(keys: Iterable[str]) -> dict[str, Any]:
         found = {key: _from_npy(files[key]) for key in keys}
-        # the split copies what is mapped
+        # the split copies the mapped arrays
         check_room(path, sum(array.nbytes for array in found.values()))
         return found
 
@@ -115,7 +115,7 @@ def opened(path: Path) -> Iterator[Arrays]:
 
 
 def _arrays_in(folder: Path) -> list[Path]:
-    """The .npy files of a folder; what lies in folders inside it is none of it."""
+    """The .npy files of a folder, without those in folders inside it."""
     try:
         found = [file for file in folder.iterdir() if file.suffix.lower() == ".npy" and file.is_file()]
     except OSError:
@@ -133,7 +133,7 @@ def _has_folders(folder: Path) -> bool:
 def _from_npy(file: Path) -> NDArray[Any]:
     try:
         return image_cache.loaded(file)
-    # NumPy raises nearly anything on damaged bytes; whatever it is, this file is at fault.
+    # NumPy raises errors of many types for damaged files
     except Exception as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise DataError(
@@ -146,7 +146,7 @@ def _from_npy(file: Path) -> NDArray[Any]:
 
 
 def _role(key: str) -> Role | None:
-    """What an array of this name is, if the name says it: `x_train`, `trainImages`, `val_labels`, `y`."""
+    """The role of an array with this name, if the name says it: `x_train`, `trainImages`, `val_labels`, `y`."""
     plain = key.lower()
     if plain in NAMES:
         return Role("names")
@@ -158,9 +158,9 @@ def _role(key: str) -> Role | None:
 
 
 def _known(names: Iterable[str]) -> dict[str, Role]:
-    """What the arrays are whose names say it.
+    """The roles of the arrays whose names say it.
 
-    `data` beside `images` is left out: scikit-learn calls the flat images so.
+    `data` is left out if there is also `images`: in files of scikit-learn it holds the same images, flattened.
     """
     found = {key: role for key in names if (role := _role(key))}
     others = {role for key, role in found.items() if "data" not in key.lower()}
@@ -172,13 +172,13 @@ def _known(names: Iterable[str]) -> dict[str, Role]:
 
 
 def _roles(path: Path, names: tuple[str, ...]) -> dict[Role, str]:
-    """The names of a file's arrays by what they are; none where they are those that numpy.savez makes up."""
+    """The names of a file's arrays by their roles; empty if numpy.savez chose the names (`arr_0`)."""
     found: dict[Role, str] = {}
     known = _known(names)
     for key in names:
         role = known.get(key)
         if role is None:
-            # a misspelt x_val would be left out in silence
+            # without this error a misspelt x_val would be ignored
             if key.lower().startswith(("x_", "y_")):
                 hint = nearest(key.lower(), KNOWN)
                 raise DataError(f"{path}: {key!r} means nothing here.{hint} Expected {EXPECTED}.")
@@ -199,7 +199,7 @@ def _roles(path: Path, names: tuple[str, ...]) -> dict[Role, str]:
 
 
 def _unnamed(path: Path, content: dict[str, Any]) -> dict[Role, str]:
-    """What arrays without names are, by their shapes: images and labels, of training and then of test."""
+    """The roles of arrays without names, from their shapes: images and labels, of training and then of test."""
     images = [key for key, array in content.items() if np.ndim(array) >= 3]
     others = [key for key in content if key not in images]
     fits = [len(content[x]) == len(content[y]) for x, y in zip(images, others, strict=False) if np.ndim(content[y])]
@@ -213,7 +213,7 @@ def _unnamed(path: Path, content: dict[str, Any]) -> dict[Role, str]:
 
 
 def _dataset(path: Path, name: str, roles: dict[Role, str], content: dict[str, Any]) -> Dataset:
-    """Checked under the names in the file, so that what is wrong is told by them."""
+    """The dataset of these arrays. They are checked under their names in the file, for the messages."""
     parts = [part for part in PARTS if Role("images", part) in roles]
     x = {part: content[roles[Role("images", part)]] for part in parts}
     y = {roles[Role("labels", part)]: content[roles[Role("labels", part)]] for part in parts}

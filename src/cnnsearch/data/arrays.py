@@ -1,4 +1,4 @@
-"""Arrays from .npz files: the datasets known by name, and a smaller part of any dataset."""
+"""Reads the named datasets from .npz files, and makes smaller or noisy versions of any dataset."""
 
 import contextlib
 import io
@@ -19,17 +19,18 @@ from cnnsearch.data import pixel_values
 from cnnsearch.data.dataset import Dataset
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
-PATIENCE = 10.0  # seconds without an answer; Keras itself would wait for minutes
+PATIENCE = 10.0
+"""Seconds to wait for a server that sends nothing; Keras itself waits for minutes."""
 
 
 def load_named(name: str, classes: tuple[str, ...], limit: int = 0) -> Dataset:
-    """The dataset `name`: NAME.npz in CNNSEARCH_DATA, else in Keras' cache, else what Keras downloads.
+    """The dataset `name` from NAME.npz in CNNSEARCH_DATA or in Keras' cache; else Keras downloads it.
 
     Raises:
-        DataError: if it is in none of these places, or not what it should be.
+        DataError: if it is in none of these places, or its arrays are not as expected.
     """
     places = _places()
-    # os.access answers False where Path.is_file would raise: in a folder that may not be entered.
+    # for a folder without permission os.access returns False, but Path.is_file raises
     path = next((file for place in places if os.access(file := place / f"{name}.npz", os.F_OK)), None)
     arrays = _from_keras(name, places) if path is None else _from_file(path)
     parts = {"x": "x_train", "y": "y_train", "x_test": "x_test", "y_test": "y_test"}
@@ -39,7 +40,11 @@ def load_named(name: str, classes: tuple[str, ...], limit: int = 0) -> Dataset:
 
 
 def make(where: str, name: str, **content: Any) -> Dataset:
-    """A Dataset whose error says `where` its content came from."""
+    """A Dataset. If its content is not valid, the error says `where` it came from.
+
+    Raises:
+        DataError: if its content is not valid.
+    """
     try:
         return Dataset(name=name, **content)
     except DataError as error:
@@ -47,7 +52,7 @@ def make(where: str, name: str, **content: Any) -> Dataset:
 
 
 def limited(data: Dataset, limit: int) -> Dataset:
-    """`data` with `limit` of its training images, every class in proportion; 0 keeps them all."""
+    """`data` with `limit` of its training images, with the same shares of the classes; 0 keeps all images."""
     if not limit:
         return data
     kept = pick(data.name, data.y, limit)
@@ -57,9 +62,9 @@ def limited(data: Dataset, limit: int) -> Dataset:
 
 
 def noisy(data: Dataset, stddev: float, seed: int) -> Dataset:
-    """`data` with Gaussian noise on every image of every part, fixed by `seed`; `x_clean` is what `x` was.
+    """`data` with Gaussian noise on all images of all parts; `x_clean` has the images of `x` without noise.
 
-    `stddev` is in units of the whole range of pixels, `pixel_values.value_range`; what leaves the range is cut off.
+    `stddev` is a fraction of the range of the pixels (`pixel_values.value_range`); values outside it are clipped.
 
     Raises:
         DataError: if `stddev` is negative.
@@ -80,7 +85,7 @@ def _with_noise(
 ) -> NDArray[Any]:
     low, high = values
     noisy = np.empty_like(x)
-    # a part at a time: as floats all images together would take four times their memory
+    # in parts: as floats, all images together would need four times their memory
     for start in range(0, len(x), 4096):
         part = x[start : start + 4096]
         noise = generator.standard_normal(part.shape, "float32") * ((high - low) * stddev)
@@ -90,15 +95,15 @@ def _with_noise(
 
 
 def pick(name: str, labels: NDArray[Any], limit: int) -> NDArray[np.intp]:
-    """Where the `limit` images to keep are: always the same ones, in order, every class in proportion."""
+    """The indices of the `limit` images to keep: always the same ones, sorted, with the same shares of the classes."""
     _, label, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if limit and not len(counts) <= limit <= len(labels):
         raise DataError(
             f"{name}: limit={limit} cannot be had; expected {len(counts)} (one image of each class) to "
             f"{len(labels)} (all training images). Set it with `--set dataset.limit=N`; 0 takes them all."
         )
-    # The i-th of a class's n images stands at i/n, so that a cut anywhere leaves the classes in proportion
-    # and every class with an image.
+    # The i-th of the n images of a class gets the place i/n. The first images by place then have every class, and the
+    # classes keep their shares.
     shuffled = np.random.default_rng(0).permutation(len(labels))
     place = np.empty(len(labels))
     for kind, count in enumerate(counts):
@@ -108,10 +113,14 @@ def pick(name: str, labels: NDArray[Any], limit: int) -> NDArray[np.intp]:
 
 @contextlib.contextmanager
 def open_npz(path: Path) -> Iterator[Any]:
-    """The arrays in a .npz file by name; whatever is wrong with the file becomes a DataError."""
+    """The arrays of a .npz file by name.
+
+    Raises:
+        DataError: if the file cannot be read.
+    """
     if not os.access(path, os.F_OK):
         raise DataError(f"{path}: there is no such file; expected a .npz file, as numpy.savez writes it.")
-    # is_zipfile says no to a file that may not be read; np.load tells why.
+    # is_zipfile returns False for a file without permission; np.load says why
     if not path.is_file() or (os.access(path, os.R_OK) and not zipfile.is_zipfile(path)):
         raise DataError(
             f"{path}: this is no whole .npz file. Write it again with numpy.savez, or delete it and fetch it anew."
@@ -121,7 +130,7 @@ def open_npz(path: Path) -> Iterator[Any]:
             yield archive
     except DataError:
         raise
-    # NumPy and zipfile raise nearly anything on damaged bytes; whatever it is, this file is at fault.
+    # NumPy and zipfile raise errors of many types for damaged files
     except Exception as error:
         raise DataError(
             f"{path}: it cannot be read ({reason(error)}). Write it again with numpy.savez from plain "
@@ -130,20 +139,20 @@ def open_npz(path: Path) -> Iterator[Any]:
 
 
 def unpacked(path: Path, archive: Any, keys: Iterable[str]) -> dict[str, Any]:
-    """These arrays of an open .npz file; what is packed small may be large.
+    """These arrays of an open .npz file. Compressed arrays may be much larger than the file.
 
     Raises:
-        DataError: if the memory does not hold them, and the copy of them that the split takes.
+        DataError: if there is not enough memory for them and for the copy that the split makes.
     """
     wanted = tuple(keys)
-    # zipfile gives no more bytes than are named here, whatever the array's own header says
+    # zipfile never gives more bytes than this, even if the header of an array says so
     size = sum(part.file_size for part in archive.zip.infolist() if part.filename.removesuffix(".npy") in wanted)
     check_room(path, 2 * size)
     return {key: _plain(path, archive, key) for key in wanted}
 
 
 def _plain(path: Path, archive: Any, key: str) -> Any:
-    """One array of an open .npz file; Python objects in it would need pickle, which may run code."""
+    """One array of an open .npz file. Python objects in it are an error, since reading them may run code."""
     try:
         return archive[key]
     except ValueError as error:
@@ -156,10 +165,10 @@ def _plain(path: Path, archive: Any, key: str) -> Any:
 
 
 def check_room(path: Path, need: int) -> None:
-    """Raise where the memory does not hold so many bytes.
+    """Check that `need` bytes of memory are free.
 
     Raises:
-        DataError: with the sizes.
+        DataError: if they are not.
     """
     free = free_memory()
     if need > free:
@@ -170,7 +179,7 @@ def check_room(path: Path, need: int) -> None:
 
 
 def expanded(path: str) -> Path:
-    """`path` with `~` as the home folder; Path.expanduser would raise for a `~name` that is nobody's."""
+    """`path` with `~` replaced by the home folder; Path.expanduser would raise for a `~name` of an unknown user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
@@ -209,7 +218,7 @@ def _from_keras(name: str, places: list[Path]) -> dict[str, Any]:
     try:
         with quickly_and_quietly():
             train, test = getattr(keras.datasets, name).load_data()
-    # Keras raises a bare Exception where a download fails.
+    # Keras raises a bare Exception if a download fails
     except Exception as error:
         raise DataError(
             f"{name}: there is no {name}.npz in {' or '.join(map(str, places))}, and Keras could not "
@@ -224,7 +233,7 @@ def _from_keras(name: str, places: list[Path]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def quickly_and_quietly() -> Iterator[None]:
-    """Downloads inside give up on a network that does not answer, and print nothing."""
+    """Inside, downloads print nothing, and fail after PATIENCE seconds without an answer."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:

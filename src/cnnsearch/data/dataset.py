@@ -1,4 +1,4 @@
-"""Images and labels: the Dataset a plugin returns, its checks, its fingerprint and its one split."""
+"""The Dataset that a plugin returns: images and labels, their checks, and their fingerprint."""
 
 import hashlib
 import math
@@ -27,15 +27,14 @@ class Dataset:
     numbers, bool, text, bytes or one-hot; they become codes 0 to n - 1, int64. The classes are those that occur in
     `y`, sorted, or in the order of `classes` where it names them.
 
-    `x_val` is for datasets that bring their own validation split; `x_test` may be absent, then a fifth is
-    split off. `x_clean` is what `x` would be without its noise, where that is known: a target for what restores
-    images, never an input.
-    `groups` (n,) names what each image of `x` belongs to, such as its patient: a group is never split. `facts` are
-    recorded with the study, `notes` are lines for its user, `home` is the folder where `x` is kept in files.
+    `x_val` is for datasets with a validation set of their own. Without `x_test` a fifth of the images becomes the test
+    set. `x_clean` is `x` without its noise, if that is known: a target for networks that remove noise, never an input.
+    `groups` (n,) says what each image of `x` belongs to, such as its patient: a group is never split. `facts` are
+    recorded with the study, `notes` are lines for the user, `home` is the folder with the files of `x`.
 
     Raises:
-        DataError: if images or labels are no such values or do not fit together, a class occurs in validation or test
-            only, or there are fewer than two classes.
+        DataError: if images or labels have other values or do not fit together, a class occurs only in validation or
+            test, or there are fewer than two classes.
     """
 
     name: str
@@ -124,7 +123,7 @@ class Dataset:
         if self.groups is None:
             return
         groups: NDArray[Any] = np.asarray(self.groups)
-        # columns of pandas are objects
+        # columns of pandas have the dtype object
         if groups.dtype.kind == "O" and all(isinstance(each, str | int | np.integer) for each in groups.flat):
             groups = groups.astype(str)
         groups = groups[:, 0] if groups.ndim == 2 and groups.shape[1] == 1 else groups
@@ -147,8 +146,8 @@ class Dataset:
         digest = hashlib.sha256(repr(self.classes).encode())
         for part in ("x", "y", "x_val", "y_val", "x_test", "y_test"):
             if (array := getattr(self, part)) is not None:
-                # The name too: the same images for validation and for test are two datasets.
-                # The type only where it is not what it always was, so that fingerprints of before hold.
+                # with the name of the part, since the same images for validation and for test are two datasets;
+                # with the type only if it is not uint8 or int64, so that older fingerprints stay valid
                 kind = "" if array.dtype in (np.uint8, np.int64) else array.dtype.name
                 digest.update(f"{part}{array.shape}{kind}".encode())
                 digest.update(np.ascontiguousarray(array).data)
@@ -158,5 +157,5 @@ class Dataset:
 
 
 def _is_text(name: str) -> bool:
-    """Whether reports can hold it: names of files that are no UTF-8 have surrogates in them."""
+    """Whether `name` can be written as UTF-8: file names that are not UTF-8 have surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)

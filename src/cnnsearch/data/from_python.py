@@ -1,4 +1,4 @@
-"""Images and labels from the objects that Python code has: arrays, tf.data, PyTorch's datasets, Keras' sequences."""
+"""Makes a Dataset of Python objects: arrays, tf.data datasets, PyTorch datasets, Keras sequences."""
 
 import hashlib
 import itertools
@@ -15,7 +15,7 @@ from cnnsearch.core.host import free_memory
 from cnnsearch.data.dataset import Dataset
 
 NAME = "arrays"
-"""What data that were given from Python are called."""
+"""The name of a dataset that was given from Python."""
 
 EXPECTED = (
     "expected (images, labels), a tf.data.Dataset, an indexable dataset of (image, label), a cnnsearch.Dataset, or a "
@@ -24,7 +24,7 @@ EXPECTED = (
 
 
 class Part(NamedTuple):
-    """Images and labels, and the classes' names if the object knows them."""
+    """Images and labels, with the class names if the object has them."""
 
     x: Any
     y: Any
@@ -37,13 +37,13 @@ def is_named(given: Any) -> bool:
 
 
 def dataset_of(train: Any, validation: Any = None, test: Any = None) -> Dataset:
-    """One dataset of what was given for training and, unless None, for validation and test.
+    """One dataset of the objects for training and, unless None, for validation and test.
 
     Images are arrays, lists or tensors of shape (n, height, width) or (n, height, width, channels); PyTorch's tensors
     may have their channels first. Labels are what `Dataset` takes.
 
     Raises:
-        DataError: if an object is of no form that is known, is endless, or its images and labels do not fit.
+        DataError: if an object has an unknown form or no end, or its images and labels do not fit together.
     """
     if _is_two_pairs(train) and test is None:
         train, test = train
@@ -73,7 +73,7 @@ def digests(data: Dataset) -> dict[str, str]:
 
 
 def _part(given: Any, what: str, known: tuple[str, ...] = ()) -> Part:
-    """Images and labels of what was given; labels of a Dataset are codes of the `known` classes, if there are some."""
+    """The images and labels of an object; the labels of a Dataset become codes of the `known` classes, if given."""
     if isinstance(given, Dataset):
         if strange := [name for name in given.classes if known and name not in known]:
             raise DataError(f"{what} has a class '{strange[0]}' that the training data do not have.")
@@ -84,7 +84,7 @@ def _part(given: Any, what: str, known: tuple[str, ...] = ()) -> Part:
             raise DataError(f"{what} is a {type(given).__name__} of {len(given)}; expected (images, labels).")
         return Part(_array(given[0], f"{what}: images"), _array(given[1], f"{what}: labels"))
     if hasattr(given, "batch_sampler") and hasattr(given, "dataset"):
-        # a DataLoader shuffles; the dataset in it does not
+        # a DataLoader may shuffle; its dataset does not
         given = given.dataset
     found = [getattr(given, name, None) for name in ("class_names", "classes")]
     own = next((each for each in found if _are_names(each)), ())
@@ -92,7 +92,7 @@ def _part(given: Any, what: str, known: tuple[str, ...] = ()) -> Part:
 
 
 def _items(given: Any, what: str) -> Iterator[Any]:
-    """The elements of a dataset, one pass over them."""
+    """The elements of a dataset, in one pass."""
     if hasattr(given, "element_spec") and hasattr(given, "as_numpy_iterator"):
         if int(given.cardinality()) == -1:
             raise DataError(f"{what}: the tf.data.Dataset has no end; give it without .repeat(), or with .take(N).")
@@ -105,7 +105,7 @@ def _items(given: Any, what: str) -> Iterator[Any]:
 
 
 def _stacked(items: Iterator[Any], what: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Elements or batches as two arrays, in an order that hangs on their content: many datasets shuffle."""
+    """Elements or batches as two arrays. They are sorted by content, since many datasets shuffle."""
     images: list[NDArray[Any]] = []
     labels: list[NDArray[Any]] = []
     room, held = free_memory() // 3, 0
@@ -142,14 +142,14 @@ def _pair(item: Any, what: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _is_batch(image: NDArray[Any], label: NDArray[Any]) -> bool:
-    """Whether these are many images with their labels: grey images of a batch look like one colour image."""
+    """Whether these are several images with labels. A batch of grey images has the shape of one colour image."""
     if image.ndim != 3:
         return image.ndim == 4
     return label.ndim > 0 and len(label) == len(image) and (label.ndim == 2 or image.shape[-1] > 4)
 
 
 def _array(given: Any, what: str) -> NDArray[Any]:
-    """An array, tensor, picture, or list of these as one array; a PyTorch tensor with its channels last."""
+    """An array, tensor, picture, or list of these as one array; a PyTorch tensor gets its channels last."""
     if isinstance(given, list | tuple) and given and hasattr(given[0], "__array__"):
         parts = [_array(each, what) for each in given]
         for number, part in enumerate(parts):
@@ -161,7 +161,7 @@ def _array(given: Any, what: str) -> NDArray[Any]:
         return _channels_last(np.asarray(given.detach().cpu()))
     try:
         return np.asarray(given)
-    # tensors raise errors of their own
+    # tensors raise errors of many types
     except Exception as error:
         raise DataError(f"{what}: a {type(given).__name__} is no array ({type(error).__name__}).") from error
 
@@ -172,7 +172,7 @@ def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _is_two_pairs(given: Any) -> bool:
-    """Whether this is ((x, y), (x_test, y_test)), as `keras.datasets` gives them."""
+    """Whether this is ((x, y), (x_test, y_test)), as `keras.datasets` returns it."""
     pairs = isinstance(given, tuple) and len(given) == 2 and all(isinstance(p, tuple) and len(p) == 2 for p in given)
     return pairs and all(hasattr(array, "shape") for array in itertools.chain(*given))
 

@@ -1,4 +1,4 @@
-"""A cut that keeps groups together: no patient, scene or speaker is in two parts, and classes stay in proportion."""
+"""Splits a dataset by whole groups, such as patients, and keeps the shares of the classes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,15 +6,18 @@ from numpy.typing import NDArray
 from cnnsearch.core.errors import DataError
 from cnnsearch.data.dataset import Dataset
 
-TRIES, EFFORT = 40, 100_000
-"""Orders that are tried, and how many groups are looked at in all of them."""
+TRIES = 40
+"""The most random orders of the groups that are tried."""
+
+EFFORT = 100_000
+"""The most groups that are visited in all orders together."""
 
 
 def cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Which of these rows are kept, and which are split off: about `fraction` of each class, by whole groups.
+    """The rows that are kept and the rows that are split off: whole groups, about `fraction` of each class.
 
-    Groups are drawn in several orders by `seed`; each is split off where that brings the classes nearer to their
-    share. The best order counts.
+    The groups are visited in several random orders. A group is split off if that brings the classes nearer to
+    `fraction`. The best order is used.
 
     Raises:
         DataError: if there are too few groups, or a class has too few of them to be in every part.
@@ -42,33 +45,33 @@ def cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tu
 
 
 def _best(counts: NDArray[np.float64], fraction: float, generator: np.random.Generator) -> NDArray[np.bool_] | None:
-    """Which groups to split off; None where no order leaves every class in both parts. `counts`: (groups, classes)."""
+    """The groups to split off; None if no order leaves every class in both parts. `counts` is (groups, classes)."""
     total = counts.sum(0)
     best, least = None, np.inf
     for _ in range(max(1, min(TRIES, EFFORT // len(counts)))):
         chosen = _drawn(counts, total, fraction, generator)
         taken = counts[chosen].sum(0)
         if (taken > 0).all() and (taken < total).all():
-            off = _off(taken, total, fraction)
-            if off < least:
-                best, least = chosen, off
+            distance = _distance(taken, total, fraction)
+            if distance < least:
+                best, least = chosen, distance
     return best
 
 
 def _drawn(
     counts: NDArray[np.float64], total: NDArray[np.float64], fraction: float, generator: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """One order: the groups that bring the classes nearer to their share are split off."""
+    """The groups to split off in one random order: those that bring the classes nearer to `fraction`."""
     chosen, taken = np.zeros(len(counts), bool), np.zeros(len(total))
     for at in generator.permutation(len(counts)):
         after = taken + counts[at]
-        if (after < total).all() and _off(after, total, fraction) < _off(taken, total, fraction):
+        if (after < total).all() and _distance(after, total, fraction) < _distance(taken, total, fraction):
             chosen[at], taken = True, after
     return chosen
 
 
-def _off(taken: NDArray[np.float64], total: NDArray[np.float64], fraction: float) -> float:
-    """How far the classes are from their share: the mean squared difference, and 1 for a class without any image."""
+def _distance(taken: NDArray[np.float64], total: NDArray[np.float64], fraction: float) -> float:
+    """The mean squared difference of the classes' shares from `fraction`, plus 1 for each class without an image."""
     return float(((taken / total - fraction) ** 2 + (taken == 0)).mean())
 
 

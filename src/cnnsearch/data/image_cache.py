@@ -1,4 +1,4 @@
-"""Decoded images in files under the runs folder: made once, mapped by all workers and searches, removed when old."""
+"""Keeps decoded images in files of the runs folder. Workers map them into memory; old ones are removed."""
 
 import contextlib
 import hashlib
@@ -21,38 +21,37 @@ from cnnsearch.data.dataset import Dataset, Images
 from cnnsearch.data.splits import Split, split
 
 FOLDER = "data"
-"""The folder of decoded images is called so, in the runs folder."""
+"""The name of the folder of decoded images in the runs folder."""
 
 FACTS = "facts.json"
 
 OLD = 14 * 24 * 3600
-"""Seconds after which decoded images that no search has used are removed."""
+"""Decoded images that no search has used for so many seconds are removed."""
 
 BLOCK = 16 << 20
-"""Bytes that are copied at once."""
+"""Bytes that are copied in one step."""
 
 NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
-"""Linux would refuse to map more than all memory for writing, though nothing is written."""
+"""Without this flag Linux does not map a file that is larger than the memory for writing."""
 
 
 class NoRoom(DataError):
-    """The disk is too small for decoded images."""
+    """The disk has no room for the decoded images."""
 
 
 def entry(
     home: Path, make: Callable[[Path], dict[str, Any]], is_old: Callable[[dict[str, Any]], bool] = lambda known: False
 ) -> dict[str, Any]:
-    """What is known of the images in `home`; if there are none yet, `make` writes them into the folder it is given.
+    """The facts of the images in `home`. If there are none, or their facts are old, `make` writes the images.
 
-    So it does where what is known of them `is_old`.
-
-    They are there whole or not at all. Another process that wants the same waits meanwhile.
+    `make(folder)` writes them to a folder, which becomes `home` when it is complete, and returns their facts. Another
+    process that needs the same images waits.
 
     Raises:
         OSError: if they cannot be written.
     """
     home.parent.mkdir(parents=True, exist_ok=True)
-    # a process that is killed while it writes gives the lock back
+    # the lock of a process that is killed is released
     with filelock.FileLock(f"{home}.lock"):
         if (known := _known(home)) is not None and not is_old(known):
             return known
@@ -70,12 +69,12 @@ def entry(
 
 
 def _known(home: Path) -> dict[str, Any] | None:
-    """What was written of the images in `home`, which is noted as used."""
+    """The facts of the images in `home`, whose time of last use is set; None if the images are not complete."""
     try:
         facts: dict[str, Any] = json.loads((home / FACTS).read_text())
     except (OSError, ValueError):
         return None
-    # where nothing may be written it can be read all the same
+    # without permission to write, the images can still be read
     with contextlib.suppress(OSError):
         os.utime(home / FACTS)
     whole = all((home / name).is_file() for name in facts.get("files", ()))
@@ -83,7 +82,7 @@ def _known(home: Path) -> dict[str, Any] | None:
 
 
 def sweep(runs: Path) -> None:
-    """Remove decoded images that no search has used for long, and what was left of a killed one."""
+    """Remove decoded images that no search has used for OLD seconds, and incomplete ones of killed searches."""
     before = time.time() - OLD
     for home in (runs / FOLDER).glob("*/"):
         with contextlib.suppress(OSError, filelock.Timeout):
@@ -98,21 +97,21 @@ def sweep(runs: Path) -> None:
 
 
 def mapped(file: Path, shape: tuple[int, ...], dtype: Any = np.uint8) -> NDArray[Any]:
-    """The array in a file of nothing but its numbers. What is written to it stays with this process."""
+    """The array of a file that holds only its numbers, mapped. Changes of the array are not written to the file."""
     with file.open("rb") as stream:
         return _map(stream.fileno(), shape, dtype)
 
 
 def loaded(file: Path) -> NDArray[Any]:
-    """The array in a .npy file, mapped. What is written to it stays with this process.
+    """The array of a .npy file, mapped. Changes of the array are not written to the file.
 
     Raises:
-        Exception: nearly any, as NumPy does on damaged bytes.
+        Exception: of many types, since NumPy raises many for damaged files.
     """
     found = np.load(file, mmap_mode="r", allow_pickle=False)
     if not isinstance(found, np.memmap) or not found.nbytes:
         return np.array(found)
-    # NumPy's own way of mapping for writing is refused for more than all memory
+    # NumPy cannot map a file that is larger than the memory for writing
     with file.open("rb") as stream:
         memory = _private(stream.fileno())
     return np.ndarray(found.shape, found.dtype, memory, found.offset, order="C" if found.flags.c_contiguous else "F")
@@ -132,7 +131,7 @@ def _private(file: int) -> mmap.mmap:
 
 
 def is_mapped(images: NDArray[Any]) -> bool:
-    """Whether the numbers of an array are in a mapped file."""
+    """Whether an array is mapped from a file."""
     base: Any = images
     while isinstance(base, np.ndarray):
         base = base.base
@@ -140,7 +139,7 @@ def is_mapped(images: NDArray[Any]) -> bool:
 
 
 def copied(images: NDArray[Any], rows: NDArray[np.intp], file: Path) -> None:
-    """Write these rows of `images` to a file, a block at a time.
+    """Write these rows of `images` to a file, in blocks.
 
     Raises:
         OSError: if the disk is full.
@@ -172,7 +171,7 @@ def joined(first: NDArray[Any], second: NDArray[Any], folder: Path | None = None
 
 
 def parts(data: Dataset, seed: int, validation: float) -> Split:
-    """`split`, where the parts of images that are kept in files are kept in files too.
+    """`split`. If the images of `data` are in files, the images of its parts are in files too.
 
     Raises:
         DataError: if they cannot be split, or the disk is full.
@@ -203,7 +202,7 @@ def parts(data: Dataset, seed: int, validation: float) -> Split:
 
 
 def check_room(name: str, folder: Path, need: int) -> None:
-    """Look whether the disk of `folder` has so many bytes left.
+    """Check that the disk of `folder` has `need` bytes free.
 
     Raises:
         NoRoom: if it has not.
@@ -218,11 +217,11 @@ def check_room(name: str, folder: Path, need: int) -> None:
 
 
 def fingerprint(data: Dataset) -> str:
-    """The dataset's fingerprint; for images that are kept it is kept too, since they may be more than memory holds."""
+    """The dataset's fingerprint. For images in files it is stored beside them, since computing it takes long."""
     if data.home is None:
         return data.fingerprint
-    told = repr(data.classes).encode() + (b"" if data.groups is None else data.groups.tobytes())
-    file = data.home / f"fingerprint-{hashlib.sha256(told).hexdigest()[:16]}"
+    others = repr(data.classes).encode() + (b"" if data.groups is None else data.groups.tobytes())
+    file = data.home / f"fingerprint-{hashlib.sha256(others).hexdigest()[:16]}"
     with contextlib.suppress(OSError):
         return file.read_text()
     found = data.fingerprint

@@ -1,4 +1,4 @@
-"""Picture files of a few formats as pixels: upright, their first frame, in eight bits, grey or RGB, of one size."""
+"""Reads an image file as pixels: upright, its first frame, 8 bits, grey or RGB, resized."""
 
 import contextlib
 import warnings
@@ -17,19 +17,19 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# Named, so that a file that only calls itself .png cannot reach Pillow's rarer decoders.
+# Only these, so that a file with a false suffix cannot reach Pillow's rarer decoders.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 RESIZE = ("stretch", "crop", "pad")
-"""How a picture gets its size: its sides are stretched; its middle is cut out; black bars are added."""
+"""How an image is resized: stretch its sides, cut out its middle, or add black bars."""
 
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 AHEAD = 4
-"""Pictures that wait to be taken, for each thread: memory holds no more decoded ones."""
+"""The most decoded images for each thread that may wait in memory."""
 
 
 class Header(NamedTuple):
-    """What a picture file says of itself before it is decoded: upright width and height, and whether it is grey."""
+    """Width and height of the upright image, and whether it is grey, read without decoding the file."""
 
     width: int
     height: int
@@ -37,10 +37,10 @@ class Header(NamedTuple):
 
 
 def read(file: Path, mode: str, width: int = 0, height: int = 0, resize: str = "stretch") -> NDArray[np.uint8]:
-    """One picture as uint8, in Pillow's mode `L` or `RGB`; `width` times `height`, or as it is if they are 0.
+    """One image as uint8 in Pillow's mode `L` or `RGB`, resized to `width` and `height` unless they are 0.
 
     Raises:
-        Exception: nearly any, since decoders raise nearly anything on damaged bytes; Pillow's bombs are refused.
+        Exception: of many types for damaged files, and for images so large that Pillow warns of them.
     """
     with strictly():
         return decode(file, mode, width, height, resize)
@@ -49,11 +49,11 @@ def read(file: Path, mode: str, width: int = 0, height: int = 0, resize: str = "
 def decode(
     file: Path, mode: str, width: int, height: int, resize: str, deep: list[int] | None = None
 ) -> NDArray[np.uint8]:
-    """As `read`, for threads: whoever starts them does so within `strictly()`.
+    """As `read`, but for threads, which must be started within `strictly()`.
 
-    The highest value of a picture of 16 bits is added to `deep`.
+    The highest value of a 16-bit image is appended to `deep`.
     """
-    # Pillow 13 mixes up the pixels of a TIFF on its side if it opens the file itself
+    # Pillow 13 mixes up the pixels of a rotated TIFF if it opens the file itself
     with file.open("rb") as stream, Image.open(stream, formats=FORMATS) as opened:
         image = _plain(ImageOps.exif_transpose(opened), mode, deep)
     if width:
@@ -62,11 +62,11 @@ def decode(
 
 
 def header(file: Path) -> Header | None:
-    """What the file's header says, within `strictly()`; None for one that cannot be read."""
+    """The header of a file; None if it cannot be read. It must be called within `strictly()`."""
     with contextlib.suppress(Exception), Image.open(file, formats=FORMATS) as image:
-        # some versions of Pillow give the size of a TIFF upright already
+        # some versions of Pillow give the upright size of a TIFF
         width, height = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
-        # asking a PNG for a note of its turn that stands behind the pixels would decode it
+        # reading the orientation of a PNG would decode its pixels if it comes after them
         known = image.format != "PNG" or "exif" in image.info
         if known and image.getexif().get(ORIENTATION) in TURNED:
             width, height = height, width
@@ -76,7 +76,7 @@ def header(file: Path) -> Header | None:
 
 @contextlib.contextmanager
 def strictly() -> Iterator[None]:
-    """A picture so large that Pillow warns of a bomb is an error; remarks about metadata are none."""
+    """Inside, an image so large that Pillow warns of it is an error; all other warnings are ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -84,7 +84,7 @@ def strictly() -> Iterator[None]:
 
 
 def in_threads(function: Callable[[Given], Made], given: Iterable[Given], threads: int) -> Iterator[Made]:
-    """`function` of each in order, so many at a time and only a few ahead of who takes them."""
+    """The results of `function` in order. The threads are at most AHEAD results each before the caller."""
     waiting: deque[Future[Made]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
@@ -101,7 +101,7 @@ def in_threads(function: Callable[[Given], Made], given: Iterable[Given], thread
 def _plain(image: Any, mode: str, deep: list[int] | None) -> Any:
     """An image of any mode as L or RGB: 16 bits scaled down, transparency shown on white."""
     if image.mode == "F" or image.mode.startswith("I"):
-        # Pillow's own conversion would clip every value above 255.
+        # Pillow would clip every value above 255
         values = np.asarray(image)
         if deep is not None and values.dtype.kind != "f":
             deep.append(int(values.max(initial=0)))
@@ -113,7 +113,7 @@ def _plain(image: Any, mode: str, deep: list[int] | None) -> Any:
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Whole numbers as 16 bits; floats as 0 to 1, else as 0 to 255, else as 16 bits, whichever first holds them."""
+    """Values as 8 bits. Whole numbers have 16 bits; floats are 0 to 1, 0 to 255, or 16 bits: the first that fits."""
     if values.dtype.kind != "f":
         return np.rint(values.clip(0, 65535) / 257).astype(np.uint8)
     if not np.isfinite(values).all():
@@ -130,7 +130,7 @@ def _resized(image: Any, size: tuple[int, int], resize: str) -> Any:
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     if min(image.size) * max(size) > max(image.size):
         return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
-    # Pillow cannot make a side of less than a pixel
+    # Pillow cannot make a side shorter than a pixel
     scale = min(size[0] / image.width, size[1] / image.height)
     inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     padded = Image.new(image.mode, size)

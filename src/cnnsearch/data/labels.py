@@ -1,4 +1,4 @@
-"""Labels in every usual form, as codes 0 to n - 1 and the names of the n classes."""
+"""Converts labels of every usual form to codes 0 to n - 1 and the names of the n classes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -14,24 +14,24 @@ LARGEST = 2**63 - 1
 
 
 class Coded(NamedTuple):
-    """The codes of each part, and the classes' names by code."""
+    """The codes of each part, and the class names in the order of the codes."""
 
     codes: dict[str, Codes]
     classes: tuple[str, ...]
 
 
 def coded(given: Mapping[str, Any], counts: Mapping[str, int], classes: Iterable[Any] = ()) -> Coded:
-    """The labels of all parts as codes; the first part is that of training, and says which classes there are.
+    """The labels of all parts as codes. The first part is training; its classes are all classes.
 
     Args:
         given: labels by the part's name: whole numbers of any type, bool, text or bytes of shape (n,) or (n, 1), or
             one-hot of shape (n, classes).
         counts: how many images each part has.
-        classes: the classes' names. Labels are places in it, or the names themselves, or as many values as names.
-            Without it, names are made of the labels.
+        classes: the class names. Labels are indices of it, or the names, or as many values as there are names.
+            Without it, the labels are the names.
 
     Raises:
-        ValueError: if labels are no such labels; the message names the part and the first image at fault.
+        ValueError: if labels have another form; the message names the part and the first wrong image.
     """
     plain = {part: flat(array, counts[part], part) for part, array in given.items()}
     if not all(array.dtype == np.bool_ for array in plain.values()):
@@ -52,10 +52,10 @@ def coded(given: Mapping[str, Any], counts: Mapping[str, int], classes: Iterable
 
 
 def flat(given: Any, count: int, part: str) -> NDArray[Any]:
-    """One label an image: int64, bool or text of shape (count,).
+    """One label for each image: int64, bool or text of shape (count,).
 
     Raises:
-        ValueError: if `given` is nothing of the kind.
+        ValueError: if `given` has another form.
     """
     labels = _one_kind(np.asarray(given), part)
     shape = labels.shape
@@ -72,13 +72,13 @@ def flat(given: Any, count: int, part: str) -> NDArray[Any]:
             f"({count},) or ({count}, 1), or one-hot ({count}, classes)."
         )
     if labels.dtype.kind == "U":
-        _refuse(np.asarray(labels == ""), part, "an empty label", "text for each image")
+        _check_none(np.asarray(labels == ""), part, "an empty label", "text for each image")
         return labels
     return labels if labels.dtype == np.bool_ else _whole(labels, part)
 
 
 def text(name: Any) -> str:
-    """A class's name; bytes are read as UTF-8, and a whole float is written without its point."""
+    """A class name as text; bytes are read as UTF-8, and a whole float is written without a decimal point."""
     if isinstance(name, bytes):
         return name.decode(errors="backslashreplace")
     if isinstance(name, float | np.floating) and name == np.rint(name):
@@ -87,21 +87,21 @@ def text(name: Any) -> str:
 
 
 def ordered(values: NDArray[Any]) -> NDArray[Any]:
-    """Different labels in the order of their classes: numbers by their size, also where they are text."""
+    """Different labels in the order of their classes: numbers by their value, also if they are text."""
     if values.dtype.kind == "U" and len(values) and all(_is_number(value) for value in values):
         return np.array(sorted(values.tolist(), key=lambda value: (int(value), value)))
     return np.sort(values)
 
 
 class _Named(NamedTuple):
-    """The classes' names, and the place among them of each different label."""
+    """The class names, and for each different label the index of its name."""
 
     names: tuple[str, ...]
     places: NDArray[np.intp]
 
 
 def _names(values: NDArray[Any], given: list[str], part: str) -> _Named:
-    """Which class each different label of training is; names without an image of theirs are left out."""
+    """The class of each different label of training; names without an image are left out."""
     own = [text(value) for value in values.tolist()]
     every = np.arange(len(values))
     if not given:
@@ -138,7 +138,7 @@ def _check_known(values: NDArray[Any], found: NDArray[Any], array: NDArray[Any],
 
 
 def _one_kind(labels: NDArray[Any], part: str) -> NDArray[Any]:
-    """`labels` as an array of numbers, bool or text, whatever way they were kept."""
+    """`labels` as an array of numbers, bool or text."""
     if labels.dtype.kind == "O":
         labels = _from_objects(labels, part)
     if labels.dtype.kind == "S":
@@ -152,7 +152,7 @@ def _one_kind(labels: NDArray[Any], part: str) -> NDArray[Any]:
 
 
 def _from_objects(labels: NDArray[Any], part: str) -> NDArray[Any]:
-    """Python objects, as pandas keeps text, as an array of one type."""
+    """An array of Python objects, such as text of pandas, as an array of one type."""
     flat_ones = labels.ravel().tolist()
     for at, value in enumerate(flat_ones):
         if not isinstance(value, str | bytes | bool | int | float | np.generic) or value != value:
@@ -163,9 +163,9 @@ def _from_objects(labels: NDArray[Any], part: str) -> NDArray[Any]:
 
 
 def _from_one_hot(labels: NDArray[Any], part: str) -> NDArray[np.int64]:
-    """The place of the 1 in each row."""
+    """The index of the 1 in each row."""
     numbers = labels.astype(np.float64)
-    _refuse(
+    _check_none(
         np.asarray(np.isnan(numbers).any(axis=1)), part, "a label that is no number", "0 and 1, one 1 for each image"
     )
     low, high = numbers.min(), numbers.max()
@@ -181,7 +181,7 @@ def _from_one_hot(labels: NDArray[Any], part: str) -> NDArray[np.int64]:
                 f"{part} gives image {at} {ones[at]} labels; several labels an image are not supported. Expected one "
                 "class for each image."
             )
-        _refuse(ones == 0, part, "no label, as its row is all 0", "one-hot rows with one 1 each")
+        _check_none(ones == 0, part, "no label, as its row is all 0", "one-hot rows with one 1 each")
         return np.asarray(numbers.argmax(1), np.int64)
     if numbers.min() >= 0 and np.allclose(numbers.sum(1), 1, atol=1e-3):
         at = int(np.flatnonzero(ones + zeros < columns)[0])
@@ -197,7 +197,7 @@ def _from_one_hot(labels: NDArray[Any], part: str) -> NDArray[np.int64]:
 
 def _whole(labels: NDArray[Any], part: str) -> NDArray[np.int64]:
     if labels.dtype.kind == "f":
-        _refuse(np.isnan(labels), part, "no label (NaN)", "a whole number for each image")
+        _check_none(np.isnan(labels), part, "no label (NaN)", "a whole number for each image")
         fractions = labels != np.rint(labels)
         fractions |= ~np.isfinite(labels)
         if fractions.any():
@@ -211,7 +211,8 @@ def _whole(labels: NDArray[Any], part: str) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _refuse(bad: NDArray[Any], part: str, what: str, expected: str) -> None:
+def _check_none(bad: NDArray[Any], part: str, what: str, expected: str) -> None:
+    """Raise a ValueError that names the first image for which `bad` is true."""
     if bad.any():
         raise ValueError(f"image {int(np.flatnonzero(bad)[0])} of {part} has {what}; expected {expected}.")
 

@@ -1,4 +1,4 @@
-"""What a dataset may know of the search that reads it: where to keep decoded images, and whom to tell how far it is."""
+"""The search that reads a dataset: where decoded images are kept, and who shows the progress of decoding."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,13 +12,13 @@ def _nobody(done: int, total: int) -> None:
 
 
 class Loading(NamedTuple):
-    """The surroundings of a dataset that is being read.
+    """The context in which a dataset is read.
 
     Attributes:
-        cache: a folder for decoded images; None: they are kept in memory.
-        size: width and height that the space is made for, if it is made for one size.
-        written: folders that the search writes to; they hold no images of the user.
-        tell: is called with how many images are decoded, and how many there are.
+        cache: the folder for decoded images; None to keep them in memory.
+        size: (width, height) of the space's images; None if any size will do.
+        written: folders that the search writes to; they are never read as images of the user.
+        tell: is called with the number of decoded images and the number of all images.
     """
 
     cache: Path | None = None
@@ -31,13 +31,13 @@ _current: ContextVar[Loading] = ContextVar("loading", default=Loading())  # noqa
 
 
 def current() -> Loading:
-    """The surroundings now; outside a search they are empty."""
+    """The present context; outside a search it is empty."""
     return _current.get()
 
 
 @contextlib.contextmanager
 def within(loading: Loading) -> Iterator[None]:
-    """Datasets that are read inside have these surroundings."""
+    """Inside, datasets are read in this context."""
     token = _current.set(loading)
     try:
         yield

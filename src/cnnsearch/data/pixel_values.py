@@ -1,4 +1,4 @@
-"""The numbers that images hold: kept in a compact type, checked, and their range."""
+"""Checks the pixel values of images, stores them in a compact type, and finds their range."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,13 +13,13 @@ BYTES: Range = (0.0, 255.0)
 """The range of 8-bit images."""
 
 FEW = 32
-"""8-bit images with all values of training below this, such as masks of 0 and 1, have a range of their own."""
+"""If all values of 8-bit training images are below this, such as for masks, their range is not 0 to 255."""
 
 APART = 20.0
-"""A part whose values are larger or smaller than training's by this factor was scaled in another way."""
+"""If the values of a part are larger or smaller than training's by this factor, they are scaled differently."""
 
 CHUNK = 1 << 24
-"""So many values are looked at in one go, so that no large copies are made."""
+"""The most values that are processed in one step, to avoid large copies."""
 
 MOST = float(np.finfo(np.float32).max)
 
@@ -27,11 +27,12 @@ WHOLE = (np.uint8, np.uint16, np.int16, np.int32)
 
 
 def compact(given: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """The images of all parts in one type, the first part being training's: uint8 where they fit, else uint16, int16,
-    int32 or float32. Their values stay as they are; arrays that are of this type already are not copied.
+    """The images of all parts in one type: the first of uint8, uint16, int16, int32 and float32 that holds them.
+
+    The values do not change. Arrays that have this type already are not copied. The first part is training.
 
     Raises:
-        ValueError: if they are no real and finite numbers, or of different scales; the message names the part.
+        ValueError: if values are not real, finite numbers, or scales differ; the message names the part.
     """
     parts = {part: np.asarray(array) for part, array in given.items()}
     for part, array in parts.items():
@@ -48,12 +49,12 @@ def compact(given: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 
 def value_range(training: NDArray[Any]) -> Range:
-    """(lowest, highest) of training's images, which a model's scaling layer maps to 0 and 1.
+    """(low, high) of the training images; a model's first layer maps them to 0 and 1.
 
-    It is 0 to 255 for uint8, unless all values are below FEW. Where all are equal, it is 1 wide.
+    For uint8 it is 0 to 255, unless all values are below FEW. If all values are equal, high is low + 1 or more.
     """
     if training.dtype == np.uint8:
-        # the first images tell it for nearly all datasets
+        # for nearly all datasets the first images are enough
         if any(some.max() >= FEW for _, some in _chunks(training)):
             return BYTES
         high = ends(training)[1]
@@ -63,26 +64,26 @@ def value_range(training: NDArray[Any]) -> Range:
 
 
 def ends(array: NDArray[Any]) -> Range:
-    """The lowest and the highest value, 0 and 0 of none."""
+    """The lowest and the highest value; 0 and 0 for an empty array."""
     return (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
 
 
 def to_unit(images: NDArray[Any], values: Range) -> NDArray[np.float32]:
-    """Images scaled as a model's first layer does: `values` to 0 and 1."""
+    """Images scaled as a model's first layer scales them: the ends of `values` become 0 and 1."""
     low, high = values
     scaled: NDArray[np.float32] = (images.astype(np.float32) - np.float32(low)) / np.float32(high - low)
     return scaled
 
 
 def to_bytes(images: NDArray[Any], values: Range) -> NDArray[np.uint8]:
-    """Images as 8 bits to look at: `values` become 0 and 255, what lies outside is cut off."""
+    """Images as 8 bits for display: the ends of `values` become 0 and 255, other values are clipped."""
     if images.dtype == np.uint8 and values == BYTES:
         return images
     return np.rint(np.clip(to_unit(images, values), 0, 1) * 255).astype(np.uint8)
 
 
 def from_bytes(pixels: NDArray[np.uint8], values: Range) -> NDArray[Any]:
-    """8-bit pixels as a model of this range of values takes them: 0 and 255 become its ends."""
+    """8-bit pixels in the range that a model expects: 0 and 255 become the ends of `values`."""
     if values == BYTES:
         return pixels
     low, high = values
@@ -91,9 +92,9 @@ def from_bytes(pixels: NDArray[np.uint8], values: Range) -> NDArray[Any]:
 
 
 def of_pictures(data: Mapping[str, Any]) -> Range:
-    """The range to which the values of a picture file, 0 to 255, are brought, by what a card says of its data.
+    """The range that a model expects for image files; `data` is that of its model card.
 
-    Where the training images were pictures themselves, it is 0 to 255, whatever values they had.
+    If the training images were image files, it is 0 to 255, even if their values had a smaller range.
     """
     low, high = data.get("value_range", BYTES) if "resize" not in data else BYTES
     return float(low), float(high)
@@ -105,7 +106,7 @@ def _kind(array: NDArray[Any]) -> str:
 
 
 def _chunks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Some images at a time, with the number of the first."""
+    """Blocks of images, each with the index of its first image."""
     size = max(1, CHUNK // max(1, math.prod(array.shape[1:])))
     for start in range(0, len(array) if array.ndim else 0, size):
         yield start, array[start : start + size]
@@ -128,7 +129,7 @@ def _check_finite(array: NDArray[Any], part: str) -> None:
 
 
 def _type_for(arrays: list[NDArray[Any]]) -> Any:
-    """The smallest type that holds all values of all parts as they are, float32 for fractions."""
+    """The smallest type that holds all values of all parts exactly; float32 for fractions."""
     if all(array.dtype in (np.uint8, np.bool_) for array in arrays):
         return np.uint8
     if any(array.dtype.kind == "f" and not _is_bytes(array) for array in arrays):
@@ -140,7 +141,7 @@ def _type_for(arrays: list[NDArray[Any]]) -> Any:
 
 
 def _is_bytes(array: NDArray[Any]) -> bool:
-    """Whether floats are whole numbers from 0 to 255."""
+    """Whether all values are whole numbers from 0 to 255."""
     low, high = ends(array)
     return 0 <= low and high <= 255 and all((some == np.rint(some)).all() for _, some in _chunks(array))
 
@@ -157,13 +158,13 @@ def _check_scales(parts: dict[str, NDArray[Any]], wanted: Any) -> None:
         one, two = max(abs(low), abs(high)), max(abs(least), abs(most))
         if not _are_apart(one, two):
             continue
-        # whole numbers of one type are not scaled in two ways
+        # whole numbers of one type have one scale
         if whole and parts[other].dtype == kind:
             continue
         # the part is only darker
         if two < one and wanted == np.uint8:
             continue
-        # a few values may lie far from all others
+        # a few values may be far from all others
         if not _are_apart(_usual(parts[training]), _usual(parts[other])):
             continue
         raise ValueError(
@@ -177,7 +178,7 @@ def _are_apart(one: float, two: float) -> bool:
 
 
 def _usual(array: NDArray[Any]) -> float:
-    """The size below which 99 of 100 values lie, those that are 0 left out; some images are looked at."""
+    """The 99th percentile of the absolute values above 0, computed from some of the images."""
     most = max(1, CHUNK // 4 // max(1, math.prod(array.shape[1:])))
     some = np.abs(array[:: -(-len(array) // most) or 1].astype(np.float64))
     some = some[some > 0]
@@ -185,5 +186,5 @@ def _usual(array: NDArray[Any]) -> float:
 
 
 def _is_mask(array: NDArray[Any]) -> bool:
-    """Whether 8-bit images hold 0 and 1 alone."""
+    """Whether 8-bit images hold only 0 and 1."""
     return all(some.max(initial=0) <= 1 for _, some in _chunks(array))

@@ -1,4 +1,4 @@
-"""A dataset loaded and split once for all workers of a search: files that each of them maps into its memory."""
+"""Loads and splits a dataset once for all workers of a search, in files that each worker maps into memory."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from cnnsearch.data import image_cache
 from cnnsearch.data.splits import Split
 
 PREFIX = ".data-"
-"""Folders of data in a study's folder are called so; no other file there is."""
+"""The prefix of the folders of data in a study's folder. No other file there has it."""
 
 FACTS = "facts.json"
 
@@ -29,24 +29,24 @@ def sweep(folder: Path) -> None:
 
 
 def taken(folder: Path, load: Callable[[], Loaded]) -> Loaded:
-    """The data in `folder`; whoever comes first loads them with `load` and puts them there, the others wait for it.
+    """The data in `folder`. The first process loads them with `load` and writes them there; the others wait.
 
-    What is written to such an array stays with the process that wrote it. Where there is no room, each has its own.
+    Changes of an array stay in the process that makes them. If the disk has no room, each process has a copy.
     """
-    # a worker that ends while it loads gives the lock back
+    # the lock of a worker that ends while it loads is released
     with filelock.FileLock(folder / "lock"):
         if found := _mapped(folder):
             return found
         loaded = load()
         if image_cache.is_mapped(loaded[0].x):
-            # each process maps them from where they are kept
+            # each process maps them from the image cache
             return loaded
         _put(folder, *loaded)
     return _mapped(folder) or loaded
 
 
 def _put(folder: Path, split: Split, facts: dict[str, Any]) -> None:
-    """Write all of it, or nothing: with half the disk's space gone for nothing, a search could not write its trials."""
+    """Write all arrays, or none, and only if half of the free disk space is enough: a search needs the rest."""
     parts = {field.name: getattr(split, field.name) for field in fields(Split)}
     parts = {name: array for name, array in parts.items() if array is not None}
     try:
@@ -56,7 +56,7 @@ def _put(folder: Path, split: Split, facts: dict[str, Any]) -> None:
             np.save(_file(folder, name), array)
         whole = folder / f"{FACTS}.whole"
         whole.write_text(json.dumps({"parts": list(parts), "facts": facts}))
-        # the last, and at once, so that nothing is taken that was not written to its end
+        # this file comes last and is complete at once, so that no process reads incomplete data
         whole.replace(folder / FACTS)
     except OSError:
         for name in parts:
@@ -65,7 +65,7 @@ def _put(folder: Path, split: Split, facts: dict[str, Any]) -> None:
 
 
 def _mapped(folder: Path) -> Loaded | None:
-    """What was put there, if it was."""
+    """The data that another process wrote to `folder`; None if there are none."""
     try:
         known = json.loads((folder / FACTS).read_text())
         arrays: Any = {name: np.asarray(np.load(_file(folder, name), mmap_mode="c")) for name in known["parts"]}

@@ -1,4 +1,4 @@
-"""The one split of a dataset into training, validation and test."""
+"""Splits a dataset into training, validation and test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cnnsearch.data.groups import cut
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A dataset cut into train, validation and test. Only an export may look at test."""
+    """A dataset in training, validation and test. Only an export uses the test set."""
 
     x: Images
     y: Labels
@@ -26,7 +26,7 @@ class Split:
 
 
 Take = Callable[[Images, NDArray[np.intp]], Images]
-"""Images and rows to these rows as an array of their own."""
+"""Copies the given rows of images to an array."""
 
 
 def _copied(images: Images, rows: NDArray[np.intp]) -> Images:
@@ -34,7 +34,7 @@ def _copied(images: Images, rows: NDArray[np.intp]) -> Images:
 
 
 def split(data: Dataset, seed: int, validation: float = 1 / 6, take: Take = _copied) -> Split:
-    """Cut `data` once, stratified by class, by `seed`; parts that the dataset brings stay as they are.
+    """Split `data`, stratified by class, with random `seed`. Parts that the dataset has already do not change.
 
     Images of one group stay together.
 
@@ -58,7 +58,7 @@ def split(data: Dataset, seed: int, validation: float = 1 / 6, take: Take = _cop
 
 
 def _cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tuple[NDArray[np.intp], ...]:
-    """Which of these rows are kept and which are split off, both in order."""
+    """The rows that are kept and the rows that are split off, both sorted."""
     if data.groups is not None:
         return cut(data, rows, fraction, seed)
     from sklearn.model_selection import train_test_split
@@ -69,7 +69,7 @@ def _cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> t
     except ValueError as error:
         raise _too_few(data, fraction) from error
     kept, taken = (np.sort(part) for part in parts)
-    # scikit-learn leaves a rare class out of a part without a word.
+    # scikit-learn may leave a rare class out of a part without an error
     if len({len(np.unique(part)) for part in (y, y[kept], y[taken])}) > 1:
         raise _too_few(data, fraction)
     return rows[kept], rows[taken]

@@ -1,4 +1,4 @@
-"""A dataset that was given from Python, as a folder of .npy files in a study's folder."""
+"""Stores a dataset that was given from Python in a study's folder, as .npy files."""
 
 import contextlib
 import dataclasses
@@ -16,15 +16,15 @@ from cnnsearch.data.arrays import limited, reason
 from cnnsearch.data.dataset import Dataset
 
 PREFIX = "data-"
-"""The folder's name in a study's folder, with the data's fingerprint behind it."""
+"""The prefix of the folder's name; the fingerprint of the data follows it."""
 
 FACTS = "facts.json"
 
 
 def write(data: Dataset, folder: Path) -> list[Path]:
-    """Write `data` to `folder`, whole or not at all; gives back the folder if there was none.
+    """Write `data` to `folder`, completely or not at all. The result lists the new folder; empty if there was one.
 
-    A folder of the same name in another study is linked, not copied.
+    The files of a folder with the same name in another study are linked, not copied.
 
     Raises:
         DataError: if the disk has no room for it.
@@ -46,10 +46,10 @@ def write(data: Dataset, folder: Path) -> list[Path]:
 
 
 def read(folder: Path, limit: int = 0) -> Dataset:
-    """The dataset that `write` wrote, its arrays mapped; `limit` of its training images, 0 for all.
+    """The dataset that `write` wrote, with mapped arrays and `limit` of its training images (0 for all).
 
     Raises:
-        DataError: if the folder is not there, or not whole.
+        DataError: if the folder is missing or not complete.
     """
     try:
         facts = json.loads((folder / FACTS).read_text("utf-8"))
@@ -63,7 +63,7 @@ def read(folder: Path, limit: int = 0) -> Dataset:
 
 
 def _save(data: Dataset, folder: Path) -> None:
-    # `home` is where the images were read from; they have their own files here
+    # without `home`, the folder that the images were read from: they have files of their own here
     fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data) if field.name != "home"}
     arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
     for name, array in arrays.items():
@@ -73,7 +73,7 @@ def _save(data: Dataset, folder: Path) -> None:
 
 
 def _linked(folder: Path, partial: Path) -> bool:
-    """Whether another study beside this one has the same data, and its files could be linked."""
+    """Whether another study has the same data, and its files could be linked."""
     for other in folder.parent.parent.glob(f"*/{folder.name}/{FACTS}"):
         with contextlib.suppress(OSError):
             for file in other.parent.iterdir():
