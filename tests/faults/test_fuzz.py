@@ -133,7 +133,7 @@ def use_file(table: dict[str, Any]) -> bool:
         space = spaces.check(spaces.from_file(Path("s.toml")), KNOWN)
         start = spaces.start_plan(space, space.input_shape or (28, 28, 1), 10)
         for draw in (defaults, *(by_chance(seed) for seed in range(5))):
-            spaces.draw(space, KNOWN, HyperParameters(draw), start, told=(Exception,))
+            spaces.draw(space, KNOWN, HyperParameters(draw), start, as_space_error=(Exception,))
     except CnnsearchError as error:
         assert is_one_line(error.message), error.message
         return False

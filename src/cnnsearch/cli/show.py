@@ -65,7 +65,7 @@ def space(name: str, known: Catalog) -> str:
     height, width, channels = found.input_shape or FALLBACK
     start = space_files.start_plan(found, (height, width, channels), CLASSES)
     hp = HyperParameters(defaults)
-    plan = space_files.draw(found, known, hp, start, told=(Exception,))
+    plan = space_files.draw(found, known, hp, start, as_space_error=(Exception,))
     seen = _ranges(found, known, start)
     lines = [
         f"{found.name}: {found.description}",
@@ -170,7 +170,7 @@ def _ranges(found: Space, known: Catalog, start: Plan) -> dict[str, Distribution
         hp = HyperParameters(by_chance(seed))
         # a point that cannot be drawn to its end costs a search one trial
         with contextlib.suppress(SpaceError):
-            space_files.draw(found, known, hp, start, told=(Exception,))
+            space_files.draw(found, known, hp, start, as_space_error=(Exception,))
         seen.update({name: d for name, d in hp.space.items() if name not in seen})
     order = [use.name for use in found.dimensions]
     return dict(sorted(seen.items(), key=lambda item: order.index(item[0].partition("/")[0])))

@@ -1,4 +1,4 @@
-"""What a plan costs, computed before anything is built: parameters, multiply-adds, memory."""
+"""Computes the cost of a plan before anything is built: parameters, multiply-adds, memory."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,18 +10,18 @@ from cnnsearch.spaces.sentences import Spec, paths
 
 Shape = tuple[int, ...]
 LARGEST = 2**16
-"""The largest side of the images that a backbone gets."""
+"""The largest side of a backbone's input, in pixels."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The price of one candidate.
+    """The cost of one candidate.
 
     Attributes:
-        params: all weights, those that are not trained included, as Keras' `count_params` has them.
-        macs: multiply-adds of one image forward, of convolutions and dense layers.
-        activations: numbers that the layers put out for one image, kept for the backward pass.
-        frozen: those of `params` that are not trained on, in a stem that stays as it is.
+        params: all weights, also those that are not trained, as Keras' `count_params` counts them.
+        macs: multiply-adds of convolutions and dense layers for one image in the forward pass.
+        activations: numbers that the layers output for one image, which the backward pass needs.
+        frozen: weights of `params` that are not trained, in a stem that does not change.
     """
 
     params: int = 0
@@ -30,16 +30,16 @@ class Cost:
     frozen: int = 0
 
     def training_bytes(self, batch_size: int) -> int:
-        """Memory for weights, gradients, two optimizer moments and a batch's activations, in float32."""
+        """Bytes for weights, gradients, two optimizer moments and the activations of a batch, in float32."""
         return 4 * (self.params + 3 * (self.params - self.frozen) + 2 * batch_size * self.activations)
 
 
 def cost(plan: Plan) -> Cost:
-    """The cost of `plan`. Layers that are not among `counted.LAYERS` count as free of weights and shape-preserving.
+    """The cost of `plan`. Layers that are not in `layer_costs.LAYERS` count as having no weights and keeping the shape.
 
     Raises:
-        ValueError: if the image shrinks to nothing on the way, paths of a fork do not fit together, or there is no
-            such backbone.
+        ValueError: if the image shrinks to nothing, the paths of a fork do not fit together, or there is no such
+            backbone.
     """
     shape: Shape = plan.input_shape
     total = Cost(activations=math.prod(shape))
@@ -50,7 +50,7 @@ def cost(plan: Plan) -> Cost:
                 if min(shape) < 1:
                     raise ValueError(f"{name} {number} shrinks the image to {shape[0]}x{shape[1]}")
         if blocks is plan.stem and not plan.stem_rate:
-            # nothing flows back through it, so that only what it gives is kept
+            # there is no backward pass through the stem, so only its output is kept
             total = replace(total, frozen=total.params, activations=math.prod(shape))
     return _head(plan, shape, total)
 
@@ -65,7 +65,7 @@ def _head(plan: Plan, shape: Shape, total: Cost) -> Cost:
 
 
 def _layer(spec: Spec, stage: layer_specs.Stage, shape: Shape, total: Cost) -> tuple[Shape, Cost]:
-    """The shape and running cost after one layer, a fork's paths included."""
+    """The shape and the total cost after one layer, or after a fork with all its paths."""
     name, config = spec
     if name == pretrained.SPEC:
         return _backbone(config, total)
@@ -80,7 +80,7 @@ def _layer(spec: Spec, stage: layer_specs.Stage, shape: Shape, total: Cost) -> t
 
 
 def _backbone(config: dict[str, Any], total: Cost) -> tuple[Shape, Cost]:
-    """The shape after a backbone, its multiply-adds and activations by its images' size."""
+    """The shape and the total cost after a backbone; its multiply-adds and activations depend on its input's size."""
     name, side = str(config.get("network")), config.get("side")
     network = pretrained.known(name)
     if type(side) is not int or not 1 <= side <= LARGEST:

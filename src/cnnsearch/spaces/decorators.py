@@ -1,4 +1,4 @@
-"""@dimension @space @dataset @trainer: they only mark a function; the catalog finds it."""
+"""The decorators @dimension, @space, @dataset and @trainer. They only mark a function; `plugins.load` finds it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +9,11 @@ Marked = TypeVar("Marked", bound=Callable[..., Any])
 KINDS = ("dimension", "space", "dataset", "trainer")
 ATTRIBUTE = "__cnnsearch_kind__"
 READS = "__cnnsearch_reads__"
-"""What a dataset's function has that reads paths: tells whether it reads one."""
+"""The attribute of a dataset that reads paths: a function that tells whether it reads a path."""
 
 
 def dimension(function: Marked) -> Marked:
-    """Mark `f(hp, plan, *, options) -> Plan`: something that can be searched."""
+    """Mark `f(hp, plan, *, options) -> Plan`: it draws hyperparameters and edits the plan."""
     return _mark(function, "dimension")
 
 
@@ -33,8 +33,8 @@ def dataset(*, reads: Callable[[Path], bool]) -> Callable[[Marked], Marked]: ...
 def dataset(function: Any = None, *, reads: Callable[[Path], bool] | None = None) -> Any:
     """Mark `f(**options) -> Dataset`: images and labels to train on.
 
-    `@dataset(reads=f)` marks one that reads files or folders, with an option `path`: `--dataset PATH` takes it for an
-    existing path where `f(path)` is true. `f` gets a `Path`, opens no large file and imports nothing heavy.
+    `@dataset(reads=f)` marks one that reads files or folders and has an option `path`. `--dataset PATH` uses it for an
+    existing path if `f(path)` is true. `f` gets a `Path`; it must open no large file and import nothing heavy.
     """
 
     def mark(marked: Marked) -> Marked:

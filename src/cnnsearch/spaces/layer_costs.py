@@ -1,4 +1,4 @@
-"""What Keras' layers make of an image's shape, and how many weights and multiply-adds each has, by name."""
+"""The output shape, weights and multiply-adds of Keras layers, by class name."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,14 @@ Config = dict[str, Any]
 
 
 class Layer(NamedTuple):
-    """The shape after a layer, its weights, its multiply-adds for one image, and the numbers kept for its output."""
+    """The cost of a layer for one image.
+
+    Attributes:
+        shape: the output shape, without the batch axis.
+        params: weights.
+        macs: multiply-adds.
+        outputs: numbers that are kept for the backward pass; None for all numbers of the output.
+    """
 
     shape: Shape
     params: int = 0
@@ -18,7 +25,7 @@ class Layer(NamedTuple):
 
     @property
     def activations(self) -> int:
-        """Numbers that it puts out for one image."""
+        """Numbers that are kept for the backward pass."""
         return math.prod(self.shape) if self.outputs is None else self.outputs
 
 
@@ -27,7 +34,7 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _sides(config: Config, shape: Shape, window: tuple[int, int], strides: Any, padding: str) -> tuple[int, ...]:
-    """Height and width after a window has gone over the image."""
+    """Height and width after a layer that moves a window over the image."""
     padding, reach = config.get("padding", padding), _pair(config.get("dilation_rate", 1))
     taken = [0 if padding == "same" else (side - 1) * far for side, far in zip(window, reach, strict=True)]
     steps = _pair(strides)
@@ -60,7 +67,7 @@ def _separable(config: Config, shape: Shape) -> Layer:
 
 def _pool(config: Config, shape: Shape) -> Layer:
     window = _pair(config["pool_size"])
-    # Keras' pooling is 'valid' unless told otherwise: what does not fill a window is dropped
+    # the default padding of Keras' pooling is 'valid': an incomplete window is dropped
     return Layer((*_sides(config, shape, window, config.get("strides") or window, "valid"), shape[2]))
 
 
@@ -98,17 +105,17 @@ LAYERS: dict[str, Callable[[Config, Shape], Layer]] = {
     "GlobalAveragePooling2D": _global,
     "GlobalMaxPooling2D": _global,
     "UpSampling2D": _up,
-    # flattening only looks at the same numbers another way
+    # flattening makes no new numbers
     "Flatten": lambda config, shape: Layer((math.prod(shape),), outputs=0),
     "BatchNormalization": _normal(2),
     "LayerNormalization": _normal(0),
     "GroupNormalization": _normal(0),
 }
-"""Those that are counted. Any other is taken to have no weights and to leave the shape as it is."""
+"""The layers with a known cost. Every other layer counts as one that keeps the shape and has no weights."""
 
 
 def layer(name: str, config: Config, shape: Shape) -> Layer:
-    """What the layer `name` makes of `shape`, without a batch's axis, and its price.
+    """The cost of the layer `name` on an input of `shape` (without the batch axis).
 
     Raises:
         ValueError: if its configuration does not fit the image.
@@ -120,7 +127,7 @@ def layer(name: str, config: Config, shape: Shape) -> Layer:
 
 
 def merged(name: str, ends: list[Shape]) -> Layer:
-    """What a fork's paths are together.
+    """The cost of the layer that merges the paths of a fork; `ends` are the shapes after each path.
 
     Raises:
         ValueError: if their shapes do not fit.
@@ -129,7 +136,7 @@ def merged(name: str, ends: list[Shape]) -> Layer:
         fits = len({end[:-1] for end in ends}) == 1
         shape = (*ends[0][:-1], sum(end[-1] for end in ends))
     else:
-        # sides of 1 are spread over those of the others
+        # sides of 1 are broadcast
         shape = tuple(max(sides) for sides in zip(*ends, strict=False))
         fits = all(side in (1, most) for end in ends for side, most in zip(end, shape, strict=True))
     if not fits:

@@ -1,4 +1,4 @@
-"""What each word of a sentence stands for, as Keras layers by name: what is counted is what is built."""
+"""The Keras layer of each word of a sentence. Both the cost and the network are made from these layers."""
 
 import re
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from cnnsearch.spaces.plan import Block, Head
 from cnnsearch.spaces.sentences import REFERENCE, Item, Spec, sentence
 
 NORM_MOMENTUM = 0.9
-"""Of the moving averages in batch normalisation. Keras' 0.99 needs some 500 steps to follow: on small data the
-first epochs' validation, which pruning goes by, would measure that delay (0.10 instead of 0.95 on digits)."""
+"""The momentum of the moving averages in batch normalisation. Keras' 0.99 needs about 500 steps to adapt. On small data
+the validation scores of the first epochs, which pruning uses, would be too low (0.10 instead of 0.95 on digits)."""
 
 
 def _conv(block: Block, _: int) -> Spec:
@@ -19,7 +19,7 @@ def _conv(block: Block, _: int) -> Spec:
 
 def _down(block: Block, _: int) -> Spec:
     config = {"filters": block.filters, "kernel_size": block.down_kernel or block.kernel}
-    # padded, so that the smallest image still passes
+    # padded, so that it accepts the smallest image
     return "Conv2D", {**config, "strides": 2, "padding": "same"}
 
 
@@ -35,7 +35,7 @@ WORDS: dict[str, Callable[[Any, int], Spec | None]] = {
     "drop": lambda stage, width: ("Dropout", {"rate": stage.rate}) if stage.rate else None,
     "dense": lambda head, width: ("Dense", {"units": width}),
 }
-"""The layer of each word, given its block or head and the width of a dense layer."""
+"""For each word a function that gives its layer, from the block or head and the width of a dense layer."""
 
 REDUCTIONS: dict[str, Spec] = {
     "flatten": ("Flatten", {}),
@@ -45,19 +45,19 @@ REDUCTIONS: dict[str, Spec] = {
 
 
 def specs(stage: Stage, width: int = 0, items: tuple[Item, ...] | None = None) -> list[Spec | None]:
-    """The layer of each item of a stage's sentence (or of `items`); None for a word that is no layer here."""
+    """The layer of each item of a stage's sentence (or of `items`); None for dropout with rate 0."""
     spelled = sentence(stage.layers) if items is None else items
-    return [WORDS[item](stage, width) if isinstance(item, str) else _said(item, stage) for item in spelled]
+    return [WORDS[item](stage, width) if isinstance(item, str) else _resolved(item, stage) for item in spelled]
 
 
 def along(path: tuple[Item, ...], stage: Stage) -> list[Spec]:
-    """The layers along a path of a fork; its convolutions keep the image's size, so that the paths fit together."""
+    """The layers of a path of a fork. Its convolutions keep the image's size, so that the paths fit together."""
     padded = stage.replace(padding="same") if isinstance(stage, Block) else stage
     return [spec for spec in specs(padded, items=path) if spec is not None]
 
 
-def _said(spec: Spec, stage: Stage) -> Spec:
-    """`spec` with the stage's own numbers where its configuration refers to them: `=filters`, `=filters/8`."""
+def _resolved(spec: Spec, stage: Stage) -> Spec:
+    """`spec` with references such as `=filters` and `=filters/8` replaced by the numbers of the stage."""
     return spec[0], {key: _number(value, stage) for key, value in spec[1].items()}
 
 

@@ -1,4 +1,4 @@
-"""What a function of the user's is made of: the parts whose change makes it another function."""
+"""Finds the user's own code and values that a function uses, and gives them a fingerprint."""
 
 import dis
 import functools
@@ -18,7 +18,7 @@ LEFT_OUT = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__"),
     *("__firstlineno__", "__static_attributes__", "__abstractmethods__", "_abc_impl", "__parameters__"),
 }
-"""Attributes of a class that say nothing about what it does."""
+"""Attributes of a class that do not change what it does."""
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range)
 
@@ -26,21 +26,22 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), rang
 class OwnCode:
     """The parts of an object that are the user's own code or values.
 
-    They are found from its functions on: bytecode, defaults, values in closures, the globals that are used, and the
-    same of the user's own functions, classes and modules among these. Code of installed packages counts by its name.
-    Comments, line numbers, file names, and the order of sets have no influence.
+    The search begins at its functions: bytecode, defaults, values in closures, and the globals that are used. It
+    continues in the user's own functions, classes and modules among these. Code of installed packages counts only by
+    its name.
+    Comments, line numbers, file names, and the order of sets have no effect.
 
     Attributes:
-        parts: a digest for each part, by a name that the user knows, such as `build` or `WIDTH`.
-        named: the user's own classes and functions among them, by name.
-        modules: the names of the user's own modules among them.
+        parts: a digest of each part, by the name in the user's code, such as `build` or `WIDTH`.
+        named: the user's own classes and functions among the parts, by name.
+        modules: the names of the user's own modules among the parts.
     """
 
     def __init__(self, root: Any) -> None:
         self.parts: dict[str, str] = {}
         self.named: dict[str, Any] = {}
         self.modules: set[str] = set()
-        # the objects are held, so that no other object gets their id
+        # the objects are kept, so that no other object gets their id
         self._seen: dict[int, tuple[str, Any]] = {}
         self._open: set[int] = set()
         name = getattr(root, "__name__", f"{type(root).__name__} (its values)")
@@ -50,14 +51,14 @@ class OwnCode:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of all parts: the same in every process."""
+        """16 hexadecimal digits of all parts, the same in every process."""
         return _digest(repr(sorted(self.parts.items())))
 
     def _has(self, value: Any) -> bool:
         return id(value) in self._seen
 
     def _label(self, name: str, value: Any) -> str:
-        """A name for a part that no other part has."""
+        """A name that no other part has."""
         label, number = name.replace("<locals>.", ""), 2
         while label in self.parts:
             label, number = f"{name} ({number})", number + 1
@@ -83,7 +84,7 @@ class OwnCode:
         return label
 
     def _reference(self, name: str, value: Any) -> None:
-        """A name that code uses, and what it stands for."""
+        """Add the value of a name that code uses."""
         said = self._value(value)
         if not self._has(value) and not isinstance(value, types.ModuleType):
             label = self.parts.get(name)
@@ -116,7 +117,7 @@ class OwnCode:
         return f"module {module.__name__}"
 
     def _code(self, code: types.CodeType, doc: str | None = None) -> str:
-        """What code does, without where it stands."""
+        """Code as text, without file names and line numbers."""
         constants = ["doc" if value is doc and doc else self._value(value) for value in code.co_consts]
         names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
         kind = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
@@ -162,13 +163,13 @@ class OwnCode:
             self._class(type(value))
         try:
             return f"{kind} {[self._value(item) for item in _reduced(value)]}"
-        # whatever cannot be taken apart counts by its type
+        # a value that pickle cannot take apart counts only by its type
         except Exception:
             return kind
 
 
 def is_own(module: str | None) -> bool:
-    """Whether a module is the user's: a notebook, a script, or a file that no package installed."""
+    """Whether a module is the user's own: a notebook, a script, or a file that is not of an installed package."""
     if module is None or module.partition(".")[0] in ("cnnsearch", "builtins"):
         return False
     found = sys.modules.get(module)
@@ -186,14 +187,14 @@ def _installed(file: str) -> bool:
 
 @functools.cache
 def installed_places() -> tuple[Path, ...]:
-    """Where Python's own modules and installed packages are."""
+    """The folders of the standard library and of installed packages."""
     named = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     users = [site.getusersitepackages()] if hasattr(site, "getusersitepackages") else []
     return tuple({Path(place).resolve() for place in (*named, *site.getsitepackages(), *users)})
 
 
 def _globals(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """The globals that a function and the code inside it use, and the user's modules that it imports when called."""
+    """The globals that a function and its inner code use, and the user's modules that it imports when it is called."""
     for code in _codes(function.__code__):
         for instruction in dis.get_instructions(code):
             name = instruction.argval
@@ -226,7 +227,7 @@ def _bare(value: Any) -> Any:
 
 
 def _reduced(value: Any) -> tuple[Any, ...]:
-    """How `pickle` would take a value apart."""
+    """The parts into which `pickle` would split a value."""
     made = value.__reduce_ex__(4)
     if isinstance(made, str):
         return (made,)

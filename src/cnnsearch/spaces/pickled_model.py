@@ -1,6 +1,6 @@
-"""A hypermodel from a notebook or script as a file that workers read: a function, a HyperModel, and what they use.
+"""Writes a hypermodel from a notebook or script, with everything that it uses, to a file that workers read.
 
-Reading the file runs its code, so only what trains or opens a model reads it, never what lists studies.
+Reading the file runs its code. So only code that trains or opens a model reads it, never code that lists studies.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from cnnsearch.spaces.own_code import OwnCode, installed_places
 from cnnsearch.spaces.space_file import plain_name
 
 PREFIX, SUFFIX = "hypermodel-", ".pkl"
-"""The file's name in a study's folder, with the function's fingerprint between them."""
+"""The beginning and the end of the file's name; the fingerprint of the function is between them."""
 
 HEAD = b"cnnsearch hypermodel, Python "
 
 
 class Pickled(NamedTuple):
-    """A hypermodel as bytes: its name, the parts that it is made of, and its fingerprint."""
+    """A hypermodel as bytes, with its name, the digests of its parts, and its fingerprint."""
 
     name: str
     content: bytes
@@ -37,15 +37,15 @@ class Pickled(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Its name in a study's folder."""
+        """The name of its file in a study's folder."""
         return f"{PREFIX}{self.fingerprint}{SUFFIX}"
 
     def space(self) -> Space:
-        """The space that it is."""
+        """The space whose model it is."""
         return Space(name=self.name, model=f"{STUDY}{self.file}:{self.name}", where=self.name)
 
     def write(self, folder: Path) -> list[Path]:
-        """Write it to a study's folder, whole or not at all; gives back the file if there was none."""
+        """Write it to a study's folder, completely or not at all. The result lists the new file, if any."""
         if (folder / self.file).is_file():
             return []
         partial = folder / f".{self.file}.partial"
@@ -57,7 +57,7 @@ def pickled(hypermodel: Any) -> Pickled:
     """A function `build(hp)`, a HyperModel, or a function of an Optuna `trial` as bytes.
 
     Raises:
-        PluginError: if it is none of these, or it uses something that cannot be pickled; that is named.
+        PluginError: if it is none of these, or uses something that cannot be pickled; the message names it.
     """
     if not callable(getattr(hypermodel, "build", hypermodel)):
         raise PluginError(
@@ -71,10 +71,10 @@ def pickled(hypermodel: Any) -> Pickled:
 
 
 def load(path: Path) -> Any:
-    """The hypermodel that `Pickled.write` wrote; Keras knows its custom classes and functions from then on.
+    """The hypermodel that `Pickled.write` wrote. Its custom classes and functions are registered with Keras.
 
     Raises:
-        PluginError: if it cannot be read here.
+        PluginError: if it cannot be read.
     """
     try:
         head, _, content = path.read_bytes().partition(b"\n")
@@ -86,10 +86,10 @@ def load(path: Path) -> Any:
         raise PluginError(f"{path} was written by {'Python ' + python if python else 'others'}; expected {expected}.")
     try:
         paths, _, pickled = content.partition(b"\n")
-        # last, so that nothing there hides an installed package
+        # at the end, so that no module there hides an installed package
         sys.path += [place for place in json.loads(paths) if place not in sys.path and os.access(place, os.R_OK)]
         found = pickle.loads(pickled)
-    # pickle raises nearly anything
+    # pickle raises errors of many types
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(str(error))[:300]}"
         raise PluginError(f"{path} cannot be unpickled: {reason}. Give it what it needs, or search anew.") from error
@@ -103,11 +103,11 @@ def _dumped(content: dict[str, Any], hypermodel: Any, modules: set[str]) -> byte
     try:
         with _by_value(modules):
             return bytes(cloudpickle.dumps(content))
-    # pickle raises nearly anything
+    # pickle raises errors of many types
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(str(error))[:200]}"
     try:
-        # a module may hold what cannot be pickled; workers can import it from its path
+        # a module may have values that cannot be pickled; then workers import it from its path
         with _by_value(set()):
             return bytes(cloudpickle.dumps(content))
     except Exception:
@@ -120,7 +120,7 @@ def _dumped(content: dict[str, Any], hypermodel: Any, modules: set[str]) -> byte
 
 @contextlib.contextmanager
 def _by_value(modules: set[str]) -> Iterator[None]:
-    """Inside, functions of these modules are pickled whole, where workers could not import them."""
+    """Inside, functions of those of the modules that workers cannot import are pickled with their code."""
     import cloudpickle
 
     known = [sys.modules[name] for name in sorted(modules) if name in sys.modules and name != "__main__"]
@@ -136,7 +136,7 @@ def _by_value(modules: set[str]) -> Iterator[None]:
 
 @functools.cache
 def _importable(name: str, file: str) -> bool:
-    """Whether a new Python process, which is what a worker is, finds the same module."""
+    """Whether a new Python process, such as a worker, finds the same module."""
     code = "import importlib.util, sys; spec = importlib.util.find_spec(sys.argv[1]); print(spec and spec.origin or '')"
     line = [sys.executable, "-P", "-c", code, name]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
@@ -145,7 +145,7 @@ def _importable(name: str, file: str) -> bool:
 
 
 def _culprit(hypermodel: Any) -> str:
-    """The global or closed-over name of a function whose value cannot be pickled."""
+    """The name of a global or of a closure's variable whose value cannot be pickled, as part of a message."""
     import cloudpickle
 
     function = hypermodel if inspect.isfunction(hypermodel) else getattr(hypermodel, "build", None)
@@ -163,7 +163,7 @@ def _culprit(hypermodel: Any) -> str:
 
 
 def _registered(named: dict[str, Any]) -> dict[str, Any]:
-    """Own classes and functions by the names under which Keras stores them in a model's file."""
+    """The user's classes and functions by the names that Keras writes to a model's file."""
     keras = sys.modules.get("keras")
     if keras is None or not hasattr(keras, "saving"):
         return named
@@ -173,7 +173,7 @@ def _registered(named: dict[str, Any]) -> dict[str, Any]:
 def _register(named: dict[str, Any]) -> None:
     import keras
 
-    own = {name: value for name, value in named.items() if not _is_kerases(name)}
+    own = {name: value for name, value in named.items() if not _is_in_keras(name)}
     for name, value in own.items():
         package, mark, short = name.rpartition(">")
         if mark and keras.saving.get_registered_object(name) is None:
@@ -182,16 +182,16 @@ def _register(named: dict[str, Any]) -> None:
             keras.saving.get_custom_objects()[name] = value
 
 
-def _is_kerases(name: str) -> bool:
-    """Whether Keras has something of this name, which must not be hidden."""
+def _is_in_keras(name: str) -> bool:
+    """Whether Keras has an object of this name, which must not be hidden."""
     import keras
 
-    return any(hasattr(room, name) for room in (keras.activations, keras.losses, keras.metrics, keras.layers))
+    return any(hasattr(module, name) for module in (keras.activations, keras.losses, keras.metrics, keras.layers))
 
 
 def _paths() -> list[str]:
-    """Where this process finds modules that no package installed, for imports inside the functions."""
-    # '' stands for the current folder
+    """The folders from which this process imports modules that are not installed, for imports inside the functions."""
+    # '' means the current folder
     here = {os.path.abspath(place) for place in sys.path if os.path.isdir(place or ".")}  # noqa: PTH100, PTH112
     known = [str(place) for place in installed_places()]
     return sorted(p for p in here if not any(p == place or p.startswith(f"{place}{os.sep}") for place in known))
@@ -202,7 +202,7 @@ def _python() -> str:
 
 
 def _name_of(hypermodel: Any) -> str:
-    """What the space is called: the function's or the class's name; a file's `build` by its file."""
+    """The name of the space: that of the function or class; for a function `build` that of its module."""
     function = getattr(hypermodel, "func", hypermodel)
     name = str(getattr(function, "__name__", type(function).__name__))
     module = str(getattr(function, "__module__", ""))

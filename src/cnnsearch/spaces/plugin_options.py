@@ -1,4 +1,4 @@
-"""Options of a plugin function, checked against its signature before anything heavy is imported."""
+"""Checks the options of a plugin against its function's signature, without importing anything heavy."""
 
 import inspect
 import math
@@ -23,12 +23,12 @@ def describe(known: dict[str, Any]) -> str:
 def checked(
     function: Callable[..., Any], given: dict[str, Any], where: str, name: str, not_options: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """`given` with lists made tuples and whole numbers floats where the default is one.
+    """`given` with each list as a tuple, and each whole number as a float if the default is a float.
 
-    `not_options` are keywords that the function is given by others.
+    `not_options` are keywords that cnnsearch gives to the function.
 
     Raises:
-        SpaceError: if there is no such option, or its value is of another type than the default.
+        SpaceError: if there is no such option, or its value has another type than the default.
         PluginError: if the function has an option without a default.
     """
     known = {key: default for key, default in options(function).items() if key not in not_options}
@@ -57,7 +57,7 @@ def _as(default: Any, value: Any, what: str) -> Any:
 
 
 def _member(default: tuple[Any, ...], item: Any, what: str) -> Any:
-    """`item` as one of the types that stand in the default, its own before another."""
+    """`item` with one of the types in the default; its own type if the default has it."""
     if not default:
         return item
     fitting = [example for example in default if _fits(example, item)]

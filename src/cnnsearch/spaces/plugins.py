@@ -1,4 +1,4 @@
-"""Find, load and classify what can be used: plugins and space files, each with its origin."""
+"""Finds and loads plugins and space files, and records where each comes from."""
 
 import contextlib
 import hashlib
@@ -21,7 +21,7 @@ GROUP = "cnnsearch"
 
 
 class Entry(NamedTuple):
-    """One thing that can be used. `problem` says why it cannot, where it is broken."""
+    """A plugin or a space file. If it is broken, `problem` says why."""
 
     kind: str
     name: str
@@ -32,14 +32,14 @@ class Entry(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """The first line of the docstring, or what is wrong."""
+        """The first line of the docstring, or the problem."""
         if self.problem:
             return f"broken: {self.problem}"
         return (inspect.getdoc(self.function) or "").partition("\n")[0] if self.function else ""
 
 
 class Catalog:
-    """All entries, sorted; asked for one by kind and name."""
+    """All entries, sorted by kind, name and origin."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = tuple(sorted(_one_each(entries), key=lambda entry: entry[:3]))
@@ -56,7 +56,7 @@ class Catalog:
         """The entry of this kind and name.
 
         Raises:
-            CnnsearchError: if there is none; the nearest name is named.
+            CnnsearchError: if there is none; the message has the nearest name.
             PluginError: if it is broken.
         """
         for entry in self.of(kind):
@@ -80,10 +80,10 @@ class Catalog:
 
 
 def load(folders: Iterable[Path] = (), here: Path | None = None) -> Catalog:
-    """Everything shipped, installed, in the named `folders`, and the space files of `here`.
+    """All plugins and spaces: shipped, installed, in `folders`, and the space files of `here`.
 
-    Code is read only from installed packages and from `folders`; from `here` (the current folder unless
-    given) only TOML files, so that running the tool in a downloaded folder never runs that folder's code.
+    Code is run only from installed packages and from `folders`. From `here` (by default the current folder) only TOML
+    files are read, so that a command in a downloaded folder never runs the code of that folder.
 
     Raises:
         PluginError: if one of `folders` does not exist.
@@ -92,7 +92,7 @@ def load(folders: Iterable[Path] = (), here: Path | None = None) -> Catalog:
     entries = [*_modules(shipped / "plugins", "shipped"), *_spaces(shipped / "search_spaces", "shipped")]
     entries += _installed()
     for folder in folders:
-        # os.access says no where Path.exists would raise: to a name that is too long
+        # os.access returns False for a name that is too long; Path.exists would raise
         if not os.access(folder, os.F_OK):
             raise PluginError(f"--plugins {folder}: there is no such folder or file.")
         entries += _modules(folder, f"local {folder}")
@@ -104,14 +104,14 @@ def load(folders: Iterable[Path] = (), here: Path | None = None) -> Catalog:
 
 
 def shipped_folder() -> Path:
-    """Where the shipped plugins and spaces lie: the checkout's root, or inside the wheel."""
+    """The folder of the shipped plugins and spaces: the root of the checkout, or a folder in the wheel."""
     package = Path(__file__).parents[1]
     checkout = package.parents[1]
     return checkout if (checkout / "plugins" / "dimensions").is_dir() else package / "_shipped"
 
 
 def import_file(path: Path) -> ModuleType:
-    """The module of one Python file, under a name of its own.
+    """The module of a Python file, under a unique name.
 
     Raises:
         PluginError: if it does not import.
@@ -130,9 +130,9 @@ def import_file(path: Path) -> ModuleType:
 
 
 def import_named(name: str) -> ModuleType:
-    """The module of the Python file or the module `name`, which a user has asked for.
+    """The module `name`, or the module of the Python file `name`.
 
-    What lies beside it can be imported too. Installed packages come first, so nothing there hides them.
+    It can import files of its own folder. Installed packages come first, so no file there hides them.
 
     Raises:
         PluginError: if it does not import.
@@ -149,7 +149,7 @@ def import_named(name: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _broken(name: str, where: str) -> Iterator[None]:
-    """Whatever an import raises (SystemExit too) becomes a PluginError with its reason."""
+    """Inside, any error of an import (also SystemExit) becomes a PluginError with its reason."""
     try:
         yield
     except KeyboardInterrupt:
@@ -161,10 +161,10 @@ def _broken(name: str, where: str) -> Iterator[None]:
 
 
 def classify(module: ModuleType, origin: str, path: Path | None = None) -> list[Entry]:
-    """The marked functions that `module` itself, or a module inside this package, defines."""
+    """The marked functions that `module` defines, or a module inside it if it is a package."""
     entries = []
     for name, value in sorted(vars(module).items()):
-        # static, since a lazy object may do anything when it is asked for an attribute
+        # getattr_static, because a lazy object may run code if an attribute is read
         kind = inspect.getattr_static(value, ATTRIBUTE, None)
         if kind in KINDS and f"{value.__module__}.".startswith(f"{module.__name__}."):
             entries.append(Entry(kind, name, origin, value, path))
@@ -213,7 +213,7 @@ def _spaces(folder: Path, origin: str) -> list[Entry]:
 
 
 def _one_each(entries: Iterable[Entry]) -> list[Entry]:
-    """One entry a name; different ones under the same name become a broken one that names them all."""
+    """One entry for each name. Different entries with the same name become one broken entry that names them all."""
     groups: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in entries:
         group = groups.setdefault(_identity(entry), [])
@@ -223,7 +223,7 @@ def _one_each(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _identity(entry: Entry) -> tuple[str, str, str]:
-    """A kind and a name; for what could not be read its place too, since names are inside."""
+    """Kind and name; for a file that could not be read also its place, since its names are unknown."""
     place = os.path.realpath(entry.path) if entry.path else entry.origin
     return entry.kind, entry.name, place if entry.kind == "plugin" else ""
 
@@ -239,7 +239,7 @@ def _single(group: list[Entry]) -> Entry:
 def _same(first: Entry, second: Entry) -> bool:
     if first.path is None or second.path is None:
         return first.function is second.function
-    # Path.resolve would raise for a link that leads to itself
+    # Path.resolve would raise for a link to itself
     return os.path.realpath(first.path) == os.path.realpath(second.path) or (
         first.path.suffix == ".toml" and _content(first.path) == _content(second.path)
     )

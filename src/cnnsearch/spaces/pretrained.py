@@ -1,6 +1,7 @@
-"""Networks trained on other images, by name: how a plan names one, and what it costs without being built.
+"""The pretrained networks (backbones) by name: how a plan names one, and what it costs.
 
-In a plan such a network is a layer of the stem, a spec that `spec` makes."""
+In a plan a backbone is a layer of the stem. The function `spec` makes it.
+"""
 
 import dataclasses
 import math
@@ -12,20 +13,18 @@ from cnnsearch.spaces.sentences import Spec, sentence
 
 SPEC = "Backbone"
 
-
 REDUCTION = 32
-"""An image's side is that many times the side of what a backbone makes of it."""
-
+"""The side of a backbone's input is so many times the side of its output."""
 
 SMALLEST = 32
-"""Keras builds none of them for images with a smaller side."""
+"""The smallest side of an input, in pixels, for which Keras builds them."""
 
 
 class Network(NamedTuple):
-    """What is known about one without building it; `macs` and `activations` are for each pixel of its input.
+    """A backbone, without building it. `macs` and `activations` are for each pixel of its input.
 
-    Its pixels are 0 to 1 here: `scale` and `offset` (or the means that are taken off, blue first) make of them what
-    the network was trained on.
+    Pixels from 0 to 1 become the values that the network was trained on by `scale` and `offset`, or by subtracting
+    `means` (blue first).
     """
 
     params: int
@@ -64,10 +63,10 @@ def spec(
 
     Args:
         network: one of NETWORKS.
-        input_shape: (height, width, channels) of the images it gets, of 1 or 3 channels.
+        input_shape: (height, width, channels) of its images, with 1 or 3 channels.
         weights: `imagenet`, `none`, or a file of weights (`.weights.h5`, or `.h5` as Keras distributes them).
-        side: images are resized to that many pixels, at least SMALLEST.
-        train_last: how many of its last layers are trained on, those that normalise not counted.
+        side: images are resized to this side in pixels, at least SMALLEST.
+        train_last: how many of its last layers are trained, not counting layers that normalise.
 
     Raises:
         ValueError: if there is no such backbone, or the images are too small for it.
@@ -82,7 +81,7 @@ def spec(
 
 
 def without_weights(plan: Plan) -> Plan:
-    """`plan` with nothing to be loaded: for a model whose weights are there already."""
+    """`plan` without weights to load, for a model whose weights are set later."""
 
     def blank(block: Block) -> Block:
         items = tuple(
@@ -95,7 +94,7 @@ def without_weights(plan: Plan) -> Plan:
 
 
 def shape_after(name: str, side: int) -> tuple[int, int, int]:
-    """(height, width, channels) of what a backbone makes of an image of `side` pixels."""
+    """(height, width, channels) of the output of a backbone for an image with this side in pixels."""
     # VGG pools without padding, the others pad
     small = side // REDUCTION if name == "VGG16" else math.ceil(side / REDUCTION)
     return small, small, known(name).features

@@ -1,4 +1,4 @@
-"""Recipes: named points of a space, checked, listed, and handed to a study."""
+"""Checks and lists the recipes of a space, which are named points of it."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,19 +14,19 @@ from cnnsearch.spaces.space import Space, draw, start_plan
 Drawn = TypeVar("Drawn")
 
 ORIGIN = "recipe "
-"""A recipe's trial has this and its name as its origin."""
+"""The origin of a recipe's trial is this and the recipe's name."""
 
 FALLBACK_SHAPE = (28, 28, 1)
 
 
 def chosen(space: Space, catalog: Catalog, names: tuple[str, ...], all_of_them: bool) -> dict[str, dict[str, Any]]:
-    """The whole points of the recipes in `names`, or of every one of the space.
+    """The complete points of the recipes in `names`, or of all recipes of the space.
 
-    Those of a space with a model are given as they stand: a worker, which can build it, makes them whole.
+    For a space with a model they are not completed here: a worker builds the model and completes them.
 
     Raises:
         CnnsearchError: if the space has no such recipe.
-        SpaceError: if a recipe is no point of the space.
+        SpaceError: if a recipe is not a point of the space.
     """
     for name in names:
         if name not in space.recipes:
@@ -40,20 +40,20 @@ def chosen(space: Space, catalog: Catalog, names: tuple[str, ...], all_of_them: 
 
 
 def point(space: Space, catalog: Catalog, name: str) -> tuple[dict[str, Any], Plan]:
-    """The whole point of one recipe, what it leaves open at its default, and the plan that it gives.
+    """The complete point of a recipe, with defaults for what it does not set, and its plan.
 
     Raises:
-        SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
+        SpaceError: if it sets a hyperparameter that is not drawn, or a value out of range.
     """
     start = start_plan(space, space.input_shape or FALLBACK_SHAPE, 10)
-    return whole(space, name, lambda hp: draw(space, catalog, hp, start, told=(Exception,)))
+    return whole(space, name, lambda hp: draw(space, catalog, hp, start, as_space_error=(Exception,)))
 
 
 def whole(space: Space, name: str, made: Callable[[HyperParameters], Drawn]) -> tuple[dict[str, Any], Drawn]:
-    """The whole point of one recipe and what `made` makes of it.
+    """The complete point of a recipe, and the result of `made`, which draws it.
 
     Raises:
-        SpaceError: if it names a hyperparameter that is not drawn there, or a value out of its range.
+        SpaceError: if it sets a hyperparameter that is not drawn, or a value out of range.
     """
     values = space.recipes[name].get("values", {})
     where = f"{space.where or space.name}: recipe '{name}'"
@@ -79,13 +79,13 @@ def listing(space: Space, catalog: Catalog) -> list[tuple[str, str, str, str, st
     rows = []
     for name, recipe in space.recipes.items():
         reported = ", ".join(f"{key} {value}" for key, value in recipe.get("reported", {}).items())
-        # a model's parameters are known when it is built
-        params = "" if space.model else f"{_price(space, catalog, name).params:,}"
+        # the parameters of a model are known only when it is built
+        params = "" if space.model else f"{_cost(space, catalog, name).params:,}"
         rows.append((space.name, name, params, reported, str(recipe.get("description", ""))))
     return rows
 
 
-def _price(space: Space, catalog: Catalog, name: str) -> Cost:
+def _cost(space: Space, catalog: Catalog, name: str) -> Cost:
     plan = point(space, catalog, name)[1]
     try:
         return cost(plan)

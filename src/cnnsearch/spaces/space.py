@@ -150,20 +150,20 @@ def start_plan(
 
 
 def draw(
-    space: Space, catalog: Catalog, hp: HyperParameters, plan: Plan, told: tuple[type[Exception], ...] = ()
+    space: Space, catalog: Catalog, hp: HyperParameters, plan: Plan, as_space_error: tuple[type[Exception], ...] = ()
 ) -> Plan:
     """One point of the space: each dimension in turn edits the plan.
 
     Raises:
         PluginError: if a dimension does not return a Plan.
-        SpaceError: in place of an error of a type in `told` that a dimension raises. Other errors are not changed.
+        SpaceError: in place of errors of the types `as_space_error` that a dimension raises. Others are not changed.
     """
     for use in space.dimensions:
         try:
             plan = _edited(use, catalog, hp, plan)
         except CnnsearchError:
             raise
-        except told as error:
+        except as_space_error as error:
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             raise SpaceError(f"{space.where or space.name}: {use.name}: {kind}{_line(error)}.") from error
     return plan
@@ -276,7 +276,7 @@ def _try_default(space: Space, catalog: Catalog) -> None:
     # the data is not read yet; the images are so large that every option fits
     plan = start_plan(space, space.input_shape or (1024, 1024, 3), 10)
     try:
-        draw(space, catalog, HyperParameters(defaults), plan, told=(ValueError, TypeError, ArithmeticError))
+        draw(space, catalog, HyperParameters(defaults), plan, as_space_error=(ValueError, TypeError, ArithmeticError))
     except CnnsearchError:
         raise
     except Exception:

@@ -60,7 +60,7 @@ class File(Subject):
             raise NotChecked(f"(Its model draws its own hyperparameters: cnnsearch check {self.space.model})")
         hp = HyperParameters(source)
         rest = tuple(use for use in self.space.dimensions if use.name != without)
-        return draw(Space("", dimensions=rest), self.catalog, hp, self.start, told=(Exception,)), hp
+        return draw(Space("", dimensions=rest), self.catalog, hp, self.start, as_space_error=(Exception,)), hp
 
     @cached_property
     def points(self) -> list[tuple[Plan, HyperParameters]]:

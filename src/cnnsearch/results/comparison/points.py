@@ -50,7 +50,7 @@ class Points:
         """The point with these values and the defaults of all others; None if it cannot be drawn."""
         hp = HyperParameters(replay(values))
         try:
-            plan = spaces.draw(self._space, self._known, hp, self._start, told=(Exception,))
+            plan = spaces.draw(self._space, self._known, hp, self._start, as_space_error=(Exception,))
         except CnnsearchError:
             return None
         return Point(dict(hp.values), dict(hp.space), plan.key)
