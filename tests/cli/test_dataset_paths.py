@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnsearch.cli.search_config import dataset_use
+from cnnsearch.cli.dataset_option import dataset_use
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import decorators, plugins
 from cnnsearch.spaces.plugins import Catalog, Entry

@@ -225,7 +225,7 @@ def test_an_interrupt_puts_running_trials_back(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert time.monotonic() - stopped < 10
     assert process.returncode == 130
-    assert "0 trials are done and kept. 1 more goes on" in said and "The same command goes on" in said
+    assert "0 trials are done and kept. 1 more goes on" in said and "The same command resumes it" in said
     opened = listing.load(None, tmp_path / "runs")
     states = [trial.state.name for trial in opened.optuna.trials]
     assert "RUNNING" not in states and states.count("WAITING") == 1

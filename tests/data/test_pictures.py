@@ -118,7 +118,7 @@ def test_a_terminal_shows_how_many_pictures_are_read() -> None:
     shown = display.LiveDisplay()
     shown.console = Console(width=80, force_terminal=False)
     with shown.console.capture() as captured:
-        shown.console.print(display.read_so_far(12_345, 50_000))
+        shown.console.print(display.loading_bar(12_345, 50_000))
     assert "Reading images" in captured.get() and "12,345 of 50,000" in captured.get()
 
 

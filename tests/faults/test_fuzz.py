@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnnsearch.cli import doctor, show
+from cnnsearch.cli import describe, doctor
 from cnnsearch.cli.main import main
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import definition, plugin_options, plugins, pretrained, recipes
@@ -158,8 +158,8 @@ def test_odd_options_are_drawn_or_refused(table: dict[str, Any]) -> None:
 def test_an_odd_space_is_shown_or_refused(table: dict[str, Any]) -> None:
     Path("s.toml").write_text(tomli_w.dumps(table), "utf-8")
     try:
-        assert show.space("s.toml", KNOWN)
-        assert len(show.recipes("s.toml", KNOWN)) == len(table.get("recipes", {}))
+        assert describe.space("s.toml", KNOWN)
+        assert len(describe.recipes("s.toml", KNOWN)) == len(table.get("recipes", {}))
     except CnnsearchError as error:
         assert is_one_line(error.message), error.message
 

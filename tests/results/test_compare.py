@@ -226,7 +226,7 @@ def test_controlled_trials_differ_in_one_hyperparameter_and_no_trial_is_in_two_g
     [
         ((), "Too few trials to compare choices: study 'digits_cnn' has"),
         (("--by", "norm_dropuot"), "Did you mean 'norm_dropout'?"),
-        (("--controlled",), "--controlled trains the twins of one choice; name it: --by"),
+        (("--controlled",), "--controlled trains controlled trials of one hyperparameter; name it: --by"),
         (("--by", "head", "--controlled", "--timeout", "soon"), "'soon' is no duration"),
         (("nothing",), "There is no study 'nothing'."),
     ],
@@ -298,7 +298,7 @@ def test_an_interrupted_comparison_resumes_with_the_missing_trials(run: Run, tmp
     _wait_for(lambda: _epochs_of_controlled_trials(tmp_path) >= 2)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "every trained twin is kept" in said
+    assert process.returncode == 130 and "every controlled trial that ended is kept" in said
     done = run(*COMPARE, "--format", "md")
     assert done.returncode == 0, done.stderr
     assert "| norm_dropout/drop | block | none |" in done.stdout and "| 1 | controlled pairs | unclear |" in done.stdout

@@ -137,7 +137,7 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     done = run(*SMALL, "--confirm", "2x2", MLFLOW_TRACKING_URI=store)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "[4/4] trial" in done.stdout and "over 2 fresh seeds; its first score" in done.stdout
+    assert "[4/4] trial" in done.stdout and "the mean over 2 new seeds is" in done.stdout
     rows = json.loads(run("leaderboard", "--format", "json").stdout)
     assert [row["n"] for row in rows] == [2, 2, None]
     assert rows[0]["mean"] >= rows[1]["mean"] and rows[0]["half"] > 0
@@ -155,7 +155,7 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
     assert [each["ended"] for each in events] == [1, 2, "complete"]
     more = run("confirm", "--top", "1", "--seeds", "3", MLFLOW_TRACKING_URI=store)
     assert more.returncode == 0, more.stderr
-    assert "[1/1]" in more.stdout and "over 3 fresh seeds" in more.stdout
+    assert "[1/1]" in more.stdout and "over 3 new seeds" in more.stdout
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("cnnsearch/digits_cnn")
     assert experiment is not None
@@ -175,7 +175,7 @@ def test_what_is_left_of_a_limited_time_goes_to_fresh_seeds(run: Run) -> None:
     line = ("run", "--space", "digits_cnn", "--trials", "500", "--jobs", "1", "--pruner", "none", *TINY)
     done = run(*line, "--timeout", "60", "--confirm", "1x1")
     assert done.returncode == 0 and "The time is up" in done.stdout, done.stdout + done.stderr
-    assert "[1/1] trial" in done.stdout and "over 1 fresh seed;" in done.stdout
+    assert "[1/1] trial" in done.stdout and "over 1 new seed is" in done.stdout
 
 
 @pytest.mark.slow

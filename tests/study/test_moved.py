@@ -8,7 +8,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from cnnsearch.cli import show
+from cnnsearch.cli import mlflow_ui
 from cnnsearch.results import origin, report
 from cnnsearch.results.export import exported_model
 from cnnsearch.study import listing, moved, ranking
@@ -103,7 +103,7 @@ def test_the_runs_of_studies_that_were_moved_without_their_store_are_written_onc
     runs = client.search_runs([experiment.experiment_id])
     parents = {run.data.tags.get("cnnsearch.study"): run.info.status for run in runs}
     assert parents["paused"] == "KILLED" and parents["finished"] == "FINISHED" and len(runs) == 2 + 1 + 4 + 4
-    page = show.address("127.0.0.1", 5000, str(tmp_path / "mlflow.db"))
+    page = mlflow_ui.address("127.0.0.1", 5000, str(tmp_path / "mlflow.db"))
     assert page.endswith(f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning")
 
 

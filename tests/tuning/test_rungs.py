@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from cnnsearch.cli.search_config import who_stops
+from cnnsearch.cli.search_config import scheduler_and_pruner
 from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study import samplers
@@ -96,11 +96,11 @@ def test_rungs_are_used_by_themselves_where_an_epoch_is_as_long_as_a_look(tmp_pa
 
 
 def test_a_pruner_or_costs_that_are_named_leave_rungs_out() -> None:
-    assert who_stops("auto", None, ()) == ("auto", "median")
-    assert who_stops("auto", "percentile", ()) == ("none", "percentile")
-    assert who_stops("auto", None, ("params",)) == ("none", "median")
-    assert who_stops("halving", None, ()) == ("halving", "none")
-    assert who_stops("halving", "median", ()) == ("halving", "median")
+    assert scheduler_and_pruner("auto", None, ()) == ("auto", "median")
+    assert scheduler_and_pruner("auto", "percentile", ()) == ("none", "percentile")
+    assert scheduler_and_pruner("auto", None, ("params",)) == ("none", "median")
+    assert scheduler_and_pruner("halving", None, ()) == ("halving", "none")
+    assert scheduler_and_pruner("halving", "median", ()) == ("halving", "median")
 
 
 def test_halving_brings_one_to_its_end_however_few_there_are() -> None:

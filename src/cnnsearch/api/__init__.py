@@ -153,7 +153,7 @@ def _searched(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -
     given = parsed("run", {**brought.named, **options})
     shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
     settings = search_config.settings(**{**given, **brought.objects()})
-    line = search_config.masked(_call(brought, options), settings.storage)
+    line = search_config.redacted(_call(brought, options), settings.storage)
     with brought.in_folder(settings):
         opened, ended = run.run(settings, shown, line, leaderboard.write_files)
     if ended == "interrupted":

@@ -108,7 +108,7 @@ class Result:
             jobs: trainings side by side; None: as `search` chooses.
         """
         from cnnsearch.api import notebook
-        from cnnsearch.cli import search_config
+        from cnnsearch.cli import quantities
         from cnnsearch.results import leaderboard
         from cnnsearch.tuning import run as command
 
@@ -117,7 +117,7 @@ class Result:
             top,
             seeds,
             tuple(trials),
-            search_config.seconds(str(timeout)),
+            quantities.seconds(str(timeout)),
             jobs,
             **self._places,
             plugins=self._plugins,

@@ -1,9 +1,9 @@
 """`cnnsearch check`: one line for each contract of a plugin, a space, or everything in a file."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError, nearest
 from cnnsearch.core.host import stderr_to
@@ -14,7 +14,10 @@ from cnnsearch.spaces.space import GIVEN_TO_TRAINERS
 from cnnsearch.testing import datasets, dimensions, hypermodels, spaces, trainers
 from cnnsearch.testing.contracts import Subject, check_contracts
 
-KINDS: dict[str, Any] = {
+Lines = Iterator[tuple[str, str]]
+"""The mark and the line of each contract."""
+
+SUBJECTS: dict[str, Callable[..., Subject]] = {
     "dimension": dimensions.subject,
     "space": hypermodels.subject,
     "dataset": datasets.subject,
@@ -23,31 +26,36 @@ KINDS: dict[str, Any] = {
 
 
 def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...], say: Callable[[str], None]) -> int:
-    """Say the result of each contract of `name`. The exit code is returned: 1 if a contract is broken.
+    """Check the contracts of `name`; returns the exit code, 1 if a contract is broken.
+
+    Args:
+        name: a plugin's or a space's name, or a .py or .toml file.
+        settings: options as `OPTION=VALUE`.
+        plugins: folders and files of plugins.
+        say: called with each line of the output.
 
     Raises:
-        CnnsearchError: if nothing has this name, or there is no such option.
+        CnnsearchError: if there is nothing of this name, or no such option.
     """
-    kept = broken = unchecked = 0
-    for title, results in _results(name, settings, plugins):
+    marks: Counter[str] = Counter()
+    for title, results in _checked(name, settings, plugins):
         say(title)
         for mark, line in results:
             say(f"  {line}")
-            kept, broken, unchecked = kept + (mark == "ok"), broken + (mark == "!!"), unchecked + (mark == "--")
-    say(f"{kept} kept" + f", {broken} broken" * bool(broken) + f", {unchecked} not checked" * bool(unchecked))
+            marks[mark] += 1
+    broken, unchecked = marks["!!"], marks["--"]
+    say(f"{marks['ok']} kept" + f", {broken} broken" * bool(broken) + f", {unchecked} not checked" * bool(unchecked))
     return 1 if broken else 0
 
 
-Lines = Iterator[tuple[str, str]]
-
-
-def _results(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> Iterator[tuple[str, Lines]]:
+def _checked(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> Iterator[tuple[str, Lines]]:
+    """A title and the lines of each plugin and space that `name` names."""
     if name.endswith(".toml"):
         known = load(plugins)
         yield f"space {name}", _lines(spaces.File(name, known, settings))
         return
     known = load([*plugins, Path(name)] if name.endswith(".py") else plugins)
-    found = [entry for entry in known.entries if _meant(entry, name)]
+    found = [entry for entry in known.entries if _is_named(entry, name)]
     if not found:
         names = [entry.name for entry in known.entries]
         hint = "mark a function with @dimension, @space, @dataset or @trainer"
@@ -65,7 +73,7 @@ def _results(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) ->
             yield title, _lines(_subject(entry, settings, known))
 
 
-def _meant(entry: Entry, name: str) -> bool:
+def _is_named(entry: Entry, name: str) -> bool:
     if name.endswith(".py"):
         return entry.path is not None and os.path.realpath(entry.path) == os.path.realpath(name)
     return entry.name == name
@@ -78,12 +86,11 @@ def _subject(entry: Entry, settings: tuple[str, ...], known: Catalog) -> Subject
     hosted = GIVEN_TO_TRAINERS if entry.kind == "trainer" else ()
     # without settings, the contract of the signature reports a wrong one
     checked = plugin_options.checked(entry.function, given, "--set", entry.name, hosted) if given else {}
-    subject: Subject = KINDS[entry.kind](entry.function, checked, known)
-    return subject
+    return SUBJECTS[entry.kind](entry.function, checked, known)
 
 
 def _lines(subject: Subject) -> Lines:
-    # what backends and plugins print to stderr would appear between the lines
+    # backends and plugins print to stderr, which would appear between these lines
     with stderr_to(Path(os.devnull)):
         for result in check_contracts(subject):
             yield result.mark, str(result)

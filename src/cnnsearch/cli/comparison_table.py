@@ -1,4 +1,4 @@
-"""What `cnnsearch compare` prints: a table and notes."""
+"""What `cnnsearch compare` prints: a table of effects, and notes."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""Optuna's dashboard on the studies here, served to this machine; an extra."""
+"""Optuna's dashboard on the studies here, for `cnnsearch ui --optuna`; an extra."""
 
 import contextlib
 import warnings
@@ -6,30 +6,30 @@ from pathlib import Path
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from cnnsearch.cli.show import check_free
+from cnnsearch.cli.server_address import check_free
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.study import listing
 from cnnsearch.study.storage import storage_url
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """Answers a browser's requests side by side: one that is slow to compute holds up no other."""
+    """Answers a browser's requests in parallel, so that a slow one does not delay the others."""
 
     daemon_threads = True
 
 
-class Quiet(WSGIRequestHandler):
-    """Says nothing of each request."""
+class QuietHandler(WSGIRequestHandler):
+    """Does not print the requests."""
 
     def log_message(self, format: str, *what: object) -> None:
-        """Nothing."""
+        """Print nothing."""
 
 
 def serve(host: str, port: int, runs: Path, storage: str) -> None:
-    """Serve the dashboard until it is stopped; the address of the latest study is printed.
+    """Serve the dashboard until it is stopped, and print the address of the latest study.
 
     Raises:
-        CnnsearchError: if it is not installed, there is no study yet, or the port cannot be used.
+        CnnsearchError: if the dashboard is not installed, there is no study yet, or the port cannot be used.
     """
     try:
         from optuna_dashboard import wsgi
@@ -39,10 +39,10 @@ def serve(host: str, port: int, runs: Path, storage: str) -> None:
         ) from error
     latest = listing.load(None, runs, storage)
     check_free(host, port)
-    # what Optuna says of importances among few trials would fill the terminal
+    # with few trials Optuna warns about importances at each request
     warnings.simplefilter("ignore")
-    # in this process, since an address with a password must not stand in the list of processes
-    server = make_server(host, port, wsgi(storage_url(runs, storage)), Server, Quiet)
+    # in this process: the list of processes shows arguments, and the address can contain a password
+    server = make_server(host, port, wsgi(storage_url(runs, storage)), Server, QuietHandler)
     page = f"http://{host}:{port}/dashboard/studies/{latest.optuna._study_id}"
     print(f"Optuna's dashboard, study '{latest.name}', on {page} (Ctrl-C ends it)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):

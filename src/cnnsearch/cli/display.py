@@ -13,11 +13,16 @@ from rich.text import Text
 from cnnsearch.core.errors import FAILURES
 from cnnsearch.study.trial import Record
 from cnnsearch.tuning.callbacks.base import Display
-from cnnsearch.tuning.progress import Progress, Repeated, clock, main_choices
+from cnnsearch.tuning.progress import Progress, Repeated, Running, Standing, clock, main_choices
+
+STATES = ("complete", "pruned", "failed", "refused", "duplicate", "passed")
+ALWAYS_SHOWN = ("complete", "pruned", "failed")
+BAR_EPOCHS = 40
+"""A trial with more epochs has no bar."""
 
 
-def choose(json_lines: bool, quiet: bool) -> "Display":
-    """The display for this call's output."""
+def choose(json_lines: bool, quiet: bool) -> Display:
+    """The display for these options and this terminal."""
     if json_lines:
         return JsonLines()
     if quiet:
@@ -26,7 +31,7 @@ def choose(json_lines: bool, quiet: bool) -> "Display":
 
 
 class Quiet:
-    """Nothing, but for notes, which go to stderr."""
+    """Prints notes only, to stderr."""
 
     def __enter__(self) -> "Quiet":
         return self
@@ -48,21 +53,21 @@ class Quiet:
 
 
 class Plain(Quiet):
-    """One line for each trial that ends."""
+    """Prints one line for each trial that ends, and notes."""
 
     def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
-            print(f"[{progress.standing.ended}/{progress.trials}] {result(progress.done, progress)}", flush=True)
+            print(f"[{progress.standing.ended}/{progress.trials}] {trial_line(progress.done, progress)}", flush=True)
 
     def repeated(self, done: Repeated) -> None:
-        self.note(again(done))
+        self.note(new_seed_line(done))
 
     def note(self, text: str) -> None:
         print(text, flush=True)
 
 
 class JsonLines(Quiet):
-    """One JSON object for each trial that ends and for each training on a fresh seed, for programs."""
+    """Prints one JSON object for each trial that ends and for each training on a new seed, for programs."""
 
     def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
@@ -88,7 +93,7 @@ class JsonLines(Quiet):
 
 
 class LiveDisplay(Plain):
-    """Counts, the best so far, the running trials and the time left, redrawn in place."""
+    """Shows the counts, the best trial, the running trials and the time left, and redraws them in place."""
 
     def __init__(self) -> None:
         self.console = Console()
@@ -104,56 +109,66 @@ class LiveDisplay(Plain):
     def __call__(self, progress: Progress) -> None:
         if progress.done is not None:
             colour = {"complete": "green", "pruned": "yellow"}.get(progress.done.state, "red")
-            self.live.console.print(Text(result(progress.done, progress), style=colour), highlight=False)
+            self.live.console.print(Text(trial_line(progress.done, progress), style=colour), highlight=False)
         self.live.update(panel(progress))
 
     def loading(self, done: int, total: int) -> None:
-        self.live.update(Text("Starting a worker …") if done == total else read_so_far(done, total))
+        self.live.update(Text("Starting a worker …") if done == total else loading_bar(done, total))
 
     def note(self, text: str) -> None:
         self.live.console.print(text, highlight=False, markup=False)
 
 
-def result(done: Record, progress: Progress) -> str:
+def trial_line(done: Record, progress: Progress) -> str:
     """A trial that ended, in one line."""
-    choices = main_choices(done, progress.default)
     if done.state == "failed":
         return f"trial {done.number} failed ({done.failure}): {done.reason}"
     where = f"epoch {done.best_epoch} of {done.epochs}" if done.epochs else done.reason
+    choices = main_choices(done, progress.default)
     return f"trial {done.number} {done.state} {done.score:.4f} ({where}, {done.seconds:.0f} s): {choices}"
 
 
-def again(done: Repeated) -> str:
-    """A training on a fresh seed, in one line."""
+def new_seed_line(done: Repeated) -> str:
+    """A training on a new seed that ended, in one line."""
     repeat = done.repeat
-    said = f"{repeat.score:.4f}" if repeat.score is not None else f"failed ({repeat.reason})"
-    return f"[{done.ended}/{done.trainings}] trial {repeat.trial} again: {said} (first {done.first:.4f})"
+    score = f"{repeat.score:.4f}" if repeat.score is not None else f"failed ({repeat.reason})"
+    return (
+        f"[{done.ended}/{done.trainings}] trial {repeat.trial} on a new seed: {score} (search score {done.first:.4f})"
+    )
 
 
-def read_so_far(done: int, total: int) -> Any:
-    """A bar of the images that are decoded."""
-    bar = ProgressBar(total, done, width=40)
+def loading_bar(done: int, total: int) -> Table:
+    """A bar of how many images are decoded."""
     table = Table.grid(padding=(0, 1))
-    table.add_row("Reading images", bar, f"{done:,} of {total:,}")
+    table.add_row("Reading images", ProgressBar(total, done, width=40), f"{done:,} of {total:,}")
     return table
 
 
-def panel(progress: Progress) -> Any:
-    """The part that is redrawn."""
-    states = ("complete", "pruned", "failed", "refused", "duplicate", "passed")
-    found = {state: progress.standing.count(state) for state in states}
-    parts = [f"{number} {state}" for number, state in ((found[s], s) for s in states) if number or state in states[:3]]
-    types = [f"{number} {kind}" for kind, number in progress.standing.failures.items() if kind in FAILURES]
-    parts += [f"({', '.join(types)})"] if types else []
-    line = f"{progress.standing.ended}/{progress.trials} trials  {len(progress.running)} running  " + "  ".join(parts)
+def panel(progress: Progress) -> Group:
+    """The part of the live display that is redrawn."""
+    standing = progress.standing
     left = "" if progress.left is None else f"  about {clock(progress.left)} left"
-    lines: list[Any] = [Text(f"{line}  {clock(progress.seconds)} gone{left}", style="bold")]
-    if progress.standing.best is not None:
-        best = progress.standing.best
+    counts = "  ".join([f"{len(progress.running)} running", *_counts(standing)])
+    line = f"{standing.ended}/{progress.trials} trials  {counts}  {clock(progress.seconds)} elapsed{left}"
+    lines: list[Any] = [Text(line, style="bold")]
+    if standing.best is not None:
+        best = standing.best
         choices = main_choices(best, progress.default)
         lines.append(Text(f"best {best.score:.4f}  trial {best.number}: {choices}", style="green"))
+    return Group(*lines, _running_trials(progress.running))
+
+
+def _counts(standing: Standing) -> list[str]:
+    """How many trials are in each state, and how many failed for each reason."""
+    found = {state: standing.count(state) for state in STATES}
+    parts = [f"{number} {state}" for state, number in found.items() if number or state in ALWAYS_SHOWN]
+    failures = [f"{number} {kind}" for kind, number in standing.failures.items() if kind in FAILURES]
+    return [*parts, f"({', '.join(failures)})"] if failures else parts
+
+
+def _running_trials(running: tuple[Running, ...]) -> Table:
     table = Table.grid(padding=(0, 2))
-    for run in progress.running:
-        bar = "█" * run.epoch + "░" * (run.epochs - run.epoch) if run.epochs <= 40 else ""
+    for run in running:
+        bar = "█" * run.epoch + "░" * (run.epochs - run.epoch) if run.epochs <= BAR_EPOCHS else ""
         table.add_row(f"trial {run.number}", bar, f"epoch {run.epoch}/{run.epochs}", clock(run.seconds))
-    return Group(*lines, table)
+    return table

@@ -1,4 +1,4 @@
-"""What works on this machine: versions, backend, GPUs, data, write access."""
+"""Checks what works on this machine: versions, backend, GPUs, data, write access."""
 
 import importlib.metadata
 import os
@@ -19,7 +19,13 @@ PACKAGES = ("optuna", "keras", "tensorflow", "jax", "torch", "keras-tuner", "mlf
 
 
 class Check(NamedTuple):
-    """One thing looked at."""
+    """The result of one check.
+
+    Attributes:
+        good: whether it passed.
+        name: what was checked.
+        found: the details, as text.
+    """
 
     good: bool
     name: str
@@ -27,7 +33,7 @@ class Check(NamedTuple):
 
 
 def examine(runs: Path, storage: str, plugins: tuple[Path, ...]) -> list[Check]:
-    """Everything that a search needs, looked at."""
+    """Check everything that a search needs."""
     known = catalog.load(plugins)
     broken = [f"{e.kind} {e.name} ({e.origin}): {e.problem}" for e in known.entries if e.problem]
     return [
@@ -35,7 +41,7 @@ def examine(runs: Path, storage: str, plugins: tuple[Path, ...]) -> list[Check]:
         Check(True, "cores", str(os.cpu_count())),
         Check(True, "packages", _versions()),
         _backend(),
-        Check(True, "gpus", ", ".join(gpus()) or "none seen; candidates train on the CPU"),
+        Check(True, "gpus", ", ".join(gpus()) or "none found; candidates train on the CPU"),
         _data(),
         _writable(runs),
         Check(True, "storage", storage_url(runs) if not storage else "given with --storage"),
@@ -59,7 +65,7 @@ def _versions() -> str:
 
 
 def _backend() -> Check:
-    """Asked in a process of its own: a backend that crashes must not take this one with it."""
+    """The backend, asked in another process: a backend that crashes must not end this one."""
     code = "import keras; print(keras.backend.backend(), *keras.distribution.list_devices())"
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -81,7 +87,7 @@ def _data() -> Check:
             "CNNSEARCH_DATA is not set; digits are bundled, others come from Keras' cache or its download",
         )
     if not Path(folder).is_dir():
-        return Check(False, "data", f"CNNSEARCH_DATA is {folder}, which is no folder")
+        return Check(False, "data", f"CNNSEARCH_DATA is {folder}, which is not a folder")
     names = ", ".join(sorted(path.stem for path in Path(folder).glob("*.npz")))
     return Check(bool(names), "data", f"{folder}: {names or 'no NAME.npz in it'}")
 

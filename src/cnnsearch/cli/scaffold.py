@@ -1,4 +1,4 @@
-"""`cnnsearch new`: a plugin and its test, or a whole package of them, written to be changed."""
+"""`cnnsearch new`: writes a plugin and its test, or a whole package of plugins, for the user to change."""
 
 import keyword
 import re
@@ -12,10 +12,10 @@ KINDS = ("dimension", "space", "dataset", "trainer", "project")
 
 
 def new(kind: str, name: str, folder: Path) -> list[Path]:
-    """Write what `kind` needs into `folder`; gives the files.
+    """Write the files of `kind` into `folder`; returns their paths.
 
     Raises:
-        CnnsearchError: if the name is none for a plugin, or a file is there already.
+        CnnsearchError: if a plugin cannot have this name, or a file is there already.
     """
     words = _words(kind, name)
     files = {folder / path: _filled(template, words) for path, template in _files(kind, words).items()}
@@ -29,7 +29,7 @@ def new(kind: str, name: str, folder: Path) -> list[Path]:
 
 
 def next_steps(kind: str, name: str, folder: Path) -> list[str]:
-    """The commands to go on with."""
+    """The commands to try next."""
     if kind == "project":
         project = folder / name
         return [f"cd {project} && pip install -e '.[test]' && pytest", f"cnnsearch check {_words(kind, name)['name']}"]
@@ -38,7 +38,7 @@ def next_steps(kind: str, name: str, folder: Path) -> list[str]:
 
 
 def _words(kind: str, name: str) -> dict[str, str]:
-    """What the templates are filled with."""
+    """The values of the templates' variables."""
     plain = name.replace("-", "_") if kind == "project" else name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", plain) or keyword.iskeyword(plain):
         example = "cnnsearch-noise" if kind == "project" else "input_noise"
@@ -51,7 +51,7 @@ def _words(kind: str, name: str) -> dict[str, str]:
 
 
 def _files(kind: str, words: dict[str, str]) -> dict[str, str]:
-    """The files of a kind, each with its template."""
+    """The files of a kind, each with the name of its template."""
     name, package = words["name"], words["package"]
     if kind == "space":
         return {f"search_spaces/{name}.toml": "space", f"test_{name}.py": "test_space"}

@@ -12,17 +12,17 @@ from cnnsearch.core.errors import one_line
 
 
 def width() -> int:
-    """The letters of a line: the terminal's; a pipe has no width and gets the room that a table wants."""
+    """The number of characters of a line: the terminal's, or 200 for a pipe, which has no width."""
     return Console().width if sys.stdout.isatty() else 200
 
 
 def show(table: Table) -> None:
-    """Print a table as wide as a line."""
+    """Print a table. It is at most as wide as a line."""
     Console(width=width(), highlight=False).print(table)
 
 
 def plain(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Print rows under a header, with no lines around them."""
+    """Print rows under a header, without lines around the cells."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in header:
         table.add_column(column, overflow="fold")
@@ -32,7 +32,7 @@ def plain(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
 
 
 def text(table: Table) -> str:
-    """A table as text without colours, as wide as a line."""
+    """A table as text without colours, at most as wide as a line."""
     console = Console(width=width(), highlight=False, file=io.StringIO(), color_system=None)
     with console.capture() as captured:
         console.print(table)

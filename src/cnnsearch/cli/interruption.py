@@ -1,0 +1,15 @@
+"""How a command ends that was interrupted by Ctrl-C or SIGTERM."""
+
+import sys
+from typing import NoReturn
+
+import click
+
+EXIT_CODE = 130
+"""128 + SIGINT, as shells have it."""
+
+
+def stop(kept: str) -> NoReturn:
+    """Say that each of `kept` is kept and how to resume, and end the process."""
+    click.echo(f"\nStopped; every {kept} is kept. The same command resumes it.", err=True)
+    sys.exit(EXIT_CODE)

@@ -1,0 +1,263 @@
+"""The commands that show or use the results of a study, such as `leaderboard`, `compare`, `export` and `report`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnnsearch.cli import interruption
+from cnnsearch.cli.options import GroupedCommand, format_option, option, plugin_options, study_options
+from cnnsearch.core.errors import CnnsearchError, one_line
+from cnnsearch.core.gpus import gpus
+from cnnsearch.core.host import stderr_to
+from cnnsearch.study.config import worker_environment
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("study", required=False)
+@format_option
+@option("--top", default=0, metavar="N", type=click.IntRange(0), shown="all", help="Show only the first N rows.")
+@option("--sort", default="", metavar="COLUMN", shown="the rank", help="Sort by COLUMN. -COLUMN: largest first.")
+@option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="Show only such rows: params<=50000, state=complete, filters/first=32. May be repeated.",
+)
+@study_options
+def leaderboard(
+    study: str | None,
+    form: str,
+    top: int,
+    sort: str,
+    where: tuple[str, ...],
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+) -> None:
+    """The trials of STUDY (default: the latest), ranked."""
+    from cnnsearch.cli import tables
+    from cnnsearch.results import leaderboard as board
+    from cnnsearch.results import majority
+    from cnnsearch.study import listing
+
+    opened = listing.load(study, runs, storage)
+    choices = {record.number: record.params for record in opened.records()}
+    rows = board.filtered(board.rows(opened), where, sort, choices)[: top or None]
+    if form != "table":
+        click.echo(board.FORMATS[form](rows).rstrip("\n"))
+        return
+    if not rows:
+        click.echo(f"{opened.name}: no trial {'matches' if where else 'has ended yet'}.")
+        return
+    title = f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"
+    tables.show(board.to_table(rows, title, tables.width()))
+    for line in (board.caption(rows), *majority.lines(opened)):
+        click.echo(line)
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("study", required=False)
+@option("--by", default="", metavar="NAME", shown="all there are", help="A dimension, or one of its hyperparameters.")
+@option(
+    "--controlled", is_flag=True, help="Train controlled trials: the best trials with only this hyperparameter changed."
+)
+@option("--pairs", default=5, metavar="N", type=click.IntRange(2), help="How many trials get controlled trials.")
+@option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(1),
+    shown="as for run",
+    help="How many controlled trials train at the same time.",
+)
+@option(
+    "--timeout",
+    default="0",
+    metavar="TIME",
+    shown="0, no limit",
+    help="End the training after this time: 90 (seconds), 30m, 2h.",
+)
+@format_option
+@study_options
+def compare(study: str | None, by: str, controlled: bool, form: str, timeout: str, **given: Any) -> None:
+    """The effect of each hyperparameter in STUDY (default: the latest): a mean difference and its interval."""
+    from cnnsearch.cli import comparison_table, display, quantities
+    from cnnsearch.results.comparison import compare as comparison
+    from cnnsearch.results.comparison.effect_table import FORMATS
+    from cnnsearch.study import listing
+
+    if controlled and not by:
+        message = "--controlled trains controlled trials of one hyperparameter; name it: --by DIMENSION or --by NAME."
+        raise CnnsearchError(message)
+    opened = listing.load(study, given["runs"], given["storage"])
+    seconds = quantities.seconds(timeout)
+    if controlled:
+        shown = display.choose(json_lines=False, quiet=form != "table")
+        try:
+            found = comparison.compare_controlled(opened, by, display=shown, timeout=seconds, **given)
+        except KeyboardInterrupt:
+            interruption.stop("controlled trial that ended")
+    else:
+        found = comparison.compare(opened, given["plugins"], by)
+    if form == "table":
+        comparison_table.show(found)
+    else:
+        click.echo(FORMATS[form](found).rstrip("\n"))
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("study", required=False)
+@option("--best", is_flag=True, shown="on, without --trial", help="The best complete trial.")
+@option("--trial", metavar="N", type=click.IntRange(0), help="This trial instead.")
+@option(
+    "-o", "--out", metavar="FOLDER", type=click.Path(path_type=Path), shown="exports/STUDY", help="The folder to write."
+)
+@option(
+    "--register", metavar="NAME", help="Register it as a version of NAME in MLflow, and as its champion if it is best."
+)
+@option(
+    "--format",
+    "form",
+    multiple=True,
+    metavar="NAMES",
+    shown="keras, or what the candidate itself writes",
+    help="keras, saved_model, onnx, litert, litert_int8, openvino: one, or several with commas.",
+)
+@option("--refit", is_flag=True, help="Train it again first, on training and validation images together.")
+@option(
+    "--ensemble",
+    metavar="K",
+    type=click.IntRange(2),
+    help="The mean of the K best, if it is better on validation by more than chance; else the best.",
+)
+@study_options
+def export(
+    study: str | None,
+    best: bool,
+    trial: int | None,
+    out: Path | None,
+    register: str | None,
+    form: tuple[str, ...],
+    refit: bool,
+    ensemble: int | None,
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Write a model of STUDY (default: the latest) with its card, plan, space and leaderboard.
+
+    Each file is opened in its own runtime, compared with the trained model on 512 validation images, and timed.
+    """
+    from cnnsearch.results import registry
+    from cnnsearch.results.export import formats
+    from cnnsearch.study import listing
+
+    if trial is not None and (best or ensemble):
+        raise CnnsearchError(f"{'--best' if best else '--ensemble'} and --trial exclude each other; name one.")
+    names = formats.parse_names(form)
+    if register is not None:
+        registry.check_name(register)
+        registry.check_formats(names)
+    opened = listing.load(study, runs, storage)
+    # a trial whose model is not on disk, or a refit, is trained in this process
+    _prepare_backend(next(iter(gpus()), None))
+    from cnnsearch.cli import export_summary
+    from cnnsearch.results import export as exporting
+
+    folder = out or Path("exports") / opened.name
+    log = opened.folder / "logs" / "export.log"
+    with stderr_to(log):
+        card = exporting.export(opened, trial, folder, plugins, exporting.ExportOptions(names, refit, ensemble or 0))
+        not_logged = exporting.log(opened, folder)
+    export_summary.show(card, folder)
+    _warn_not_logged(not_logged)
+    if register is not None:
+        with stderr_to(log):
+            registered = registry.register(opened, folder, register)
+        click.echo(f"  {registered}")
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@option("--top", default=3, metavar="N", type=click.IntRange(1), help="How many classes for each picture.")
+@option("--json", "as_json", is_flag=True, help="As JSON.")
+@plugin_options
+def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
+    """Classes and probabilities of IMAGES (picture files, folders, .npy, .npz) by MODEL, an export's folder or file."""
+    from cnnsearch.cli import tables
+    from cnnsearch.results import predict as predicting
+
+    export = predicting.find(model)
+    _prepare_backend(None)
+    with stderr_to(Path(os.devnull)):
+        answers = list(predicting.predict(export, images, top, plugins))
+    if as_json:
+        click.echo(json.dumps([answer.to_dict() for answer in answers], indent=1))
+    elif rows := predicting.rows(answers):
+        tables.plain(("picture", "class", "probability", "then"), rows)
+    problems = [answer.problem for answer in answers if answer.problem]
+    for problem in problems:
+        click.echo(one_line(problem), err=True)
+    sys.exit(1 if problems else 0)
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("study", required=False)
+@option(
+    "-o",
+    "--out",
+    default="report.html",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The file to write.",
+)
+@study_options
+def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Write the results of STUDY (default: the latest) as one HTML page that needs no network."""
+    from cnnsearch.study import listing
+
+    opened = listing.load(study, runs, storage)
+    opened.check_begun()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cnnsearch.cli import summary
+    from cnnsearch.results import report as reporting
+    from cnnsearch.results.report import findings
+
+    with stderr_to(Path(os.devnull)):
+        known = reporting.write(opened, out, plugins, summary.where(runs, storage))
+        not_logged = reporting.log(opened, out)
+    click.echo(f"Wrote {out}: {findings.headline(known)}")
+    _warn_not_logged(not_logged)
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("trial", type=click.IntRange(0))
+@click.argument("study", required=False)
+@study_options
+def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Train TRIAL of STUDY (default: the latest) again from its plan and seed, and compare the scores."""
+    from cnnsearch.study import listing
+
+    opened = listing.load(study, runs, storage)
+    _prepare_backend(next(iter(gpus()), None))
+    from cnnsearch.results import origin
+    from cnnsearch.results import reproduce as reproducing
+
+    chosen = origin.trained_trial(opened, trial)
+    with stderr_to(opened.folder / "logs" / "reproduce.log"):
+        found = reproducing.reproduce(origin.origin_of(opened, chosen, plugins))
+    click.echo(reproducing.text(found, chosen.resumed))
+
+
+def _prepare_backend(gpu: str | None) -> None:
+    """Set the environment of the backend in this process. It reads it when it is imported."""
+    os.environ.update(worker_environment(0, gpu))
+
+
+def _warn_not_logged(reason: str) -> None:
+    if reason:
+        click.echo(f"  not logged to MLflow: {reason}")

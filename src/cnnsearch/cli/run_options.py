@@ -1,0 +1,208 @@
+"""The options of `cnnsearch run`. The keywords of `cnnsearch.search` are derived from them."""
+
+import click
+
+from cnnsearch.cli.options import (
+    DATA,
+    LENGTH,
+    MOST_USED,
+    OUTPUT,
+    RESULTS,
+    SEARCH,
+    SPEED,
+    combined,
+    option_group,
+    spec,
+)
+
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "grid")
+PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
+SCHEDULERS = ("auto", "halving", "topk", "none")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+most_used_options = option_group(
+    MOST_USED,
+    spec(
+        "--space",
+        required=True,
+        metavar="SPACE",
+        help="A space's name, a TOML file, or file.py:NAME or module:NAME of a hypermodel.",
+    ),
+    spec(
+        "--dataset",
+        metavar="DATA",
+        shown="the space's",
+        help="A dataset's name, a .npz file, a folder of pictures or of .npy files.",
+    ),
+    spec(
+        "--trials",
+        default=50,
+        metavar="N",
+        type=click.IntRange(1),
+        help="How many trials the study has at the end. Those of earlier runs count.",
+    ),
+    spec(
+        "--epochs",
+        metavar="N",
+        type=click.IntRange(1),
+        shown="the space's",
+        help="Maximum number of epochs of a trial.",
+    ),
+    spec(
+        "--timeout",
+        default="0",
+        metavar="TIME",
+        shown="0, no limit",
+        help="End this run after this time: 90 (seconds), 30m, 2h.",
+    ),
+    spec(
+        "--jobs",
+        metavar="N",
+        type=click.IntRange(1),
+        shown="up to 4 on each GPU; without one, up to 4 by cores and memory",
+        help="How many trials train at the same time.",
+    ),
+)
+
+search_options = option_group(
+    SEARCH,
+    spec(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change the space: DIMENSION.OPTION=VALUE. May be repeated.",
+    ),
+    spec(
+        "--metric",
+        metavar="NAME",
+        shown="the space's",
+        help="The metric to optimize: val_accuracy, val_loss, val_auc, val_f1_macro, val_balanced_accuracy, …",
+    ),
+    spec(
+        "--objective",
+        metavar="NAMES",
+        shown="the metric alone",
+        help="Optimize the metric and costs together, such as val_accuracy,params. Costs: params, macs.",
+    ),
+    spec(
+        "--max-params",
+        metavar="N",
+        type=click.IntRange(0),
+        shown="the space's",
+        help="Do not train candidates with more parameters. 0: no limit.",
+    ),
+    spec(
+        "--max-macs",
+        metavar="N",
+        type=click.IntRange(0),
+        shown="the space's",
+        help="Do not train candidates with more multiply-adds. 0: no limit.",
+    ),
+    spec(
+        "--max-latency",
+        metavar="MS",
+        type=click.FloatRange(0),
+        default=0,
+        shown="0, no limit",
+        help="Do not train candidates that take more milliseconds for one image, in Keras.",
+    ),
+    spec("--sampler", default="tpe", type=click.Choice(SAMPLERS), help="How the next candidate is chosen."),
+    spec(
+        "--cost-aware/--no-cost-aware",
+        default=False,
+        help="Skip most of the expensive candidates at first, and fewer later. Not with grid.",
+    ),
+    spec("--default/--no-default", default=True, help="Train the space's default point first."),
+    spec("--recipes", is_flag=True, help="Train all recipes of the space first."),
+    spec("--recipe", multiple=True, metavar="NAME", help="Train only this recipe of the space. May be repeated."),
+    spec(
+        "--seed",
+        default=0,
+        metavar="N",
+        type=click.IntRange(0),
+        help="The random seed of the data split, the sampler and each trial.",
+    ),
+    spec("--space-from-study", is_flag=True, help="Resume with the space that is stored in the study."),
+)
+
+length_options = option_group(
+    LENGTH,
+    spec("--trial-timeout", default="0", metavar="TIME", shown="0, no limit", help="End a trial after this time."),
+    spec(
+        "--scheduler",
+        default="auto",
+        type=click.Choice(SCHEDULERS),
+        shown="halving; none if epochs are short, or with --pruner or costs",
+        help="Train each trial to a first rung. Only the best of each rung are promoted to the next.",
+    ),
+    spec(
+        "--pruner",
+        type=click.Choice(PRUNERS),
+        shown="median; none with rungs",
+        help="The rule that prunes trials (stops them early).",
+    ),
+)
+
+data_options = option_group(
+    DATA,
+    spec(
+        "--image-size",
+        metavar="WIDTHxHEIGHT",
+        shown="the space's size, else the pictures' one size, else their median",
+        help="Resize the pictures of a folder: 96x64, or 96 for 96x96.",
+    ),
+    spec("--skip-unreadable", is_flag=True, help="Leave out pictures of a folder that cannot be read."),
+    spec(
+        "--group-by",
+        metavar="REGEX",
+        help="Pictures whose file names give the same match stay in one split, such as those of a patient.",
+    ),
+)
+
+result_options = option_group(
+    RESULTS,
+    spec("--study", metavar="NAME", shown="the space's name", help="The study's name."),
+    spec("--keep", default=5, metavar="N", type=click.IntRange(1), help="How many of the best models stay on disk."),
+    spec(
+        "--confirm",
+        default="auto",
+        metavar="KxS",
+        shown="3x3; 0 with --recipe",
+        help="Train the best K trials again on S new seeds. 0: do not.",
+    ),
+)
+
+speed_options = option_group(
+    SPEED,
+    spec(
+        "--precision",
+        default="auto",
+        type=click.Choice(PRECISIONS),
+        help="Precision of the arithmetic. auto: mixed_bfloat16 on a GPU, and for plans with TensorFlow on AMX.",
+    ),
+    spec("--lean/--no-lean", default=True, help="Train with compiled epochs; off: with Keras' fit."),
+    spec(
+        "--memory",
+        default="",
+        metavar="SIZE",
+        shown="an equal share of 90% of the machine's",
+        help="Maximum memory of a worker: 2g, 800m.",
+    ),
+)
+
+output_options = option_group(
+    OUTPUT,
+    spec("--quiet", is_flag=True, help="Print only the top of the leaderboard."),
+    spec("--json", "json_lines", is_flag=True, help="Print one JSON object per line, for programs."),
+)
+
+run_options = combined(
+    most_used_options,
+    search_options,
+    length_options,
+    data_options,
+    result_options,
+    speed_options,
+    output_options,
+)

@@ -1,0 +1,63 @@
+"""The commands that run a search: `run` and `confirm`."""
+
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from cnnsearch.cli import interruption
+from cnnsearch.cli.options import GroupedCommand, option, study_options
+from cnnsearch.cli.run_options import run_options
+
+
+@click.command(cls=GroupedCommand)
+@run_options
+@study_options
+def run(quiet: bool, json_lines: bool, **given: Any) -> None:
+    """Search: train candidates of a space and rank them. The same command resumes the study."""
+    from cnnsearch.cli import display, search_config, summary
+    from cnnsearch.results import leaderboard
+    from cnnsearch.tuning import run as tuning
+
+    settings = search_config.settings(**given)
+    shown = display.choose(json_lines, quiet)
+    line = search_config.redacted(shlex.join(["cnnsearch", *sys.argv[1:]]), settings.storage)
+    try:
+        study, ended = tuning.run(settings, shown, line, leaderboard.write_files)
+        summary.report(study, ended, settings, json_lines)
+    except KeyboardInterrupt:
+        interruption.stop("finished trial")
+    if ended == "interrupted":
+        sys.exit(interruption.EXIT_CODE)
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("study", required=False)
+@option("--top", default=3, metavar="N", type=click.IntRange(1), help="How many of the best trials.")
+@option("--seeds", default=3, metavar="N", type=click.IntRange(1), help="How many new seeds of each trial, in all.")
+@option(
+    "--trial", "trials", multiple=True, metavar="N", type=click.IntRange(0), help="This trial instead. May be repeated."
+)
+@option(
+    "--timeout",
+    default="0",
+    metavar="TIME",
+    shown="0, no limit",
+    help="Begin no training that will not end within this time: 90 (seconds), 30m, 2h.",
+)
+@option(
+    "--jobs", metavar="N", type=click.IntRange(1), shown="as for run", help="How many trainings run at the same time."
+)
+@study_options
+def confirm(timeout: str, **given: Any) -> None:
+    """Train the best of STUDY (default: the latest) again on new seeds, and rank them by their mean."""
+    from cnnsearch.cli import display, quantities, summary
+    from cnnsearch.results import leaderboard
+    from cnnsearch.tuning import run as tuning
+
+    seconds = quantities.seconds(timeout)
+    study, ended = tuning.confirm(**given, timeout=seconds, show=display.Plain(), files=leaderboard.write_files)
+    if ended == "interrupted":
+        interruption.stop("finished training")
+    summary.show_top(study)

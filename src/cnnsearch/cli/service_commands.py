@@ -1,0 +1,44 @@
+"""The commands that show web pages and check the machine: `ui` and `doctor`."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from cnnsearch.cli.options import GroupedCommand, option, study_options
+
+
+@click.command(cls=GroupedCommand)
+@option("--optuna", is_flag=True, help="Open Optuna's dashboard instead; needs cnnsearch[dashboard].")
+@option("--port", metavar="N", type=click.IntRange(1, 65535), shown="5000; Optuna: 8080", help="The port of the pages.")
+@option(
+    "--host", default="127.0.0.1", metavar="HOST", help="The address to serve on. 127.0.0.1: for this machine alone."
+)
+@study_options
+def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Open MLflow's pages on this folder's studies, or Optuna's on the latest; also while a search runs."""
+    if optuna:
+        from cnnsearch.cli import dashboard
+
+        dashboard.serve(host, port or 8080, runs, storage)
+    else:
+        from cnnsearch.cli import mlflow_ui
+
+        sys.exit(mlflow_ui.serve(host, port or 5000, runs, storage))
+
+
+@click.command(cls=GroupedCommand)
+@option("--json", "as_json", is_flag=True, help="As JSON.")
+@study_options
+def doctor(as_json: bool, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Versions, backend, GPUs, data and write access: what works here and what does not."""
+    from cnnsearch.cli import doctor as checks
+    from cnnsearch.cli import tables
+
+    found = checks.examine(runs, storage, plugins)
+    if as_json:
+        click.echo(json.dumps([check._asdict() for check in found], indent=1))
+    else:
+        tables.plain(("", "check", "found"), [("ok" if c.good else "!!", c.name, c.found) for c in found])
+    sys.exit(0 if all(check.good for check in found) else 1)
