@@ -12,7 +12,7 @@ import pytest
 import cnnsearch
 from cnnsearch import api
 from cnnsearch.api import keywords
-from cnnsearch.api.brought import Brought
+from cnnsearch.api.inputs import SearchInputs
 from cnnsearch.cli.main import main
 
 RUN = main.commands["run"]
@@ -97,6 +97,6 @@ def test_a_study_of_the_command_line_is_loaded_and_shows_itself(searched: Path) 
 
 
 def test_the_call_that_is_recorded_names_what_was_said() -> None:
-    assert api._call(Brought("digits_cnn"), {"trials": 3}) == "cnnsearch.search('digits_cnn', trials=3)"
+    assert api._call(SearchInputs("digits_cnn"), {"trials": 3}) == "cnnsearch.search('digits_cnn', trials=3)"
     data = np.zeros((4, 2, 2), "uint8"), [0, 1, 0, 1]
-    assert api._call(Brought(Path("a.toml"), data), {"jobs": 1}) == "cnnsearch.search('a.toml', data, jobs=1)"
+    assert api._call(SearchInputs(Path("a.toml"), data), {"jobs": 1}) == "cnnsearch.search('a.toml', data, jobs=1)"

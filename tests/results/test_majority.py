@@ -94,7 +94,7 @@ def test_studies_without_counts_or_trials_have_no_line(begun: Begun, tmp_path: P
 
 
 def test_a_notebook_shows_it(begun: Begun) -> None:
-    assert "<small>WARNING: 97.0% of the validation images" in notebook.summary(begun([0.5], UNEVEN), "1 trial")
+    assert "<small>WARNING: 97.0% of the validation images" in notebook.summary_html(begun([0.5], UNEVEN), "1 trial")
 
 
 def test_the_report_warns_and_names_the_metric(begun: Begun, tmp_path: Path) -> None:

@@ -1,18 +1,18 @@
-"""`search` and `load`: what the command line does, for notebooks and scripts."""
+"""`search` and `load`: the functions for notebooks and scripts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.api.brought import Brought
+from cnnsearch.api.inputs import SearchInputs
 from cnnsearch.api.keywords import changed, known_keywords, parsed
 from cnnsearch.api.result import Result, import_optuna
 
 Found = Result
-"""The name that `Result` had before."""
+"""The old name of `Result`."""
 
 GIVEN = ("space", "dataset", "validation_data", "test_data")
-"""The parameters of `search` that may be Python objects."""
+"""The parameters of `search` that can be Python objects. The others are options of `run`."""
 
 ENDS = {
     "timeout": "The time is up. The same call resumes the study.",
@@ -62,47 +62,52 @@ def search(
     storage: str = "",
     plugins: str | Path | Sequence[str | Path] = (),
 ) -> Result:
-    """Search: train candidates of a space and rank them. The same call again resumes the study.
+    """Search: train candidates of a space and rank them. The same call resumes the study.
 
     Args:
         space: a function `build(hp)`, a HyperModel class or instance, a function of an Optuna `trial`, a space's
-            name, a TOML file, or file.py:NAME. A function may use whatever it sees; workers get it with cloudpickle.
+            name, a TOML file, or file.py:NAME. A function can use names of its module: cloudpickle sends them to the
+            workers.
         dataset: `(images, labels)`, a tf.data.Dataset, a PyTorch-style dataset of (image, label), a
-            cnnsearch.Dataset, or a dataset's name or path as `--dataset` takes it; None: the space's. Images are of
-            shape (n, height, width) or (n, height, width, channels), in any numbers; labels as in `cnnsearch.Dataset`.
-        validation_data: the same for validation; None: a part is split off by the seed.
-        test_data: the same for test, which only an export measures on; None: a fifth is split off.
-        trials: trials of the study in all, earlier runs counted.
+            cnnsearch.Dataset, or a dataset's name or path as `--dataset` takes it; None: the space's. Images have
+            the shape (n, height, width) or (n, height, width, channels) and any type of number; labels are as in
+            `cnnsearch.Dataset`.
+        validation_data: images and labels for validation; None: a part of the data, chosen by the seed.
+        test_data: images and labels for test. Only an export uses them. None: a fifth of the data.
+        trials: how many trials the study has at the end. Those of earlier calls count.
         study: the study's name; None: the space's.
-        epochs: most epochs of a trial; None: the space's.
-        timeout: end this call after so long: seconds, or such as "30m" or "2h"; 0: no limit.
-        trial_timeout: end a trial after so long; 0: no limit.
-        memory: most memory of a worker, such as "2g"; empty: its share of nine tenths of the machine's.
-        jobs: trials side by side; None: up to 4 a GPU, else one a core and a GB of memory, up to 4.
+        epochs: maximum number of epochs of a trial; None: the space's.
+        timeout: end this call after this time: seconds, or such as "30m" or "2h"; 0: no limit.
+        trial_timeout: end a trial after this time; 0: no limit.
+        memory: maximum memory of a worker, such as "2g"; empty: an equal share of 90% of the machine's.
+        jobs: how many trials train at the same time; None: up to 4 on each GPU; without one, up to 4 by cores and
+            memory.
         sampler: "tpe", "random", "gp", "cmaes", "qmc" or "grid".
-        pruner: "median", "percentile", "halving", "hyperband" or "none"; None: median, with rungs none.
+        pruner: "median", "percentile", "halving", "hyperband" or "none"; None: "median", and "none" with
+            rungs.
         scheduler: "auto", "halving", "topk" or "none".
-        seed: fixes the split, the sampler and each trial.
-        metric: what is searched for, such as "val_accuracy" or "val_loss"; None: the space's.
+        seed: the random seed of the data split, the sampler and each trial.
+        metric: the metric to optimize, such as "val_accuracy" or "val_loss"; None: the space's.
         set: changes of the space: `{"filters.first": [8, 16]}`.
-        image_size: width and height of a folder's pictures, such as "96x64"; 96: 96x96; None: chosen by the pictures.
+        image_size: resize the pictures of a folder to this width and height, such as "96x64"; 96: 96x96; None: the
+            space's size, else the pictures' one size, else their median.
         skip_unreadable: leave out pictures of a folder that cannot be read.
-        group_by: a regular expression; pictures of a folder whose names match alike are never split.
-        max_params: refuse larger candidates; 0: no limit; None: the space's.
-        max_macs: refuse candidates of more multiply-adds; 0: no limit; None: the space's.
-        max_latency: refuse candidates that take more milliseconds for an image; 0: no limit.
-        objective: a metric and costs at once, such as "val_accuracy,params".
+        group_by: a regular expression. Pictures whose file names give the same match stay in one split.
+        max_params: do not train candidates with more parameters; 0: no limit; None: the space's.
+        max_macs: do not train candidates with more multiply-adds; 0: no limit; None: the space's.
+        max_latency: do not train candidates that take more milliseconds for one image; 0: no limit.
+        objective: optimize the metric and costs together, such as "val_accuracy,params".
         precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
-        lean: epochs as compiled programs, or Keras' `fit`.
-        cost_aware: pass over most expensive draws early on.
+        lean: True: train with compiled epochs; False: with Keras' `fit`.
+        cost_aware: skip most of the expensive candidates at first, and fewer later.
         keep: how many of the best models stay on disk.
-        confirm: "KxS": train the best K again with S new seeds; 0: not; "auto": 3x3, unless a recipe is named.
+        confirm: "KxS": train the best K trials again on S new seeds; 0: do not; "auto": 3x3, or 0 with `recipe`.
         recipe: train only this recipe of the space, or these.
         recipes: train all recipes of the space first.
         default: whether the space's default point is trained first.
-        space_from_study: resume under the space that the study began with.
+        space_from_study: resume with the space that is stored in the study.
         quiet: show no progress.
-        json: print one JSON object a trial instead of the progress.
+        json: print one JSON object per line instead of the progress.
         runs: the folder of studies and checkpoints.
         storage: Optuna's storage address; empty: a SQLite file in `runs`.
         plugins: folders or files of your own plugins; their code is run.
@@ -111,11 +116,11 @@ def search(
         The study, with its leaderboard, best model, report and export.
 
     Raises:
-        CnnsearchError: for what a user can mend, in one line.
-        KeyboardInterrupt: if the search was stopped; every finished trial is kept, and the same call resumes.
+        CnnsearchError: for a mistake that the user can correct; the message is one line.
+        KeyboardInterrupt: if the search was stopped. Every finished trial is kept; the same call resumes it.
     """
     options = {name: value for name, value in locals().items() if name not in GIVEN}
-    return _searched(space, (dataset, validation_data, test_data), changed(search, options))
+    return _search(space, (dataset, validation_data, test_data), changed(search, options))
 
 
 @known_keywords
@@ -126,45 +131,46 @@ def load(
     storage: str = "",
     plugins: str | Path | Sequence[str | Path] = (),
 ) -> Result:
-    """A study that was searched before, from Python or by the command line.
+    """The result of an earlier search, from Python or from the command line.
 
     Args:
-        study: its name; None: the latest.
+        study: the study's name; None: the latest.
         runs: the folder of studies and checkpoints.
         storage: Optuna's storage address; empty: a SQLite file in `runs`.
         plugins: folders or files of your own plugins; their code is run.
 
     Raises:
-        CnnsearchError: if there is none.
+        CnnsearchError: if there is no such study.
     """
     options = {"runs": runs, "storage": storage, "plugins": plugins}
     given = parsed("leaderboard", changed(load, options))
     return Result(study, given["runs"], given["storage"], given["plugins"])
 
 
-def _searched(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> Result:
+def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> Result:
+    """`search` with its options as a dict."""
     import_optuna()
     from cnnsearch.api import notebook
     from cnnsearch.cli import search_config
     from cnnsearch.results import leaderboard
     from cnnsearch.tuning import run
 
-    brought = Brought(space, *data)
-    given = parsed("run", {**brought.named, **options})
+    inputs = SearchInputs(space, *data)
+    given = parsed("run", {**inputs.named, **options})
     shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
-    settings = search_config.settings(**{**given, **brought.objects()})
-    line = search_config.redacted(_call(brought, options), settings.storage)
-    with brought.in_folder(settings):
+    settings = search_config.settings(**{**given, **inputs.objects()})
+    line = search_config.redacted(_call(inputs, options), settings.storage)
+    with inputs.in_folder(settings):
         opened, ended = run.run(settings, shown, line, leaderboard.write_files)
     if ended == "interrupted":
-        raise KeyboardInterrupt(f"{run.stopped(opened)} The same call resumes.")
+        raise KeyboardInterrupt(f"{run.stopped(opened)} The same call resumes it.")
     run.check_ended(opened, ended)
     if ended in ENDS:
         shown.note(ENDS[ended])
     return Result(opened.name, given["runs"], given["storage"], given["plugins"])
 
 
-def _call(brought: Brought, options: dict[str, Any]) -> str:
-    """The call as a line of Python, to be recorded: objects by a name."""
-    parts = [*brought.said, *(f"{name}={value!r}" for name, value in options.items())]
+def _call(inputs: SearchInputs, options: dict[str, Any]) -> str:
+    """The call as a line of Python, for the study's record. An object is a name."""
+    parts = [*inputs.arguments, *(f"{name}={value!r}" for name, value in options.items())]
     return f"cnnsearch.search({', '.join(parts)})"

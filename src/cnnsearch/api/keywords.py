@@ -1,4 +1,4 @@
-"""Keywords of Python functions that stand for options of the command line."""
+"""Keywords of Python functions as options of the command line."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, which tells a keyword that it does not have by the nearest one that it has, in one line."""
+    """A decorator: an unknown keyword is an error of one line that names the most similar keyword."""
     known = [parameter.name for parameter in inspect.signature(function).parameters.values()]
 
     @functools.wraps(function)
@@ -32,16 +32,16 @@ def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def changed(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `options` that differ from the defaults of `function`'s keywords."""
+    """The items of `options` that differ from the defaults of `function`'s keywords."""
     defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
     return {name: value for name, value in options.items() if not _same(value, defaults.get(name))}
 
 
 def parsed(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a command as the command line understands them; what is not in `options` has its default.
+    """The options of a command, parsed as on the command line. What is not in `options` has its default.
 
     Raises:
-        CnnsearchError: if the command has no such option, or a value does not fit.
+        CnnsearchError: if the command has no such option, or a value is wrong.
     """
     from cnnsearch.cli import main
 
@@ -53,7 +53,7 @@ def parsed(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def words(command: click.Command, options: Mapping[str, Any]) -> list[str]:
-    """Options as words of a command line. A dict is `--set KEY=VALUE` for each key; a list repeats the option."""
+    """Options as arguments of a command line. A dict is `--set KEY=VALUE` for each key; a list repeats the option."""
     found: list[str] = []
     flags = {flag_name(option): option for option in command.params if isinstance(option, click.Option)}
     for name, value in options.items():
@@ -61,19 +61,22 @@ def words(command: click.Command, options: Mapping[str, Any]) -> list[str]:
         if option.is_flag:
             found += option.opts[-1:] if value else option.secondary_opts[-1:]
             continue
-        given = value if isinstance(value, list | tuple) else _pairs(value) if isinstance(value, dict) else [value]
-        for each in given:
-            found += [] if each is None else [option.opts[-1], str(each)]
+        for each in _each(value):
+            found += [option.opts[-1], str(each)]
     return found
 
 
 def flag_name(option: click.Parameter) -> str:
-    """The keyword that an option is in Python: `trial_timeout` for `--trial-timeout`."""
+    """The Python keyword of an option: `trial_timeout` for `--trial-timeout`."""
     return option.opts[-1].lstrip("-").replace("-", "_")
 
 
-def _pairs(values: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+def _each(value: Any) -> list[Any]:
+    """The values of an option that may be repeated."""
+    if isinstance(value, dict):
+        return [f"{key}={each if isinstance(each, str) else json.dumps(each)}" for key, each in value.items()]
+    given = list(value) if isinstance(value, list | tuple) else [value]
+    return [each for each in given if each is not None]
 
 
 def _same(value: Any, default: Any) -> bool:

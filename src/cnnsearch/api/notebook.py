@@ -1,9 +1,10 @@
-"""What a notebook shows: the bar of a running search, and a result as HTML that needs no network."""
+"""What a notebook shows: a progress bar of the search, and its result as HTML that needs no network."""
 
 import html
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cnnsearch.cli.display import Plain, choose
@@ -13,28 +14,28 @@ from cnnsearch.tuning.callbacks.base import Display
 from cnnsearch.tuning.progress import Progress, clock
 
 ROWS = 10
-"""Rows of the leaderboard that a result shows."""
+"""How many rows of the leaderboard a result shows."""
 
 REFRESH = 0.25
-"""Seconds between two drawings of the bar."""
+"""Least number of seconds between two updates of the progress bar, unless a trial ended."""
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook, which shows HTML."""
+    """Whether this process is the kernel of a notebook, and can show HTML."""
     ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = ask() if ask else None
     return getattr(shell, "kernel", None) is not None
 
 
 def display(json_lines: bool, quiet: bool) -> Display:
-    """The display of a search that was begun from Python: a notebook's in a notebook, else the terminal's."""
+    """The display of a search that Python code starts: in a notebook a progress bar, else as in a terminal."""
     if in_notebook() and not (json_lines or quiet):
-        return Bar(handle())
+        return ProgressBar(output())
     return choose(json_lines, quiet)
 
 
-def handle() -> Callable[[str], None]:
-    """A place in the output of the cell that runs; call it with the HTML that stands there from now on."""
+def output() -> Callable[[str], None]:
+    """Make a place in the output of the running cell. Calling the result replaces the HTML in this place."""
     from IPython.display import HTML
     from IPython.display import display as show
 
@@ -42,8 +43,12 @@ def handle() -> Callable[[str], None]:
     return lambda text: place.update(HTML(text))
 
 
-class Bar(Plain):
-    """A bar of trials, redrawn in place by `show`; failed trials and notes stand below in lines."""
+class ProgressBar(Plain):
+    """A progress bar of trials. Failed trials and notes are lines below it.
+
+    Args:
+        show: replaces the HTML of the progress bar.
+    """
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show, self._drawn, self._last = show, 0.0, ""
@@ -55,7 +60,7 @@ class Bar(Plain):
     def __call__(self, progress: Progress) -> None:
         if progress.done is not None and progress.done.state == "failed":
             super().__call__(progress)
-        self._last = bar(progress)
+        self._last = progress_html(progress)
         if progress.done is not None or time.monotonic() - self._drawn > REFRESH:
             self._drawn = time.monotonic()
             self._show(self._last)
@@ -64,7 +69,7 @@ class Bar(Plain):
         self._show(f"Reading images: {done:,} of {total:,}")
 
 
-def bar(progress: Progress) -> str:
+def progress_html(progress: Progress) -> str:
     """A running search as HTML."""
     standing = progress.standing
     parts = [f"{standing.ended} of {progress.trials} trials"]
@@ -73,7 +78,7 @@ def bar(progress: Progress) -> str:
     parts += [f"{number} {state}" for state in ("pruned", "failed") if (number := standing.count(state))]
     parts += [f"{number} {kind}" for kind, number in standing.failures.items() if kind in FAILURES]
     left = "" if progress.left is None else f", about {clock(progress.left)} left"
-    parts.append(f"{clock(progress.seconds)} gone{left}")
+    parts.append(f"{clock(progress.seconds)} elapsed{left}")
     running = [f"trial {run.number}: epoch {run.epoch} of {run.epochs}" for run in progress.running]
     return (
         f'<progress max="{progress.trials}" value="{standing.ended}" style="width:20em"></progress> '
@@ -82,30 +87,28 @@ def bar(progress: Progress) -> str:
     )
 
 
-def page(content: str) -> str:
-    """A whole HTML page inside another one's cell."""
+def page_html(content: str) -> str:
+    """A whole HTML page as a frame in the output of a cell."""
     return (
         f'<iframe srcdoc="{html.escape(content)}" style="width:100%;height:36em;border:1px solid #ccc" '
         'sandbox="allow-popups"></iframe>'
     )
 
 
-def summary(opened: Study, headline: str) -> str:
-    """A study as HTML: its headline, the top of the leaderboard, how the search went and the best trial's curve."""
+def summary_html(opened: Study, headline: str) -> str:
+    """A study as HTML: headline, top of the leaderboard, scores of all trials and the best trial's curves."""
     from cnnsearch.results import leaderboard, majority
 
     board = leaderboard.rows(opened, ROWS, choices=6)
     parts = [f"<p><b>{html.escape(opened.name)}</b>: {html.escape(headline)}</p>"]
     if board:
         below = (leaderboard.caption(board), *majority.lines(opened))
-        parts += [
-            table(*leaderboard.text_cells(board)),
-            *(f"<p><small>{html.escape(line)}</small></p>" for line in below),
-        ]
+        parts.append(table_html(*leaderboard.text_cells(board)))
+        parts += [f"<p><small>{html.escape(line)}</small></p>" for line in below]
     return "<div>" + "".join([*parts, *_plots(opened)]) + "</div>"
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
+def table_html(header: list[str], rows: list[list[str]]) -> str:
     """A table of text as HTML."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
@@ -113,9 +116,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _plots(opened: Study) -> list[str]:
-    """The scores of all trials, and the curves of the best; an empty list before the first score."""
-    from functools import partial
-
+    """Pictures as HTML: the scores of all trials and the curves of the best; none before the first score."""
     from cnnsearch.results.report import page as pages
     from cnnsearch.results.report import plots
     from cnnsearch.study import ranking

@@ -1,4 +1,4 @@
-"""What a model says of images."""
+"""The predictions of a model for images."""
 
 from typing import Any, NamedTuple
 
@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 
 
 class Predictions(NamedTuple):
-    """The answers for n images.
+    """The predictions for n images and k classes.
 
     Attributes:
         classes: the name of the most probable class of each image, (n,).
-        probabilities: float32 of shape (n, k), a column for each of the k classes.
-        names: the classes' names in the order of the columns.
+        probabilities: float32 of shape (n, k), one column per class.
+        names: the names of the classes, in the order of the columns.
     """
 
     classes: NDArray[Any]

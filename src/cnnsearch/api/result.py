@@ -1,4 +1,4 @@
-"""A study as Python code sees it: its leaderboard, its best model, and what can be made of it."""
+"""A study in Python code: its leaderboard, best model, predictions, report and export."""
 
 import subprocess
 import sys
@@ -12,11 +12,11 @@ from cnnsearch.core.errors import CnnsearchError
 
 
 class Result:
-    """A study that was searched. A notebook shows its leaderboard, how the search went and the best trial's curve.
+    """The result of a search. A notebook shows its leaderboard, the scores of all trials and the best trial's curves.
 
     Attributes:
         name: the study's name.
-        folder: where its files are.
+        folder: the folder of its files.
     """
 
     def __init__(self, name: str | None, runs: Path, storage: str = "", plugins: Sequence[Path] = ()) -> None:
@@ -31,8 +31,8 @@ class Result:
 
     @property
     def optuna(self) -> Any:
-        """Optuna's own study, for its plots and whatever else it can do."""
-        return self._opened().optuna
+        """The study as an Optuna study, for Optuna's plots and analyses."""
+        return self._study().optuna
 
     @property
     def study(self) -> Any:
@@ -41,16 +41,16 @@ class Result:
         return self.optuna
 
     def leaderboard(self, top: int = 0) -> Any:
-        """The ranked trials as a pandas DataFrame, a row a trial, with the columns of `cnnsearch leaderboard`.
+        """The ranked trials as a pandas DataFrame: one row per trial, with the columns of `cnnsearch leaderboard`.
 
         Args:
-            top: only so many rows; 0 gives all.
+            top: the number of rows; 0: all.
         """
         import pandas
 
         from cnnsearch.results import leaderboard
 
-        return pandas.DataFrame(leaderboard.rows(self._opened(), top), columns=list(leaderboard.COLUMNS))
+        return pandas.DataFrame(leaderboard.rows(self._study(), top), columns=list(leaderboard.COLUMNS))
 
     def best(self) -> dict[str, Any]:
         """The leaderboard's first row.
@@ -60,38 +60,38 @@ class Result:
         """
         from cnnsearch.results import leaderboard
 
-        rows = leaderboard.rows(self._opened(), 1)
+        rows = leaderboard.rows(self._study(), 1)
         if not rows or rows[0]["rank"] is None:
             raise CnnsearchError(f"Study '{self.name}' has no complete trial yet.")
         return rows[0]
 
     def best_model(self, trial: int | None = None) -> Any:
-        """The best trial's trained Keras model, or that of this `trial`. Keras is imported when this is called.
+        """The trained Keras model of the best trial, or of `trial`. This imports Keras.
 
-        A model of a plan takes images (n, height, width, channels) with their raw values, and gives probabilities
-        (n, classes); augmentation is not in it. A model of a function of yours is as you built it.
+        A model of a plan takes images (n, height, width, channels) with their raw values, and returns probabilities
+        (n, classes). It does not contain augmentation. A model of your own function is as you built it.
 
         Raises:
             StudyError: if there is no such trial, or its model is no longer on disk.
         """
         from cnnsearch.api import trained_model
 
-        return trained_model.opened(self._opened(), trial, self._plugins).model
+        return trained_model.load(self._study(), trial, self._plugins).model
 
     def predict(self, images: Any, trial: int | None = None) -> Predictions:
-        """What the best trial's model, or that of this `trial`, says of images.
+        """The predictions for images by the model of the best trial, or of `trial`.
 
         Args:
-            images: an array, list or tensor of shape (n, height, width, channels) or (n, height, width), or one image,
-                with raw values as those that were searched with.
+            images: an array, list or tensor of shape (n, height, width, channels) or (n, height, width), or one image;
+                with raw values, as the images of the search had.
 
         Raises:
-            DataError: if the images have another shape than those that were searched with.
+            DataError: if the images have another shape than those of the search.
             StudyError: if there is no such trial, or its model is no longer on disk.
         """
         from cnnsearch.api import trained_model
 
-        return trained_model.opened(self._opened(), trial, self._plugins).predict(images)
+        return trained_model.load(self._study(), trial, self._plugins).predict(images)
 
     def confirm(
         self,
@@ -101,18 +101,21 @@ class Result:
         timeout: str | float = "0",
         jobs: int | None = None,
     ) -> "Result":
-        """Train the best `top` trials, or these `trials`, again with new seeds until each has had so many `seeds`.
+        """Train the best trials again on new seeds, and rank them by their mean.
 
         Args:
-            timeout: begin nothing that will not end by then: seconds, or such as "30m".
-            jobs: trainings side by side; None: as `search` chooses.
+            top: how many of the best trials.
+            seeds: how many new seeds of each trial, in all.
+            trials: these trials instead.
+            timeout: begin no training that will not end within this time: seconds, or such as "30m"; 0: no limit.
+            jobs: how many trainings run at the same time; None: as `search` chooses.
         """
         from cnnsearch.api import notebook
         from cnnsearch.cli import quantities
         from cnnsearch.results import leaderboard
-        from cnnsearch.tuning import run as command
+        from cnnsearch.tuning import run
 
-        command.confirm(
+        run.confirm(
             self.name,
             top,
             seeds,
@@ -127,12 +130,12 @@ class Result:
         return self
 
     def report(self, out: str | Path = "report.html") -> Path:
-        """Write the report, one HTML page that needs no network; a notebook shows it too. Gives back its path."""
+        """Write the report, one HTML page that needs no network, and return its path. A notebook shows it, too."""
         from cnnsearch.api import notebook
 
         path = self._run("report", "-o", out)
         if notebook.in_notebook():
-            notebook.handle()(notebook.page(path.read_text("utf-8")))
+            notebook.output()(notebook.page_html(path.read_text("utf-8")))
         return path
 
     def export(
@@ -145,16 +148,18 @@ class Result:
         ensemble: int | None = None,
         register: str | None = None,
     ) -> Path:
-        """Write the best model with its card to a folder, and give back the folder. It measures on test, once a model.
+        """Write the best model with its card to a folder, and return the folder.
+
+        The card has the model's score on the test images. Each model is measured on them once.
 
         Args:
             out: the folder; None: `exports/STUDY`.
-            options: more options as words of `cnnsearch export`, such as "--refit".
+            options: more arguments of `cnnsearch export`, such as "--refit".
             trial: this trial instead of the best one.
             format: "keras", "onnx" and others, one or several.
-            refit: train it again first, on training and validation images together.
-            ensemble: the mean of so many of the best, if that is better on validation.
-            register: make it a version of this name in MLflow's registry.
+            refit: train the model again first, on training and validation images together.
+            ensemble: the mean of this many of the best models, if it is better on validation.
+            register: register the model as a version of this name in MLflow.
         """
         names = format if isinstance(format, str) else ",".join(format)
         given = {"--trial": trial, "--format": names or None, "--ensemble": ensemble, "--register": register}
@@ -163,56 +168,57 @@ class Result:
         return self._run("export", "-o", out or Path("exports") / self.name, *words, *options)
 
     def _run(self, command: str, flag: str, out: str | Path, *options: str) -> Path:
-        """A command in a process of its own: a notebook that trains its own models keeps its backend as it is."""
+        """Run a command in another process, so that the backend of a notebook's own models does not change."""
         line = [command, self.name, flag, str(out), *options, "--runs", str(self._places["runs"])]
         line += [word for folder in self._plugins for word in ("--plugins", str(folder))]
         if self._places["storage"]:
             line += ["--storage", str(self._places["storage"])]
-        _process(line)
+        _run_command(line)
         return Path(out)
 
-    def _opened(self) -> Any:
+    def _study(self) -> Any:
         from cnnsearch.study import listing
 
         return listing.load(self.name, **self._places)
-
-    def _headline(self, opened: Any) -> str:
-        """How many trials there are, and the best of them."""
-        from cnnsearch.results import leaderboard
-        from cnnsearch.study.trial import COUNTED
-
-        trials = sum(record.state in COUNTED for record in opened.records())
-        first = next(iter(leaderboard.rows(opened, 1)), None)
-        best = ""
-        if first and first["rank"] is not None and first["score"] is not None:
-            best = f", best {opened.info['metric']} {first['score']:.4f} (trial {first['trial']})"
-        return f"{trials} trial{'' if trials == 1 else 's'}{best}, in {self.folder}"
 
     def __repr__(self) -> str:
         from cnnsearch.cli import tables
         from cnnsearch.results import leaderboard
 
-        opened = self._opened()
+        opened = self._study()
         board = leaderboard.rows(opened, 5, choices=6)
         text = tables.text(leaderboard.to_table(board, "", tables.width())) if board else ""
-        return f"Result({self.name!r}, {self._headline(opened)})\n{text}".rstrip()
+        return f"Result({self.name!r}, {_headline(opened)})\n{text}".rstrip()
 
     def _repr_html_(self) -> str:
         from cnnsearch.api import notebook
 
-        opened = self._opened()
-        return notebook.summary(opened, self._headline(opened))
+        opened = self._study()
+        return notebook.summary_html(opened, _headline(opened))
 
 
 def import_optuna() -> None:
-    """Import Optuna without the warning that its progress bar, which is not used here, has no widgets in a notebook."""
+    """Import Optuna without a warning about widgets in notebooks. They are for its progress bar, which is not used."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "IProgress not found")
         import optuna  # noqa: F401
 
 
-def _process(line: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "cnnsearch", *line], capture_output=True, text=True, check=False)
+def _headline(opened: Any) -> str:
+    """The number of trials, the best score and the folder of a study."""
+    from cnnsearch.results import leaderboard
+    from cnnsearch.study.trial import COUNTED
+
+    trials = sum(record.state in COUNTED for record in opened.records())
+    first = next(iter(leaderboard.rows(opened, 1)), None)
+    best = ""
+    if first and first["rank"] is not None and first["score"] is not None:
+        best = f", best {opened.info['metric']} {first['score']:.4f} (trial {first['trial']})"
+    return f"{trials} trial{'' if trials == 1 else 's'}{best}, in {opened.folder}"
+
+
+def _run_command(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "cnnsearch", *arguments], capture_output=True, text=True, check=False)
     print(done.stdout, end="")
     if done.returncode:
         raise CnnsearchError(done.stderr.strip().removeprefix("Error: "))

@@ -1,4 +1,4 @@
-"""A trial's trained model, opened in the user's own process."""
+"""A trial's trained model, loaded in the user's own process."""
 
 import os
 from pathlib import Path
@@ -13,17 +13,17 @@ from cnnsearch.data import from_python, pixel_values
 from cnnsearch.study.study import Study
 
 
-class Opened(NamedTuple):
-    """A trial's model and what it was made of."""
+class TrainedModel(NamedTuple):
+    """A trial's Keras model, and the source that it was built from."""
 
     model: Any
     source: Any
 
     def predict(self, images: Any) -> Predictions:
-        """What the model says of images.
+        """The model's predictions for images.
 
         Raises:
-            DataError: if they have another shape than those that were searched with.
+            DataError: if the images have another shape than those of the search.
         """
         facts = self.source.study.info["data"]
         x = batch(from_python.images_of(images), tuple(facts["input_shape"]))
@@ -32,7 +32,7 @@ class Opened(NamedTuple):
         return Predictions(np.asarray(names)[probabilities.argmax(-1)], probabilities, names)
 
 
-def opened(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Opened:
+def load(study: Study, number: int | None, plugins: tuple[Path, ...]) -> TrainedModel:
     """The model of the best trial, or of trial `number`, in float32.
 
     Raises:
@@ -53,17 +53,17 @@ def opened(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Opene
 
     policy, source = keras.config.dtype_policy(), source_of(study, chosen, plugins)
     try:
-        return Opened(exported_model.load_checkpoint(source, path), source)
+        return TrainedModel(exported_model.load_checkpoint(source, path), source)
     finally:
-        # it is the user's own process
+        # the user's own models must not change their dtype
         keras.config.set_dtype_policy(policy)
 
 
 def batch(images: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Images, or one image, as (n, *shape); grey ones may come without their channel.
+    """Images, or one image, as an array (n, *shape). Images of one channel may have no axis for it.
 
     Raises:
-        DataError: if they are of another shape.
+        DataError: if they have another shape, or values that are not numbers.
     """
     shapes = [shape, shape[:-1]] if shape[-1] == 1 else [shape]
     if images.shape in shapes:

@@ -1,4 +1,4 @@
-"""What a call from Python brings along: a function or its name, and data or their name."""
+"""The space and the data that a call of `search` gets: as objects, or by their names."""
 
 import platform
 import shutil
@@ -12,15 +12,15 @@ from cnnsearch.spaces.definition import STUDY, Use
 from cnnsearch.study.config import Settings
 
 
-class Brought:
-    """The space and the data of one call, as options of `run`, and as files of the study's folder.
+class SearchInputs:
+    """The space and the data of one call. Objects are written to the study's folder, where the workers read them.
 
     Attributes:
-        named: what the command line could say too: `space` and `dataset` by name.
-        said: both as they stand in a call.
+        named: the options `space` and `dataset` of `run`. A dataset that is an object is not among them.
+        arguments: both as they stand in the source of the call.
 
     Raises:
-        CnnsearchError: if an object is of no form that is known, or cannot be given to the workers.
+        CnnsearchError: if an object has an unknown form, or cannot be given to the workers.
     """
 
     def __init__(self, space: Any, dataset: Any = None, validation: Any = None, test: Any = None) -> None:
@@ -30,7 +30,7 @@ class Brought:
         self._model = None if isinstance(space, str | Path) else pickled_model.pickled(space)
         self._data, self._use = None, ""
         self.named = {"space": self._model.name if self._model else str(space)}
-        self.said = [self._model.name if self._model else repr(str(space))]
+        self.arguments = [self._model.name if self._model else repr(str(space))]
         if self._model and dataset is None:
             name = self._model.name
             raise CnnsearchError(f"{name} needs data: search({name}, (images, labels)), or a dataset's name or path.")
@@ -41,14 +41,14 @@ class Brought:
                     f"{'that of the space' if dataset is None else repr(str(dataset))}, which has its own parts."
                 )
             self.named |= {} if dataset is None else {"dataset": str(dataset)}
-            self.said += [] if dataset is None else [repr(str(dataset))]
+            self.arguments += [] if dataset is None else [repr(str(dataset))]
             return
         self._data = from_python.dataset_of(dataset, validation, test)
         self._use = f"data-{self._data.fingerprint}"
-        self.said.append("data")
+        self.arguments.append("data")
 
     def objects(self) -> dict[str, Any]:
-        """What replaces the names among the settings."""
+        """The objects that replace names in the settings, and the digests that a resumed study compares."""
         from cnnsearch.data import from_python
 
         found: dict[str, Any] = {}
@@ -63,9 +63,9 @@ class Brought:
 
     @contextmanager
     def in_folder(self, settings: Settings) -> Iterator[None]:
-        """Inside, function and data are in the study's folder. What the study does not take is removed again.
+        """Write function and data to the study's folder; at the end, remove the files that the study does not use.
 
-        A study that is resumed with its own function and data keeps them.
+        If the study does not accept them (StudyError), the files that were written here are removed.
         """
         from cnnsearch.data import stored
         from cnnsearch.spaces import pickled_model
@@ -77,22 +77,17 @@ class Brought:
             written += self._model.write(settings.folder)
         if self._data and self._use in settings.dataset.options.get("path", ""):
             written += stored.write(self._data, settings.folder / self._use)
-        # they are read from the disk from here on
+        # from here on they are read from the disk
         self._data = None
         try:
             yield
         except StudyError:
             _remove(written)
             raise
-        _remove(
-            path
-            for prefix, used in (
-                (pickled_model.PREFIX, settings.space.model),
-                (stored.PREFIX, str(settings.dataset.options.get("path", ""))),
-            )
-            for path in settings.folder.glob(f"{prefix}*")
-            if used.startswith(STUDY) and path.name not in used
-        )
+        data = str(settings.dataset.options.get("path", ""))
+        for prefix, used in ((pickled_model.PREFIX, settings.space.model), (stored.PREFIX, data)):
+            if used.startswith(STUDY):
+                _remove(path for path in settings.folder.glob(f"{prefix}*") if path.name not in used)
 
 
 def _remove(paths: Iterable[Path]) -> None:
