@@ -12,7 +12,7 @@ def cifar10(*, limit=0, noise=0.0, noise_seed=0) -> Dataset:
 
     Args:
         limit: keep so many training images; 0 keeps all.
-        noise: standard deviation of Gaussian noise on all images, the range of pixels being 1.
-        noise_seed: fixes that noise.
+        noise: standard deviation of Gaussian noise on all images, as a fraction of the range of the pixels.
+        noise_seed: the seed of the noise.
     """
     return noisy(load_named("cifar10", CLASSES, limit), noise, noise_seed)

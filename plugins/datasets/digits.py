@@ -1,4 +1,4 @@
-"""scikit-learn's bundled handwritten digits: real data that needs neither a file nor a network."""
+"""The handwritten digits of scikit-learn: real data without a file or a download."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ def digits(*, limit=0, noise=0.0, noise_seed=0) -> Dataset:
 
     Args:
         limit: keep so many training images; 0 keeps all.
-        noise: standard deviation of Gaussian noise on all images, the range of pixels being 1.
-        noise_seed: fixes that noise.
+        noise: standard deviation of Gaussian noise on all images, as a fraction of the range of the pixels.
+        noise_seed: the seed of the noise.
     """
     from sklearn.datasets import load_digits
 

@@ -1,4 +1,4 @@
-"""Fashion-MNIST, as small as MNIST and harder."""
+"""Fashion-MNIST: images of clothing, as small as MNIST and harder."""
 
 from cnnsearch import Dataset, dataset
 from cnnsearch.data.arrays import load_named, noisy
@@ -23,7 +23,7 @@ def fashion_mnist(*, limit=0, noise=0.0, noise_seed=0) -> Dataset:
 
     Args:
         limit: keep so many training images; 0 keeps all.
-        noise: standard deviation of Gaussian noise on all images, the range of pixels being 1.
-        noise_seed: fixes that noise.
+        noise: standard deviation of Gaussian noise on all images, as a fraction of the range of the pixels.
+        noise_seed: the seed of the noise.
     """
     return noisy(load_named("fashion_mnist", CLASSES, limit), noise, noise_seed)

@@ -1,4 +1,4 @@
-"""A user's own pictures: one folder for each class, whose name is the class's name."""
+"""A user's own images, with a folder for each class."""
 
 import json
 import re
@@ -28,7 +28,7 @@ OURS = ("runs", "mlruns", "mlartifacts", "exports", "__pycache__")
 
 
 class Picture(NamedTuple):
-    """Where a picture is, and what it shows."""
+    """An image file, its part (train, val or test) and its class."""
 
     file: Path
     part: str
@@ -36,7 +36,7 @@ class Picture(NamedTuple):
 
 
 def reads(path):
-    """Whether it is a folder, but none of arrays."""
+    """Whether `path` is a folder, but not a folder of arrays."""
     return path.is_dir() and not array_files.reads(path)
 
 
@@ -49,7 +49,7 @@ def folder(
     root = expanded(path)
     try:
         pictures = _scan(root)
-    # RuntimeError: links that lead round in a circle.
+    # RuntimeError: links in a circle
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"{root}: it cannot be looked through ({reason(error)}); expected folders that you may read and "
@@ -73,7 +73,7 @@ def folder(
 
 
 def _check_options(path, size, color, image_size, resize):
-    """The width and height that are asked for, or None."""
+    """The width and height that the options ask for, or None."""
     if not path:
         raise DataError("folder: which folder? Name one with `--dataset folder:PATH`.")
     if not expanded(path).is_dir():
@@ -97,7 +97,7 @@ def _check_options(path, size, color, image_size, resize):
 
 
 def _scan(root):
-    """All pictures, in the order of their names, train before val before test."""
+    """All image files, sorted by name within train, val and test."""
     parts = {}
     for entry in _visible(root, root):
         meant = MEANT.get(entry.name.lower())
@@ -115,7 +115,7 @@ def _scan(root):
 
 
 def _visible(place, root):
-    """What is in a folder, sorted; a link that leaves `root` is refused, as nobody would expect its files."""
+    """The entries of a folder, sorted. A link that leads out of `root` is an error."""
     entries = sorted(entry for entry in place.iterdir() if not entry.name.startswith("."))
     for entry in entries:
         if entry.is_symlink() and not entry.resolve().is_relative_to(root.resolve()):
@@ -128,7 +128,7 @@ def _holds_folders(place, root):
 
 
 def _pictures(place, root, part):
-    """The pictures in the class folders of one part; a class without any is a mistake in train."""
+    """The image files in the class folders of one part. An empty class folder in train is an error."""
     found = []
     for home in _visible(place, root):
         if home.is_symlink() and not home.exists():
@@ -147,24 +147,24 @@ def _pictures(place, root, part):
 
 
 def _files(home, root):
-    """The picture files of one class, those in its subfolders too."""
+    """The image files of one class, also those in subfolders."""
     found = []
     for entry in _visible(home, root):
         if not entry.is_dir():
             found += [entry] if _is_picture(entry) else []
-        # a link to a folder may lead round in a circle
+        # a link to a folder may be part of a circle
         elif not entry.is_symlink() and not _is_ours(entry, root):
             found += _files(entry, root)
     return found
 
 
 def _is_picture(file):
-    # a link to nowhere too, so that it is named
+    # also a broken link, so that the error names it
     return file.suffix.lower() in SUFFIXES and (file.is_file() or not file.exists())
 
 
 def _is_ours(home, root):
-    """Whether cnnsearch or MLflow made this folder, by what is in it: a class may have any name."""
+    """Whether cnnsearch or MLflow made this folder. Its content decides, since a class may have any name."""
     if _is_export(home):
         return True
     if any(_is_picture(entry) for entry in _visible(home, root)):
@@ -184,7 +184,7 @@ def _is_export(home):
 
 
 def _classes(root, pictures):
-    """The classes' names, sorted; those of train are all there are."""
+    """The class names, sorted. Every class must be in train."""
     known = {picture.label for picture in pictures if picture.part == "train"}
     classes = sorted(known)
     if len(classes) < 2:
@@ -207,20 +207,24 @@ def _short(names):
 
 
 def _limited(pictures, limit):
-    """`limit` of the training pictures, chosen before any is opened."""
+    """`limit` of the training images, chosen before any file is opened."""
     train = [picture for picture in pictures if picture.part == "train"]
     kept = pick("folder", np.array([picture.label for picture in train]), limit)
     return [train[index] for index in kept] + [picture for picture in pictures if picture.part != "train"]
 
 
 def _parts(pictures):
-    """The pictures of each part that there is."""
+    """The image files of each part that is not empty."""
     every = {part: [picture for picture in pictures if picture.part == part] for part in PARTS}
     return {part: mine for part, mine in every.items() if mine}
 
 
 def _check_left(root, part, pictures, labels):
-    """Refuse a part, or a class of train, of which no picture could be read."""
+    """Check that an image of each part, and of each class of train, could be read.
+
+    Raises:
+        DataError: if not.
+    """
     if not labels:
         raise DataError(f"{root}: no picture of {part} can be read; expected one or more. Save them again.")
     lost = sorted({picture.label for picture in pictures} - set(labels))
@@ -232,7 +236,7 @@ def _check_left(root, part, pictures, labels):
 
 
 def _groups(files, pattern):
-    """The group of each file: what the first capturing group of `pattern` matched in its name, else the whole match."""
+    """The group of each file: the first capturing group of `pattern` in its name, else the whole match."""
     try:
         known = re.compile(pattern)
     except re.error as error:
@@ -254,7 +258,7 @@ def _group(file, known):
 
 
 def _overlaps(grouped):
-    """A warning for each two parts that the user made and that share groups."""
+    """A warning for each two parts of the user that share groups."""
     parts = list(grouped)
     for at, one in enumerate(parts):
         for other in parts[at + 1 :]:

@@ -1,4 +1,4 @@
-"""Any NumPy .npz file, or folder of .npy files, of images and labels, with its own test and validation or without."""
+"""Images and labels of any NumPy .npz file or folder of .npy files."""
 
 from cnnsearch import Dataset, dataset
 from cnnsearch.core.errors import DataError

@@ -1,4 +1,4 @@
-"""The arrays that `cnnsearch.search` was given from Python."""
+"""The arrays that a call of `cnnsearch.search` was given."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from cnnsearch.data.stored import read
 
 @dataset
 def stored(*, path="", limit=0) -> Dataset:
-    """Arrays from Python, as `cnnsearch.search` keeps them in a study's folder.
+    """The arrays that `cnnsearch.search` stored in a study's folder.
 
     Args:
         path: the folder.

@@ -1,8 +1,8 @@
-"""The nonlinearity of the whole network."""
+"""The activation of the whole network."""
 
 from cnnsearch import dimension
 
-# Keras' names; those left out (softmax, sigmoid, linear, ...) make no sense between hidden layers
+# Keras' names, without those that make no sense between hidden layers (softmax, sigmoid, linear, ...)
 _NAMES = (
     *("relu", "gelu", "silu", "swish", "elu", "leaky_relu", "selu", "celu"),
     *("mish", "softplus", "tanh", "relu6", "hard_silu", "hard_swish"),
@@ -11,9 +11,9 @@ _NAMES = (
 
 @dimension
 def activation(hp, plan, *, choices=("relu", "gelu", "silu", "elu", "leaky_relu")):
-    """Which activation stands after convolutions and dense layers.
+    """Which activation comes after convolutions and dense layers.
 
-    Stands after the dimension that makes the blocks.
+    Its place is after the dimension that makes the blocks.
 
     Args:
         choices: names of Keras activations.

@@ -1,4 +1,4 @@
-"""Training images moved, turned, sheared, zoomed, mirrored and made noisy by chance."""
+"""Random shifts, rotations, shears, zooms, flips and noise of training images."""
 
 from cnnsearch import dimension
 
@@ -21,18 +21,18 @@ def augmentation(
     strength=(0.0, 0.5, 1.0),
     separate=False,
 ):
-    """How strongly training images are changed by chance.
+    """How strong the random changes of training images are.
 
     Args:
-        shift: the largest move, as a fraction of the image's side.
+        shift: the largest shift, as a fraction of the image's side.
         rotate: the largest rotation to either side, in degrees.
         shear: the largest shear to either side, in degrees.
         zoom: the largest change of size, as a fraction.
-        flip: whether mirroring from left to right is tried; not for digits and letters.
+        flip: whether horizontal flips are tried; not for digits and letters.
         noise: the largest standard deviation of Gaussian noise, on pixels from 0 to 1; drawn in quarters.
-        fill_mode: what fills the pixels that come in: `nearest`, `constant`, `reflect` or `wrap`.
-        strength: factors on `shift`, `rotate`, `shear` and `zoom`; 0.0 is none of them.
-        separate: whether each of the four gets a strength of its own.
+        fill_mode: how new pixels at the edge are filled: `nearest`, `constant`, `reflect` or `wrap`.
+        strength: factors of `shift`, `rotate`, `shear` and `zoom`; 0.0 for none of them.
+        separate: whether each of the four has its own strength.
     """
     limits = {"rotate": rotate, "shift": shift, "shear": shear, "zoom": zoom}
     _check(limits, noise, fill_mode, strength)
@@ -42,7 +42,7 @@ def augmentation(
     layers = []
     if any(moves.values()) or mirror:
         fill = hp.Choice("fill_mode", fill_mode) if any(moves.values()) else fill_mode[0]
-        # one layer for all: each layer that resamples blurs the image and costs its time again
+        # one layer for all four: each layer that resamples blurs the image and takes time
         layers.append(("RandomAffine", {**moves, "flip": mirror, "fill_mode": fill}))
     if stddev:
         layers.append(("GaussianNoise", {"stddev": stddev}))
@@ -50,7 +50,7 @@ def augmentation(
 
 
 def _moves(hp, limits, strength, separate):
-    """The four parts of the affine layer, each its limit times the strength drawn for it."""
+    """The four parts of the affine layer: each is its limit times its strength."""
     used = [name for name, limit in limits.items() if limit]
     if separate:
         factors = {name: hp.Choice(name, strength) for name in used}

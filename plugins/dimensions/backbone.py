@@ -1,4 +1,4 @@
-"""A network that was trained on other images, under the head."""
+"""A pretrained network before the head."""
 
 from cnnsearch import dimension
 from cnnsearch.spaces import pretrained
@@ -16,14 +16,14 @@ def backbone(
     train_last=(0,),
     rate=0.1,
 ):
-    """Which network the images go through, resized and in colour, and how many of its layers learn on.
+    """Which pretrained network gets the resized colour images, and how many of its layers are trained.
 
     Args:
         names: Keras' applications: VGG16, MobileNetV2, EfficientNetV2B0, ConvNeXtTiny.
         weights: `imagenet`, `none`, or a file of weights.
-        side: images are resized to that many pixels.
-        train_last: how many of its last layers, those that normalise not counted, are trained on; 0 for none.
-        rate: factor of the learning rate for these.
+        side: images are resized to this side in pixels.
+        train_last: how many of its last layers are trained, not counting layers that normalise; 0 for none.
+        rate: factor of the learning rate for these layers.
     """
     if rate <= 0:
         raise ValueError(f"rate must be above 0, got {rate}; to train no layer of the backbone say train_last = 0")
@@ -33,5 +33,5 @@ def backbone(
         raise ValueError(f"the weights {weights} are of one network; say which: names = one of {', '.join(names)}")
     name, last = hp.Choice("name", names), hp.Choice("train_last", train_last)
     network = pretrained.spec(name, plan.input_shape, weights, side, last)
-    # on pixels of 0 to 1, and before the blocks
+    # pixels are 0 to 1 here, and the blocks come after it
     return plan.replace(stem=(Block((network,)),), stem_rate=rate if last else 0.0)

@@ -1,11 +1,11 @@
-"""How many images make one step."""
+"""The batch size."""
 
 from cnnsearch import dimension
 
 
 @dimension
 def batch_size(hp, plan, *, choices=(128, 64, 256)):
-    """How many images are seen before each step of the optimizer.
+    """How many images each step of the optimizer uses.
 
     Args:
         choices: images in a batch.

@@ -1,4 +1,4 @@
-"""Whether rare classes count as much as frequent ones while the network learns."""
+"""The weights of the classes in the training loss."""
 
 from cnnsearch import dimension
 from cnnsearch.spaces.plan import CLASS_WEIGHTS
@@ -8,7 +8,7 @@ from cnnsearch.spaces.plan import CLASS_WEIGHTS
 def class_weight(hp, plan, *, choices=("none", "balanced")):
     """How much the images of a class count in the loss of training.
 
-    `none`: every image counts alike. `balanced`: every class counts alike, so an image of a rare class counts more.
+    `none`: each image has the same weight. `balanced`: each class has the same weight.
     Search for `val_balanced_accuracy`, `val_auc` or `val_f1_macro` with it: by accuracy, `none` is likely to win.
 
     Args:

@@ -1,22 +1,22 @@
-"""The body of the network: blocks of convolutions, each closed by a pooling."""
+"""The blocks of the network: convolutions, then pooling."""
 
 from cnnsearch import Block, dimension
 
 
 @dimension
 def conv_depth(hp, plan, *, min=1, max=3, convs=(1, 2), padding=("same",), bias=(True,)):
-    """How many blocks there are, and how many convolutions each holds.
+    """How many blocks there are, and how many convolutions each has.
 
-    Makes the blocks, so it stands before every dimension that edits them. Never more blocks than the
+    It makes the blocks, so its place is before every dimension that edits them. Never more blocks than the
     image bears: 8x8 pixels can be halved three times.
 
     Args:
-        min: the fewest blocks; 0 leaves a network of dense layers alone as one of the candidates.
-        max: the most blocks; lowered to what the image bears.
+        min: the fewest blocks; with 0 some candidates have only dense layers.
+        max: the most blocks; fewer for images that are too small.
         convs: convolutions in a block, `conv act` each.
         padding: `same`, or `valid`, where a convolution loses the rim of the image; a block keeps `same`
             where losing the rim of 3x3 convolutions would leave too little for it and those after it.
-        bias: whether convolutions have a bias, which a normalisation after them makes needless.
+        bias: whether convolutions have a bias; normalisation after them makes it unnecessary.
     """
     if not set(padding) <= {"same", "valid"}:
         raise ValueError(f"padding must be among same and valid, got {padding}")
@@ -36,7 +36,7 @@ def conv_depth(hp, plan, *, min=1, max=3, convs=(1, 2), padding=("same",), bias=
 
 
 def _limits(low, high, side):
-    """`low` and `high`, the latter no more than the halvings that an image of this side bears."""
+    """`low` and `high`; `high` is at most the number of times that this side can be halved."""
     if not 0 <= low <= high:
         raise ValueError(f"expected 0 <= min <= max, got min={low} and max={high}")
     bears = side.bit_length() - 1
@@ -46,7 +46,7 @@ def _limits(low, high, side):
 
 
 def _paddings(side, rim, blocks):
-    """`valid` for each block whose convolutions may take `rim` pixels from the side, else `same`."""
+    """`valid` for each block whose image has room for convolutions that remove `rim` pixels, else `same`."""
     for later in reversed(range(blocks)):
         fits = rim and (side - rim) // 2 >= 2**later
         side = (side - rim if fits else side) // 2

@@ -5,14 +5,14 @@ from cnnsearch import Block, dimension
 
 @dimension
 def denoiser(hp, plan, *, depth=(2, 1), width=(32, 16, 64), bottom=(2, 1, 0)):
-    """How often a denoiser halves the image and doubles it again, its filters, and its convolutions between the two.
+    """The depth of a denoiser, its filters, and its convolutions on the smallest image.
 
-    It is a stem that the classifier's training leaves alone; a trainer such as `denoise_first` trains it before.
+    It is a stem; a trainer such as `denoise_first` trains it first, and then its weights do not change.
 
     Args:
         depth: convolutions with max pooling, and as many with upsampling.
-        width: filters of the first; every halving doubles them.
-        bottom: convolutions on the smallest image, where each sees the most of it.
+        width: filters of the first convolution; they double with every pooling.
+        bottom: convolutions on the smallest image.
     """
     if not all(0 < halvings < 8 for halvings in depth) or any(filters < 1 for filters in width):
         raise ValueError(f"depth must be numbers from 1 to 7 and width at least 1, got {depth} and {width}")
@@ -23,10 +23,10 @@ def denoiser(hp, plan, *, depth=(2, 1), width=(32, 16, 64), bottom=(2, 1, 0)):
     if height % 2**halvings or across % 2**halvings:
         raise ValueError(f"images of {height}x{across} cannot be halved {halvings} times and doubled to the same size")
     widths = [filters * 2**level for level in range(halvings)]
-    # pooling first: the rest has a quarter of the work
+    # pooling first: the layers after it have a quarter of the work
     down = [Block("conv pool norm act", each) for each in widths]
     between = [Block("conv norm act", widths[-1])] * middle
     up = [Block("conv norm act up", each) for each in reversed(widths)]
-    # values of pixels, 0 to 1
+    # pixels are 0 to 1
     last = Block("conv act", channels, activation="sigmoid")
     return plan.replace(stem=(*down, *between, *up, last), stem_rate=0.0)

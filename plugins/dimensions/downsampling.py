@@ -12,7 +12,7 @@ def downsampling(hp, plan, *, choices=("pool", "avgpool", "down"), kernel=(0,)):
     Args:
         choices: `pool`, `avgpool`, or `down`, a convolution of stride 2 with its activation
             (Springenberg et al. 2014, arXiv:1412.6806).
-        kernel: window of the strided convolution; 0 takes that of the block's other convolutions.
+        kernel: window of the strided convolution; 0 for that of the block's other convolutions.
     """
     if not set(choices) <= set(_WORDS):
         raise ValueError(f"choices must be among {', '.join(_WORDS)}, got {choices}")

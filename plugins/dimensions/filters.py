@@ -9,8 +9,8 @@ def filters(hp, plan, *, first=(32, 16, 64), growth=(2.0, 1.0), most=(512,)):
 
     Args:
         first: filters of the first block.
-        growth: factor from one block to the next; 1.0 keeps all blocks alike.
-        most: the most filters that any block gets.
+        growth: factor from one block to the next; with 1.0 all blocks have the same number.
+        most: the most filters of a block.
     """
     if any(count < 1 for count in (*first, *most)):
         raise ValueError(f"first and most must be numbers of at least 1, got first={first} and most={most}")

@@ -1,4 +1,4 @@
-"""From the last image to the classes."""
+"""The layers between the last image and the classes."""
 
 from cnnsearch import Head, dimension
 
@@ -22,8 +22,8 @@ def head(
 
     Args:
         reduce: `flatten`, or the global `average` or `max` of each filter.
-        depth: dense layers before the one that names the class.
-        width: units of each dense layer, drawn for each of its own (`width1`, `width2`, ...).
+        depth: dense layers before the output layer.
+        width: units of a dense layer, drawn for each layer (`width1`, `width2`, ...).
         norm: batch normalisation `after_dense`, `after_act`, or `none`.
         max_rate: the highest dropout rate after a dense layer; 0 for no dropout.
         step: steps of the rate, from 0.
@@ -35,7 +35,7 @@ def head(
     widths = tuple(hp.Choice(f"width{number}", width) for number in range(1, layers + 1))
     words = _SENTENCES[hp.Choice("norm", norm)]
     rate = round(hp.Float("rate", 0.0, max_rate, step=step), 6) if max_rate else 0.0
-    # without the word at rate 0, plans that do the same are equal and train once
+    # at rate 0 the word is left out, so that plans with the same network are equal and trained once
     words += " drop" if rate else ""
     return plan.replace(head=Head(vector, widths, words, rate, plan.head.activation))
 

@@ -7,11 +7,11 @@ from cnnsearch import dimension
 def kernel_size(hp, plan, *, choices=(3, 5), per_block=False):
     """How large the window of a convolution is.
 
-    With `valid` padding a large window can use up the image; such a candidate is refused as invalid.
+    With `valid` padding a large window can shrink the image to nothing; such a candidate is infeasible.
 
     Args:
         choices: side of the window, in pixels.
-        per_block: whether each block gets a window of its own (`block1`, `block2`, ...).
+        per_block: whether a window is drawn for each block (`block1`, `block2`, ...).
     """
     if any(side < 1 for side in choices):
         raise ValueError(f"choices must be sides of at least 1 pixel, got {choices}")

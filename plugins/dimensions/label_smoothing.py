@@ -1,4 +1,4 @@
-"""Targets a little less certain than the labels."""
+"""Label smoothing."""
 
 from cnnsearch import dimension
 

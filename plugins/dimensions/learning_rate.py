@@ -1,4 +1,4 @@
-"""The length of a step."""
+"""The learning rate."""
 
 from cnnsearch import dimension
 
@@ -7,7 +7,7 @@ from cnnsearch import dimension
 def learning_rate(hp, plan, *, min=3e-4, max=1e-2, sgd_min=3e-3, sgd_max=0.3):
     """How large the learning rate is, on a logarithmic scale.
 
-    Stands after `optimizer`: SGD needs larger steps than its adaptive kin and draws from a range of its own.
+    Its place is after `optimizer`: SGD needs larger rates than adaptive optimizers and has its own range.
 
     Args:
         min: the smallest rate.

@@ -1,4 +1,4 @@
-"""Where batch normalisation and dropout stand among the convolutions."""
+"""The places of batch normalisation and dropout among the convolutions."""
 
 from cnnsearch import dimension
 
@@ -17,10 +17,10 @@ def norm_dropout(
     step=0.05,
     rise=(0.0,),
 ):
-    """Where batch normalisation and dropout stand in each block, and how much is dropped.
+    """The places of batch normalisation and dropout in each block, and the dropout rate.
 
-    Their places are drawn together because they disturb each other (Li et al. 2018, arXiv:1801.05134).
-    Strided convolutions are normalised too where `downsampling` stands before this dimension.
+    One dimension draws both places because they affect each other (Li et al. 2018, arXiv:1801.05134).
+    Strided convolutions are normalised too if `downsampling` comes before this dimension.
 
     Args:
         norm: `after_conv` (Ioffe & Szegedy 2015), `after_act`, or `none`.
@@ -48,7 +48,7 @@ def _normalised(block, place):
 
 
 def _dropped(block, where, unit, rate):
-    # without the word at rate 0, plans that do the same are equal and train once
+    # at rate 0 the word is left out, so that plans with the same network are equal and trained once
     if not rate:
         return block
     if where == "conv":

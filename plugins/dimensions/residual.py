@@ -1,4 +1,4 @@
-"""Convolutions that a shortcut leads around."""
+"""Residual units: convolutions with a shortcut."""
 
 from cnnsearch import dimension
 
@@ -7,16 +7,16 @@ _UNITS = {"plain": ("conv", "act"), "norm": ("conv", "norm", "act")}
 
 @dimension
 def residual(hp, plan, *, convs=(0, 2, 1), units=("norm", "plain")):
-    """How many convolutions with a shortcut around them follow those of each block (He et al. 2015, arXiv:1512.03385).
+    """How many convolutions with a shortcut follow the convolutions of each block (He et al. 2015, arXiv:1512.03385).
 
     They stand before the block's pooling, are as wide as the block, and what goes in is added to what comes out, so
     that no weights are needed on the shortcut.
 
-    Stands after the dimension that makes the blocks.
+    Its place is after the dimension that makes the blocks.
 
     Args:
-        convs: convolutions that one shortcut leads around; 0 for none.
-        units: `norm`, each convolution with batch normalisation and activation; `plain`, without the former.
+        convs: convolutions of one shortcut; 0 for none.
+        units: `norm` for convolutions with batch normalisation and activation, `plain` without normalisation.
     """
     if not all(0 <= count <= 16 for count in convs):
         raise ValueError(f"convs must be numbers from 0 to 16, got {convs}")
@@ -31,5 +31,5 @@ def residual(hp, plan, *, convs=(0, 2, 1), units=("norm", "plain")):
 
 
 def _with(block, item):
-    # without a convolution before it the image is not as wide as the block
+    # without a convolution before it the image has not as many channels as the block
     return block.before_pooling((item,)) if "conv" in block.layers else block

@@ -27,8 +27,8 @@ def schedule(
             arXiv:1708.07120), its momentum left alone.
         decay: factor of each epoch, for `exponential`.
         patience: epochs without progress before the rate falls, for `plateau`.
-        factor: what the rate is then multiplied by, for `plateau`.
-        min_rate: below which the rate does not fall, for `plateau`.
+        factor: the rate is multiplied by this then, for `plateau`.
+        min_rate: the smallest rate, for `plateau`.
         monitor: the metric that must improve, for `plateau`.
     """
     _check(kinds, decay, patience, factor, min_rate)
@@ -52,7 +52,7 @@ def _cosine(epochs):
 
 
 def _one_cycle(epochs):
-    # on an epoch's edge, since the rate is linear in between; a single epoch has no room to warm up
+    # warm-up ends with an epoch, since the rate is linear within one; a single epoch has no warm-up
     peak = round(0.3 * epochs)
     up = [0.1 + 0.9 * epoch / peak for epoch in range(peak)]
     return up + [1 - 0.99 * epoch / (epochs - peak) for epoch in range(epochs - peak + 1)]

@@ -1,4 +1,4 @@
-"""Convolutions in two steps: one for each channel, then one across them."""
+"""Depthwise separable convolutions."""
 
 from cnnsearch import dimension
 
@@ -10,10 +10,10 @@ _ACROSS = ("Conv2D", {"filters": "=filters", "kernel_size": 1, "use_bias": "=bia
 def separable(hp, plan, *, choices=(False, True)):
     """Whether convolutions are depthwise and then pointwise, for a fraction of the weights (arXiv:1704.04861).
 
-    The first convolution of the network stays whole, as in MobileNet: a grey image has one channel to be filtered.
+    The first convolution of the network is not changed, as in MobileNet: a grey image has only one channel.
 
-    Stands after the dimensions that make the blocks and put words next to their convolutions, such as
-    `norm_dropout` and `residual`; those that set sizes may stand anywhere.
+    Its place is after the dimensions that make the blocks and add words next to their convolutions, such as
+    `norm_dropout` and `residual`. Dimensions that set sizes may come before or after it.
 
     Args:
         choices: whether they are.

@@ -1,13 +1,13 @@
-"""Channels weighed by what the whole image holds."""
+"""Squeeze-and-excitation: a gate for each channel."""
 
 from cnnsearch import dimension
 
 
 @dimension
 def squeeze_excitation(hp, plan, *, ratio=(0, 8, 4)):
-    """How narrow the gate is that weighs each block's channels by the whole image (Hu et al. 2017, arXiv:1709.01507).
+    """How narrow the gate is that scales the channels of each block (Hu et al. 2017, arXiv:1709.01507).
 
-    Stands after the dimension that makes the blocks; after `residual`, if the gate is to weigh its sum.
+    Its place is after the dimension that makes the blocks; after `residual` the gate scales the sum of the shortcut.
 
     Args:
         ratio: the gate's first layer has the block's filters divided by this, at least 1; 0 for no gate.
@@ -27,7 +27,7 @@ def squeeze_excitation(hp, plan, *, ratio=(0, 8, 4)):
 
 
 def _with(block, item):
-    # without a convolution before it the image is not as wide as the block
+    # without a convolution before it the image has not as many channels as the block
     return block.before_pooling((item,)) if _convolves(block) else block
 
 

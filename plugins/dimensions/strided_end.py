@@ -5,15 +5,15 @@ from cnnsearch import Block, dimension
 
 @dimension
 def strided_end(hp, plan, *, choices=(False, True)):
-    """Whether a strided convolution of its own closes the blocks.
+    """Whether one more strided convolution follows the blocks.
 
-    It is a block of its own: `filters` and `kernel_size` reach it where they stand after this dimension.
+    It is a block of its own: `filters` and `kernel_size` change it if they come after this dimension.
 
     Args:
         choices: whether it is there.
     """
     if not hp.Choice("use", choices):
         return plan
-    # the last block's sizes are the best guess for a space that sets them earlier
+    # it has the sizes of the last block, in case the space sets sizes earlier
     like = plan.blocks[-1] if plan.blocks else Block("")
     return plan.replace(blocks=(*plan.blocks, like.replace(layers="down act", rate=0.0)))

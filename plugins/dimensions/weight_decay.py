@@ -1,4 +1,4 @@
-"""Weights pulled towards zero at every step."""
+"""Weight decay."""
 
 from cnnsearch import dimension
 
@@ -7,15 +7,15 @@ from cnnsearch import dimension
 def weight_decay(hp, plan, *, choices=(0.0, 1e-4, 1e-3, 1e-2)):
     """How strongly weights decay, apart from the gradient (Loshchilov & Hutter 2017, arXiv:1711.05101).
 
-    Stands after `optimizer`. With decay, Adam is AdamW.
+    Its place is after `optimizer`. With decay, Adam becomes AdamW.
 
     Args:
-        choices: share of each weight that is taken away at a step, times the learning rate.
+        choices: the share of each weight that is subtracted in a step, times the learning rate.
     """
     if any(amount < 0 for amount in choices):
         raise ValueError(f"choices must be numbers of at least 0, got {choices}")
     amount = hp.Choice("amount", choices)
-    # AdamW decays by itself, so there 0 must be said
+    # AdamW has decay by default, so 0 must be set
     if not amount and "weight_decay" not in plan.optimizer[1]:
         return plan
     return plan.configure("optimizer", weight_decay=amount)

@@ -1,4 +1,4 @@
-"""A perceptron of three layers in NumPy alone: a candidate need not be a Keras model."""
+"""A network of three dense layers in NumPy, as an example of a candidate that is not a Keras model."""
 
 import zipfile
 from itertools import pairwise
@@ -9,24 +9,24 @@ import numpy as np
 from cnnsearch import space
 from cnnsearch.data import pixel_values
 
-_PIECE = 1024  # images at a time: 50,000 in one go would need a gigabyte
+_PIECE = 1024  # images in one step of computation: 50,000 would need a gigabyte
 _NAMES = ("kernel1", "bias1", "kernel2", "bias2", "kernel3", "bias3")
 
 
 @space
 def numpy_mlp(input_shape, num_classes):
-    """Three dense layers written in NumPy alone, with their own training."""
+    """Three dense layers written in NumPy, with their own training."""
     return Perceptrons(input_shape, num_classes)
 
 
 class Perceptrons:
-    """The hypermodel: which network, and how it is trained."""
+    """The hypermodel: it builds and trains the networks."""
 
     def __init__(self, input_shape, num_classes):
         self.input_shape, self.num_classes = input_shape, num_classes
 
     def build(self, hp):
-        """The network drawn from `hp`. NumPy's global state seeds it, so the seed of the trial holds for it too."""
+        """The network drawn from `hp`. The trial's seed sets NumPy's global state, from which its seed is drawn."""
         widths = hp.Choice("width1", (256, 128, 512)), hp.Choice("width2", (128, 64, 256))
         training = Training(
             loss=hp.Choice("loss", ("cross_entropy", "mse")),
@@ -55,7 +55,7 @@ class Perceptrons:
             callback.on_train_begin()
         for epoch in range(epochs):
             rate = training.rate * training.decay**epoch
-            # a network that diverges shows in its loss
+            # the loss shows whether a network diverges
             with np.errstate(over="ignore", invalid="ignore"):
                 logs = {**_epoch(model, x, y, step, rate), "learning_rate": rate}
                 if validation_data is not None:
@@ -76,10 +76,10 @@ class Training(NamedTuple):
             train the same network), summed over the classes.
         optimizer: `sgd` with momentum 0.9, or `adam`.
         rate: the learning rate of the first epoch.
-        decay: what each epoch multiplies it by.
+        decay: its factor after each epoch.
         dropout: the share of units left out after each hidden layer.
-        batch_size: images for each step; 0 for all of them.
-        shift: the largest move of a training image, as a fraction of its side.
+        batch_size: images in a step; 0 for all of them.
+        shift: the largest shift of a training image, as a fraction of its side.
         rotate: its largest rotation to either side, in degrees.
     """
 
@@ -94,9 +94,9 @@ class Training(NamedTuple):
 
 
 class Network:
-    """Raw images, two hidden layers of ReLU, and a probability for each class.
+    """A network with two hidden layers (ReLU) that gives the probability of each class.
 
-    `values` are the lowest and the highest value of the training images, which become 0 and 1.
+    `values` are the lowest and the highest pixel of the training images; they are scaled to 0 and 1.
     """
 
     formats = ("npz", "onnx")
@@ -114,7 +114,7 @@ class Network:
             self.weights += [normal * (2 / inputs) ** 0.5, np.zeros(outputs, "float32")]
 
     def predict(self, x, batch_size=512, verbose=0):
-        """The probabilities of each image's classes."""
+        """The probabilities (n, classes) of images (n, height, width, channels)."""
         result = np.empty((len(x), len(self.weights[-1])), "float32")
         for start in range(0, len(x), batch_size):
             part = slice(start, start + batch_size)
@@ -129,7 +129,7 @@ class Network:
         for number in (2, 1, 0):
             gradients = [inputs[number].T @ delta, delta.sum(axis=0), *gradients]
             if number:
-                # units that ReLU or dropout made 0 learn nothing
+                # units that ReLU or dropout set to 0 have no gradient
                 delta = (delta @ self.weights[2 * number].T) * (inputs[number] > 0)
                 delta *= 1 / (1 - self.training.dropout)
         return loss, hits, gradients
@@ -139,7 +139,7 @@ class Network:
         return [array.copy() for array in self.weights]
 
     def set_weights(self, weights):
-        """Take over the values of `weights`."""
+        """Copy the values of `weights`."""
         for own, array in zip(self.weights, weights, strict=True):
             own[...] = array
 
@@ -148,7 +148,7 @@ class Network:
         return sum(array.size for array in self.weights)
 
     def save(self, path):
-        """Write the network as `.npz`, or for other runtimes as `.onnx`, by the suffix of `path`."""
+        """Write the network as `.npz` or `.onnx`, by the suffix of `path`."""
         if path.suffix == ".npz":
             named = dict(zip(_NAMES, self.weights, strict=True))
             np.savez(path, input_shape=self.input_shape, values=self.values, **named)
@@ -158,7 +158,7 @@ class Network:
             raise ValueError(f"{path.name}: expected a name that ends in .npz or .onnx")
 
     def load(self, path):
-        """Take over the weights of a network of the same shape that `save` wrote as `.npz`.
+        """Read the weights of a network of the same shape from a `.npz` file of `save`.
 
         Raises:
             ValueError: if the file holds something else.
@@ -179,7 +179,7 @@ class Network:
         self.values = (float(low), float(high))
 
     def _forward(self, x, dropout=0.0):
-        """What goes into each of the three layers, and the probabilities."""
+        """The inputs of the three layers, and the probabilities."""
         low, high = self.values
         pixels = x.reshape(len(x), -1).astype("float32")
         steps = [(pixels - np.float32(low)) * np.float32(1 / (high - low))]
@@ -194,7 +194,7 @@ class Network:
 
 
 def moved(x, generator, shift, rotate):
-    """Images `x`, each turned and moved by chance, between pixels by bilinear interpolation."""
+    """Images `x` with random shifts and rotations, by bilinear interpolation."""
     if not (shift or rotate):
         return x
     count, height, width, channels = x.shape
@@ -203,7 +203,7 @@ def moved(x, generator, shift, rotate):
     middle, center = (height - 1) / 2, (width - 1) / 2
     rows, columns = np.ogrid[-middle : middle + 0.5, -center : center + 0.5]
     rows, columns = rows.astype("float32"), columns.astype("float32")
-    # where each pixel comes from; beyond the edge lies the edge's pixel
+    # the source of each pixel; beyond the edge it is the pixel of the edge
     row = np.clip(cos * rows + sin * columns + (middle + down * shift * height), 0, height - 1)
     column = np.clip(cos * columns - sin * rows + (center + right * shift * width), 0, width - 1)
     top, left = np.floor(row), np.floor(column)
@@ -219,7 +219,7 @@ def moved(x, generator, shift, rotate):
 
 
 def _epoch(model, x, y, step, rate):
-    """One pass over the images in a new order; its mean loss and accuracy."""
+    """Train one epoch in random order. The result has its mean loss and accuracy."""
     training, order = model.training, model.generator.permutation(len(x))
     size, loss, hits = training.batch_size or len(x), 0.0, 0
     for start in range(0, len(x), size):
@@ -240,7 +240,7 @@ def _validated(model, x, y, batch_size):
 
 
 def _judged(loss, probabilities, y):
-    """The sum of the losses, how many are right, and the gradient for what goes into the softmax."""
+    """The sum of the losses, the number of correct predictions, and the gradient of the softmax's input."""
     hits = int((probabilities.argmax(axis=1) == y).sum())
     own, slope = (np.arange(len(y)), y), probabilities.copy()
     slope[own] -= 1
@@ -287,7 +287,7 @@ def _onnx(network):
     from onnx import checker, numpy_helper, parser
 
     height, width, channels = network.input_shape
-    # old versions, so that older runtimes read it too
+    # old versions, so that older runtimes can read it
     model = parser.parse_model(f"""
         <ir_version: 8, opset_import: ["": 17]>
         numpy_mlp (float[N, {height}, {width}, {channels}] pixels)

@@ -1,4 +1,4 @@
-"""Two stages: a denoiser is trained to restore clean images, then a classifier on what it gives."""
+"""Training in two stages: first a denoiser, then a classifier of the denoised images."""
 
 import math
 
@@ -11,17 +11,17 @@ _SHADES, _SAMPLES, _PART = 32, 1 << 16, 4096
 
 @trainer
 def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rate=0.002):
-    """Trains the stem on the clean images by cross-entropy, keeps it as it is then, and trains the rest.
+    """Trains the stem to restore clean images, and then the other layers.
 
-    Each epoch, the denoiser's and the classifier's, has noise of its own, drawn for every pixel from the noisy pixels
-    that were as bright before; that takes noise for independent from pixel to pixel. The epochs that are counted,
-    pruned and drawn are those of the classifier; each reports the denoiser's last loss as `denoiser_loss`.
+    Each epoch of both has new noise: a pixel gets the value of a random noisy pixel whose clean pixel was about as
+    bright. So the noise is assumed to be independent between pixels. Only epochs of the classifier are counted and
+    pruned. Each reports the last loss of the denoiser as `denoiser_loss`.
 
     Args:
-        denoiser_epochs: how often the denoiser sees all training images.
-        rate: the learning rate that its Adam begins with; it falls to 0 along a cosine.
+        denoiser_epochs: epochs of the denoiser's training.
+        rate: its first learning rate (Adam); it falls to 0 along a cosine.
     """
-    # here, so that listing the plugins imports no backend
+    # imported here, so that listing the plugins imports no backend
     import keras
 
     from cnnsearch.training import build
@@ -50,10 +50,10 @@ def denoise_first(hp, model, data, *, epochs, callbacks, denoiser_epochs=14, rat
 
 
 class Noise:
-    """The noise between images and what they were, to be had again and again."""
+    """The noise of the training images, from which new noise is drawn."""
 
     def __init__(self, noisy, clean, values=(0.0, 255.0)):
-        # Keras' seed for the trial fixes NumPy's global state too
+        # the seed of the trial also sets NumPy's global state
         self._generator = np.random.default_rng(np.random.randint(2**31 - 1))
         low, high = values
         step = (high - low + (clean.dtype == np.uint8)) / _SHADES
@@ -66,7 +66,7 @@ class Noise:
             self._pools[shade] = self._generator.choice(noisy[self._shades == shade], _SAMPLES)
 
     def again(self):
-        """The clean images under new noise."""
+        """The clean images with new noise."""
         noisy = np.empty(self._shades.shape, self._pools.dtype)
         for start in range(0, len(noisy), _PART):
             shades = self._shades[start : start + _PART]
@@ -74,21 +74,21 @@ class Noise:
         return noisy
 
     def order(self):
-        """The images' places in an order by chance."""
+        """The indices of the images in random order."""
         return self._generator.permutation(len(self._shades))
 
 
 def _restore(model, stem, data, noise, epochs, rate):
-    """Train the stem to give the clean images; gives back its last loss."""
+    """Train the stem to restore the clean images. The result is its last loss."""
     import keras
 
     from cnnsearch.data import pixel_values
     from cnnsearch.training import build
 
-    # the first layer brings pixels to 0 to 1; augmentation would move images away from their targets
+    # with the first layer, which scales pixels to 0 to 1; without augmentation, which would move images but not targets
     denoiser = keras.Sequential([keras.Input(model.input_shape[1:]), model.layers[0], *stem], name="denoiser")
     _learning(stem, True)
-    # of a sigmoid's output: by squared error it can be caught where all of it is black
+    # cross-entropy, because with squared error a sigmoid's output can stay black
     steps = epochs * math.ceil(len(data.x) / data.batch_size)
     falling = keras.optimizers.schedules.CosineDecay(rate, steps)
     denoiser.compile(keras.optimizers.Adam(falling), "binary_crossentropy")
@@ -100,7 +100,7 @@ def _restore(model, stem, data, noise, epochs, rate):
 
 
 def _renewed(noise, data):
-    """The images in another order and under other noise in each epoch, as Keras' `fit` takes them."""
+    """Batches for Keras' `fit`, with another order and other noise in each epoch."""
     import keras
 
     class Renewed(keras.utils.PyDataset):
