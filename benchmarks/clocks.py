@@ -41,23 +41,23 @@ PARENT = {
 WORKER = {
     "cnnsearch.training.worker:Worker.__init__": "starting",
     "cnnsearch.training.worker:Worker.describe_machine": "starting",
-    "cnnsearch.training.worker:load_dataset": "data",
+    "cnnsearch.training.worker_context:load_dataset": "data",
     "cnnsearch.training.connection:Connection.receive": "waiting for the parent",
     "cnnsearch.training.connection:Connection.send": "waiting for the parent",
-    "cnnsearch.training.worker:Worker._attempt": "between trials",
-    "cnnsearch.training.worker:Worker._wanted": "drawing",
-    "cnnsearch.training.worker:Worker._made": "building",
-    "cnnsearch.training.worker:_saved": "saving",
-    "cnnsearch.training.training:fold": "data",
-    "cnnsearch.training.training:train": "around epochs",
-    "cnnsearch.training.training:Watch._keep": "keeping the best weights",
+    "cnnsearch.training.worker:Worker._with_seed": "between trials",
+    "cnnsearch.training.trial_runner:TrialRunner._propose": "drawing",
+    "cnnsearch.training.worker_context:WorkerContext.build": "building",
+    "cnnsearch.training.trial_runner:_save": "saving",
+    "cnnsearch.training.training_data:for_candidate": "data",
+    "cnnsearch.training.fitting:train": "around epochs",
+    "cnnsearch.training.epoch_callback:EpochReporter._keep_best": "keeping the best weights",
     "cnnsearch.training.checkpoint:Keeper.on_epoch_end": "keeping the epoch",
 }
 """Where the clocks stand, and the part that they count for."""
 
 ENDS_IN_PARENT, ENDS_IN_WORKER = (
     "cnnsearch.tuning.trial_recorder:Ledger.close",
-    "cnnsearch.training.worker:Worker._attempt",
+    "cnnsearch.training.worker:Worker._with_seed",
 )
 """What is called as often as trials end."""
 
@@ -163,7 +163,7 @@ def _found(place: str) -> tuple[Any, str]:
 
 def watch_epochs(clocks: Clocks) -> None:
     """Tell training from validation, and each trial's first epoch from the others, by the callback all trials have."""
-    from cnnsearch.training.training import Watch
+    from cnnsearch.training.epoch_callback import EpochReporter
 
     def train_begin(watch: Any, logs: Any = None) -> None:
         watch.marks = {"training": [], "validation": []}
@@ -192,7 +192,7 @@ def watch_epochs(clocks: Clocks) -> None:
         "on_test_end": test_end,
         "on_train_end": train_end,
     }.items():
-        setattr(Watch, name, hook)
+        setattr(EpochReporter, name, hook)
 
 
 def parent(arguments: list[str]) -> None:
@@ -233,13 +233,13 @@ def child() -> None:
     clocks = Clocks(Path(os.environ["CLOCKS"]) / f"worker-{os.getpid()}.jsonl")
     from cnnsearch.training import worker
 
-    put(clocks, {place: part for place, part in WORKER.items() if "worker:" in place})
+    put(clocks, {place: part for place, part in WORKER.items() if "training.worker" in place})
     count(clocks, ENDS_IN_WORKER)
     ready = worker.Worker.describe_machine
 
     def with_keras(self: Any) -> Any:
         # a wrong dataset is told before Keras is imported, so what needs it gets its clocks here
-        put(clocks, {place: part for place, part in WORKER.items() if "worker:" not in place})
+        put(clocks, {place: part for place, part in WORKER.items() if "training.worker" not in place})
         watch_epochs(clocks)
         return ready(self)
 

@@ -80,23 +80,25 @@ def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> tuple[li
     """The validation accuracy after each epoch on a part of the images, and the seconds that each took."""
     import keras
 
-    from cnnsearch.training import training
+    from cnnsearch.training import fitting
+    from cnnsearch.training.candidate import from_plan
     from cnnsearch.training.device import set_precision
+    from cnnsearch.training.training_data import TrainingData
 
     precision = keras.config.dtype_policy().name
     keras.utils.set_random_seed(seed)
     count = round(part * len(task.x))
-    one = training.from_plan(plan, count if epochs == plan.epochs else count / plan.epochs)
+    one = from_plan(plan, count if epochs == plan.epochs else count / plan.epochs)
     curve: list[float] = []
     ends = [time.perf_counter()]
-    data = training.Fold(task.x[:count], task.y[:count], task.x_val, task.y_val, plan.batch_size)
+    data = TrainingData(task.x[:count], task.y[:count], task.x_val, task.y_val, plan.batch_size)
 
     def note(_: int, metrics: dict[str, float]) -> bool:
         curve.append(round(metrics["val_accuracy"], 6))
         ends.append(time.perf_counter())
         return True
 
-    training.train(one, None, None, data, epochs, "val_accuracy", note)
+    fitting.train(one, None, None, data, epochs, "val_accuracy", note)
     keras.backend.clear_session()
     set_precision(precision)
     return curve, [round(b - a, 3) for a, b in itertools.pairwise(ends)]

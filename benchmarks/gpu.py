@@ -116,16 +116,18 @@ def run(
 @click.option("--space", default="mnist_cnn", show_default=True)
 @click.option("--plans", default=2, show_default=True, help="How many candidates.")
 @click.option("--epochs", default=4, show_default=True, help="For how many epochs each.")
-@click.option("--options", help="What XLA is told instead of `training.compiled.jax.OPTIONS`, as JSON.")
+@click.option("--options", help="What XLA is told instead of `cnnsearch.training.compiled.jax.OPTIONS`, as JSON.")
 def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
     """Seconds of the parts of a candidate's training, on JAX."""
     import jax
     import keras
     from peer_arms import Task
 
-    from cnnsearch.training import training
+    from cnnsearch.training import fitting
+    from cnnsearch.training.candidate import from_plan
     from cnnsearch.training.compiled import jax as compiled_epochs
     from cnnsearch.training.device import set_precision
+    from cnnsearch.training.training_data import TrainingData
 
     compiled_epochs.OPTIONS = compiled_epochs.OPTIONS if options is None else json.loads(options)
     compiled: list[float] = []
@@ -136,17 +138,17 @@ def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
 
     jax.monitoring.register_event_duration_secs_listener(hear)
     made = Task(space, 0)
-    images = training.Fold(made.x, made.y, made.x_val, made.y_val, 0)
+    images = TrainingData(made.x, made.y, made.x_val, made.y_val, 0)
     for number, (plan, macs) in enumerate(islice(drawn(made), plans)):
         set_precision("auto")
         keras.utils.set_random_seed(number)
         compiled.clear()
         began = time.perf_counter()
-        candidate = training.from_plan(plan, len(made.x))
+        candidate = from_plan(plan, len(made.x))
         built, times = time.perf_counter() - began, clock()
         compiled_so_far = sum(compiled)
         data = images._replace(batch_size=plan.batch_size)
-        training.fit(None, candidate.model, data, epochs=epochs, callbacks=[times], by_epochs=True)
+        fitting.fit(None, candidate.model, data, epochs=epochs, callbacks=[times], by_epochs=True)
         row = {"macs": macs, "batch": plan.batch_size, "build": built, "compiling for it": compiled_so_far}
         row |= {"first epoch": times.train[0], "epoch": median(times.train[1:]), "first validation": times.test[0]}
         row |= {"validation": median(times.test[1:]), "compiling in fit": sum(compiled) - compiled_so_far}

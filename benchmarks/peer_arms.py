@@ -26,7 +26,8 @@ from cnnsearch.spaces import plugins, space
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.training import training, worker
+from cnnsearch.training.candidate import from_plan
+from cnnsearch.training.dataset_loading import load_dataset
 
 HERE = Path(__file__).parent
 LAUNCHED = float(os.environ.get("PEERS_LAUNCHED", time.time()))
@@ -43,7 +44,7 @@ class Task:
         found = space.load(str(small) if small.exists() else name, self.catalog)
         self.space = space.check(found, self.catalog)
         assert self.space.dataset is not None
-        data = worker.load_dataset(self.catalog, self.space.dataset)
+        data = load_dataset(self.catalog, self.space.dataset)
         parts = split(data, seed, self.space.defaults["validation"])
         self.shape, self.classes, self.epochs = data.input_shape, len(data.classes), int(self.space.defaults["epochs"])
         table = np.eye(self.classes, dtype="float32")
@@ -57,7 +58,7 @@ class Task:
 
     def model(self, plan: Plan) -> Any:
         """The compiled model."""
-        return training.from_plan(plan, len(self.x), False).model
+        return from_plan(plan, len(self.x), False).model
 
     def fit(self, model: Any, plan: Plan, epochs: int, callbacks: list[Any], first: int = 0) -> Any:
         """Keras' own `fit`."""

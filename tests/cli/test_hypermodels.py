@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults
-from cnnsearch.training import training
+from cnnsearch.training.candidate import from_hypermodel
 from tests.conftest import Run
 
 THEIRS = Path(__file__).parents[1] / "hypermodels"
@@ -53,7 +53,7 @@ def test_keras_tuners_own_hypermodels_build(name: str, draw: object, monkeypatch
         extra = {"augmentation_model": keras_tuner.applications.HyperImageAugment(input_shape=(32, 32, 3))}
     theirs = getattr(keras_tuner.applications, name)(input_shape=(32, 32, 3), classes=10, **extra)
     hp = HyperParameters(draw)  # type: ignore[arg-type]
-    candidate = training.from_hypermodel(theirs, hp, 32)
+    candidate = from_hypermodel(theirs, hp, 32)
     assert candidate.labels == "onehot" and hp.values
     if name == "HyperXception" and draw is defaults:
         pixels, labels = np.zeros((4, 32, 32, 3), "float32"), np.eye(10, dtype="float32")[:4]

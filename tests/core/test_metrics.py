@@ -14,7 +14,10 @@ from cnnsearch.core.errors import CnnsearchError, DataError
 from cnnsearch.data.splits import Split
 from cnnsearch.results.export.refit import joined
 from cnnsearch.spaces.plan import Block, Head, Plan
-from cnnsearch.training import build, training
+from cnnsearch.training import build, fitting, training_data
+from cnnsearch.training.candidate import Candidate, from_plan
+from cnnsearch.training.epoch_callback import TrainingResult
+from cnnsearch.training.training_data import TrainingData
 
 PLAN = Plan((8, 8, 1), 7, (Block("conv act pool", filters=2),), batch_size=32, epochs=2)
 
@@ -111,24 +114,24 @@ def test_how_their_names_are_read(name: str, read: str) -> None:
     assert metrics.display_name(name) == read
 
 
-def fold(candidate: training.Candidate) -> training.Fold:
+def fold(candidate: Candidate) -> TrainingData:
     """70 images for training and 600 for validation, more than fit into one batch."""
     drawn = np.random.default_rng(1)
     x, y = drawn.integers(0, 256, (670, 8, 8, 1), "uint8"), np.eye(7, dtype="float32")[drawn.integers(0, 7, 670)]
-    return training.Fold(x[:70], y[:70], x[70:], y[70:], candidate.batch_size)
+    return TrainingData(x[:70], y[:70], x[70:], y[70:], candidate.batch_size)
 
 
-def trained(kind: str, plan: Plan, metric: str, **more: Any) -> tuple[training.Outcome, training.Candidate]:
+def trained(kind: str, plan: Plan, metric: str, **more: Any) -> tuple[TrainingResult, Candidate]:
     """The outcome of a training by one compiled program an epoch, by Keras' `fit`, or by a trainer."""
     keras.utils.set_random_seed(3)
-    candidate = training.from_plan(plan, 70, by_epochs=kind == "epochs")
+    candidate = from_plan(plan, 70, by_epochs=kind == "epochs")
 
-    def trainer(hp: Any, model: Any, data: training.Fold, *, epochs: int, callbacks: list[Any]) -> None:
+    def trainer(hp: Any, model: Any, data: TrainingData, *, epochs: int, callbacks: list[Any]) -> None:
         given = {"validation_data": (data.x_val, data.y_val), "callbacks": callbacks, "verbose": 0}
         model.fit(data.x, data.y, batch_size=data.batch_size, epochs=epochs, **given)
 
     used = trainer if kind == "trainer" else None
-    return training.train(
+    return fitting.train(
         candidate, used, None, fold(candidate), plan.epochs, metric, lambda *_: True, **more
     ), candidate
 
@@ -173,23 +176,23 @@ def uneven(n: int) -> Split:
 
 def test_a_plan_weighs_its_training_images_and_no_others() -> None:
     parts = uneven(200)
-    plain, weighted = (training.from_plan(UNEVEN.replace(class_weight=kind), 200) for kind in ("none", "balanced"))
-    assert training.fold(plain, parts, 2).weights is None
-    data = training.fold(weighted, parts, 2)
+    plain, weighted = (from_plan(UNEVEN.replace(class_weight=kind), 200) for kind in ("none", "balanced"))
+    assert training_data.for_candidate(plain, parts, 2).weights is None
+    data = training_data.for_candidate(weighted, parts, 2)
     assert data.weights is not None and data.weights.dtype == np.float32
     np.testing.assert_allclose(data.weights, compute_sample_weight("balanced", parts.y), rtol=1e-6)
-    some = training.fold(weighted, training.part(parts, 0.25, 0), 2)
+    some = training_data.for_candidate(weighted, training_data.subset(parts, 0.25, 0), 2)
     assert some.weights is not None and some.weights.shape == (50,) and some.weights.mean() == pytest.approx(1)
-    whole = training.fold(weighted, joined(parts), 2)
+    whole = training_data.for_candidate(weighted, joined(parts), 2)
     assert whole.weights is not None and whole.weights.shape == (240,)
 
 
 @pytest.mark.parametrize("kind", ["epochs", "fit"])
 def test_only_the_loss_of_training_is_weighted(kind: str) -> None:
     parts, still = uneven(200), UNEVEN.replace(optimizer=("SGD", {"learning_rate": 0.0}))
-    candidate = training.from_plan(still, 200, by_epochs=kind == "epochs")
-    data = training.fold(candidate, parts, 2)
-    told = training.train(candidate, None, None, data, 1, "val_loss", lambda *_: True).history[0]
+    candidate = from_plan(still, 200, by_epochs=kind == "epochs")
+    data = training_data.for_candidate(candidate, parts, 2)
+    told = fitting.train(candidate, None, None, data, 1, "val_loss", lambda *_: True).history[0]
     answers = candidate.core.predict(parts.x, verbose=0)
     losses = -np.log(answers[np.arange(200), parts.y])
     assert told["loss"] == pytest.approx(np.mean(losses * data.weights), rel=1e-3)
@@ -204,8 +207,8 @@ def test_balanced_weights_find_the_rare_class() -> None:
     for kind in ("none", "balanced"):
         keras.utils.set_random_seed(0)
         plan = UNEVEN.replace(blocks=(), class_weight=kind, optimizer=("SGD", {"learning_rate": 0.5}))
-        candidate = training.from_plan(plan, 200)
-        data = training.fold(candidate, uneven(200), 2)
-        told = training.train(candidate, None, None, data, 4, "val_balanced_accuracy", lambda *_: True)
+        candidate = from_plan(plan, 200)
+        data = training_data.for_candidate(candidate, uneven(200), 2)
+        told = fitting.train(candidate, None, None, data, 4, "val_balanced_accuracy", lambda *_: True)
         found[kind] = told.history[-1]["val_balanced_accuracy"]
     assert found["balanced"] > found["none"] + 0.1

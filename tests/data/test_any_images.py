@@ -13,7 +13,8 @@ from cnnsearch.data.arrays import noisy
 from cnnsearch.data.dataset import Dataset, Images
 from cnnsearch.data.splits import Split, split
 from cnnsearch.spaces.plan import Block, Head, Plan
-from cnnsearch.training import build, feature_cache, training
+from cnnsearch.training import build, feature_cache, fitting, training_data
+from cnnsearch.training.candidate import from_plan
 
 DIGITS = load_digits()
 BYTES = np.rint(DIGITS.images[:600] * 15.9375).astype("uint8")
@@ -37,9 +38,9 @@ def trained(images: Images, by_epochs: bool) -> tuple[list[dict[str, float]], An
     """The history of an epoch, the network and its data."""
     data, plan = parts(images)
     keras.utils.set_random_seed(1)
-    candidate = training.from_plan(plan, len(data.x), by_epochs)
-    fold = training.fold(candidate, data, 10)
-    outcome = training.train(candidate, None, None, fold, 1, "val_accuracy", lambda epoch, metrics: True)
+    candidate = from_plan(plan, len(data.x), by_epochs)
+    fold = training_data.for_candidate(candidate, data, 10)
+    outcome = fitting.train(candidate, None, None, fold, 1, "val_accuracy", lambda epoch, metrics: True)
     return outcome.history, candidate.core, data
 
 
@@ -88,7 +89,7 @@ def test_half_precision_does_not_round_what_is_not_scaled_yet() -> None:
 def test_a_frozen_stem_is_asked_for_other_numbers_too() -> None:
     data, plan = parts(FORMS["int16"](BYTES[:100].repeat(6, 0)))
     plan = plan.replace(stem=(Block("conv act", 4),), stem_rate=0)
-    model = training.from_plan(plan, len(data.x)).model
+    model = from_plan(plan, len(data.x)).model
     rest, x, _ = feature_cache.past(model, data.x[:8], data.x_val[:8])
     assert rest is not model and x.dtype == np.float32
     assert np.allclose(rest.predict(x, verbose=0), model.predict(data.x[:8], verbose=0), atol=1e-5)

@@ -18,7 +18,8 @@ from cnnsearch.data import image_cache, shared_memory
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces.plan import Block, Plan
 from cnnsearch.study.config import WORKERS, worker_environment
-from cnnsearch.training import compiled, training
+from cnnsearch.training import compiled, training_data
+from cnnsearch.training.candidate import from_plan
 from cnnsearch.training.compiled.tensorflow import _held
 from cnnsearch.tuning import supervisor
 from tests.conftest import Run
@@ -132,8 +133,8 @@ def test_images_that_are_mapped_are_trained_on_in_place(folder: Path) -> None:
     losses = []
     for parts in (own, mapped):
         keras.utils.set_random_seed(2)
-        made = training.from_plan(Plan((8, 8, 1), 10, (Block("conv act pool", filters=4),)), len(parts.x))
-        data = training.fold(made, parts, 10)
+        made = from_plan(Plan((8, 8, 1), 10, (Block("conv act pool", filters=4),)), len(parts.x))
+        data = training_data.for_candidate(made, parts, 10)
         told = keras.callbacks.History()
         compiled.fit(made.model, data, epochs=2, callbacks=[told])
         losses.append(told.history["val_loss"])

@@ -15,8 +15,9 @@ from cnnsearch.spaces import plugins, space
 from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.training import build, training
-from cnnsearch.training.worker import load_dataset
+from cnnsearch.training import build, training_data
+from cnnsearch.training.candidate import from_plan
+from cnnsearch.training.dataset_loading import load_dataset
 from tests.conftest import Run
 
 KNOWN = plugins.load()
@@ -82,10 +83,10 @@ def test_an_image_that_cannot_be_halved_is_told() -> None:
 def test_the_denoiser_restores_and_then_stays() -> None:
     keras.utils.set_random_seed(0)
     plan, parts = denoiser_plan(), split(digits(0.6), 0)
-    candidate = training.from_plan(plan, len(parts.x))
+    candidate = from_plan(plan, len(parts.x))
     trainer = KNOWN.get("trainer", "denoise_first").function
     assert trainer is not None
-    data = training.fold(candidate, parts, 10)
+    data = training_data.for_candidate(candidate, parts, 10)
     kept: list[list[np.ndarray]] = []
 
     class Keep(keras.callbacks.Callback):  # type: ignore[misc]
@@ -114,9 +115,9 @@ def test_what_is_missing_is_one_line() -> None:
     assert trainer is not None
     parts = split(digits(0.0), 0)
     for plan, message in [(Plan((8, 8, 1), 10), "add the dimension denoiser"), (denoiser_plan(), "dataset.noise=1.0")]:
-        candidate = training.from_plan(plan, len(parts.x))
+        candidate = from_plan(plan, len(parts.x))
         with pytest.raises(CnnsearchError, match=message):
-            trainer(None, candidate.model, training.fold(candidate, parts, 10), epochs=1, callbacks=[])
+            trainer(None, candidate.model, training_data.for_candidate(candidate, parts, 10), epochs=1, callbacks=[])
 
 
 def test_it_is_searched_retrained_and_exported_as_one_model(run: Run, tmp_path: Path) -> None:

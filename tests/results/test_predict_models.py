@@ -14,7 +14,8 @@ from cnnsearch.results import predict
 from cnnsearch.results.export import MARK, card_text, snippets
 from cnnsearch.spaces import plugins, space
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
-from cnnsearch.training import model_io, training
+from cnnsearch.training import model_io
+from cnnsearch.training.candidate import from_hypermodel
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_both_formats_of_a_numpy_network_give_the_same_predictions(picture: Path
     known = plugins.load()
     hp = HyperParameters(defaults)
     made = space.hypermodel(space.load("numpy_mlp", known), known, (8, 8, 1), 10)
-    network = training.from_hypermodel(made, hp, 32).core
+    network = from_hypermodel(made, hp, 32).core
     for suffix in network.formats:
         model_io.save(network, tmp_path / f"model.{suffix}")
     (tmp_path / "space.toml").write_text('dataset = "digits"\nmodel = "numpy_mlp"\n')

@@ -12,7 +12,8 @@ from cnnsearch.data.splits import Split
 from cnnsearch.spaces import plugins, pretrained, recipes
 from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.space import Space, check, from_file, hypermodel, load, trainer
-from cnnsearch.training import model_io, training
+from cnnsearch.training import fitting, model_io, training_data
+from cnnsearch.training.candidate import Candidate, from_hypermodel, from_plan
 from tests.conftest import Run
 
 KNOWN = plugins.load()
@@ -50,13 +51,13 @@ def test_a_shipped_recipe_is_a_point_with_the_reported_parameters(space: str, re
         assert cost(plan).params == reported["parameters"]
 
 
-def candidate(space: Space, recipe: str, images: int) -> training.Candidate:
+def candidate(space: Space, recipe: str, images: int) -> Candidate:
     """The recipe's candidate, for batches of all images; a backbone without the weights that need a network."""
     if space.model:
         made = hypermodel(space, KNOWN, space.input_shape, 10)
-        return recipes.whole(space, recipe, lambda hp: training.from_hypermodel(made, hp, images))[1]
+        return recipes.whole(space, recipe, lambda hp: from_hypermodel(made, hp, images))[1]
     plan = recipes.point(space, KNOWN, recipe)[1].replace(batch_size=images, epochs=1)
-    return training.from_plan(pretrained.without_weights(plan), images)
+    return from_plan(pretrained.without_weights(plan), images)
 
 
 @pytest.mark.parametrize(("space", "recipe"), SHIPPED)
@@ -66,8 +67,8 @@ def test_a_shipped_recipe_builds_trains_a_step_and_exports(space: str, recipe: s
     y = np.arange(16) % 10
     parts = Split(x[:8], y[:8], x[8:], y[8:], x[:0], y[:0], x[:8])
     made = candidate(found, recipe, 8)
-    data = training.fold(made, parts, 10)
-    outcome = training.train(made, trainer(found, KNOWN), None, data, 1, "val_accuracy", lambda epoch, metrics: True)
+    data = training_data.for_candidate(made, parts, 10)
+    outcome = fitting.train(made, trainer(found, KNOWN), None, data, 1, "val_accuracy", lambda epoch, metrics: True)
     assert np.isfinite(outcome.history[0]["loss"])
     for suffix in model_io.formats(made.core):
         path = tmp_path / f"model.{suffix}"

@@ -13,7 +13,8 @@ from cnnsearch.spaces import plugins, pretrained
 from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.spaces.plan import Block, Head, Plan
-from cnnsearch.training import build, feature_cache, training
+from cnnsearch.training import build, feature_cache, fitting, training_data
+from cnnsearch.training.candidate import from_plan
 from tests.conftest import Run
 
 KNOWN = plugins.load()
@@ -137,7 +138,7 @@ def test_the_last_layers_learn_at_a_lower_rate_and_the_others_not_at_all() -> No
     def changes(plan: Plan) -> tuple[list[float], list[float]]:
         """How far one step moves each variable of the backbone that learns, and of the head."""
         keras.utils.set_random_seed(0)
-        candidate = training.from_plan(plan, 8)
+        candidate = from_plan(plan, 8)
         stem = build.stem(candidate.model)[0]
         assert not any(isinstance(part, keras.layers.BatchNormalization) for part in learning(stem))
         before = [weight.numpy() for weight in candidate.model.trainable_weights]
@@ -166,8 +167,8 @@ def test_a_frozen_backbone_is_asked_once_and_gives_the_same_training() -> None:
 
     def losses(fit: Any) -> list[float]:
         keras.utils.set_random_seed(0)
-        candidate = training.from_plan(plan, 30)
-        history = fit(candidate, training.fold(candidate, parts, 10))
+        candidate = from_plan(plan, 30)
+        history = fit(candidate, training_data.for_candidate(candidate, parts, 10))
         return [*history.history["loss"], *history.history["val_loss"]]
 
     def whole(candidate: Any, data: Any) -> Any:
@@ -176,15 +177,15 @@ def test_a_frozen_backbone_is_asked_once_and_gives_the_same_training() -> None:
         )
 
     def once(candidate: Any, data: Any) -> Any:
-        return training.fit(None, candidate.model, data, epochs=3, callbacks=[])
+        return fitting.fit(None, candidate.model, data, epochs=3, callbacks=[])
 
     np.testing.assert_allclose(losses(once), losses(whole), rtol=1e-3)
-    candidate = training.from_plan(plan, 30)
+    candidate = from_plan(plan, 30)
     rest, answers, _ = feature_cache.past(candidate.model, x[:30], x[30:])
     assert rest is not candidate.model and answers.shape == (30, 1, 1, 1280)
     np.testing.assert_allclose(rest.predict(answers, verbose=0), candidate.model.predict(x[:30], verbose=0), atol=1e-5)
     for other in (plan.replace(augment=(("RandomFlip", {}),)), plan_of("VGG16", train_last=1), Plan((8, 8, 1), 10)):
-        model = training.from_plan(other, 30).model
+        model = from_plan(other, 30).model
         assert feature_cache.past(model, x, x)[0] is model, "asked in every epoch where the answers differ"
 
 

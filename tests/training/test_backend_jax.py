@@ -15,27 +15,29 @@ pytest.importorskip("jax")
 
 EQUAL = """
 import keras, numpy as np
-from cnnsearch.training import compiled as lean
+from cnnsearch.training import compiled
 from cnnsearch.core import metrics
-from cnnsearch.training import training
+from cnnsearch.training.training_data import TrainingData
+from cnnsearch.training.epoch_callback import Measurer
+from cnnsearch.training.candidate import from_plan
 from cnnsearch.spaces.plan import Block, Plan
 drawn = np.random.default_rng(1)
 x, y = drawn.integers(0, 256, (70, 8, 8, 1), "uint8"), np.eye(10, dtype="float32")[drawn.integers(0, 10, 70)]
 plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),), batch_size=32)
 again = np.resize(np.arange(70), 96)
-lean.order = lambda seed, epoch, count: np.arange(count)
+compiled.order = lambda seed, epoch, count: np.arange(count)
 measures = metrics.measures("val_auc", y[:40].argmax(1))
 for weights in (None, drawn.random(70).astype("float32")):
     curves = []
     for by_epochs in (True, False):
         keras.utils.set_random_seed(3)
-        model, told = training.from_plan(plan, 96).model, keras.callbacks.History()
-        data = training.Fold(x, y, x[:40], y[:40], 32, weights=weights)
+        model, told = from_plan(plan, 96).model, keras.callbacks.History()
+        data = TrainingData(x, y, x[:40], y[:40], 32, weights=weights)
         if by_epochs:
-            lean.fit(model, data, epochs=2, callbacks=[told], measures=measures)
+            compiled.fit(model, data, epochs=2, callbacks=[told], measures=measures)
         else:
             weighted = {} if weights is None else {"sample_weight": weights[again]}
-            callbacks = [training.Measurer(model, data.x_val, measures), told]
+            callbacks = [Measurer(model, data.x_val, measures), told]
             given = {"validation_data": (x[:40], y[:40]), "callbacks": callbacks, **weighted}
             model.fit(x[again], y[again], 32, 2, verbose=0, shuffle=False, **given)
         curves.append(told.history)
@@ -55,12 +57,12 @@ KEPT = """
 import sys
 from pathlib import Path
 import jax
-from cnnsearch.training.compiled import jax as lean
+from cnnsearch.training.compiled import jax as compiled
 folder = Path(sys.argv[1])
 folder.mkdir()
 (folder / "old").write_bytes(b"x" * 600)
-lean.COMPILED = 500
-lean.keep_compiled(folder)
+compiled.COMPILED = 500
+compiled.keep_compiled(folder)
 jax.jit(lambda x: x + 1)(1.0)
 """
 
@@ -76,19 +78,19 @@ def test_what_it_compiles_is_kept_and_the_oldest_goes(tmp_path: Path) -> None:
 
 OPTIONS = """
 import os
-from cnnsearch.training.compiled import jax as lean
-assert lean.compiler_options() == {}, "they are for a GPU"
-lean.jax.default_backend = lambda: "gpu"
-lean.compiler_options.cache_clear()
-lean.OPTIONS["xla_of_another_version"] = True
-known = lean.compiler_options()
+from cnnsearch.training.compiled import jax as compiled
+assert compiled.compiler_options() == {}, "they are for a GPU"
+compiled.jax.default_backend = lambda: "gpu"
+compiled.compiler_options.cache_clear()
+compiled.OPTIONS["xla_of_another_version"] = True
+known = compiled.compiler_options()
 assert "xla_of_another_version" not in known and known["xla_gpu_exclude_nondeterministic_ops"], known
 os.environ["XLA_FLAGS"] = "--xla_gpu_autotune_level=4"
-lean.compiler_options.cache_clear()
-assert "xla_gpu_autotune_level" not in lean.compiler_options(), "what a user says stands"
-lean.compiler_options = lambda: {"xla_that_fails": True}
-twice = lean.compiled(lambda x: 2 * x, donate_argnums=0)
-assert twice(lean.jnp.ones(2)).tolist() == [2, 2] and twice(lean.jnp.ones(3)).tolist() == [2, 2, 2]
+compiled.compiler_options.cache_clear()
+assert "xla_gpu_autotune_level" not in compiled.compiler_options(), "what a user says stands"
+compiled.compiler_options = lambda: {"xla_that_fails": True}
+twice = compiled.compiled(lambda x: 2 * x, donate_argnums=0)
+assert twice(compiled.jnp.ones(2)).tolist() == [2, 2] and twice(compiled.jnp.ones(3)).tolist() == [2, 2, 2]
 """
 
 

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from cnnsearch.spaces.plan import Block, Plan
-from cnnsearch.training import batches, model_io, training
+from cnnsearch.training import batches, fitting, model_io
 from cnnsearch.training.batches import Batches
+from cnnsearch.training.candidate import from_plan
+from cnnsearch.training.training_data import TrainingData
 
 DRAWN = np.random.default_rng(0)
 X, Y = DRAWN.integers(0, 256, (70, 8, 8, 1), "uint8"), DRAWN.integers(0, 3, 70)
@@ -37,11 +39,11 @@ def test_fit_learns_and_judges_as_it_does_of_arrays(
         monkeypatch.setattr(model_io, "MOST", most)
         monkeypatch.setattr(model_io, "BATCH", 32)
         keras.utils.set_random_seed(1)
-        made = training.from_plan(Plan((8, 8, 1), 3, (Block("conv act pool", filters=4),), batch_size=70), 70, False)
+        made = from_plan(Plan((8, 8, 1), 3, (Block("conv act pool", filters=4),), batch_size=70), 70, False)
         y = np.eye(3, dtype="float32")[Y]
-        data = training.Fold(X, y, X[:20], y[:20], 70, weights=weights)
+        data = TrainingData(X, y, X[:20], y[:20], 70, weights=weights)
         history = keras.callbacks.History()
-        training.fit(None, made.model, data, epochs=3, callbacks=[history])
+        fitting.fit(None, made.model, data, epochs=3, callbacks=[history])
         told.append((history.history, model_io.predict(made.model, X)))
     # one batch an epoch, so that its order does not matter
     for name, values in told[0][0].items():

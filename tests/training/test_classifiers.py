@@ -16,7 +16,8 @@ from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults, replay
 from cnnsearch.spaces.recipes import whole
-from cnnsearch.training import model_io, training
+from cnnsearch.training import fitting, model_io, training_data
+from cnnsearch.training.candidate import from_hypermodel
 from tests.conftest import Run
 
 KNOWN = plugins.load()
@@ -121,7 +122,7 @@ def test_a_recipe_joins_a_study_that_is_there(run: Run, tmp_path: Path) -> None:
 def test_a_classifier_may_call_no_more_than_on_epoch_end() -> None:
     """What the guide asks of a fit is enough to be pruned."""
     space = spaces.load("numpy_mlp", KNOWN)
-    made = training.from_hypermodel(hypermodel(space), HyperParameters(defaults), 32)
+    made = from_hypermodel(hypermodel(space), HyperParameters(defaults), 32)
 
     def fit(hp: object, model: Any, x: object, y: object, *, epochs: int, callbacks: list[Any], **rest: object) -> None:
         for epoch in range(epochs):
@@ -132,11 +133,11 @@ def test_a_classifier_may_call_no_more_than_on_epoch_end() -> None:
 
     labels = load_digits().target[:100]
     parts = Split(pixels(), labels, pixels(), labels, pixels(), labels)
-    data = training.fold(made, parts, 10)
-    outcome = training.train(made._replace(fit=fit), None, None, data, 5, "val_accuracy", lambda epoch, logs: epoch < 2)
+    data = training_data.for_candidate(made, parts, 10)
+    outcome = fitting.train(made._replace(fit=fit), None, None, data, 5, "val_accuracy", lambda epoch, logs: epoch < 2)
     assert outcome.stopped and len(outcome.history) == 2
     with pytest.raises(TrialFailure, match="its HyperModel needs a fit, or its space a trainer"):
-        training.train(made._replace(fit=None), None, None, data, 5, "val_accuracy", lambda epoch, logs: True)
+        fitting.train(made._replace(fit=None), None, None, data, 5, "val_accuracy", lambda epoch, logs: True)
 
 
 def hypermodel(space: spaces.Space) -> object:
@@ -167,14 +168,14 @@ def test_what_is_neither_keras_nor_a_classifier_is_told_what_it_lacks() -> None:
     with pytest.raises(
         TrialFailure, match=r"gave Half; .* or a classifier with get_weights, set_weights, count_params"
     ):
-        training.from_hypermodel(lambda hp: Half(), hp, 128)
+        from_hypermodel(lambda hp: Half(), hp, 128)
 
 
 def test_files_of_both_kinds_are_whole_and_open_again(tmp_path: Path) -> None:
     space = spaces.load("numpy_mlp", KNOWN)
 
     def build() -> object:
-        return training.from_hypermodel(hypermodel(space), HyperParameters(replay({"width2": 64})), 128).core
+        return from_hypermodel(hypermodel(space), HyperParameters(replay({"width2": 64})), 128).core
 
     model = build()
     assert model_io.formats(model) == ("npz", "onnx")

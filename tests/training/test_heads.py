@@ -14,7 +14,8 @@ from cnnsearch.data.splits import Split
 from cnnsearch.results.export import exported_model
 from cnnsearch.spaces import space
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
-from cnnsearch.training import heads, model_io, training
+from cnnsearch.training import fitting, heads, model_io, training_data
+from cnnsearch.training.candidate import from_hypermodel
 from tests.cases.models import Net, named_output, subclassed
 
 SHAPE = (8, 8, 1)
@@ -154,10 +155,10 @@ def test_an_author_may_name_the_form() -> None:
         return model(10, "softmax", no_way)
 
     build.labels = "onehot"  # type: ignore[attr-defined]
-    assert training.from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 10).labels == "onehot"
+    assert from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 10).labels == "onehot"
     build.labels = "words"  # type: ignore[attr-defined]
     with pytest.raises(TrialFailure, match="labels = 'words': expected one of integer, onehot"):
-        training.from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 10)
+        from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 10)
 
 
 def test_a_function_of_an_optuna_trial_may_name_the_form_too() -> None:
@@ -165,7 +166,7 @@ def test_a_function_of_an_optuna_trial_may_name_the_form_too() -> None:
         return model(10, "softmax", no_way)
 
     build.labels = "onehot"  # type: ignore[attr-defined]
-    made = training.from_hypermodel(space._for_hp(build), HyperParameters(defaults), 32, SHAPE, 10)
+    made = from_hypermodel(space._for_hp(build), HyperParameters(defaults), 32, SHAPE, 10)
     assert made.labels == "onehot"
 
 
@@ -176,8 +177,8 @@ def test_the_accuracy_of_several_outputs_counts_the_largest_also_with_signs() ->
         return made
 
     build.labels = "sign"  # type: ignore[attr-defined]
-    made, parts = training.from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 2), digits(two=True)
-    data = training.fold(made, parts, 2)
+    made, parts = from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 2), digits(two=True)
+    data = training_data.for_candidate(made, parts, 2)
     told = made.model.evaluate(data.x_val, data.y_val, verbose=0, return_dict=True)
     numbers = model_io.answers(made.core, parts.x_val)
     assert told["acc"] == pytest.approx((numbers.argmax(1) == parts.y_val).mean(), abs=1e-6)
@@ -227,9 +228,9 @@ def test_the_accuracy_of_one_output_decides_where_its_probability_is_a_half(acti
         return made
 
     keras.utils.set_random_seed(1)
-    made, parts = training.from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 2), digits(two=True)
-    data = training.fold(made, parts, 2)
-    found = training.train(made, None, None, data, 1, "val_auc", lambda epoch, metrics: True)
+    made, parts = from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 2), digits(two=True)
+    data = training_data.for_candidate(made, parts, 2)
+    found = fitting.train(made, None, None, data, 1, "val_auc", lambda epoch, metrics: True)
     answers = model_io.predict(made.core, parts.x_val, made.reads, 2)
     said, told = answers.argmax(1), found.history[0]
     assert told["val_accuracy"] == pytest.approx((said == parts.y_val).mean(), abs=1e-6) == told["val_acc"]
@@ -246,14 +247,14 @@ def test_the_accuracy_of_one_output_decides_where_its_probability_is_a_half(acti
 @pytest.mark.parametrize("build", [named_output, subclassed])
 def test_a_named_output_and_a_subclassed_model_are_trained_and_kept(build: Any, tmp_path: Any) -> None:
     hp, parts = HyperParameters(defaults), digits(two=False)
-    made = training.from_hypermodel(build, hp, 32, SHAPE, 10)
-    data = training.fold(made, parts, 10)
-    training.train(made, None, hp, data, 1, "val_accuracy", lambda epoch, metrics: True)
+    made = from_hypermodel(build, hp, 32, SHAPE, 10)
+    data = training_data.for_candidate(made, parts, 10)
+    fitting.train(made, None, hp, data, 1, "val_accuracy", lambda epoch, metrics: True)
     suffix = model_io.formats(made.core)[0]
     assert suffix == ("weights.h5" if build is subclassed else "keras")
     path = tmp_path / f"trial-00001.{suffix}"
     model_io.save(made.core, path)
-    again = model_io.open_(path, lambda: training.from_hypermodel(build, hp, 32, SHAPE, 10).core)
+    again = model_io.open_(path, lambda: from_hypermodel(build, hp, 32, SHAPE, 10).core)
     answers = model_io.answers(again, parts.x_val)
     assert answers.shape == (200, 10) and model_io.units(again, SHAPE) == 10
     np.testing.assert_allclose(answers, model_io.answers(made.core, parts.x_val), atol=1e-6)

@@ -11,7 +11,8 @@ from cnnsearch.core.errors import CnnsearchError, DataError, TrialFailure, reaso
 from cnnsearch.core.metric_names import RETURNED
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.study.config import maximize
-from cnnsearch.training import fit_results, numbered_metrics, reported_metrics, training
+from cnnsearch.training import fit_results, fitting, numbered_metrics, reported_metrics, training_data
+from cnnsearch.training.candidate import from_hypermodel
 from cnnsearch.tuning import opening
 from tests.cases.models import ReturnsNumber, binary, mine
 from tests.training.test_heads import SHAPE, digits
@@ -44,8 +45,8 @@ def test_a_list_of_histories_counts_by_the_best_of_each() -> None:
 
 def test_a_number_is_made_small_and_no_epoch_is_asked_about() -> None:
     hypermodel, hp, parts, asked = ReturnsNumber(), HyperParameters(defaults), digits(two=False), []
-    made = training.from_hypermodel(hypermodel, hp, 32, SHAPE, 10)
-    names = reported_metrics.reported(training.from_hypermodel(hypermodel, hp, 32, SHAPE, 10), hp, parts, 10, "")
+    made = from_hypermodel(hypermodel, hp, 32, SHAPE, 10)
+    names = reported_metrics.reported(from_hypermodel(hypermodel, hp, 32, SHAPE, 10), hp, parts, 10, "")
     metric, line = metric_names.choose_metric(names)
     # a fit that takes too long is not called
     plain = reported_metrics.reported(made, hp, parts, 10, "", own_fit=False)
@@ -56,7 +57,7 @@ def test_a_number_is_made_small_and_no_epoch_is_asked_about() -> None:
         asked.append(epoch)
         return False
 
-    found = training.train(made, None, hp, training.fold(made, parts, 10), 7, metric, report)
+    found = fitting.train(made, None, hp, training_data.for_candidate(made, parts, 10), 7, metric, report)
     assert found.score == found.history[0][RETURNED] < 0 and not found.stopped and asked == [7]
 
 
@@ -67,14 +68,14 @@ def test_a_model_is_asked_which_metrics_it_reports() -> None:
         return model
 
     for _ in range(2):  # Keras numbers the second one's on
-        made = training.from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 2)
+        made = from_hypermodel(build, HyperParameters(defaults), 32, SHAPE, 2)
         names = reported_metrics.reported(made, None, digits(two=True), 2, "")
         assert {"val_auc", "val_precision", "val_loss", "loss", "learning_rate"} <= set(names), names
     assert opening._settled("val_auc_3", ["val_auc"])[0] == "val_auc"
     with pytest.raises(CnnsearchError, match=r"no metric 'val_recall_2'.*report.*val_recall, val_recall_1"):
         opening._settled("val_recall_2", ["val_recall", "val_recall_1"])
     # what the answers tell is computed
-    made = training.from_hypermodel(binary, HyperParameters(defaults), 32, SHAPE, 2)
+    made = from_hypermodel(binary, HyperParameters(defaults), 32, SHAPE, 2)
     assert (
         opening._settled("val_auc", reported_metrics.reported(made, None, digits(two=True), 2, "val_auc"))[0]
         == "val_auc"

@@ -17,7 +17,7 @@ from cnnsearch.spaces.pretrained import without_weights
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Record
-from cnnsearch.training import worker
+from cnnsearch.training.dataset_loading import load_dataset, loading_context
 
 
 class Source(NamedTuple):
@@ -33,18 +33,18 @@ class Source(NamedTuple):
 
         Pretrained weights of the plan are loaded only if `pretrained`.
         """
-        from cnnsearch.training import training
+        from cnnsearch.training.candidate import from_hypermodel, from_plan
 
         data = self.study.info["data"]
         if self.chosen.plan:
             plan = Plan.from_json(self.chosen.plan)
             plan = plan if pretrained else without_weights(plan)
             count = images or int(data["images"]["train"])
-            return training.from_plan(plan, count, bool(self.study.info["machine"].get("lean")))
+            return from_plan(plan, count, bool(self.study.info["machine"].get("lean")))
         shape, classes = tuple(data["input_shape"]), len(data["classes"])
         hypermodel = spaces.hypermodel(self.space.located(self.study.folder), self.known, shape, classes)
         hp = HyperParameters(replay(self.chosen.params))
-        return training.from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape, classes)
+        return from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape, classes)
 
     def predict(self, model: Any, x: Images) -> NDArray[Any]:
         """The predictions of `model`, a model of this trial, for images: probabilities (n, classes)."""
@@ -80,19 +80,19 @@ class Origin(NamedTuple):
         """Train the trial again from its seed; returns the training's result and the network."""
         import keras
 
-        from cnnsearch.training import training
+        from cnnsearch.training import fitting, training_data
 
         chosen = self.chosen
         keras.utils.set_random_seed(chosen.seed)
         candidate = self.candidate(pretrained=True)
-        data = training.fold(candidate, self.parts, len(self.dataset.classes))
+        data = training_data.for_candidate(candidate, self.parts, len(self.dataset.classes))
 
         def should_continue(epoch: int, metrics: dict[str, float]) -> bool:
             return epoch < chosen.epochs
 
         hp, metric = HyperParameters(replay(chosen.params)), self.study.info["metric"]
         trainer = spaces.trainer(self.space, self.known)
-        outcome = training.train(candidate, trainer, hp, data, chosen.epochs, metric, should_continue)
+        outcome = fitting.train(candidate, trainer, hp, data, chosen.epochs, metric, should_continue)
         return outcome, candidate.core
 
 
@@ -115,8 +115,8 @@ def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin
         CnnsearchError: if the dataset has changed.
     """
     _, _, space, known = source_of(study, chosen, plugins)
-    with loading.within(worker.surroundings(space, study.folder.parent)):
-        dataset = worker.load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
+    with loading.within(loading_context(space, study.folder.parent)):
+        dataset = load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
     if image_cache.fingerprint(dataset) != study.info["data"]["fingerprint"]:
         raise CnnsearchError(
             f"The dataset {dataset.name} has changed since study '{study.name}' was made, so its results "

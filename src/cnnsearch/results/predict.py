@@ -143,7 +143,7 @@ def _open_model(export: Export, plugins: tuple[Path, ...]) -> Callable[[Images],
 
 def _blank_model(export: Export, known: catalog.Catalog) -> Any:
     """An untrained network from the export's space, for a file that holds only weights."""
-    from cnnsearch.training import training
+    from cnnsearch.training.candidate import from_hypermodel
 
     space = spaces.load(str(export.file.with_name("space.toml")), known)
     if not space.model or ":" in space.model:
@@ -154,7 +154,7 @@ def _blank_model(export: Export, known: catalog.Catalog) -> Any:
     hypermodel = spaces.hypermodel(space, known, export.shape, len(export.classes))
     hp = HyperParameters(replay(export.card["hyperparameters"]))
     shape = tuple(export.card["input_shape"])
-    return training.from_hypermodel(hypermodel, hp, 1, shape, len(export.classes)).core
+    return from_hypermodel(hypermodel, hp, 1, shape, len(export.classes)).core
 
 
 def _answers(export: Export, model: Callable[[Images], Any], batch: list[Input], top: int) -> Iterator[Answer]:

@@ -30,10 +30,10 @@ class Model(Subject):
 
     def candidate(self, draw: Draw) -> tuple[Any, HyperParameters]:
         """One candidate as a search makes it, and its hyperparameters."""
-        from cnnsearch.training import training
+        from cnnsearch.training.candidate import from_hypermodel
 
         hp = HyperParameters(draw)
-        return training.from_hypermodel(self.function(SHAPE, CLASSES, **self.given), hp, 16, SHAPE, CLASSES), hp
+        return from_hypermodel(self.function(SHAPE, CLASSES, **self.given), hp, 16, SHAPE, CLASSES), hp
 
     @cached_property
     def first(self) -> tuple[Any, HyperParameters]:
@@ -93,15 +93,15 @@ def _shapes(candidate: Any) -> list[Any]:
 def trains_an_epoch(model: Model) -> None:
     """It trains an epoch with a finite loss, and reports the metric that a search would use."""
     from cnnsearch.core import metric_names
-    from cnnsearch.training import training
+    from cnnsearch.training import fitting, training_data
     from cnnsearch.training.reported_metrics import reported
 
     x, y = networks.random_images(SHAPE, IMAGES), np.arange(IMAGES) % CLASSES
     parts = Split(x, y, x[:16], y[:16], x[:16], y[:16])
     metric = metric_names.choose_metric(reported(*model.candidate(defaults), parts, CLASSES, ""))[0]
     candidate, hp = model.candidate(defaults)
-    data = training.fold(candidate, parts, CLASSES)
-    training.train(candidate, None, hp, data, 1, metric, lambda epoch, metrics: True)
+    data = training_data.for_candidate(candidate, parts, CLASSES)
+    fitting.train(candidate, None, hp, data, 1, metric, lambda epoch, metrics: True)
 
 
 @contract(CONTRACTS)

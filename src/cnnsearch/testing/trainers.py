@@ -56,11 +56,12 @@ class Trainer(Subject):
         return self.trained()
 
     def _trained(self, plan: Plan, stop_after: int) -> Training:
-        from cnnsearch.training import training
+        from cnnsearch.training import fitting, training_data
+        from cnnsearch.training.candidate import from_plan
 
-        candidate = training.from_plan(plan, IMAGES)
+        candidate = from_plan(plan, IMAGES)
         before = candidate.core.get_weights()
-        data = training.fold(candidate, _split(plan), plan.classes)
+        data = training_data.for_candidate(candidate, _split(plan), plan.classes)
         hp = HyperParameters(defaults)
 
         def trainer(*positional: Any, **named: Any) -> Any:
@@ -69,7 +70,7 @@ class Trainer(Subject):
         def continues(epoch: int, metrics: dict[str, float]) -> bool:
             return epoch < stop_after
 
-        outcome = training.train(candidate, trainer, hp, data, plan.epochs, "val_accuracy", continues)
+        outcome = fitting.train(candidate, trainer, hp, data, plan.epochs, "val_accuracy", continues)
         return Training(outcome, hp, before, plan)
 
 

@@ -1,10 +1,10 @@
-"""The worker: it builds and trains candidates. It never imports Optuna."""
+"""The worker process: it builds and trains candidates. It never imports Optuna."""
 
 import importlib
 from typing import Any
 
 MOVED = {
-    "fit": "cnnsearch.training.training",
+    "fit": "cnnsearch.training.fitting",
 }
 """What version 0.1 had here and plugins may still import, by where it is now."""
 

@@ -9,20 +9,20 @@ import numpy as np
 
 from cnnsearch.core import metric_names, metrics
 from cnnsearch.data.splits import Split
-from cnnsearch.training import fit_results, numbered_metrics, training
+from cnnsearch.training import fit_results, fitting, numbered_metrics, training_data
+from cnnsearch.training.candidate import Candidate
+from cnnsearch.training.training_data import TrainingData
 
 IMAGES = 32
 """So many are tried."""
 
 
-def reported(
-    candidate: training.Candidate, hp: Any, parts: Split, classes: int, asked: str, own_fit: bool = True
-) -> list[str]:
+def reported(candidate: Candidate, hp: Any, parts: Split, classes: int, asked: str, own_fit: bool = True) -> list[str]:
     """The names of a candidate's metrics; what its own `fit` reports or gives back, unless `asked` is known before.
 
     Without `own_fit` that is not called: only what the model was compiled with is told.
     """
-    some, names = training.fold(candidate, few(parts), classes), list[str]()
+    some, names = training_data.for_candidate(candidate, few(parts), classes), list[str]()
     if isinstance(candidate.model, keras.Model):
         candidate.model.run_eagerly = True
         names = _evaluated(candidate.model, some)
@@ -50,7 +50,7 @@ def few(parts: Split) -> Split:
     return replace(parts, **some, x_clean=clean)
 
 
-def _evaluated(model: Any, some: training.Fold) -> list[str]:
+def _evaluated(model: Any, some: TrainingData) -> list[str]:
     found = model.evaluate(some.x_val[:2], some.y_val[:2], batch_size=2, verbose=0, return_dict=True)
     names = list(numbered_metrics.plain(found, numbered_metrics.numbered(model)))
     return [*names, *(f"val_{name}" for name in names), "learning_rate"]
@@ -66,10 +66,10 @@ class _Seen(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.stop_training = True
 
 
-def _fitted(candidate: training.Candidate, hp: Any, some: training.Fold) -> list[str]:
+def _fitted(candidate: Candidate, hp: Any, some: TrainingData) -> list[str]:
     seen = _Seen()
     seen.set_model(candidate.model)
-    given = candidate.fit(hp, candidate.model, some.x, some.y, **training.keywords(some, 1, [seen]))
+    given = candidate.fit(hp, candidate.model, some.x, some.y, **fitting.keywords(some, 1, [seen]))
     told = fit_results.epochs(given, metric_names.RETURNED)
     names = dict.fromkeys([*seen.names, *(name for metrics in told[-1:] for name in metrics)], 0.0)
     return list(numbered_metrics.plain(names, numbered_metrics.numbered(candidate.model)))

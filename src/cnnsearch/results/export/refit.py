@@ -24,7 +24,7 @@ def refit(origin: Origin) -> Any:
     """
     import keras
 
-    from cnnsearch.training import training
+    from cnnsearch.training import fitting, training_data
 
     chosen, info = origin.chosen, origin.study.info
     whole = origin._replace(parts=joined(origin.parts, origin.study.folder))
@@ -38,9 +38,9 @@ def refit(origin: Origin) -> Any:
             weights[:] = candidate.core.get_weights()
         return epoch < chosen.best_epoch
 
-    data = training.fold(candidate, whole.parts, len(origin.dataset.classes))
+    data = training_data.for_candidate(candidate, whole.parts, len(origin.dataset.classes))
     hp, trainer = HyperParameters(replay(chosen.params)), space.trainer(origin.space, origin.known)
-    training.train(candidate, trainer, hp, data, int(info["epochs"]), info["metric"], keep_weights)
+    fitting.train(candidate, trainer, hp, data, int(info["epochs"]), info["metric"], keep_weights)
     # The weights of the last epoch: the best epoch on validation means nothing, as the model is trained on validation.
     candidate.core.set_weights(weights)
     return candidate.core

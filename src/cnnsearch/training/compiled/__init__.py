@@ -45,7 +45,7 @@ def suits(model: Any, callbacks: Sequence[Any]) -> bool:
 
 
 def holds(data: Any) -> bool:
-    """Whether the images of this `training.Fold` can be where a program needs them: half of the device's memory.
+    """Whether the images of this `TrainingData` can be where a program needs them: half of the device's memory.
 
     On a CPU TensorFlow computes with images that are mapped from a file where they are; all else copies them. What is
     free at the moment has no influence, so that all trials of a search are trained in the same way.
@@ -86,7 +86,7 @@ def fit(
     first_epoch: int = 0,
     measures: Measures | None = None,
 ) -> None:
-    """Train `model` on a `training.Fold` of one-hot labels, from `first_epoch` to `epochs`, as Keras' `fit` would.
+    """Train `model` on a `TrainingData` of one-hot labels, from `first_epoch` to `epochs`, as Keras' `fit` would.
 
     What `measures` gives of the answers to the validation images is reported with each epoch.
 

@@ -1,6 +1,6 @@
-"""Compiled candidates for use again: an equal plan takes over the program of an earlier one and compiles none.
+"""Keeps compiled candidates, so that a candidate with an equal plan reuses the program and does not compile.
 
-A candidate that goes on from a rung, and the same plan on a fresh seed, are such.
+A trial that is resumed, and the same plan with another seed, have equal plans.
 """
 
 from collections import OrderedDict
@@ -9,28 +9,28 @@ from typing import Any
 from cnnsearch.spaces.plan import Plan
 
 MOST = 8
-"""So many are kept; each holds its weights, its optimizer's and its program."""
+"""The number of candidates that are kept, each with its weights, its optimizer and its program."""
 
 MOST_PARAMS = 10_000_000
-"""So many parameters all that are kept may have: with their optimizers' some 120 MB."""
+"""The number of parameters that all kept candidates may have: with their optimizers about 120 MB."""
 
 
 def key(plan: Plan) -> str:
-    """What equal programs have in common; a rate alone is a variable of the program, and callbacks are outside."""
+    """The key of a plan's program. It does not depend on a constant learning rate, on epochs or on callbacks."""
     if not plan.schedule:
         plan = plan.configure("optimizer", learning_rate=0)
     return plan.replace(callbacks=(), epochs=1).key
 
 
-class Compiled:
+class CompiledCandidates:
     """The candidates that were trained last, by the key of their program."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Any] = OrderedDict()
 
-    def taken_over(self, plan: Plan, new: Any) -> Any:
-        """The `training.Candidate` `new`, as it was made, in the compiled model of an earlier one if there is one."""
-        if not new.lean:
+    def reuse(self, plan: Plan, new: Any) -> Any:
+        """The Candidate `new` with its own initial weights, in the compiled model of an earlier one if there is one."""
+        if not new.compiled:
             return new
         found = self._kept.pop(key(plan), None)
         if found is not None:

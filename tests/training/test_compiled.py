@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from cnnsearch.core import metrics
 from cnnsearch.spaces.plan import Block, Head, Plan
-from cnnsearch.training import compiled as lean
-from cnnsearch.training import training
+from cnnsearch.training import compiled
+from cnnsearch.training.candidate import Candidate, from_plan
 from cnnsearch.training.compiled import fused, programs
-from cnnsearch.training.compiled.programs import MOST, Compiled
+from cnnsearch.training.compiled.programs import MOST, CompiledCandidates
+from cnnsearch.training.training_data import TrainingData
 from tests.conftest import TINY, Run
 
 # a bias before a normalisation has a gradient of rounding alone, which Adam makes as large as any
@@ -41,17 +42,17 @@ PLANS = {
 }
 
 
-def images(weighted: bool = False) -> training.Fold:
+def images(weighted: bool = False) -> TrainingData:
     drawn = np.random.default_rng(1)
     x, y = drawn.integers(0, 256, (100, 8, 8, 1), "uint8"), drawn.integers(0, 10, 100)
     one_hot = np.eye(10, dtype="float32")[y]
     weights = metrics.class_weights(y, 10) if weighted else None
-    return training.Fold(x, one_hot, x[:30], one_hot[:30], batch_size=32, weights=weights)
+    return TrainingData(x, one_hot, x[:30], one_hot[:30], batch_size=32, weights=weights)
 
 
-def candidate(plan: Plan) -> training.Candidate:
+def candidate(plan: Plan) -> Candidate:
     keras.utils.set_random_seed(3)
-    return training.from_plan(plan.replace(batch_size=32), 100)
+    return from_plan(plan.replace(batch_size=32), 100)
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -59,9 +60,9 @@ def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch)
     data, told, fitted = images(name == "weighted"), Told(), candidate(PLANS[name]).model
     given = {"sample_weight": data.weights, "validation_data": (data.x_val, data.y_val)}
     history = fitted.fit(data.x, data.y, 32, 2, verbose=0, shuffle=False, **given).history
-    monkeypatch.setattr(lean, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
+    monkeypatch.setattr(compiled, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
     model = candidate(PLANS[name]).model
-    lean.fit(model, data, epochs=2, callbacks=[told])
+    compiled.fit(model, data, epochs=2, callbacks=[told])
     assert set(told.logs[0]) == set(history)
     for key, values in history.items():
         np.testing.assert_allclose([logs[key] for logs in told.logs], values, rtol=2e-4, atol=1e-5, err_msg=key)
@@ -104,11 +105,11 @@ def test_a_step_is_one_operation_where_it_is_plain_adams(name: str, options: dic
 
 def test_in_half_precision_its_losses_are_nearly_those_of_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),))
-    monkeypatch.setattr(lean, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
+    monkeypatch.setattr(compiled, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         data, told, model = images(), Told(), candidate(plan).model
-        lean.fit(model, data, epochs=2, callbacks=[told])
+        compiled.fit(model, data, epochs=2, callbacks=[told])
         fitted = candidate(plan).model
         fitted.fit(data.x, data.y, 32, 2, verbose=0, shuffle=False)
     finally:
@@ -129,75 +130,75 @@ class Told(keras.callbacks.Callback):  # type: ignore[misc]
         self.logs.append(dict(logs or {}))
 
 
-def curve(one: training.Candidate) -> list[dict[str, Any]]:
+def curve(one: Candidate) -> list[dict[str, Any]]:
     """What each epoch of `one` is, trained as the seed of `candidate` left it."""
     told = Told()
-    lean.fit(one.model, images(), epochs=2, callbacks=[told])
+    compiled.fit(one.model, images(), epochs=2, callbacks=[told])
     return told.logs
 
 
 def test_an_equal_plan_takes_over_the_program_and_is_trained_as_if_it_had_its_own() -> None:
-    plan, kept = PLANS["all"], Compiled()
+    plan, kept = PLANS["all"], CompiledCandidates()
     alone = curve(candidate(plan))
-    first = kept.taken_over(plan, candidate(plan))
+    first = kept.reuse(plan, candidate(plan))
     curve(first)
-    again = kept.taken_over(plan, candidate(plan))
+    again = kept.reuse(plan, candidate(plan))
     assert again.model is first.model and again.core is first.core
     assert curve(again) == alone
 
 
 def test_a_rate_alone_is_no_reason_to_compile_and_is_taken_over_too() -> None:
-    kept, plan = Compiled(), PLANS["plain"]
+    kept, plan = CompiledCandidates(), PLANS["plain"]
     faster = plan.configure("optimizer", learning_rate=0.05)
-    first = kept.taken_over(plan, candidate(plan))
-    second = kept.taken_over(faster, candidate(faster))
+    first = kept.reuse(plan, candidate(plan))
+    second = kept.reuse(faster, candidate(faster))
     assert second.model is first.model and float(second.model.optimizer.learning_rate) == pytest.approx(0.05)
     for other in (plan.replace(head=Head(widths=(8,))), plan.replace(class_weight="balanced")):
-        assert kept.taken_over(other, candidate(other)).model is not first.model
+        assert kept.reuse(other, candidate(other)).model is not first.model
 
 
 def test_a_program_takes_images_with_weights_and_without() -> None:
     model, logs = candidate(PLANS["plain"]).model, []
     for weighted in (False, True, False):
         told = Told()
-        lean.fit(model, images(weighted), epochs=1, callbacks=[told])
+        compiled.fit(model, images(weighted), epochs=1, callbacks=[told])
         logs.append(told.logs[0]["loss"])
     assert len(set(logs)) == 3 and all(np.isfinite(logs))
 
 
 def test_what_was_not_used_for_long_is_let_go() -> None:
-    kept, plan = Compiled(), PLANS["plain"]
-    first = kept.taken_over(plan, candidate(plan))
+    kept, plan = CompiledCandidates(), PLANS["plain"]
+    first = kept.reuse(plan, candidate(plan))
     for width in range(2, MOST + 2):
         other = plan.replace(head=Head(widths=(width,)))
-        kept.taken_over(other, candidate(other))
-    assert kept.taken_over(plan, candidate(plan)).model is not first.model
+        kept.reuse(other, candidate(other))
+    assert kept.reuse(plan, candidate(plan)).model is not first.model
 
 
 def test_large_ones_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = PLANS["plain"]
     monkeypatch.setattr(programs, "MOST_PARAMS", candidate(plan).core.count_params() - 1)
-    kept = Compiled()
-    first = kept.taken_over(plan, candidate(plan))
-    assert kept.taken_over(plan, candidate(plan)).model is not first.model
+    kept = CompiledCandidates()
+    first = kept.reuse(plan, candidate(plan))
+    assert kept.reuse(plan, candidate(plan)).model is not first.model
 
 
 def test_a_program_holds_no_images_once_it_is_done() -> None:
     model = candidate(PLANS["plain"]).model
-    lean.fit(model, images(), epochs=1, callbacks=[])
+    compiled.fit(model, images(), epochs=1, callbacks=[])
     assert not model.epoch_program._train and not model.epoch_program._val
 
 
 def test_an_optimizer_that_scales_its_loss_is_left_to_fit() -> None:
     plan = PLANS["plain"].replace(optimizer=("SGD", {"learning_rate": 0.01, "loss_scale_factor": 1024.0}))
-    assert not lean.suits(candidate(plan).model, [])
+    assert not compiled.suits(candidate(plan).model, [])
 
 
 def test_callbacks_around_batches_are_left_to_fit() -> None:
     model = candidate(PLANS["plain"]).model
-    assert lean.suits(model, [Told(), keras.callbacks.EarlyStopping(), keras.callbacks.ReduceLROnPlateau()])
-    assert not lean.suits(model, [keras.callbacks.ModelCheckpoint("x.keras")])
-    assert not lean.suits(model, [keras.callbacks.LambdaCallback(on_train_batch_end=print)])
+    assert compiled.suits(model, [Told(), keras.callbacks.EarlyStopping(), keras.callbacks.ReduceLROnPlateau()])
+    assert not compiled.suits(model, [keras.callbacks.ModelCheckpoint("x.keras")])
+    assert not compiled.suits(model, [keras.callbacks.LambdaCallback(on_train_batch_end=print)])
 
 
 def test_callbacks_stop_it_and_set_its_rate() -> None:
@@ -209,7 +210,7 @@ def test_callbacks_stop_it_and_set_its_rate() -> None:
             self.model.stop_training = epoch == 2
 
     slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
-    lean.fit(candidate(PLANS["plain"]).model, images(), epochs=9, callbacks=[slower, told, Note()])
+    compiled.fit(candidate(PLANS["plain"]).model, images(), epochs=9, callbacks=[slower, told, Note()])
     assert rates == pytest.approx([0.0005, 0.00025, 0.000125])
     assert len(told.logs) == 3
 
@@ -220,14 +221,14 @@ def test_a_callback_may_monitor_accuracy_without_being_told_which_way_is_better(
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_accuracy", patience=1, factor=0.5)
     early = keras.callbacks.EarlyStopping(monitor="val_accuracy", patience=2)
     told = Told()
-    lean.fit(model, images(), epochs=9, callbacks=[plateau, early, told])
+    compiled.fit(model, images(), epochs=9, callbacks=[plateau, early, told])
     assert len(told.logs) == 3, "nothing is learnt, so it stops after two epochs without progress"
 
 
 def test_the_order_is_the_epochs_own() -> None:
-    first, second = lean.order(5, 0, 50), lean.order(5, 1, 50)
+    first, second = compiled.order(5, 0, 50), compiled.order(5, 1, 50)
     assert sorted(first) == list(range(50)) and list(first) != list(second)
-    assert list(first) == list(lean.order(5, 0, 50))
+    assert list(first) == list(compiled.order(5, 0, 50))
 
 
 def test_a_study_is_trained_as_it_began(run: Run) -> None:

@@ -1,0 +1,206 @@
+"""Trains one candidate: by a trainer, by its own `fit`, by compiled epochs, or by Keras' `fit`."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from cnnsearch.core import metrics as computed_metrics
+from cnnsearch.core.errors import CnnsearchError, TrialFailure
+from cnnsearch.core.metrics import Measures
+from cnnsearch.training import checkpoint, compiled, feature_cache, fit_results, heads
+from cnnsearch.training.batches import Batches, too_many
+from cnnsearch.training.candidate import Candidate
+from cnnsearch.training.epoch_callback import EpochReporter, Measurer, Report, TrainingResult
+from cnnsearch.training.failures import failure
+from cnnsearch.training.training_data import TrainingData
+
+
+class Keep(NamedTuple):
+    """How the state of a training is saved and resumed.
+
+    Attributes:
+        path: the checkpoint's file.
+        key: the candidate's key.
+        saved: the state to resume from.
+        pauses: whether the training ends at this epoch to be resumed later, so that its state must be saved.
+    """
+
+    path: Path
+    key: str
+    saved: checkpoint.Saved | None = None
+    pauses: Callable[[], bool] = bool
+
+
+def fit(
+    hp: Any,
+    model: Any,
+    data: TrainingData,
+    *,
+    epochs: int,
+    callbacks: list[Any],
+    first_epoch: int = 0,
+    by_epochs: bool = False,
+    measures: Measures | None = None,
+) -> Any:
+    """The trainer of spaces that name none: compiled epochs if they are allowed and possible, else Keras' `fit`.
+
+    The features of a frozen stem are computed once. The metrics that `measures` computes from the answers to the
+    validation images are reported with each epoch.
+    """
+    model, x, x_val = feature_cache.past(model, data.x, data.x_val)
+    data = data._replace(x=x, x_val=x_val)
+    if by_epochs and compiled.suits(model, callbacks) and compiled.holds(data):
+        return compiled.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch, measures=measures)
+    rest = keywords(data, epochs, _with_measures(model, data, measures, callbacks))
+    if too_many(data.x, data.x_val):
+        rest["validation_data"] = Batches(data.x_val, data.y_val, rest.pop("validation_batch_size"))
+        some = Batches(data.x, data.y, data.batch_size, rest.pop("sample_weight", None), shuffle=True)
+        return model.fit(some, initial_epoch=first_epoch, shuffle=False, **rest)
+    return model.fit(data.x, data.y, batch_size=data.batch_size, initial_epoch=first_epoch, **rest)
+
+
+def keywords(data: TrainingData, epochs: int, callbacks: list[Any]) -> dict[str, Any]:
+    """The keyword arguments of Keras' `fit`, or of an author's own."""
+    weighted = {} if data.weights is None else {"sample_weight": data.weights}
+    return {
+        **weighted,
+        "epochs": epochs,
+        "validation_data": (data.x_val, data.y_val),
+        "callbacks": callbacks,
+        "verbose": 0,
+        "validation_batch_size": max(512, data.batch_size),
+    }
+
+
+def resumed(candidate: Candidate, path: Path, key: str) -> checkpoint.Saved | None:
+    """The saved state of this candidate's training, loaded into its model; None if the training begins anew."""
+    saved = checkpoint.load(path, key)
+    if saved is None:
+        return None
+    try:
+        saved.put_into(candidate.model)
+    except ValueError:
+        return None
+    return saved
+
+
+def train(
+    candidate: Candidate,
+    trainer: Any,
+    hp: Any,
+    data: TrainingData,
+    epochs: int,
+    metric: str,
+    report: Report,
+    keep: Keep | None = None,
+) -> TrainingResult:
+    """Train `candidate` for at most `epochs`. The weights of its best epoch are in `candidate.core` afterwards.
+
+    Without a `trainer` the candidate's own `fit` is used, or else Keras'. Only with Keras' `fit` can a training be
+    saved and resumed (`keep`). If no epoch of an own `fit` reports the metric, what it returns counts as its epochs,
+    and the weights are those at its end.
+
+    Raises:
+        TrialFailure: `nan` if the loss diverges; else the kind that `failure` gives the error.
+        CnnsearchError: if there is no such metric.
+    """
+    started = time.perf_counter()
+    own = trainer is None and candidate.fit is not None
+    reporter = EpochReporter(candidate.core, metric, report, lenient=own)
+    # for trainers that only call its `on_epoch_end`
+    reporter.set_model(candidate.model)
+    if trainer is None and candidate.fit is None and not isinstance(candidate.model, keras.Model):
+        raise TrialFailure("invalid", "it is no Keras model, so its HyperModel needs a fit, or its space a trainer")
+    try:
+        returned = _call_fit(candidate, trainer, hp, data, epochs, metric, reporter, keep)
+    except CnnsearchError:
+        raise
+    except Exception as error:
+        raise failure(error, "plugin_error") from error
+    if own and not reporter.failure and not reporter.result.weights:
+        reporter.take_returned(fit_results.epochs(returned, metric), epochs)
+    result = _checked(reporter, own)
+    if own and isinstance(returned, list | tuple) and len(returned) > 1:
+        # the result of several trainings is their mean
+        result.score = fit_results.epochs(returned, metric)[0].get(metric, result.score)
+    candidate.core.set_weights(result.weights)
+    result.seconds += time.perf_counter() - started
+    return result
+
+
+def _call_fit(
+    candidate: Candidate,
+    trainer: Any,
+    hp: Any,
+    data: TrainingData,
+    epochs: int,
+    metric: str,
+    reporter: EpochReporter,
+    keep: Keep | None,
+) -> Any:
+    """Train by the trainer, by the candidate's own `fit` or by `fit`; what an own `fit` returns."""
+    measures = _measures(candidate, metric, data.y_val)
+    if trainer is None and candidate.fit is None:
+        _fit_resumable(candidate, hp, data, epochs, reporter, keep, measures)
+        return None
+    callbacks = _with_measures(candidate.model, data, measures, [*candidate.callbacks, reporter])
+    if trainer is not None:
+        trainer(hp, candidate.model, data, epochs=epochs, callbacks=callbacks)
+        return None
+    return candidate.fit(hp, candidate.model, data.x, data.y, **keywords(data, epochs, callbacks))
+
+
+def _fit_resumable(
+    candidate: Candidate,
+    hp: Any,
+    data: TrainingData,
+    epochs: int,
+    reporter: EpochReporter,
+    keep: Keep | None,
+    measures: Measures | None,
+) -> None:
+    """`fit` from the epoch at which the training was interrupted, if it was; its state is saved for the next time."""
+    callbacks, own, first = [*candidate.callbacks, reporter], candidate.callbacks, 0
+    if keep is not None:
+        callbacks.append(checkpoint.Keeper(keep.path, keep.key, candidate.model, own, reporter.facts, keep.pauses))
+    if keep is not None and keep.saved is not None:
+        reporter.resume(keep.saved)
+        callbacks.append(checkpoint.Restorer(own, keep.saved.callbacks))
+        first = keep.saved.epoch
+    if first < epochs:
+        told: dict[str, Any] = {"first_epoch": first, "by_epochs": candidate.compiled, "measures": measures}
+        fit(hp, candidate.model, data, epochs=epochs, callbacks=callbacks, **told)
+
+
+def _checked(reporter: EpochReporter, own: bool) -> TrainingResult:
+    """The result of a training that ended.
+
+    Raises:
+        TrialFailure: if it failed, or ended no epoch.
+    """
+    if reporter.failure:
+        raise reporter.failure
+    if reporter.result.history:
+        return reporter.result
+    reason = "the trainer ended no epoch: it must pass its callbacks on to fit"
+    if own:
+        reason += ", or give back a number, a dict of metrics or the History"
+    raise TrialFailure("plugin_error", reason)
+
+
+def _measures(candidate: Candidate, metric: str, y_val: Any) -> Measures | None:
+    """The function that computes `metric` from the candidate's answers, if it is a metric that we compute."""
+    codes = heads.codes(y_val, candidate.labels)
+    computed = computed_metrics.measures(metric, codes)
+    if computed is None or candidate.reads == "softmax":
+        return computed
+    classes = max(2, candidate.units)
+    return lambda found: computed(heads.read(found, candidate.reads, classes))
+
+
+def _with_measures(model: Any, data: TrainingData, measures: Measures | None, callbacks: list[Any]) -> list[Any]:
+    """`callbacks` after the one that adds what `measures` computes, so that all of them see it."""
+    return callbacks if measures is None else [Measurer(model, data.x_val, measures), *callbacks]

@@ -1,0 +1,238 @@
+"""Runs one trial, or one repeat of a trial: draws a candidate, proposes it, trains it and reports the result."""
+
+import hashlib
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnnsearch.core import messages
+from cnnsearch.core.errors import CnnsearchError, TrialFailure, reason
+from cnnsearch.core.host import rss
+from cnnsearch.core.messages import Decision
+from cnnsearch.data.splits import Split
+from cnnsearch.spaces.cost import Cost, cost
+from cnnsearch.spaces.distributions import Distribution, Value
+from cnnsearch.spaces.hyperparameters import HyperParameters, replay
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.study.config import GPU_SHARE
+from cnnsearch.training.connection import Connection
+from cnnsearch.training.failures import failure, with_kind
+from cnnsearch.training.limits import check_memory
+from cnnsearch.training.worker_context import WorkerContext
+
+
+class Proposal(NamedTuple):
+    """A candidate before it is built: its identity, its cost, and how to build it.
+
+    Attributes:
+        key: equal for equal candidates.
+        plan: the plan as JSON; empty for the model of a hypermodel.
+        params: the number of its weights.
+        macs: the number of its multiply-adds for one image; 0 if not known.
+        epochs: the number of epochs that it asks for.
+        resumable: whether its training can be paused and resumed.
+        build: builds the Candidate for this data.
+    """
+
+    key: str
+    plan: str
+    params: int
+    macs: int
+    epochs: int
+    resumable: bool
+    build: Callable[[Split], Any]
+
+
+class TrialRunner:
+    """One trial on a worker, from its assignment to its end."""
+
+    def __init__(self, context: WorkerContext, connection: Connection, trial: int) -> None:
+        self._context, self._connection, self._trial = context, connection, trial
+        self._started = time.perf_counter()
+        self._decision = Decision.CONTINUE
+        self._trainer: Any = None
+
+    def run(self, assignment: messages.RunTrial) -> None:
+        """Draw, train and report a trial."""
+        self._report_errors(lambda: self._run(assignment))
+
+    def repeat(self, assignment: messages.RepeatTrial) -> None:
+        """Train the candidate of an earlier trial again, with another seed."""
+        self._report_errors(lambda: self._repeat(assignment))
+
+    def _report_errors(self, train: Callable[[], None]) -> None:
+        """Call `train` and report an error by its kind."""
+        try:
+            train()
+        except Exception as error:
+            traceback.print_exc()
+            if isinstance(error, CnnsearchError) and not isinstance(error, TrialFailure):
+                self._connection.send(messages.Fatal(trial=self._trial, message=error.message))
+                return
+            typed, share = failure(error, "plugin_error"), os.environ.get(GPU_SHARE)
+            hint = f"; it may take {float(share):.0%} of its GPU, fewer --jobs give it more" if share else ""
+            message = typed.message + (hint if typed.kind == "oom" else "")
+            self._connection.send(
+                messages.Failed(trial=self._trial, kind=typed.kind, reason=message, seconds=self._seconds(), rss=rss())
+            )
+
+    def _run(self, assignment: messages.RunTrial) -> None:
+        hp, self._trainer = HyperParameters(self._ask_for_value), self._context.trainer()
+        proposal = self._propose(hp, assignment.limited)
+        fields = proposal._asdict()
+        del fields["build"]
+        verdict = self._connection.ask(messages.Proposed(trial=self._trial, **fields), messages.Verdict)
+        if not verdict.train:
+            return
+        if verdict.fidelity:
+            self._evaluate(proposal, verdict.fidelity, assignment.limited)
+            return
+        result, candidate = self._train(hp, proposal, assignment)
+        facts = self._facts(result, candidate)
+        if self._decision is Decision.PAUSE:
+            self._connection.send(messages.Paused(**facts))
+            return
+        from cnnsearch.training import model_io
+
+        suffix = model_io.formats(candidate.core)[0]
+        completed = messages.Completed(stopped=result.stopped, format=suffix, **facts)
+        problem, unsaved = _save(candidate.core, self._connection.ask(completed, messages.Keep).path)
+        self._connection.send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
+
+    def _train(self, hp: HyperParameters, proposal: Proposal, assignment: messages.RunTrial) -> tuple[Any, Any]:
+        """Train a proposal on all data, up to its end or a pause: its TrainingResult and its Candidate."""
+        from cnnsearch.training import epoch_callback, fitting, training_data
+
+        context = self._context
+        candidate = proposal.build(context.split)
+        if assignment.limited:
+            context.limits.check_latency(candidate.core, context.split.x_val[:1])
+        data = training_data.for_candidate(candidate, context.split, context.classes)
+        self._decision = Decision.CONTINUE
+        keep = self._resume(candidate, assignment, proposal.key) if proposal.resumable else None
+        if keep and keep.saved and self._decision is not Decision.CONTINUE:
+            stopped, saved = self._decision is Decision.STOP, keep.saved
+            return epoch_callback.TrainingResult(**saved.facts, weights=saved.weights, stopped=stopped), candidate
+        result = fitting.train(
+            candidate, self._trainer, hp, data, proposal.epochs, context.metric, self._report_epoch, keep
+        )
+        return result, candidate
+
+    def _evaluate(self, proposal: Proposal, fidelity: float, limited: bool) -> None:
+        """Low-fidelity evaluation: train a plan for one pass over a part of the images, with a scaled schedule."""
+        from cnnsearch.training import fitting, training_data
+
+        context = self._context
+        some = training_data.subset(context.split, fidelity, context.config.seed)
+        candidate = proposal.build(some)
+        if limited:
+            context.limits.check_latency(candidate.core, context.split.x_val[:1])
+        data = training_data.for_candidate(candidate, some, context.classes)
+        result = fitting.train(candidate, None, None, data, 1, context.metric, lambda epoch, metrics: True)
+        facts = self._facts(result, candidate) | {"best_epoch": 0, "epochs": 0}
+        self._connection.send(messages.Evaluated(**facts))
+
+    def _facts(self, result: Any, candidate: Any) -> dict[str, Any]:
+        """The fields of `messages.Trained`."""
+        return {
+            "trial": self._trial,
+            "score": result.score,
+            "best_epoch": result.best_epoch,
+            "epochs": len(result.history),
+            "seconds": self._seconds(),
+            "params": int(candidate.core.count_params()),
+            "rss": rss(),
+            "reads": "" if candidate.reads == "softmax" else candidate.reads,
+        }
+
+    def _repeat(self, assignment: messages.RepeatTrial) -> None:
+        from cnnsearch.training import fitting, training_data
+
+        context = self._context
+        hp, trainer = HyperParameters(replay(assignment.values)), context.trainer()
+        if assignment.plan:
+            plan = Plan.from_json(assignment.plan)
+            candidate, epochs = context.build(plan, trainer is None, context.split), plan.epochs
+        else:
+            candidate, epochs = context.draw(hp), context.config.epochs
+        data = training_data.for_candidate(candidate, context.split, context.classes)
+        result = fitting.train(candidate, trainer, hp, data, epochs, context.metric, self._report_epoch)
+        score, history = result.score, result.history
+        self._connection.send(
+            messages.Repeated(trial=self._trial, score=score, history=history, seconds=self._seconds(), rss=rss())
+        )
+
+    def _propose(self, hp: HyperParameters, limited: bool) -> Proposal:
+        """Draw a candidate and compute its cost, before the parent decides whether it is trained.
+
+        The limits of size do not apply if it is not `limited`, but it must always fit into memory.
+
+        Raises:
+            TrialFailure: `too_large` above a limit or the free memory, `invalid` if the image vanishes.
+        """
+        context, plain = self._context, self._trainer is None
+        drawn = context.draw(hp)
+        if isinstance(drawn, Plan):
+            price: Cost = with_kind("invalid", lambda: cost(drawn))
+            if limited:
+                context.limits.check_cost(price)
+            check_memory(price, drawn.batch_size)
+            key, text = drawn.key, drawn.to_json()
+            return Proposal(
+                key, text, price.params, price.macs, drawn.epochs, plain, lambda data: context.build(drawn, plain, data)
+            )
+        params = int(drawn.model.count_params())
+        if limited:
+            context.limits.check_params(params)
+        values = json.dumps(hp.values, sort_keys=True)
+        key = hashlib.sha256(values.encode()).hexdigest()[:16]
+        resumable = plain and drawn.fit is None
+        return Proposal(key, "", params, 0, context.config.epochs, resumable, lambda data: drawn)
+
+    def _resume(self, candidate: Any, assignment: messages.RunTrial, key: str) -> Any:
+        """Where the training's state is saved (`fitting.Keep`). What an earlier run saved is loaded and reported."""
+        from cnnsearch.training import fitting
+
+        path = Path(assignment.state)
+        saved = fitting.resumed(candidate, path, key) if assignment.resume else None
+        if saved is not None:
+            resumed = messages.Resumed(trial=self._trial, history=saved.facts["history"])
+            self._decision = self._connection.ask(resumed, messages.Go).decision
+        return fitting.Keep(path, key, saved, lambda: self._decision is Decision.PAUSE)
+
+    def _ask_for_value(self, name: str, distribution: Distribution) -> Value:
+        question = messages.Draw(trial=self._trial, name=name, distribution=distribution.to_dict())
+        value: Value = self._connection.ask(question, messages.Drawn).value
+        return value
+
+    def _report_epoch(self, epoch: int, metrics: dict[str, float]) -> bool:
+        """Report an epoch; whether the trial continues."""
+        ended = messages.EpochEnded(trial=self._trial, epoch=epoch, metrics=metrics)
+        self._decision = self._connection.ask(ended, messages.Go).decision
+        return self._decision is Decision.CONTINUE
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+
+def _save(core: Any, path: str) -> tuple[str, str]:
+    """Save a model to `path`, if it is not empty.
+
+    Returns why the file cannot be written, and why the model cannot be saved; both empty if it was saved.
+    """
+    from cnnsearch.training import model_io
+
+    try:
+        if path:
+            model_io.save(core, Path(path))
+    except OSError as error:
+        return f"{path} cannot be written: {error.strerror or error}", ""
+    except Exception as error:
+        # the layers of an author's model may raise anything; its trial is complete all the same
+        traceback.print_exc()
+        return "", f"{type(error).__name__}: {reason(error)}"
+    return "", ""

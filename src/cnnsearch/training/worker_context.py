@@ -1,0 +1,141 @@
+"""What a worker needs for every trial: its configuration, the space, the data and the limits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.core import metrics
+from cnnsearch.data import image_cache, loading, shared_memory
+from cnnsearch.data.splits import Split
+from cnnsearch.spaces import plugins
+from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.hyperparameters import HyperParameters
+from cnnsearch.spaces.plan import Plan
+from cnnsearch.training.dataset_loading import dataset_facts, load_dataset, loading_context
+from cnnsearch.training.device import hold_gpu, keep_compiled, set_precision
+from cnnsearch.training.failures import with_kind
+from cnnsearch.training.limits import Limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """What the parent sends to a worker at its start: plain values and addresses only.
+
+    Attributes:
+        space: the space, as `Space.to_dict` gives it.
+        dataset: the name of the dataset and its options.
+        plugins: folders with plugins.
+        epochs: the number of epochs of a trial at full length.
+        metric: the metric that is the score; empty if it is not known yet.
+        lean: whether plans may be trained by compiled epochs.
+        runs: the folder with all studies.
+        folder: the folder of this study.
+        shared: the folder in which the workers share the data; empty if there is none.
+    """
+
+    space: dict[str, Any]
+    dataset: list[Any]
+    plugins: list[str]
+    seed: int
+    epochs: int
+    metric: str
+    precision: str
+    lean: bool
+    max_params: int
+    max_macs: int
+    max_latency: float
+    runs: str
+    folder: str
+    shared: str
+
+
+class WorkerContext:
+    """Space, data, Keras and limits, loaded once for many trials.
+
+    Attributes:
+        metric: the metric that is the score. The parent may change it.
+        split: the data.
+        facts: what the study records about the data.
+        default_plan: the plan from which dimensions draw.
+        hypermodel: the space's hypermodel; None if its dimensions draw plans.
+        programs: compiled candidates of earlier trials.
+    """
+
+    def __init__(self, config: WorkerConfig, tell: Callable[[int, int], None]) -> None:
+        """`tell` is called with the progress of loading: images that are decoded, and all images.
+
+        Raises:
+            CnnsearchError: if the space or its data cannot be used.
+        """
+        self.config, self.metric = config, config.metric
+        self.limits = Limits(config.max_params, config.max_macs, config.max_latency)
+        self.catalog = plugins.load([Path(folder) for folder in config.plugins])
+        self.space = spaces.Space.from_dict(config.space).located(Path(config.folder))
+        # before Keras is imported, so that an error in the dataset is reported within a second
+        self.split, self.facts = self._shared_data(tell)
+        self.shape, self.classes = tuple(self.facts["input_shape"]), len(self.facts["classes"])
+        if not self.space.model:
+            metrics.check_labels(config.metric, self.split.y_val, self.facts["classes"])
+        low, high = self.facts["value_range"]
+        self.default_plan = spaces.start_plan(self.space, self.shape, self.classes, config.epochs, (low, high))
+        hold_gpu()
+        self.set_precision()
+        keep_compiled(Path(config.runs))
+        model = self.space.model
+        self.hypermodel = spaces.hypermodel(self.space, self.catalog, self.shape, self.classes) if model else None
+        from cnnsearch.training.compiled.programs import CompiledCandidates
+
+        self.programs = CompiledCandidates()
+
+    def _shared_data(self, tell: Callable[[int, int], None]) -> tuple[Split, dict[str, Any]]:
+        shared = self.config.shared
+        return shared_memory.taken(Path(shared), lambda: self._load(tell)) if shared else self._load(tell)
+
+    def _load(self, tell: Callable[[int, int], None]) -> tuple[Split, dict[str, Any]]:
+        """The parts of the dataset, and what the study records about it."""
+        config = self.config
+        with loading.within(loading_context(self.space, Path(config.runs), tell)):
+            data = load_dataset(self.catalog, spaces.Use(*config.dataset).located(Path(config.folder)))
+            # the parts are copies: the whole dataset is not kept
+            parts = image_cache.parts(data, config.seed, self.space.defaults["validation"])
+        return parts, dataset_facts(data, parts)
+
+    def set_precision(self) -> None:
+        """Set Keras' precision policy, at the start and after each cleared session."""
+        set_precision(self.config.precision, plans=not self.space.model)
+
+    def trainer(self) -> Any:
+        """The space's trainer; None for Keras' or the candidate's own `fit`."""
+        return spaces.trainer(self.space, self.catalog)
+
+    def draw(self, hp: HyperParameters) -> Any:
+        """A Plan, or the compiled Candidate of a hypermodel.
+
+        Raises:
+            TrialFailure: if the plugins fail.
+        """
+        if self.hypermodel is None:
+            return with_kind("plugin_error", lambda: spaces.draw(self.space, self.catalog, hp, self.default_plan))
+        from cnnsearch.training.candidate import from_hypermodel
+
+        given = (self.hypermodel, hp, self.default_plan.batch_size, self.shape, self.classes)
+        return with_kind("invalid", lambda: from_hypermodel(*given))
+
+    def build(self, plan: Plan, plain: bool, split: Split) -> Any:
+        """The Candidate that `plan` describes, with the compiled program of an earlier one if one fits.
+
+        If `split` is only a part of the data, a schedule is scaled to one pass over it.
+
+        Args:
+            plain: whether no trainer will train it.
+
+        Raises:
+            TrialFailure: `invalid` if it cannot be built.
+        """
+        from cnnsearch.training.candidate import from_plan
+
+        passes = 0 if split is self.split else 1
+        made = with_kind("invalid", lambda: from_plan(plan, len(split.x), self.config.lean and plain, passes))
+        # with a scaled schedule a program fits no other candidate
+        return made if passes and plan.schedule else self.programs.reuse(plan, made)
