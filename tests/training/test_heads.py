@@ -14,7 +14,7 @@ from cnnsearch.data.splits import Split
 from cnnsearch.results.export import exported_model
 from cnnsearch.spaces import space
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
-from cnnsearch.training import fitting, heads, model_io, training_data
+from cnnsearch.training import fitting, heads, label_forms, model_io, training_data
 from cnnsearch.training.candidate import from_hypermodel
 from tests.cases.models import Net, named_output, subclassed
 
@@ -201,12 +201,12 @@ def test_answers_are_read_as_probabilities() -> None:
     assert heads.read(given, "softmax", 2) is given
 
 
-@pytest.mark.parametrize("form", heads.FORMS)
+@pytest.mark.parametrize("form", label_forms.FORMS)
 def test_labels_come_back_from_every_form(form: str) -> None:
     y = np.array([0, 1, 1, 0])
     for columns in (1,) if form == "binary" else (1, 2) if form == "sign" else (2,):
-        np.testing.assert_array_equal(heads.codes(heads.encoded(y, form, columns), form), y)
-    assert set(np.unique(heads.encoded(y, "sign", 1))) == {-1.0, 1.0}
+        np.testing.assert_array_equal(label_forms.codes(label_forms.encoded(y, form, columns), form), y)
+    assert set(np.unique(label_forms.encoded(y, "sign", 1))) == {-1.0, 1.0}
 
 
 def digits(two: bool) -> Split:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnsearch.core.errors import TrialFailure
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.training import build, heads, model_io
+from cnnsearch.training import build, head_metrics, heads, model_io
 
 
 class Candidate(NamedTuple):
@@ -80,7 +80,7 @@ def from_hypermodel(
     if shape and not model.built:
         _build(model, shape)
     found = heads.head(model, shape, classes, asked)
-    heads.fit_metrics(model, found)
+    head_metrics.adapt_metrics(model, found)
     core = model_io.plain_output(model)
     return Candidate(model, core, batch_size, [], found.labels, own_fit, units=found.units, reads=found.reads)
 

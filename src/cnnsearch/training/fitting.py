@@ -10,7 +10,7 @@ import keras
 from cnnsearch.core import metrics as computed_metrics
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.core.metrics import Measures
-from cnnsearch.training import checkpoint, compiled, feature_cache, fit_results, heads
+from cnnsearch.training import checkpoint, compiled, feature_cache, fit_results, heads, label_forms
 from cnnsearch.training.batches import Batches, too_many
 from cnnsearch.training.candidate import Candidate
 from cnnsearch.training.epoch_callback import EpochReporter, Measurer, Report, TrainingResult
@@ -193,7 +193,7 @@ def _checked(reporter: EpochReporter, own: bool) -> TrainingResult:
 
 def _measures(candidate: Candidate, metric: str, y_val: Any) -> Measures | None:
     """The function that computes `metric` from the candidate's answers, if it is a metric that we compute."""
-    codes = heads.codes(y_val, candidate.labels)
+    codes = label_forms.codes(y_val, candidate.labels)
     computed = computed_metrics.measures(metric, codes)
     if computed is None or candidate.reads == "softmax":
         return computed

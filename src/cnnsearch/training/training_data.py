@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cnnsearch.core.metrics import class_weights
 from cnnsearch.data.dataset import Images
 from cnnsearch.data.splits import Split
-from cnnsearch.training import heads
+from cnnsearch.training import label_forms
 from cnnsearch.training.batches import MOST
 from cnnsearch.training.candidate import Candidate
 
@@ -36,7 +36,7 @@ def for_candidate(candidate: Candidate, split: Split, classes: int) -> TrainingD
     """Training and validation images with labels as `candidate`'s loss takes them, and the weights of its plan."""
     weights = class_weights(split.y, classes) if candidate.class_weight == "balanced" else None
     columns = candidate.units or classes
-    y, y_val = (heads.encoded(labels, candidate.labels, columns) for labels in (split.y, split.y_val))
+    y, y_val = (label_forms.encoded(labels, candidate.labels, columns) for labels in (split.y, split.y_val))
     return TrainingData(split.x, y, split.x_val, y_val, candidate.batch_size, split.x_clean, weights)
 
 
