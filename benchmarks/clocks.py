@@ -51,7 +51,7 @@ WORKER = {
     "cnnsearch.training.training_data:for_candidate": "data",
     "cnnsearch.training.fitting:train": "around epochs",
     "cnnsearch.training.epoch_callback:EpochReporter._keep_best": "keeping the best weights",
-    "cnnsearch.training.checkpoint:Keeper.on_epoch_end": "keeping the epoch",
+    "cnnsearch.training.checkpoint:CheckpointWriter.on_epoch_end": "keeping the epoch",
 }
 """Where the clocks stand, and the part that they count for."""
 

@@ -90,7 +90,7 @@ def test_a_frozen_stem_is_asked_for_other_numbers_too() -> None:
     data, plan = parts(FORMS["int16"](BYTES[:100].repeat(6, 0)))
     plan = plan.replace(stem=(Block("conv act", 4),), stem_rate=0)
     model = from_plan(plan, len(data.x)).model
-    rest, x, _ = feature_cache.past(model, data.x[:8], data.x_val[:8])
+    rest, x, _ = feature_cache.with_cached_features(model, data.x[:8], data.x_val[:8])
     assert rest is not model and x.dtype == np.float32
     assert np.allclose(rest.predict(x, verbose=0), model.predict(data.x[:8], verbose=0), atol=1e-5)
 

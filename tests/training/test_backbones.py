@@ -181,12 +181,12 @@ def test_a_frozen_backbone_is_asked_once_and_gives_the_same_training() -> None:
 
     np.testing.assert_allclose(losses(once), losses(whole), rtol=1e-3)
     candidate = from_plan(plan, 30)
-    rest, answers, _ = feature_cache.past(candidate.model, x[:30], x[30:])
+    rest, answers, _ = feature_cache.with_cached_features(candidate.model, x[:30], x[30:])
     assert rest is not candidate.model and answers.shape == (30, 1, 1, 1280)
     np.testing.assert_allclose(rest.predict(answers, verbose=0), candidate.model.predict(x[:30], verbose=0), atol=1e-5)
     for other in (plan.replace(augment=(("RandomFlip", {}),)), plan_of("VGG16", train_last=1), Plan((8, 8, 1), 10)):
         model = from_plan(other, 30).model
-        assert feature_cache.past(model, x, x)[0] is model, "asked in every epoch where the answers differ"
+        assert feature_cache.with_cached_features(model, x, x)[0] is model, "they may differ between epochs"
 
 
 def test_the_dimension_draws_networks_that_are_known() -> None:

@@ -1,4 +1,4 @@
-"""Batches for Keras' `fit` of images that it is not to copy: it would hold them all in memory once more."""
+"""Batches of images for Keras' `fit`, so that it does not copy all images in memory."""
 
 import math
 from typing import Any
@@ -7,11 +7,11 @@ import keras
 import numpy as np
 
 MOST = 256 << 20
-"""Bytes of images that Keras may copy. The same everywhere, as other batches give other models."""
+"""Bytes of images that Keras may copy. It is the same on every machine, as other batches give other models."""
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Images and labels, and weights if there are some, a batch at a time; each epoch in another order if `shuffle`."""
+    """Batches of images and labels, and weights if there are any; with `shuffle` each epoch has another order."""
 
     def __init__(self, x: Any, y: Any, batch_size: int, weights: Any = None, shuffle: bool = False) -> None:
         super().__init__()
@@ -24,12 +24,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return math.ceil(self._count / self._size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        # in order, as the images may be on a disk
+        # sorted, as the images may be on a disk
         rows = np.sort(self._rows[index * self._size : (index + 1) * self._size])
         return tuple(part[rows] for part in self._parts)
 
     def on_epoch_end(self) -> None:
-        """Shuffle anew."""
+        """Choose the order of the next epoch."""
         self._epoch += 1
         self._order()
 

@@ -1,4 +1,4 @@
-"""Where a training stands after an epoch, on disk: so that one that was cut off goes on from there."""
+"""Saves the state of a training after an epoch, so that an interrupted or paused trial can be resumed."""
 
 import json
 import time
@@ -13,15 +13,15 @@ import numpy as np
 
 FORMAT = 1
 SHARE = 0.05
-"""At most this part of the training's time goes into writing."""
+"""The part of the training's time that writing may take."""
 
 Facts = Callable[[], dict[str, Any]]
-"""What is to be kept beside the variables: plain data, and `weights`, a list of arrays."""
+"""What is saved besides the variables: plain data, and `weights`, a list of arrays."""
 
 
 @dataclass(frozen=True, eq=False)
-class Saved:
-    """A training as it stood after `epoch` epochs."""
+class Checkpoint:
+    """The state of a training after `epoch` epochs."""
 
     epoch: int
     facts: dict[str, Any]
@@ -30,11 +30,11 @@ class Saved:
     weights: list[Any]
     callbacks: list[dict[str, Any]] = field(default_factory=list)
 
-    def put_into(self, model: Any) -> None:
-        """Give a compiled model these variables.
+    def restore(self, model: Any) -> None:
+        """Load these variables into a compiled model.
 
         Raises:
-            ValueError: if they are another model's.
+            ValueError: if they belong to another model.
         """
         for kept, owned in ((self.variables, model.variables), (self.optimizer, model.optimizer.variables)):
             if [tuple(a.shape) for a in kept] != [tuple(v.shape) for v in owned]:
@@ -43,8 +43,8 @@ class Saved:
                 variable.assign(value)
 
 
-def load(path: Path, key: str) -> Saved | None:
-    """What `Keeper` wrote for the candidate of this key; None if there is nothing that can be used."""
+def load(path: Path, key: str) -> Checkpoint | None:
+    """The checkpoint of the candidate with this key; None if there is none that can be used."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             facts = json.loads(str(archive["facts"]))
@@ -56,19 +56,20 @@ def load(path: Path, key: str) -> Saved | None:
             }
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
-    return Saved(facts["epoch"], facts["facts"], callbacks=facts["callbacks"], **arrays)
+    return Checkpoint(facts["epoch"], facts["facts"], callbacks=facts["callbacks"], **arrays)
 
 
-class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
-    """Writes `model`, its optimizer and what `facts` tells to `path` after an epoch, whole or not at all.
+class CheckpointWriter(keras.callbacks.Callback):  # type: ignore[misc]
+    """Writes a checkpoint of a training to a file after an epoch, completely or not at all.
 
-    It stands behind the callbacks whose state it keeps. A write that fails is left out: it would only have spared
-    epochs to a training that is cut off. `must` tells whether this epoch's state has to be kept.
+    It comes after the callbacks whose state it saves. A write that fails is ignored: the checkpoint would only have
+    saved time after an interruption.
     """
 
     def __init__(
         self, path: Path, key: str, model: Any, others: Sequence[Any], facts: Facts, must: Callable[[], bool] = bool
     ) -> None:
+        """`others` are the callbacks whose state is saved; `must` returns whether this epoch has to be saved."""
         super().__init__()
         self._must = must
         self._path, self._key, self._whole, self._others, self._facts = path, key, model, others, facts
@@ -109,8 +110,8 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         partial.replace(self._path)
 
 
-class Restorer(keras.callbacks.Callback):  # type: ignore[misc]
-    """Gives callbacks their state back once they have begun anew. It stands behind them."""
+class CallbackRestorer(keras.callbacks.Callback):  # type: ignore[misc]
+    """Restores the state of callbacks after their `on_train_begin`. It comes after them."""
 
     def __init__(self, others: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
         super().__init__()
@@ -127,11 +128,11 @@ def _arrays(variables: Sequence[Any]) -> list[Any]:
 
 
 def _plain_state(callback: Any) -> dict[str, Any]:
-    """Numbers of a callback, such as how long it has waited, and its best value so far."""
+    """The numbers in a callback's state, such as how long it has waited, and its best value so far."""
     plain = {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in vars(callback).items()
         if not name.startswith("_") and isinstance(value, int | float | np.number)
     }
-    # infinity is no JSON
+    # JSON has no infinity
     return {name: value for name, value in plain.items() if np.isfinite(value)}

@@ -1,4 +1,4 @@
-"""The machine as a worker sees it through Keras: devices, precision, memory, cores, and the noise of backends."""
+"""The devices of the backend, its precision, and its share of a GPU."""
 
 import importlib
 import os
@@ -11,7 +11,7 @@ from cnnsearch.study.config import GPU_SHARE
 
 
 def set_precision(name: str, plans: bool = True) -> None:
-    """Make `name` Keras' policy; `auto` is mixed_bfloat16 where that is faster (`half_pays`), else float32."""
+    """Set Keras' precision policy. `auto` is mixed_bfloat16 if that is faster (`half_pays`), else float32."""
     import keras
 
     if name == "auto":
@@ -20,7 +20,7 @@ def set_precision(name: str, plans: bool = True) -> None:
 
 
 def hold_gpu() -> None:
-    """Keep TensorFlow or PyTorch to this worker's share of its GPU's memory; JAX is told by a variable."""
+    """Limit TensorFlow or PyTorch to this worker's share of its GPU's memory. JAX reads a variable instead."""
     import keras
 
     share, backend = float(os.environ.get(GPU_SHARE, 0)), keras.backend.backend()
@@ -34,7 +34,7 @@ def hold_gpu() -> None:
 
 
 def keep_compiled(runs: Path) -> None:
-    """Have what JAX compiles for a GPU kept in the folder `runs`, for all workers and studies; not so for a CPU."""
+    """Let JAX save what it compiles for a GPU in the folder `runs`, for all workers and studies. Nothing for a CPU."""
     import keras
 
     if keras.backend.backend() == "jax" and on_gpu():
@@ -50,8 +50,8 @@ def half_pays(plans: bool) -> bool:
     """Whether mixed_bfloat16 trains faster here: on a GPU, and `plans` with TensorFlow on a CPU that has AMX.
 
     With AMX an epoch took 0.4 to 0.55 of its time in float32; with AVX512_BF16 alone 0.9 to 1.4, with neither up to
-    3.5 (networks of mnist_cnn and cifar10_cnn). The models of others are left in float32 on a CPU: TensorFlow's
-    gradients in bfloat16 are wrong there in a corner that plans are kept out of (`build`).
+    3.5 (networks of mnist_cnn and cifar10_cnn). An author's models stay in float32 on a CPU, as some of TensorFlow's
+    gradients in bfloat16 are wrong there. Plans avoid these cases (`build`).
     """
     import keras
 
@@ -59,7 +59,7 @@ def half_pays(plans: bool) -> bool:
 
 
 def _features() -> set[str]:
-    """What the CPU can do, as Linux names it; nothing where that is not told."""
+    """The features of the CPU, as Linux names them; empty if they are not known."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

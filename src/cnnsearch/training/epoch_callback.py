@@ -13,7 +13,7 @@ from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.core.metrics import Measures
 from cnnsearch.study.config import maximize
 from cnnsearch.training import build, model_io, numbered_metrics
-from cnnsearch.training.checkpoint import Saved
+from cnnsearch.training.checkpoint import Checkpoint
 
 Report = Callable[[int, dict[str, float]], bool]
 """Called with the epoch (from 1) and its metrics; returns whether the training continues."""
@@ -118,7 +118,7 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
         seconds = self.result.seconds + time.perf_counter() - self._began
         return {**told, "seconds": seconds, "weights": self.result.weights}
 
-    def resume(self, saved: Saved) -> None:
+    def resume(self, saved: Checkpoint) -> None:
         """Continue from the result of an interrupted training."""
         self.result = TrainingResult(**saved.facts, weights=saved.weights)
 

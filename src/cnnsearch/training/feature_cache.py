@@ -1,4 +1,4 @@
-"""A stem whose weights stay as they are answers the same in every epoch: it is asked once."""
+"""Computes the features of a frozen stem once, as they are the same in every epoch."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from cnnsearch.core.host import free_memory
 from cnnsearch.training import build
 
 SHARE = 0.08
-"""Of the free memory is what the answers may take; above that they are computed anew in each epoch. The backend keeps
-a copy of them, and other workers see the same free memory."""
+"""The part of the free memory that the features may take. If they need more, they are computed anew in each epoch. The
+backend keeps a copy of them, and other workers see the same free memory."""
 
 BATCH = 256
 
 
-def past(model: Any, x: Any, x_val: Any) -> tuple[Any, Any, Any]:
-    """(what follows the stem, compiled as `model` is, and what the stem makes of `x` and `x_val`).
+def with_cached_features(model: Any, x: Any, x_val: Any) -> tuple[Any, Any, Any]:
+    """The layers after the stem, compiled like `model`, and the stem's features of `x` and of `x_val`.
 
-    They are given back as they are where there is no stem, it learns, or augmentation stands before it. The layers
-    are shared, so that training what follows trains `model`.
+    Returns the arguments unchanged if there is no stem, if it is trained, if augmentation comes before it, or if the
+    features are too large. The layers are shared with `model`, so that training them trains `model`.
     """
     stem = build.stem(model) if isinstance(model, keras.Sequential) else []
     if not stem or any(part.trainable_weights for part in stem):
@@ -33,13 +33,13 @@ def past(model: Any, x: Any, x_val: Any) -> tuple[Any, Any, Any]:
     rest = keras.Sequential([keras.Input(first.output_shape[1:]), *after])
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     rest.compile(optimizer=model.optimizer, loss=model.loss, metrics=[accuracy])
-    return rest, answers(first, x), answers(first, x_val)
+    return rest, features(first, x), features(first, x_val)
 
 
-def answers(model: Any, x: Any) -> Any:
-    """What `model` makes of images, in float32 under every precision."""
-    given = np.empty((len(x), *model.output_shape[1:]), "float32")
+def features(model: Any, x: Any) -> Any:
+    """The features that `model` computes of images, in float32 with every precision."""
+    found = np.empty((len(x), *model.output_shape[1:]), "float32")
     # `predict` would hold all batches and their concatenation at once
     for start in range(0, len(x), BATCH):
-        given[start : start + BATCH] = model.predict_on_batch(x[start : start + BATCH])
-    return given
+        found[start : start + BATCH] = model.predict_on_batch(x[start : start + BATCH])
+    return found

@@ -1,4 +1,4 @@
-"""What a HyperModel's own `fit` gave back, as KerasTuner allows it, as metrics epoch by epoch."""
+"""Converts what a HyperModel's own `fit` returns, in all forms that KerasTuner allows, to metrics of epochs."""
 
 from statistics import fmean
 from typing import Any
@@ -10,7 +10,7 @@ from cnnsearch.core.metric_names import RETURNED
 
 
 def epochs(given: Any, metric: str) -> list[dict[str, float]]:
-    """A number, a dict, a History, or a list of these (their mean), as one dict of metrics an epoch; None: none.
+    """The metrics of each epoch from a number, a dict, a History, or a list of these (their mean). None gives no epoch.
 
     A number is the value of `metric`.
 
@@ -27,7 +27,7 @@ def epochs(given: Any, metric: str) -> list[dict[str, float]]:
 
 
 def _one(given: Any, metric: str) -> dict[str, float]:
-    """One result; of a History its best epoch by `metric`."""
+    """The metrics of one result. A History counts by its best epoch, by `metric`."""
     if isinstance(history := getattr(given, "history", None), dict):
         from cnnsearch.study.config import maximize
 
@@ -41,7 +41,7 @@ def _one(given: Any, metric: str) -> dict[str, float]:
 
 
 def _number(given: Any) -> float:
-    """A number, also one in an array or a tensor of it alone."""
+    """A number, also from an array or a tensor with one element."""
     try:
         found = np.asarray(given, "float64")
     except (TypeError, ValueError):
@@ -55,7 +55,7 @@ def _number(given: Any) -> float:
 
 
 def _by_epoch(history: dict[str, Any]) -> list[dict[str, float]]:
-    # with a validation frequency some lists are shorter
+    # some lists are shorter if validation is not done after each epoch
     length = max((len(values) for values in history.values()), default=0)
     whole = {name: values for name, values in history.items() if len(values) == length}
     return [{name: _number(values[epoch]) for name, values in whole.items()} for epoch in range(length)]

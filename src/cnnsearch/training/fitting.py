@@ -18,7 +18,7 @@ from cnnsearch.training.failures import failure
 from cnnsearch.training.training_data import TrainingData
 
 
-class Keep(NamedTuple):
+class CheckpointOptions(NamedTuple):
     """How the state of a training is saved and resumed.
 
     Attributes:
@@ -30,7 +30,7 @@ class Keep(NamedTuple):
 
     path: Path
     key: str
-    saved: checkpoint.Saved | None = None
+    saved: checkpoint.Checkpoint | None = None
     pauses: Callable[[], bool] = bool
 
 
@@ -50,7 +50,7 @@ def fit(
     The features of a frozen stem are computed once. The metrics that `measures` computes from the answers to the
     validation images are reported with each epoch.
     """
-    model, x, x_val = feature_cache.past(model, data.x, data.x_val)
+    model, x, x_val = feature_cache.with_cached_features(model, data.x, data.x_val)
     data = data._replace(x=x, x_val=x_val)
     if by_epochs and compiled.suits(model, callbacks) and compiled.holds(data):
         return compiled.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch, measures=measures)
@@ -75,13 +75,13 @@ def keywords(data: TrainingData, epochs: int, callbacks: list[Any]) -> dict[str,
     }
 
 
-def resumed(candidate: Candidate, path: Path, key: str) -> checkpoint.Saved | None:
+def resumed(candidate: Candidate, path: Path, key: str) -> checkpoint.Checkpoint | None:
     """The saved state of this candidate's training, loaded into its model; None if the training begins anew."""
     saved = checkpoint.load(path, key)
     if saved is None:
         return None
     try:
-        saved.put_into(candidate.model)
+        saved.restore(candidate.model)
     except ValueError:
         return None
     return saved
@@ -95,7 +95,7 @@ def train(
     epochs: int,
     metric: str,
     report: Report,
-    keep: Keep | None = None,
+    keep: CheckpointOptions | None = None,
 ) -> TrainingResult:
     """Train `candidate` for at most `epochs`. The weights of its best epoch are in `candidate.core` afterwards.
 
@@ -139,7 +139,7 @@ def _call_fit(
     epochs: int,
     metric: str,
     reporter: EpochReporter,
-    keep: Keep | None,
+    keep: CheckpointOptions | None,
 ) -> Any:
     """Train by the trainer, by the candidate's own `fit` or by `fit`; what an own `fit` returns."""
     measures = _measures(candidate, metric, data.y_val)
@@ -159,16 +159,18 @@ def _fit_resumable(
     data: TrainingData,
     epochs: int,
     reporter: EpochReporter,
-    keep: Keep | None,
+    keep: CheckpointOptions | None,
     measures: Measures | None,
 ) -> None:
     """`fit` from the epoch at which the training was interrupted, if it was; its state is saved for the next time."""
     callbacks, own, first = [*candidate.callbacks, reporter], candidate.callbacks, 0
     if keep is not None:
-        callbacks.append(checkpoint.Keeper(keep.path, keep.key, candidate.model, own, reporter.facts, keep.pauses))
+        callbacks.append(
+            checkpoint.CheckpointWriter(keep.path, keep.key, candidate.model, own, reporter.facts, keep.pauses)
+        )
     if keep is not None and keep.saved is not None:
         reporter.resume(keep.saved)
-        callbacks.append(checkpoint.Restorer(own, keep.saved.callbacks))
+        callbacks.append(checkpoint.CallbackRestorer(own, keep.saved.callbacks))
         first = keep.saved.epoch
     if first < epochs:
         told: dict[str, Any] = {"first_epoch": first, "by_epochs": candidate.compiled, "measures": measures}

@@ -1,4 +1,4 @@
-"""Names of metrics without the numbers that Keras gives them within a process."""
+"""Removes the numbers that Keras adds to names of metrics within a process."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def numbered(model: Any) -> frozenset[str]:
-    """Names that Keras numbers within a process (`auc`, `auc_1`, …): those of the classes of metrics."""
+    """The names that Keras numbers within a process (`auc`, `auc_1`, …): those of the classes of metrics."""
     import keras
 
     classes = {type(metric) for metric in _flat(getattr(model, "metrics", ()))}
@@ -15,7 +15,7 @@ def numbered(model: Any) -> frozenset[str]:
 
 
 def plain(metrics: dict[str, float], known: Collection[str]) -> dict[str, float]:
-    """`metrics` with the numbers of a new model: `val_auc_7` is `val_auc`, and `val_auc_8` beside it `val_auc_1`."""
+    """`metrics` with the numbers of a first model: `val_auc_7` becomes `val_auc`, `val_auc_8` becomes `val_auc_1`."""
     found: dict[str, list[tuple[int, str]]] = {}
     for name in metrics:
         base, number = _parted(name, known)
@@ -28,7 +28,7 @@ def plain(metrics: dict[str, float], known: Collection[str]) -> dict[str, float]
 
 
 def _parted(name: str, known: Collection[str]) -> tuple[str, int]:
-    """`val_auc_7` as `val_auc` and 7; a name that Keras did not number, with 0."""
+    """`val_auc_7` as `val_auc` and 7. The number is 0 for a name that Keras did not number."""
     match = re.fullmatch(r"((?:val_)?(.+?))_(\d+)", name)
     if match and any(match[2] == one or match[2].endswith(f"_{one}") for one in known):
         return match[1], int(match[3])

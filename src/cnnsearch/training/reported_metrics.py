@@ -1,4 +1,4 @@
-"""Which metrics a candidate reports, found out with a few images and without a compiled graph."""
+"""Finds out which metrics a candidate reports, with a few images and without a compiled graph."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -14,13 +14,13 @@ from cnnsearch.training.candidate import Candidate
 from cnnsearch.training.training_data import TrainingData
 
 IMAGES = 32
-"""So many are tried."""
+"""The number of images of each part."""
 
 
 def reported(candidate: Candidate, hp: Any, parts: Split, classes: int, asked: str, own_fit: bool = True) -> list[str]:
-    """The names of a candidate's metrics; what its own `fit` reports or gives back, unless `asked` is known before.
+    """The names of the metrics that a candidate reports.
 
-    Without `own_fit` that is not called: only what the model was compiled with is told.
+    Its own `fit` is called if `own_fit`, unless the model is compiled with the metric that the user `asked` for.
     """
     some, names = training_data.for_candidate(candidate, few(parts), classes), list[str]()
     if isinstance(candidate.model, keras.Model):
@@ -32,18 +32,18 @@ def reported(candidate: Candidate, hp: Any, parts: Split, classes: int, asked: s
 
 
 def check_computed(asked: str, names: Collection[str], y: Any, classes: Sequence[str]) -> None:
-    """Refuse a metric that would be computed, since a candidate reports only `names`, and cannot be.
+    """Refuse the metric `asked` if it would be computed, as the candidate reports only `names`, but cannot be.
 
     Raises:
-        DataError: if the validation labels (n,) give it no meaning.
+        DataError: if it has no meaning for the validation labels (n,).
     """
-    # a single number that fit gives back is the value of whatever was asked for
+    # a single number that fit returns is the value of the metric that was asked for
     if names and asked in metrics.COMPUTED and asked not in names and metric_names.RETURNED not in names:
         metrics.check_labels(asked, y, classes)
 
 
 def few(parts: Split) -> Split:
-    """`parts` with IMAGES of each of training and validation, from everywhere: a folder's come class by class."""
+    """`parts` with IMAGES of training and of validation, evenly spread, as a folder's images are sorted by class."""
     rows, rows_val = (np.unique(np.linspace(0, len(x) - 1, IMAGES).astype(int)) for x in (parts.x, parts.x_val))
     clean = None if parts.x_clean is None else parts.x_clean[rows]
     some = {"x": parts.x[rows], "y": parts.y[rows], "x_val": parts.x_val[rows_val], "y_val": parts.y_val[rows_val]}
@@ -57,7 +57,7 @@ def _evaluated(model: Any, some: TrainingData) -> list[str]:
 
 
 class _Seen(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the names that an epoch reports, and ends the training after it."""
+    """Keeps the names of the metrics of the first epoch, and ends the training after it."""
 
     names: Collection[str] = ()
 

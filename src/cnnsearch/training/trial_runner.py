@@ -194,7 +194,7 @@ class TrialRunner:
         return Proposal(key, "", params, 0, context.config.epochs, resumable, lambda data: drawn)
 
     def _resume(self, candidate: Any, assignment: messages.RunTrial, key: str) -> Any:
-        """Where the training's state is saved (`fitting.Keep`). What an earlier run saved is loaded and reported."""
+        """The CheckpointOptions of the training. What an earlier run saved is loaded and reported."""
         from cnnsearch.training import fitting
 
         path = Path(assignment.state)
@@ -202,7 +202,7 @@ class TrialRunner:
         if saved is not None:
             resumed = messages.Resumed(trial=self._trial, history=saved.facts["history"])
             self._decision = self._connection.ask(resumed, messages.Go).decision
-        return fitting.Keep(path, key, saved, lambda: self._decision is Decision.PAUSE)
+        return fitting.CheckpointOptions(path, key, saved, lambda: self._decision is Decision.PAUSE)
 
     def _ask_for_value(self, name: str, distribution: Distribution) -> Value:
         question = messages.Draw(trial=self._trial, name=name, distribution=distribution.to_dict())
