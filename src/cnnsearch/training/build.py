@@ -1,4 +1,4 @@
-"""Builds the Keras model that a plan describes: the one file that knows layers."""
+"""Builds the Keras model that a plan describes."""
 
 import inspect
 import re
@@ -19,7 +19,7 @@ from cnnsearch.training import pretrained as backbones
 
 
 def core(plan: Plan) -> keras.Sequential:
-    """The network that is exported: raw images in, probabilities out, nothing random before them.
+    """The network that is exported. Its input is raw images, its output probabilities, and nothing in it is random.
 
     It is built of Keras' own layers unless the plan names others, and is never compiled, so that the saved
     file loads where this package is not installed.
@@ -64,7 +64,7 @@ def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: float) -> Non
 
 
 def stem(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a plan's stem in a model built from it; none in any other model."""
+    """The layers of a plan's stem in a model built from it; empty for any other model."""
     return [part for part in model.layers if re.fullmatch(r"stem\d+_\d+_\w+", part.name)]
 
 
@@ -77,7 +77,7 @@ def value_range(model: keras.Model) -> tuple[float, float]:
 
 
 def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
-    """New callbacks: they keep state, so each training needs its own.
+    """New callbacks of a plan. They have state, so each training needs its own.
 
     Raises:
         ValueError: if one does not exist, does not take its configuration, or fights the plan's schedule.
@@ -88,7 +88,7 @@ def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
 
 
 def parts(plan: Plan) -> Iterator[tuple[str, Spec]]:
-    """Every Keras object that `plan` names, as what `make` takes: its kind and its spec."""
+    """Every Keras object that `plan` names: its kind and its spec, the arguments of `make`."""
     stages: list[Stage] = [*plan.stem, *plan.blocks, plan.head]
     specs = [spec for stage in stages for spec in _named(stage, layer_specs.specs(stage, plan.classes))]
     yield from (("layer", spec) for spec in [*specs, *plan.augment])
@@ -98,7 +98,7 @@ def parts(plan: Plan) -> Iterator[tuple[str, Spec]]:
 
 
 def learning_rate(model: keras.Model) -> float:
-    """The rate of the next step of a compiled model."""
+    """The learning rate of the next step of a compiled model."""
     return float(model.optimizer.learning_rate)
 
 
@@ -117,7 +117,7 @@ def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
 
 @keras.saving.register_keras_serializable("cnnsearch")
 class Factors(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """The rate `base` times `factors`: one at each epoch's start and one at the end, linear in between."""
+    """The rate `base` times `factors`: one for the start of each epoch and one for the end, linear in between."""
 
     def __init__(self, base: float, factors: tuple[float, ...], steps_per_epoch: float) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ def _body(plan: Plan) -> list[keras.layers.Layer]:
 
 
 def _extend(made: list[keras.layers.Layer], plan: Plan, prefix: str, stage: Stage, width: int = 0) -> None:
-    """Put a sentence's layers behind those that are made, named by their place, whatever models were made before."""
+    """Append the layers of a sentence. Their names come from their place, not from the models built before."""
     for number, spec in enumerate(layer_specs.specs(stage, width), 1):
         if spec is None:
             continue
@@ -194,7 +194,7 @@ def _stepping(spec: Spec, shape: tuple[int | None, ...]) -> Spec:
 
 
 def _shape_after(plan: Plan, made: list[keras.layers.Layer]) -> tuple[int | None, ...]:
-    """What the layers so far make of an image, a batch's axis in front."""
+    """The shape of the output of the layers so far, with the batch axis first."""
     end = keras.KerasTensor((None, *plan.input_shape))
     for each in made:
         # unlike `compute_output_shape` it is there for every layer
@@ -203,7 +203,7 @@ def _shape_after(plan: Plan, made: list[keras.layers.Layer]) -> tuple[int | None
 
 
 def _fork(spec: Spec, stage: Stage, shape: tuple[int | None, ...], name: str) -> keras.Model:
-    """A fork as one layer of a Sequential: a model of Keras' own layers, its paths brought together at the end."""
+    """A fork as one layer of a Sequential: a model of Keras' own layers that joins its paths at the end."""
     entry, ends = keras.Input(shape[1:], name=f"{name}_in"), []
     for number, path in enumerate(paths(spec), 1):
         end = entry
@@ -222,7 +222,7 @@ def _merge(spec: Spec) -> Spec:
 
 
 def _named(stage: Stage, found: list[Spec | None]) -> Iterator[Spec]:
-    """The layers of a sentence, those along the paths of forks too."""
+    """The layers of a sentence, also those in the paths of forks."""
     for spec in found:
         if spec is not None:
             yield _merge(spec)
@@ -247,7 +247,7 @@ def _two_rates(optimizer: keras.optimizers.Optimizer, factor: float, slow: list[
 
 
 STEPPING = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
-"""Convolutions of images, whose strides are left out where there is nothing to step over."""
+"""Convolutions of images. Their strides are left out along a side of one pixel."""
 
 KINDS: dict[str, tuple[Any, type]] = {
     "layer": (keras.layers, keras.layers.Layer),
@@ -276,7 +276,7 @@ def make(kind: str, spec: Spec) -> Any:
 
 
 def _classes(module: Any, base: type) -> Iterator[tuple[str, type]]:
-    """All by name. Registered by others comes first, so that it can never stand in for one of Keras'."""
+    """All classes by name. Keras' own come last, so that a registered class never replaces one of them."""
     registered = keras.saving.get_custom_objects()
     short = {key.rpartition(">")[2]: value for key, value in registered.items()}
     for name, value in {**short, **registered, **vars(module), **vars(layers)}.items():

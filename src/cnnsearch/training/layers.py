@@ -1,4 +1,4 @@
-"""Keras layers of this package's own, for training alone: no exported model contains them."""
+"""Our own Keras layers. They are used only in training; no exported model contains them."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ MODES = ("nearest", "constant", "reflect", "wrap")
 
 @keras.saving.register_keras_serializable("cnnsearch")
 class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
-    """Turns, shifts, shears, zooms and mirrors each image by chance, in one interpolation.
+    """Randomly rotates, shifts, shears, zooms and mirrors each image, with one interpolation.
 
     A layer for each of these interpolates once each, which is slower and blurs more.
 
@@ -64,7 +64,7 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         return ops.cast(moved, images.dtype)
 
     def _transforms(self, shape: Any) -> Any:
-        """For each image the eight numbers that send a point of the output to its place in the input."""
+        """The eight numbers for each image that map a point of the output to a point of the input."""
         count, height, width = shape[0], float(shape[1]), float(shape[2])
         draw = keras.random.uniform((6, count), -1.0, 1.0, seed=self.generator)
         turn, slant = draw[0] * math.radians(self.rotation), ops.tan(draw[1] * math.radians(self.shear))

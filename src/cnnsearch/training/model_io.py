@@ -1,4 +1,4 @@
-"""What is kept of a candidate, a Keras model or a classifier of another kind: saved, opened again, proved."""
+"""Saves and opens the models of candidates, Keras models or classifiers of another kind, and predicts with them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,63 +16,63 @@ from cnnsearch.training import heads
 from cnnsearch.training.batches import MOST
 
 BATCH = 512
-"""Images that a model answers at once."""
+"""The number of images in a batch for predictions."""
 
 Predict = Callable[[Images], NDArray[Any]]
-"""Raw pixels (n, height, width, channels) to a model's answers (n, units), mostly probabilities (n, classes)."""
+"""Maps raw pixels (n, height, width, channels) to a model's answers (n, units), mostly probabilities (n, classes)."""
 
 
 class Classifier(Protocol):
-    """A candidate that is no Keras model. Its space's `fit`, or a trainer, trains it epoch by epoch.
+    """A candidate that is not a Keras model. Its space's `fit`, or a trainer, trains it.
 
     Attributes:
-        stop_training: set by a callback when the training shall end after this epoch.
-        formats: suffixes of the files that `save` writes, such as `("npz", "onnx")`; checkpoints are of the first.
+        stop_training: a callback sets it to end the training after this epoch.
+        formats: suffixes of the files that `save` writes, such as `("npz", "onnx")`. The first is used for checkpoints.
     """
 
     stop_training: bool
     formats: tuple[str, ...]
 
     def predict(self, x: Images, batch_size: int = 512, verbose: int = 0) -> NDArray[Any]:
-        """Raw pixels (n, height, width, channels) to probabilities (n, classes)."""
+        """The probabilities (n, classes) for raw pixels (n, height, width, channels)."""
 
     def get_weights(self) -> list[Any]:
         """Copies of all weights."""
 
     def set_weights(self, weights: list[Any]) -> None:
-        """Take these weights."""
+        """Set all weights."""
 
     def count_params(self) -> int:
-        """How many numbers they are."""
+        """The number of parameters."""
 
     def save(self, path: Path) -> None:
         """Write the file, in the format of its suffix."""
 
     def load(self, path: Path) -> None:
-        """Take the weights from a file that `save` wrote, of any format but `.onnx`."""
+        """Load the weights from a file that `save` wrote, in any format except `.onnx`."""
 
 
 PROMISES = tuple(name for name in (*Classifier.__annotations__, *vars(Classifier)) if not name.startswith("_"))
 
 
 def missing(model: Any) -> list[str]:
-    """What `model` lacks of a Classifier."""
+    """The names of Classifier's attributes that `model` does not have."""
     return [name for name in PROMISES if not hasattr(model, name)]
 
 
 WEIGHTS = "weights.h5"
-"""The format of a Keras model whose file alone cannot make it again: its weights, for the function that builds it."""
+"""The format of a Keras model that needs its author's code to be opened: only its weights are saved."""
 
 
 def formats(model: Any) -> tuple[str, ...]:
-    """Suffixes of the files that `model` can be saved as, that of its checkpoints first."""
+    """Suffixes of the files that `model` can be saved as. The first is used for checkpoints."""
     if not isinstance(model, keras.Model):
         return tuple(model.formats)
     return (WEIGHTS,) if obstacle(model) else ("keras",)
 
 
 def obstacle(model: Any) -> str:
-    """What keeps the `.keras` file of a Keras model from being opened by Keras alone; nothing if it can be."""
+    """Why Keras alone cannot open the `.keras` file of a Keras model; empty if it can."""
     try:
         config = keras.saving.serialize_keras_object(model)
     except Exception as error:  # `get_config` may be the author's
@@ -91,7 +91,7 @@ def obstacle(model: Any) -> str:
 
 
 def _parts(config: Any) -> Iterator[dict[str, Any]]:
-    """Every serialised object in `config`; what a model was compiled with aside, which its answers do not need."""
+    """Every serialised object in `config`, without what a model was compiled with, as its answers do not need it."""
     if isinstance(config, dict):
         if "class_name" in config and "config" in config:
             yield config
@@ -104,7 +104,7 @@ def _parts(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def save(model: Any, path: Path) -> None:
-    """Save `model` whole or not at all, in the format of the path's suffix.
+    """Save `model` completely or not at all, in the format of the path's suffix.
 
     Raises:
         OSError: if it cannot be written.
@@ -122,7 +122,7 @@ def save(model: Any, path: Path) -> None:
 
 
 def open_(path: Path, blank: Callable[[], Any]) -> Any:
-    """The model of a checkpoint. `blank` makes one to be filled, where the file alone makes none.
+    """The model in a file. `blank` makes a new model for the weights, if the file contains only weights.
 
     Raises:
         ValueError: if the file does not fit.
@@ -138,7 +138,7 @@ def open_(path: Path, blank: Callable[[], Any]) -> Any:
 
 
 def fill(model: Any, path: Path) -> None:
-    """Give a Keras model the weights of a file.
+    """Load the weights in a file into a Keras model.
 
     Raises:
         ValueError: if they are another model's.
@@ -150,7 +150,7 @@ def fill(model: Any, path: Path) -> None:
 
 
 def answers(model: Any, x: Images) -> NDArray[Any]:
-    """What `model` itself answers: (n, units) in float32."""
+    """The answers of `model` itself: (n, units) in float32."""
     # Keras copies all images that it is given at once
     step = max(BATCH, MOST // max(1, x[:1].nbytes) // BATCH * BATCH)
     parts = [model.predict(x[at : at + step], batch_size=BATCH, verbose=0) for at in range(0, len(x), step)]
@@ -158,13 +158,13 @@ def answers(model: Any, x: Images) -> NDArray[Any]:
 
 
 def predict(model: Any, x: Images, reads: str = "", classes: int = 0) -> NDArray[Any]:
-    """Probabilities (n, classes) in float32, from what `model` answers, which `reads` tells how to read (`heads`)."""
+    """Probabilities (n, classes) in float32 from the answers of `model`; `reads` is as in `heads.read`."""
     found = answers(model, x)
     return heads.read(found, reads, classes or found.shape[-1])
 
 
 def plain_output(model: Any) -> Any:
-    """A graph of layers whose one output stands in a list or under a name, as one that gives that output alone."""
+    """A graph of layers with one output in a list or under a name, as a model with only that output."""
     found = heads.outputs(model)
     if len(found) != 1 or not isinstance(getattr(model, "output", None), dict | list | tuple):
         return model
@@ -173,20 +173,20 @@ def plain_output(model: Any) -> Any:
 
 
 def units(model: Any, shape: tuple[int, ...]) -> int:
-    """How many numbers a Keras model answers for an image of this shape."""
+    """The number of outputs of a Keras model for an image of this shape."""
     known = heads.outputs(model)
     return int((known[0] if known else answers(model, np.zeros((1, *shape), "float32"))).shape[-1])
 
 
 def answered(found: Any) -> NDArray[Any]:
-    """An answer in float32, out of the list or the dict that it may be the only part of."""
+    """An answer in float32, taken out of a list or a dict with only this answer."""
     while isinstance(found, dict | list | tuple) and len(found) == 1:
         found = next(iter(found.values())) if isinstance(found, dict) else found[0]
     return np.asarray(found, "float32")
 
 
 def latency(model: Any, x: Images, times: int = 20) -> float:
-    """Seconds that `model` takes for the batch `x`, once it is warm: the median of so many calls."""
+    """Seconds that `model` takes for the batch `x` after the first calls: the median of several calls."""
     call = model.predict_on_batch if isinstance(model, keras.Model) else model.predict
     taken = []
     for _ in range(times + 3):
@@ -197,7 +197,7 @@ def latency(model: Any, x: Images, times: int = 20) -> float:
 
 
 def opened(path: Path, blank: Callable[[], Any]) -> Predict:
-    """The written file as its own runtime answers: ONNX Runtime for `.onnx`, else what wrote it."""
+    """The predictions of the written file, by ONNX Runtime for `.onnx`, else by the library that wrote it."""
     if path.suffix != ".onnx":
         model = open_(path, blank)
         return lambda x: answers(model, x)

@@ -1,4 +1,4 @@
-"""Networks trained on other images, by name, as one layer of a candidate; what they cost; their weights.
+"""Pretrained networks, each as one layer of a candidate, and their weights.
 
 In a plan a backbone is a layer of the stem, a spec that `spec` makes. Nothing heavy is imported until one is
 built.
@@ -16,7 +16,7 @@ from cnnsearch.spaces.pretrained import known
 def build(
     *, network: str, input_shape: tuple[int, ...], weights: str, side: int, train_last: int, layer_name: str
 ) -> Any:
-    """The network as a Keras model from pixels of 0 to 1 to its last feature maps, of Keras' own layers alone.
+    """The network as a Keras model of Keras' own layers, from pixels of 0 to 1 to its last feature maps.
 
     Grey images become three equal colours. Normalisation is never trained on: averages over a small batch of other
     images would undo what it knows (Keras' guide to transfer learning).
@@ -48,7 +48,7 @@ def build(
 
 
 def _loaded(name: str, weights: str, side: int) -> Any:
-    """The network with these weights; whatever hinders that becomes one line.
+    """The network with these weights. Any error becomes a message of one line.
 
     Raises:
         DataError: if there is no such file, no network to fetch ImageNet's with, or they are another's.

@@ -1,9 +1,9 @@
-"""Training of models built from plans: an epoch is one compiled program over images that stay on the device.
+"""Trains models built from plans with one compiled program for each epoch; the images stay on the device.
 
-Keras' `fit` hands over every batch and calls its callbacks around each; here a program does all batches of an epoch,
-and callbacks are called around epochs alone. On small networks that is most of the time. What is trained is the same:
-the same layers, loss, optimizer and random seeds, so the same losses within rounding for the same order of images. On
-JAX an epoch has no smaller batch at its end; see there.
+Keras' `fit` copies each batch and calls callbacks before and after it, which takes most of the time for small networks.
+Here one program does all batches of an epoch, and callbacks are called only before and after epochs. The layers, the
+loss, the optimizer and the random seeds are the same, so the losses are equal within rounding for the same order of
+images. With JAX the last batch of an epoch is not smaller; see `jax.py`.
 """
 
 import functools
@@ -26,7 +26,7 @@ from cnnsearch.training.device import on_gpu
 BACKENDS = ("tensorflow", "jax")
 
 BY_SHAPE = ("jax",)
-"""What compiles a candidate anew for each number of images: a look at some of them would cost more than it spares."""
+"""Backends that compile a candidate again for each number of images: low-fidelity evaluations save no time there."""
 
 VALIDATION_BATCH = 512
 
@@ -36,19 +36,19 @@ AROUND_BATCHES = tuple(
 
 
 def suits(model: Any, callbacks: Sequence[Any]) -> bool:
-    """Whether `fit` here can train this compiled model: backend, precision, and no callback around batches."""
+    """Whether this `fit` can train the compiled model: its backend, its precision, and no callback for batches."""
     known = keras.backend.backend() in BACKENDS
-    # what scales losses skips steps by them, or divides its gradients again
+    # an optimizer that scales losses may skip steps, or divides its gradients again
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) or model.optimizer.loss_scale_factor
     plain = not any(_looks_at_batches(callback) for callback in callbacks)
     return known and not scaled and plain and isinstance(model.loss, keras.losses.Loss)
 
 
 def holds(data: Any) -> bool:
-    """Whether the images of this `TrainingData` can be where a program needs them: half of the device's memory.
+    """Whether the images of this TrainingData fit into half of the device's memory.
 
-    On a CPU TensorFlow computes with images that are mapped from a file where they are; all else copies them. What is
-    free at the moment has no influence, so that all trials of a search are trained in the same way.
+    On a CPU TensorFlow uses images that are mapped from a file without a copy; all other images are copied. The memory
+    that is free at the moment does not matter, so that all trials of a search are trained in the same way.
     """
     need = sum(part.nbytes for part in (data.x, data.x_val))
     if on_gpu():
@@ -64,7 +64,7 @@ def _stays(images: NDArray[Any]) -> bool:
 
 @functools.cache
 def _gpu_memory() -> int:
-    """Bytes of its GPU's memory that this process may take; 0 if it is not told."""
+    """Bytes of its GPU's memory that this process may take; 0 if that is not known."""
     share = float(os.environ.get(GPU_SHARE, gpus.MEMORY_SHARE))
     return int(share * 2**20 * gpus.memory(os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]))
 
@@ -73,7 +73,7 @@ def _looks_at_batches(callback: Any) -> bool:
     mine = (
         name for name in AROUND_BATCHES if getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name)
     )
-    # a LambdaCallback has its functions in itself
+    # a LambdaCallback has its functions as attributes
     return any(mine) or any(name in vars(callback) for name in AROUND_BATCHES)
 
 
@@ -86,12 +86,12 @@ def fit(
     first_epoch: int = 0,
     measures: Measures | None = None,
 ) -> None:
-    """Train `model` on a `TrainingData` of one-hot labels, from `first_epoch` to `epochs`, as Keras' `fit` would.
+    """Train `model` on TrainingData with one-hot labels, from `first_epoch` to `epochs`, as Keras' `fit` would.
 
-    What `measures` gives of the answers to the validation images is reported with each epoch.
+    The metrics that `measures` computes from the answers to the validation images are reported with each epoch.
 
-    The images' order in an epoch depends on NumPy's seed and the epoch alone, so that a training that goes on later
-    sees the same orders as one that was never cut off.
+    The order of the images in an epoch depends only on NumPy's seed and the epoch. So a training that is resumed has
+    the same orders as one that was never interrupted.
     """
     seed = np.random.randint(2**31 - 1)
     program = _program(model, data)
@@ -113,7 +113,7 @@ def _epochs(
     told = keras.callbacks.CallbackList(list(callbacks), model=model)
     told.set_params({"epochs": every.stop, "verbose": 0, "steps": -(-len(data.x) // data.batch_size)})
     model.stop_training = False
-    # callbacks look there which way a metric is better, and its metrics are made with the first answers
+    # callbacks read the model's metrics to find out if higher is better; Keras creates them with the first answers
     model.compute_metrics(None, data.y[:1], data.y[:1])
     model.reset_metrics()
     told.on_train_begin()
@@ -132,7 +132,7 @@ def _epochs(
 
 
 def _validated(program: Any, measures: Measures | None) -> tuple[float, float, dict[str, float]]:
-    """Loss, accuracy and what is measured besides, on the validation images."""
+    """Loss, accuracy and the computed metrics of the validation images."""
     if measures is None:
         return *program.validate(), {}
     loss, accuracy, answers = program.answers()
@@ -145,7 +145,7 @@ def order(seed: int, epoch: int, count: int) -> NDArray[np.int32]:
 
 
 def _program(model: Any, data: Any) -> Any:
-    """What trains `model` by epochs: the one that it was trained by before, since compiling it takes its time."""
+    """The program that trains `model`. It is the earlier one, if there is one, as compiling takes time."""
     program = getattr(model, "epoch_program", None)
     if program is None:
         backend = importlib.import_module(f"cnnsearch.training.compiled.{keras.backend.backend()}")

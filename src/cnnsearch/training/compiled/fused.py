@@ -1,8 +1,8 @@
-"""Batch normalisation and Adam as the one operation that TensorFlow has for each, where Keras makes dozens.
+"""Batch normalisation and Adam as one operation of TensorFlow each, where Keras uses dozens of operations.
 
-Keras' passes over the images cost more than the convolutions between them once those are in half precision; and nearly
-half of a small network's graph are the 41 operations by which Keras steps each weight. What is computed is the same
-within rounding; the layer and the optimizer stay Keras' own.
+In half precision, Keras' operations for normalisation take longer than the convolutions. Keras' 41 operations for each
+weight's step are nearly half of a small network's graph. The results are the same within rounding. The layer and the
+optimizer remain Keras' own.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ _step_by_keras = Adam._backend_update_step
 _adam = Adam.update_step
 
 CHANNELS = 16
-"""oneDNN normalises bfloat16 fast for multiples of so many channels, else up to ten times slower than float32."""
+"""oneDNN normalises bfloat16 fast only for a multiple of these channels, else up to 10 times slower than float32."""
 
 
 @contextlib.contextmanager
 def operations() -> Iterator[None]:
-    """What is traced within has its normalisations fused, and Adam's steps."""
+    """Normalisations and Adam's steps that are traced inside this context are fused."""
     Norm.call, Adam._backend_update_step = _call, _step
     try:
         yield
@@ -33,7 +33,7 @@ def operations() -> Iterator[None]:
 
 
 def _call(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-    """`BatchNormalization.call` for images (n, height, width, channels); whatever else is left to Keras."""
+    """`BatchNormalization.call` for images (n, height, width, channels). Keras handles all other inputs."""
     if not _suits(layer, inputs) or mask is not None:
         return _by_keras(layer, inputs, training=training, mask=mask)
     scale, offset, mean, variance = (
@@ -53,14 +53,14 @@ def _call(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> An
     )
     if learns:
         count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], "float32")
-        # it gives the variance of the population that the batch stands for; Keras keeps the batch's own
+        # TensorFlow returns the estimate of the population's variance; Keras uses the variance of the batch
         _follow(layer.moving_mean, told.batch_mean, layer.momentum)
         _follow(layer.moving_variance, told.batch_variance * (count - 1) / count, layer.momentum)
     return tf.cast(told.y, inputs.dtype)
 
 
 def _suits(layer: Any, inputs: Any) -> bool:
-    """Whether it is plain, of the last of four axes."""
+    """Whether the layer has no special options and normalises the last of four axes."""
     # Keras 3.12 knew no renormalisation
     plain = layer.scale and layer.center and not layer.synchronized and not getattr(layer, "renorm", False)
     return bool(plain and len(inputs.shape) == 4 and layer.axis in (-1, 3))
@@ -71,7 +71,7 @@ def _follow(variable: Any, value: Any, momentum: float) -> None:
 
 
 def _step(optimizer: Any, gradients: Any, variables: Any, rate: Any) -> None:
-    """Adam's step of all variables; whatever is not plain Adam is left to Keras."""
+    """Adam's step for all variables. Keras handles optimizers other than plain Adam."""
     if not _plain(optimizer, gradients, variables):
         _step_by_keras(optimizer, gradients, variables, rate)
         return
@@ -87,7 +87,7 @@ def _step(optimizer: Any, gradients: Any, variables: Any, rate: Any) -> None:
 
 
 def _plain(optimizer: Any, gradients: Any, variables: Any) -> bool:
-    """Whether it steps as Adam does, with dense gradients, in float32, and on one device."""
+    """Whether it is plain Adam with dense gradients, in float32, and on one device."""
     adam = type(optimizer).update_step is _adam and not optimizer.amsgrad
     dense = all(isinstance(each, tf.Tensor) and each.dtype == tf.float32 for each in gradients)
     whole = all(isinstance(each, keras.Variable) and each.dtype == "float32" for each in variables)

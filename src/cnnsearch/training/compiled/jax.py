@@ -1,7 +1,7 @@
 """An epoch as one JAX program: a `lax.scan` over batches gathered from images that stay on the device.
 
-Every batch is whole, since XLA compiles, and on a GPU tries out kernels, anew for each shape; that takes longer than
-the epochs of a small network. So the last batch of an epoch is filled up with the images that the epoch began with.
+XLA compiles a program again for each shape, and tries out kernels on a GPU. That takes longer than the epochs of a
+small network. So all batches have the same size: the last one is filled with the first images of the epoch.
 """
 
 import contextlib
@@ -28,22 +28,22 @@ OPTIONS: dict[str, Any] = {
     "xla_gpu_experimental_enable_fusion_autotuner": False,
     "xla_gpu_autotune_level": 1,
 }
-"""What XLA is told where it compiles for a GPU: to take the first kernel that fits, and not to try them all out.
+"""XLA's options for a GPU: use the first kernel that fits, and do not try out all of them.
 
-It does so where what may differ from run to run is to be excluded. cuDNN knows some 65 kernels for a convolution, and
-each that is tried is compiled first. Epochs get longer, so that trying out pays in long trainings (docs/gpu.md).
+XLA does so if nondeterministic operations are excluded. cuDNN has about 65 kernels for a convolution, and each one
+that is tried is compiled first. Epochs take longer without trying, so trying pays in long trainings (docs/gpu.md).
 """
 
 
 def keep_compiled(folder: Path) -> None:
-    """Keep compiled programs in `folder`, unless JAX was told of another place; the oldest go, down to COMPILED.
+    """Save compiled programs in `folder`, unless the user chose another. The oldest are deleted above COMPILED bytes.
 
-    JAX's own limit is not used: a file that was half written when its process was killed stops all writing to it.
+    JAX's own limit is not used: after a process is killed while it writes a file, JAX writes no more files.
     """
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    # another worker may do the same just now
+    # another worker may do the same at this moment
     with contextlib.suppress(FileNotFoundError):
         _tidy(folder)
     settings: dict[str, Any] = {"compilation_cache_dir": str(folder), "persistent_cache_min_compile_time_secs": 0.0}
@@ -63,7 +63,7 @@ def _tidy(folder: Path) -> None:
 
 @functools.cache
 def compiler_options() -> dict[str, Any]:
-    """Those of OPTIONS that this XLA knows and XLA_FLAGS does not name; none where it compiles for no GPU."""
+    """Those of OPTIONS that this XLA knows and XLA_FLAGS does not name; none if there is no GPU."""
     if jax.default_backend() != "gpu":
         return {}
     flags = os.environ.get("XLA_FLAGS", "")
@@ -79,7 +79,7 @@ def _known(name: str, value: Any) -> bool:
 
 
 def compiled(function: Callable[..., Any], **given: Any) -> Callable[..., Any]:
-    """`jax.jit` of `function` by `compiler_options`, or without them where XLA cannot compile it so."""
+    """`jax.jit` of `function` with `compiler_options`, or without them if XLA cannot compile it with them."""
     options = compiler_options()
     program = jax.jit(function, compiler_options=options, **given)
 
@@ -88,7 +88,7 @@ def compiled(function: Callable[..., Any], **given: Any) -> Callable[..., Any]:
         try:
             found = program(*parts)
         except jax.errors.JaxRuntimeError as error:
-            # one that began to run has taken what was donated to it
+            # a program that began to run has deleted the arguments that were donated to it
             begun = any(leaf.is_deleted() for leaf in jax.tree.leaves(parts) if isinstance(leaf, jax.Array))
             if not options or begun or out_of_memory(error):
                 raise
@@ -102,18 +102,18 @@ def compiled(function: Callable[..., Any], **given: Any) -> Callable[..., Any]:
 
 
 class Program:
-    """Training and validation of a compiled model, an epoch a call."""
+    """Training and validation of a compiled model, one epoch in each call."""
 
     def __init__(self, model: Any, batch_size: int, validation_batch: int) -> None:
         self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
         self._train: tuple[Any, ...] = ()
         self._val: tuple[Any, ...] = ()
         self._epoch = compiled(self._trained, donate_argnums=0)
-        self._validate = compiled(functools.partial(self._looked_at, keep=False))
-        self._answers = compiled(functools.partial(self._looked_at, keep=True))
+        self._validate = compiled(functools.partial(self._evaluated, keep=False))
+        self._answers = compiled(functools.partial(self._evaluated, keep=True))
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any, weights: Any = None) -> None:
-        """Take images of any numbers (n, height, width, channels), and one-hot labels (n, classes).
+        """Set the images (n, height, width, channels), with any n, and the one-hot labels (n, classes).
 
         `weights`, float32 (n,), is how much each image counts in the loss of training.
         """
@@ -121,11 +121,11 @@ class Program:
         self._train, self._val = tuple(map(jnp.asarray, train)), (jnp.asarray(x_val), jnp.asarray(y_val))
 
     def drop(self) -> None:
-        """Let the images go; the program stays."""
+        """Free the memory of the images, but keep the program."""
         self._train = self._val = ()
 
     def epoch(self, order: Any) -> tuple[float, float]:
-        """Train on the images in this `order`; gives back the mean loss and the accuracy on the way."""
+        """Train on the images in this `order`; the mean loss and the accuracy during the epoch."""
         rows = _batches(order, self._batch)
         state, sums = self._epoch(self._state(), self._train, rows)
         for variables, values in zip(self._variables(), state, strict=True):
@@ -139,7 +139,7 @@ class Program:
         return self._validated(self._validate)[:2]
 
     def answers(self) -> tuple[float, float, Any]:
-        """As `validate`, and the answers (n, classes) to the validation images."""
+        """The results of `validate`, and the answers (n, classes) to the validation images."""
         return self._validated(self._answers)
 
     def _validated(self, program: Callable[..., Any]) -> tuple[float, float, Any]:
@@ -160,13 +160,15 @@ class Program:
         return tuple([variable.value for variable in variables] for variables in self._variables())
 
     def _trained(self, state: Any, data: tuple[Any, ...], rows: Any) -> Any:
-        """Train on images, labels and weights, if there are any, batch after batch."""
+        """Train on all batches of images, labels and, if there are any, weights."""
         state, sums = jax.lax.scan(lambda carry, part: self._step(carry, *(each[part] for each in data)), state, rows)
         return state, sums.sum(0)
 
-    def _looked_at(self, trained: Any, fixed: Any, x: Any, y: Any, rows: Any, counts: Any, *, keep: bool) -> Any:
-        """The summed losses of the images that count, 1 or 0 for each, and how many of them were right; and, if they
-        are to `keep`, the answers (steps, batch, classes)."""
+    def _evaluated(self, trained: Any, fixed: Any, x: Any, y: Any, rows: Any, counts: Any, *, keep: bool) -> Any:
+        """The sum of the losses and the number of right answers, and with `keep` the answers (steps, batch, classes).
+
+        `counts` is 1 for each image that counts, else 0.
+        """
 
         def look(carry: Any, part: Any) -> Any:
             rows, counts = part
@@ -179,7 +181,7 @@ class Program:
         return sums.sum(0), answers
 
     def _step(self, state: Any, x: Any, y: Any, weights: Any = None) -> Any:
-        """Train on one batch; gives back the variables, and its summed losses with how many were right."""
+        """Train on one batch; the new variables, and the sum of its losses with the number of right answers."""
         trained, fixed, moments = state
         slope = jax.value_and_grad(self._loss, has_aux=True)
         (loss, (answers, fixed)), gradients = slope(trained, fixed, x, y, True, weights)
@@ -190,12 +192,12 @@ class Program:
     def _loss(
         self, trained: Any, fixed: Any, x: Any, y: Any, training: bool, weights: Any = None, share: Any = 1
     ) -> Any:
-        """The mean of the weighted losses, and that `share` of what layers add."""
+        """The mean of the weighted losses, plus `share` of the losses that layers add."""
         answers, fixed, more = self._model.stateless_call(trained, fixed, x, training=training, return_losses=True)
         return self._model.loss(y, answers, weights) + share * sum(more), (answers, fixed)
 
 
 def _batches(order: Any, batch: int) -> NDArray[np.int32]:
-    """`order` as whole batches (steps, batch), begun again where the last one is short."""
+    """`order` as batches of equal size (steps, batch); the last one is filled from the beginning."""
     batch = min(batch, len(order))
     return np.resize(order, (-(-len(order) // batch), batch)).astype("int32")

@@ -11,7 +11,7 @@ from cnnsearch.training.compiled import fused
 
 
 def hold_gpu(mib: int) -> None:
-    """Let this process take so many MiB of its GPU's memory and no more, unless it has begun to compute already."""
+    """Limit this process to this many MiB of its GPU's memory. Nothing happens if it has already begun to compute."""
     for gpu in tf.config.list_physical_devices("GPU"):
         with contextlib.suppress(RuntimeError):
             tf.config.set_logical_device_configuration(gpu, [tf.config.LogicalDeviceConfiguration(memory_limit=mib)])
@@ -21,7 +21,7 @@ ALIGNED = 64
 
 
 class Program:
-    """Training and validation of a compiled model, an epoch a call."""
+    """Training and validation of a compiled model, one epoch in each call."""
 
     def __init__(self, model: Any, batch_size: int, validation_batch: int) -> None:
         self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
@@ -33,30 +33,30 @@ class Program:
         self._weighted = False
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any, weights: Any = None) -> None:
-        """Take images of any numbers (n, height, width, channels), and one-hot labels (n, classes).
+        """Set the images (n, height, width, channels), with any n, and the one-hot labels (n, classes).
 
         `weights`, float32 (n,), is how much each image counts in the loss of training.
         """
         self._train, self._val = (_held(x), tf.constant(y)), (_held(x_val), tf.constant(y_val))
         weighted = weights is not None
         if self._epoch is None or weighted != self._weighted:
-            # images and labels are arguments, so that the program holds none of them and takes any number
+            # images and labels are arguments, so that the program does not keep them and accepts any number
             kinds = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in self._train]
             weight = [tf.TensorSpec((None,), "float32")] if weighted else []
             rows = tf.TensorSpec((None,), "int32")
             self._epoch = tf.function(self._trained, [rows, *kinds, *weight], autograph=False)
-            self._validate = tf.function(self._looked_at, kinds, autograph=False)
+            self._validate = tf.function(self._evaluated, kinds, autograph=False)
             self._answers = tf.function(self._answered, kinds, autograph=False)
         self._weighted = weighted
         if weighted:
             self._train = (*self._train, tf.constant(weights))
 
     def drop(self) -> None:
-        """Let the images go; the program stays."""
+        """Free the memory of the images, but keep the program."""
         self._train = self._val = ()
 
     def epoch(self, order: Any) -> tuple[float, float]:
-        """Train on the images in this `order`; gives back the mean loss and the accuracy on the way."""
+        """Train on the images in this `order`; the mean loss and the accuracy during the epoch."""
         with _traced_well():
             loss, right = self._epoch(tf.constant(order), *self._train).numpy().tolist()
         return loss / len(order), right / len(order)
@@ -68,7 +68,7 @@ class Program:
         return loss / len(self._val[0]), right / len(self._val[0])
 
     def answers(self) -> tuple[float, float, Any]:
-        """As `validate`, and the answers (n, classes) to the validation images."""
+        """The results of `validate`, and the answers (n, classes) to the validation images."""
         with _traced_well():
             sums, answers = self._answers(*self._val)
         loss, right = sums.numpy().tolist()
@@ -83,11 +83,11 @@ class Program:
 
         return _over(tf.size(order), self._batch, step)
 
-    def _looked_at(self, x: Any, y: Any) -> Any:
-        return _over(tf.shape(x)[0], self._validation_batch, lambda at, end: self._look(x[at:end], y[at:end]))
+    def _evaluated(self, x: Any, y: Any) -> Any:
+        return _over(tf.shape(x)[0], self._validation_batch, lambda at, end: self._evaluate_batch(x[at:end], y[at:end]))
 
     def _answered(self, x: Any, y: Any) -> Any:
-        """What `_looked_at` gives, and the answers of all batches."""
+        """The results of `_evaluated`, and the answers of all batches."""
         count, batch = tf.shape(x)[0], self._validation_batch
         kept = tf.TensorArray("float32", (count + batch - 1) // batch, infer_shape=False)
 
@@ -102,7 +102,7 @@ class Program:
         return sums, kept.concat()
 
     def _step(self, x: Any, y: Any, weights: Any) -> Any:
-        """Train on one batch; gives back the sum of its losses and how many were right."""
+        """Train on one batch; the sum of its losses and the number of right answers."""
         model = self._model
         with tf.GradientTape() as tape:
             answers = model(x, training=True)
@@ -111,18 +111,18 @@ class Program:
         model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return _sums(loss, y, answers)
 
-    def _look(self, x: Any, y: Any) -> Any:
+    def _evaluate_batch(self, x: Any, y: Any) -> Any:
         answers = self._model(x, training=False)
         return _sums(_loss(self._model, y, answers), y, answers)
 
 
 def _held(images: Any) -> Any:
-    """Images as a tensor; no copy of them where a file is mapped, which all workers share, and no GPU wants them.
+    """Images as a tensor. On a CPU, images that are mapped from a file, which all workers share, are not copied.
 
-    TensorFlow computes in place only with memory that begins at a multiple of ALIGNED bytes.
+    TensorFlow needs a copy unless the memory begins at a multiple of ALIGNED bytes.
     """
     here = not tf.config.list_physical_devices("GPU")
-    # not every operation on a GPU knows 16-bit and signed images
+    # some operations on a GPU do not support 16-bit and signed images
     if not here and images.dtype not in ("uint8", "float32"):
         images = images.astype("float32")
     suits = images.ctypes.data % ALIGNED == 0 and images.flags.c_contiguous and images.flags.writeable
@@ -130,7 +130,7 @@ def _held(images: Any) -> Any:
 
 
 def _over(count: Any, batch: int, step: Any) -> Any:
-    """The sum of what `step` gives for each batch of `count` images, the last one smaller."""
+    """The sum of what `step` returns for all batches of `count` images. The last batch may be smaller."""
 
     def body(at: Any, total: Any) -> Any:
         end = tf.minimum(at + batch, count)
@@ -150,9 +150,9 @@ def _sums(loss: Any, y: Any, answers: Any) -> Any:
 
 @contextlib.contextmanager
 def _traced_well() -> Iterator[None]:
-    """With fused operations; and without TensorFlow's rewriting of graphs where that takes longer than it saves.
+    """Trace with fused operations, and without TensorFlow's rewriting of graphs if that takes longer than it saves.
 
-    In float32 on a CPU it saves nothing; in half precision it makes one operation of a normalisation and what follows.
+    It saves nothing in float32 on a CPU. In half precision it fuses a normalisation with what follows.
     """
     before = tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
     plain = keras.config.dtype_policy().compute_dtype == "float32" and not tf.config.list_physical_devices("GPU")
