@@ -16,6 +16,7 @@ from cnnsearch.core.errors import DataError
 from cnnsearch.core.host import free_memory
 from cnnsearch.data import image_cache, loading
 from cnnsearch.data.arrays import reason
+from cnnsearch.data.decoding_report import DecodingReport
 from cnnsearch.data.image_files import FORMATS, decode, in_threads, strictly
 from cnnsearch.data.image_size import ImageFormat, choose_format, thread_count
 
@@ -25,11 +26,6 @@ VERSION = 3
 
 PAUSE = 0.2
 """Seconds between two progress messages."""
-
-DARK = 4096
-"""If no value of the 16-bit images is as high as this, few grey levels are left in 8 bits."""
-
-WORDS = {"stretch": "stretched", "crop": "cropped", "pad": "padded"}
 
 
 class DecodingRequest(NamedTuple):
@@ -81,14 +77,15 @@ def decoded(request: DecodingRequest) -> Decoded:
     if cache := loading.current().cache:
         home = cache / _key(request)
         try:
-            known = image_cache.entry(
+            stored = image_cache.entry(
                 home, lambda folder: _into_files(request, folder), lambda known: _is_old(request, known)
             )
-            shape = tuple(known["shape"])
+            report = DecodingReport.from_dict(stored)
             images = {
-                part: image_cache.mapped(home / f"{part}.bin", (n, *shape)) for part, n in known["counts"].items()
+                part: image_cache.mapped(home / f"{part}.bin", (count, *report.shape))
+                for part, count in report.counts.items()
             }
-            return _found(request, known, images, home)
+            return _found(request, report, images, home)
         except OSError as error:
             full = DataError(
                 f"{request.root}: {cache} cannot be written ({error.strerror or error}); expected room for the decoded "
@@ -100,8 +97,8 @@ def decoded(request: DecodingRequest) -> Decoded:
             form = _format(request)
         if 2 * _bytes(request, form) > free_memory():
             raise full
-    known, images = _into_memory(request)
-    return _found(request, known, images, None)
+    report, images = _into_memory(request)
+    return _found(request, report, images, None)
 
 
 def _key(request: DecodingRequest) -> str:
@@ -149,14 +146,14 @@ def _into_files(request: DecodingRequest, folder: Path) -> dict[str, Any]:
             def put(part: str, _: int, pixels: NDArray[np.uint8]) -> None:
                 streams[part].write(np.ascontiguousarray(pixels).data)
 
-            known = _decode(request, form, put)
+            report = _decode(request, form, put)
         finally:
             for stream in streams.values():
                 stream.close()
-    return {**known, "files": [f"{part}.bin" for part in request.files]}
+    return {**report._asdict(), "files": [f"{part}.bin" for part in request.files]}
 
 
-def _into_memory(request: DecodingRequest) -> tuple[dict[str, Any], dict[str, NDArray[np.uint8]]]:
+def _into_memory(request: DecodingRequest) -> tuple[DecodingReport, dict[str, NDArray[np.uint8]]]:
     with strictly():
         form = _format(request)
         need, free = 2 * _bytes(request, form), free_memory()
@@ -171,15 +168,15 @@ def _into_memory(request: DecodingRequest) -> tuple[dict[str, Any], dict[str, ND
         def put(part: str, at: int, pixels: NDArray[np.uint8]) -> None:
             images[part][at] = pixels.reshape(form.shape)
 
-        known = _decode(request, form, put)
-    return known, {part: images[part][:count] for part, count in known["counts"].items()}
+        report = _decode(request, form, put)
+    return report, {part: images[part][:count] for part, count in report.counts.items()}
 
 
 def _decode(
     request: DecodingRequest, form: ImageFormat, put: Callable[[str, int, NDArray[np.uint8]], Any]
-) -> dict[str, Any]:
+) -> DecodingReport:
     """Decode each file and call `put(part, index, pixels)`. Files that cannot be read are left out."""
-    total, done, told, first = _count(request), 0, 0.0, ""
+    total, done, last, first = _count(request), 0, 0.0, ""
     refused: list[tuple[str, int]] = []
     deep: list[int] = []
     counts, left = dict.fromkeys(request.files, 0), {part: list[int]() for part in request.files}
@@ -188,7 +185,7 @@ def _decode(
     def attempt(file: Path) -> NDArray[np.uint8] | Exception:
         try:
             return decode(file, form.mode, form.width, form.height, request.resize, deep)
-        # decoders raise nearly anything on damaged bytes
+        # decoders raise errors of many types for damaged files
         except Exception as error:
             return error
 
@@ -204,14 +201,13 @@ def _decode(
             put(part, counts[part], picture)
             counts[part] += 1
         done += 1
-        if (now := time.monotonic()) - told > PAUSE or done == total:
-            told = now
+        if (now := time.monotonic()) - last > PAUSE or done == total:
+            last = now
             tell(done, total)
     sizes = form.sizes
+    one = sizes[0] if len(sizes) == 1 else None
     resized = sizes not in ([], [(form.width, form.height)])
-    about = {"sizes": len(sizes), "one": sizes[0] if len(sizes) == 1 else None, "resized": resized}
-    found = {"shape": form.shape, "counts": counts, "left": left, "refused": refused, "deep": max(deep, default=0)}
-    return {**found, "reason": first, **about}
+    return DecodingReport(form.shape, counts, left, refused, max(deep, default=0), first, len(sizes), one, resized)
 
 
 def _is_refused(error: Exception) -> bool:
@@ -220,21 +216,21 @@ def _is_refused(error: Exception) -> bool:
 
 
 def _found(
-    request: DecodingRequest, known: dict[str, Any], images: dict[str, NDArray[np.uint8]], home: Path | None
+    request: DecodingRequest, report: DecodingReport, images: dict[str, NDArray[np.uint8]], home: Path | None
 ) -> Decoded:
     """The images with their facts and notes.
 
     Raises:
         DataError: if a file could not be read, and such files are not to be left out.
     """
-    left = {part: set(places) for part, places in known["left"].items()}
+    left = {part: set(places) for part, places in report.left.items()}
     missing, notes = sum(map(len, left.values())), list[str]()
     facts: dict[str, Any] = {"resize": request.resize}
     if missing:
-        first = next(request.files[part][places[0]] for part, places in known["left"].items() if places)
+        first = next(request.files[part][places[0]] for part, places in report.left.items() if places)
         verb = "is" if missing == 1 else "are"
         what = f"{missing:,} of {_count(request):,} pictures cannot be read"
-        where = f"{first} ({known['reason']})"
+        where = f"{first} ({report.reason})"
         if not request.skip:
             raise DataError(
                 f"{request.root}: {what}; the first is {where}. Expected whole pictures ({', '.join(FORMATS)}). "
@@ -242,24 +238,9 @@ def _found(
             )
         notes.append(f"{what} and {verb} left out; the first is {where}.")
         facts["unreadable"] = missing
-    if known["resized"]:
-        notes.append(_resized(request, known))
-    if 0 < known["deep"] < DARK:
-        levels = round(known["deep"] / 257) + 1
-        notes.append(
-            f"The pictures of 16 bits have values up to {known['deep']:,} of 65,535: as 8 bits they keep {levels} grey "
-            f"level{'s' * (levels > 1)}. Bring them as a .npz file or .npy files, which keep their values."
-        )
+    notes += report.notes(_count(request), request.size is not None, request.resize)
     read = {part: [at for at in range(len(files)) if at not in left[part]] for part, files in request.files.items()}
     return Decoded(images, read, facts, tuple(notes), home)
-
-
-def _resized(request: DecodingRequest, known: dict[str, Any]) -> str:
-    height, width, _ = known["shape"]
-    one, count = known["one"], _count(request)
-    sizes = f"{one[0]}x{one[1]}" if one else f"{known['sizes']:,} sizes"
-    other = "" if request.size else " --image-size decides otherwise."
-    return f"{count:,} pictures of {sizes}: resized to {width}x{height} ({WORDS[request.resize]}).{other}"
 
 
 def _format(request: DecodingRequest) -> ImageFormat:
