@@ -63,5 +63,5 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CnnsearchError) as refused:
         scaffold.new("dimension", name, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    expected = f"'{name}' is no name for a dimension; expected small letters, such as input_noise."
+    expected = f"'{name}' cannot be the name of a dimension; expected lower-case letters, such as input_noise."
     assert refused.value.message == expected

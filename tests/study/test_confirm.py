@@ -204,9 +204,9 @@ def test_a_stopped_confirmation_goes_on(run: Run, tmp_path: Path, store: str) ->
     [
         (
             ("run", "--space", "digits_cnn", "--confirm", "3"),
-            "'3' is nothing to confirm; expected 0, or trials x seeds",
+            "--confirm 3: expected 0, or trials x seeds",
         ),
-        (("run", "--space", "digits_cnn", "--confirm", "0x3"), "'0x3' is nothing to confirm"),
+        (("run", "--space", "digits_cnn", "--confirm", "0x3"), "--confirm 0x3: expected 0"),
         (("confirm",), "There is no study in runs/ yet."),
         (
             ("run", "--space", "digits_cnn", "--objective", "params"),

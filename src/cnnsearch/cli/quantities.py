@@ -14,7 +14,7 @@ def seconds(text: str) -> float:
     """
     value = _amount(text, SECONDS)
     if not 0 <= value < float("inf"):
-        raise CnnsearchError(f"'{text}' is no duration; expected seconds, or such as 30m or 2h.")
+        raise CnnsearchError(f"'{text}' is not a duration; expected seconds, or such as 30m or 2h.")
     return value
 
 
@@ -26,7 +26,7 @@ def size(text: str) -> int:
     """
     value = _amount(text.lower(), BYTES)
     if not 0 <= value < float("inf"):
-        raise CnnsearchError(f"'{text}' is no size of memory; expected bytes, or such as 800m or 2g.")
+        raise CnnsearchError(f"'{text}' is not a size of memory; expected bytes, or such as 800m or 2g.")
     return int(value)
 
 

@@ -42,7 +42,8 @@ def _words(kind: str, name: str) -> dict[str, str]:
     plain = name.replace("-", "_") if kind == "project" else name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", plain) or keyword.iskeyword(plain):
         example = "cnnsearch-noise" if kind == "project" else "input_noise"
-        raise CnnsearchError(f"'{name}' is no name for a {kind}; expected small letters, such as {example}.")
+        message = f"'{name}' cannot be the name of a {kind}; expected lower-case letters, such as {example}."
+        raise CnnsearchError(message)
     own = (plain.removeprefix("cnnsearch_") or plain) if kind == "project" else plain
     words = {"name": own, "module": own, "package": plain, "project": name, "title": own.replace("_", " ").capitalize()}
     if kind == "project":

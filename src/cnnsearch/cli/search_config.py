@@ -141,7 +141,7 @@ def _confirmed(text: str, default: int) -> tuple[int, int]:
         return default, default
     parts = text.replace("\N{MULTIPLICATION SIGN}", "x").split("x")
     if text != "0" and not (len(parts) == 2 and all(part.isdecimal() and int(part) for part in parts)):
-        raise CnnsearchError(f"'{text}' is nothing to confirm; expected 0, or trials x seeds such as 3x3.")
+        raise CnnsearchError(f"--confirm {text}: expected 0, or trials x seeds such as 3x3.")
     return (0, 0) if text == "0" else (int(parts[0]), int(parts[1]))
 
 
@@ -167,5 +167,5 @@ def _checked_name(name: str) -> str:
         CnnsearchError: if it has other characters than letters, digits, '-', '_' and '.', or begins with '-' or '.'.
     """
     if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name[0] in ".-":
-        raise CnnsearchError(f"'{name}' is no name for a study; use letters, digits, '-', '_' and '.'.")
+        raise CnnsearchError(f"'{name}' cannot be the name of a study; use letters, digits, '-', '_' and '.'.")
     return name
