@@ -244,8 +244,8 @@ def test_rows_are_sorted_and_filtered(run: Run, searched: Path) -> None:
     assert front and [row["score"] for row in front] == sorted(float(str(row["score"])) for row in front)
     for arguments, said in (
         (("--where", "parms<3"), "there is no column 'parms'. Did you mean 'params'?"),
-        (("--where", "params"), "is no condition; expected such as"),
-        (("--where", "score>abc"), "'abc' is no number, so nothing is above or below it."),
+        (("--where", "params"), "is not a condition; expected for example"),
+        (("--where", "score>abc"), "'abc' is not a number, and > needs one."),
         (("--sort", "-skore"), "there is no column 'skore'. Did you mean 'score'?"),
     ):
         done = run("leaderboard", "--runs", str(searched / "runs"), *arguments)

@@ -71,10 +71,12 @@ def filtered(board: list[Row], conditions: tuple[str, ...], sort: str, values: H
 def _parsed(text: str) -> Condition:
     found = re.fullmatch(r"([^<>=!]+)(<=|>=|!=|=|<|>)(.*)", text.strip())
     if not found:
-        raise CnnsearchError(f"--where '{text}' is no condition; expected such as params<=50000 or state=complete.")
+        raise CnnsearchError(
+            f"--where '{text}' is not a condition; expected for example params<=50000 or state=complete."
+        )
     name, sign, wanted = (part.strip() for part in found.groups())
     if sign in ("<", "<=", ">", ">=") and not _is_number(wanted):
-        raise CnnsearchError(f"--where '{text}': '{wanted}' is no number, so nothing is above or below it.")
+        raise CnnsearchError(f"--where '{text}': '{wanted}' is not a number, and {sign} needs one.")
     return Condition(name, sign, wanted)
 
 

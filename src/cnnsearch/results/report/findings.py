@@ -171,8 +171,8 @@ def _cost(known: Facts) -> str:
     if infeasible := sum(kind.trials for kind in cost.infeasible):
         sentences.append(f"{infeasible} more plans were infeasible: they were rejected before they were built.")
     sentences.append(
-        f"{duration(known.elapsed)} from the first start to the last end; {duration(cost.seconds)} of training, if "
-        "parallel trials count separately."
+        f"{duration(known.elapsed)} from the first start to the last end; {duration(cost.seconds)} of training "
+        "(parallel trials count separately)."
     )
     if repeats := known.study.repeats():
         epochs, seconds = (sum(repeat[what] for repeat in repeats) for what in ("epochs", "seconds"))
