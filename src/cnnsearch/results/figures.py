@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
 from cnnsearch.data.dataset import Images, Labels
 
 
 def confusion(y: Labels, probabilities: NDArray[Any], classes: Sequence[str], title: str) -> Figure:
     """The confusion matrix: true classes in rows, predicted classes in columns."""
-    from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
-
     found = confusion_matrix(y, probabilities.argmax(1), labels=np.arange(len(classes)))
     side = max(4.0, 0.55 * len(classes) + 1.5)
     figure = Figure(figsize=(side, side), layout="constrained")

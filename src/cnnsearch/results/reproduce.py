@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from cnnsearch.core.errors import StudyError
 from cnnsearch.results.origin import Origin
+from cnnsearch.training.device import set_precision
 
 
 class Reproduction(NamedTuple):
@@ -25,8 +26,6 @@ def reproduce(origin: Origin) -> Reproduction:
     Raises:
         StudyError: if the trial completed no epoch.
     """
-    from cnnsearch.training.device import set_precision
-
     chosen, metric = origin.chosen, str(origin.study.info["metric"])
     if not chosen.history:
         raise StudyError(f"Trial {chosen.number} completed no epoch, so there is nothing to compare with.")

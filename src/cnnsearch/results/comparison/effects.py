@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 COVERAGE = 0.95
 """The share of intervals that contain the true difference."""
@@ -80,9 +81,6 @@ def mixed_model(y: Array, fixed: Array, random: Array) -> list[Effect]:
 
 def t_quantile(freedom: float) -> float:
     """Half the width of the interval in standard errors, for these degrees of freedom."""
-    # imported here, because notebooks import this package and do not need SciPy
-    from scipy import stats
-
     return float(stats.t.ppf((1 + COVERAGE) / 2, freedom))
 
 

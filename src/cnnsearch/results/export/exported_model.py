@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.results.export import ensemble
 from cnnsearch.results.export.evaluation import Evaluation, evaluate
+from cnnsearch.results.export.refit import refit
 from cnnsearch.results.origin import Origin, Source, trained_trial
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
@@ -126,8 +127,6 @@ def _check_averageable(models: dict[int, Any]) -> None:
 
 def refitted(model: ExportedModel) -> ExportedModel:
     """The same models, trained again on training and validation images together."""
-    from cnnsearch.results.export.refit import refit
-
     return model._replace(models=[refit(origin) for origin in model.origins], refit=True)
 
 

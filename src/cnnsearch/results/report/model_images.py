@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.data import pixel_values
@@ -82,9 +83,6 @@ def mistakes(origin: Origin) -> dict[str, Any]:
 
 def confusion_table(y: Labels, predicted: NDArray[Any], classes: Sequence[str]) -> Table | None:
     """The confusion matrix, mistakes shaded by their number; None for more than MAX_CLASSES classes."""
-    # imported here, because notebooks import this package and do not need scikit-learn
-    from sklearn.metrics import confusion_matrix
-
     if len(classes) > MAX_CLASSES:
         return None
     counts = confusion_matrix(y, predicted, labels=np.arange(len(classes)))
