@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
+from cnnsearch.data import from_python
+from cnnsearch.spaces import pickled_model
 from cnnsearch.spaces.definition import STUDY, Use
 from cnnsearch.study.config import Settings
 
@@ -24,9 +26,6 @@ class SearchInputs:
     """
 
     def __init__(self, space: Any, dataset: Any = None, validation: Any = None, test: Any = None) -> None:
-        from cnnsearch.data import from_python
-        from cnnsearch.spaces import pickled_model
-
         self._model = None if isinstance(space, str | Path) else pickled_model.pickled(space)
         self._data, self._use = None, ""
         self.named = {"space": self._model.name if self._model else str(space)}
@@ -49,8 +48,6 @@ class SearchInputs:
 
     def objects(self) -> dict[str, Any]:
         """The objects that replace names in the settings, and the digests that a resumed study compares."""
-        from cnnsearch.data import from_python
-
         found: dict[str, Any] = {}
         digests: dict[str, Any] = {}
         if self._model:
@@ -68,7 +65,6 @@ class SearchInputs:
         If the study does not accept them (StudyError), the files that were written here are removed.
         """
         from cnnsearch.data import stored
-        from cnnsearch.spaces import pickled_model
         from cnnsearch.study.storage import make_folder
 
         make_folder(settings.folder)

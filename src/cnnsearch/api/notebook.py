@@ -9,6 +9,8 @@ from typing import Any
 
 from cnnsearch.cli.display import Plain, choose
 from cnnsearch.core.errors import FAILURES
+from cnnsearch.results import leaderboard, majority
+from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
 from cnnsearch.tuning.callbacks.base import Display
 from cnnsearch.tuning.progress import Progress, clock
@@ -97,8 +99,6 @@ def page_html(content: str) -> str:
 
 def summary_html(opened: Study, headline: str) -> str:
     """A study as HTML: headline, top of the leaderboard, scores of all trials and the best trial's curves."""
-    from cnnsearch.results import leaderboard, majority
-
     board = leaderboard.rows(opened, ROWS, choices=6)
     parts = [f"<p><b>{html.escape(opened.name)}</b>: {html.escape(headline)}</p>"]
     if board:
@@ -119,7 +119,6 @@ def _plots(opened: Study) -> list[str]:
     """Pictures as HTML: the scores of all trials and the curves of the best; none before the first score."""
     from cnnsearch.results.report import page as pages
     from cnnsearch.results.report import plots
-    from cnnsearch.study import ranking
 
     metric = str(opened.info["metric"])
     ranked = [record for record in ranking.ranked(opened) if record.score is not None]

@@ -182,19 +182,15 @@ class Result:
         return listing.load(self.name, **self._places)
 
     def __repr__(self) -> str:
-        from cnnsearch.cli import tables
-        from cnnsearch.results import leaderboard
+        from cnnsearch.api import overview
 
-        opened = self._study()
-        board = leaderboard.rows(opened, 5, choices=6)
-        text = tables.text(leaderboard.to_table(board, "", tables.width())) if board else ""
-        return f"Result({self.name!r}, {_headline(opened)})\n{text}".rstrip()
+        return overview.text(self._study())
 
     def _repr_html_(self) -> str:
-        from cnnsearch.api import notebook
+        from cnnsearch.api import notebook, overview
 
         opened = self._study()
-        return notebook.summary_html(opened, _headline(opened))
+        return notebook.summary_html(opened, overview.headline(opened))
 
 
 def import_optuna() -> None:
@@ -202,19 +198,6 @@ def import_optuna() -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "IProgress not found")
         import optuna  # noqa: F401
-
-
-def _headline(opened: Any) -> str:
-    """The number of trials, the best score and the folder of a study."""
-    from cnnsearch.results import leaderboard
-    from cnnsearch.study.trial import COUNTED
-
-    trials = sum(record.state in COUNTED for record in opened.records())
-    first = next(iter(leaderboard.rows(opened, 1)), None)
-    best = ""
-    if first and first["rank"] is not None and first["score"] is not None:
-        best = f", best {opened.info['metric']} {first['score']:.4f} (trial {first['trial']})"
-    return f"{trials} trial{'' if trials == 1 else 's'}{best}, in {opened.folder}"
 
 
 def _run_command(arguments: list[str]) -> None:
