@@ -237,7 +237,7 @@ def test_rows_are_sorted_and_filtered(run: Run, searched: Path) -> None:
     assert {row["trial"] for row in board("--where", "origin=default")} == {0}
     assert board("--where", "filters/first=8", "--where", "filters/first=4") == []
     nothing = run("leaderboard", "--runs", str(searched / "runs"), "--where", "params<1")
-    assert nothing.stdout == "digits_cnn: no trial is such.\n"
+    assert nothing.stdout == "digits_cnn: no trial matches.\n"
     rates = [row["trial"] for row in board("--sort", "learning_rate/rate")]
     assert sorted(map(int, map(str, rates))) == [0, 1, 2, 3, 4]
     front = board("--where", "pareto=*", "--sort", "macs")
