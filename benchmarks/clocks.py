@@ -45,7 +45,7 @@ WORKER = {
     "cnnsearch.training.connection:Connection.receive": "waiting for the parent",
     "cnnsearch.training.connection:Connection.send": "waiting for the parent",
     "cnnsearch.training.worker:Worker._with_seed": "between trials",
-    "cnnsearch.training.trial_runner:TrialRunner._propose": "drawing",
+    "cnnsearch.training.trial_runner:propose": "drawing",
     "cnnsearch.training.worker_context:WorkerContext.build": "building",
     "cnnsearch.training.trial_runner:_save": "saving",
     "cnnsearch.training.training_data:for_candidate": "data",

@@ -11,22 +11,22 @@ from cnnsearch.study.config import GPU_SHARE
 
 
 def set_precision(name: str, plans: bool = True) -> None:
-    """Set Keras' precision policy. `auto` is mixed_bfloat16 if that is faster (`half_pays`), else float32."""
+    """Set Keras' precision policy. `auto` is mixed_bfloat16 if that is faster (`half_precision_is_faster`), else float32."""
     import keras
 
     if name == "auto":
-        name = "mixed_bfloat16" if half_pays(plans) else "float32"
+        name = "mixed_bfloat16" if half_precision_is_faster(plans) else "float32"
     keras.config.set_dtype_policy(name)
 
 
-def hold_gpu() -> None:
+def limit_gpu_memory() -> None:
     """Limit TensorFlow or PyTorch to this worker's share of its GPU's memory. JAX reads a variable instead."""
     import keras
 
     share, backend = float(os.environ.get(GPU_SHARE, 0)), keras.backend.backend()
     mib = int(share * gpus.memory(os.environ["CUDA_VISIBLE_DEVICES"])) if share else 0
     if mib and backend == "tensorflow":
-        importlib.import_module("cnnsearch.training.compiled.tensorflow").hold_gpu(mib)
+        importlib.import_module("cnnsearch.training.compiled.tensorflow").limit_gpu_memory(mib)
     elif mib and backend == "torch":
         cuda = importlib.import_module("torch").cuda
         if cuda.is_available():
@@ -46,7 +46,7 @@ def on_gpu() -> bool:
     return any("gpu" in device.lower() for device in devices())
 
 
-def half_pays(plans: bool) -> bool:
+def half_precision_is_faster(plans: bool) -> bool:
     """Whether mixed_bfloat16 trains faster here: on a GPU, and `plans` with TensorFlow on a CPU that has AMX.
 
     With AMX an epoch took 0.4 to 0.55 of its time in float32; with AVX512_BF16 alone 0.9 to 1.4, with neither up to

@@ -112,8 +112,6 @@ def train(
     reporter = EpochReporter(candidate.core, metric, report, lenient=own)
     # for trainers that only call its `on_epoch_end`
     reporter.set_model(candidate.model)
-    if trainer is None and candidate.fit is None and not isinstance(candidate.model, keras.Model):
-        raise TrialFailure("invalid", "it is no Keras model, so its HyperModel needs a fit, or its space a trainer")
     try:
         returned = _call_fit(candidate, trainer, hp, data, epochs, metric, reporter, keep)
     except CnnsearchError:
@@ -144,6 +142,8 @@ def _call_fit(
     """Train by the trainer, by the candidate's own `fit` or by `fit`; what an own `fit` returns."""
     measures = _measures(candidate, metric, data.y_val)
     if trainer is None and candidate.fit is None:
+        if not isinstance(candidate.model, keras.Model):
+            raise TrialFailure("invalid", "it is no Keras model, so its HyperModel needs a fit, or its space a trainer")
         _fit_resumable(candidate, hp, data, epochs, reporter, keep, measures)
         return None
     callbacks = _with_measures(candidate.model, data, measures, [*candidate.callbacks, reporter])

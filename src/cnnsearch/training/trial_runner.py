@@ -1,50 +1,24 @@
 """Runs one trial, or one repeat of a trial: draws a candidate, proposes it, trains it and reports the result."""
 
-import hashlib
-import json
 import os
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cnnsearch.core import messages
 from cnnsearch.core.errors import CnnsearchError, TrialFailure, reason
 from cnnsearch.core.host import rss
 from cnnsearch.core.messages import Decision
-from cnnsearch.data.splits import Split
-from cnnsearch.spaces.cost import Cost, cost
 from cnnsearch.spaces.distributions import Distribution, Value
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study.config import GPU_SHARE
 from cnnsearch.training.connection import Connection
-from cnnsearch.training.failures import failure, with_kind
-from cnnsearch.training.limits import check_memory
+from cnnsearch.training.failures import failure
+from cnnsearch.training.proposal import Proposal, propose
 from cnnsearch.training.worker_context import WorkerContext
-
-
-class Proposal(NamedTuple):
-    """A candidate before it is built: its identity, its cost, and how to build it.
-
-    Attributes:
-        key: equal for equal candidates.
-        plan: the plan as JSON; empty for the model of a hypermodel.
-        params: the number of its weights.
-        macs: the number of its multiply-adds for one image; 0 if not known.
-        epochs: the number of epochs that it asks for.
-        resumable: whether its training can be paused and resumed.
-        build: builds the Candidate for this data.
-    """
-
-    key: str
-    plan: str
-    params: int
-    macs: int
-    epochs: int
-    resumable: bool
-    build: Callable[[Split], Any]
 
 
 class TrialRunner:
@@ -82,7 +56,7 @@ class TrialRunner:
 
     def _run(self, assignment: messages.RunTrial) -> None:
         hp, self._trainer = HyperParameters(self._ask_for_value), self._context.trainer()
-        proposal = self._propose(hp, assignment.limited)
+        proposal = propose(self._context, hp, assignment.limited, plain=self._trainer is None)
         fields = proposal._asdict()
         del fields["build"]
         verdict = self._connection.ask(messages.Proposed(trial=self._trial, **fields), messages.Verdict)
@@ -165,33 +139,6 @@ class TrialRunner:
         self._connection.send(
             messages.Repeated(trial=self._trial, score=score, history=history, seconds=self._seconds(), rss=rss())
         )
-
-    def _propose(self, hp: HyperParameters, limited: bool) -> Proposal:
-        """Draw a candidate and compute its cost, before the parent decides whether it is trained.
-
-        The limits of size do not apply if it is not `limited`, but it must always fit into memory.
-
-        Raises:
-            TrialFailure: `too_large` above a limit or the free memory, `invalid` if the image vanishes.
-        """
-        context, plain = self._context, self._trainer is None
-        drawn = context.draw(hp)
-        if isinstance(drawn, Plan):
-            price: Cost = with_kind("invalid", lambda: cost(drawn))
-            if limited:
-                context.limits.check_cost(price)
-            check_memory(price, drawn.batch_size)
-            key, text = drawn.key, drawn.to_json()
-            return Proposal(
-                key, text, price.params, price.macs, drawn.epochs, plain, lambda data: context.build(drawn, plain, data)
-            )
-        params = int(drawn.model.count_params())
-        if limited:
-            context.limits.check_params(params)
-        values = json.dumps(hp.values, sort_keys=True)
-        key = hashlib.sha256(values.encode()).hexdigest()[:16]
-        resumable = plain and drawn.fit is None
-        return Proposal(key, "", params, 0, context.config.epochs, resumable, lambda data: drawn)
 
     def _resume(self, candidate: Any, assignment: messages.RunTrial, key: str) -> Any:
         """The CheckpointOptions of the training. What an earlier run saved is loaded and reported."""

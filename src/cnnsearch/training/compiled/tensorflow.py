@@ -10,7 +10,7 @@ import tensorflow as tf
 from cnnsearch.training.compiled import fused
 
 
-def hold_gpu(mib: int) -> None:
+def limit_gpu_memory(mib: int) -> None:
     """Limit this process to this many MiB of its GPU's memory. Nothing happens if it has already begun to compute."""
     for gpu in tf.config.list_physical_devices("GPU"):
         with contextlib.suppress(RuntimeError):
