@@ -6,10 +6,10 @@ sends a `Question`; the answer carries the question's `id`. A launcher only tran
 
 import dataclasses
 import json
+import types
 import typing
 from dataclasses import dataclass
 from enum import Enum
-from numbers import Real
 from typing import Any
 
 NO_TRIAL = -1
@@ -366,9 +366,6 @@ FROM_PARENT: dict[str, type[Message]] = {
 }
 """What the parent may send, by the name in the line."""
 
-TYPES = {name: typing.get_type_hints(kind) for name, kind in {**FROM_WORKER, **FROM_PARENT}.items()}
-"""The type of each field, by the message's name."""
-
 
 def answer_without_trial(question: Question) -> Answer | None:
     """The answer to a question about a trial that the worker does not have: the worker ends that trial and goes on.
@@ -391,8 +388,7 @@ class InvalidMessageError(Exception):
 
 def encode(message: Message) -> bytes:
     """The message as a line of JSON, with the line break."""
-    fields = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
-    return json.dumps({"type": type(message).__name__, **fields}, default=_plain).encode() + b"\n"
+    return json.dumps({"type": type(message).__name__, **vars(message)}, default=_plain).encode() + b"\n"
 
 
 def decode(line: bytes, kinds: dict[str, type[Message]]) -> Message:
@@ -406,15 +402,18 @@ def decode(line: bytes, kinds: dict[str, type[Message]]) -> Message:
         kind = kinds[found.pop("type")]
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         raise InvalidMessageError(f"not a message of a known kind: {line[:200]!r}") from error
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    types = TYPES[kind.__name__]
-    required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
-    if not required <= set(found) <= set(fields):
-        raise InvalidMessageError(f"{kind.__name__} with the fields {', '.join(found) or 'none'}: {line[:200]!r}")
-    wrong = [name for name, value in found.items() if not _fits(value, types[name])]
-    if wrong:
-        raise InvalidMessageError(f"{kind.__name__} with a wrong {wrong[0]}: {line[:200]!r}")
-    return kind(**{name: types[name](value) if types[name] is Decision else value for name, value in found.items()})
+    name, (allowed, required) = kind.__name__, FIELDS[kind.__name__]
+    if not required <= found.keys() <= allowed.keys():
+        raise InvalidMessageError(f"{name} with the fields {', '.join(found) or 'none'}: {line[:200]!r}")
+    for field, value in found.items():
+        if type(value) not in allowed[field]:
+            raise InvalidMessageError(f"{name} with a wrong {field}: {line[:200]!r}")
+    if kind is Go:
+        try:
+            found["decision"] = Decision(found["decision"])
+        except ValueError as error:
+            raise InvalidMessageError(f"{name} with a wrong decision: {line[:200]!r}") from error
+    return kind(**found)
 
 
 def _plain(value: Any) -> Any:
@@ -423,18 +422,27 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be sent")
 
 
-def _fits(value: Any, wanted: Any) -> bool:
-    if wanted is Any:
-        return True
-    if wanted is Decision:
-        return value in [decision.value for decision in Decision]
-    options = typing.get_args(wanted) if typing.get_origin(wanted) not in (dict, list) else (wanted,)
-    return any(_is(value, typing.get_origin(option) or option) for option in options or (wanted,))
+JSON_TYPES: frozenset[type] = frozenset({str, int, float, bool, list, dict, types.NoneType})
+"""The types of values that JSON gives."""
 
 
-def _is(value: Any, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, Real) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
+def _json_types(annotation: Any) -> frozenset[type]:
+    """The types that a field with this annotation may have in JSON."""
+    if annotation is Any:
+        return JSON_TYPES
+    if typing.get_origin(annotation) is types.UnionType:
+        return frozenset(kind for part in typing.get_args(annotation) for kind in _json_types(part))
+    if annotation is float:
+        return frozenset({float, int})
+    return frozenset({str}) if annotation is Decision else frozenset({typing.get_origin(annotation) or annotation})
+
+
+def _fields(kind: type[Message]) -> tuple[dict[str, frozenset[type]], frozenset[str]]:
+    """The types in JSON of a message's fields, and the fields without a default."""
+    allowed = {name: _json_types(annotation) for name, annotation in typing.get_type_hints(kind).items()}
+    required = frozenset(field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING)
+    return allowed, required
+
+
+FIELDS = {name: _fields(kind) for name, kind in {**FROM_WORKER, **FROM_PARENT}.items()}
+"""What `decode` checks, by the name in the line."""

@@ -11,7 +11,7 @@ from cnnsearch.study.config import GPU_SHARE
 
 
 def set_precision(name: str, plans: bool = True) -> None:
-    """Set Keras' precision policy. `auto` is mixed_bfloat16 if that is faster (`half_precision_is_faster`), else float32."""
+    """Set Keras' precision policy. `auto` is the faster one of mixed_bfloat16 and float32."""
     import keras
 
     if name == "auto":
