@@ -14,7 +14,7 @@ from cnnsearch import Dataset
 from cnnsearch.cli import display, main
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.data import image_cache, loading
-from cnnsearch.results import predict
+from cnnsearch.results import predict, prediction_inputs
 from cnnsearch.results.export import MARK, snippets
 from cnnsearch.spaces import plugins
 from tests.conftest import Run
@@ -93,7 +93,7 @@ def test_predict_sees_a_photo_as_the_search_did(tmp_path: Path, resize: str) -> 
     assert len(files) == len(data.x) == 36
     written = snippets.resized(snippets.PICTURE.format(shape="8, 10, 3", scale=""), resize)
     for file, image in zip(files, data.x, strict=True):
-        np.testing.assert_array_equal(predict._pixels(file, (8, 10, 3), resize), image)
+        np.testing.assert_array_equal(prediction_inputs._from_picture(file, (8, 10, 3), resize), image)
         # so does the program on the card, which leaves out 16 bits
         if file.suffix in (".jpg", ".tif", ".webp"):
             names: dict[str, Any] = {"Image": Image, "ImageOps": ImageOps, "np": np}
