@@ -23,19 +23,19 @@ from typing import Any, NamedTuple
 MLFLOW = "MLflow's thread"
 
 PARENT = {
-    "cnnsearch.tuning.launchers.local:Pool.hear": "waiting for workers",
+    "cnnsearch.tuning.launchers.local:LocalLauncher.poll": "waiting for workers",
     "cnnsearch.study.trial_queue:take": "Optuna: ask",
     "cnnsearch.study.study:suggest": "Optuna: draw",
     "optuna:Trial.report": "Optuna: report",
     "optuna:Trial.should_prune": "Optuna: prune",
     "cnnsearch.study.write_behind:Behind.write": "Optuna: write",
     "cnnsearch.tuning.trial_recorder:finish": "Optuna: tell",
-    "cnnsearch.tuning.trial_recorder:Ledger._frozen": "Optuna: read back",
-    "cnnsearch.tuning.tuner:Search._tell": "display",
-    "cnnsearch.tuning.tuner:Search._step": "the loop itself",
-    "cnnsearch.tuning.tuner:Search.run": "begin and end",
-    "cnnsearch.tuning.callbacks.mlflow:Tracker._log_epoch": MLFLOW,
-    "cnnsearch.tuning.callbacks.mlflow:Tracker._log_end": MLFLOW,
+    "cnnsearch.tuning.trial_recorder:TrialRecorder._frozen": "Optuna: read back",
+    "cnnsearch.tuning.search_source:SearchSource.tell": "display",
+    "cnnsearch.tuning.tuner:Tuner._step": "the loop itself",
+    "cnnsearch.tuning.tuner:Tuner.run": "begin and end",
+    "cnnsearch.tuning.callbacks.mlflow_runs:StudyRuns.log_epoch": MLFLOW,
+    "cnnsearch.tuning.callbacks.mlflow_runs:StudyRuns._log_end": MLFLOW,
 }
 
 WORKER = {
@@ -56,7 +56,7 @@ WORKER = {
 """Where the clocks stand, and the part that they count for."""
 
 ENDS_IN_PARENT, ENDS_IN_WORKER = (
-    "cnnsearch.tuning.trial_recorder:Ledger.close",
+    "cnnsearch.tuning.trial_recorder:TrialRecorder.close",
     "cnnsearch.training.worker:Worker._with_seed",
 )
 """What is called as often as trials end."""

@@ -35,7 +35,7 @@ from cnnsearch.study.sampler_view import Seen
 from cnnsearch.study.study import suggest
 from cnnsearch.study.trial import ATTRIBUTE
 from cnnsearch.tuning.schedulers import rungs
-from cnnsearch.tuning.schedulers.rungs import LOOK, Scheduler
+from cnnsearch.tuning.schedulers.rungs import LOOK, Rungs
 
 TASK = "mnist"
 BEGIN, LONGEST = 5.5, 1000.0
@@ -221,7 +221,7 @@ def search(arm: Arm, known: Measured, seed: int, target: float) -> tuple[float, 
     import optuna
 
     rungs.FIRST, rungs.LATER = arm.shares
-    scheduler, landscape = Scheduler(arm.scheduler, EPOCHS, LOOK, maximize=True, looks=False), Drawn(known, seed)
+    scheduler, landscape = Rungs(arm.scheduler, EPOCHS, LOOK, maximize=True, looks=False), Drawn(known, seed)
     made = optuna.create_study(direction="maximize", sampler=arm.sampler(seed))
     study = Seen(made.study_name, made._storage, made.sampler)
     for point in (known.land.default(), *near(known.land.default(), seed, arm.near)):

@@ -16,7 +16,7 @@ from first_looks import PAGE, SHARES_TITLE, rows
 from simulated import EPOCH, START, Candidate, turns
 
 from cnnsearch.tuning.schedulers import rungs
-from cnnsearch.tuning.schedulers.rungs import LOOK, Scheduler
+from cnnsearch.tuning.schedulers.rungs import LOOK, Rungs
 
 REACHED_BY = {"digits": (3, 4), "mnist": (2, 3), "cifar": (1, 2)}
 """How many of the plans reach the target, for two targets."""
@@ -75,7 +75,7 @@ def line(task: str, count: int) -> str:
 
 def search(curves: list[list[float]], target: float, task: str, generator: random.Random) -> float:
     """The seconds until an epoch reaches the target."""
-    scheduler = Scheduler("halving" if rungs.FIRST < 1 else "none", len(curves[0]), LOOK, maximize=True)
+    scheduler = Rungs("halving" if rungs.FIRST < 1 else "none", len(curves[0]), LOOK, maximize=True)
     every: list[Candidate] = []
     reached = LONGEST
     for now in turns(every, scheduler, lambda: Candidate(generator.choice(curves), EPOCH[task]), START[task]):

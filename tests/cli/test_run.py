@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.study import listing
+from cnnsearch.study import lease, listing
 from cnnsearch.study import study as studies
 from cnnsearch.study.trial import COUNTED
 from tests.conftest import TINY, Run, cnnsearch
@@ -199,7 +199,7 @@ def test_a_study_of_the_same_name_in_another_storage_has_its_own_models(run: Run
 def test_a_second_run_on_one_storage_says_who_holds_it(run: Run, tmp_path: Path) -> None:
     command = ("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", "--storage", "sqlite:///one.db", *TINY)
     assert run(*command).returncode == 0
-    studies.lease(listing.load(None, tmp_path / "runs", f"sqlite:///{tmp_path / 'one.db'}"))
+    lease.take(listing.load(None, tmp_path / "runs", f"sqlite:///{tmp_path / 'one.db'}"))
     refused = run(*command, "--runs", "elsewhere")
     assert refused.returncode == 2 and f"process {os.getpid()}" in refused.stderr, refused.stderr
 

@@ -7,9 +7,9 @@ import pytest
 from cnnsearch.core import messages
 from cnnsearch.core.messages import FROM_PARENT, FROM_WORKER, Decision, InvalidMessageError, Message, decode, encode
 from cnnsearch.training.worker import ASSIGNMENTS
-from cnnsearch.tuning import opening
-from cnnsearch.tuning.confirmer import Repeats
-from cnnsearch.tuning.tuner import Search
+from cnnsearch.tuning.confirmer import Confirmer
+from cnnsearch.tuning.trial_lifecycle import TrialLifecycle
+from cnnsearch.tuning.tuner import Tuner
 
 TRAINED = {"score": 0.5, "best_epoch": 1, "epochs": 2, "seconds": 1.5, "params": 10, "rss": 1, "reads": "sigmoid"}
 SENT: list[Message] = [
@@ -112,7 +112,8 @@ def test_a_question_about_an_unknown_trial_has_an_answer_that_ends_it(message: m
 
 
 def test_every_message_is_handled() -> None:
-    handled = {*Search.HANDLERS, *Repeats.HANDLERS, *opening._ModelQuestion.HANDLERS}
+    # the callback that logs the best model waits for Logged
+    handled = {*Tuner.HANDLERS, *TrialLifecycle.HANDLERS, *Confirmer.HANDLERS, messages.Logged}
     assert handled == set(FROM_WORKER.values())
     assignments = {kind for kind in FROM_PARENT.values() if not issubclass(kind, messages.Answer)}
     assert set(ASSIGNMENTS) == assignments

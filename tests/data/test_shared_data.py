@@ -21,7 +21,6 @@ from cnnsearch.study.config import WORKERS, worker_environment
 from cnnsearch.training import compiled, training_data
 from cnnsearch.training.candidate import from_plan
 from cnnsearch.training.compiled.tensorflow import _held
-from cnnsearch.tuning import supervisor
 from tests.conftest import Run
 
 COUNTED = """
@@ -120,8 +119,8 @@ def test_what_was_left_is_swept_and_nothing_else(folder: Path) -> None:
 def test_who_is_killed_while_it_loads_keeps_nobody_waiting(folder: Path) -> None:
     code = f"""
 import os, pathlib, signal
-from cnnsearch.data import shared_memory
-shared_memory.taken(pathlib.Path({str(folder)!r}), lambda: os.kill(os.getpid(), signal.SIGKILL))
+from cnnsearch.data import shared_memory as shared_data
+shared_data.taken(pathlib.Path({str(folder)!r}), lambda: os.kill(os.getpid(), signal.SIGKILL))
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == -signal.SIGKILL
     same(shared_memory.taken(folder, drawn), drawn())
@@ -148,7 +147,7 @@ def test_mapped_pages_are_not_held_against_a_worker(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(bytes(10 * side * side))
     images = image_cache.mapped(tmp_path / "x.bin", (10, side, side, 1))
     assert not images.max() and host.rss() - before < 60 << 20
-    assert psutil.Process().memory_info().rss > supervisor.held(os.getpid()) + (150 << 20)
+    assert psutil.Process().memory_info().rss > host.held_by(os.getpid()) + (150 << 20)
     # what is written to them is the process's own
     images[:] = 1
     assert host.rss() - before > 150 << 20

@@ -146,7 +146,7 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
     # as the leaderboard has it, not the flattering first score
     assert f"{rows[0]['mean']:.4f}" in run("studies").stdout
     late = run(*SMALL, "--confirm", "3x2", "--timeout", "1", MLFLOW_TRACKING_URI=store)
-    assert "No training on a fresh seed would end in time, 2 would be due" in late.stdout, late.stderr
+    assert "No training on a new seed would end in time, 2 would be due" in late.stdout, late.stderr
     assert late.returncode == 0 and "Confirming the best" not in late.stdout
     third = run(*SMALL, "--confirm", "3x2", "--json", MLFLOW_TRACKING_URI=store)
     events = [json.loads(line) for line in third.stdout.splitlines()]
@@ -191,7 +191,7 @@ def test_a_stopped_confirmation_goes_on(run: Run, tmp_path: Path, store: str) ->
         assert process.wait(60) == 130 and time.monotonic() - began < 20
     done = run(*SMALL, "--confirm", "2x2")
     assert done.returncode == 0, done.stderr
-    assert "3 of 3 trials are done. " in done.stdout and " trainings on fresh seeds are missing" in done.stdout
+    assert "3 of 3 trials are done. " in done.stdout and " trainings on new seeds are missing" in done.stdout
     assert "Raise --trials" not in done.stdout
     # the one under training when it was stopped may have ended just then
     assert "[3/3]" in done.stdout or "[2/2]" in done.stdout

@@ -39,7 +39,7 @@ def test_a_trial_is_pruned_against_those_that_cost_no_more(study: Study) -> None
 
     def ends(weights: int, *seen: float) -> bool:
         running = Record(12, weights=weights)
-        return pruning.hopeless(trial, running, list(seen))
+        return pruning.should_prune(trial, running, list(seen))
 
     assert not ends(100, 0.2, 0.35, 0.41)  # better than what is as small
     assert ends(100, 0.2, 0.2, 0.2)  # worse than that

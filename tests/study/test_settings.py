@@ -16,7 +16,7 @@ from cnnsearch.study import objectives
 from cnnsearch.study.config import GPU_SHARE, Settings, maximize, trial_seed, worker_environment
 from cnnsearch.study.study import Record
 from cnnsearch.tuning import checkpoint_manager as keeping
-from cnnsearch.tuning.checkpoint_manager import Checkpoints
+from cnnsearch.tuning.checkpoint_manager import CheckpointManager
 
 SPACE = Space("s", dataset=Use("digits", {}), dimensions=(Use("filters", {"first": (8, 16)}),))
 SETTINGS = Settings(SPACE, Use("digits", {"limit": 10}), "s", 5, 3, "val_accuracy", Path("runs"), seed=4)
@@ -128,14 +128,14 @@ def test_a_worker_runs_no_code_of_the_current_folder(tmp_path: Path) -> None:
 
 
 def test_the_first_models_are_kept(tmp_path: Path, scored: Scored) -> None:
-    keeper = Checkpoints(tmp_path / "models", 2, maximize=True)
+    keeper = CheckpointManager(tmp_path / "models", 2, maximize=True)
     assert keeper.offer(Record(7, score=0.1), []) == tmp_path / "models" / "trial-00007.keras"
     assert keeper.offer(Record(7, "complete", score=0.1), [scored(1, 0.9)]) is not None
     assert keeper.offer(Record(7, "complete", score=0.1), [scored(1, 0.9), scored(2, 0.5)]) is None
 
 
 def test_a_better_model_takes_the_place_of_a_worse(tmp_path: Path, scored: Scored) -> None:
-    keeper = Checkpoints(tmp_path, 2, maximize=True)
+    keeper = CheckpointManager(tmp_path, 2, maximize=True)
     records = [scored(1, 0.9), scored(2, 0.5)]
     assert keeper.offer(Record(3, "complete", score=0.7), records) == tmp_path / "trial-00003.keras"
     keeper.tidy([*records, scored(3, 0.7)])
@@ -143,7 +143,7 @@ def test_a_better_model_takes_the_place_of_a_worse(tmp_path: Path, scored: Score
 
 
 def test_less_is_better_for_a_loss(tmp_path: Path, scored: Scored) -> None:
-    keeper = Checkpoints(tmp_path, 1, maximize=False)
+    keeper = CheckpointManager(tmp_path, 1, maximize=False)
     records = [scored(1, 0.9), scored(2, 0.5)]
     assert keeper.offer(Record(3, "complete", score=0.7), records) is None
     assert keeper.offer(Record(3, "complete", score=0.4), records) is not None
@@ -152,7 +152,7 @@ def test_less_is_better_for_a_loss(tmp_path: Path, scored: Scored) -> None:
 
 
 def test_of_two_alike_the_earlier_stays(tmp_path: Path, scored: Scored) -> None:
-    keeper = Checkpoints(tmp_path, 1, maximize=True)
+    keeper = CheckpointManager(tmp_path, 1, maximize=True)
     assert keeper.offer(Record(2, "complete", score=0.9), [scored(1, 0.9)]) is None
     keeper.tidy([scored(2, 0.9), scored(1, 0.9)])
     assert left(tmp_path) == [1]
@@ -160,7 +160,7 @@ def test_of_two_alike_the_earlier_stays(tmp_path: Path, scored: Scored) -> None:
 
 def test_a_complete_trial_comes_before_every_pruned_one(tmp_path: Path, scored: Scored) -> None:
     """The leaderboard puts it first and export asks for it, whatever a pruned trial had reached."""
-    keeper = Checkpoints(tmp_path, 1, maximize=True)
+    keeper = CheckpointManager(tmp_path, 1, maximize=True)
     pruned = scored(1, 0.9, "pruned")
     assert keeper.offer(Record(2, "complete", score=0.5), [pruned]) is not None
     assert keeper.offer(Record(3, "pruned", score=0.95), [scored(2, 0.5)]) is None
@@ -169,14 +169,14 @@ def test_a_complete_trial_comes_before_every_pruned_one(tmp_path: Path, scored: 
 
 
 def test_trials_without_score_or_file_do_not_count(tmp_path: Path, scored: Scored) -> None:
-    keeper = Checkpoints(tmp_path, 1, maximize=True)
+    keeper = CheckpointManager(tmp_path, 1, maximize=True)
     others = [scored(1, None, "failed"), Record(2, "complete", score=0.99)]
     assert keeper.offer(Record(3, "complete", score=0.1), others) is not None
     assert keeper.offer(Record(3, "failed"), []) is None
 
 
 def test_at_least_one_model_is_kept(tmp_path: Path, scored: Scored) -> None:
-    keeper = Checkpoints(tmp_path, 0, maximize=True)
+    keeper = CheckpointManager(tmp_path, 0, maximize=True)
     assert keeper.offer(Record(3, "complete", score=0.1), []) is not None
     keeper.tidy([scored(1, 0.9), scored(2, 0.5)])
     assert left(tmp_path) == [1]
@@ -186,9 +186,9 @@ def test_tidying_leaves_other_files_and_needs_no_folder(tmp_path: Path, scored: 
     (tmp_path / "mine.keras.txt").touch()
     (tmp_path / "notes.md").touch()
     scored(1, 0.9)
-    Checkpoints(tmp_path, 1, maximize=True).tidy([])
+    CheckpointManager(tmp_path, 1, maximize=True).tidy([])
     assert {path.name for path in tmp_path.iterdir()} == {"mine.keras.txt", "notes.md"}
-    Checkpoints(tmp_path / "never_made", 1, maximize=True).tidy([])
+    CheckpointManager(tmp_path / "never_made", 1, maximize=True).tidy([])
 
 
 def test_a_moved_study_still_knows_its_models(tmp_path: Path, scored: Scored) -> None:
@@ -197,7 +197,7 @@ def test_a_moved_study_still_knows_its_models(tmp_path: Path, scored: Scored) ->
     moved.mkdir()
     for record in records:
         Path(record.checkpoint).rename(moved / Path(record.checkpoint).name)
-    Checkpoints(moved, 1, maximize=True).tidy(records)
+    CheckpointManager(moved, 1, maximize=True).tidy(records)
     assert left(moved) == [1]
 
 
@@ -206,7 +206,7 @@ def test_large_models_stay_within_the_budget(
     tmp_path: Path, scored: Scored, monkeypatch: pytest.MonkeyPatch, budget: int, kept: list[int]
 ) -> None:
     monkeypatch.setattr(keeping, "BUDGET", budget)
-    Checkpoints(tmp_path, 5, maximize=True).tidy([scored(1, 0.9), scored(2, 0.8), scored(3, 0.7)])
+    CheckpointManager(tmp_path, 5, maximize=True).tidy([scored(1, 0.9), scored(2, 0.8), scored(3, 0.7)])
     assert left(tmp_path) == kept
 
 

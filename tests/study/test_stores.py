@@ -27,7 +27,7 @@ from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.trial import ATTRIBUTE, Record
 from cnnsearch.tuning import run as command
 from cnnsearch.tuning.callbacks import mlflow
-from cnnsearch.tuning.callbacks.mlflow import Tracker
+from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
 from tests.conftest import cnnsearch
 
 OLD = Path(__file__).parents[1] / "old_runs" / "0.1.0"
@@ -64,18 +64,18 @@ def server(folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait()
 
 
-def feed(tracker: Tracker, record: Record) -> float:
+def feed(tracker: MlflowCallback, record: Record) -> float:
     """Tell a tracker of a trial as a search does; gives back the longest time that a search waited for it."""
     longest = 0.0
     for epoch, metrics in enumerate(record.history, 1):
         began = time.monotonic()
-        tracker.epoch(record, epoch, metrics)
+        tracker.on_epoch_end(record, epoch, metrics)
         longest = max(longest, time.monotonic() - began)
-    tracker.end(record)
+    tracker.on_trial_end(record)
     return longest
 
 
-def settled(tracker: Tracker) -> None:
+def settled(tracker: MlflowCallback) -> None:
     tracker._thread.submit(lambda: None).result()
 
 
@@ -97,12 +97,12 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
     empty = optuna.create_study(study_name="finished")
     empty.set_user_attr(ATTRIBUTE, whole.info)
     study, said = studies.Study(empty, whole.folder), list[str]()
-    tracker = Tracker(said.append)
+    tracker = MlflowCallback(said.append)
     with server(tmp_path, port):
-        tracker.begin(study)
+        tracker.on_study_begin(study)
         feed(tracker, records[0])
         settled(tracker)
-        tracker.check()
+        tracker.on_step_end()
         assert not said
     assert feed(tracker, records[1]) < 1
     settled(tracker)
@@ -115,7 +115,7 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
         os.killpg(process.pid, signal.SIGSTOP)
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         assert feed(tracker, records[3]) < 1
-        tracker.repeat(records[again.trial], again, [{"val_accuracy": 0.5}, {"val_accuracy": 0.6}])
+        tracker.on_repeat_end(records[again.trial], again, [{"val_accuracy": 0.5}, {"val_accuracy": 0.6}])
         tracker.close("FINISHED", list(records.values()))
         assert "The same command sends what is missing" in said[-1] and study.fact("unsent")
         os.killpg(process.pid, signal.SIGCONT)
@@ -123,8 +123,8 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
 
         for fact in ("mlflow", "unsent"):
             whole.remember_fact(fact, study.fact(fact))
-        following = Tracker(said.append)
-        following.begin(whole)
+        following = MlflowCallback(said.append)
+        following.on_study_begin(whole)
         following.close("FINISHED", list(records.values()))
         assert not whole.fact("unsent") and len(said) == 4
         client = MlflowClient(f"http://127.0.0.1:{port}")

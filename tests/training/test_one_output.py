@@ -29,7 +29,7 @@ def test_one_sigmoid_output_is_searched_confirmed_exported_and_asked(run: Run, t
     assert card["reads"] == "sigmoid" and card["outputs"] == 1 and card["classes"] == ["high", "low"]
     assert card["measured"]["onnx"]["difference"] < 1e-4
     text = (tmp_path / "out" / "card.md").read_text()
-    assert "above 0.5 it says low, else high" in text and "probabilities = np.array([1 - second, second])" in text
+    assert "Above 0.5 the class is low, else high." in text and "probabilities = np.array([1 - second, second])" in text
     Image.fromarray(x[0]).save(tmp_path / "zero.png")
     answers = [
         json.loads(run("predict", f"out/{file}", "zero.png", "--json").stdout)[0]["top"]

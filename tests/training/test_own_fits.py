@@ -13,7 +13,7 @@ from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.study.config import maximize
 from cnnsearch.training import fit_results, fitting, numbered_metrics, reported_metrics, training_data
 from cnnsearch.training.candidate import from_hypermodel
-from cnnsearch.tuning import opening
+from cnnsearch.tuning import metric_discovery as opening
 from tests.cases.models import ReturnsNumber, binary, mine
 from tests.training.test_heads import SHAPE, digits
 

@@ -20,9 +20,12 @@ from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study import samplers
 from cnnsearch.study.config import Settings
 from cnnsearch.study.sampler_view import Seen
+from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Record
-from cnnsearch.tuning.schedulers.rungs import BEST, FEWEST, LOOK, SPARE, Scheduler, Stand, rungs
-from cnnsearch.tuning.trial_table import Job, Waiting
+from cnnsearch.tuning.active_trial import ActiveTrial
+from cnnsearch.tuning.schedulers.pruning import Pruning
+from cnnsearch.tuning.schedulers.rung_scheduler import RungScheduler
+from cnnsearch.tuning.schedulers.rungs import BEST, FEWEST, LOOK, SPARE, Rungs, Stand, rungs
 from tests.conftest import Run
 
 SPACE = """
@@ -58,8 +61,8 @@ def test_short_epochs_leave_the_first_rungs_out_and_long_ones_begin_with_a_look(
     assert rungs(9, FEWEST // 2) == (3, 9) and rungs(9, 1) == (9,)
     assert rungs(9, 10 * LOOK) == (0.1, 1, 3, 9) and rungs(9, 3 * LOOK) == (1, 3, 9)
     assert rungs(1, 10 * LOOK) == (1,) and rungs(9, 10 * LOOK, looks=False) == (1, 3, 9)
-    scheduler = Scheduler("halving", 9, 10 * LOOK, maximize=True)
-    assert scheduler.look == 0.1 and Scheduler("none", 9, 10 * LOOK, maximize=True).look == 0
+    scheduler = Rungs("halving", 9, 10 * LOOK, maximize=True)
+    assert scheduler.look == 0.1 and Rungs("none", 9, 10 * LOOK, maximize=True).look == 0
     looked = [Stand(number, (), True, look=0.1 * number) for number in range(6)]
     assert scheduler.next(looked, more_to_come=True) == 5
     gone = [*looked[:5], Stand(5, (0.9,), True, look=0.5)]
@@ -68,7 +71,7 @@ def test_short_epochs_leave_the_first_rungs_out_and_long_ones_begin_with_a_look(
 
 
 def test_halving_sends_on_a_third_of_the_first_rung_and_two_thirds_of_the_next_the_highest_first() -> None:
-    scheduler = Scheduler("halving", 9, FEWEST, maximize=True)
+    scheduler = Rungs("halving", 9, FEWEST, maximize=True)
     assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1, 3]
     first = [Stand(number, (0.1 * number,), True) for number in range(1, 7)]
     assert scheduler.next(first[:2], more_to_come=True) is None
@@ -83,16 +86,16 @@ def test_halving_sends_on_a_third_of_the_first_rung_and_two_thirds_of_the_next_t
 
 
 def test_rungs_are_used_by_themselves_where_an_epoch_is_as_long_as_a_look(tmp_path: Path) -> None:
-    assert Scheduler("auto", 9, LOOK, maximize=True).has_rungs and not Scheduler("auto", 9, LOOK - 1, True).has_rungs
-    waiting = Waiting(replace(settings(tmp_path), scheduler="auto", pruner="median"), maximize=True)
-    drawn, hypermodel = job(1, 0.1, tmp_path), replace(job(2, 0.1, tmp_path), resumable=False)
+    assert Rungs("auto", 9, LOOK, maximize=True).has_rungs and not Rungs("auto", 9, LOOK - 1, True).has_rungs
+    scheduler = rung_scheduler(tmp_path, scheduler="auto", pruner="median")
+    drawn, hypermodel = paused(1, 0.1, tmp_path), replace(paused(2, 0.1, tmp_path), resumable=False)
     named = replace(drawn, record=replace(drawn.record, origin=ORIGIN))
-    waiting.know(LOOK - 1, looks=True)
-    assert not waiting.here(drawn)
-    assert [waiting.asks_pruner(one) for one in (drawn, hypermodel, named)] == [True, True, False]
-    waiting.know(LOOK, looks=True)
-    assert waiting.here(drawn)
-    assert [waiting.asks_pruner(one) for one in (drawn, hypermodel, named)] == [False, True, False]
+    scheduler.on_start(LOOK - 1, low_fidelity=True)
+    assert not scheduler._pauses_here(drawn)
+    assert [scheduler._asks_pruner(one) for one in (drawn, hypermodel, named)] == [True, True, False]
+    scheduler.on_start(LOOK, low_fidelity=True)
+    assert scheduler._pauses_here(drawn)
+    assert [scheduler._asks_pruner(one) for one in (drawn, hypermodel, named)] == [False, True, False]
 
 
 def test_a_pruner_or_costs_that_are_named_leave_rungs_out() -> None:
@@ -104,24 +107,24 @@ def test_a_pruner_or_costs_that_are_named_leave_rungs_out() -> None:
 
 
 def test_halving_brings_one_to_its_end_however_few_there_are() -> None:
-    scheduler = Scheduler("halving", 9, FEWEST, maximize=False)
+    scheduler = Rungs("halving", 9, FEWEST, maximize=False)
     assert scheduler.next([Stand(0, (2.0,), True)], more_to_come=False) == 0
     assert scheduler.next([Stand(0, (2.0,), True), Stand(1, (1.0,), True)], more_to_come=False) == 1
 
 
 def test_who_is_far_behind_its_rung_need_not_wait_any_more(tmp_path: Path) -> None:
-    scheduler = Scheduler("halving", 9, FEWEST, maximize=False)
+    scheduler = Rungs("halving", 9, FEWEST, maximize=False)
     stands = [Stand(number, (0.1 * number,), True) for number in range(30)]
     assert scheduler.left_behind(stands) == list(range(10 + SPARE, 30)) and not scheduler.left_behind(stands[:15])
     # of topk the best few are sent on when all are there, so that they wait whatever there is
-    topk = Scheduler("topk", 9, FEWEST, maximize=False)
+    topk = Rungs("topk", 9, FEWEST, maximize=False)
     assert topk.left_behind(stands) == list(range(BEST + SPARE, 30))
     higher = [Stand(number, (0.1 * number,) * 3, number > 25) for number in range(30)]
     assert scheduler.left_behind(higher) == []
-    waiting = Waiting(settings(tmp_path), maximize=True)
-    waiting.know(100, looks=True)
-    waiting.jobs = {number: job(number, 0.1 * number, tmp_path) for number in range(1, 31)}
-    assert [one.record.number for one in waiting.left_behind([])] == list(range(10, 0, -1))
+    waiting = rung_scheduler(tmp_path)
+    waiting.on_start(100, low_fidelity=True)
+    waiting.paused = {number: paused(number, 0.1 * number, tmp_path) for number in range(1, 31)}
+    assert [one.number for one in waiting.hopeless([])] == list(range(10, 0, -1)) and len(waiting.paused) == 20
 
 
 @pytest.mark.parametrize("maximize", [True, False])
@@ -133,7 +136,7 @@ def test_who_has_ended_is_told_once_or_each_time_alike(maximize: bool) -> None:
             Stand(number, tuple(chance.choice((0.1, 0.2, 0.3)) for _ in range(chance.choice((1, 3, 4, 9)))), waits)
             for number, waits in enumerate(chance.choices((True, False), k=chance.randrange(1, 30)))
         ]
-        whole, once = (Scheduler("halving", 9, FEWEST, maximize) for _ in range(2))
+        whole, once = (Rungs("halving", 9, FEWEST, maximize) for _ in range(2))
         gone = [stand for stand in stands if not stand.waits and chance.random() < 0.7]
         for stand in gone:
             once.ended(stand)
@@ -145,7 +148,7 @@ def test_who_has_ended_is_told_once_or_each_time_alike(maximize: bool) -> None:
 
 
 def test_topk_waits_for_all_and_sends_on_the_best_few() -> None:
-    scheduler = Scheduler("topk", 9, FEWEST, maximize=True)
+    scheduler = Rungs("topk", 9, FEWEST, maximize=True)
     assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1]
     stands = [Stand(number, (0.1 * number,), True) for number in range(6)]
     assert scheduler.next(stands, more_to_come=True) is None
@@ -215,15 +218,14 @@ def test_who_waited_is_trained_on_along_the_same_curve(
 
 
 def test_one_that_was_just_sent_on_keeps_its_place_in_its_rung(tmp_path: Path) -> None:
-    waiting = Waiting(settings(tmp_path), maximize=True)
-    waiting.know(100, looks=True)
-    jobs = [job(number, 0.1 * number, tmp_path) for number in range(1, 10)]
-    waiting.jobs = {one.record.number: one for one in jobs}
+    scheduler = rung_scheduler(tmp_path)
+    scheduler.on_start(100, low_fidelity=True)
+    scheduler.paused = {number: paused(number, 0.1 * number, tmp_path) for number in range(1, 10)}
     running, sent = [], []
-    while one := waiting.next(running, True, lambda _: True):
-        sent.append(one.record.number)
-        # as the loop does it: the epochs come again from the worker
-        running.append(waiting.jobs.pop(one.record.number))
+    while one := scheduler.choose_trial_to_resume(running, True, lambda _: True):
+        sent.append(one.number)
+        # as the tuner does it: the epochs come again from the worker
+        running.append(scheduler.paused.pop(one.number))
         one.history = []
     assert sent == [9, 8, 7]
 
@@ -244,11 +246,19 @@ def settings(folder: Path) -> Settings:
     return Settings(space=space, trials=9, epochs=9, scheduler="halving", **shared)
 
 
-def job(number: int, value: float, folder: Path) -> Job:
+def rung_scheduler(folder: Path, **changes: str) -> RungScheduler:
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy"})
+    pruning = Pruning(Study(made), "none", 9)
+    return RungScheduler(replace(settings(folder), **changes), pruning, True, lambda trial: None)
+
+
+def paused(number: int, value: float, folder: Path) -> ActiveTrial:
     """A trial that waits after its first epoch."""
     history = ({"val_accuracy": value},)
     record = Record(number, state="waiting", history=history)
-    return Job(None, record, 0.0, folder / "none", 0.0, list(history), resumable=True)  # type: ignore[arg-type]
+    trial = optuna.create_study().ask()
+    return ActiveTrial(trial, record, folder / "none", 0.0, 0.0, history=list(history), resumable=True)
 
 
 @pytest.mark.slow

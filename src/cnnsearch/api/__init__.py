@@ -161,12 +161,12 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     settings = search_config.settings(**{**given, **inputs.objects()})
     line = search_config.redacted(_call(inputs, options), settings.storage)
     with inputs.in_folder(settings):
-        opened, ended = run.run(settings, shown, line, leaderboard.write_files)
-    if ended == "interrupted":
+        opened, end = run.run(settings, shown, line, leaderboard.write_files)
+    if end.reason == "interrupted":
         raise KeyboardInterrupt(f"{run.stopped(opened)} The same call resumes it.")
-    run.check_ended(opened, ended)
-    if ended in ENDS:
-        shown.note(ENDS[ended])
+    run.check_ended(opened, end)
+    if end.reason in ENDS:
+        shown.note(ENDS[end.reason])
     return Result(opened.name, given["runs"], given["storage"], given["plugins"])
 
 

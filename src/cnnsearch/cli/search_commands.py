@@ -24,11 +24,11 @@ def run(quiet: bool, json_lines: bool, **given: Any) -> None:
     shown = display.choose(json_lines, quiet)
     line = search_config.redacted(shlex.join(["cnnsearch", *sys.argv[1:]]), settings.storage)
     try:
-        study, ended = tuning.run(settings, shown, line, leaderboard.write_files)
-        summary.report(study, ended, settings, json_lines)
+        study, end = tuning.run(settings, shown, line, leaderboard.write_files)
+        summary.report(study, end, settings, json_lines)
     except KeyboardInterrupt:
         interruption.stop("finished trial")
-    if ended == "interrupted":
+    if end.reason == "interrupted":
         sys.exit(interruption.EXIT_CODE)
 
 
@@ -57,7 +57,7 @@ def confirm(timeout: str, **given: Any) -> None:
     from cnnsearch.tuning import run as tuning
 
     seconds = quantities.seconds(timeout)
-    study, ended = tuning.confirm(**given, timeout=seconds, show=display.Plain(), files=leaderboard.write_files)
-    if ended == "interrupted":
+    study, end = tuning.confirm(**given, timeout=seconds, show=display.Plain(), files=leaderboard.write_files)
+    if end.reason == "interrupted":
         interruption.stop("finished training")
     summary.show_top(study)

@@ -14,12 +14,13 @@ from cnnsearch.study.confirmation import confirmed, optimism
 from cnnsearch.study.storage import storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.tuning.run import check_ended, stopped
+from cnnsearch.tuning.trial_source import End, EndReason
 
 TOP = 10
 """How many trials the summary shows."""
 
 
-def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> None:
+def report(opened: Study, end: End, settings: Settings, json_lines: bool) -> None:
     """Print the top of the leaderboard and what to do next.
 
     Raises:
@@ -29,14 +30,15 @@ def report(opened: Study, ended: str, settings: Settings, json_lines: bool) -> N
         board = leaderboard.rows(opened, top=TOP, choices=99 if json_lines else 6)
         if json_lines:
             best = board[0] if board else None
+            ended = end.problem or end.reason
             click.echo(json.dumps({"event": "end", "study": opened.name, "ended": ended, "best": best}))
         else:
             if board:
                 _show(opened, [row for row in board if row["score"] is not None] or board)
-            _show_next_steps(opened, ended, settings, board)
-        if ended == "interrupted":
+            _show_next_steps(opened, end.reason, settings, board)
+        if end.reason is EndReason.INTERRUPTED:
             click.echo(f"\n{stopped(opened)} The same command resumes it.", err=True)
-    check_ended(opened, ended)
+    check_ended(opened, end)
 
 
 def show_top(opened: Study) -> None:

@@ -92,3 +92,13 @@ def workers_and_threads(jobs: int | None) -> tuple[int, int]:
     on_cpu = min(count, MOST_JOBS, max(1, total // WORKER_MEMORY - 1))
     workers = jobs or gpus.workers(gpus.gpus(), count, total) or on_cpu
     return workers, max(1, count // workers)
+
+
+def held_by(pid: int) -> int:
+    """Bytes of memory that a process holds, without mapped files; 0 for a process that has ended."""
+    import psutil
+
+    try:
+        return own_memory(psutil.Process(pid).memory_info())
+    except psutil.Error:
+        return 0

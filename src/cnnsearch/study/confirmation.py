@@ -1,4 +1,4 @@
-"""What the top of a study is really worth: its plans trained again on fresh seeds."""
+"""What the top of a study is really worth: its plans trained again on new seeds."""
 
 import math
 from collections import defaultdict
@@ -27,7 +27,7 @@ class Repeat(NamedTuple):
 
 @dataclass(frozen=True)
 class Confirmed:
-    """The scores of one trial on fresh seeds; `half` is half the width of the mean's 95% interval, None for one seed.
+    """The scores of one trial on new seeds; `half` is half the width of the mean's 95% interval, None for one seed.
 
     The score that the trial was chosen by is no part of them: it was chosen for being high.
     """
@@ -59,7 +59,7 @@ class Confirmed:
 
 
 def confirmed(study: Study) -> dict[int, Confirmed]:
-    """Every trial that was trained on fresh seeds, by its number."""
+    """Every trial that was trained on new seeds, by its number."""
     return summarised(Repeat(**found) for found in study.repeats())
 
 

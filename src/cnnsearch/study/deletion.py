@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import optuna
 
 from cnnsearch.core.errors import StudyError
-from cnnsearch.study import disk, listing
+from cnnsearch.study import disk, lease, listing
 from cnnsearch.study import mlflow_store as store
-from cnnsearch.study import study as studies
 from cnnsearch.study.config import study_folder
 from cnnsearch.study.storage import hold, storage_errors, storage_url
 from cnnsearch.study.study import Study
@@ -70,7 +69,7 @@ def find(name: str, runs: Path, storage: str, mlflow: bool) -> Doomed:
         CnnsearchError: if its runs in MLflow are to be deleted and cannot be found.
     """
     study = listing.load(name, runs, storage)
-    studies.refuse_if_held(study)
+    lease.refuse_if_held(study)
     place = study_folder(runs, study.name, storage)
     if study.folder.name != place.name and not place.is_symlink():
         place = place.with_name(study.folder.name)

@@ -8,8 +8,9 @@ import optuna
 
 from cnnsearch.core.errors import StudyError, nearest
 from cnnsearch.study.config import study_folder
+from cnnsearch.study.opening import refuse_newer
 from cnnsearch.study.storage import storage_errors, storage_url
-from cnnsearch.study.study import Study, refuse_newer
+from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Record, record
 
 
@@ -46,7 +47,7 @@ def _summary(study: Study) -> dict[str, Any]:
 
 
 def _best(study: Study, records: list[Record]) -> float | None:
-    """What the leaderboard's first is worth: its mean on fresh seeds, else its score."""
+    """What the leaderboard's first is worth: its mean on new seeds, else its score."""
     from cnnsearch.study import ranking
     from cnnsearch.study.confirmation import confirmed
 

@@ -9,7 +9,7 @@ BUDGET = 2 << 30
 """Bytes that the model files of a study may take; the best one is kept even if it alone takes more."""
 
 
-class Checkpoints:
+class CheckpointManager:
     """Keeps `keep` model files in `folder`, within BUDGET: those of the best scores.
 
     As on the leaderboard, every complete trial comes before every pruned one.

@@ -1,38 +1,34 @@
-"""Trains the top of a study again on fresh seeds, on the workers that its search left warm."""
+"""Confirmation: the best trials of a study trained again on new seeds."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cnnsearch.core import messages
-from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.core.messages import Decision, Message, Question, answer_without_trial
-from cnnsearch.study import study as studies
+from cnnsearch.core.messages import (
+    Decision,
+    Described,
+    EpochEnded,
+    Failed,
+    Go,
+    Message,
+    Ready,
+    Repeated,
+    RepeatTrial,
+    Saved,
+)
+from cnnsearch.study import opening
 from cnnsearch.study.config import Settings
 from cnnsearch.study.confirmation import Repeat, repeat_seed
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Record
-from cnnsearch.tuning import supervisor
-from cnnsearch.tuning.callbacks.base import Display
-from cnnsearch.tuning.callbacks.mlflow import Tracker
-from cnnsearch.tuning.dispatch import UnknownTrialError, dispatch
-from cnnsearch.tuning.launchers.local import Child, Pool
-from cnnsearch.tuning.progress import Repeated
-from cnnsearch.tuning.signals import Stop
+from cnnsearch.tuning import progress
+from cnnsearch.tuning.callbacks.base import Display, TunerCallback
+from cnnsearch.tuning.launchers.base import LostWorker
+from cnnsearch.tuning.trial_source import End, EndReason, Reaction, Then
 
 SHARE = 0.2
 """Of a limited time may be left for confirming; more is missed where time is short (docs/confirming.md)."""
-
-
-@dataclass
-class Turn:
-    """A repeat in training."""
-
-    repeat: Repeat
-    started: float
-    heard: float
 
 
 def missing(study: Study, records: Iterable[Record], chosen: Iterable[int], seeds: int) -> list[Repeat]:
@@ -86,188 +82,133 @@ def in_time(record: Record, epochs: int, until: float) -> bool:
     return time.monotonic() + expected_seconds(record, epochs) <= until
 
 
-def on_a_pool(
-    settings: Settings, study: Study, waiting: list[Repeat], tracker: Tracker, stop: Stop, show: Display
-) -> list[Repeat]:
-    """Train these on workers of their own; gives back those that were not."""
-    if not waiting:
-        return []
-    jobs = min(settings.jobs, len(waiting))
-    until = time.monotonic() + settings.timeout if settings.timeout else math.inf
-    with stop.deferred():
-        pool = Pool(settings, jobs)
-        try:
-            return Repeats(settings, study, pool, tracker, stop, show).run(waiting, until)
-        finally:
-            pool.close()
+@dataclass
+class ActiveRepeat:
+    """A trial that a worker trains again on a new seed."""
+
+    repeat: Repeat
+    record: Record
+    started: float
+    heard: float
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.repeat.trial
+
+    @property
+    def since(self) -> float:
+        """When the worker got it."""
+        return self.started
+
+    def assignment(self) -> Message:
+        """What a worker is sent."""
+        record = self.record
+        return RepeatTrial(trial=self.number, seed=self.repeat.seed, plan=record.plan, values=record.params)
 
 
-class Repeats:
-    """One round through what is `waiting`: each repeat is trained at full length and kept in the study."""
+class Confirmer:
+    """Gives repeats of the best trials to the tuner and keeps their scores in the study.
+
+    See `TrialSource` for what each method does.
+
+    Attributes:
+        waiting: the repeats that are not trained yet.
+    """
 
     def __init__(
-        self,
-        settings: Settings,
-        study: Study,
-        pool: Pool,
-        tracker: Tracker,
-        stop: Stop,
-        show: Display,
+        self, study: Study, waiting: list[Repeat], epochs: int, until: float, callbacks: TunerCallback, display: Display
     ) -> None:
-        self.settings, self.study, self.pool, self.tracker = settings, study, pool, tracker
-        self.stop, self.show = stop, show
-        self.records = {record.number: record for record in study.records()}
-        self.waiting: list[Repeat] = []
-        self.turns: dict[Child, Turn | None] = {}
-        self.until, self.leased = math.inf, time.monotonic()
-        self.asked = self.ended = 0
-        self.retried: set[tuple[int, int]] = set()
+        """None is begun that would not end by `until`, as `time.monotonic` tells time; a trial has `epochs` at most."""
+        self._study, self._callbacks, self._display = study, callbacks, display
+        self._epochs, self._until = epochs, until
+        self._records = {record.number: record for record in study.records()}
+        self._asked, self._ended = len(waiting), 0
+        self._retried: set[tuple[int, int]] = set()
+        self.waiting = list(waiting)
 
-    def run(self, waiting: list[Repeat], until: float = math.inf) -> list[Repeat]:
-        """Train these until the moment `until`; gives back those that were not. None is begun that would end later.
+    def attach(self, active: Mapping[int, ActiveRepeat]) -> None:
+        pass
 
-        Raises:
-            CnnsearchError: if the dataset has changed, or no worker can be started.
-        """
-        self.waiting, self.until, self.asked = list(waiting), until, len(waiting)
-        # a search whose time was up has ended the workers that were busy
-        self.pool.fill()
-        self.turns = dict.fromkeys(self.pool.children)
-        for child in list(self.turns):
-            if child.ready:
-                self._hand_out(child)
-        while (self._left() or any(self.turns.values())) and not self.stop.asked and time.monotonic() < until:
-            self._step()
-        unfinished = [turn.repeat for turn in self.turns.values() if turn]
-        for child, turn in self.turns.items():
-            if turn:
-                self.pool.remove(child)
-        return [*unfinished, *self.waiting]
+    def on_ready(self, message: Ready) -> Message | None:
+        opening.check_same_data(self._study, message.dataset)
+        self._callbacks.on_study_begin(self._study)
+        return None
 
-    def _left(self) -> bool:
-        """Whether there is something waiting that can still be trained in time."""
-        return any(self._in_time(repeat) for repeat in self.waiting)
+    def on_described(self, message: Described) -> None:
+        pass
 
-    def _in_time(self, repeat: Repeat) -> bool:
-        return in_time(self.records[repeat.trial], self.settings.epochs, self.until)
-
-    def _step(self) -> None:
-        heard = self.pool.hear(0.5)
-        self.tracker.check()
-        self._supervise()
-        if time.monotonic() - self.leased > studies.LEASE / 4:
-            self.leased = time.monotonic()
-            studies.lease(self.study)
-        if heard is None or heard.child not in self.turns:
-            return
-        if heard.message is None:
-            self._gone(heard.child)
-            return
-        if turn := self.turns[heard.child]:
-            turn.heard = time.monotonic()
-        if not dispatch(self.HANDLERS, self, heard.child, heard.message):
-            self._answer_unknown(heard.child, heard.message)
-
-    def _answer_unknown(self, child: Child, message: Message) -> None:
-        """Answer a worker that asked about a trial which it does not have, or replace it."""
-        if not isinstance(message, Question):
-            return
-        if answer := answer_without_trial(message):
-            child.send(answer)
-        else:
-            self._replace(child)
-
-    def _hand_out(self, child: Child) -> None:
-        self.turns[child] = None
+    def next(self) -> ActiveRepeat | None:
         repeat = next(filter(self._in_time, self.waiting), None)
         if repeat is None:
-            return
+            return None
         self.waiting.remove(repeat)
-        now, record = time.monotonic(), self.records[repeat.trial]
-        self.turns[child] = Turn(repeat, now, now)
-        child.send(messages.RepeatTrial(trial=record.number, seed=repeat.seed, plan=record.plan, values=record.params))
+        now = time.monotonic()
+        return ActiveRepeat(repeat, self._records[repeat.trial], now, now)
 
-    def _supervise(self) -> None:
-        now, ended = time.monotonic(), list(self.records.values())
-        for child, turn in list(self.turns.items()):
-            if turn is None:
-                continue
-            record = self.records[turn.repeat.trial]
-            found = supervisor.broken(child, record, turn.started, turn.heard, now, self.settings, ended)
-            if found:
-                self._keep(turn.repeat._replace(reason=": ".join(found)), [])
-                self._replace(child)
+    def on_message(self, trial: ActiveRepeat, message: Message) -> Reaction:
+        if handler := self.HANDLERS.get(type(message)):
+            return handler(self, trial, message)
+        reason = f"plugin_error: its worker sent {type(message).__name__}, which no confirmation asks for"
+        return Reaction(Then.RESTART, after=lambda: self._keep(trial, reason=reason))
 
-    def _on_loading(self, child: Child, message: messages.Loading) -> None:
-        self.show.loading(message.done, message.total)
+    def _on_epoch(self, trial: ActiveRepeat, message: EpochEnded) -> Reaction:
+        return Reaction(Then.WORK, Go(trial=trial.number, id=message.id, decision=Decision.CONTINUE))
 
-    def _on_ready(self, child: Child, message: messages.Ready) -> None:
-        self.pool.ready(child)
-        studies.check_same_data(self.study, message.dataset)
-        self.tracker.begin(self.study)
-        self._hand_out(child)
+    def _on_repeated(self, trial: ActiveRepeat, message: Repeated) -> Reaction:
+        return Reaction(Then.FREE, after=lambda: self._keep(trial, message))
 
-    def _on_epoch_ended(self, child: Child, message: messages.EpochEnded) -> None:
-        self._turn(child, message)
-        child.send(messages.Go(trial=message.trial, id=message.id, decision=Decision.CONTINUE))
-
-    def _on_repeated(self, child: Child, message: messages.Repeated) -> None:
-        turn, history = self._turn(child, message), message.history
-        seconds = round(message.seconds, 3)
-        self._keep(turn.repeat._replace(score=message.score, epochs=len(history), seconds=seconds), history)
-        child.rss = message.rss
-        self._hand_out(child)
-
-    def _on_failed(self, child: Child, message: messages.Failed) -> None:
+    def _on_failed(self, trial: ActiveRepeat, message: Failed) -> Reaction:
         reason = f"{message.kind}: {message.reason}"
-        repeat = self._turn(child, message).repeat
-        self._keep(repeat._replace(reason=reason, seconds=round(message.seconds, 3)), [])
-        self._replace(child)
+        return Reaction(Then.RESTART, after=lambda: self._keep(trial, reason=reason, seconds=message.seconds))
 
-    def _on_fatal(self, child: Child, message: messages.Fatal) -> None:
-        raise CnnsearchError(message.message)
+    def on_saved(self, message: Saved) -> None:
+        pass
 
-    HANDLERS: ClassVar[dict[type[Message], Callable[..., None]]] = {
-        messages.Loading: _on_loading,
-        messages.Ready: _on_ready,
-        messages.EpochEnded: _on_epoch_ended,
-        messages.Repeated: _on_repeated,
-        messages.Failed: _on_failed,
-        messages.Fatal: _on_fatal,
+    def on_failure(self, trial: ActiveRepeat, kind: str, reason: str) -> None:
+        self._keep(trial, reason=f"{kind}: {reason}")
+
+    def on_lost(self, trial: ActiveRepeat, lost: LostWorker) -> None:
+        again = (trial.number, trial.repeat.seed)
+        if again in self._retried:
+            self._keep(trial, reason=f"killed: its worker ended twice (code {lost.code})")
+        else:
+            self._retried.add(again)
+            self.waiting.insert(0, trial.repeat)
+
+    def interrupt(self, trial: ActiveRepeat) -> None:
+        self.waiting.insert(0, trial.repeat)
+
+    def ended(self) -> list[Record]:
+        return list(self._records.values())
+
+    def tick(self) -> None:
+        pass
+
+    def tell(self) -> None:
+        pass
+
+    def end(self, idle: bool) -> End | None:
+        if time.monotonic() >= self._until:
+            return End(EndReason.TIMEOUT)
+        return End(EndReason.COMPLETE) if idle and not any(map(self._in_time, self.waiting)) else None
+
+    def _in_time(self, repeat: Repeat) -> bool:
+        return in_time(self._records[repeat.trial], self._epochs, self._until)
+
+    def _keep(self, trial: ActiveRepeat, done: Repeated | None = None, reason: str = "", seconds: float = 0.0) -> None:
+        """Keep the score of a repeat, or why it has none."""
+        if done:
+            kept = trial.repeat._replace(score=done.score, epochs=len(done.history), seconds=round(done.seconds, 3))
+        else:
+            kept = trial.repeat._replace(reason=reason, seconds=round(seconds, 3))
+        self._study.add_repeat(kept._asdict())
+        self._callbacks.on_repeat_end(trial.record, kept, done.history if done else [])
+        self._ended += 1
+        self._display.repeated(progress.Repeated(kept, trial.record.score or 0.0, self._ended, self._asked))
+
+    HANDLERS: ClassVar[dict[type[Message], Callable[..., Reaction]]] = {
+        EpochEnded: _on_epoch,
+        Repeated: _on_repeated,
+        Failed: _on_failed,
     }
-    """The method for each type of message."""
-
-    def _gone(self, child: Child) -> None:
-        """A worker ended: what it trained is tried once more."""
-        self.pool.check_start(child)
-        code = child.process.returncode
-        if turn := self.turns[child]:
-            again = (turn.repeat.trial, turn.repeat.seed)
-            if again in self.retried:
-                self._keep(turn.repeat._replace(reason=f"killed: its worker ended twice (code {code})"), [])
-            else:
-                self.retried.add(again)
-                self.waiting.insert(0, turn.repeat)
-        self._replace(child)
-
-    def _keep(self, repeat: Repeat, history: list[dict[str, float]]) -> None:
-        self.study.add_repeat(repeat._asdict())
-        self.tracker.repeat(self.records[repeat.trial], repeat, history)
-        self.ended += 1
-        first = self.records[repeat.trial].score or 0.0
-        self.show.repeated(Repeated(repeat, first, self.ended, self.asked))
-
-    def _replace(self, child: Child) -> None:
-        del self.turns[child]
-        self.turns[self.pool.replace(child)] = None
-
-    def _turn(self, child: Child, message: Message) -> Turn:
-        """The repeat that this message of the worker is about.
-
-        Raises:
-            UnknownTrialError: if the worker does not train that trial.
-        """
-        turn = self.turns[child]
-        if turn is None or turn.repeat.trial != message.trial:
-            raise UnknownTrialError
-        return turn

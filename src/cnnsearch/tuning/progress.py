@@ -18,7 +18,7 @@ class Running(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """A training on a fresh seed that ended, the trial's first score, and how many of all these trainings have."""
+    """A training on a new seed that ended, the trial's first score, and how many of all these trainings have."""
 
     repeat: Repeat
     first: float

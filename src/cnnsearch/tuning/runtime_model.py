@@ -20,10 +20,10 @@ KNOWN = 3
 """So many multiply-adds must have been drawn before one of them is called expensive."""
 
 TRUST = 0.3
-"""How much the first guess at the shares of `Pace` weighs against one trial: it speaks while there are few."""
+"""How much the first guess at the shares of `RuntimeModel` weighs against one trial: it speaks while there are few."""
 
 
-class Pace(NamedTuple):
+class RuntimeModel(NamedTuple):
     """Seconds: of a trial before its first epoch, of every epoch, and of an epoch for each multiply-add."""
 
     start: float
@@ -35,7 +35,7 @@ class Pace(NamedTuple):
         return self.start + epochs * (self.epoch + self.rate * macs)
 
 
-def measured(records: Iterable[Record]) -> Pace | None:
+def measured(records: Iterable[Record]) -> RuntimeModel | None:
     """The pace of these trials; None where none was timed.
 
     Least squares of the relative errors, no share below 0. At first a trial is thought to start for as long as an epoch
@@ -52,14 +52,14 @@ def measured(records: Iterable[Record]) -> Pace | None:
     typical = median(seconds / epochs for _, epochs, seconds in timed)
     size = sum(macs for macs, _, _ in timed) / len(timed)
     # in units of the first guess, so that each share's is 1
-    guess = Pace(typical, typical / 2 if size else typical, typical / 2 / size if size else 0.0)
+    guess = RuntimeModel(typical, typical / 2 if size else typical, typical / 2 / size if size else 0.0)
     rows = [
         [guess.start / seconds, epochs * guess.epoch / seconds, epochs * macs * guess.rate / seconds]
         for macs, epochs, seconds in timed
     ]
     rows += [[TRUST * (row == column) for column in range(3)] for row in range(3)]
     shares = _nonnegative(np.array(rows), np.array([1.0] * len(timed) + [TRUST] * 3))
-    return Pace(*(float(share * unit) for share, unit in zip(shares, guess, strict=True)))
+    return RuntimeModel(*(float(share * unit) for share, unit in zip(shares, guess, strict=True)))
 
 
 def _nonnegative(rows: Any, wanted: Any) -> Any:
@@ -75,14 +75,14 @@ def _nonnegative(rows: Any, wanted: Any) -> Any:
     return best
 
 
-def left_of(record: Record, pace: Pace, epochs: float) -> float:
+def left_of(record: Record, pace: RuntimeModel, epochs: float) -> float:
     """Seconds that a trial which was left at `record` needs until it has so many epochs, at its own pace so far."""
     done = record.epochs - record.resumed
     own = record.seconds / pace.seconds(record.macs, done) if done > 0 and record.seconds > 0 else 1.0
     return own * pace.seconds(record.macs, epochs - record.epochs)
 
 
-def dear(record: Record, drawn: list[int], cooled: float, seed: int) -> bool:
+def over_cost_budget(record: Record, drawn: list[int], cooled: float, seed: int) -> bool:
     """Whether what was drawn is passed over for its multiply-adds, given those of all that were `drawn`.
 
     What costs more than their median is kept with the probability (median / cost) ** (1 - cooled), so that early trials
@@ -113,7 +113,7 @@ class Budget:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._began, self._until = time.monotonic(), math.inf
-        self._pace: Pace | None = None
+        self._pace: RuntimeModel | None = None
         self._late = 0
         self.closed = False
 
@@ -129,7 +129,7 @@ class Budget:
         return time.monotonic() + left_of(record, self._pace, epochs) <= self._until
 
     def passes_over(self, record: Record, epochs: float, known: list[Record], begun: int) -> bool:
-        """Whether another is to be drawn: this one would not have so many epochs in time, or is too dear for now.
+        """Whether another is to be drawn: this one would not have so many epochs in time, or is too expensive for now.
 
         `known` are the records of all that was drawn, `begun` is the number of trials so far.
         """
@@ -143,7 +143,7 @@ class Budget:
         self._late = 0
         if grid or not self._settings.cost_aware:
             return False
-        return dear(record, drawn, self._cooled(begun), self._settings.seed)
+        return over_cost_budget(record, drawn, self._cooled(begun), self._settings.seed)
 
     def _cooled(self, begun: int) -> float:
         """How much of the search is behind it: of its trials, or of its time if that is more."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Stop:
+class SignalHandler:
     """Whether an end was asked for. While it is `deferred` the first signal only sets `asked`.
 
     A KeyboardInterrupt raised between any two lines could leave a trial ended in one store and not in the other.
@@ -37,7 +37,7 @@ class Stop:
             self._deferred = False
 
     @contextmanager
-    def listening(self) -> Iterator["Stop"]:
+    def listening(self) -> Iterator["SignalHandler"]:
         """Handle the signals inside, and restore the handlers after it; outside the main thread there are none."""
         here = threading.current_thread() is threading.main_thread()
         names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if here and hasattr(signal, name)]

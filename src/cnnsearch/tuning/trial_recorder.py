@@ -12,11 +12,11 @@ from optuna.trial import TrialState
 from cnnsearch.study import trial_queue
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, COSTS, COUNTED, TWIN, Record, record
-from cnnsearch.tuning.callbacks.mlflow import Tracker
+from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.progress import Standing
 
 
-class Ledger:
+class TrialRecorder:
     """The records of a study's ended trials, kept equal in Optuna and in MLflow.
 
     It is asked at every message of a worker, so nothing here looks through all trials but to find one.
@@ -27,8 +27,8 @@ class Ledger:
         standing: all of them together.
     """
 
-    def __init__(self, study: Study, tracker: Tracker) -> None:
-        self.study, self.tracker = study, tracker
+    def __init__(self, study: Study, callbacks: TunerCallback) -> None:
+        self.study, self.callbacks = study, callbacks
         self.records: list[Record] = []
         self.saved: list[Record] = []
         self.standing = Standing(study.maximize)
@@ -65,10 +65,10 @@ class Ledger:
         finish(self.study, trial, done)
         kept = record(self._frozen(trial))
         self._keep(kept)
-        self.tracker.end(kept)
+        self.callbacks.on_trial_end(kept)
         return kept
 
-    def wait(self, there: Record, trial: optuna.Trial) -> None:
+    def pause(self, there: Record, trial: optuna.Trial) -> None:
         """Keep what is known of a trial that waits at a rung; it has not ended."""
         trial.set_user_attr(ATTRIBUTE, there.to_attribute())
 
@@ -78,7 +78,7 @@ class Ledger:
         finish(self.study, trial, done)
         trial_queue.put_back(self.study, self._frozen(trial), done.seed, retried, done.look)
         self._keep(done)
-        self.tracker.drop(done)
+        self.callbacks.on_trial_interrupt(done)
 
     def pass_over(self, drawn: Record, trial: optuna.Trial, again: bool) -> None:
         """End what was drawn and is not trained for its time or cost. It counts for nothing; `again`: it is queued."""
@@ -88,7 +88,7 @@ class Ledger:
             # a failed one is invisible to the sampler, which shall not learn from it
             self.close(replace(drawn, state="passed", plan=""), trial)
 
-    def put_back_stale(self) -> None:
+    def requeue_stale(self) -> None:
         """Trials of a run that was killed are still RUNNING in the storage; nothing runs them any more."""
         for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             stale = replace(record(frozen), state="interrupted", reason="its run was killed")

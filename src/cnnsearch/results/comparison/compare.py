@@ -85,11 +85,11 @@ def compare_controlled(
 
 
 def _train(settings: Settings, display: Display) -> Study:
-    study, ended = run.run(settings, display, "", leaderboard.write_files)
-    if ended == "interrupted":
+    study, end = run.run(settings, display, "", leaderboard.write_files)
+    if end.reason == "interrupted":
         raise KeyboardInterrupt
-    if " " in ended:
-        raise StudyError(f"The training of the controlled trials stopped: {ended}")
+    if end.problem:
+        raise StudyError(f"The training of the controlled trials stopped: {end.problem}")
     return study
 
 

@@ -43,7 +43,7 @@ class Pruning:
         if not self._study.costs:
             trial.report(value, epoch)
 
-    def hopeless(self, trial: optuna.Trial, running: Record, seen: list[float]) -> bool:
+    def should_prune(self, trial: optuna.Trial, running: Record, seen: list[float]) -> bool:
         """Whether `trial` shall end; `seen` are its metrics from the first epoch on."""
         if not self._study.costs:
             return trial.should_prune()

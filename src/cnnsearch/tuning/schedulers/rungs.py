@@ -100,7 +100,7 @@ SCHEDULERS: dict[str, Callable[[int, bool, bool], int]] = {"halving": halving, "
 candidates are still to come."""
 
 
-class Scheduler:
+class Rungs:
     """One of SCHEDULERS over candidates of `epochs` epochs, or `auto`; `none` trains each to its end at once.
 
     `updates` are those that an epoch has with the usual size of batch; `looks` is whether candidates may be looked at

@@ -12,51 +12,51 @@ from cnnsearch.study import trial_queue
 from cnnsearch.study.config import Settings
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Record
-from cnnsearch.tuning.callbacks.mlflow import Tracker
+from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
 from cnnsearch.tuning.progress import Standing
-from cnnsearch.tuning.trial_recorder import Ledger
+from cnnsearch.tuning.trial_recorder import TrialRecorder
 
 
 @pytest.fixture
-def tracker() -> Iterator[Tracker]:
+def tracker() -> Iterator[MlflowCallback]:
     """One that no study was begun with: it writes nothing."""
     told: list[str] = []
-    made = Tracker(told.append)
+    made = MlflowCallback(told.append)
     yield made
     made.close("", [])
     assert not told
 
 
-def test_trials_that_end_in_any_order_stand_by_their_numbers(tracker: Tracker) -> None:
+def test_trials_that_end_in_any_order_stand_by_their_numbers(tracker: MlflowCallback) -> None:
     made = optuna.create_study(direction="maximize")
     made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
     study = Study(made)
     waiting = made.ask()
-    ledger = Ledger(study, tracker)
+    recorder = TrialRecorder(study, tracker)
     trials = [waiting, *(made.ask() for _ in range(3))]
     for trial in (trials[2], trials[0], trials[3]):
         done = Record(
             trial.number, "complete", score=0.5, key=f"key{trial.number}", checkpoint="" if trial.number else "x"
         )
-        assert ledger.close(done, trial).params == {}
-    ledger.interrupt(Record(1, key="key1"), trials[1])
-    assert [(record.number, record.state) for record in ledger.records] == [
+        assert recorder.close(done, trial).params == {}
+    recorder.interrupt(Record(1, key="key1"), trials[1])
+    assert [(record.number, record.state) for record in recorder.records] == [
         (0, "complete"),
         (1, "interrupted"),
         (2, "complete"),
         (3, "complete"),
     ]
-    assert [record.number for record in ledger.saved] == [0]
-    assert ledger.known(Record(9, key="key2"), []) == 2
-    assert ledger.known(Record(9, key="key1"), []) is None, "one that was interrupted is trained on"
+    assert [record.number for record in recorder.saved] == [0]
+    assert recorder.known(Record(9, key="key2"), []) == 2
+    assert recorder.known(Record(9, key="key1"), []) is None, "one that was interrupted is trained on"
     on_their_way = [Record(4, "waiting", key="key4"), Record(5, key="key5")]
-    assert ledger.known(Record(9, key="key4"), on_their_way) == 4, "one that waits at a rung is no other's"
-    assert ledger.known(Record(5, key="key5"), on_their_way) is None, "it is itself"
-    assert ledger.standing.ended == 3 and ledger.standing.count("interrupted") == 1
-    assert [record.number for record in Ledger(study, tracker).records] == [0, 1, 2, 3]
+    assert recorder.known(Record(9, key="key4"), on_their_way) == 4, "one that waits at a rung is no other's"
+    assert recorder.known(Record(5, key="key5"), on_their_way) is None, "it is itself"
+    assert recorder.standing.ended == 3 and recorder.standing.count("interrupted") == 1
+    assert [record.number for record in TrialRecorder(study, tracker).records] == [0, 1, 2, 3]
 
 
-def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: Tracker) -> None:
+def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: MlflowCallback) -> None:
     made = optuna.create_study(direction="maximize")
     made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
     study = Study(made)
@@ -65,7 +65,7 @@ def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: Tr
     made.enqueue_trial({"x": 0.1}, user_attrs={"origin": "recipe:one"})
     first = trial_queue.take(study, asked)
     assert first is not None and first.suggest_float("x", 0, 1) == 0.5
-    Ledger(study, tracker).interrupt(Record(0, origin="default"), first)
+    TrialRecorder(study, tracker).interrupt(Record(0, origin="default"), first)
     taken = [trial_queue.take(study, asked) for _ in range(3)]
     assert [trial and trial.suggest_float("x", 0, 1) for trial in taken[:2]] == [0.5, 0.1]
     assert [trial and trial.user_attrs.get("origin") for trial in taken] == ["default", "recipe:one", None]

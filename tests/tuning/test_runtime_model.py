@@ -15,7 +15,7 @@ from cnnsearch.study import listing
 from cnnsearch.study.config import Settings
 from cnnsearch.study.trial import COUNTED, Record
 from cnnsearch.tuning import runtime_model
-from cnnsearch.tuning.runtime_model import DRAWS, Budget, Pace, dear, left_of, measured
+from cnnsearch.tuning.runtime_model import DRAWS, Budget, RuntimeModel, left_of, measured, over_cost_budget
 from tests.conftest import TINY, Run
 
 BOARD = Path(__file__).parents[2] / "benchmarks" / "results" / "mnist_cnn_50" / "leaderboard.csv"
@@ -32,7 +32,7 @@ def test_nothing_is_said_before_anything_was_timed() -> None:
 
 
 def test_what_was_measured_is_found_again() -> None:
-    true = Pace(2.0, 0.5, 3e-6)
+    true = RuntimeModel(2.0, 0.5, 3e-6)
     every = [
         timed(macs, epochs, true.seconds(macs, epochs)) for macs in range(0, 3_000_000, 10_000) for epochs in (1, 9)
     ]
@@ -76,7 +76,7 @@ def test_how_well_it_predicts_a_search_on_mnist() -> None:
 
 
 def test_a_trial_that_is_trained_on_keeps_its_own_pace() -> None:
-    usual = Pace(1.0, 1.0, 0.0)
+    usual = RuntimeModel(1.0, 1.0, 0.0)
     assert left_of(Record(number=0), usual, 9) == 10
     assert left_of(timed(0, 3, 8.0), usual, 9) == 2 * 7
 
@@ -85,19 +85,19 @@ def test_only_what_costs_more_than_the_median_is_passed_over_and_less_so_the_lat
     drawn = [1, 10, 100, 1000]
 
     def passed(macs: int, cooled: float) -> int:
-        return sum(dear(Record(number=number, macs=macs), drawn, cooled, seed=3) for number in range(1000))
+        return sum(over_cost_budget(Record(number=number, macs=macs), drawn, cooled, seed=3) for number in range(1000))
 
     assert passed(55, 0) == passed(1000, 1) == passed(0, 0) == 0
     assert passed(110, 0) == pytest.approx(333, abs=60)
     assert passed(1000, 0) == pytest.approx(896, abs=40)
     assert passed(1000, 0.5) == pytest.approx(677, abs=60)
-    assert not dear(Record(number=1, macs=1000), drawn[:1] * 2, 0, seed=3)
+    assert not over_cost_budget(Record(number=1, macs=1000), drawn[:1] * 2, 0, seed=3)
 
 
 def budget(monkeypatch: pytest.MonkeyPatch, left: float, **options: Any) -> Budget:
     """One with so many seconds left and nothing else to it: a start of 1 s and epochs of 1 s a multiply-add."""
     made = Budget(Settings(trials=10, **BEGUN, **options))
-    monkeypatch.setattr(runtime_model, "measured", lambda known: Pace(1.0, 0.0, 1.0))
+    monkeypatch.setattr(runtime_model, "measured", lambda known: RuntimeModel(1.0, 0.0, 1.0))
     made.note(time.monotonic() + left, [])
     return made
 
@@ -138,7 +138,7 @@ def test_who_is_passed_over_is_no_trial_and_leaves_little(run: Run, tmp_path: Pa
         drawn = [other.macs for other in records[: record.number + 1] if other.macs]
         begun = sum(other.state in COUNTED for other in records[: record.number])
         if record.state in ("passed", "complete", "pruned"):
-            assert dear(record, drawn, begun / 5, seed=1) == (record.state == "passed")
+            assert over_cost_budget(record, drawn, begun / 5, seed=1) == (record.state == "passed")
     board = json.loads(run("leaderboard", "--format", "json").stdout)
     assert not {record.number for record in passed} & {row["trial"] for row in board}
 

@@ -1,0 +1,219 @@
+"""Begins a study or opens it to be resumed, and refuses what does not fit it."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+import sqlalchemy.exc
+from optuna.trial import FrozenTrial, TrialState
+
+from cnnsearch.core.errors import StudyError
+from cnnsearch.core.version import VERSION
+from cnnsearch.data.pixel_values import BYTES
+from cnnsearch.spaces.definition import Space
+from cnnsearch.study import moved, samplers
+from cnnsearch.study.config import Settings, maximize
+from cnnsearch.study.lease import refuse_if_held
+from cnnsearch.study.storage import make_folder, storage_errors, storage_url
+from cnnsearch.study.study import FORMAT, Study, now, state_of
+from cnnsearch.study.trial import ATTRIBUTE, COUNTED, record
+from cnnsearch.study.write_behind import Behind
+
+HINT = "If the data pipeline changes images at random, remove that step: every call must give the same images. "
+
+MORE, LESS = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+
+
+def begin(settings: Settings) -> Study:
+    """The study that `settings` name, created or opened to go on.
+
+    Raises:
+        StudyError: if it began under other settings, or its storage cannot be opened.
+    """
+    make_folder(settings.folder)
+    with storage_errors(settings.storage, settings.runs):
+        study = _create(settings)
+        refuse_if_held(Study(study, settings.folder))
+        moved.adopt(settings.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
+        if _nothing_done(study, settings):
+            # a first try that was refused or stopped must not bind the next one to its settings
+            optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
+            study = _create(settings)
+    # derived from the number of trials too: the same seed would replay the same first points
+    sampler = samplers.sampler(settings.sampler, settings.seed + 7919 * len(study.get_trials(deepcopy=False)))
+    behind = Behind(study._storage, study._study_id)
+    study = optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner)
+    opened = Study(study, settings.folder, behind)
+    if opened.info:
+        check_same(opened, settings)
+        opened.note_place()
+    else:
+        opened.remember(
+            **settings.for_study(),
+            format=FORMAT,
+            version=VERSION,
+            folder=str(settings.folder.resolve()),
+            created=now(),
+        )
+    return opened
+
+
+def begun(settings: Settings) -> dict[str, Any] | None:
+    """What is stored of the study that `settings` name, if it is there with something done in it."""
+    # unlike Path.exists it answers for names that no file can have
+    if not settings.storage and not os.path.exists(settings.runs / "cnnsearch.db"):  # noqa: PTH110
+        return None
+    with storage_errors(settings.storage, settings.runs):
+        try:
+            study = optuna.load_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
+        except KeyError:
+            return None
+        return None if _nothing_done(study, settings) else Study(study, settings.folder).info or None
+
+
+def _create(settings: Settings, tries: int = 5) -> optuna.Study:
+    try:
+        return _create_once(settings)
+    except sqlalchemy.exc.DatabaseError as error:
+        # two first runs at one time both make the tables; the later one finds them made
+        if not ("already exists" in str(error) or "alembic_version" in str(error)) or tries == 1:
+            raise
+    time.sleep(1)
+    return _create(settings, tries - 1)
+
+
+def _create_once(settings: Settings) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage_url(settings.runs, settings.storage),
+        study_name=settings.study,
+        directions=[MORE if maximize(settings.metric) else LESS, *(LESS for _ in settings.costs)],
+        pruner=samplers.pruner(settings.pruner, settings.epochs),
+        load_if_exists=True,
+    )
+
+
+def _nothing_done(study: optuna.Study, settings: Settings) -> bool:
+    """Whether the study was begun, but no trial of it ended, is running, or can be gone on with.
+
+    Failed trials of a function that was changed since do not count: its author mended it.
+    """
+    function = study.user_attrs.get(ATTRIBUTE, {}).get("brought", {}).get("function")
+    mended = function is not None and settings.brought.get("function", function) != function
+
+    def counts(t: FrozenTrial) -> bool:
+        ended = record(t)
+        return ended.state in COUNTED and not (mended and ended.state == "failed")
+
+    busy = any(
+        t.state == TrialState.RUNNING
+        or counts(t)
+        or (t.state == TrialState.WAITING and "state" in t.user_attrs and state_of(settings.folder, t).exists())
+        for t in study.get_trials(deepcopy=False)
+    )
+    return ATTRIBUTE in study.user_attrs and not busy
+
+
+def check_same(study: Study, settings: Settings) -> None:
+    """Refuse to go on with a study under other settings than it began with.
+
+    Raises:
+        StudyError: it names the first difference and the ways on.
+    """
+    refuse_newer(study)
+    old, new = study.info, json.loads(json.dumps(settings.for_study()))
+    anew = "or begin anew with --study NAME."
+    _check_brought(study, new.get("brought", {}))
+    keys = ("dimensions", "model", "trainer")
+    # as it would be written now
+    begun = json.loads(json.dumps(Space.from_dict(old["space"]).to_dict()))
+    # a file may have been moved: of data the fingerprint is compared, of code the name
+    begun["model"], new["space"]["model"] = moved.compared(begun["model"], new["space"]["model"])
+    for what, before, after in _differences({k: begun[k] for k in keys}, {k: new["space"][k] for k in keys}):
+        raise StudyError(
+            f"Study '{study.name}' began with {what} = {before}; the space now says {after}. "
+            f"Go on under the old space with --space-from-study, {anew}"
+        )
+    old = {"costs": [], **old, "dataset": moved.without_path(old["dataset"])}
+    new["dataset"] = moved.without_path(new["dataset"])
+    for key in ("dataset", "epochs", "metric", "costs", "seed", "validation", "batch_size"):
+        if old.get(key, new[key]) != new[key]:
+            raise StudyError(
+                f"Study '{study.name}' began with {key} {_brief(old[key])}; this command says {_brief(new[key])}. "
+                f"Go on with the old value, {anew}"
+            )
+
+
+def _check_brought(study: Study, brought: dict[str, Any]) -> None:
+    """Refuse another function, or other arrays, than the study was given from Python; say what changed.
+
+    Raises:
+        StudyError: if a digest is not what it was.
+    """
+    began = study.info.get("brought", {})
+    ways = "Bring back what it was, or begin a new study with study=NAME."
+    for kind, what in (("function", "the function"), ("data", "the images or labels")):
+        old, now = began.get(kind, {}), brought.get(kind, {})
+        changed = [name for name in {**old, **now} if old.get(name) != now.get(name)]
+        if not (old and now and changed):
+            continue
+        python = set(changed) == set(old) == set(now) and began.get("python") != brought.get("python")
+        hint = {"function": "To resume with the earlier function, pass space_from_study=True. "}.get(kind, HINT)
+        raise StudyError(
+            f"Study '{study.name}' began with other code or data: {what} changed since, in {', '.join(changed[:5])}. "
+            + ("It began under another Python, and the two compile code in different ways. " if python else hint)
+            + ways
+        )
+
+
+def check_same_data(study: Study, found: dict[str, Any]) -> None:
+    """Refuse to go on with a study on other images.
+
+    Raises:
+        StudyError: if the dataset's fingerprint is not what it was, or 0.1.0 scaled these images in another way.
+    """
+    known = study.info.get("data")
+    if known and known["fingerprint"] != found["fingerprint"]:
+        raise StudyError(
+            f"Study '{study.name}' was made on other images: the dataset {known['name']} has changed. "
+            "Begin anew with --study NAME."
+        )
+    low, high = found["value_range"]
+    if known and "value_range" not in known and (low, high) != BYTES and not study.info["space"]["model"]:
+        raise StudyError(
+            f"Study '{study.name}' was begun by version 0.1.0, which scaled all images from 0 to 255; these are scaled "
+            f"from {low:g} to {high:g} now. Begin anew with --study NAME."
+        )
+
+
+def refuse_newer(study: Study) -> None:
+    """Refuse a study of a newer version.
+
+    Raises:
+        StudyError: if it is one.
+    """
+    if study.info.get("format", 0) > FORMAT:
+        raise StudyError(f"Study '{study.name}' was written by a newer cnnsearch; upgrade to go on with it.")
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """(what, before, now) for each place where two pieces of plain data differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            name = f"{path}.{key}" if path else str(key)
+            yield from _differences(old.get(key), new.get(key), name)
+    elif path == "dimensions" and isinstance(old, list) and isinstance(new, list):
+        before, now = [use[0] for use in old], [use[0] for use in new]
+        if before != now:
+            yield "dimensions", ", ".join(before), ", ".join(now)
+        else:
+            for one, other in zip(old, new, strict=True):
+                yield from _differences(one[1], other[1], one[0])
+    elif old != new:
+        yield path, _brief(old), _brief(new)
+
+
+def _brief(value: Any) -> str:
+    return "its default" if value is None else value if isinstance(value, str) else json.dumps(value)

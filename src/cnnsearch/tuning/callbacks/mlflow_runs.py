@@ -1,0 +1,267 @@
+"""The runs of one study in MLflow's store: an experiment for the space, a run for the study, a run for each trial."""
+
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.study import mlflow_store as store
+from cnnsearch.study import moved
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import Record, counts
+from cnnsearch.tuning.callbacks.mlflow_recovery import Told
+
+STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+"""The status of a trial's run, by the trial's state."""
+
+
+class StudyRuns:
+    """Writes the runs of a study. All methods but `miss` are for one thread, which talks to the store.
+
+    The explicit client is used throughout: MLflow's fluent API is bound to threads and loses the parent.
+
+    Attributes:
+        study: the study, None until the search begins.
+        client: MLflow's client, None until `connect`.
+        parent: the id of the study's run, empty until then.
+        ended: the trials that ended, by number; `repeats`: the trainings on new seeds. Both are what the store has to
+            have.
+    """
+
+    def __init__(self) -> None:
+        self.study: Study | None = None
+        self.client: Any = None
+        self.parent = ""
+        self.ended: dict[int, Record] = {}
+        self.repeats: list[Told] = []
+        self._experiment = ""
+        self._data: list[Any] = []
+        self._tags: dict[str, str] = {}
+        self._of_trials: dict[int, str] = {}
+        self._missed: dict[int, dict[int, float]] = {}
+        self._sent: set[int | tuple[int, int]] = set()
+
+    def connect(self, uri: str) -> None:
+        """Open the store and write what of the study is not there."""
+        study = self.study
+        assert study is not None
+        self.client = store.connect(uri)
+        self._data = store.datasets(study)
+        self._tags = store.child_tags(study)
+        self._experiment = store.experiment(self.client, f"cnnsearch/{study.info['space']['name']}", uri)
+        parent = self._earlier_parent(study, uri)
+        if self.parent and parent != self.parent:
+            # another store, or an emptied one
+            self._of_trials.clear()
+            self._sent.clear()
+        self.parent = parent or self._new_parent(study, uri)
+        self._make_whole(study)
+
+    def _earlier_parent(self, study: Study, uri: str) -> str:
+        """The study's run, if it is in this store. The store may have been moved together with the study."""
+        from mlflow.exceptions import MlflowException
+
+        known = study.fact("mlflow")
+        if not known:
+            return ""
+        same_store = known["uri"] == store.without_password(uri)
+        began = str(known.get("folder", study.folder))
+        if same_store and moved.is_copy(began, study.folder):
+            return ""  # that run is the original's
+        try:
+            self.client.update_run(known["run_id"], status="RUNNING")
+        except MlflowException as error:
+            if store.is_outage(error):
+                raise
+            return ""  # the store was deleted or emptied meanwhile
+        if not same_store or began != str(study.folder):
+            self._remember_parent(study, uri, known["run_id"])
+        return str(known["run_id"])
+
+    def _remember_parent(self, study: Study, uri: str, run_id: str) -> None:
+        place = {"uri": store.without_password(uri), "run_id": run_id, "folder": str(study.folder)}
+        study.remember_fact("mlflow", place)
+
+    def _new_parent(self, study: Study, uri: str) -> str:
+        self._delete_orphans(study)
+        run = self.client.create_run(self._experiment, run_name=study.name, tags=store.parent_tags(study))
+        for key, value in store.parent_params(study).items():
+            self.client.log_param(run.info.run_id, key, value)
+        self.client.log_inputs(run.info.run_id, datasets=self._data)
+        self.client.log_dict(run.info.run_id, study.info, "study.json")
+        self._remember_parent(study, uri, run.info.run_id)
+        if study.fact("logged") is not None:
+            # the best model is in another store
+            study.remember_fact("logged", None)
+        return str(run.info.run_id)
+
+    def _delete_orphans(self, study: Study) -> None:
+        """Parent runs of this study that no study knows: their search was killed before it could say so."""
+        for run in self.client.search_runs([self._experiment], "attributes.status = 'RUNNING'", max_results=1000):
+            # the folder is held by this process alone; children have no such tag. Other machines have such folders, too
+            here = run.data.tags.get("cnnsearch.host", platform.node()) == platform.node()
+            if here and run.data.tags.get("cnnsearch.folder") == str(study.folder):
+                self.client.delete_run(run.info.run_id)
+
+    def _make_whole(self, study: Study) -> None:
+        """Write what is not there: the runs of ended trials and repeats. Runs that nothing works on are deleted."""
+        ended = dict(self.ended)
+        query, whole = f"tags.`mlflow.parentRunId` = '{self.parent}'", set()
+        for run in self.client.search_runs([self._experiment], query, max_results=store.MOST_RUNS):
+            number = int(run.data.tags.get("cnnsearch.trial", -1))
+            if run.info.status != "RUNNING":
+                whole.add(number)
+                self._sent.add(number)
+                self._of_trials[number] = run.info.run_id
+            elif number in ended:
+                self._of_trials[number] = run.info.run_id
+            elif run.info.run_id not in self._of_trials.values():
+                self.client.delete_run(run.info.run_id)
+        for number, record in ended.items():
+            if number not in whole:
+                self._log_missing(record, str(study.info["metric"]))
+        self._make_repeats_whole()
+
+    def _make_repeats_whole(self) -> None:
+        told = list(self.repeats)
+        if not told:
+            return
+        query, there, mine = "tags.`cnnsearch.repeats` LIKE '%'", set(), set(self._of_trials.values())
+        for run in self.client.search_runs([self._experiment], query, max_results=store.MOST_RUNS):
+            above = run.data.tags["mlflow.parentRunId"]
+            if run.info.status != "RUNNING":
+                there.add((above, run.data.tags["cnnsearch.seed"]))
+            elif above in mine:
+                self.client.delete_run(run.info.run_id)
+        for each in told:
+            if (self._of_trials.get(each.repeat.trial), str(each.repeat.seed)) in there:
+                self._sent.add((each.repeat.trial, each.repeat.seed))
+            else:
+                self.log_repeat(each)
+
+    def log_ended(self, done: Record) -> None:
+        """Write how a trial ended, with the epochs that the store missed."""
+        if done.number in self._sent:
+            return  # with what was missed
+        if done.number in self._missed and self.study is not None:
+            self._log_missing(done, str(self.study.info["metric"]))
+        else:
+            self._log_end(done)
+
+    def _log_missing(self, done: Record, metric: str) -> None:
+        """The epochs of a trial that are not there, and how it ended."""
+        there = {point.step for point in self.client.get_metric_history(self._run(done), metric)}
+        times = self._missed.get(done.number, {})
+        for epoch, metrics in enumerate(done.history, 1):
+            if epoch not in there:
+                self.log_epoch(done, epoch, metrics, times.get(epoch, time.time()))
+        self._log_end(done)
+        self._missed.pop(done.number, None)
+
+    def _run(self, trial: Record) -> str:
+        if trial.number not in self._of_trials:
+            tags = {"mlflow.parentRunId": self.parent, "cnnsearch.trial": str(trial.number), **self._tags}
+            run = self.client.create_run(self._experiment, run_name=f"trial {trial.number}", tags=tags)
+            self.client.log_inputs(run.info.run_id, datasets=self._data)
+            self._of_trials[trial.number] = run.info.run_id
+        return self._of_trials[trial.number]
+
+    def log_epoch(self, trial: Record, epoch: int, metrics: dict[str, float], at: float) -> None:
+        """Write one epoch of a trial."""
+        if trial.number in self._sent:
+            return  # with what was missed
+        self.client.log_batch(self._run(trial), metrics=store.metrics(metrics, epoch, at))
+
+    def _log_end(self, done: Record) -> None:
+        from mlflow.entities import Param, RunTag
+
+        run_id = self._run(done)
+        facts = {
+            "score": done.score,
+            "best_epoch": done.best_epoch,
+            "epochs": done.epochs,
+            "seconds": done.seconds,
+            "params": done.weights,
+            "macs": done.macs,
+        }
+        tags = {
+            "state": done.state,
+            "origin": done.origin,
+            "failure": done.failure,
+            "reason": done.reason[:500],
+        }
+        params = {**done.params, "seed": done.seed}
+        self.client.log_batch(
+            run_id,
+            metrics=store.metrics({key: value for key, value in facts.items() if value is not None}, done.epochs),
+            params=[Param(store.name(key), str(value)) for key, value in params.items()],
+            tags=[RunTag(f"cnnsearch.{key}", value) for key, value in tags.items() if value],
+        )
+        if done.plan:
+            self.client.log_text(run_id, done.plan, "plan.json")
+        # MLflow draws each metric by itself; a picture takes longer than all else that is written of a trial
+        if done.state == "complete" and len(done.history) > 1:
+            from cnnsearch.study.curves import curves
+
+            self.client.log_figure(run_id, curves(done), "curves.png")
+        self.client.set_terminated(run_id, STATUS[done.state])
+        self._sent.add(done.number)
+
+    def log_repeat(self, told: Told) -> None:
+        """Write a training on a new seed as a run below the trial's."""
+        repeat, history = told
+        if (repeat.trial, repeat.seed) in self._sent:
+            return  # with what was missed
+        above = self._of_trials.get(repeat.trial) or self._earlier_run(repeat.trial)
+        if above is None:
+            return
+        tags = {
+            **self._tags,
+            "mlflow.parentRunId": above,
+            "cnnsearch.repeats": str(repeat.trial),
+            "cnnsearch.seed": str(repeat.seed),
+            **({"cnnsearch.reason": repeat.reason[:500]} if repeat.reason else {}),
+        }
+        name = f"trial {repeat.trial}, seed {repeat.seed}"
+        run_id = self.client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
+        for epoch, metrics in enumerate(history, 1):
+            self.client.log_batch(run_id, metrics=store.metrics(metrics, epoch))
+        if repeat.score is not None:
+            facts = {"score": repeat.score, "epochs": repeat.epochs, "seconds": repeat.seconds}
+            self.client.log_batch(run_id, metrics=store.metrics(facts, repeat.epochs))
+        self.client.set_terminated(run_id, "FINISHED" if repeat.score is not None else "FAILED")
+        self._sent.add((repeat.trial, repeat.seed))
+
+    def log_file(self, done: Record, path: Path) -> None:
+        """Write a model file to the run of its trial."""
+        run_id = self._of_trials.get(done.number) or self._earlier_run(done.number)
+        if run_id and not self.client.list_artifacts(run_id, "checkpoint"):
+            self.client.log_artifact(run_id, str(path), "checkpoint")
+
+    def _earlier_run(self, number: int) -> str | None:
+        """The run of a trial that an earlier `run` trained."""
+        query = f"tags.`mlflow.parentRunId` = '{self.parent}' and tags.`cnnsearch.trial` = '{number}'"
+        found = self.client.search_runs([self._experiment], query, max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    def delete(self, done: Record) -> None:
+        """Delete the run of a trial."""
+        run_id = self._of_trials.pop(done.number, None)
+        if run_id:
+            self.client.delete_run(run_id)
+
+    def end_parent(self, status: str, records: list[Record], files: tuple[Path, ...]) -> None:
+        """End the study's run; `records` are the study's, ranked."""
+        ended: dict[str, float] = {f"trials_{kind}": number for kind, number in counts(records).items()}
+        self.client.log_batch(self.parent, metrics=store.metrics(ended, len(records)))
+        best = next((record for record in records if record.state == "complete"), None)
+        if best is not None and best.score is not None:
+            self.client.log_batch(self.parent, metrics=store.metrics({"best_score": best.score}, best.number))
+            self.client.set_tag(self.parent, "cnnsearch.best_trial", str(best.number))
+        for path in files:
+            self.client.log_artifact(self.parent, str(path))
+        self.client.set_terminated(self.parent, status)
+
+    def miss(self, number: int, epoch: int, at: float) -> None:
+        """Remember that the store did not get an epoch, and when that ended."""
+        self._missed.setdefault(number, {})[epoch] = at

@@ -1,0 +1,123 @@
+"""What must be known of a space's models before a study can begin: the metric that it goes by."""
+
+import math
+import time
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from cnnsearch.core import metric_names
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.messages import Describe, Described, Fatal, Loading, Ready
+from cnnsearch.core.metrics import COMPUTED
+from cnnsearch.spaces.definition import DEFAULTS
+from cnnsearch.study.config import Settings
+from cnnsearch.tuning.callbacks.base import Display
+from cnnsearch.tuning.launchers.base import Launcher, LostWorker, WorkerEvent
+from cnnsearch.tuning.launchers.local import LocalLauncher
+from cnnsearch.tuning.signals import SignalHandler
+
+PATIENCE = 600.0
+"""Seconds that a look at a model may take where trials have no limit."""
+
+
+class Opening(NamedTuple):
+    """The workers that were started to look at a model, for the search to go on with, and since when."""
+
+    launcher: Launcher
+    began: float
+    settings: Settings
+    default: dict[str, Any]
+    note: str = ""
+
+
+def open_(settings: Settings, stop: SignalHandler, show: Display) -> Opening:
+    """Start the workers of a search, and settle its metric by what the default point's model reports.
+
+    The first worker builds that model anyway, for the default point; to let it answer two images without a compiled
+    graph takes some tenths of a second more.
+
+    Raises:
+        CnnsearchError: if the metric that was asked for is not reported, the default point cannot be built, or no
+            worker starts.
+    """
+    began = time.monotonic()
+    with stop.deferred():
+        launcher = LocalLauncher(settings, max(1, min(settings.jobs, settings.trials or 1)))
+        try:
+            described = _described(launcher, settings, stop, show)
+            metric, note = _settled(settings.metric, described.metrics if described else [])
+            launcher.use_metric(metric)
+        except BaseException:
+            launcher.close()
+            raise
+    return Opening(launcher, began, replace(settings, metric=metric), described.values if described else {}, note)
+
+
+def _settled(asked: str, reported: list[str]) -> tuple[str, str]:
+    """The metric to go by, and a line about it if one is due.
+
+    Raises:
+        CnnsearchError: if the one asked for is not reported.
+    """
+    if not reported:
+        # the trials will tell why
+        return asked or str(DEFAULTS["metric"]), ""
+    if not asked:
+        return metric_names.choose_metric(reported)
+    # a single number that fit gives back is the value of whatever was asked for
+    if metric_names.RETURNED in reported:
+        return asked, ""
+    found = metric_names.matching_metric(asked, reported) or (asked if asked in COMPUTED else None)
+    if found is None:
+        raise CnnsearchError(metric_names.unknown_metric(asked, reported))
+    return found, ""
+
+
+def _described(launcher: Launcher, settings: Settings, stop: SignalHandler, show: Display) -> Described | None:
+    """What the first worker to start says of the default point; None if the search is to stop before.
+
+    A worker that takes too long, as a model's own `fit` may, is restarted and asked again without that `fit`. What
+    workers say meanwhile is kept for the search.
+    """
+    later: list[WorkerEvent] = []
+    chosen: int | None = None
+    limit, since, own_fit = settings.trial_timeout or PATIENCE, 0.0, True
+    until = time.monotonic() + (settings.timeout or math.inf)
+    try:
+        while not stop.asked and time.monotonic() < until:
+            event = launcher.poll(0.2)
+            if chosen is not None and time.monotonic() - since > limit:
+                later = _restarted(launcher, chosen, later)
+                if not own_fit:
+                    return None
+                show.note(
+                    f"This model's fit took more than {limit:g} s to show what it reports and was ended. The metrics "
+                    "that the model was compiled with count."
+                )
+                chosen, own_fit, event = None, False, None
+            if event is None:
+                continue
+            if isinstance(event.what, LostWorker):
+                later = _restarted(launcher, event.slot, later)
+                chosen = None if event.slot == chosen else chosen
+            elif isinstance(event.what, Loading):
+                show.loading(event.what.done, event.what.total)
+            elif isinstance(event.what, Fatal):
+                raise CnnsearchError(event.what.message)
+            elif isinstance(event.what, Described) and event.slot == chosen:
+                return event.what
+            else:
+                later.append(event)
+                if isinstance(event.what, Ready) and chosen is None:
+                    chosen, since = event.slot, time.monotonic()
+                    asked = Describe(recipes=[], twins={}, metric=settings.metric, own_fit=own_fit)
+                    launcher.submit(chosen, asked)
+    finally:
+        launcher.put_back(later)
+    return None
+
+
+def _restarted(launcher: Launcher, slot: int, later: list[WorkerEvent]) -> list[WorkerEvent]:
+    """Restart a worker; what is left of `later` without what it said."""
+    launcher.restart(slot)
+    return [event for event in later if event.slot != slot]

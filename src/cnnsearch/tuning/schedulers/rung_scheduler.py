@@ -1,0 +1,110 @@
+"""The scheduler of a search: rungs at which trials are paused, and Optuna's pruner between them."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cnnsearch.core.messages import Decision
+from cnnsearch.study.config import Settings
+from cnnsearch.study.trial import Record
+from cnnsearch.tuning.active_trial import ActiveTrial
+from cnnsearch.tuning.schedulers.pruning import Pruning
+from cnnsearch.tuning.schedulers.rungs import Rungs, Stand
+
+
+class RungScheduler:
+    """Pauses trials at rungs, resumes the best of each rung, and asks Optuna's pruner where no rung judges a trial.
+
+    See `TrialScheduler` for what each method does.
+    """
+
+    def __init__(
+        self, settings: Settings, pruning: Pruning, maximize: bool, record: Callable[[ActiveTrial], None]
+    ) -> None:
+        """`record` tells Optuna the last epoch of a trial, which its pruner needs."""
+        self._settings, self._pruning, self._maximize, self._record = settings, pruning, maximize, record
+        self.paused: dict[int, ActiveTrial] = {}
+        self._ended: list[Stand] = []
+        self.on_start(0, low_fidelity=False)
+
+    def on_start(self, images: int, low_fidelity: bool) -> None:
+        settings = self._settings
+        updates = max(1, math.ceil(images / settings.space.defaults["batch_size"]))
+        self._rungs = Rungs(settings.scheduler, settings.epochs, updates, self._maximize, low_fidelity)
+        for stand in self._ended:
+            self._rungs.ended(stand)
+
+    def on_trial_add(self, trial: ActiveTrial) -> None:
+        pass
+
+    def fidelity(self, trial: ActiveTrial) -> float:
+        new = trial.record.look is None and not trial.state.is_file()
+        return self._rungs.look if new and self._may_pause(trial) else 0.0
+
+    def on_trial_result(self, trial: ActiveTrial) -> Decision:
+        if self._pauses_here(trial):
+            return Decision.PAUSE
+        if not self._asks_pruner(trial) or len(trial.history) >= self._settings.epochs:
+            return Decision.CONTINUE
+        self._record(trial)
+        seen = [metrics[self._settings.metric] for metrics in trial.history]
+        return Decision.STOP if self._pruning.should_prune(trial.trial, trial.record, seen) else Decision.CONTINUE
+
+    def on_trial_resumed(self, trial: ActiveTrial) -> Decision:
+        return Decision.PAUSE if self._pauses_here(trial) else Decision.CONTINUE
+
+    def on_trial_pause(self, trial: ActiveTrial) -> None:
+        self.paused[trial.number] = trial
+
+    def on_trial_complete(self, record: Record) -> None:
+        values = tuple(metrics[self._settings.metric] for metrics in record.history)
+        self._ended.append(Stand(record.number, values, False, record.look))
+        self._rungs.ended(self._ended[-1])
+
+    def on_trial_error(self, record: Record) -> None:
+        pass
+
+    def choose_trial_to_resume(
+        self, running: Iterable[ActiveTrial], more_to_come: bool, in_time: Callable[[ActiveTrial], bool]
+    ) -> ActiveTrial | None:
+        if not self.paused:
+            return None
+        number = self._rungs.next(self._stands(running, in_time), more_to_come)
+        return None if number is None else self.paused[number]
+
+    def hopeless(self, running: Iterable[ActiveTrial]) -> list[ActiveTrial]:
+        return [self.paused.pop(number) for number in self._rungs.left_behind(self._stands(running))]
+
+    def next_stop(self, trial: ActiveTrial, epochs: int) -> float:
+        ahead = range(len(trial.history) + 1, epochs) if self._may_pause(trial) else ()
+        return self.fidelity(trial) or next(filter(self._rungs.waits_at, ahead), epochs)
+
+    def reason(self, trial: ActiveTrial) -> str:
+        return "" if trial.history else f"after a look at {self._rungs.look:.0%} of the images"
+
+    @property
+    def described(self) -> str:
+        return f"Rungs: {self._rungs.told}."
+
+    def _stands(
+        self, running: Iterable[ActiveTrial], waits: Callable[[ActiveTrial], Any] = lambda trial: True
+    ) -> list[Stand]:
+        return [self._stand(trial, False) for trial in running] + [
+            self._stand(trial, bool(waits(trial))) for trial in self.paused.values()
+        ]
+
+    def _stand(self, trial: ActiveTrial, waits: bool) -> Stand:
+        values = tuple(metrics[self._settings.metric] for metrics in trial.curve)
+        return Stand(trial.number, values, waits, trial.record.look)
+
+    def _asks_pruner(self, trial: ActiveTrial) -> bool:
+        """Whether Optuna's pruner is asked: in its own right, or because no rung judges the trial."""
+        chosen, ranked = self._settings.scheduler == "auto", self._rungs.has_rungs and trial.resumable
+        return self._settings.pruner != "none" and not trial.by_name and not (chosen and ranked)
+
+    def _pauses_here(self, trial: ActiveTrial) -> bool:
+        return self._may_pause(trial) and self._rungs.waits_at(len(trial.history))
+
+    def _may_pause(self, trial: ActiveTrial) -> bool:
+        """What was asked for by name is never paused, nor what cannot be resumed."""
+        return trial.resumable and not trial.by_name and trial.record.origin != "default"

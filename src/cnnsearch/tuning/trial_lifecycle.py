@@ -1,0 +1,261 @@
+"""What becomes of a trial of a search, message by message, from its proposal to its end."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+from cnnsearch.core.messages import (
+    Completed,
+    Decision,
+    Draw,
+    Drawn,
+    EpochEnded,
+    Evaluated,
+    Failed,
+    Go,
+    Keep,
+    Message,
+    Paused,
+    Proposed,
+    Resumed,
+    Trained,
+    Verdict,
+)
+from cnnsearch.study import study as studies
+from cnnsearch.study.config import Settings
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import Record
+from cnnsearch.tuning.active_trial import ActiveTrial
+from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.checkpoint_manager import CheckpointManager
+from cnnsearch.tuning.runtime_model import Budget
+from cnnsearch.tuning.schedulers.base import TrialScheduler
+from cnnsearch.tuning.schedulers.pruning import Pruning
+from cnnsearch.tuning.schedulers.rung_scheduler import RungScheduler
+from cnnsearch.tuning.trial_recorder import TrialRecorder
+from cnnsearch.tuning.trial_source import Reaction, Then
+
+FULL = "Free some space, and give the same command again."
+
+RECENT = 200
+"""The runtime model uses so many of the last trials."""
+
+
+class TrialLifecycle:
+    """Handles the messages of trials and records how they end.
+
+    Attributes:
+        scheduler: decides which trials pause, resume and stop.
+        budget: decides which candidates are trained in the time that is left.
+        infeasible: how many candidates in a row were duplicates or too large.
+        problem: what ends the search, empty while nothing does.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        study: Study,
+        recorder: TrialRecorder,
+        callbacks: TunerCallback,
+        running: Callable[[], Iterable[ActiveTrial]],
+        ended: Callable[[Record], None],
+        infeasible: Callable[[Record], None],
+    ) -> None:
+        """`running` gives the trials that workers have; `ended` and `infeasible` are called with each such record."""
+        self._settings, self._study, self._recorder, self._callbacks = settings, study, recorder, callbacks
+        self._running, self._ended, self._infeasible = running, ended, infeasible
+        self._pruning = Pruning(study, settings.pruner, settings.epochs)
+        self.scheduler: TrialScheduler = RungScheduler(settings, self._pruning, study.maximize, self.record_epoch)
+        self.checkpoints = CheckpointManager(settings.folder / "checkpoints", settings.keep, study.maximize)
+        self.budget = Budget(settings)
+        self.problem = ""
+
+    def handle(self, trial: ActiveTrial, message: Message) -> Reaction:
+        """What follows from a worker's message about its trial."""
+        if handler := self.HANDLERS.get(type(message)):
+            return handler(self, trial, message)
+        reason = f"its worker sent {type(message).__name__}, which no search asks for"
+        return Reaction(Then.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
+
+    # -- before the training ----------------------------------------------------------------------
+
+    def _on_draw(self, trial: ActiveTrial, message: Draw) -> Reaction:
+        value = studies.suggest(trial.trial, message.name, message.distribution)
+        return Reaction(Then.WORK, Drawn(trial=trial.number, id=message.id, value=value))
+
+    def _on_proposed(self, trial: ActiveTrial, message: Proposed) -> Reaction:
+        trial.record = replace(
+            trial.record, key=message.key, plan=message.plan, weights=message.params, macs=message.macs
+        )
+        trial.resumable = message.resumable
+        others = [other.record for other in (*self._running(), *self.scheduler.paused.values())]
+        first = self._recorder.known(trial.record, others)
+        if first is not None:
+            done = replace(trial.record, state="duplicate", reason=f"the same plan as trial {first}")
+            return self._refused(trial, message, lambda: self._end_infeasible(trial, done))
+        if self._over_budget(trial, message.epochs):
+            # the grid proposes each point once, so that this one is queued for the next run
+            again = self._settings.sampler == "grid"
+            return self._refused(trial, message, lambda: self._recorder.pass_over(trial.record, trial.trial, again))
+        self.scheduler.on_trial_add(trial)
+        answer = Verdict(trial=trial.number, id=message.id, train=True, fidelity=self.scheduler.fidelity(trial))
+        # while the worker builds the model: a checkpoint can be resumed only where the point is stored
+        return Reaction(Then.WORK, answer, self._study.write)
+
+    def _refused(self, trial: ActiveTrial, message: Proposed, then: Callable[[], None]) -> Reaction:
+        return Reaction(Then.FREE, Verdict(trial=trial.number, id=message.id, train=False), then)
+
+    def _over_budget(self, trial: ActiveTrial, epochs: int) -> bool:
+        """Whether another candidate is to be drawn; never for what was queued, which would only come up again."""
+        if trial.record.origin != "sampler" or trial.spent or "state" in trial.trial.user_attrs:
+            return False
+        begun = self._recorder.standing.ended + len(self.scheduler.paused)
+        return self.budget.passes_over(trial.record, self.scheduler.next_stop(trial, epochs), self.known(), begun)
+
+    def in_time(self, trial: ActiveTrial) -> bool:
+        """Whether a paused trial will be at its next rung before the time is up."""
+        return self.budget.in_time(trial.record, self.scheduler.next_stop(trial, self._settings.epochs))
+
+    def known(self) -> list[Record]:
+        """What was drawn lately, with what was measured of it, also of trials in training."""
+        paused = (trial.record for trial in self.scheduler.paused.values())
+        return [*self._recorder.records[-RECENT:], *paused, *(trial.timed() for trial in self._running())]
+
+    # -- epochs -----------------------------------------------------------------------------------
+
+    def _on_resumed(self, trial: ActiveTrial, message: Resumed) -> Reaction:
+        """The epochs that were trained before an interruption belong to this trial now."""
+        paused_before = trial.reported > 0
+        for metrics in message.history:
+            trial.history.append(metrics)
+            self.record_epoch(trial)
+        if paused_before:
+            decision = Decision.CONTINUE
+        else:
+            trial.record = replace(trial.record, resumed=len(trial.history))
+            decision = self.scheduler.on_trial_resumed(trial)
+        return Reaction(Then.WORK, Go(trial=trial.number, id=message.id, decision=decision))
+
+    def _on_epoch(self, trial: ActiveTrial, message: EpochEnded) -> Reaction:
+        metric = self._settings.metric
+        if not isinstance(message.metrics.get(metric), int | float):
+            reason = f"epoch {message.epoch} reports no number as {metric}"
+            return Reaction(Then.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
+        trial.history.append(message.metrics)
+        answer = Go(trial=trial.number, id=message.id, decision=self.scheduler.on_trial_result(trial))
+        # the worker need not wait until this epoch is stored
+        return Reaction(Then.WORK, answer, lambda: self.record_epoch(trial))
+
+    def record_epoch(self, trial: ActiveTrial) -> None:
+        """Tell Optuna and MLflow the last epoch, unless they have it."""
+        epoch, metrics = len(trial.history), trial.history[-1]
+        if epoch > trial.reported:
+            trial.reported = epoch
+            self._pruning.report(trial.trial, metrics[self._settings.metric], epoch)
+            self._callbacks.on_epoch_end(trial.record, epoch, metrics)
+
+    # -- pauses -----------------------------------------------------------------------------------
+
+    def _on_evaluated(self, trial: ActiveTrial, message: Evaluated) -> Reaction:
+        """The low-fidelity evaluation ended; if the trial is promoted, it is trained from its beginning."""
+        trial.record = replace(trial.record, look=message.score)
+        self._pruning.report(trial.trial, message.score, 0)
+        return self._on_paused(trial, message)
+
+    def _on_paused(self, trial: ActiveTrial, message: Trained) -> Reaction:
+        if trial.history and not trial.state.is_file():
+            # it could not be resumed; it is interrupted, and the next run trains it again
+            self.problem = f"{trial.state} cannot be written. {FULL}"
+            return Reaction(Then.FREE, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
+        trial.spent += message.seconds
+        trial.record = replace(self._as_trained(trial, message), state="waiting")
+        return Reaction(Then.FREE, after=lambda: self._pause(trial))
+
+    def _pause(self, trial: ActiveTrial) -> None:
+        self._recorder.pause(trial.record, trial.trial)
+        self.scheduler.on_trial_pause(trial)
+        for last in self.scheduler.hopeless(self._running()):
+            self.end_paused(last)
+
+    def end_paused(self, trial: ActiveTrial) -> None:
+        """End a paused trial that is not resumed any more: it is pruned."""
+        self.scheduler.paused.pop(trial.number, None)
+        self._close(trial, replace(trial.record, state="pruned", reason=self.scheduler.reason(trial)))
+
+    # -- the end of a trial -----------------------------------------------------------------------
+
+    def _on_completed(self, trial: ActiveTrial, message: Completed) -> Reaction:
+        trial.spent += message.seconds
+        done = replace(self._as_trained(trial, message), state="pruned" if message.stopped else "complete")
+        path = self.checkpoints.offer(done, self._recorder.saved, message.format)
+        # relative to the study's folder, which may be moved
+        done = replace(done, checkpoint=f"checkpoints/{path.name}" if path else "")
+        answer = Keep(trial=trial.number, id=message.id, path=str(path or ""))
+        return Reaction(Then.SAVE, answer, lambda: self._close(trial, done))
+
+    def _on_failed(self, trial: ActiveTrial, message: Failed) -> Reaction:
+        if message.kind == "too_large":
+            done = replace(trial.record, state="refused", failure=message.kind, reason=message.reason)
+            return Reaction(Then.FREE, after=lambda: self._end_infeasible(trial, done))
+        then = Then.RESTART if message.kind == "oom" else Then.FREE
+        return Reaction(then, after=lambda: self.fail(trial, message.kind, message.reason, message.seconds))
+
+    def fail(self, trial: ActiveTrial, kind: str, reason: str, seconds: float = 0) -> None:
+        """End a trial as failed; `seconds` of this turn, if the worker told them."""
+        seconds = trial.spent + seconds if seconds else time.monotonic() - trial.since
+        self._close(
+            trial,
+            replace(
+                trial.record,
+                state="failed",
+                failure=kind,
+                reason=reason,
+                seconds=round(seconds, 3),
+                epochs=len(trial.curve),
+                history=trial.curve,
+            ),
+        )
+
+    def _end_infeasible(self, trial: ActiveTrial, done: Record) -> None:
+        """End a trial that is not trained. It does not count: the next one takes its place."""
+        self._close(trial, done)
+        self._infeasible(done)
+
+    def _close(self, trial: ActiveTrial, done: Record) -> None:
+        trial.state.unlink(missing_ok=True)
+        kept = self._recorder.close(done, trial.trial)
+        self.note_ended(kept)
+        self._ended(kept)
+
+    def note_ended(self, record: Record) -> None:
+        """Let scheduler and pruner compare with this trial from now on."""
+        self._pruning.ended(record)
+        if record.state in ("complete", "pruned"):
+            self.scheduler.on_trial_complete(record)
+        elif record.state == "failed":
+            self.scheduler.on_trial_error(record)
+
+    def _as_trained(self, trial: ActiveTrial, message: Trained) -> Record:
+        evaluated = isinstance(message, Evaluated)
+        return replace(
+            trial.record,
+            score=message.score,
+            best_epoch=0 if evaluated else message.best_epoch,
+            epochs=0 if evaluated else message.epochs,
+            seconds=round(trial.spent, 3),
+            weights=message.params,
+            reads=message.reads,
+            history=tuple(trial.history),
+        )
+
+    HANDLERS: ClassVar[dict[type[Message], Callable[..., Reaction]]] = {
+        Draw: _on_draw,
+        Proposed: _on_proposed,
+        Resumed: _on_resumed,
+        EpochEnded: _on_epoch,
+        Evaluated: _on_evaluated,
+        Paused: _on_paused,
+        Completed: _on_completed,
+        Failed: _on_failed,
+    }
