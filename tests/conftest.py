@@ -17,6 +17,15 @@ collect_ignore = ["packages"]
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
+LONGEST = ("test_guides", "test_backend_jax", "test_predict", "test_run", "test_formats", "test_places", "test_export")
+"""Files that take longest. They begin first, so that the workers end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TINY = ("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
 

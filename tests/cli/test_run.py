@@ -148,6 +148,7 @@ def test_one_job_and_one_seed_give_the_same_leaderboard_twice(run: Run) -> None:
     assert boards[0] == boards[1]
 
 
+@pytest.mark.slow
 def test_a_look_at_test_survives_what_a_run_writes_meanwhile(run: Run, tmp_path: Path) -> None:
     assert run("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", *TINY).returncode == 0
     running = listing.load(None, tmp_path / "runs")

@@ -7,6 +7,7 @@ import pytest
 from tests.faults import endurance
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_many_trials_leave_nothing_behind(tmp_path: Path, blank_mlflow: Path) -> None:
     held = endurance.watch(tmp_path, 30, blank_mlflow)

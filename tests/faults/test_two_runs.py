@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import TINY, Run
 from tests.faults import storm
 
@@ -44,6 +46,7 @@ def test_the_second_on_one_study_is_told_and_harms_nothing(tmp_path: Path, blank
     assert first.returncode == 0, said
 
 
+@pytest.mark.slow
 def test_many_at_one_time_make_one_new_mlflow_store(tmp_path: Path) -> None:
     """Without turns MLflow breaks it for good."""
     code = "import sys; from cnnsearch.study import mlflow_store; mlflow_store.connect(sys.argv[1])"

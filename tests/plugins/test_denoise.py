@@ -120,6 +120,7 @@ def test_what_is_missing_is_one_line() -> None:
             trainer(None, candidate.model, training_data.for_candidate(candidate, parts, 10), epochs=1, callbacks=[])
 
 
+@pytest.mark.slow
 def test_it_is_searched_retrained_and_exported_as_one_model(run: Run, tmp_path: Path) -> None:
     (tmp_path / "two.toml").write_text(SPACE)
     quicker = ("--set", "trainer.denoiser_epochs=2")

@@ -110,6 +110,7 @@ def test_a_refit_trains_the_trial_on_more_images(searched: Path) -> None:
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_card_and_the_evaluations_distinguish_a_refit_from_its_trial(searched: Path) -> None:
     done = cnnsearch(searched, "export", "--refit", "-o", "refit")
     assert done.returncode == 0, done.stderr

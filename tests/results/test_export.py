@@ -105,6 +105,7 @@ def test_a_trial_is_evaluated_once_on_the_test_set(searched: Path, exported: Pat
     assert len(looks) == len(set(looks))
 
 
+@pytest.mark.slow
 def test_a_trial_whose_model_is_lost_is_trained_again(searched: Path, exported: Path) -> None:
     study = listing.load(None, searched / "runs")
     best = json.loads((exported / "card.json").read_text())["trial"]

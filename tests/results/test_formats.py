@@ -148,6 +148,7 @@ def test_a_refused_hypermodel_with_augmentation_inside_leaves_no_files(run: Run,
     assert run("export", "-o", "out").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_format_that_cannot_be_written_is_refused_in_one_line(searched: Path, tmp_path: Path) -> None:
     (tmp_path / "tf2onnx.py").write_text("raise ImportError('there is none')\n")
     for form, said in (

@@ -255,6 +255,7 @@ def test_time_and_epochs_are_added_up() -> None:
     assert [(part.kind, part.trials, part.seconds) for part in found.failures] == [("nan", 1, 4.0)]
 
 
+@pytest.mark.slow
 def test_only_the_hyperparameter_that_decides_the_score_is_above_chance(tmp_path: Path) -> None:
     study = made(tmp_path, [])
     for number in range(importance.MIN_TRIALS - 1):

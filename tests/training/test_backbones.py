@@ -87,6 +87,7 @@ def test_images_of_another_size_are_resized_and_others_are_not() -> None:
     assert "Resizing" in kinds(28) and "Resizing" not in kinds(32)
 
 
+@pytest.mark.slow
 def test_the_exported_model_loads_with_keras_alone(tmp_path: Path) -> None:
     for network in ("VGG16", "ConvNeXtTiny"):
         core = build.core(plan_of(network, (12, 12, 3)))

@@ -109,6 +109,7 @@ def test_a_recipe_that_is_no_point_of_a_model_is_one_line(run: Run, tmp_path: Pa
     assert "mean_square" in run("spaces", "mlp.toml").stdout
 
 
+@pytest.mark.slow
 def test_a_recipe_joins_a_study_that_is_there(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mlp.toml").write_text(SPACE.replace("epochs = 4", "epochs = 1\nmax_params = 10000"))
     line = ("run", "--space", "mlp.toml", "--jobs", "1")

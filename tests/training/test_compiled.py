@@ -231,6 +231,7 @@ def test_the_order_is_the_epochs_own() -> None:
     assert list(first) == list(compiled.order(5, 0, 50))
 
 
+@pytest.mark.slow
 def test_a_study_is_trained_as_it_began(run: Run) -> None:
     line = ("run", "--space", "digits_cnn", "--jobs", "1", *TINY)
     assert run(*line, "--trials", "1", "--no-lean", "--precision", "mixed_bfloat16").returncode == 0
