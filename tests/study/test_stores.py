@@ -25,9 +25,10 @@ from cnnsearch.study import disk, listing, mlflow_store
 from cnnsearch.study import study as studies
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.trial import ATTRIBUTE, Record
-from cnnsearch.tuning import run as command
+from cnnsearch.tuning import outcome
 from cnnsearch.tuning.callbacks import mlflow
 from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
+from cnnsearch.tuning.trial_source import End, EndReason
 from tests.conftest import cnnsearch
 
 OLD = Path(__file__).parents[1] / "old_runs" / "0.1.0"
@@ -175,19 +176,19 @@ def test_a_server_that_is_no_mlflow_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "status"),
+    ("reason", "status"),
     [
-        ("complete", "FINISHED"),
-        ("exhausted", "FINISHED"),
-        ("timeout", "FINISHED"),
-        ("interrupted", "KILLED"),
-        ("error", "FAILED"),
-        ("10 trials in a row failed as 'oom'", "FAILED"),
+        (EndReason.COMPLETE, "FINISHED"),
+        (EndReason.EXHAUSTED, "FINISHED"),
+        (EndReason.TIMEOUT, "FINISHED"),
+        (EndReason.INTERRUPTED, "KILLED"),
+        (EndReason.FAILED, "FAILED"),
     ],
 )
-def test_the_status_of_a_search_says_how_it_ended(tmp_path: Path, ended: str, status: str) -> None:
+def test_the_status_of_a_search_says_how_it_ended(tmp_path: Path, reason: EndReason, status: str) -> None:
     shutil.copytree(OLD, tmp_path / "runs")
-    assert command._last_words(listing.load("finished", tmp_path / "runs"), ended, lambda study: ())[0] == status
+    study = listing.load("finished", tmp_path / "runs")
+    assert outcome.for_mlflow(study, End(reason), lambda study: ())[0] == status
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     from cnnsearch.api import notebook
     from cnnsearch.cli import search_config
     from cnnsearch.results import leaderboard
-    from cnnsearch.tuning import run
+    from cnnsearch.tuning import outcome, run
 
     inputs = SearchInputs(space, *data)
     given = parsed("run", {**inputs.named, **options})
@@ -163,8 +163,8 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     with inputs.in_folder(settings):
         opened, end = run.run(settings, shown, line, leaderboard.write_files)
     if end.reason == "interrupted":
-        raise KeyboardInterrupt(f"{run.stopped(opened)} The same call resumes it.")
-    run.check_ended(opened, end)
+        raise KeyboardInterrupt(f"{outcome.stopped(opened)} The same call resumes it.")
+    outcome.check_ended(opened, end)
     if end.reason in ENDS:
         shown.note(ENDS[end.reason])
     return Result(opened.name, given["runs"], given["storage"], given["plugins"])

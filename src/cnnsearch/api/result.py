@@ -113,9 +113,9 @@ class Result:
         from cnnsearch.api import notebook
         from cnnsearch.cli import quantities
         from cnnsearch.results import leaderboard
-        from cnnsearch.tuning import run
+        from cnnsearch.tuning import confirm
 
-        run.confirm(
+        confirm.confirm(
             self.name,
             top,
             seeds,

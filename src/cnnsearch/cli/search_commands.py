@@ -54,10 +54,10 @@ def confirm(timeout: str, **given: Any) -> None:
     """Train the best of STUDY (default: the latest) again on new seeds, and rank them by their mean."""
     from cnnsearch.cli import display, quantities, summary
     from cnnsearch.results import leaderboard
-    from cnnsearch.tuning import run as tuning
+    from cnnsearch.tuning import confirm as confirming
 
     seconds = quantities.seconds(timeout)
-    study, end = tuning.confirm(**given, timeout=seconds, show=display.Plain(), files=leaderboard.write_files)
+    study, end = confirming.confirm(**given, timeout=seconds, show=display.Plain(), files=leaderboard.write_files)
     if end.reason == "interrupted":
         interruption.stop("finished training")
     summary.show_top(study)

@@ -13,7 +13,7 @@ from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import listing, objectives
 from cnnsearch.study.config import Settings
-from cnnsearch.tuning.run import as_begun
+from cnnsearch.study.resumed_settings import as_begun
 
 PICTURE_OPTIONS = ("image_size", "skip_unreadable", "group_by")
 

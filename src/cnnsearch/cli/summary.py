@@ -13,7 +13,7 @@ from cnnsearch.study.config import Settings
 from cnnsearch.study.confirmation import confirmed, optimism
 from cnnsearch.study.storage import storage_errors
 from cnnsearch.study.study import Study
-from cnnsearch.tuning.run import check_ended, stopped
+from cnnsearch.tuning.outcome import check_ended, stopped
 from cnnsearch.tuning.trial_source import End, EndReason
 
 TOP = 10

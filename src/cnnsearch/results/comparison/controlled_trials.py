@@ -12,9 +12,9 @@ from cnnsearch.results.comparison.evidence import CONTROLLED, Comparison, Eviden
 from cnnsearch.results.comparison.levels import Level
 from cnnsearch.results.comparison.points import Points, Values
 from cnnsearch.study.config import Settings
+from cnnsearch.study.resumed_settings import as_begun
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, TWIN, Record
-from cnnsearch.tuning import run
 
 PointsToTrain = dict[str, tuple[Values, int]]
 """The point and the seed of each controlled trial, by its origin."""
@@ -108,7 +108,7 @@ def search_settings(
     """The settings of a search that trains these points; all that affects a score is as in the study."""
     workers, threads = host.workers_and_threads(jobs)
     kept = len(list((study.folder / "checkpoints").glob("trial-*.*")))
-    return run.as_begun(
+    return as_begun(
         study,
         runs=runs,
         storage=storage,

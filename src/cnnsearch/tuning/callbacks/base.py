@@ -47,9 +47,13 @@ class Callbacks(TunerCallback):
 
     def __init__(self, callbacks: Iterable[TunerCallback]) -> None:
         self._callbacks = tuple(callbacks)
+        self._begun = False
 
     def on_study_begin(self, study: Study) -> None:
-        self._each("on_study_begin", study)
+        # each worker that has started leads here
+        if not self._begun:
+            self._begun = True
+            self._each("on_study_begin", study)
 
     def on_epoch_end(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
         self._each("on_epoch_end", trial, epoch, metrics)

@@ -28,8 +28,9 @@ def log(study: Study, launcher: Launcher, mlflow: MlflowCallback, saved: Iterabl
     best = unlogged(study)
     if best is None:
         return
-    launcher.fill(most=1)
-    slot = launcher.slots[0]
+    if not launcher.slots:
+        launcher.fill(most=1)
+    slot = next(filter(launcher.ready, launcher.slots), launcher.slots[0])
     _wait(launcher, slot, lambda: launcher.ready(slot), stop)
     mlflow.models((record, study.checkpoint(record)) for record in saved)
     place = mlflow.model_order()

@@ -1,0 +1,130 @@
+"""Trains the best trials again on new seeds: at the end of a search, and for `cnnsearch confirm`."""
+
+import math
+import time
+from pathlib import Path
+
+from cnnsearch.core import host
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.host import workers_and_threads
+from cnnsearch.study import lease, listing, mlflow_store, ranking
+from cnnsearch.study.config import Settings
+from cnnsearch.study.confirmation import Repeat
+from cnnsearch.study.resumed_settings import as_begun
+from cnnsearch.study.storage import hold, storage_errors
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import Record
+from cnnsearch.tuning import confirmer
+from cnnsearch.tuning.callbacks.base import Callbacks, Display
+from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
+from cnnsearch.tuning.confirmer import Confirmer
+from cnnsearch.tuning.launchers.base import Launcher
+from cnnsearch.tuning.launchers.local import LocalLauncher
+from cnnsearch.tuning.outcome import Files, for_mlflow
+from cnnsearch.tuning.session import Session
+from cnnsearch.tuning.signals import SignalHandler
+from cnnsearch.tuning.supervisor import Limits
+from cnnsearch.tuning.trial_source import End, EndReason
+
+
+def to_confirm(settings: Settings, study: Study, leaders: list[Record]) -> list[Repeat]:
+    """The repeats that are asked for and missing, as the ranking stands."""
+    top, seeds = settings.confirm
+    return confirmer.missing(study, leaders, confirmer.leaders(leaders, top, study.maximize), seeds)
+
+
+def confirm_best(
+    settings: Settings, session: Session, leaders: list[Record], until: float, launcher: Launcher
+) -> End | None:
+    """Train the best of a search again on new seeds until the moment `until`; how that ended if it was interrupted."""
+    study, display = session.study, session.display
+    waiting = to_confirm(settings, study, leaders)
+    if not waiting:
+        return None
+    trials, trainings = len({repeat.trial for repeat in waiting}), len(waiting)
+    plurals = "s" * (trials > 1), "s" * (trainings > 1)
+    records = {record.number: record for record in leaders}
+    if not any(confirmer.in_time(records[repeat.trial], settings.epochs, until) for repeat in waiting):
+        late = f"No training on a new seed would end in time, {trainings} would be due"
+        display.note(f"{late}: `cnnsearch confirm {study.name}`.")
+        return None
+    display.note(f"Confirming the best: {trials} trial{plurals[0]} on new seeds, {trainings} training{plurals[1]}.")
+    source = Confirmer(study, waiting, settings.epochs, until, session.callbacks, display)
+    # a search whose time was up has stopped the workers that were busy
+    launcher.fill()
+    end = session.tune(source, launcher)
+    if end.reason is EndReason.INTERRUPTED:
+        return end
+    if source.waiting:
+        left = len(source.waiting)
+        display.note(f"{left} of them did not fit into the time: `cnnsearch confirm {study.name}`.")
+    return None
+
+
+def confirm(
+    study: str | None,
+    top: int,
+    seeds: int,
+    trials: tuple[int, ...],
+    timeout: float,
+    jobs: int | None,
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+    show: Display,
+    files: Files,
+) -> tuple[Study, End]:
+    """Train the best of a finished study again on new seeds; gives back the study and how that ended.
+
+    Raises:
+        CnnsearchError: if there is nothing to confirm, or a dataset, plugin or worker fails.
+    """
+    opened = listing.load(study, runs, storage)
+    workers, threads = workers_and_threads(jobs)
+    limits = {"timeout": timeout, "memory": host.memory_allowed(workers)}
+    made = as_begun(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
+    records, chosen = opened.records(), _chosen(opened, trials, top)
+    mlflow_store.check_usable(mlflow_store.tracking_uri())
+    with hold(made.folder, opened.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
+        lease.refuse_if_held(opened)
+        lease.take(opened)
+        mlflow = MlflowCallback(show.note)
+        session = Session(opened, Limits(made.trial_timeout, made.memory), stop, Callbacks([mlflow]), show)
+        try:
+            waiting = confirmer.missing(opened, records, chosen, seeds)
+            if not waiting:
+                show.note("These trials have had so many seeds already; --seeds asks for more.")
+            left = _on_new_workers(made, session, waiting)
+        finally:
+            end = End(EndReason.INTERRUPTED if stop.asked else EndReason.COMPLETE)
+            mlflow.close(*for_mlflow(opened, end, files))
+            lease.release(opened)
+    if left and not stop.asked:
+        show.note(f"{len(left)} trainings did not fit into the time.")
+    return opened, end
+
+
+def _chosen(study: Study, trials: tuple[int, ...], top: int) -> list[int]:
+    """The numbers of the trials to confirm: those that are named, else the `top` of the leaderboard."""
+    complete = [record.number for record in ranking.ranked(study) if record.state == "complete"]
+    chosen = list(trials) or complete[:top]
+    if not chosen or not set(complete).issuperset(chosen):
+        raise CnnsearchError(
+            f"Study '{study.name}' has no complete trial {', '.join(map(str, chosen)) or 'to confirm yet'}."
+        )
+    return chosen
+
+
+def _on_new_workers(settings: Settings, session: Session, waiting: list[Repeat]) -> list[Repeat]:
+    """Train these repeats on workers of their own; gives back those that were not trained."""
+    if not waiting:
+        return []
+    until = time.monotonic() + settings.timeout if settings.timeout else math.inf
+    source = Confirmer(session.study, waiting, settings.epochs, until, session.callbacks, session.display)
+    with session.stop.deferred():
+        launcher = LocalLauncher(settings, min(settings.jobs, len(waiting)))
+        try:
+            session.tune(source, launcher)
+        finally:
+            launcher.close()
+    return source.waiting

@@ -1,0 +1,66 @@
+"""How a search ended: what is said, what MLflow is told, and which ends are errors."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from cnnsearch.core.errors import CnnsearchError, NothingCompletedError
+from cnnsearch.study import ranking, trial_queue
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import COUNTED, Record
+from cnnsearch.tuning.trial_source import End, EndReason
+
+DONE = (EndReason.COMPLETE, EndReason.EXHAUSTED, EndReason.TIMEOUT)
+"""The ends of a search whose best trials are confirmed."""
+
+STATUS = {**dict.fromkeys(DONE, "FINISHED"), EndReason.INTERRUPTED: "KILLED"}
+"""The status of a study's run in MLflow, by how the search ended. Any other end is a failure."""
+
+Files = Callable[[Study], tuple[Path, ...]]
+"""Writes a study's leaderboard into its folder and gives back the paths; for MLflow's run of the study."""
+
+
+def check_ended(opened: Study, end: End) -> None:
+    """Refuse a search that has no result.
+
+    Raises:
+        NothingCompletedError: if no trial completed; it says the commonest reason.
+        CnnsearchError: if the search was stopped by a fault.
+    """
+    nothing = "" if end.reason is EndReason.INTERRUPTED else _nothing_completed(opened, end)
+    if nothing:
+        raise NothingCompletedError(nothing)
+    if end.problem:
+        raise CnnsearchError(f"The search stopped: {end.problem}")
+
+
+def _nothing_completed(opened: Study, end: End) -> str:
+    """Why a search has no result: how its trials ended, and the commonest reason; nothing where it has one."""
+    records = [record for record in opened.records() if record.state in (*COUNTED, "refused")]
+    if any(record.state == "complete" for record in records):
+        return ""
+    if not records:
+        return f"No trial of {opened.name} completed: {end.problem or 'none had ended in time'}."
+    counts = Counter(record.failure or record.state for record in records)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
+    reasons = Counter(f"{record.failure}: {record.reason}" for record in records if record.failure)
+    said = f" The commonest reason is {reasons.most_common(1)[0][0]}" if reasons else ""
+    if end.problem:  # it names the reason
+        said = f" The search stopped: {end.problem}"
+    return f"No trial of {opened.name} completed ({kinds}).{said.rstrip('.')}{'.' if said else ''}"
+
+
+def stopped(opened: Study) -> str:
+    """How far a search came that was stopped."""
+    done = sum(record.state in COUNTED for record in opened.records())
+    begun = len(trial_queue.to_go_on(opened))
+    more = f" {begun} more {'goes' if begun == 1 else 'go'} on from the last epoch." if begun else ""
+    return f"Stopped; {done} trial{'' if done == 1 else 's'} {'is' if done == 1 else 'are'} done and kept.{more}"
+
+
+def for_mlflow(opened: Study, end: End, write: Files) -> tuple[str, list[Record], tuple[Path, ...]]:
+    """How the parent run ended ('' if nothing was trained), the ranked trials, and the leaderboard's files."""
+    ranked = ranking.ranked(opened)
+    if not any(record.state in COUNTED for record in ranked):
+        return "", [], ()
+    return STATUS.get(end.reason, "FAILED"), ranked, write(opened)
