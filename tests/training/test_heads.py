@@ -261,5 +261,5 @@ def test_a_named_output_and_a_subclassed_model_are_trained_and_kept(build: Any, 
     if build is named_output:
         exported_model._check_averageable({3: again})
         return
-    with pytest.raises(CnnsearchError, match="Sequential and Functional models, and that of trial 3"):
+    with pytest.raises(CnnsearchError, match="Sequential and Functional models, and the model of trial 3"):
         exported_model._check_averageable({3: again})
