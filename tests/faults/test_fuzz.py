@@ -23,7 +23,7 @@ from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults
 from cnnsearch.spaces.plan import Block, Head, Plan
-from cnnsearch.study import study
+from cnnsearch.study import opening
 from cnnsearch.study.config import Settings
 from cnnsearch.tuning import run
 
@@ -362,7 +362,7 @@ def cli(folder: Path) -> Iterator[CliRunner]:
         (folder / name).write_text(text)
     (folder / "plain").mkdir()
     space = SPACES["digits_cnn"]
-    study.begin(Settings(space, spaces.Use("digits", {}), space.name, 5, 10, "val_accuracy", Path("runs")))
+    opening.begin(Settings(space, spaces.Use("digits", {}), space.name, 5, 10, "val_accuracy", Path("runs")))
     (folder / "loop.toml").symlink_to("loop.toml")
 
     def begins(*_: Any) -> None:

@@ -16,7 +16,8 @@ from cnnsearch.spaces import pickled_model
 from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.spaces.own_code import OwnCode
 from cnnsearch.study.config import Settings
-from cnnsearch.study.study import Study, begin
+from cnnsearch.study.opening import begin
+from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE
 
 CELL = '''
