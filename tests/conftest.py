@@ -17,7 +17,18 @@ collect_ignore = ["packages"]
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
-LONGEST = ("test_guides", "test_backend_jax", "test_predict", "test_run", "test_formats", "test_places", "test_export")
+LONGEST = (
+    *("test_guides", "test_backend_jax", "test_predict", "test_run", "test_formats", "test_places", "test_export"),
+    *(
+        "test_notebooks",
+        "test_kills",
+        "test_stop",
+        "test_hostile",
+        "test_packaging",
+        "test_array_runs",
+        "test_classifiers",
+    ),
+)
 """Files that take longest. They begin first, so that the workers end at about the same time."""
 
 
