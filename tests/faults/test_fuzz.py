@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cnnsearch.cli import describe, doctor
 from cnnsearch.cli.main import main
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.spaces import definition, plugin_options, plugins, pretrained, recipes
+from cnnsearch.spaces import definition, plugin_options, plugins, pretrained, recipes, space_file
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults
@@ -142,7 +142,7 @@ def use_file(table: dict[str, Any]) -> bool:
 
 
 @fuzz(100)
-@given(st.dictionaries(NAMES | st.sampled_from(definition.KEYS), ODD, max_size=4))
+@given(st.dictionaries(NAMES | st.sampled_from(space_file.KEYS), ODD, max_size=4))
 def test_any_table_is_a_space_or_is_refused(table: dict[str, Any]) -> None:
     use_file(table)
 

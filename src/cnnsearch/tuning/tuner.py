@@ -158,7 +158,9 @@ class Tuner(Generic[A]):
 
     def _on_unknown(self, slot: int, message: Message) -> None:
         """Let a worker go on that speaks of a trial which it does not have; restart one that cannot."""
-        self.launcher.note(slot, f"it sent {type(message).__name__} of a trial that it does not have: {message}"[:300])
+        self.launcher.note(
+            slot, f"it sent {type(message).__name__} about a trial that it does not have: {message}"[:300]
+        )
         answer = answer_without_trial(message) if isinstance(message, Question) else None
         if answer:
             self.launcher.reply(slot, answer)
