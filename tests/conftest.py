@@ -18,23 +18,28 @@ settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 LONGEST = (
-    *("test_guides", "test_backend_jax", "test_predict", "test_run", "test_formats", "test_places", "test_export"),
     *(
-        "test_notebooks",
-        "test_kills",
-        "test_stop",
-        "test_hostile",
-        "test_packaging",
-        "test_array_runs",
-        "test_classifiers",
+        "guides",
+        "backend_jax",
+        "predict",
+        "run",
+        "formats",
+        "places",
+        "export",
+        "notebooks",
+        "kills",
+        "stop",
+        "hostile",
     ),
+    *("packaging", "array_runs", "classifiers"),
 )
 """Files that take longest. They begin first, so that the workers end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
-    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

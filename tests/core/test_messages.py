@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from cnnsearch.core import messages
-from cnnsearch.core.messages import FROM_PARENT, FROM_WORKER, Decision, InvalidMessageError, Message, decode, encode
+from cnnsearch.core.message_encoding import FROM_PARENT, FROM_WORKER, InvalidMessageError, decode, encode
+from cnnsearch.core.messages import Decision, Message
 from cnnsearch.training.worker import ASSIGNMENTS
 from cnnsearch.tuning.confirmer import Confirmer
 from cnnsearch.tuning.trial_lifecycle import TrialLifecycle

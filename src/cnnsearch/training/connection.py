@@ -9,7 +9,8 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar
 
-from cnnsearch.core.messages import FROM_PARENT, Answer, InvalidMessageError, Message, Question, decode, encode
+from cnnsearch.core.message_encoding import FROM_PARENT, InvalidMessageError, decode, encode
+from cnnsearch.core.messages import Answer, Message, Question
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
 

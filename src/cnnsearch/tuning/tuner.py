@@ -134,7 +134,12 @@ class Tuner(Generic[A]):
         self.display.loading(message.done, message.total)
 
     def _on_ready(self, slot: int, message: Ready) -> None:
-        self._give(slot, self.source.on_ready(message))
+        assignment = self.source.on_ready(message)
+        if assignment is None:
+            self._hand_out()
+        else:
+            self.busy[slot] = time.monotonic()
+            self.launcher.submit(slot, assignment)
 
     def _on_described(self, slot: int, message: Described) -> None:
         self.busy.pop(slot, None)
@@ -165,37 +170,22 @@ class Tuner(Generic[A]):
         if answer:
             self.launcher.reply(slot, answer)
         elif isinstance(message, Question):
-            self._interrupted_restart(slot)
+            if trial := self.active.pop(slot, None):
+                self.source.interrupt(trial)
+            self._restart(slot)
         elif slot not in self.active:
             # it has ended what it speaks of
             self.busy.pop(slot, None)
             self._hand_out()
 
-    def _interrupted_restart(self, slot: int) -> None:
-        if trial := self.active.pop(slot, None):
-            self.source.interrupt(trial)
-        self._restart(slot)
-
     # -- workers ----------------------------------------------------------------------------------
-
-    def _give(self, slot: int, assignment: Message | None) -> None:
-        """Send a worker what it does before its first trial, or its first trial."""
-        if assignment is None:
-            self._hand_out()
-        else:
-            self.busy[slot] = time.monotonic()
-            self.launcher.submit(slot, assignment)
 
     def _hand_out(self) -> None:
         """Give a trial to each worker that is free, as long as there is one."""
+        if self._ending or self.stop.asked:
+            return
         for slot in self.launcher.slots:
-            if (
-                self._ending
-                or self.stop.asked
-                or slot in self.active
-                or slot in self.busy
-                or not self.launcher.ready(slot)
-            ):
+            if slot in self.active or slot in self.busy or not self.launcher.ready(slot):
                 continue
             trial = self.source.next()
             if trial is None:

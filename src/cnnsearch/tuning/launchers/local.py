@@ -13,7 +13,8 @@ from pathlib import Path
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.gpus import gpus
 from cnnsearch.core.host import held_by
-from cnnsearch.core.messages import FROM_WORKER, Answer, InvalidMessageError, Message, Ready, UseMetric, decode, encode
+from cnnsearch.core.message_encoding import FROM_WORKER, InvalidMessageError, decode, encode
+from cnnsearch.core.messages import Answer, Message, Ready, UseMetric
 from cnnsearch.data import image_cache, shared_memory
 from cnnsearch.study.config import Settings, worker_environment
 from cnnsearch.tuning.launchers.base import LostWorker, WorkerEvent
