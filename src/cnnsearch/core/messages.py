@@ -1,6 +1,6 @@
-"""The messages between the parent and its workers: frozen dataclasses, and one encoding for all of them.
+"""The messages between the parent and its workers, as frozen dataclasses.
 
-A message is one line of JSON. Each carries the number of the trial that it is about. A worker that needs an answer
+Each message carries the number of the trial that it is about. A worker that needs an answer
 sends a `Question`; the answer carries the question's `id`. A launcher only transports lines.
 """
 
