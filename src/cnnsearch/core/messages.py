@@ -346,9 +346,6 @@ class Keep(Answer):
     path: str
 
 
-# -- encoding -----------------------------------------------------------------------------------------
-
-
 def answer_without_trial(question: Question) -> Answer | None:
     """The answer to a question about a trial that the worker does not have: the worker ends that trial and goes on.
 
