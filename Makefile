@@ -1,10 +1,11 @@
 # make demo: a virtual environment, the package, and a real search on bundled digits (under 4 minutes)
 # make test: the same, then every check and test; make long: the tests again with their further cases
+# make docs: the documentation site, in site/
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check long clean
+.PHONY: demo test check docs long clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cnnsearch run --space digits_cnn --trials 12 --runs demo/runs
@@ -16,12 +17,15 @@ demo: $(VENV)/.installed
 
 test: demo check
 
-check: $(VENV)/.installed-dev
+check: $(VENV)/.installed-dev docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "slow or not slow" --hypothesis-profile default
@@ -33,8 +37,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist site

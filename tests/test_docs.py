@@ -233,12 +233,12 @@ def listing() -> str:
         "What `cnnsearch COMMAND --help` says, in one place. This page is written by `python tests/test_docs.py`.",
         "Every option can be set in the environment: `CNNSEARCH_RUN_MAX_PARAMS=100000` for `run --max-params 100000`. "
         "Where a variable is named below, that one holds for all commands. `-h` and `--help` explain each command.",
-        "## cnnsearch",
+        "## `cnnsearch`",
         *table(main),
     ]
     for name, command in main.commands.items():
         arguments = "".join(f" [{p.name.upper()}]" for p in command.params if isinstance(p, click.Argument) and p.name)
-        parts += [f"## cnnsearch {name}{arguments}", (command.help or "").strip(), *table(command)]
+        parts += [f"## `cnnsearch {name}{arguments}`", (command.help or "").strip(), *table(command)]
     return "\n\n".join(parts) + "\n"
 
 
