@@ -177,7 +177,10 @@ def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path:
     # what was written behind its back is enough to go on with what was kept
     point = opened.optuna.trials[0].params
     going_on = cnnsearch(tmp_path, *command, "--epochs", "5000", "--timeout", "15", MLFLOW_TRACKING_URI=store)
-    assert going_on.returncode == 1 and "No trial of digits_cnn completed: none had ended in time." in going_on.stderr
+    assert (
+        going_on.returncode == 1
+        and "No trial of digits_cnn completed: none ended within the time limit." in going_on.stderr
+    )
     opened = listing.load(None, tmp_path / "runs")
     assert "RUNNING" not in [trial.state.name for trial in opened.optuna.trials]
     waiting = [trial for trial in opened.optuna.trials if trial.state.name == "WAITING"]
@@ -210,7 +213,7 @@ def test_a_changed_space_is_told_with_both_ways_on(run: Run) -> None:
     changed = [*TINY[:-1], "filters.first=[8,4,2]"]
     refused = run("run", "--space", "digits_cnn", "--trials", "2", *changed)
     assert refused.returncode == 2
-    assert "began with filters.first = [8, 4]; the space now says [8, 4, 2]" in refused.stderr
+    assert "was started with filters.first = [8, 4]. The space now has [8, 4, 2]" in refused.stderr
     assert "--space-from-study" in refused.stderr and "--study NAME" in refused.stderr
     gone_on = run("run", "--space", "digits_cnn", "--trials", "2", "--space-from-study", *changed)
     assert gone_on.returncode == 0, gone_on.stderr
@@ -226,7 +229,10 @@ def test_an_interrupt_puts_running_trials_back(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert time.monotonic() - stopped < 10
     assert process.returncode == 130
-    assert "0 trials are done and kept. 1 more goes on" in said and "The same command resumes it" in said
+    assert (
+        "0 trials ended and are stored. 1 more can be resumed from its last epoch" in said
+        and "The same command resumes it" in said
+    )
     opened = listing.load(None, tmp_path / "runs")
     states = [trial.state.name for trial in opened.optuna.trials]
     assert "RUNNING" not in states and states.count("WAITING") == 1

@@ -110,7 +110,7 @@ epochs = 1
 """
 EXPECTED = {
     "nan": ("nan", "the loss was nan in epoch 1"),
-    "allocate": ("oom", "GiB are allowed (--memory)"),
+    "allocate": ("oom", "GiB (--memory)"),
     "sleep": ("timeout", "it took longer than 25 s"),
     "raise": ("invalid", "on purpose"),
     "draw": ("plugin_error", "RuntimeError: in the draw"),

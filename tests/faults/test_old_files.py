@@ -50,5 +50,5 @@ def test_a_study_of_a_later_format_is_told(run: Run, searched: Path, tmp_path: P
     change(database, "trial_user_attributes", "cnnsearch", lambda record: {**record, "novelty": 1})
     for command in (["leaderboard"], ["export", "--best"], ["reproduce", "0"]):
         done = run(*command)
-        assert done.returncode == 2 and "was written by a newer cnnsearch; upgrade" in done.stderr, done.stderr
+        assert done.returncode == 2 and "was written by a newer cnnsearch. Upgrade" in done.stderr, done.stderr
     assert run("studies").returncode == 0

@@ -104,7 +104,7 @@ def test_a_database_that_stays_locked_is_one_line(run: Run, tmp_path: Path) -> N
         done = run(*LINE, "--trials", "2")
         database.rollback()
     assert done.returncode != 0
-    assert "another process keeps it locked" in last_line(done)
+    assert "another process has locked it" in last_line(done)
     assert run(*LINE, "--trials", "2").returncode == 0
     assert counted(tmp_path) == 2
 

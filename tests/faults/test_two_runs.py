@@ -41,7 +41,7 @@ def test_the_second_on_one_study_is_told_and_harms_nothing(tmp_path: Path, blank
         time.sleep(0.05)
     second = begin(tmp_path, "one", environment)
     said = second.communicate(timeout=250)[1]
-    assert second.returncode == 2 and "is being worked on by another run" in said, said
+    assert second.returncode == 2 and "is in use by another run" in said, said
     said = first.communicate(timeout=250)[1]
     assert first.returncode == 0, said
 

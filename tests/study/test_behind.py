@@ -144,7 +144,7 @@ def test_what_could_not_be_written_is_written_when_it_can_be(tmp_path: Path) -> 
     trial.report(0.5, 1)
     with contextlib.closing(sqlite3.connect(tmp_path / "studies.db")) as other:
         other.execute("begin exclusive")
-        with pytest.raises(StudyError, match="another process keeps it locked"), storage_errors(""):
+        with pytest.raises(StudyError, match="another process has locked it"), storage_errors(""):
             study._storage.write()  # type: ignore[attr-defined]
     study._storage.write()  # type: ignore[attr-defined]
     (there,) = stored(tmp_path)

@@ -146,7 +146,7 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
     # as the leaderboard has it, not the flattering first score
     assert f"{rows[0]['mean']:.4f}" in run("studies").stdout
     late = run(*SMALL, "--confirm", "3x2", "--timeout", "1", MLFLOW_TRACKING_URI=store)
-    assert "No training on a new seed would end in time, 2 would be due" in late.stdout, late.stderr
+    assert "No time is left to train on new seeds. 2 trainings are missing" in late.stdout, late.stderr
     assert late.returncode == 0 and "Confirming the best" not in late.stdout
     third = run(*SMALL, "--confirm", "3x2", "--json", MLFLOW_TRACKING_URI=store)
     events = [json.loads(line) for line in third.stdout.splitlines()]
@@ -214,7 +214,7 @@ def test_a_stopped_confirmation_goes_on(run: Run, tmp_path: Path, store: str) ->
         ),
         (
             ("run", "--space", "digits_cnn", "--objective", "val_loss,params", "--pruner", "hyperband"),
-            "--pruner hyperband prunes for one objective alone; with val_loss,params use median or percentile.",
+            "--pruner hyperband works with only one objective; with val_loss,params use median or percentile.",
         ),
     ],
 )

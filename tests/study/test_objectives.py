@@ -60,7 +60,7 @@ def test_a_search_for_two_things_tells_optuna_both(run: Run, tmp_path: Path) -> 
     kept = optuna.load_study(study_name="digits_cnn", storage=storage).get_trials(states=[TrialState.COMPLETE])
     assert kept and all(trial.values[1] == trial.user_attrs[ATTRIBUTE]["weights"] for trial in kept)
     other = run("run", "--space", "digits_cnn", "--trials", "4", *TINY)
-    assert other.returncode == 2 and 'began with costs ["params"]; this command says []' in other.stderr
+    assert other.returncode == 2 and 'was started with costs ["params"]. This command has []' in other.stderr
 
 
 @pytest.mark.slow

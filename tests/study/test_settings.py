@@ -213,7 +213,7 @@ def test_large_models_stay_within_the_budget(
 def test_an_objective_is_a_metric_and_costs() -> None:
     assert objectives.parsed("val_accuracy,params, macs") == ("val_accuracy", ("params", "macs"))
     for text, said in (
-        ("val_accuracy,parms", "'parms' is no cost. Did you mean 'params'?"),
+        ("val_accuracy,parms", "'parms' is not a cost. Did you mean 'params'?"),
         ("val_loss,macs,macs", "expected a metric and different costs"),
         (",params", "expected a metric"),
     ):

@@ -118,7 +118,7 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
         assert feed(tracker, records[3]) < 1
         tracker.on_repeat_end(records[again.trial], again, [{"val_accuracy": 0.5}, {"val_accuracy": 0.6}])
         tracker.close("FINISHED", list(records.values()))
-        assert "The same command sends what is missing" in said[-1] and study.fact("unsent")
+        assert "The same command sends the missing ones" in said[-1] and study.fact("unsent")
         os.killpg(process.pid, signal.SIGCONT)
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
 
@@ -256,7 +256,7 @@ def test_a_study_is_deleted_with_what_cnnsearch_wrote_and_nothing_else(tmp_path:
     study = listing.load("interrupted", runs)
     with subprocess.Popen(["sleep", "60"]) as other:
         study.remember_fact("owner", {"host": os.uname().nodename, "pid": other.pid, "at": time.time()})
-        assert "is being worked on" in invoke("delete", "interrupted", "--yes", *places)
+        assert "is in use by another run" in invoke("delete", "interrupted", "--yes", *places)
         other.kill()
     study.remember_fact("owner", None)
     assert invoke("delete", "interrupted", "--yes", *places).startswith("0")

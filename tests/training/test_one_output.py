@@ -39,7 +39,7 @@ def test_one_sigmoid_output_is_searched_confirmed_exported_and_asked(run: Run, t
     assert abs(sum(top["probability"] for top in answers[0]) - 1) < 1e-4
 
 
-def test_a_search_without_a_complete_trial_says_the_commonest_reason(run: Run, tmp_path: Path) -> None:
+def test_a_search_without_a_complete_trial_says_the_most_common_reason(run: Run, tmp_path: Path) -> None:
     (tmp_path / "late.py").write_text(
         f"import sys; sys.path.insert(0, {str(CASES.parents[2])!r})\nfrom tests.cases.models import ReturnsNumber\n"
         "class Late(ReturnsNumber):\n    def fit(self, *args, **kwargs):\n        raise ValueError('too late')\n"
@@ -48,7 +48,7 @@ def test_a_search_without_a_complete_trial_says_the_commonest_reason(run: Run, t
     done = run(*line, "--json")
     assert done.returncode == 1 and json.loads(done.stdout.splitlines()[-1])["event"] == "end", done.stderr
     assert (
-        "No trial of Late completed (2 plugin_error). The commonest reason is plugin_error: ValueError: too late."
+        "No trial of Late completed (2 plugin_error). The most common reason is plugin_error: ValueError: too late."
         in (done.stderr)
     )
     small = run(*line, "--memory", "1")

@@ -204,13 +204,13 @@ def test_who_waited_is_trained_on_along_the_same_curve(
 ) -> None:
     done = run(*LINE, *images, "--scheduler", "halving")
     assert done.returncode == 0, done.stdout + done.stderr
-    told = "1 and 3 epochs" if first else "a look at 20% of the images, then 1 and 3 epochs"
-    assert f"Rungs: {told}; the best of each rung go on." in " ".join((done.stdout + done.stderr).split())
+    told = "1 and 3 epochs" if first else "20% of the images, then 1 and 3 epochs"
+    assert f"Rungs: {told}. Only the best of each rung are promoted." in " ".join((done.stdout + done.stderr).split())
     board = rows(run)
     assert len(board) == 6 and not unfinished(tmp_path)
     pruned = [row for row in board if row["state"] == "pruned"]
     assert min(row["epochs"] for row in pruned) == first
-    assert all(("look at 20%" in str(row["reason"])) == (row["epochs"] == 0) for row in pruned)
+    assert all(("low-fidelity evaluation on 20%" in str(row["reason"])) == (row["epochs"] == 0) for row in pruned)
     went_on = [row for row in board if row["state"] == "complete" and row["origin"] == "sampler"]
     assert went_on and all(row["epochs"] == 3 for row in went_on)
     again = run("reproduce", str(went_on[0]["trial"]))

@@ -120,7 +120,7 @@ def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin
     if image_cache.fingerprint(dataset) != study.info["data"]["fingerprint"]:
         raise CnnsearchError(
             f"The dataset {dataset.name} has changed since study '{study.name}' was made, so its results "
-            "are not comparable. Restore the old data, or begin a new study with --study NAME."
+            "are not comparable. Restore the old data, or start a new study with --study NAME."
         )
     parts = image_cache.parts(dataset, study.info["seed"], space.defaults["validation"])
     return Origin(study, chosen, space, known, parts, dataset)

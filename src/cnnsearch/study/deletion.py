@@ -55,9 +55,9 @@ class Doomed(NamedTuple):
         elif self.files:
             lines.append(f"Files in {self.place}: {disk.text(sum(map(disk.size, self.files)))}.")
         if self.runs:
-            lines.append(f"{len(self.runs[1])} runs in MLflow. `mlflow gc` removes their artifacts from the disk.")
+            lines.append(f"{len(self.runs[1])} runs in MLflow. `mlflow gc` deletes their artifacts from the disk.")
         elif self.study.fact("mlflow"):
-            lines.append("Its runs in MLflow stay; --mlflow deletes them, too.")
+            lines.append("Its runs in MLflow are kept; --mlflow deletes them, too.")
         return "\n".join(lines)
 
 
@@ -117,8 +117,8 @@ def _delete_runs(client: Any, identifiers: list[str]) -> None:
         except Exception as error:
             reason = str(error).partition("\n")[0][:200]
             raise StudyError(
-                f"Only {done} of {len(identifiers)} runs in MLflow were deleted: {reason}. The study stays. Give the "
-                "command again, or leave --mlflow out."
+                f"Only {done} of {len(identifiers)} runs in MLflow were deleted: {reason}. The study is kept. Run the "
+                "command again, or leave out --mlflow."
             ) from error
 
 

@@ -27,8 +27,8 @@ def refuse_if_held(study: Study) -> None:
     if here and (owner["pid"] == os.getpid() or not psutil.pid_exists(owner["pid"])):
         return
     raise StudyError(
-        f"Study '{study.name}' is being worked on by another run (process {owner['pid']} on {owner['host']}). "
-        "Wait for it, or name another with --study NAME."
+        f"Study '{study.name}' is in use by another run (process {owner['pid']} on {owner['host']}). "
+        "Wait until that run ends, or choose another study: --study NAME."
     )
 
 

@@ -67,7 +67,7 @@ def load(name: str | None, runs: Path, storage: str = "") -> Study:
     known = summaries(runs, storage)
     if not known:
         where = "that storage" if storage else f"{runs}/"
-        raise StudyError(f"There is no study in {where} yet. Begin one: cnnsearch run --space digits_cnn --trials 10")
+        raise StudyError(f"There is no study in {where} yet. Start one: cnnsearch run --space digits_cnn --trials 10")
     names = [str(summary["name"]) for summary in known]
     begun = [str(summary["name"]) for summary in known if summary["trials"]]
     name = name or (begun or names)[0]

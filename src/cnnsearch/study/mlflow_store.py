@@ -233,7 +233,7 @@ def parent_run(study: Study) -> tuple[Any, str, str]:
             return client, uri, run_id
     raise CnnsearchError(
         f"the study's run is not in {without_password(here)}. "
-        "The study's own command, or `cnnsearch ui`, writes it there."
+        "Run the study's command again, or `cnnsearch ui`, to write it there."
     )
 
 

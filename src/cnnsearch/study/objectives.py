@@ -16,7 +16,7 @@ def parsed(text: str) -> tuple[str, tuple[str, ...]]:
     for cost in costs:
         if cost not in COSTS:
             raise CnnsearchError(
-                f"--objective {text}: '{cost}' is no cost.{nearest(cost, COSTS)} "
+                f"--objective {text}: '{cost}' is not a cost.{nearest(cost, COSTS)} "
                 f"Expected a metric, then any of {', '.join(COSTS)}."
             )
     if not metric or len(set(costs)) < len(costs):
@@ -38,9 +38,9 @@ def asked(text: str | None, metric: str | None, pruner: str | None, model: bool)
     if model and "macs" in costs:
         raise CnnsearchError(f"--objective {text}: the multiply-adds of a model space are not known; use params.")
     if costs and pruner in ALONE:
-        raise CnnsearchError(f"--pruner {pruner} prunes for one objective alone; with {text} use median or percentile.")
+        raise CnnsearchError(f"--pruner {pruner} works with only one objective; with {text} use median or percentile.")
     return first, costs
 
 
 ALONE = ("halving", "hyperband")
-"""Pruners that keep rungs of their own in Optuna's trials, which several objectives do not let them see."""
+"""Pruners that keep their rungs in Optuna's trials, which they cannot read in a study with several objectives."""

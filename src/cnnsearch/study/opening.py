@@ -124,7 +124,7 @@ def check_same(study: Study, settings: Settings) -> None:
     """
     refuse_newer(study)
     old, new = study.info, json.loads(json.dumps(settings.for_study()))
-    anew = "or begin anew with --study NAME."
+    anew = "or start a new study: --study NAME."
     _check_brought(study, new.get("brought", {}))
     keys = ("dimensions", "model", "trainer")
     # as it would be written now
@@ -133,16 +133,16 @@ def check_same(study: Study, settings: Settings) -> None:
     begun["model"], new["space"]["model"] = moved.compared(begun["model"], new["space"]["model"])
     for what, before, after in _differences({k: begun[k] for k in keys}, {k: new["space"][k] for k in keys}):
         raise StudyError(
-            f"Study '{study.name}' began with {what} = {before}; the space now says {after}. "
-            f"Go on under the old space with --space-from-study, {anew}"
+            f"Study '{study.name}' was started with {what} = {before}. The space now has {after}. "
+            f"Resume with the study's own space: --space-from-study, {anew}"
         )
     old = {"costs": [], **old, "dataset": moved.without_path(old["dataset"])}
     new["dataset"] = moved.without_path(new["dataset"])
     for key in ("dataset", "epochs", "metric", "costs", "seed", "validation", "batch_size"):
         if old.get(key, new[key]) != new[key]:
             raise StudyError(
-                f"Study '{study.name}' began with {key} {_brief(old[key])}; this command says {_brief(new[key])}. "
-                f"Go on with the old value, {anew}"
+                f"Study '{study.name}' was started with {key} {_brief(old[key])}. This command has {_brief(new[key])}. "
+                f"Use the study's value, {anew}"
             )
 
 
@@ -153,7 +153,7 @@ def _check_brought(study: Study, brought: dict[str, Any]) -> None:
         StudyError: if a digest is not what it was.
     """
     began = study.info.get("brought", {})
-    ways = "Bring back what it was, or begin a new study with study=NAME."
+    ways = "Restore it, or start a new study with study=NAME."
     for kind, what in (("function", "the function"), ("data", "the images or labels")):
         old, now = began.get(kind, {}), brought.get(kind, {})
         changed = [name for name in {**old, **now} if old.get(name) != now.get(name)]
@@ -161,10 +161,11 @@ def _check_brought(study: Study, brought: dict[str, Any]) -> None:
             continue
         python = set(changed) == set(old) == set(now) and began.get("python") != brought.get("python")
         hint = {"function": "To resume with the earlier function, pass space_from_study=True. "}.get(kind, HINT)
+        if python:
+            hint = "It was started with another version of Python, which compiles the same code differently. "
+        where = ", ".join(changed[:5])
         raise StudyError(
-            f"Study '{study.name}' began with other code or data: {what} changed since, in {', '.join(changed[:5])}. "
-            + ("It began under another Python, and the two compile code in different ways. " if python else hint)
-            + ways
+            f"Study '{study.name}' was started with other code or data: {what} changed since, in {where}. {hint}{ways}"
         )
 
 
@@ -177,14 +178,14 @@ def check_same_data(study: Study, found: dict[str, Any]) -> None:
     known = study.info.get("data")
     if known and known["fingerprint"] != found["fingerprint"]:
         raise StudyError(
-            f"Study '{study.name}' was made on other images: the dataset {known['name']} has changed. "
-            "Begin anew with --study NAME."
+            f"Study '{study.name}' was started on other images: the dataset {known['name']} has changed. "
+            "Start a new study: --study NAME."
         )
     low, high = found["value_range"]
     if known and "value_range" not in known and (low, high) != BYTES and not study.info["space"]["model"]:
         raise StudyError(
-            f"Study '{study.name}' was begun by version 0.1.0, which scaled all images from 0 to 255; these are scaled "
-            f"from {low:g} to {high:g} now. Begin anew with --study NAME."
+            f"Study '{study.name}' was started by version 0.1.0, which scaled all images from 0 to 255. "
+            f"Now they are scaled from {low:g} to {high:g}. Start a new study: --study NAME."
         )
 
 
@@ -195,7 +196,7 @@ def refuse_newer(study: Study) -> None:
         StudyError: if it is one.
     """
     if study.info.get("format", 0) > FORMAT:
-        raise StudyError(f"Study '{study.name}' was written by a newer cnnsearch; upgrade to go on with it.")
+        raise StudyError(f"Study '{study.name}' was written by a newer cnnsearch. Upgrade cnnsearch to resume it.")
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, str]]:

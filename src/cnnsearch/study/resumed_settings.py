@@ -36,7 +36,11 @@ def as_it_trains(opened: Study, settings: Settings, note: Callable[[str], None])
     # studies of before knew Keras' fit alone
     lean, precision = bool(machine.get("lean")), machine.get("precision", settings.precision)
     if lean != settings.lean and not settings.space.model:
-        note("This study is trained as it began: " + ("by whole epochs." if lean else "with Keras' fit."))
+        note(
+            "This study was started with "
+            + ("compiled epochs" if lean else "Keras' fit")
+            + ", so its trials keep using that."
+        )
     if settings.precision not in (precision, "auto"):
-        note(f"This study is trained as it began: in {precision}.")
+        note(f"This study was started in {precision}, so its trials keep that precision.")
     return replace(settings, lean=lean, precision=precision)

@@ -36,12 +36,12 @@ def make_folder(folder: Path) -> None:
 
 
 REASONS = {
-    "disk is full": "the disk is full; free some space, and give the same command again",
-    "is locked": "another process keeps it locked; wait for that one, and give the same command again",
+    "disk is full": "the disk is full; free some space, and run the same command again",
+    "is locked": "another process has locked it; wait until that process ends, and run the same command again",
     "readonly": "it may not be written",
     "no such table": "it was deleted or replaced while it was in use",
-    "disk i/o": "it was deleted while it was in use, or its disk fails",
-    "no space left": "the disk is full; free some space, and give the same command again",
+    "disk i/o": "it was deleted while it was in use, or the disk has a fault",
+    "no space left": "the disk is full; free some space, and run the same command again",
 }
 """What databases and systems say, and what a user can make of it."""
 
@@ -76,7 +76,7 @@ def _reason(error: Exception, secret: bool) -> str:
     said = f"{error} {error.__cause__ or ''}".lower()
     known = next((reason for words, reason in REASONS.items() if words in said), "")
     if isinstance(error, sqlalchemy.exc.ArgumentError | ValueError):
-        return "it is no database address"
+        return "it is not a database address"
     first = str(error.__cause__ or error).partition("\n")[0][:150].rstrip(".")
     return known or (type(error).__name__ if secret else f"{type(error).__name__}: {first}")
 
@@ -96,7 +96,7 @@ def hold(folder: Path, name: str) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         raise StudyError(
-            f"Study '{name}' is being worked on by another run here. Wait for it, or name another with --study NAME."
+            f"Study '{name}' is in use by another run here. Wait until it ends, or choose another study: --study NAME."
         ) from None
     try:
         yield

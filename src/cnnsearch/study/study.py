@@ -62,7 +62,7 @@ class Study:
             StudyError: there is nothing in it to speak of.
         """
         if "data" not in self.info:
-            raise StudyError(f"Study '{self.name}' has trained nothing yet. Give the command again that began it.")
+            raise StudyError(f"Study '{self.name}' has trained nothing yet. Run the command that started it again.")
 
     def checkpoint(self, kept: Record) -> Path | None:
         """The file of a trial's model, if it is there."""
@@ -146,5 +146,5 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
         reason = str(error).partition("\n")[0]
         mend = "Its choices must be the same in every trial of a study."
         if "dynamic" not in reason:
-            mend = "Name another --sampler: this one cannot draw it."
+            mend = "Choose another --sampler: this one cannot draw it."
         raise CnnsearchError(f"{name} cannot be drawn: {reason} {mend}") from error

@@ -45,8 +45,8 @@ def confirm_best(
     plurals = "s" * (trials > 1), "s" * (trainings > 1)
     records = {record.number: record for record in leaders}
     if not any(confirmer.in_time(records[repeat.trial], settings.epochs, until) for repeat in waiting):
-        late = f"No training on a new seed would end in time, {trainings} would be due"
-        display.note(f"{late}: `cnnsearch confirm {study.name}`.")
+        missing = f"No time is left to train on new seeds. {trainings} trainings are missing"
+        display.note(f"{missing}. To run them: cnnsearch confirm {study.name}")
         return None
     display.note(f"Confirming the best: {trials} trial{plurals[0]} on new seeds, {trainings} training{plurals[1]}.")
     source = Confirmer(study, waiting, settings.epochs, until, session.callbacks, display)
@@ -57,7 +57,7 @@ def confirm_best(
         return end
     if source.waiting:
         left = len(source.waiting)
-        display.note(f"{left} of them did not fit into the time: `cnnsearch confirm {study.name}`.")
+        display.note(f"The time limit left out {left} of them. To run them: cnnsearch confirm {study.name}")
     return None
 
 
@@ -93,14 +93,14 @@ def confirm(
         try:
             waiting = confirmer.missing(opened, records, chosen, seeds)
             if not waiting:
-                show.note("These trials have had so many seeds already; --seeds asks for more.")
+                show.note("These trials already have that many new seeds. Raise --seeds to add more.")
             left = _on_new_workers(made, session, waiting)
         finally:
             end = End(EndReason.INTERRUPTED if stop.asked else EndReason.COMPLETE)
             mlflow.close(*for_mlflow(opened, end, files))
             lease.release(opened)
     if left and not stop.asked:
-        show.note(f"{len(left)} trainings did not fit into the time.")
+        show.note(f"The time limit left out {len(left)} trainings. The same command runs them.")
     return opened, end
 
 

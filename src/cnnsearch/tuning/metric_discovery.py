@@ -91,8 +91,8 @@ def _described(launcher: Launcher, settings: Settings, stop: SignalHandler, show
                 if not own_fit:
                     return None
                 show.note(
-                    f"This model's fit took more than {limit:g} s to show what it reports and was ended. The metrics "
-                    "that the model was compiled with count."
+                    f"The fit of this model was stopped: it reported no metrics within {limit:g} s. The metrics that "
+                    "the model was compiled with are used."
                 )
                 chosen, own_fit, event = None, False, None
             if event is None:

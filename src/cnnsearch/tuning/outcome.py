@@ -40,11 +40,11 @@ def _nothing_completed(opened: Study, end: End) -> str:
     if any(record.state == "complete" for record in records):
         return ""
     if not records:
-        return f"No trial of {opened.name} completed: {end.problem or 'none had ended in time'}."
+        return f"No trial of {opened.name} completed: {end.problem or 'none ended within the time limit'}."
     counts = Counter(record.failure or record.state for record in records)
     kinds = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
     reasons = Counter(f"{record.failure}: {record.reason}" for record in records if record.failure)
-    said = f" The commonest reason is {reasons.most_common(1)[0][0]}" if reasons else ""
+    said = f" The most common reason is {reasons.most_common(1)[0][0]}" if reasons else ""
     if end.problem:  # it names the reason
         said = f" The search stopped: {end.problem}"
     return f"No trial of {opened.name} completed ({kinds}).{said.rstrip('.')}{'.' if said else ''}"
@@ -54,8 +54,8 @@ def stopped(opened: Study) -> str:
     """How far a search came that was stopped."""
     done = sum(record.state in COUNTED for record in opened.records())
     begun = len(trial_queue.to_go_on(opened))
-    more = f" {begun} more {'goes' if begun == 1 else 'go'} on from the last epoch." if begun else ""
-    return f"Stopped; {done} trial{'' if done == 1 else 's'} {'is' if done == 1 else 'are'} done and kept.{more}"
+    more = f" {begun} more can be resumed from {'its' if begun == 1 else 'their'} last epoch." if begun else ""
+    return f"Stopped. {done} trial{'' if done == 1 else 's'} ended and {'is' if done == 1 else 'are'} stored.{more}"
 
 
 def for_mlflow(opened: Study, end: End, write: Files) -> tuple[str, list[Record], tuple[Path, ...]]:

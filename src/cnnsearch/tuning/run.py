@@ -143,7 +143,7 @@ def _going_on(settings: Settings, counted: int, unconfirmed: int) -> str:
     if counted >= settings.trials and not unconfirmed:
         return (
             f"Study '{settings.study}' already has {counted} of {settings.trials} trials. "
-            "Raise --trials to continue it, or begin a new study with --study NAME."
+            "Raise --trials to continue it, or start a new study with --study NAME."
         )
     left = f" {unconfirmed} trainings on new seeds are missing." if counted >= settings.trials else ""
     return f"Resuming study '{settings.study}': {counted} of {settings.trials} trials are done.{left}"

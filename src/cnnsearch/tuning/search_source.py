@@ -177,7 +177,9 @@ class SearchSource:
             self._problem = f"{message.problem}. {FULL}"
         if message.unsaved and not self._told_unsaved:
             self._told_unsaved = True
-            self._display.note(f"The models of this space are not kept, as they cannot be saved: {message.unsaved}")
+            self._display.note(
+                f"The models of this space are not stored, because they cannot be saved: {message.unsaved}"
+            )
         self.trials.checkpoints.tidy(self._recorder.saved)
 
     def on_failure(self, trial: ActiveTrial, kind: str, reason: str) -> None:
@@ -262,7 +264,7 @@ class SearchSource:
         if not idle or self.missing() or self._to_resume():
             return None
         if self.trials.budget.closed or self._to_resume(in_time=lambda trial: True):
-            self._display.note("Nothing more would end in the time that is left.")
+            self._display.note("No further trial would end in the time that is left.")
             return End(EndReason.TIMEOUT)
         return End(EndReason.EXHAUSTED if self._exhausted() else EndReason.COMPLETE)
 

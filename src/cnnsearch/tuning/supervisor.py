@@ -35,10 +35,10 @@ class Limits:
         if now - trial.heard > SHORTEST:
             silence = silence_allowed(trial.record, ended)
             if now - trial.heard > silence:
-                return "timeout", f"it ended no epoch for {silence:,.0f} s, far longer than others take"
+                return "timeout", f"it ended no epoch for {silence:,.0f} s, much longer than the other trials"
         if self._memory and held > self._memory:
             taken, most = held / 2**30, self._memory / 2**30
-            return "oom", f"its worker grew to {taken:.1f} GiB; {most:.1f} GiB are allowed (--memory)"
+            return "oom", f"its worker used {taken:.1f} GiB of memory; the limit is {most:.1f} GiB (--memory)"
         return None
 
 

@@ -36,7 +36,7 @@ from cnnsearch.tuning.schedulers.rung_scheduler import RungScheduler
 from cnnsearch.tuning.trial_recorder import TrialRecorder
 from cnnsearch.tuning.trial_source import Reaction, Then
 
-FULL = "Free some space, and give the same command again."
+FULL = "Free some space, and run the same command again."
 
 RECENT = 200
 """The runtime model uses so many of the last trials."""

@@ -74,7 +74,7 @@ class TrialRecorder:
 
     def interrupt(self, running: Record, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
         """End a running trial and queue its point again, to be trained on."""
-        done = replace(running, state="interrupted", reason=why or "put back when the run ended")
+        done = replace(running, state="interrupted", reason=why or "interrupted at the end of the run; it is requeued")
         finish(self.study, trial, done)
         trial_queue.put_back(self.study, self._frozen(trial), done.seed, retried, done.look)
         self._keep(done)
@@ -83,7 +83,7 @@ class TrialRecorder:
     def pass_over(self, drawn: Record, trial: optuna.Trial, again: bool) -> None:
         """End what was drawn and is not trained for its time or cost. It counts for nothing; `again`: it is queued."""
         if again:
-            self.interrupt(drawn, trial, "it would not have ended in time")
+            self.interrupt(drawn, trial, "it would not end within the time limit")
         else:
             # a failed one is invisible to the sampler, which shall not learn from it
             self.close(replace(drawn, state="passed", plan=""), trial)

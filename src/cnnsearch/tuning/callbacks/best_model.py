@@ -37,7 +37,7 @@ def log(study: Study, launcher: Launcher, mlflow: MlflowCallback, saved: Iterabl
     if mlflow.away:
         return  # the next run logs it
     if place is None or not launcher.ready(slot):
-        mlflow.problem("the best model was not logged: no worker was there to do it")
+        mlflow.problem("the best model was not logged: no worker was available")
         return
     launcher.submit(slot, LogModel(trial=best.number, path=str(study.checkpoint(best)), **place))
     logged = _wait(launcher, slot, lambda: False, stop)

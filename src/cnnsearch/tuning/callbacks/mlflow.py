@@ -141,7 +141,7 @@ class MlflowCallback(TunerCallback):
         if missing:
             mlflow_recovery.write(self._runs.study.folder, self._runs.repeats)
             uri = store.without_password(store.tracking_uri())
-            self._warn(f"MLflow: {uri} did not get everything. The same command sends what is missing.")
+            self._warn(f"MLflow: {uri} did not receive every run. The same command sends the missing ones.")
         else:
             mlflow_recovery.clear(self._runs.study.folder)
 
@@ -168,7 +168,7 @@ class MlflowCallback(TunerCallback):
         if not self._away:
             self._away = True
             uri = store.without_password(store.tracking_uri())
-            self._warn(f"MLflow: {uri} does not answer. The search continues; what is missing there is sent later.")
+            self._warn(f"MLflow: {uri} does not answer. The search continues. The missing runs are sent later.")
 
     def _is_back(self) -> bool:
         """Ask a store again that did not answer; if it does now, write what it missed."""
@@ -185,7 +185,7 @@ class MlflowCallback(TunerCallback):
             return False
         self._away = False
         uri = store.without_password(store.tracking_uri())
-        self._warn(f"MLflow: {uri} answers again. What was missing there is sent.")
+        self._warn(f"MLflow: {uri} answers again. The missing runs are sent.")
         return True
 
     def _open(self) -> None:
@@ -203,7 +203,7 @@ class MlflowCallback(TunerCallback):
             reason = str(error).strip().partition("\n")[0][:200].rstrip(".")
             raise CnnsearchError(
                 f"MLflow's store {store.without_password(uri)} cannot be opened: {reason}. "
-                "Set MLFLOW_TRACKING_URI to another, such as sqlite:///other.db."
+                "Set MLFLOW_TRACKING_URI to another store, such as sqlite:///other.db."
             ) from error
 
 
@@ -218,7 +218,7 @@ def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
             # where another process works on it, that one writes it
             lease.refuse_if_held(study)
             stack.enter_context(hold(study.folder, study.name))
-            warn(f"Study '{study.name}' was moved. Its runs are written to MLflow's store here.")
+            warn(f"Study '{study.name}' was moved. Its runs are written to the MLflow store here.")
             tracker = MlflowCallback(warn)
             tracker.on_study_begin(study)
             assert tracker._opening is not None

@@ -80,7 +80,7 @@ class RungScheduler:
         return self.fidelity(trial) or next(filter(self._rungs.waits_at, ahead), epochs)
 
     def reason(self, trial: ActiveTrial) -> str:
-        return "" if trial.history else f"after a look at {self._rungs.look:.0%} of the images"
+        return "" if trial.history else f"after a low-fidelity evaluation on {self._rungs.look:.0%} of the images"
 
     @property
     def described(self) -> str:

@@ -123,9 +123,9 @@ class Rungs:
     @property
     def told(self) -> str:
         """The rungs in words."""
-        look = f"a look at {self.look:.0%} of the images, then " if self.look else ""
+        look = f"{self.look:.0%} of the images, then " if self.look else ""
         epochs = " and ".join(", ".join(f"{step:g}" for step in self._steps if step >= 1).rsplit(", ", 1))
-        return f"{look}{epochs} epochs; the best of each rung go on"
+        return f"{look}{epochs} epochs. Only the best of each rung are promoted"
 
     @property
     def look(self) -> float:
