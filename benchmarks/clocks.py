@@ -28,7 +28,7 @@ PARENT = {
     "cnnsearch.study.study:suggest": "Optuna: draw",
     "optuna:Trial.report": "Optuna: report",
     "optuna:Trial.should_prune": "Optuna: prune",
-    "cnnsearch.study.write_behind:Behind.write": "Optuna: write",
+    "cnnsearch.study.write_behind:WriteBehindStorage.write": "Optuna: write",
     "cnnsearch.tuning.trial_recorder:finish": "Optuna: tell",
     "cnnsearch.tuning.trial_recorder:TrialRecorder._frozen": "Optuna: read back",
     "cnnsearch.tuning.search_source:SearchSource.tell": "display",

@@ -52,7 +52,7 @@ def named(task: str, seed: int, seconds: float, trials: int) -> Values | None:
         subprocess.run([sys.executable, "-m", "cnnsearch", "run", *given, *limits], cwd=folder, check=True)
         study = listing.load("peers", Path(folder) / "runs")
         best = next((record for record in ranking.ranked(study) if record.state == "complete"), None)
-        print(f"{task} seed {seed}: {len(study.records())} trials, {len(study.repeats())} again")
+        print(f"{task} seed {seed}: {len(study.trials())} trials, {len(study.repeats())} again")
     return best.params if best else None
 
 

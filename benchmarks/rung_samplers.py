@@ -31,7 +31,7 @@ from simulated import Candidate as Trained
 
 from cnnsearch.spaces.hyperparameters import by_chance
 from cnnsearch.study import samplers
-from cnnsearch.study.sampler_view import Seen
+from cnnsearch.study.sampler_view import SamplerView
 from cnnsearch.study.study import suggest
 from cnnsearch.study.trial import ATTRIBUTE
 from cnnsearch.tuning.schedulers import rungs
@@ -223,7 +223,7 @@ def search(arm: Arm, known: Measured, seed: int, target: float) -> tuple[float, 
     rungs.FIRST, rungs.LATER = arm.shares
     scheduler, landscape = Rungs(arm.scheduler, EPOCHS, LOOK, maximize=True, looks=False), Drawn(known, seed)
     made = optuna.create_study(direction="maximize", sampler=arm.sampler(seed))
-    study = Seen(made.study_name, made._storage, made.sampler)
+    study = SamplerView(made.study_name, made._storage, made.sampler)
     for point in (known.land.default(), *near(known.land.default(), seed, arm.near)):
         study.enqueue_trial(point)
     every: list[Candidate] = []

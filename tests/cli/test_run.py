@@ -33,7 +33,7 @@ def test_says_each_trial_and_what_to_do_next(searched: Path) -> None:
 
 
 def test_every_trial_is_recorded_whole(study: studies.Study) -> None:
-    records = study.records()
+    records = study.trials()
     counted = [record for record in records if record.state in COUNTED]
     assert len(counted) == 5
     assert records[0].origin == "default" and records[0].params == study.info["default"]
@@ -47,13 +47,13 @@ def test_every_trial_is_recorded_whole(study: studies.Study) -> None:
 
 
 def test_no_plan_is_trained_twice(study: studies.Study) -> None:
-    keys = [record.key for record in study.records() if record.state in ("complete", "pruned")]
+    keys = [record.key for record in study.trials() if record.state in ("complete", "pruned")]
     assert len(keys) == len(set(keys))
 
 
 def test_keeps_the_best_models_only(searched: Path, study: studies.Study) -> None:
     kept = {path.name for path in (searched / "runs" / "digits_cnn" / "checkpoints").iterdir()}
-    assert kept == {Path(record.checkpoint).name for record in study.records() if record.score is not None}
+    assert kept == {Path(record.checkpoint).name for record in study.trials() if record.score is not None}
 
 
 def test_mlflow_has_one_parent_and_a_child_a_trial(searched: Path, study: studies.Study) -> None:
@@ -67,7 +67,7 @@ def test_mlflow_has_one_parent_and_a_child_a_trial(searched: Path, study: studie
     assert parent.data.params["data_fingerprint"] == study.info["data"]["fingerprint"]
     assert parent.outputs.model_outputs, "the best model is logged as an MLflow model"
     children = {int(run.data.tags["cnnsearch.trial"]): run for run in runs if run is not parent}
-    counted = {record.number: record for record in study.records() if record.state in COUNTED}
+    counted = {record.number: record for record in study.trials() if record.state in COUNTED}
     assert children.keys() == counted.keys()
     for number, record in counted.items():
         child = children[number]
@@ -97,7 +97,7 @@ print("ANSWER", np.asarray(answer).shape)
 def test_leaderboard_in_every_format(searched: Path, study: studies.Study) -> None:
     as_json = json.loads(cnnsearch(searched, "leaderboard", "--format", "json").stdout)
     as_csv = list(csv.DictReader(io.StringIO(cnnsearch(searched, "leaderboard", "--format", "csv").stdout)))
-    counted = [record for record in study.records() if record.state in COUNTED]
+    counted = [record for record in study.trials() if record.state in COUNTED]
     assert [row["trial"] for row in as_json] == [int(row["trial"]) for row in as_csv]
     assert {row["trial"] for row in as_json} >= {record.number for record in counted}
     scores = [row["score"] for row in as_json if row["state"] == "complete"]
@@ -236,7 +236,7 @@ def test_an_interrupt_puts_running_trials_back(tmp_path: Path) -> None:
     opened = listing.load(None, tmp_path / "runs")
     states = [trial.state.name for trial in opened.optuna.trials]
     assert "RUNNING" not in states and states.count("WAITING") == 1
-    assert [record.state for record in opened.records() if record.state in COUNTED] == []
+    assert [record.state for record in opened.trials() if record.state in COUNTED] == []
 
 
 def _wait_for(reached: Callable[[], bool]) -> None:

@@ -22,7 +22,7 @@ from cnnsearch.results.comparison.evidence import MATCHED, MODELLED, Case, Evide
 from cnnsearch.results.comparison.points import Points
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.study import listing
-from cnnsearch.study.trial import TWIN, Record
+from cnnsearch.study.trial import CONTROLLED_ORIGIN, Trial
 from tests.conftest import TINY, Run, cnnsearch
 
 # -- simulated studies -----------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_base_trials_of_each_level_in_turn_cancel_the_bias_of_their_choice() -> 
     held: dict[str, list[bool]] = {"the best": [], "in turn": []}
     for seed in range(400):
         generator = np.random.default_rng(seed)
-        bases = [Record(number, score=generator.normal()) for number in range(40)]
+        bases = [Trial(number, score=generator.normal()) for number in range(40)]
         # most trials have `a`, as after a sampler that prefers it
         own = {base.number: "a" if generator.random() < 0.8 else "b" for base in bases}
         bases.sort(key=lambda base: -(base.score or 0))
@@ -187,7 +187,7 @@ def test_levels_are_values_or_halves(distribution: Distribution, labels: list[st
 def test_dropout_of_rate_0_is_none_and_a_controlled_trial_with_dropout_has_some(searched: Path) -> None:
     study = listing.load(None, searched / "runs")
     points = Points(study, ())
-    first = study.records()[0]
+    first = study.trials()[0]
     assert first.params["norm_dropout/drop"] == "block" and first.params["norm_dropout/rate"] == 0.0
     simplest = points.simplest(first)
     assert simplest["norm_dropout/drop"] == "none" and "norm_dropout/rate" not in simplest
@@ -215,7 +215,7 @@ def test_controlled_trials_differ_in_one_hyperparameter_and_no_trial_is_in_two_g
     wanted = controlled_trials.points_to_train(found, "none")
     ends = [origin.rpartition("=")[2] == "none" for origin in wanted]
     assert ends == sorted(ends, reverse=True)
-    assert {seed for _, seed in wanted.values()} <= {record.seed for record in study.records()}
+    assert {seed for _, seed in wanted.values()} <= {record.seed for record in study.trials()}
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -248,10 +248,10 @@ def test_controlled_trials_are_trained_once_with_all_epochs_and_the_seeds_of_the
     assert done.returncode == 0 and "2 controlled trials are missing for norm_dropout/drop" in done.stderr, done.stderr
     (row,) = json.loads(done.stdout)
     study = listing.load(None, tmp_path / "runs")
-    records = {record.number: record for record in study.records()}
-    controlled = [record for record in records.values() if record.origin.startswith(TWIN)]
+    records = {record.number: record for record in study.trials()}
+    controlled = [record for record in records.values() if record.origin.startswith(CONTROLLED_ORIGIN)]
     assert len(controlled) == 2 and all(record.state == "complete" and record.epochs == 2 for record in controlled)
-    bases = [records[int(record.origin.removeprefix(TWIN).partition(":")[0])] for record in controlled]
+    bases = [records[int(record.origin.removeprefix(CONTROLLED_ORIGIN).partition(":")[0])] for record in controlled]
     assert [record.seed for record in controlled] == [base.seed for base in bases]
     points = Points(study, ())
     differences = []
@@ -273,7 +273,7 @@ def test_controlled_trials_are_trained_once_with_all_epochs_and_the_seeds_of_the
     again = run(*COMPARE, "--format", "csv")
     assert [float(r["difference"]) for r in csv.DictReader(io.StringIO(again.stdout))] == [row["difference"]]
     reopened = listing.load(None, tmp_path / "runs")
-    assert len(reopened.records()) == len(records) and "run --space" in reopened.info["command"]
+    assert len(reopened.trials()) == len(records) and "run --space" in reopened.info["command"]
 
 
 @pytest.mark.slow
@@ -302,7 +302,7 @@ def test_an_interrupted_comparison_resumes_with_the_missing_trials(run: Run, tmp
     done = run(*COMPARE, "--format", "md")
     assert done.returncode == 0, done.stderr
     assert "| norm_dropout/drop | block | none |" in done.stdout and "| 1 | controlled pairs | unclear |" in done.stdout
-    controlled = [r for r in listing.load(None, tmp_path / "runs").records() if r.origin.startswith(TWIN)]
+    controlled = [r for r in listing.load(None, tmp_path / "runs").trials() if r.origin.startswith(CONTROLLED_ORIGIN)]
     assert [record.state for record in controlled] == ["interrupted", "complete"]
     assert controlled[0].seed == controlled[1].seed and controlled[1].epochs == 25 and controlled[1].resumed > 0
 
@@ -317,6 +317,10 @@ def _wait_for(reached: Callable[[], bool]) -> None:
 def _epochs_of_controlled_trials(folder: Path) -> int:
     trials = listing.load(None, folder / "runs").optuna.trials
     return max(
-        (len(trial.intermediate_values) for trial in trials if trial.user_attrs.get("origin", "").startswith(TWIN)),
+        (
+            len(trial.intermediate_values)
+            for trial in trials
+            if trial.user_attrs.get("origin", "").startswith(CONTROLLED_ORIGIN)
+        ),
         default=0,
     )

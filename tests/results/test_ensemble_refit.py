@@ -59,7 +59,7 @@ def test_an_ensemble_with_a_gain_above_chance_is_exported_as_one_model(run: Run,
     model = keras.saving.load_model(tmp_path / "out" / "model.keras")
     images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype("uint8")
     study = listing.load(None, tmp_path / "runs")
-    singles = [keras.saving.load_model(study.checkpoint(record)) for record in study.records()]
+    singles = [keras.saving.load_model(study.checkpoint(record)) for record in study.trials()]
     mean = np.mean([single.predict(images, verbose=0) for single in singles], axis=0)
     np.testing.assert_allclose(model.predict(images, verbose=0), mean, atol=1e-5)
     assert model.count_params() == card["params"] == 4 * singles[0].count_params()

@@ -109,7 +109,7 @@ def test_a_trial_is_evaluated_once_on_the_test_set(searched: Path, exported: Pat
 def test_a_trial_whose_model_is_lost_is_trained_again(searched: Path, exported: Path) -> None:
     study = listing.load(None, searched / "runs")
     best = json.loads((exported / "card.json").read_text())["trial"]
-    other = next(record for record in study.records() if record.score is not None and record.number != best)
+    other = next(record for record in study.trials() if record.score is not None and record.number != best)
     model = study.checkpoint(other)
     assert model is not None
     model.rename(searched / "aside.keras")

@@ -177,14 +177,14 @@ def test_a_search_by_auc_with_weights_of_classes_to_its_export(run: Run, tmp_pat
     assert sum(map(sum, study.info["data"]["counts"].values())) == 800, "test is not counted"
     first = ranking.ranked(study)[0]
     assert first.score == max(epoch["val_auc"] for epoch in first.history)
-    assert json.loads(study.records()[0].plan)["class_weight"] == "balanced"
+    assert json.loads(study.trials()[0].plan)["class_weight"] == "balanced"
     assert 0 < study.repeats()[0]["score"] <= 1
 
     exported = run("export", "--trial", "0", "-o", "out")
     assert exported.returncode == 0, exported.stderr
     assert "test AUC" in exported.stdout
     card = json.loads((tmp_path / "out" / "card.json").read_text())
-    assert card["validation"]["auc"] == pytest.approx(study.records()[0].score, abs=1e-3)
+    assert card["validation"]["auc"] == pytest.approx(study.trials()[0].score, abs=1e-3)
     assert 0 <= card["test"]["auc"] <= 1 and card["test"]["n"] == 200
     assert card["majority"]["class"] == "0" and card["majority"]["test"] == pytest.approx(0.97)
     text = (tmp_path / "out" / "card.md").read_text()

@@ -26,7 +26,7 @@ from cnnsearch.study import listing, opening
 from cnnsearch.study.config import Settings
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.trial_recorder import finish
 from tests.conftest import cnnsearch
 
@@ -166,7 +166,7 @@ def test_nothing_is_wider_than_a_phone(reported: Path, tmp_path: Path) -> None:
 # -- studies made by hand --------------------------------------------------------------------------
 
 
-def made(folder: Path, records: Iterable[Record]) -> Study:
+def made(folder: Path, records: Iterable[Trial]) -> Study:
     """A study that holds these trials."""
     space = spaces.load("digits_cnn", plugins.load())
     study = opening.begin(Settings(space, Use("digits", {}), "made", 5, 10, "val_accuracy", folder / "runs"))
@@ -178,7 +178,7 @@ def made(folder: Path, records: Iterable[Record]) -> Study:
     return study
 
 
-def end(study: Study, wanted: Record, by: str = "") -> None:
+def end(study: Study, wanted: Trial, by: str = "") -> None:
     """One more trial that ended so; its score is what it drew for `by`, if that is named."""
     trial = study.optuna.ask()
     for name in ("a/x", "a/y", "a/z"):
@@ -186,14 +186,14 @@ def end(study: Study, wanted: Record, by: str = "") -> None:
     finish(study, trial, replace(wanted, score=trial.params[by]) if by else wanted)
 
 
-def complete(number: int, score: float) -> Record:
+def complete(number: int, score: float) -> Trial:
     history = tuple({"loss": 1 / (n + 1), "val_loss": 1.0, "accuracy": score, "val_accuracy": score} for n in range(3))
     shape = {"best_epoch": 3, "epochs": 3, "seconds": 6.0, "weights": 100 + number, "macs": 1000 + number}
-    return Record(number, "complete", score=score, history=history, **shape)
+    return Trial(number, "complete", score=score, history=history, **shape)
 
 
-def failed(number: int, kind: str, reason: str) -> Record:
-    return Record(number, "failed", failure=kind, reason=reason, seconds=4.0)
+def failed(number: int, kind: str, reason: str) -> Trial:
+    return Trial(number, "failed", failure=kind, reason=reason, seconds=4.0)
 
 
 def test_one_trial(tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_the_headline_has_the_mean_over_new_seeds(tmp_path: Path) -> None:
 
 
 def test_time_and_epochs_are_added_up() -> None:
-    pruned = Record(2, "pruned", epochs=2, seconds=8.0, score=0.5)
-    resumed = Record(3, "pruned", epochs=3, resumed=1, seconds=4.0, plan='{"epochs": 4}')
+    pruned = Trial(2, "pruned", epochs=2, seconds=8.0, score=0.5)
+    resumed = Trial(3, "pruned", epochs=3, resumed=1, seconds=4.0, plan='{"epochs": 4}')
     found = study_cost([complete(0, 0.9), complete(1, 0.8), pruned, resumed, failed(4, "nan", "loss was nan")], 10)
     assert (found.trials, found.epochs, found.seconds) == (5, 11, 28.0)
     # 8 epochs at 4 seconds each, and 1 of a plan of 4 at 2 seconds: one of its three was trained before a cut

@@ -156,11 +156,11 @@ def end(study: Study, state: str, told: TrialState) -> None:
 
 def test_a_changed_function_or_array_is_told_and_a_function_that_only_failed_may_be_mended(tmp_path: Path) -> None:
     end(begin(asked(tmp_path, function={"build": "1"})), "failed", TrialState.FAIL)
-    assert len(begin(asked(tmp_path, function={"build": "1"})).records()) == 1
+    assert len(begin(asked(tmp_path, function={"build": "1"})).trials()) == 1
     mended = begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"}))
-    assert not mended.records()
+    assert not mended.trials()
     end(mended, "complete", TrialState.COMPLETE)
-    assert len(begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"})).records()) == 1
+    assert len(begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"})).trials()) == 1
     with pytest.raises(StudyError, match=r"the function changed since, in build, WIDTHS\. To resume .*=True"):
         begin(asked(tmp_path, function={"build": "3", "WIDTHS": "1"}, data={"x": "1", "y": "1"}))
     with pytest.raises(StudyError, match=r"the images or labels changed since, in y, x_val\. If the data pipeline"):

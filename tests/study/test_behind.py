@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from cnnsearch.core.errors import StudyError
 from cnnsearch.study import samplers
 from cnnsearch.study.storage import storage_errors
-from cnnsearch.study.write_behind import LONGEST, MOST, Behind
+from cnnsearch.study.write_behind import LONGEST, MOST, WriteBehindStorage
 
 
 def address(folder: Path) -> str:
@@ -29,7 +29,7 @@ def begun(
     plain = optuna.create_study(storage=address(folder), study_name="study", directions=ways, **how)
     if not behind:
         return plain
-    return optuna.load_study(study_name="study", storage=Behind(plain._storage, plain._study_id), **how)
+    return optuna.load_study(study_name="study", storage=WriteBehindStorage(plain._storage, plain._study_id), **how)
 
 
 def stored(folder: Path) -> list[optuna.trial.FrozenTrial]:
@@ -118,7 +118,7 @@ def test_other_choices_are_refused_at_once(tmp_path: Path) -> None:
     study.ask().suggest_categorical("kind", ["a", "b"])
     with pytest.raises(ValueError, match="does not support dynamic value space"):
         study.ask().suggest_categorical("kind", ["a", "c"])
-    again = optuna.load_study(study_name="study", storage=Behind(study._storage, study._study_id))
+    again = optuna.load_study(study_name="study", storage=WriteBehindStorage(study._storage, study._study_id))
     with pytest.raises(ValueError, match="does not support dynamic value space"):
         again.ask().suggest_categorical("kind", ["a", "c"])
 

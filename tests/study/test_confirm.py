@@ -20,7 +20,7 @@ from cnnsearch.study import ranking
 from cnnsearch.study.config import Settings
 from cnnsearch.study.confirmation import Confirmed, Repeat, optimism, summarised
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import ATTRIBUTE, Record
+from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.confirmer import expected_seconds, reserve
 from cnnsearch.tuning.supervisor import PATIENCE, silence_allowed
 from tests.conftest import TINY, Run
@@ -74,14 +74,14 @@ def test_a_part_of_a_limited_time_is_kept_where_it_will_do(timeout: float, had: 
     asked = Settings(Space("s"), Use("digits", {}), "s", 9, 9, "val_accuracy", Path("r"), timeout=timeout, jobs=2)
     trained = {0: (0.9, 20.0), 1: (0.8, 30.0), 2: (0.7, 40.0), 3: (0.6, 99.0)}
     records = [
-        Record(number, state="complete", score=score, seconds=took, epochs=9)
+        Trial(number, state="complete", score=score, seconds=took, epochs=9)
         for number, (score, took) in trained.items()
     ]
     assert reserve(replace(asked, confirm=(3, 3)), records, True, 10.0, had) == pytest.approx(seconds)
 
 
 def test_epochs_of_before_a_cut_were_not_timed() -> None:
-    cut = Record(0, state="complete", score=0.9, seconds=10.0, epochs=9, resumed=8)
+    cut = Trial(0, state="complete", score=0.9, seconds=10.0, epochs=9, resumed=8)
     assert expected_seconds(cut, 9) == 90
     assert silence_allowed(cut, [replace(cut, seconds=100.0)]) == 100 * PATIENCE
 

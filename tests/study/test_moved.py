@@ -14,7 +14,7 @@ from cnnsearch.results.export import exported_model
 from cnnsearch.study import listing, moved, ranking
 from cnnsearch.study import study as studies
 from cnnsearch.study.config import study_folder
-from cnnsearch.study.trial import ATTRIBUTE, COUNTED, Record
+from cnnsearch.study.trial import ATTRIBUTE, COUNTED, Trial
 from cnnsearch.tuning.callbacks import mlflow
 from tests.conftest import cnnsearch
 
@@ -30,8 +30,8 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def trained(runs: Path, name: str) -> dict[int, Record]:
-    return {record.number: record for record in listing.load(name, runs).records() if record.state in COUNTED}
+def trained(runs: Path, name: str) -> dict[int, Trial]:
+    return {record.number: record for record in listing.load(name, runs).trials() if record.state in COUNTED}
 
 
 def test_a_finished_study_of_an_earlier_version_is_read_where_it_is_now(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_folder_is_found_under_the_name_that_the_study_began_with(tmp_path: Pa
     moved.adopt(now, made.user_attrs[ATTRIBUTE])
     study = studies.Study(made, now)
     assert study.folder == now
-    assert study.checkpoint(Record(0, checkpoint=r"C:\runs\s\checkpoints\trial-00000.keras")) is not None
+    assert study.checkpoint(Trial(0, checkpoint=r"C:\runs\s\checkpoints\trial-00000.keras")) is not None
     assert (began / "checkpoints" / "trial-00000.keras").is_file()
 
 

@@ -12,14 +12,14 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import ATTRIBUTE, Record
+from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.schedulers.pruning import Pruning
 from tests.conftest import TINY, Run
 
 
-def trained(number: int, weights: int, seen: list[float], state: str = "complete") -> Record:
+def trained(number: int, weights: int, seen: list[float], state: str = "complete") -> Trial:
     history = tuple({"val_accuracy": value} for value in seen)
-    return Record(number, state, score=max(seen), weights=weights, history=history)
+    return Trial(number, state, score=max(seen), weights=weights, history=history)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_trial_is_pruned_against_those_that_cost_no_more(study: Study) -> None
     trial = study.optuna.ask()
 
     def ends(weights: int, *seen: float) -> bool:
-        running = Record(12, weights=weights)
+        running = Trial(12, weights=weights)
         return pruning.should_prune(trial, running, list(seen))
 
     assert not ends(100, 0.2, 0.35, 0.41)  # better than what is as small

@@ -14,24 +14,24 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import objectives
 from cnnsearch.study.config import GPU_SHARE, Settings, maximize, trial_seed, worker_environment
-from cnnsearch.study.study import Record
+from cnnsearch.study.study import Trial
 from cnnsearch.tuning import checkpoint_manager as keeping
 from cnnsearch.tuning.checkpoint_manager import CheckpointManager
 
 SPACE = Space("s", dataset=Use("digits", {}), dimensions=(Use("filters", {"first": (8, 16)}),))
 SETTINGS = Settings(SPACE, Use("digits", {"limit": 10}), "s", 5, 3, "val_accuracy", Path("runs"), seed=4)
 
-Scored = Callable[..., Record]
+Scored = Callable[..., Trial]
 
 
 @pytest.fixture
 def scored(tmp_path: Path) -> Scored:
     """`scored(3, 0.9)` is trial 3 with this score, and its model's file."""
 
-    def _scored(number: int, score: float | None, state: str = "complete") -> Record:
+    def _scored(number: int, score: float | None, state: str = "complete") -> Trial:
         path = tmp_path / f"trial-{number:05d}.keras"
         path.write_bytes(b"12345678")
-        return Record(number, state, score=score, checkpoint=str(path))
+        return Trial(number, state, score=score, checkpoint=str(path))
 
     return _scored
 
@@ -129,15 +129,15 @@ def test_a_worker_runs_no_code_of_the_current_folder(tmp_path: Path) -> None:
 
 def test_the_first_models_are_kept(tmp_path: Path, scored: Scored) -> None:
     keeper = CheckpointManager(tmp_path / "models", 2, maximize=True)
-    assert keeper.offer(Record(7, score=0.1), []) == tmp_path / "models" / "trial-00007.keras"
-    assert keeper.offer(Record(7, "complete", score=0.1), [scored(1, 0.9)]) is not None
-    assert keeper.offer(Record(7, "complete", score=0.1), [scored(1, 0.9), scored(2, 0.5)]) is None
+    assert keeper.offer(Trial(7, score=0.1), []) == tmp_path / "models" / "trial-00007.keras"
+    assert keeper.offer(Trial(7, "complete", score=0.1), [scored(1, 0.9)]) is not None
+    assert keeper.offer(Trial(7, "complete", score=0.1), [scored(1, 0.9), scored(2, 0.5)]) is None
 
 
 def test_a_better_model_takes_the_place_of_a_worse(tmp_path: Path, scored: Scored) -> None:
     keeper = CheckpointManager(tmp_path, 2, maximize=True)
     records = [scored(1, 0.9), scored(2, 0.5)]
-    assert keeper.offer(Record(3, "complete", score=0.7), records) == tmp_path / "trial-00003.keras"
+    assert keeper.offer(Trial(3, "complete", score=0.7), records) == tmp_path / "trial-00003.keras"
     keeper.tidy([*records, scored(3, 0.7)])
     assert left(tmp_path) == [1, 3]
 
@@ -145,15 +145,15 @@ def test_a_better_model_takes_the_place_of_a_worse(tmp_path: Path, scored: Score
 def test_less_is_better_for_a_loss(tmp_path: Path, scored: Scored) -> None:
     keeper = CheckpointManager(tmp_path, 1, maximize=False)
     records = [scored(1, 0.9), scored(2, 0.5)]
-    assert keeper.offer(Record(3, "complete", score=0.7), records) is None
-    assert keeper.offer(Record(3, "complete", score=0.4), records) is not None
+    assert keeper.offer(Trial(3, "complete", score=0.7), records) is None
+    assert keeper.offer(Trial(3, "complete", score=0.4), records) is not None
     keeper.tidy(records)
     assert left(tmp_path) == [2]
 
 
 def test_of_two_alike_the_earlier_stays(tmp_path: Path, scored: Scored) -> None:
     keeper = CheckpointManager(tmp_path, 1, maximize=True)
-    assert keeper.offer(Record(2, "complete", score=0.9), [scored(1, 0.9)]) is None
+    assert keeper.offer(Trial(2, "complete", score=0.9), [scored(1, 0.9)]) is None
     keeper.tidy([scored(2, 0.9), scored(1, 0.9)])
     assert left(tmp_path) == [1]
 
@@ -162,22 +162,22 @@ def test_a_complete_trial_comes_before_every_pruned_one(tmp_path: Path, scored: 
     """The leaderboard puts it first and export asks for it, whatever a pruned trial had reached."""
     keeper = CheckpointManager(tmp_path, 1, maximize=True)
     pruned = scored(1, 0.9, "pruned")
-    assert keeper.offer(Record(2, "complete", score=0.5), [pruned]) is not None
-    assert keeper.offer(Record(3, "pruned", score=0.95), [scored(2, 0.5)]) is None
+    assert keeper.offer(Trial(2, "complete", score=0.5), [pruned]) is not None
+    assert keeper.offer(Trial(3, "pruned", score=0.95), [scored(2, 0.5)]) is None
     keeper.tidy([pruned, scored(2, 0.5)])
     assert left(tmp_path) == [2]
 
 
 def test_trials_without_score_or_file_do_not_count(tmp_path: Path, scored: Scored) -> None:
     keeper = CheckpointManager(tmp_path, 1, maximize=True)
-    others = [scored(1, None, "failed"), Record(2, "complete", score=0.99)]
-    assert keeper.offer(Record(3, "complete", score=0.1), others) is not None
-    assert keeper.offer(Record(3, "failed"), []) is None
+    others = [scored(1, None, "failed"), Trial(2, "complete", score=0.99)]
+    assert keeper.offer(Trial(3, "complete", score=0.1), others) is not None
+    assert keeper.offer(Trial(3, "failed"), []) is None
 
 
 def test_at_least_one_model_is_kept(tmp_path: Path, scored: Scored) -> None:
     keeper = CheckpointManager(tmp_path, 0, maximize=True)
-    assert keeper.offer(Record(3, "complete", score=0.1), []) is not None
+    assert keeper.offer(Trial(3, "complete", score=0.1), []) is not None
     keeper.tidy([scored(1, 0.9), scored(2, 0.5)])
     assert left(tmp_path) == [1]
 

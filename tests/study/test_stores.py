@@ -24,7 +24,7 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.study import disk, listing, mlflow_store
 from cnnsearch.study import study as studies
 from cnnsearch.study.confirmation import Repeat
-from cnnsearch.study.trial import ATTRIBUTE, Record
+from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning import outcome
 from cnnsearch.tuning.callbacks import mlflow
 from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
@@ -65,7 +65,7 @@ def server(folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait()
 
 
-def feed(tracker: MlflowCallback, record: Record) -> float:
+def feed(tracker: MlflowCallback, record: Trial) -> float:
     """Tell a tracker of a trial as a search does; gives back the longest time that a search waited for it."""
     longest = 0.0
     for epoch, metrics in enumerate(record.history, 1):
@@ -92,7 +92,7 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     monkeypatch.setattr(mlflow, "RETRY", 0.0)
     whole = listing.load("finished", tmp_path / "runs")
-    records = {record.number: record for record in whole.records()}
+    records = {record.number: record for record in whole.trials()}
     again = Repeat(**{name: whole.repeats()[0][name] for name in Repeat._fields if name in whole.repeats()[0]})
     # the study as it was before its first trial
     empty = optuna.create_study(study_name="finished")

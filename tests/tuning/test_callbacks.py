@@ -3,7 +3,7 @@
 import pytest
 
 from cnnsearch.core.errors import PluginError
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.callbacks.base import Callbacks, TunerCallback
 
 
@@ -13,22 +13,22 @@ class Counting(TunerCallback):
     def __init__(self) -> None:
         self.ended: list[int] = []
 
-    def on_trial_end(self, trial: Record) -> None:
+    def on_trial_end(self, trial: Trial) -> None:
         self.ended.append(trial.number)
 
 
 class Broken(TunerCallback):
     """Fails after an epoch."""
 
-    def on_epoch_end(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
+    def on_epoch_end(self, trial: Trial, epoch: int, metrics: dict[str, float]) -> None:
         raise ValueError("no disk")
 
 
 def test_each_callback_is_called_and_a_failure_names_it() -> None:
     first, second = Counting(), Counting()
     callbacks = Callbacks([first, Broken(), second])
-    callbacks.on_trial_end(Record(3))
+    callbacks.on_trial_end(Trial(3))
     assert first.ended == second.ended == [3]
     callbacks.on_step_end()
     with pytest.raises(PluginError, match=r"The callback Broken failed in on_epoch_end: .*no disk"):
-        callbacks.on_epoch_end(Record(3), 1, {"val_accuracy": 0.5})
+        callbacks.on_epoch_end(Trial(3), 1, {"val_accuracy": 0.5})

@@ -19,9 +19,9 @@ from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study import samplers
 from cnnsearch.study.config import Settings
-from cnnsearch.study.sampler_view import Seen
+from cnnsearch.study.sampler_view import SamplerView
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import ATTRIBUTE, Record
+from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.schedulers.pruning import Pruning
 from cnnsearch.tuning.schedulers.rung_scheduler import RungScheduler
@@ -124,7 +124,9 @@ def test_who_is_far_behind_its_rung_need_not_wait_any_more(tmp_path: Path) -> No
     waiting = rung_scheduler(tmp_path)
     waiting.on_start(100, low_fidelity=True)
     waiting.paused = {number: paused(number, 0.1 * number, tmp_path) for number in range(1, 31)}
-    assert [one.number for one in waiting.hopeless([])] == list(range(10, 0, -1)) and len(waiting.paused) == 20
+    assert [one.number for one in waiting.choose_trials_to_prune([])] == list(range(10, 0, -1)) and len(
+        waiting.paused
+    ) == 20
 
 
 @pytest.mark.parametrize("maximize", [True, False])
@@ -166,7 +168,7 @@ def test_the_sampler_sees_who_waits_as_ended_at_its_rung() -> None:
         trial.suggest_float("x", 0, 1)
         trial.report(0.5, 1)
     waiting.set_user_attr(ATTRIBUTE, {"state": "waiting"})
-    seen = Seen(study.study_name, study._storage).get_trials()
+    seen = SamplerView(study.study_name, study._storage).get_trials()
     assert [trial.state for trial in seen] == [TrialState.PRUNED, TrialState.RUNNING]
     assert seen[0].params == waiting.params and seen[0].intermediate_values == {1: 0.5}
     assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING] * 2
@@ -177,7 +179,7 @@ def test_the_sampler_draws_all_dimensions_at_once_while_others_wait() -> None:
     """It learns which there are from one trial to the next, by their numbers."""
     sampler = samplers.sampler("tpe", 0)
     made = optuna.create_study(direction="maximize", sampler=sampler)
-    study = Seen(made.study_name, made._storage, sampler)
+    study = SamplerView(made.study_name, made._storage, sampler)
     for number in range(12):
         trial = study.ask()
         trial.suggest_float("x", 0, 1)
@@ -256,7 +258,7 @@ def rung_scheduler(folder: Path, **changes: str) -> RungScheduler:
 def paused(number: int, value: float, folder: Path) -> ActiveTrial:
     """A trial that waits after its first epoch."""
     history = ({"val_accuracy": value},)
-    record = Record(number, state="waiting", history=history)
+    record = Trial(number, state="waiting", history=history)
     trial = optuna.create_study().ask()
     return ActiveTrial(trial, record, folder / "none", 0.0, 0.0, history=list(history), resumable=True)
 

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from cnnsearch.study import listing
 from cnnsearch.study.config import Settings
-from cnnsearch.study.trial import COUNTED, Record
+from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning import runtime_model
 from cnnsearch.tuning.runtime_model import DRAWS, Budget, RuntimeModel, left_of, measured, over_cost_budget
 from tests.conftest import TINY, Run
@@ -22,13 +22,13 @@ BOARD = Path(__file__).parents[2] / "benchmarks" / "results" / "mnist_cnn_50" / 
 BEGUN: dict[str, Any] = {"space": None, "dataset": None, "study": "s", "epochs": 4, "metric": "m", "runs": Path()}
 
 
-def timed(macs: int, epochs: int, seconds: float) -> Record:
-    return Record(number=0, state="complete", macs=macs, epochs=epochs, seconds=seconds)
+def timed(macs: int, epochs: int, seconds: float) -> Trial:
+    return Trial(number=0, state="complete", macs=macs, epochs=epochs, seconds=seconds)
 
 
 def test_nothing_is_said_before_anything_was_timed() -> None:
     assert measured([]) is None
-    assert measured([Record(number=0), replace(timed(1, 1, 9.0), failure="nan"), timed(1, 0, 3.0)]) is None
+    assert measured([Trial(number=0), replace(timed(1, 1, 9.0), failure="nan"), timed(1, 0, 3.0)]) is None
 
 
 def test_what_was_measured_is_found_again() -> None:
@@ -66,7 +66,7 @@ def test_how_well_it_predicts_a_search_on_mnist() -> None:
         rows = [row for row in csv.DictReader(file) if row["macs"] and int(row["epochs"])]
     board = [timed(int(row["macs"]), int(row["epochs"]), float(row["seconds"])) for row in rows]
 
-    def error(records: list[Record]) -> float:
+    def error(records: list[Trial]) -> float:
         others = [(record, measured(records[:i] + records[i + 1 :])) for i, record in enumerate(records)]
         return median(abs(p.seconds(r.macs, r.epochs) / r.seconds - 1) for r, p in others if p)
 
@@ -77,7 +77,7 @@ def test_how_well_it_predicts_a_search_on_mnist() -> None:
 
 def test_a_trial_that_is_trained_on_keeps_its_own_pace() -> None:
     usual = RuntimeModel(1.0, 1.0, 0.0)
-    assert left_of(Record(number=0), usual, 9) == 10
+    assert left_of(Trial(number=0), usual, 9) == 10
     assert left_of(timed(0, 3, 8.0), usual, 9) == 2 * 7
 
 
@@ -85,13 +85,13 @@ def test_only_what_costs_more_than_the_median_is_passed_over_and_less_so_the_lat
     drawn = [1, 10, 100, 1000]
 
     def passed(macs: int, cooled: float) -> int:
-        return sum(over_cost_budget(Record(number=number, macs=macs), drawn, cooled, seed=3) for number in range(1000))
+        return sum(over_cost_budget(Trial(number=number, macs=macs), drawn, cooled, seed=3) for number in range(1000))
 
     assert passed(55, 0) == passed(1000, 1) == passed(0, 0) == 0
     assert passed(110, 0) == pytest.approx(333, abs=60)
     assert passed(1000, 0) == pytest.approx(896, abs=40)
     assert passed(1000, 0.5) == pytest.approx(677, abs=60)
-    assert not over_cost_budget(Record(number=1, macs=1000), drawn[:1] * 2, 0, seed=3)
+    assert not over_cost_budget(Trial(number=1, macs=1000), drawn[:1] * 2, 0, seed=3)
 
 
 def budget(monkeypatch: pytest.MonkeyPatch, left: float, **options: Any) -> Budget:
@@ -103,7 +103,7 @@ def budget(monkeypatch: pytest.MonkeyPatch, left: float, **options: Any) -> Budg
 
 
 def test_what_would_be_too_late_is_passed_over_until_nothing_can_be_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    small, large = Record(number=0, macs=1), Record(number=1, macs=50)
+    small, large = Trial(number=0, macs=1), Trial(number=1, macs=50)
     made = budget(monkeypatch, left=30)
     for _ in range(DRAWS - 1):
         assert made.passes_over(large, 4, [small, large], begun=2) and not made.closed
@@ -115,7 +115,7 @@ def test_what_would_be_too_late_is_passed_over_until_nothing_can_be_in_time(monk
 
 
 def test_a_grid_ends_with_the_first_that_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = [Record(number=number, macs=1 + 49 * (number == 2)) for number in range(3)]
+    known = [Trial(number=number, macs=1 + 49 * (number == 2)) for number in range(3)]
     grid = budget(monkeypatch, left=30, sampler="grid", cost_aware=True)
     assert grid.passes_over(known[2], 4, known, begun=2) and grid.closed
     grid = budget(monkeypatch, left=1e6, sampler="grid", cost_aware=True)
@@ -128,7 +128,7 @@ def test_who_is_passed_over_is_no_trial_and_leaves_little(run: Run, tmp_path: Pa
     done = run(*line)
     assert done.returncode == 0, done.stdout + done.stderr
     opened = listing.load(None, tmp_path / "runs")
-    records = opened.records()
+    records = opened.trials()
     assert sum(record.state in COUNTED for record in records) == 5
     passed = [record for record in records if record.state == "passed"]
     assert passed and not any(record.plan or record.history for record in passed)
@@ -150,6 +150,6 @@ def test_a_limited_time_ends_with_the_last_trial_that_could_end(run: Run, tmp_pa
     done = run(*line, "--timeout", "30")
     assert done.returncode == 0 and "The time is up" in done.stdout, done.stdout + done.stderr
     opened = listing.load(None, tmp_path / "runs")
-    states = [record.state for record in opened.records()]
+    states = [record.state for record in opened.trials()]
     assert states.count("interrupted") <= 1 and states.count("passed") <= DRAWS
     assert not [t for t in opened.optuna.trials if not t.state.is_finished() and t.state != TrialState.WAITING]

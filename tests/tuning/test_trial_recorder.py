@@ -11,9 +11,9 @@ from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.study import trial_queue
 from cnnsearch.study.config import Settings
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import ATTRIBUTE, Record
+from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
-from cnnsearch.tuning.progress import Standing
+from cnnsearch.tuning.progress import StudyStatistics
 from cnnsearch.tuning.trial_recorder import TrialRecorder
 
 
@@ -35,25 +35,25 @@ def test_trials_that_end_in_any_order_stand_by_their_numbers(tracker: MlflowCall
     recorder = TrialRecorder(study, tracker)
     trials = [waiting, *(made.ask() for _ in range(3))]
     for trial in (trials[2], trials[0], trials[3]):
-        done = Record(
+        done = Trial(
             trial.number, "complete", score=0.5, key=f"key{trial.number}", checkpoint="" if trial.number else "x"
         )
         assert recorder.close(done, trial).params == {}
-    recorder.interrupt(Record(1, key="key1"), trials[1])
-    assert [(record.number, record.state) for record in recorder.records] == [
+    recorder.interrupt(Trial(1, key="key1"), trials[1])
+    assert [(record.number, record.state) for record in recorder.trials] == [
         (0, "complete"),
         (1, "interrupted"),
         (2, "complete"),
         (3, "complete"),
     ]
     assert [record.number for record in recorder.saved] == [0]
-    assert recorder.known(Record(9, key="key2"), []) == 2
-    assert recorder.known(Record(9, key="key1"), []) is None, "one that was interrupted is trained on"
-    on_their_way = [Record(4, "waiting", key="key4"), Record(5, key="key5")]
-    assert recorder.known(Record(9, key="key4"), on_their_way) == 4, "one that waits at a rung is no other's"
-    assert recorder.known(Record(5, key="key5"), on_their_way) is None, "it is itself"
-    assert recorder.standing.ended == 3 and recorder.standing.count("interrupted") == 1
-    assert [record.number for record in TrialRecorder(study, tracker).records] == [0, 1, 2, 3]
+    assert recorder.known(Trial(9, key="key2"), []) == 2
+    assert recorder.known(Trial(9, key="key1"), []) is None, "one that was interrupted is trained on"
+    on_their_way = [Trial(4, "waiting", key="key4"), Trial(5, key="key5")]
+    assert recorder.known(Trial(9, key="key4"), on_their_way) == 4, "one that waits at a rung is no other's"
+    assert recorder.known(Trial(5, key="key5"), on_their_way) is None, "it is itself"
+    assert recorder.statistics.ended == 3 and recorder.statistics.count("interrupted") == 1
+    assert [record.number for record in TrialRecorder(study, tracker).trials] == [0, 1, 2, 3]
 
 
 def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: MlflowCallback) -> None:
@@ -65,22 +65,22 @@ def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: Ml
     made.enqueue_trial({"x": 0.1}, user_attrs={"origin": "recipe:one"})
     first = trial_queue.take(study, asked)
     assert first is not None and first.suggest_float("x", 0, 1) == 0.5
-    TrialRecorder(study, tracker).interrupt(Record(0, origin="default"), first)
+    TrialRecorder(study, tracker).interrupt(Trial(0, origin="default"), first)
     taken = [trial_queue.take(study, asked) for _ in range(3)]
     assert [trial and trial.suggest_float("x", 0, 1) for trial in taken[:2]] == [0.5, 0.1]
     assert [trial and trial.user_attrs.get("origin") for trial in taken] == ["default", "recipe:one", None]
 
 
-def test_a_standing_knows_the_best_the_failures_and_the_time() -> None:
+def test_statistics_know_the_best_the_failures_and_the_time() -> None:
     ended = [
-        Record(4, "complete", score=0.7, seconds=2),
-        Record(1, "complete", score=0.9, seconds=3),
-        Record(0, "complete", score=0.9, seconds=5),
-        Record(2, "failed", failure="oom", seconds=1),
-        Record(3, "refused", failure="too_large", seconds=9),
-        Record(5, "pruned", score=0.99, seconds=1),
+        Trial(4, "complete", score=0.7, seconds=2),
+        Trial(1, "complete", score=0.9, seconds=3),
+        Trial(0, "complete", score=0.9, seconds=5),
+        Trial(2, "failed", failure="oom", seconds=1),
+        Trial(3, "refused", failure="too_large", seconds=9),
+        Trial(5, "pruned", score=0.99, seconds=1),
     ]
-    high, low = Standing(True), Standing(False)
+    high, low = StudyStatistics(True), StudyStatistics(False)
     for record in ended:
         high, low = high.plus(record), low.plus(replace(record))
     assert high.best is not None and high.best.number == 0, "the first of equals"

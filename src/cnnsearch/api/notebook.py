@@ -13,7 +13,7 @@ from cnnsearch.results import leaderboard, majority
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
 from cnnsearch.tuning.callbacks.base import Display
-from cnnsearch.tuning.progress import Progress, clock
+from cnnsearch.tuning.progress import TuningStatus, clock
 
 ROWS = 10
 """How many rows of the leaderboard a result shows."""
@@ -59,7 +59,7 @@ class ProgressBar(Plain):
         if self._last:
             self._show(self._last)
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TuningStatus) -> None:
         if progress.done is not None and progress.done.state == "failed":
             super().__call__(progress)
         self._last = progress_html(progress)
@@ -71,19 +71,19 @@ class ProgressBar(Plain):
         self._show(f"Reading images: {done:,} of {total:,}")
 
 
-def progress_html(progress: Progress) -> str:
+def progress_html(progress: TuningStatus) -> str:
     """A running search as HTML."""
-    standing = progress.standing
-    parts = [f"{standing.ended} of {progress.trials} trials"]
-    if standing.best is not None and standing.best.score is not None:
-        parts.append(f"best {standing.best.score:.4f} (trial {standing.best.number})")
-    parts += [f"{number} {state}" for state in ("pruned", "failed") if (number := standing.count(state))]
-    parts += [f"{number} {kind}" for kind, number in standing.failures.items() if kind in FAILURES]
+    statistics = progress.statistics
+    parts = [f"{statistics.ended} of {progress.trials} trials"]
+    if statistics.best is not None and statistics.best.score is not None:
+        parts.append(f"best {statistics.best.score:.4f} (trial {statistics.best.number})")
+    parts += [f"{number} {state}" for state in ("pruned", "failed") if (number := statistics.count(state))]
+    parts += [f"{number} {kind}" for kind, number in statistics.failures.items() if kind in FAILURES]
     left = "" if progress.left is None else f", about {clock(progress.left)} left"
     parts.append(f"{clock(progress.seconds)} elapsed{left}")
     running = [f"trial {run.number}: epoch {run.epoch} of {run.epochs}" for run in progress.running]
     return (
-        f'<progress max="{progress.trials}" value="{standing.ended}" style="width:20em"></progress> '
+        f'<progress max="{progress.trials}" value="{statistics.ended}" style="width:20em"></progress> '
         f"<span>{html.escape(' · '.join(parts))}</span>"
         f"<div><small>{html.escape(', '.join(running))}</small></div>"
     )
@@ -125,7 +125,7 @@ def _plots(opened: Study) -> list[str]:
     if not ranked:
         return []
     same: Any = {"metric": metric, "maximize": opened.maximize}
-    pictures = [pages.plot(partial(plots.history, records=opened.records(), **same), f"{metric} of every trial")]
+    pictures = [pages.plot(partial(plots.history, records=opened.trials(), **same), f"{metric} of every trial")]
     best = ranked[0]
     lines = {
         name: [epoch[key] for epoch in best.history]

@@ -18,7 +18,7 @@ def text(opened: Study) -> str:
 
 def headline(opened: Study) -> str:
     """The number of trials, the best score and the folder of a study."""
-    trials = sum(record.state in COUNTED for record in opened.records())
+    trials = sum(record.state in COUNTED for record in opened.trials())
     first = next(iter(leaderboard.rows(opened, 1)), None)
     best = ""
     if first and first["rank"] is not None and first["score"] is not None:

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cnnsearch.core.errors import FAILURES
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.callbacks.base import Display
-from cnnsearch.tuning.progress import Progress, Repeated, Running, Standing, clock, main_choices
+from cnnsearch.tuning.progress import Repeated, Running, StudyStatistics, TuningStatus, clock, main_choices
 
 STATES = ("complete", "pruned", "failed", "refused", "duplicate", "passed")
 ALWAYS_SHOWN = ("complete", "pruned", "failed")
@@ -39,7 +39,7 @@ class Quiet:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TuningStatus) -> None:
         pass
 
     def loading(self, done: int, total: int) -> None:
@@ -55,9 +55,9 @@ class Quiet:
 class Plain(Quiet):
     """Prints one line for each trial that ends, and notes."""
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TuningStatus) -> None:
         if progress.done is not None:
-            print(f"[{progress.standing.ended}/{progress.trials}] {trial_line(progress.done, progress)}", flush=True)
+            print(f"[{progress.statistics.ended}/{progress.trials}] {trial_line(progress.done, progress)}", flush=True)
 
     def repeated(self, done: Repeated) -> None:
         self.note(new_seed_line(done))
@@ -69,7 +69,7 @@ class Plain(Quiet):
 class JsonLines(Quiet):
     """Prints one JSON object for each trial that ends and for each training on a new seed, for programs."""
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TuningStatus) -> None:
         if progress.done is not None:
             done = progress.done
             fields = {
@@ -82,7 +82,7 @@ class JsonLines(Quiet):
                 "params": done.params,
                 "failure": done.failure,
                 "reason": done.reason,
-                "ended": progress.standing.ended,
+                "ended": progress.statistics.ended,
                 "trials": progress.trials,
             }
             print(json.dumps(fields), flush=True)
@@ -106,7 +106,7 @@ class LiveDisplay(Plain):
     def __exit__(self, *error: object) -> None:
         self.live.stop()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TuningStatus) -> None:
         if progress.done is not None:
             colour = {"complete": "green", "pruned": "yellow"}.get(progress.done.state, "red")
             self.live.console.print(Text(trial_line(progress.done, progress), style=colour), highlight=False)
@@ -119,7 +119,7 @@ class LiveDisplay(Plain):
         self.live.console.print(text, highlight=False, markup=False)
 
 
-def trial_line(done: Record, progress: Progress) -> str:
+def trial_line(done: Trial, progress: TuningStatus) -> str:
     """A trial that ended, in one line."""
     if done.state == "failed":
         return f"trial {done.number} failed ({done.failure}): {done.reason}"
@@ -144,25 +144,25 @@ def loading_bar(done: int, total: int) -> Table:
     return table
 
 
-def panel(progress: Progress) -> Group:
+def panel(progress: TuningStatus) -> Group:
     """The part of the live display that is redrawn."""
-    standing = progress.standing
+    statistics = progress.statistics
     left = "" if progress.left is None else f"  about {clock(progress.left)} left"
-    counts = "  ".join([f"{len(progress.running)} running", *_counts(standing)])
-    line = f"{standing.ended}/{progress.trials} trials  {counts}  {clock(progress.seconds)} elapsed{left}"
+    counts = "  ".join([f"{len(progress.running)} running", *_counts(statistics)])
+    line = f"{statistics.ended}/{progress.trials} trials  {counts}  {clock(progress.seconds)} elapsed{left}"
     lines: list[Any] = [Text(line, style="bold")]
-    if standing.best is not None:
-        best = standing.best
+    if statistics.best is not None:
+        best = statistics.best
         choices = main_choices(best, progress.default)
         lines.append(Text(f"best {best.score:.4f}  trial {best.number}: {choices}", style="green"))
     return Group(*lines, _running_trials(progress.running))
 
 
-def _counts(standing: Standing) -> list[str]:
+def _counts(statistics: StudyStatistics) -> list[str]:
     """How many trials are in each state, and how many failed for each reason."""
-    found = {state: standing.count(state) for state in STATES}
+    found = {state: statistics.count(state) for state in STATES}
     parts = [f"{number} {state}" for state, number in found.items() if number or state in ALWAYS_SHOWN]
-    failures = [f"{number} {kind}" for kind, number in standing.failures.items() if kind in FAILURES]
+    failures = [f"{number} {kind}" for kind, number in statistics.failures.items() if kind in FAILURES]
     return [*parts, f"({', '.join(failures)})"] if failures else parts
 
 

@@ -45,7 +45,7 @@ def leaderboard(
     from cnnsearch.study import listing
 
     opened = listing.load(study, runs, storage)
-    choices = {record.number: record.params for record in opened.records()}
+    choices = {record.number: record.params for record in opened.trials()}
     rows = board.filtered(board.rows(opened), where, sort, choices)[: top or None]
     if form != "table":
         click.echo(board.FORMATS[form](rows).rstrip("\n"))

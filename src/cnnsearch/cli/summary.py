@@ -67,7 +67,7 @@ def _confidence(opened: Study) -> list[str]:
     found = confirmed(opened).get(best.number) if best else None
     if best is None or best.score is None or found is None:
         return []
-    mean = f"{found.mean:.4f}" + (f" ± {found.half:.4f}" if found.half is not None else "")
+    mean = f"{found.mean:.4f}" + (f" ± {found.ci_half_width:.4f}" if found.ci_half_width is not None else "")
     too_good = optimism(best.score, found, opened.maximize)
     difference = f"{abs(too_good):.4f}"
     than_mean = "equal to" if float(difference) == 0 else f"{difference} {'better' if too_good > 0 else 'worse'} than"

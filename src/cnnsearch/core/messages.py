@@ -93,13 +93,13 @@ class Described(Message):
     Attributes:
         values: the default point of the space.
         recipes: the complete point of each recipe that was asked for, by its name.
-        twins: the complete point of each controlled trial, by its origin.
+        controlled: the complete point of each controlled trial, by its origin.
         metrics: the names of the metrics that the default point's model reports; empty if not known.
     """
 
     values: dict[str, Any]
     recipes: dict[str, Any]
-    twins: dict[str, Any]
+    controlled: dict[str, Any]
     metrics: list[str]
 
 
@@ -252,13 +252,13 @@ class Describe(Message):
 
     Attributes:
         recipes: the names of recipes.
-        twins: the incomplete point of each controlled trial, by its origin.
+        controlled: the incomplete point of each controlled trial, by its origin.
         metric: the metric that the user asked for, empty for none; None if the model's metrics are not wanted.
         own_fit: whether a hypermodel's own `fit` may be called to find out its metrics.
     """
 
     recipes: list[str]
-    twins: dict[str, Any]
+    controlled: dict[str, Any]
     metric: str | None = None
     own_fit: bool = True
 

@@ -16,7 +16,7 @@ from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.pretrained import without_weights
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.training.dataset_loading import load_dataset, loading_context
 
 
@@ -24,7 +24,7 @@ class Source(NamedTuple):
     """A trial with its space and plugins. That is enough to open its model; no data is read."""
 
     study: Study
-    chosen: Record
+    chosen: Trial
     space: spaces.Space
     known: catalog.Catalog
 
@@ -57,7 +57,7 @@ class Origin(NamedTuple):
     """A trial with its space, plugins and data: enough to train it again."""
 
     study: Study
-    chosen: Record
+    chosen: Trial
     space: spaces.Space
     known: catalog.Catalog
     parts: Split
@@ -96,7 +96,7 @@ class Origin(NamedTuple):
         return outcome, candidate.core
 
 
-def source_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Source:
+def source_of(study: Study, chosen: Trial, plugins: tuple[Path, ...]) -> Source:
     """The trial with its space and plugins. This also registers the classes of a pickled model with Keras.
 
     Raises:
@@ -108,7 +108,7 @@ def source_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Source
     return Source(study, chosen, space, known)
 
 
-def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin:
+def origin_of(study: Study, chosen: Trial, plugins: tuple[Path, ...]) -> Origin:
     """The trial with its space, plugins and data; the dataset is read again.
 
     Raises:
@@ -126,7 +126,7 @@ def origin_of(study: Study, chosen: Record, plugins: tuple[Path, ...]) -> Origin
     return Origin(study, chosen, space, known, parts, dataset)
 
 
-def trained_trial(study: Study, number: int) -> Record:
+def trained_trial(study: Study, number: int) -> Trial:
     """The trial of this number, if it has a score.
 
     Raises:

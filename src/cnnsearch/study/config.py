@@ -28,7 +28,7 @@ class Settings:
         confirm: how many of the best are trained again, and on how many fresh seeds each.
         default: whether the space's default point is trained before anything is drawn.
         recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
-        twins: points to train and nothing else, each with its seed, by origin.
+        controlled: points to train and nothing else, each with its seed, by origin.
         brought: digests of the function and the arrays that were given from Python, by `function` and `data`.
     """
 
@@ -62,7 +62,7 @@ class Settings:
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
     only_recipes: bool = False
     default: bool = True
-    twins: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
+    controlled: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
     brought: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -27,14 +27,16 @@ class Repeat(NamedTuple):
 
 @dataclass(frozen=True)
 class Confirmed:
-    """The scores of one trial on new seeds; `half` is half the width of the mean's 95% interval, None for one seed.
+    """The scores of one trial on new seeds.
+
+    `ci_half_width` is half the width of the mean's 95% interval, None for one seed.
 
     The score that the trial was chosen by is no part of them: it was chosen for being high.
     """
 
     trial: int
     scores: tuple[float, ...]
-    half: float | None
+    ci_half_width: float | None
 
     @property
     def n(self) -> int:
@@ -49,13 +51,13 @@ class Confirmed:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The mean's 95% interval, where there is one."""
-        return None if self.half is None else (self.mean - self.half, self.mean + self.half)
+        return None if self.ci_half_width is None else (self.mean - self.ci_half_width, self.mean + self.ci_half_width)
 
     def overlaps(self, other: "Confirmed") -> bool:
         """Whether the two intervals have a point in common; without intervals nothing tells them apart."""
-        if self.half is None or other.half is None:
+        if self.ci_half_width is None or other.ci_half_width is None:
             return True
-        return abs(self.mean - other.mean) <= self.half + other.half
+        return abs(self.mean - other.mean) <= self.ci_half_width + other.ci_half_width
 
 
 def confirmed(study: Study) -> dict[int, Confirmed]:

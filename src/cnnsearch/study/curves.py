@@ -5,10 +5,10 @@ import math
 from matplotlib.figure import Figure
 
 from cnnsearch.core.metrics import COMPUTED, display_name
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 
-def curves(done: Record) -> Figure:
+def curves(done: Trial) -> Figure:
     """Loss and accuracy over the epochs, in training and validation, and what else was searched for, in validation."""
     # a layout that is computed takes longer than the picture, and every trial has one
     figure = Figure(figsize=(8, 3))

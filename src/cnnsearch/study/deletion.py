@@ -48,7 +48,7 @@ class Doomed(NamedTuple):
 
     def text(self) -> str:
         """What is deleted, in lines."""
-        trials = sum(record.state in COUNTED for record in self.study.records())
+        trials = sum(record.state in COUNTED for record in self.study.trials())
         lines = [f"Study '{self.study.name}': {trials} trial{'' if trials == 1 else 's'}."]
         if self.place.is_symlink():
             lines.append(f"{self.place} is a link. It is removed; the files in {self.place.resolve()} stay.")

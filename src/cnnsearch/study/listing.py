@@ -11,7 +11,7 @@ from cnnsearch.study.config import study_folder
 from cnnsearch.study.opening import refuse_newer
 from cnnsearch.study.storage import storage_errors, storage_url
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED, Record, record
+from cnnsearch.study.trial import COUNTED, Trial, record
 
 
 def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def _summary(study: Study) -> dict[str, Any]:
     }
 
 
-def _best(study: Study, records: list[Record]) -> float | None:
+def _best(study: Study, records: list[Trial]) -> float | None:
     """What the leaderboard's first is worth: its mean on new seeds, else its score."""
     from cnnsearch.study import ranking
     from cnnsearch.study.confirmation import confirmed

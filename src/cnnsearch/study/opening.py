@@ -20,7 +20,7 @@ from cnnsearch.study.lease import refuse_if_held
 from cnnsearch.study.storage import make_folder, storage_errors, storage_url
 from cnnsearch.study.study import FORMAT, Study, now, state_of
 from cnnsearch.study.trial import ATTRIBUTE, COUNTED, record
-from cnnsearch.study.write_behind import Behind
+from cnnsearch.study.write_behind import WriteBehindStorage
 
 HINT = "If the data pipeline changes images at random, remove that step: every call must give the same images. "
 
@@ -44,7 +44,7 @@ def begin(settings: Settings) -> Study:
             study = _create(settings)
     # derived from the number of trials too: the same seed would replay the same first points
     sampler = samplers.sampler(settings.sampler, settings.seed + 7919 * len(study.get_trials(deepcopy=False)))
-    behind = Behind(study._storage, study._study_id)
+    behind = WriteBehindStorage(study._storage, study._study_id)
     study = optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner)
     opened = Study(study, settings.folder, behind)
     if opened.info:

@@ -4,22 +4,22 @@ import math
 
 from cnnsearch.study.confirmation import confirmed
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED, Record
+from cnnsearch.study.trial import COUNTED, Trial
 
 SHOWN = (*COUNTED, "refused")
 
 
-def ranked(study: Study) -> list[Record]:
+def ranked(study: Study) -> list[Trial]:
     """Confirmed trials by their mean, complete ones by score, pruned ones by score, then the failed and the refused.
 
     Trials of a better first score than any confirmed one come before these: they were passed over, not beaten.
     """
     means = {trial: found.mean for trial, found in confirmed(study).items()}
     sign = 1 if study.maximize else -1
-    shown = [record for record in study.records() if record.state in SHOWN]
+    shown = [record for record in study.trials() if record.state in SHOWN]
     tested = max((sign * r.score for r in shown if r.number in means and r.score is not None), default=math.inf)
 
-    def place(record: Record) -> tuple[int, int, float, int]:
+    def place(record: Trial) -> tuple[int, int, float, int]:
         first = -math.inf if record.score is None else sign * record.score
         if record.number in means:
             return SHOWN.index(record.state), 1, -sign * means[record.number], record.number

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cnnsearch.study.trial import ATTRIBUTE
 
 
-class Seen(optuna.Study):
+class SamplerView(optuna.Study):
     """A study whose candidates the sampler sees as ended at their last rung, so that it learns from all rungs.
 
     In the storage those that wait, or are trained on, are running; a sampler would take them for bad until they end.

@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.study import moved
 from cnnsearch.study.config import maximize
-from cnnsearch.study.sampler_view import Seen
-from cnnsearch.study.trial import ATTRIBUTE, Record, record
-from cnnsearch.study.write_behind import Behind
+from cnnsearch.study.sampler_view import SamplerView
+from cnnsearch.study.trial import ATTRIBUTE, Trial, record
+from cnnsearch.study.write_behind import WriteBehindStorage
 
 FORMAT = 1
 
@@ -23,7 +23,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 class Study:
     """An Optuna study with what cnnsearch knows of it: `info` (space, dataset, seed, versions, …)."""
 
-    def __init__(self, study: optuna.Study, folder: Path = Path(), behind: Behind | None = None) -> None:
+    def __init__(self, study: optuna.Study, folder: Path = Path(), behind: WriteBehindStorage | None = None) -> None:
         self.optuna, self._behind = study, behind
         self.name: str = study.study_name
         known = dict(study.user_attrs.get(ATTRIBUTE, {}))
@@ -32,9 +32,9 @@ class Study:
         self.info: dict[str, Any] = moved.as_found_here(known, self.folder)
 
     @functools.cached_property
-    def asked(self) -> Seen:
+    def asked(self) -> SamplerView:
         """The study as its sampler sees it."""
-        return Seen(self.name, self.optuna._storage, self.optuna.sampler, self.optuna.pruner)
+        return SamplerView(self.name, self.optuna._storage, self.optuna.sampler, self.optuna.pruner)
 
     def use(self, sampler: Any) -> None:
         """Let this sampler draw from now on."""
@@ -64,12 +64,12 @@ class Study:
         if "data" not in self.info:
             raise StudyError(f"Study '{self.name}' has trained nothing yet. Run the command that started it again.")
 
-    def checkpoint(self, kept: Record) -> Path | None:
+    def checkpoint(self, kept: Trial) -> Path | None:
         """The file of a trial's model, if it is there."""
         path = moved.own_file(self.folder, "checkpoints", kept.checkpoint)
         return path if kept.checkpoint and path.is_file() else None
 
-    def records(self) -> list[Record]:
+    def trials(self) -> list[Trial]:
         """Every trial's record, in the order of their numbers."""
         return [record(trial) for trial in self.optuna.get_trials(deepcopy=False)]
 

@@ -14,12 +14,12 @@ COUNTED = ("complete", "pruned", "failed")
 COSTS = {"params": "weights", "macs": "macs"}
 """What a search can make small, and the field that holds it; all are known before the first epoch."""
 
-TWIN = "twin of "
+CONTROLLED_ORIGIN = "twin of "
 """The origin of a trial that `compare` trains begins with this, and the number of the trial it is compared with."""
 
 
 @dataclass(frozen=True)
-class Record:
+class Trial:
     """What is known of one trial, kept as one attribute of Optuna's trial.
 
     `state` is one of complete, pruned, failed (these count as trials), refused (too large), duplicate, passed (over,
@@ -59,21 +59,21 @@ class Record:
         return {key: value for key, value in vars(self).items() if key not in own}
 
 
-def counts(records: Iterable[Record]) -> dict[str, int]:
+def counts(records: Iterable[Trial]) -> dict[str, int]:
     """How many trials ended in which state, the failed ones by the type of their failure."""
     return dict(Counter(record.failure or record.state for record in records if record.state in COUNTED))
 
 
-FIELDS = frozenset(Record.__dataclass_fields__)
+FIELDS = frozenset(Trial.__dataclass_fields__)
 
 
-def record(trial: FrozenTrial) -> Record:
+def record(trial: FrozenTrial) -> Trial:
     """The record of one of Optuna's trials."""
     # what a newer version added is left out, so that a list of studies can still be shown
     kept = {key: value for key, value in trial.user_attrs.get(ATTRIBUTE, {}).items() if key in FIELDS}
     kept["history"] = tuple(kept.get("history", ()))
     single = {name for name, dist in trial.distributions.items() if dist.single()}
-    return Record(
+    return Trial(
         number=trial.number,
         origin=str(trial.user_attrs.get("origin", "sampler")),
         params=dict(trial.params),

@@ -1,4 +1,4 @@
-"""Points that wait to be trained before anything is drawn: the default, recipes, twins, and what was cut off."""
+"""Points to train before anything is drawn: the default, recipes, controlled trials and interrupted trials."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def missing_recipes(study: Study, settings: Settings) -> list[str]:
 
 def settled_origins(study: Study) -> set[str]:
     """The origins of which a trial has ended, or was found to have the plan of another."""
-    return {r.origin for r in study.records() if r.state in (*COUNTED, "duplicate")}
+    return {r.origin for r in study.trials() if r.state in (*COUNTED, "duplicate")}
 
 
 def enqueue_default(study: Study, values: dict[str, Any]) -> None:
@@ -32,14 +32,16 @@ def enqueue_default(study: Study, values: dict[str, Any]) -> None:
 def take(study: Study, settings: Settings) -> optuna.Trial | None:
     """The next trial: what was cut off before what was queued, and that before what is drawn.
 
-    For twins and `only_recipes` it is one of those that wait under their names, or None if none does.
+    For controlled trials and `only_recipes` it is one of those that wait under their names, or None if none does.
     """
-    named = set(settings.twins) or ({ORIGIN + name for name in settings.recipes} if settings.only_recipes else set())
+    named = set(settings.controlled) or (
+        {ORIGIN + name for name in settings.recipes} if settings.only_recipes else set()
+    )
     for frozen in _named(study, named) if named else _cut_off(study):
         # as Optuna's `ask` takes a waiting trial, which cannot be told which one
         if study.optuna._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING):
             return optuna.Trial(study.asked, frozen._trial_id)
-    return None if settings.twins or settings.only_recipes else study.asked.ask()
+    return None if settings.controlled or settings.only_recipes else study.asked.ask()
 
 
 def _named(study: Study, origins: set[str]) -> list[FrozenTrial]:
@@ -61,10 +63,10 @@ def enqueue_recipes(study: Study, settings: Settings) -> None:
             study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
 
 
-def enqueue_twins(study: Study, settings: Settings) -> None:
-    """Queue the twins that have not been trained and are not waiting or in training, each under its seed."""
+def enqueue_controlled(study: Study, settings: Settings) -> None:
+    """Queue each controlled trial that was not trained, is not queued and is not running, under its seed."""
     known = settled_origins(study) | _open_origins(study)
-    for origin, (values, seed) in settings.twins.items():
+    for origin, (values, seed) in settings.controlled.items():
         if origin not in known:
             study.optuna.enqueue_trial(values, user_attrs={"origin": origin, "seed": seed})
 

@@ -19,7 +19,7 @@ LONGEST = 1.0
 """Nor is one kept back for more seconds than these while others come."""
 
 
-class Behind(BaseStorage):
+class WriteBehindStorage(BaseStorage):
     """The storage of a study to which only this process adds trials.
 
     What is told of a running trial (parameters, attributes, intermediate values) is kept back until `write`, until a

@@ -85,8 +85,10 @@ class Worker:
             traceback.print_exc()
             self._connection.send(messages.Fatal(message=f"the default point of {context.space.name} fails: {error}"))
         else:
-            twins = {origin: self._complete(values) for origin, values in assignment.twins.items()}
-            self._connection.send(messages.Described(values=values, recipes=points, twins=twins, metrics=names))
+            controlled = {origin: self._complete(values) for origin, values in assignment.controlled.items()}
+            self._connection.send(
+                messages.Described(values=values, recipes=points, controlled=controlled, metrics=names)
+            )
 
     def _reported_metrics(self, default: Any, hp: HyperParameters, asked: str, own_fit: bool) -> list[str]:
         """The names of the metrics of the default point's model; empty if they cannot be found out.

@@ -7,9 +7,9 @@ import optuna
 
 from cnnsearch.core.messages import Message, RunTrial
 from cnnsearch.spaces.recipes import ORIGIN
-from cnnsearch.study.trial import TWIN, Record
+from cnnsearch.study.trial import CONTROLLED_ORIGIN, Trial
 
-BY_NAME = (ORIGIN, TWIN)
+BY_NAME = (ORIGIN, CONTROLLED_ORIGIN)
 """The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""
 
 
@@ -27,7 +27,7 @@ class ActiveTrial:
     """
 
     trial: optuna.Trial
-    record: Record
+    record: Trial
     state: Path
     started: float
     heard: float
@@ -57,7 +57,7 @@ class ActiveTrial:
         """Its epochs; one that was just resumed has those of before until its worker has read them."""
         return tuple(self.history) or self.record.history
 
-    def timed(self) -> Record:
+    def timed(self) -> Trial:
         """What is measured of it by now; of one that was resumed, at its last rung."""
         if self.spent:
             return self.record

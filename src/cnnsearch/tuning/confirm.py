@@ -13,7 +13,7 @@ from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.resumed_settings import as_begun
 from cnnsearch.study.storage import hold, storage_errors
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning import confirmer
 from cnnsearch.tuning.callbacks.base import Callbacks, Display
 from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
@@ -27,14 +27,14 @@ from cnnsearch.tuning.supervisor import Limits
 from cnnsearch.tuning.trial_source import End, EndReason
 
 
-def to_confirm(settings: Settings, study: Study, leaders: list[Record]) -> list[Repeat]:
+def to_confirm(settings: Settings, study: Study, leaders: list[Trial]) -> list[Repeat]:
     """The repeats that are asked for and missing, as the ranking stands."""
     top, seeds = settings.confirm
     return confirmer.missing(study, leaders, confirmer.leaders(leaders, top, study.maximize), seeds)
 
 
 def confirm_best(
-    settings: Settings, session: Session, leaders: list[Record], until: float, launcher: Launcher
+    settings: Settings, session: Session, leaders: list[Trial], until: float, launcher: Launcher
 ) -> End | None:
     """Train the best of a search again on new seeds until the moment `until`; how that ended if it was interrupted."""
     study, display = session.study, session.display
@@ -83,7 +83,7 @@ def confirm(
     workers, threads = workers_and_threads(jobs)
     limits = {"timeout": timeout, "memory": host.memory_allowed(workers)}
     made = as_begun(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
-    records, chosen = opened.records(), _chosen(opened, trials, top)
+    records, chosen = opened.trials(), _chosen(opened, trials, top)
     mlflow_store.check_usable(mlflow_store.tracking_uri())
     with hold(made.folder, opened.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
         lease.refuse_if_held(opened)

@@ -21,7 +21,7 @@ from cnnsearch.study import opening
 from cnnsearch.study.config import Settings
 from cnnsearch.study.confirmation import Repeat, repeat_seed
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning import progress
 from cnnsearch.tuning.callbacks.base import Display, TunerCallback
 from cnnsearch.tuning.launchers.base import LostWorker
@@ -31,7 +31,7 @@ SHARE = 0.2
 """Of a limited time may be left for confirming; more is missed where time is short (docs/confirming.md)."""
 
 
-def missing(study: Study, records: Iterable[Record], chosen: Iterable[int], seeds: int) -> list[Repeat]:
+def missing(study: Study, records: Iterable[Trial], chosen: Iterable[int], seeds: int) -> list[Repeat]:
     """What is not trained yet of `seeds` repeats of each chosen trial: one of each first, then a second of each."""
     done = {(found["trial"], found["seed"]) for found in study.repeats()}
     trained = {record.number for record in records if record.state == "complete"}
@@ -44,14 +44,14 @@ def missing(study: Study, records: Iterable[Record], chosen: Iterable[int], seed
     return [repeat for repeat in every if (repeat.trial, repeat.seed) not in done]
 
 
-def leaders(records: Iterable[Record], top: int, maximize: bool) -> list[int]:
+def leaders(records: Iterable[Trial], top: int, maximize: bool) -> list[int]:
     """The numbers of the `top` complete trials by the scores that they were first given."""
     complete = [record for record in records if record.state == "complete" and record.score is not None]
     sign = -1 if maximize else 1
     return [record.number for record in sorted(complete, key=lambda r: (sign * (r.score or 0.0), r.number))[:top]]
 
 
-def reserve(settings: Settings, records: list[Record], maximize: bool, start: float, had: Mapping[int, int]) -> float:
+def reserve(settings: Settings, records: list[Trial], maximize: bool, start: float, had: Mapping[int, int]) -> float:
     """Seconds of a limited time to be left for confirming: what it may take, but no more than SHARE.
 
     Nothing where that would not do for one fresh seed of each: a short search gains more by going on. `start`: seconds
@@ -71,13 +71,13 @@ def reserve(settings: Settings, records: list[Record], maximize: bool, start: fl
     return min(most, whole) if once <= most else 0.0
 
 
-def expected_seconds(record: Record, epochs: int) -> float:
+def expected_seconds(record: Trial, epochs: int) -> float:
     """How long a trial takes at full length, going by how long it took."""
     # epochs of before a cut were not timed
     return record.seconds * max(1.0, epochs / max(1, record.epochs - record.resumed))
 
 
-def in_time(record: Record, epochs: int, until: float) -> bool:
+def in_time(record: Trial, epochs: int, until: float) -> bool:
     """Whether a repeat of this trial that is begun now ends by the moment `until`."""
     return time.monotonic() + expected_seconds(record, epochs) <= until
 
@@ -87,7 +87,7 @@ class ActiveRepeat:
     """A trial that a worker trains again on a new seed."""
 
     repeat: Repeat
-    record: Record
+    record: Trial
     started: float
     heard: float
 
@@ -122,7 +122,7 @@ class Confirmer:
         """None is begun that would not end by `until`, as `time.monotonic` tells time; a trial has `epochs` at most."""
         self._study, self._callbacks, self._display = study, callbacks, display
         self._epochs, self._until = epochs, until
-        self._records = {record.number: record for record in study.records()}
+        self._records = {record.number: record for record in study.trials()}
         self._asked, self._ended = len(waiting), 0
         self._retried: set[tuple[int, int]] = set()
         self.waiting = list(waiting)
@@ -179,7 +179,7 @@ class Confirmer:
     def interrupt(self, trial: ActiveRepeat) -> None:
         self.waiting.insert(0, trial.repeat)
 
-    def ended(self) -> list[Record]:
+    def ended(self) -> list[Trial]:
         return list(self._records.values())
 
     def tick(self) -> None:

@@ -110,7 +110,7 @@ def _described(launcher: Launcher, settings: Settings, stop: SignalHandler, show
                 later.append(event)
                 if isinstance(event.what, Ready) and chosen is None:
                     chosen, since = event.slot, time.monotonic()
-                    asked = Describe(recipes=[], twins={}, metric=settings.metric, own_fit=own_fit)
+                    asked = Describe(recipes=[], controlled={}, metric=settings.metric, own_fit=own_fit)
                     launcher.submit(chosen, asked)
     finally:
         launcher.put_back(later)

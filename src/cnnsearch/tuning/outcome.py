@@ -7,7 +7,7 @@ from pathlib import Path
 from cnnsearch.core.errors import CnnsearchError, NothingCompletedError
 from cnnsearch.study import ranking, trial_queue
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED, Record
+from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning.trial_source import End, EndReason
 
 DONE = (EndReason.COMPLETE, EndReason.EXHAUSTED, EndReason.TIMEOUT)
@@ -36,7 +36,7 @@ def check_ended(opened: Study, end: End) -> None:
 
 def _nothing_completed(opened: Study, end: End) -> str:
     """Why a search has no result: how its trials ended, and the commonest reason; nothing where it has one."""
-    records = [record for record in opened.records() if record.state in (*COUNTED, "refused")]
+    records = [record for record in opened.trials() if record.state in (*COUNTED, "refused")]
     if any(record.state == "complete" for record in records):
         return ""
     if not records:
@@ -52,13 +52,13 @@ def _nothing_completed(opened: Study, end: End) -> str:
 
 def stopped(opened: Study) -> str:
     """How far a search came that was stopped."""
-    done = sum(record.state in COUNTED for record in opened.records())
+    done = sum(record.state in COUNTED for record in opened.trials())
     begun = len(trial_queue.to_go_on(opened))
     more = f" {begun} more can be resumed from {'its' if begun == 1 else 'their'} last epoch." if begun else ""
     return f"Stopped. {done} trial{'' if done == 1 else 's'} ended and {'is' if done == 1 else 'are'} stored.{more}"
 
 
-def for_mlflow(opened: Study, end: End, write: Files) -> tuple[str, list[Record], tuple[Path, ...]]:
+def for_mlflow(opened: Study, end: End, write: Files) -> tuple[str, list[Trial], tuple[Path, ...]]:
     """How the parent run ended ('' if nothing was trained), the ranked trials, and the leaderboard's files."""
     ranked = ranking.ranked(opened)
     if not any(record.state in COUNTED for record in ranked):

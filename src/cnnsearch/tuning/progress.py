@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from cnnsearch.study.confirmation import Repeat
-from cnnsearch.study.trial import COUNTED, Record
+from cnnsearch.study.trial import COUNTED, Trial
 
 
 class Running(NamedTuple):
@@ -27,7 +27,7 @@ class Repeated(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudyStatistics:
     """All ended trials together, as it is told; another one with each that ends.
 
     Attributes:
@@ -40,9 +40,9 @@ class Standing:
     states: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
-    best: Record | None = None
+    best: Trial | None = None
 
-    def plus(self, record: Record) -> "Standing":
+    def plus(self, record: Trial) -> "StudyStatistics":
         """With one more."""
         counts = record.state in COUNTED
         return replace(
@@ -62,12 +62,12 @@ class Standing:
         """How many of the trials that count have ended."""
         return self.count(*COUNTED)
 
-    def _beaten_by(self, record: Record) -> bool:
+    def _beaten_by(self, record: Trial) -> bool:
         if record.state != "complete" or record.score is None:
             return False
         return self.best is None or self._place(record) > self._place(self.best)
 
-    def _place(self, record: Record) -> tuple[float, int]:
+    def _place(self, record: Trial) -> tuple[float, int]:
         return (record.score or 0.0) * (1 if self.maximize else -1), -record.number
 
 
@@ -76,29 +76,29 @@ def _one_more(counts: Mapping[str, int], name: str) -> Mapping[str, int]:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TuningStatus:
     """A search at one moment. `done` is the trial that just ended, if that is the news."""
 
     trials: int
-    standing: Standing
+    statistics: StudyStatistics
     running: tuple[Running, ...]
     seconds: float
     jobs: int
     default: dict[str, Any]
-    done: Record | None = None
+    done: Trial | None = None
 
     @property
     def left(self) -> float | None:
         """Seconds until the last trial ends, going by the mean so far; None before the first."""
-        ended = self.standing.ended
+        ended = self.statistics.ended
         if not ended:
             return None
-        mean = self.standing.seconds / ended
+        mean = self.statistics.seconds / ended
         open_trials = self.trials - ended
         return max(0.0, (open_trials * mean - sum(r.seconds for r in self.running)) / max(1, self.jobs))
 
 
-def main_choices(record: Record, default: dict[str, Any], most: int = 6) -> str:
+def main_choices(record: Trial, default: dict[str, Any], most: int = 6) -> str:
     """What sets a trial apart: its choices that differ from the default point."""
     parts = [f"{name}={_short(value)}" for name, value in record.choices.items() if default.get(name) != value]
     more = f" +{len(parts) - most}" if len(parts) > most else ""

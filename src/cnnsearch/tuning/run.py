@@ -74,15 +74,15 @@ def _searched(
         opened.remember(default=opening.default)
     if opening and opening.note:
         display.note(opening.note)
-    if not settings.twins:
+    if not settings.controlled:
         opened.remember(command=line)
-    records = opened.records()
+    records = opened.trials()
     counted = sum(record.state in COUNTED for record in records)
     settings = as_it_trains(opened, settings, display.note)
     if settings.only_recipes:
         settings = replace(settings, trials=counted + len(trial_queue.missing_recipes(opened, settings)))
-    if settings.twins:
-        settings = replace(settings, trials=counted + len(settings.twins))
+    if settings.controlled:
+        settings = replace(settings, trials=counted + len(settings.controlled))
     if counted:
         top, seeds = settings.confirm
         chosen = confirmer.leaders(records, top, opened.maximize)

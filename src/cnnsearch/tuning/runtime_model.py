@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnsearch.study.config import Settings, trial_seed
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 DRAWS = 10
 """After so many draws in a row that would not end in time nothing more is begun."""
@@ -35,7 +35,7 @@ class RuntimeModel(NamedTuple):
         return self.start + epochs * (self.epoch + self.rate * macs)
 
 
-def measured(records: Iterable[Record]) -> RuntimeModel | None:
+def measured(records: Iterable[Trial]) -> RuntimeModel | None:
     """The pace of these trials; None where none was timed.
 
     Least squares of the relative errors, no share below 0. At first a trial is thought to start for as long as an epoch
@@ -75,14 +75,14 @@ def _nonnegative(rows: Any, wanted: Any) -> Any:
     return best
 
 
-def left_of(record: Record, pace: RuntimeModel, epochs: float) -> float:
+def left_of(record: Trial, pace: RuntimeModel, epochs: float) -> float:
     """Seconds that a trial which was left at `record` needs until it has so many epochs, at its own pace so far."""
     done = record.epochs - record.resumed
     own = record.seconds / pace.seconds(record.macs, done) if done > 0 and record.seconds > 0 else 1.0
     return own * pace.seconds(record.macs, epochs - record.epochs)
 
 
-def over_cost_budget(record: Record, drawn: list[int], cooled: float, seed: int) -> bool:
+def over_cost_budget(record: Trial, drawn: list[int], cooled: float, seed: int) -> bool:
     """Whether what was drawn is passed over for its multiply-adds, given those of all that were `drawn`.
 
     What costs more than their median is kept with the probability (median / cost) ** (1 - cooled), so that early trials
@@ -117,18 +117,18 @@ class Budget:
         self._late = 0
         self.closed = False
 
-    def note(self, until: float, known: Iterable[Record]) -> None:
+    def note(self, until: float, known: Iterable[Trial]) -> None:
         """Take the deadline, as `time.monotonic` tells time, and what was measured until now."""
         self.closed &= until <= self._until
         self._until, self._pace = until, measured(known)
 
-    def in_time(self, record: Record, epochs: float) -> bool:
+    def in_time(self, record: Trial, epochs: float) -> bool:
         """Whether a trial will have so many epochs by the deadline; while nothing was measured, it will."""
         if self._pace is None:
             return True
         return time.monotonic() + left_of(record, self._pace, epochs) <= self._until
 
-    def passes_over(self, record: Record, epochs: float, known: list[Record], begun: int) -> bool:
+    def passes_over(self, record: Trial, epochs: float, known: list[Trial], begun: int) -> bool:
         """Whether another is to be drawn: this one would not have so many epochs in time, or is too expensive for now.
 
         `known` are the records of all that was drawn, `begun` is the number of trials so far.

@@ -11,12 +11,12 @@ from cnnsearch.study import opening, samplers, trial_queue
 from cnnsearch.study import study as studies
 from cnnsearch.study.config import Settings, trial_seed
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED, Record
+from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning import confirmer, supervisor
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.callbacks.base import Display, TunerCallback
 from cnnsearch.tuning.launchers.base import LostWorker
-from cnnsearch.tuning.progress import Progress, Running
+from cnnsearch.tuning.progress import Running, TuningStatus
 from cnnsearch.tuning.trial_lifecycle import FULL, TrialLifecycle
 from cnnsearch.tuning.trial_recorder import TrialRecorder
 from cnnsearch.tuning.trial_source import End, EndReason, Reaction, Then
@@ -56,12 +56,12 @@ class SearchSource:
         self._told_rungs = self._told_unsaved = self._timed_out = False
         self._active: Mapping[int, ActiveTrial] = {}
         self._repeats = Counter(repeat["trial"] for repeat in study.repeats())
-        self.leaders: list[Record] = []
-        self.trials = TrialLifecycle(
+        self.leaders: list[Trial] = []
+        self._lifecycle = TrialLifecycle(
             settings, study, recorder, callbacks, lambda: self._active.values(), self._on_ended, self._on_infeasible
         )
-        for record in recorder.records:
-            self.trials.note_ended(record)
+        for record in recorder.trials:
+            self._lifecycle.note_ended(record)
             self._note_leader(record)
 
     def attach(self, active: Mapping[int, ActiveTrial]) -> None:
@@ -78,30 +78,32 @@ class SearchSource:
         machine = {name: getattr(message, name) for name in names}
         # their place may be new
         self._study.remember(data=message.dataset, machine=machine, dataset=list(self.settings.dataset))
-        self.trials.scheduler.on_start(message.dataset["images"]["train"], message.low_fidelity)
+        self._lifecycle.scheduler.on_start(message.dataset["images"]["train"], message.low_fidelity)
         self._start = self._start or time.monotonic() - self._began
         self._callbacks.on_study_begin(self._study)
         model = self.settings.space.model
         recipes = trial_queue.missing_recipes(self._study, self.settings) if model else []
-        twins = {origin: values for origin, (values, _) in self.settings.twins.items()} if model else {}
-        if "default" in self._study.info and not (recipes or twins):
+        controlled = {origin: values for origin, (values, _) in self.settings.controlled.items()} if model else {}
+        if "default" in self._study.info and not (recipes or controlled):
             self._enqueue()
             return None
-        return Describe(recipes=recipes, twins=twins)
+        return Describe(recipes=recipes, controlled=controlled)
 
     def on_described(self, message: Described) -> None:
         # those of a space with a model are whole only now
-        twins = {origin: (values, self.settings.twins[origin][1]) for origin, values in message.twins.items()}
+        controlled = {
+            origin: (values, self.settings.controlled[origin][1]) for origin, values in message.controlled.items()
+        }
         recipes = {**self.settings.recipes, **message.recipes}
-        self.settings = replace(self.settings, recipes=recipes, twins={**self.settings.twins, **twins})
+        self.settings = replace(self.settings, recipes=recipes, controlled={**self.settings.controlled, **controlled})
         if "default" not in self._study.info:
             self._study.remember(default=message.values)
         self._enqueue()
 
     def _enqueue(self) -> None:
         """Queue what is trained before anything is drawn."""
-        if self.settings.twins:
-            trial_queue.enqueue_twins(self._study, self.settings)
+        if self.settings.controlled:
+            trial_queue.enqueue_controlled(self._study, self.settings)
             return
         if self.settings.default and not self.settings.only_recipes:
             trial_queue.enqueue_default(self._study, self._study.info["default"])
@@ -117,13 +119,13 @@ class SearchSource:
         return self._new() if self.missing() else None
 
     def _to_resume(self, in_time: Callable[[ActiveTrial], bool] | None = None) -> ActiveTrial | None:
-        scheduler = self.trials.scheduler
-        wanted = in_time or self.trials.in_time
+        scheduler = self._lifecycle.scheduler
+        wanted = in_time or self._lifecycle.in_time
         return scheduler.choose_trial_to_resume(self._active.values(), self.missing() > 0, wanted)
 
     def _resumed(self, trial: ActiveTrial) -> ActiveTrial:
         """A paused trial, from where it was left."""
-        del self.trials.scheduler.paused[trial.number]
+        del self._lifecycle.scheduler.paused[trial.number]
         trial.started = trial.heard = time.monotonic()
         trial.reported, trial.history, trial.resume = len(trial.history), [], True
         return trial
@@ -139,14 +141,14 @@ class SearchSource:
         state = studies.state_of(folder, trial) if earlier else trial_queue.state_file(folder, trial.number)
         # what was only evaluated on a part of the images is evaluated again: it is paused there for its rank
         look = trial.user_attrs.get("look") if state.is_file() else None
-        record = Record(number=trial.number, origin=origin, seed=seed, look=look)
+        record = Trial(number=trial.number, origin=origin, seed=seed, look=look)
         return ActiveTrial(trial, record, state, now, now, resume=earlier is not None)
 
     def missing(self) -> int:
         """How many trials are still to be begun."""
-        if self._exhausted() or self.trials.budget.closed:
+        if self._exhausted() or self._lifecycle.budget.closed:
             return 0
-        begun = self._recorder.standing.ended + len(self.trials.scheduler.paused) + len(self._active)
+        begun = self._recorder.statistics.ended + len(self._lifecycle.scheduler.paused) + len(self._active)
         return max(0, self.settings.trials - begun)
 
     def _exhausted(self) -> bool:
@@ -156,19 +158,19 @@ class SearchSource:
     # -- what workers say -------------------------------------------------------------------------
 
     def on_message(self, trial: ActiveTrial, message: Message) -> Reaction:
-        reaction = self.trials.handle(trial, message)
+        reaction = self._lifecycle.handle(trial, message)
         return replace(reaction, after=lambda: self._after(reaction, message))
 
     def _after(self, reaction: Reaction, message: Message) -> None:
         if reaction.after:
             reaction.after()
-        self._problem = self._problem or self.trials.problem
+        self._problem = self._problem or self._lifecycle.problem
         if isinstance(message, Proposed) and reaction.then is Then.WORK:
             self._use_own_sampler()
         if isinstance(message, Evaluated | Paused) and not self._told_rungs:
             # not before: of trials that are never paused it would not be true
             self._told_rungs = True
-            self._display.note(self.trials.scheduler.described)
+            self._display.note(self._lifecycle.scheduler.described)
         if not isinstance(message, Draw):
             self.tell()
 
@@ -180,15 +182,15 @@ class SearchSource:
             self._display.note(
                 f"The models of this space are not stored, because they cannot be saved: {message.unsaved}"
             )
-        self.trials.checkpoints.tidy(self._recorder.saved)
+        self._lifecycle.checkpoints.tidy(self._recorder.saved)
 
     def on_failure(self, trial: ActiveTrial, kind: str, reason: str) -> None:
-        self.trials.fail(trial, kind, reason)
+        self._lifecycle.fail(trial, kind, reason)
 
     def on_lost(self, trial: ActiveTrial, lost: LostWorker) -> None:
         kind, reason = supervisor.death(lost, self.settings.memory, "retried" in trial.trial.user_attrs)
         if kind:
-            self.trials.fail(trial, kind, reason)
+            self._lifecycle.fail(trial, kind, reason)
         else:
             self._recorder.interrupt(trial.record, trial.trial, f"{reason}; it is requeued", retried=True)
 
@@ -197,32 +199,32 @@ class SearchSource:
 
     # -- trials that ended ------------------------------------------------------------------------
 
-    def ended(self) -> list[Record]:
-        return self._recorder.records
+    def ended(self) -> list[Trial]:
+        return self._recorder.trials
 
-    def _on_ended(self, record: Record) -> None:
+    def _on_ended(self, record: Trial) -> None:
         self._note_leader(record)
         if record.state in COUNTED:
             self.tell(record)
         if record.failure and record.state == "failed":
-            counted = (each for each in reversed(self._recorder.records) if each.state in COUNTED)
+            counted = (each for each in reversed(self._recorder.trials) if each.state in COUNTED)
             last = list(islice(counted, SAME_FAILURES))
             if len(last) == SAME_FAILURES and all(each.failure == record.failure for each in last):
                 self._problem = (
                     f"{SAME_FAILURES} trials in a row failed as '{record.failure}'; the last: {record.reason}"
                 )
 
-    def _note_leader(self, record: Record) -> None:
+    def _note_leader(self, record: Trial) -> None:
         best = [*self.leaders, record]
         top = confirmer.leaders(best, self.settings.confirm[0], self._study.maximize)
         self.leaders = [each for each in best if each.number in top]
 
-    def _on_infeasible(self, record: Record) -> None:
+    def _on_infeasible(self, record: Trial) -> None:
         if self.settings.only_recipes:
             # nothing can take the place of what was asked for by name
             self._problem = f"{record.origin} is not trained: {record.reason}"
             return
-        if self.settings.twins:
+        if self.settings.controlled:
             # nor of a controlled trial, but the others are wanted all the same
             self.settings = replace(self.settings, trials=self.settings.trials - 1)
             return
@@ -232,7 +234,7 @@ class SearchSource:
 
     def _use_own_sampler(self) -> None:
         if self._infeasible >= HELP_SAMPLER:
-            seed = self.settings.seed + 7919 * len(self._recorder.records)
+            seed = self.settings.seed + 7919 * len(self._recorder.trials)
             self._study.use(samplers.sampler(self.settings.sampler, seed))
         self._infeasible = 0
 
@@ -243,18 +245,18 @@ class SearchSource:
         if settings.timeout and not self._timed_out:
             kept = confirmer.reserve(settings, self.leaders, self._study.maximize, self._start, self._repeats)
             until = self._began + settings.timeout - kept
-            self.trials.budget.note(until, self.trials.known())
+            self._lifecycle.budget.note(until, self._lifecycle.known())
             self._timed_out = now > until
 
-    def tell(self, done: Record | None = None) -> None:
+    def tell(self, done: Trial | None = None) -> None:
         now, settings = time.monotonic(), self.settings
         running = tuple(
             Running(trial.number, len(trial.history), settings.epochs, now - trial.since)
             for trial in self._active.values()
         )
         default = self._study.info.get("default", {})
-        statistics, seconds = self._recorder.standing, now - self._began
-        self._display(Progress(settings.trials, statistics, running, seconds, settings.jobs, default, done))
+        statistics, seconds = self._recorder.statistics, now - self._began
+        self._display(TuningStatus(settings.trials, statistics, running, seconds, settings.jobs, default, done))
 
     def end(self, idle: bool) -> End | None:
         if self._problem:
@@ -263,16 +265,16 @@ class SearchSource:
             return End(EndReason.TIMEOUT)
         if not idle or self.missing() or self._to_resume():
             return None
-        if self.trials.budget.closed or self._to_resume(in_time=lambda trial: True):
+        if self._lifecycle.budget.closed or self._to_resume(in_time=lambda trial: True):
             self._display.note("No further trial would end in the time that is left.")
             return End(EndReason.TIMEOUT)
         return End(EndReason.EXHAUSTED if self._exhausted() else EndReason.COMPLETE)
 
     def finish(self, end: End) -> None:
         """What is still paused ends as pruned, or is interrupted if the search did not come to its end."""
-        for trial in list(self.trials.scheduler.paused.values()):
+        for trial in list(self._lifecycle.scheduler.paused.values()):
             if end.reason in (EndReason.COMPLETE, EndReason.EXHAUSTED, EndReason.TIMEOUT):
-                self.trials.end_paused(trial)
+                self._lifecycle.end_paused(trial)
             else:
-                del self.trials.scheduler.paused[trial.number]
+                del self._lifecycle.scheduler.paused[trial.number]
                 self.interrupt(trial)

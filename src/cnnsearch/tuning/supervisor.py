@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from cnnsearch.core.host import memory
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.trial_source import Active
 
@@ -25,7 +25,7 @@ class Limits:
         """`trial_timeout` in seconds, `memory` in bytes of one worker; 0 for no limit."""
         self._trial_timeout, self._memory = trial_timeout, memory
 
-    def broken(self, trial: Active, now: float, held: int, ended: Iterable[Record]) -> tuple[str, str] | None:
+    def broken(self, trial: Active, now: float, held: int, ended: Iterable[Trial]) -> tuple[str, str] | None:
         """The kind of failure and the reason, where the worker of this trial is to be ended.
 
         `now` by `time.monotonic`; `held`: bytes that the worker holds; `ended`: earlier trials.
@@ -56,7 +56,7 @@ def death(lost: LostWorker, allowed: int, retried: bool) -> tuple[str, str]:
     return ("killed", f"{how}, for the second time") if retried else ("", how)
 
 
-def silence_allowed(running: Record, ended: Iterable[Record]) -> float:
+def silence_allowed(running: Trial, ended: Iterable[Trial]) -> float:
     """Seconds that may pass between two messages of a trial in training, going by the slowest trial so far."""
     slowest = [
         record.seconds / (record.epochs - record.resumed) * max(1.0, running.macs / record.macs if record.macs else 1.0)

@@ -25,7 +25,7 @@ from cnnsearch.core.messages import (
 from cnnsearch.study import study as studies
 from cnnsearch.study.config import Settings
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.checkpoint_manager import CheckpointManager
@@ -59,8 +59,8 @@ class TrialLifecycle:
         recorder: TrialRecorder,
         callbacks: TunerCallback,
         running: Callable[[], Iterable[ActiveTrial]],
-        ended: Callable[[Record], None],
-        infeasible: Callable[[Record], None],
+        ended: Callable[[Trial], None],
+        infeasible: Callable[[Trial], None],
     ) -> None:
         """`running` gives the trials that workers have; `ended` and `infeasible` are called with each such record."""
         self._settings, self._study, self._recorder, self._callbacks = settings, study, recorder, callbacks
@@ -110,17 +110,17 @@ class TrialLifecycle:
         """Whether another candidate is to be drawn; never for what was queued, which would only come up again."""
         if trial.record.origin != "sampler" or trial.spent or "state" in trial.trial.user_attrs:
             return False
-        begun = self._recorder.standing.ended + len(self.scheduler.paused)
+        begun = self._recorder.statistics.ended + len(self.scheduler.paused)
         return self.budget.passes_over(trial.record, self.scheduler.next_stop(trial, epochs), self.known(), begun)
 
     def in_time(self, trial: ActiveTrial) -> bool:
         """Whether a paused trial will be at its next rung before the time is up."""
         return self.budget.in_time(trial.record, self.scheduler.next_stop(trial, self._settings.epochs))
 
-    def known(self) -> list[Record]:
+    def known(self) -> list[Trial]:
         """What was drawn lately, with what was measured of it, also of trials in training."""
         paused = (trial.record for trial in self.scheduler.paused.values())
-        return [*self._recorder.records[-RECENT:], *paused, *(trial.timed() for trial in self._running())]
+        return [*self._recorder.trials[-RECENT:], *paused, *(trial.timed() for trial in self._running())]
 
     # -- epochs -----------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class TrialLifecycle:
     def _pause(self, trial: ActiveTrial) -> None:
         self._recorder.pause(trial.record, trial.trial)
         self.scheduler.on_trial_pause(trial)
-        for last in self.scheduler.hopeless(self._running()):
+        for last in self.scheduler.choose_trials_to_prune(self._running()):
             self.end_paused(last)
 
     def end_paused(self, trial: ActiveTrial) -> None:
@@ -217,18 +217,18 @@ class TrialLifecycle:
             ),
         )
 
-    def _end_infeasible(self, trial: ActiveTrial, done: Record) -> None:
+    def _end_infeasible(self, trial: ActiveTrial, done: Trial) -> None:
         """End a trial that is not trained. It does not count: the next one takes its place."""
         self._close(trial, done)
         self._infeasible(done)
 
-    def _close(self, trial: ActiveTrial, done: Record) -> None:
+    def _close(self, trial: ActiveTrial, done: Trial) -> None:
         trial.state.unlink(missing_ok=True)
         kept = self._recorder.close(done, trial.trial)
         self.note_ended(kept)
         self._ended(kept)
 
-    def note_ended(self, record: Record) -> None:
+    def note_ended(self, record: Trial) -> None:
         """Let scheduler and pruner compare with this trial from now on."""
         self._pruning.ended(record)
         if record.state in ("complete", "pruned"):
@@ -236,7 +236,7 @@ class TrialLifecycle:
         elif record.state == "failed":
             self.scheduler.on_trial_error(record)
 
-    def _as_trained(self, trial: ActiveTrial, message: Trained) -> Record:
+    def _as_trained(self, trial: ActiveTrial, message: Trained) -> Trial:
         evaluated = isinstance(message, Evaluated)
         return replace(
             trial.record,

@@ -11,9 +11,9 @@ from optuna.trial import TrialState
 
 from cnnsearch.study import trial_queue
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import ATTRIBUTE, COSTS, COUNTED, TWIN, Record, record
+from cnnsearch.study.trial import ATTRIBUTE, CONTROLLED_ORIGIN, COSTS, COUNTED, Trial, record
 from cnnsearch.tuning.callbacks.base import TunerCallback
-from cnnsearch.tuning.progress import Standing
+from cnnsearch.tuning.progress import StudyStatistics
 
 
 class TrialRecorder:
@@ -24,42 +24,44 @@ class TrialRecorder:
     Attributes:
         records: every record, by the trials' numbers.
         saved: those of them of which a model was saved.
-        standing: all of them together.
+        statistics: all of them together.
     """
 
     def __init__(self, study: Study, callbacks: TunerCallback) -> None:
         self.study, self.callbacks = study, callbacks
-        self.records: list[Record] = []
-        self.saved: list[Record] = []
-        self.standing = Standing(study.maximize)
-        self._by_key: dict[str, list[Record]] = defaultdict(list)
-        for each in study.records():
+        self.trials: list[Trial] = []
+        self.saved: list[Trial] = []
+        self.statistics = StudyStatistics(study.maximize)
+        self._by_key: dict[str, list[Trial]] = defaultdict(list)
+        for each in study.trials():
             self._keep(each)
 
-    def _keep(self, done: Record) -> None:
+    def _keep(self, done: Trial) -> None:
         """Take a record in, for the one that a trial had while it waited or ran."""
-        place = bisect_left(self.records, done.number, key=attrgetter("number"))
-        known = place < len(self.records) and self.records[place].number == done.number
-        self.records[place : place + known] = [done]
+        place = bisect_left(self.trials, done.number, key=attrgetter("number"))
+        known = place < len(self.trials) and self.trials[place].number == done.number
+        self.trials[place : place + known] = [done]
         if done.state not in ("running", "waiting"):
-            self.standing = self.standing.plus(done)
+            self.statistics = self.statistics.plus(done)
         self._by_key[done.key].append(done)
         if done.checkpoint:
             self.saved.append(done)
 
-    def known(self, wanted: Record, running: Iterable[Record]) -> int | None:
+    def known(self, wanted: Trial, running: Iterable[Trial]) -> int | None:
         """The number of another trial with the same plan that was tried, or is among those on their way.
 
-        To a twin one that was pruned is not: it has no score of as many epochs.
+        A controlled trial is trained although an equal trial was pruned: it has no score of as many epochs.
         """
-        states = {*COUNTED, "running", "waiting"} - ({"pruned"} if wanted.origin.startswith(TWIN) else set())
+        states = {*COUNTED, "running", "waiting"} - (
+            {"pruned"} if wanted.origin.startswith(CONTROLLED_ORIGIN) else set()
+        )
         for other in [*self._by_key[wanted.key], *running]:
             tried = other.state in states
             if tried and other.key == wanted.key and other.number != wanted.number:
                 return other.number
         return None
 
-    def close(self, done: Record, trial: optuna.Trial) -> Record:
+    def close(self, done: Trial, trial: optuna.Trial) -> Trial:
         """End a trial; gives back its record as it is stored."""
         done = replace(done, params=dict(trial.params))
         finish(self.study, trial, done)
@@ -68,11 +70,11 @@ class TrialRecorder:
         self.callbacks.on_trial_end(kept)
         return kept
 
-    def pause(self, there: Record, trial: optuna.Trial) -> None:
+    def pause(self, there: Trial, trial: optuna.Trial) -> None:
         """Keep what is known of a trial that waits at a rung; it has not ended."""
         trial.set_user_attr(ATTRIBUTE, there.to_attribute())
 
-    def interrupt(self, running: Record, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
+    def interrupt(self, running: Trial, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
         """End a running trial and queue its point again, to be trained on."""
         done = replace(running, state="interrupted", reason=why or "interrupted at the end of the run; it is requeued")
         finish(self.study, trial, done)
@@ -80,7 +82,7 @@ class TrialRecorder:
         self._keep(done)
         self.callbacks.on_trial_interrupt(done)
 
-    def pass_over(self, drawn: Record, trial: optuna.Trial, again: bool) -> None:
+    def pass_over(self, drawn: Trial, trial: optuna.Trial, again: bool) -> None:
         """End what was drawn and is not trained for its time or cost. It counts for nothing; `again`: it is queued."""
         if again:
             self.interrupt(drawn, trial, "it would not end within the time limit")
@@ -101,7 +103,7 @@ class TrialRecorder:
         return self.study.optuna._storage.get_trial(trial._trial_id)
 
 
-def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
+def finish(study: Study, trial: optuna.Trial, done: Trial) -> None:
     """Write a trial's record and tell Optuna how it ended."""
     trial.set_user_attr(ATTRIBUTE, done.to_attribute())
     if done.state == "complete":
@@ -115,7 +117,7 @@ def finish(study: Study, trial: optuna.Trial, done: Record) -> None:
         _tell_without_value(study, trial, TrialState.FAIL)
 
 
-def _values(study: Study, done: Record) -> list[float]:
+def _values(study: Study, done: Trial) -> list[float]:
     """What Optuna is told of a complete trial: its score, then its costs."""
     assert done.score is not None
     return [done.score, *(float(getattr(done, COSTS[cost])) for cost in study.costs)]

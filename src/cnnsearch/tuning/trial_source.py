@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from cnnsearch.core.messages import Answer, Described, Message, Ready, Saved
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.launchers.base import LostWorker
 
 
@@ -71,7 +71,7 @@ class Active(Protocol):
         """The trial's number."""
 
     @property
-    def record(self) -> Record:
+    def record(self) -> Trial:
         """What is known of the trial; the supervisor estimates the length of an epoch by it."""
 
     @property
@@ -119,7 +119,7 @@ class TrialSource(Protocol, Generic[A]):
     def interrupt(self, trial: A) -> None:
         """The tuner ends before this trial did."""
 
-    def ended(self) -> list[Record]:
+    def ended(self) -> list[Trial]:
         """The trials that have ended, by which the supervisor estimates how long an epoch may take."""
 
     def tick(self) -> None:

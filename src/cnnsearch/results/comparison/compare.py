@@ -137,7 +137,7 @@ def _row(found: Comparison, study: Study) -> Row:
 
 def _notes(study: Study, known: Evidence, found: list[Comparison], missing: list[str]) -> list[str]:
     """How reliable the comparisons of a study's own trials are; `missing` hyperparameters could not be compared."""
-    pruned = sum(record.state == "pruned" for record in study.records())
+    pruned = sum(record.state == "pruned" for record in study.trials())
     notes = [
         f"From {len(known.cases)} complete trials. n is the number of pairs, or of trials with one of both values."
     ]

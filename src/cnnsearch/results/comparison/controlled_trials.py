@@ -14,7 +14,7 @@ from cnnsearch.results.comparison.points import Points, Values
 from cnnsearch.study.config import Settings
 from cnnsearch.study.resumed_settings import as_begun
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED, TWIN, Record
+from cnnsearch.study.trial import CONTROLLED_ORIGIN, COUNTED, Trial
 
 PointsToTrain = dict[str, tuple[Values, int]]
 """The point and the seed of each controlled trial, by its origin."""
@@ -31,9 +31,9 @@ class ControlledGroup:
         missing: the origin and the point of each trial that is not trained yet, by level.
     """
 
-    base: Record
+    base: Trial
     base_level: str
-    members: dict[str, Record]
+    members: dict[str, Trial]
     missing: dict[str, tuple[str, Values]]
 
     @property
@@ -54,9 +54,11 @@ def controlled_groups(
     A controlled trial is never a base, so the same call finds the same groups after the controlled trials are trained.
     No trial is in two groups, so the differences are independent.
     """
-    records, levels, sign = study.records(), known.levels(name), 1 if study.maximize else -1
+    records, levels, sign = study.trials(), known.levels(name), 1 if study.maximize else -1
     values = {case.number: case.values for case in known.cases if name in case.values}
-    bases = [record for record in records if record.number in values and not record.origin.startswith(TWIN)]
+    bases = [
+        record for record in records if record.number in values and not record.origin.startswith(CONTROLLED_ORIGIN)
+    ]
     bases.sort(key=lambda record: (-sign * (record.score or 0), record.number))
     base_levels = {base.number: levels.label_of(values[base.number][name]) for base in bases}
     found: list[ControlledGroup] = []
@@ -72,7 +74,7 @@ def controlled_groups(
     return found
 
 
-def alternate_levels(bases: list[Record], base_levels: dict[int, str]) -> Iterator[Record]:
+def alternate_levels(bases: list[Trial], base_levels: dict[int, str]) -> Iterator[Trial]:
     """The first trial of each level, then the second of each, and so on until all levels are empty."""
     by_level = [
         [base for base in bases if base_levels[base.number] == label] for label in dict.fromkeys(base_levels.values())
@@ -120,25 +122,25 @@ def search_settings(
         memory=host.memory_allowed(workers),
         keep=max(kept, Settings.keep),
         plugins=plugins,
-        twins=points,
+        controlled=points,
     )
 
 
 def _group(
-    base: Record,
+    base: Trial,
     base_level: str,
     others: Iterable[Level],
     name: str,
     values: Values,
     points: Points,
-    records: list[Record],
+    records: list[Trial],
 ) -> ControlledGroup:
-    members: dict[str, Record] = {base_level: base}
+    members: dict[str, Trial] = {base_level: base}
     missing: dict[str, tuple[str, Values]] = {}
     for label, value in others:
-        origin = f"{TWIN}{base.number}: {name}={label}"
+        origin = f"{CONTROLLED_ORIGIN}{base.number}: {name}={label}"
         controlled = _controlled_trial(origin, values, name, value, points, records)
-        if isinstance(controlled, Record):
+        if isinstance(controlled, Trial):
             members[label] = controlled
         elif controlled is not None:
             missing[label] = (origin, controlled)
@@ -146,8 +148,8 @@ def _group(
 
 
 def _controlled_trial(
-    origin: str, values: Values, name: str, value: object, points: Points, records: list[Record]
-) -> Record | Values | None:
+    origin: str, values: Values, name: str, value: object, points: Points, records: list[Trial]
+) -> Trial | Values | None:
     """The complete controlled trial, or the point to train for it; None if it cannot be trained."""
     own = [record for record in records if record.origin == origin]
     keys, point = {record.key for record in own if record.key}, {**values, name: value}

@@ -91,7 +91,7 @@ def evidence(study: Study, points: Points) -> Evidence:
     """
     cases = [
         Case(record.number, record.score, points.simplest(record))
-        for record in study.records()
+        for record in study.trials()
         if record.state == "complete" and record.score is not None
     ]
     found = outliers(cases, study.maximize)

@@ -11,7 +11,7 @@ from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 Values = dict[str, Any]
 
@@ -55,7 +55,7 @@ class Points:
             return None
         return Point(dict(hp.values), dict(hp.space), plan.key)
 
-    def simplest(self, record: Record) -> Values:
+    def simplest(self, record: Trial) -> Values:
         """The fewest hyperparameters that give the trial's plan: dropout of rate 0 becomes no dropout.
 
         If the installed plugins make another plan from the trial's values, the values are returned unchanged.

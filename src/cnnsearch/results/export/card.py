@@ -10,12 +10,12 @@ from cnnsearch.results.export.ensemble import EnsembleGain
 from cnnsearch.results.export.evaluation import Evaluation, from_stored
 from cnnsearch.results.export.formats import BATCH
 from cnnsearch.study.study import FORMAT, Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 
 def card(
     study: Study,
-    chosen: Record,
+    chosen: Trial,
     dataset: Dataset,
     validation: Evaluation,
     evaluations: list[dict[str, Any]],
@@ -54,7 +54,7 @@ def card(
     }
 
 
-def _trial_facts(chosen: Record) -> dict[str, Any]:
+def _trial_facts(chosen: Trial) -> dict[str, Any]:
     return {
         "trial": chosen.number,
         "origin": chosen.origin,
@@ -73,7 +73,7 @@ def _versions() -> dict[str, str]:
     return {"cnnsearch": VERSION, "keras": keras.__version__, "backend": keras.backend.backend()}
 
 
-def _export_command(study: Study, chosen: Record, options: str) -> str:
+def _export_command(study: Study, chosen: Trial, options: str) -> str:
     runs, here = study.folder.parent, Path.cwd()
     shown = runs.relative_to(here) if runs.is_relative_to(here) else runs
     places = "" if runs == here / "runs" else f" --runs {shown}"

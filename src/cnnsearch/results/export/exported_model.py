@@ -13,10 +13,10 @@ from cnnsearch.results.export.refit import refit
 from cnnsearch.results.origin import Origin, Source, trained_trial
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 
-def select_trials(study: Study, number: int | None, count: int) -> list[Record]:
+def select_trials(study: Study, number: int | None, count: int) -> list[Trial]:
     """The trial of this number; without a number the `count` best trials, or the best one if `count` is 0.
 
     Raises:
@@ -205,7 +205,7 @@ def _check_score(origin: Origin, found: Evaluation) -> None:
     )
 
 
-def _stored_accuracy(study: Study, chosen: Record) -> float | None:
+def _stored_accuracy(study: Study, chosen: Trial) -> float | None:
     """The validation accuracy of the trial's best epoch; plans report it in a search for any metric."""
     if study.info["metric"] == "val_accuracy" or chosen.score is None:
         return chosen.score

@@ -12,10 +12,10 @@ from cnnsearch.results import leaderboard
 from cnnsearch.results.export import card_text
 from cnnsearch.spaces import space as spaces
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 
-def texts(study: Study, members: list[Record], space: spaces.Space, card: dict[str, Any]) -> dict[str, bytes]:
+def texts(study: Study, members: list[Trial], space: spaces.Space, card: dict[str, Any]) -> dict[str, bytes]:
     """The text files by name. The plan of an ensemble is the list of its members' plans."""
     board = leaderboard.rows(study)
     written = {
@@ -32,7 +32,7 @@ def texts(study: Study, members: list[Record], space: spaces.Space, card: dict[s
     return {name: text.encode() for name, text in written.items()}
 
 
-def pictures(chosen: Record, parts: Split, probabilities: NDArray[Any], classes: tuple[str, ...]) -> dict[str, bytes]:
+def pictures(chosen: Trial, parts: Split, probabilities: NDArray[Any], classes: tuple[str, ...]) -> dict[str, bytes]:
     """The pictures by file name; `probabilities` are predictions for the validation images.
 
     No picture shows the test set: whoever sees its mistakes will tune the model for them.

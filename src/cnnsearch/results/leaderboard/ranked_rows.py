@@ -7,7 +7,7 @@ from typing import Any
 from cnnsearch.study.confirmation import Confirmed, Repeat, confirmed
 from cnnsearch.study.ranking import ranked
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.progress import main_choices
 
 COLUMNS = (
@@ -66,7 +66,7 @@ def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     return board[: top or None]
 
 
-def _row(record: Record, place: int, default: dict[str, Any], max_choices: int) -> Row:
+def _row(record: Trial, place: int, default: dict[str, Any], max_choices: int) -> Row:
     facts = {
         "rank": place if record.state == "complete" else None,
         "trial": record.number,
@@ -88,7 +88,7 @@ def _mean_over_seeds(found: Confirmed | None, first: Confirmed | None) -> Row:
     if found is None or first is None:
         return {}
     tie = found is not first and found.overlaps(first)
-    return {"mean": found.mean, "half": found.half, "n": found.n, "tie": "=" if tie else None}
+    return {"mean": found.mean, "half": found.ci_half_width, "n": found.n, "tie": "=" if tie else None}
 
 
 def _failed_seeds(repeats: list[Repeat]) -> str:

@@ -13,7 +13,7 @@ from cnnsearch.results.report.study_cost import StudyCost, study_cost
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study.confirmation import Confirmed, confirmed
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Facts:
 
     Attributes:
         study: the study.
-        records: all its trials.
+        trials: all its trials.
         rows: its leaderboard.
         complete: the complete trials, in the order of the leaderboard.
         means: the mean over new seeds of each confirmed trial, by its number.
@@ -35,9 +35,9 @@ class Facts:
     """
 
     study: Study
-    records: tuple[Record, ...]
+    trials: tuple[Trial, ...]
     rows: tuple[dict[str, Any], ...]
-    complete: tuple[Record, ...]
+    complete: tuple[Trial, ...]
     means: dict[int, Confirmed]
     evaluations: dict[str, Evaluation]
     cost: StudyCost
@@ -52,7 +52,7 @@ class Facts:
         return metrics.display_name(str(self.study.info["metric"]))
 
     @property
-    def best(self) -> Record | None:
+    def best(self) -> Trial | None:
         """The first trial of the leaderboard."""
         return self.complete[0] if self.complete else None
 
@@ -67,14 +67,14 @@ class Facts:
         return self.evaluations.get(str(self.best.number)) if self.best else None
 
     @property
-    def default_trial(self) -> Record | None:
+    def default_trial(self) -> Trial | None:
         """The trial of the space's default point, if it is complete."""
         return next((record for record in self.complete if record.origin == "default"), None)
 
     @property
-    def recipe_trials(self) -> list[Record]:
+    def recipe_trials(self) -> list[Trial]:
         """The trials that trained a recipe."""
-        return [record for record in self.records if record.origin.startswith(ORIGIN)]
+        return [record for record in self.trials if record.origin.startswith(ORIGIN)]
 
     @property
     def lower_limit(self) -> float | None:
@@ -112,10 +112,10 @@ class Facts:
 
     def mean_text(self, found: Confirmed) -> str:
         """A mean as text, with half the width of its interval."""
-        half = "" if found.half is None else f" ± {self.score_text(found.half)}"
+        half = "" if found.ci_half_width is None else f" ± {self.score_text(found.ci_half_width)}"
         return self.score_text(found.mean) + half
 
-    def differing_choices(self, record: Record, other: dict[str, Any], most: int) -> str:
+    def differing_choices(self, record: Trial, other: dict[str, Any], most: int) -> str:
         """The hyperparameters in which a trial differs from `other`: the `most` important ones, and how many more."""
         order = [row.name for row in self.importances]
         names = [name for name, value in record.choices.items() if other.get(name) != value]
@@ -143,11 +143,11 @@ class Facts:
 
 def gather(study: Study, options: str = "") -> Facts:
     """Read a study; `options` are those that a command needs to find it."""
-    records, rows = tuple(study.records()), tuple(leaderboard.rows(study, choices=6))
+    records, rows = tuple(study.trials()), tuple(leaderboard.rows(study, choices=6))
     known = {record.number: record for record in records}
     return Facts(
         study=study,
-        records=records,
+        trials=records,
         rows=rows,
         complete=tuple(known[row["trial"]] for row in rows if row["state"] == "complete"),
         means=confirmed(study),

@@ -4,7 +4,7 @@ from cnnsearch.results.majority import ACCURACIES, Majority
 from cnnsearch.results.report.facts import Facts, duration
 from cnnsearch.results.report.page import Command, Tile
 from cnnsearch.study.confirmation import Confirmed, optimism
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 
 def headline(known: Facts) -> str:
@@ -59,7 +59,7 @@ def next_steps(known: Facts) -> tuple[Command, ...]:
     return tuple(found)
 
 
-def _tiles_of_best(known: Facts, best: Record) -> list[Tile]:
+def _tiles_of_best(known: Facts, best: Trial) -> list[Tile]:
     mean, test, default = known.best_mean, known.best_on_test, known.default_trial
     value = known.score_text(best.score) if mean is None else known.mean_text(mean)
     note = "search score, one training" if mean is None else f"mean over {_seeds(mean.n)}"
@@ -87,7 +87,7 @@ def _constant_answer(known: Facts, found: Majority) -> Tile:
     return Tile(known.score_text(found.constant), "by a constant answer", images)
 
 
-def _gain_over_default(known: Facts, default: Record, best: Record) -> list[Tile]:
+def _gain_over_default(known: Facts, default: Trial, best: Trial) -> list[Tile]:
     """How much better the best trial is than the default point: the two means, or the two search scores."""
     both = default.number in known.means and best.number in known.means
     theirs, ours = (known.mean_or_score(r.number) if both else r.score or 0.0 for r in (default, best))
@@ -139,8 +139,8 @@ def _confidence(known: Facts) -> str:
     return " ".join(sentences)
 
 
-def _with_new_seeds(known: Facts, best: Record, mean: Confirmed) -> str:
-    interval = " (95% interval)" if mean.half is not None else ""
+def _with_new_seeds(known: Facts, best: Trial, mean: Confirmed) -> str:
+    interval = " (95% interval)" if mean.ci_half_width is not None else ""
     too_high = optimism(best.score or 0.0, mean, known.study.maximize)
     bias = f"too optimistic by {known.difference_text(too_high)}" if too_high > 0 else "not too optimistic"
     text = (
@@ -151,7 +151,7 @@ def _with_new_seeds(known: Facts, best: Record, mean: Confirmed) -> str:
     return text + (f" {_trials(ties)} may be as good, because the intervals overlap." if ties else "")
 
 
-def _without_new_seeds(known: Facts, best: Record) -> str:
+def _without_new_seeds(known: Facts, best: Trial) -> str:
     low, ties = known.lower_limit, known.ties
     if low is None:
         return "Each trial was trained once, so it is unknown how much of the differences is chance."
@@ -190,7 +190,7 @@ def _advice(known: Facts) -> str:
     sentences = []
     if known.best_mean is None and known.ties:
         sentences.append("Train the first few with new seeds before you trust their order.")
-    ended = [record.number for record in known.records if record.state == "complete"]
+    ended = [record.number for record in known.trials if record.state == "complete"]
     if len(ended) >= 10 and sum(number <= best.number for number in ended) > 0.8 * len(ended):
         sentences.append("The best trial came late: a higher --trials will probably find more.")
     top = known.complete[:5]

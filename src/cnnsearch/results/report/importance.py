@@ -37,7 +37,7 @@ def importances(study: Study) -> tuple[Importance, ...]:
     Functional ANOVA (Hutter, Hoos and Leyton-Brown 2014) in Optuna's implementation, over the ranks of the complete
     trials: with scores instead of ranks, one very bad trial would outweigh all others. Empty below MIN_TRIALS.
     """
-    scores = {record.number: record.score for record in study.records() if record.state == "complete"}
+    scores = {record.number: record.score for record in study.trials() if record.state == "complete"}
     if len(scores) < MIN_TRIALS:
         return ()
     trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if trial.number in scores]

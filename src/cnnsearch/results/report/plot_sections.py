@@ -19,9 +19,9 @@ SLICES = 4
 def history(known: Facts) -> Section:
     """The scores in the order of the trials."""
     title = "Search history"
-    if not any(record.score is not None for record in known.records if record.state in ("complete", "pruned")):
+    if not any(record.score is not None for record in known.trials if record.state in ("complete", "pruned")):
         return Section("history", title, ("No trial completed an epoch.",))
-    draw = partial(plots.history, records=known.records, metric=known.metric, maximize=known.study.maximize)
+    draw = partial(plots.history, records=known.trials, metric=known.metric, maximize=known.study.maximize)
     alt = f"{known.metric} of every trial in the order of the trials, with the best so far"
     caption = "Triangles: scores too bad for the axis. Pruned trials: their scores when they were pruned."
     return Section("history", title, pictures=(plot(draw, alt, caption, size=(5.2, 3.2)),))

@@ -26,7 +26,7 @@ from cnnsearch.results.report.drawing import (
 )
 from cnnsearch.results.report.drawing import scores as score_axis
 from cnnsearch.results.report.importance import Importance
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 
 class Point(NamedTuple):
@@ -37,7 +37,7 @@ class Point(NamedTuple):
     trial: int
 
 
-def history(axes: Axes, records: Sequence[Record], metric: str, maximize: bool) -> None:
+def history(axes: Axes, records: Sequence[Trial], metric: str, maximize: bool) -> None:
     """The score of every trial in the order of the trials, and the best score so far."""
     trained = [(r, r.score) for r in records if r.score is not None and r.state in ("complete", "pruned")]
     complete = [(r, score) for r, score in trained if r.state == "complete"]

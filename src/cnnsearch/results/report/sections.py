@@ -9,7 +9,7 @@ from cnnsearch.results.report.drawing import brief
 from cnnsearch.results.report.facts import Facts, duration
 from cnnsearch.results.report.page import Command, Section, table
 from cnnsearch.study import mlflow_store
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 
 HEADER = (
     *("rank", "trial", "score", "mean over seeds", "seeds", "tie", "parameters", "multiply-adds"),
@@ -45,7 +45,7 @@ def board(known: Facts) -> Section:
 
 def _board_row(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:
     mean, first = known.means.get(row["trial"]), known.best
-    record = next(record for record in known.records if record.number == row["trial"])
+    record = next(record for record in known.trials if record.number == row["trial"])
     tie = "first" if record == first else "tie" if record.number in known.ties else ""
     return (
         row["rank"],
@@ -78,7 +78,7 @@ def recipes(known: Facts) -> Section:
     return Section("recipes", title, (text,), tables=(table(header, [_recipe_row(known, record) for record in shown]),))
 
 
-def _recipe_row(known: Facts, record: Record) -> tuple[Any, ...]:
+def _recipe_row(known: Facts, record: Trial) -> tuple[Any, ...]:
     name = record.origin.partition(" ")[2]
     reported = known.study.info["space"].get("recipes", {}).get(name, {}).get("reported", {}) if name else {}
     mean = known.means.get(record.number)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from cnnsearch.study.trial import COUNTED, Record
+from cnnsearch.study.trial import COUNTED, Trial
 
 
 class StateCost(NamedTuple):
@@ -67,7 +67,7 @@ class StudyCost:
         return next((each for each in self.states if each.state == state), StateCost(state, 0, 0, 0.0))
 
 
-def study_cost(records: Sequence[Record], max_epochs: int) -> StudyCost:
+def study_cost(records: Sequence[Trial], max_epochs: int) -> StudyCost:
     """The cost of `records`; `max_epochs` is the maximum for a trial without a plan."""
     pruned = [(r, max(0, full_length(r, max_epochs) - r.epochs)) for r in records if r.state == "pruned"]
     speeds = [seconds_per_epoch(record) for record in records if record.epochs]
@@ -82,24 +82,24 @@ def study_cost(records: Sequence[Record], max_epochs: int) -> StudyCost:
     )
 
 
-def full_length(record: Record, max_epochs: int) -> int:
+def full_length(record: Trial, max_epochs: int) -> int:
     """The maximum number of epochs of a trial."""
     return int(json.loads(record.plan)["epochs"]) if record.plan else max_epochs
 
 
-def seconds_per_epoch(record: Record) -> float:
+def seconds_per_epoch(record: Trial) -> float:
     """The mean seconds of an epoch. For a resumed trial only the epochs after the interruption are timed."""
     return record.seconds / max(1, record.epochs - record.resumed)
 
 
-def _state_cost(state: str, records: Sequence[Record]) -> StateCost:
+def _state_cost(state: str, records: Sequence[Trial]) -> StateCost:
     own = [record for record in records if record.state == state]
     return StateCost(state, len(own), sum(record.epochs for record in own), sum(record.seconds for record in own))
 
 
-def _by_kind(records: Iterable[Record]) -> tuple[FailureCost, ...]:
+def _by_kind(records: Iterable[Trial]) -> tuple[FailureCost, ...]:
     """The cost of each kind of failure, the most frequent kind first."""
-    kinds: dict[str, list[Record]] = defaultdict(list)
+    kinds: dict[str, list[Trial]] = defaultdict(list)
     for record in records:
         kinds[record.failure or "unknown"].append(record)
     found = [FailureCost(kind, len(own), sum(r.seconds for r in own), own[0].reason) for kind, own in kinds.items()]

@@ -6,8 +6,8 @@ from typing import Protocol
 from cnnsearch.core.errors import CnnsearchError, PluginError, one_line
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
-from cnnsearch.tuning.progress import Progress, Repeated
+from cnnsearch.study.trial import Trial
+from cnnsearch.tuning.progress import Repeated, TuningStatus
 
 
 class TunerCallback:
@@ -22,16 +22,16 @@ class TunerCallback:
     def on_study_begin(self, study: Study) -> None:
         """The first worker has loaded the data."""
 
-    def on_epoch_end(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
+    def on_epoch_end(self, trial: Trial, epoch: int, metrics: dict[str, float]) -> None:
         """A trial was trained for an epoch, counted from 1."""
 
-    def on_trial_end(self, trial: Record) -> None:
+    def on_trial_end(self, trial: Trial) -> None:
         """A trial ended: complete, pruned or failed, or it was not trained (`trial.state`)."""
 
-    def on_trial_interrupt(self, trial: Record) -> None:
+    def on_trial_interrupt(self, trial: Trial) -> None:
         """A trial was interrupted; a later one resumes it."""
 
-    def on_repeat_end(self, trial: Record, repeat: Repeat, history: list[dict[str, float]]) -> None:
+    def on_repeat_end(self, trial: Trial, repeat: Repeat, history: list[dict[str, float]]) -> None:
         """A trial was trained again on a new seed; `history` has the metrics of each epoch."""
 
     def on_step_end(self) -> None:
@@ -55,16 +55,16 @@ class Callbacks(TunerCallback):
             self._begun = True
             self._each("on_study_begin", study)
 
-    def on_epoch_end(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
+    def on_epoch_end(self, trial: Trial, epoch: int, metrics: dict[str, float]) -> None:
         self._each("on_epoch_end", trial, epoch, metrics)
 
-    def on_trial_end(self, trial: Record) -> None:
+    def on_trial_end(self, trial: Trial) -> None:
         self._each("on_trial_end", trial)
 
-    def on_trial_interrupt(self, trial: Record) -> None:
+    def on_trial_interrupt(self, trial: Trial) -> None:
         self._each("on_trial_interrupt", trial)
 
-    def on_repeat_end(self, trial: Record, repeat: Repeat, history: list[dict[str, float]]) -> None:
+    def on_repeat_end(self, trial: Trial, repeat: Repeat, history: list[dict[str, float]]) -> None:
         self._each("on_repeat_end", trial, repeat, history)
 
     def on_step_end(self) -> None:
@@ -86,7 +86,7 @@ class Display(Protocol):
 
     def __enter__(self) -> "Display": ...
     def __exit__(self, *error: object) -> None: ...
-    def __call__(self, progress: Progress) -> None: ...
+    def __call__(self, progress: TuningStatus) -> None: ...
     def loading(self, done: int, total: int) -> None:
         """So many images of the dataset are decoded, before the first trial."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from cnnsearch.core.messages import Logged, LogModel
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
 from cnnsearch.tuning.launchers.base import Launcher, LostWorker
 from cnnsearch.tuning.signals import SignalHandler
@@ -15,7 +15,7 @@ PATIENCE = 120.0
 """Seconds that a worker may take to start, and then to log a model."""
 
 
-def unlogged(study: Study) -> Record | None:
+def unlogged(study: Study) -> Trial | None:
     """The best trial, if MLflow does not have its model yet."""
     best = next((record for record in ranking.ranked(study) if record.state == "complete"), None)
     if best is None or study.checkpoint(best) is None or study.fact("logged") == best.number:
@@ -23,7 +23,7 @@ def unlogged(study: Study) -> Record | None:
     return best
 
 
-def log(study: Study, launcher: Launcher, mlflow: MlflowCallback, saved: Iterable[Record], stop: SignalHandler) -> None:
+def log(study: Study, launcher: Launcher, mlflow: MlflowCallback, saved: Iterable[Trial], stop: SignalHandler) -> None:
     """Log the model of the best trial as an MLflow model, and the `saved` files to the runs of their trials."""
     best = unlogged(study)
     if best is None:

@@ -13,7 +13,7 @@ from cnnsearch.study import mlflow_store as store
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.storage import hold
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED, Record
+from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning.callbacks import mlflow_recovery
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.callbacks.mlflow_recovery import Told
@@ -49,7 +49,7 @@ class MlflowCallback(TunerCallback):
         if self._opening is None:
             self._runs.study = study
             # those of before alone: what ends from now on is told by itself
-            self._runs.ended |= {record.number: record for record in study.records() if record.state in COUNTED}
+            self._runs.ended |= {record.number: record for record in study.trials() if record.state in COUNTED}
             kept = mlflow_recovery.read(study.folder)
             for each in study.repeats():
                 repeat = Repeat(**{field: each[field] for field in Repeat._fields if field in each})
@@ -65,26 +65,26 @@ class MlflowCallback(TunerCallback):
         if self._opening is not None and self._opening.done():
             self._opening.result()
 
-    def on_epoch_end(self, trial: Record, epoch: int, metrics: dict[str, float]) -> None:
+    def on_epoch_end(self, trial: Trial, epoch: int, metrics: dict[str, float]) -> None:
         """Log one epoch of a trial; its child run begins with its first."""
         at = time.time()
         self._later(
             self._runs.log_epoch, trial, epoch, dict(metrics), at, lost=lambda: self._runs.miss(trial.number, epoch, at)
         )
 
-    def on_trial_end(self, trial: Record) -> None:
+    def on_trial_end(self, trial: Trial) -> None:
         """Log how a trial ended. Duplicates were never trained and leave no run."""
         if trial.state in STATUS:
             self._runs.ended[trial.number] = trial
             self._later(self._runs.log_ended, trial)
 
-    def on_repeat_end(self, trial: Record, repeat: Repeat, history: list[dict[str, float]]) -> None:
+    def on_repeat_end(self, trial: Trial, repeat: Repeat, history: list[dict[str, float]]) -> None:
         """Log a further training of a trial as a run below the trial's."""
         told = Told(repeat, history)
         self._runs.repeats.append(told)
         self._later(self._runs.log_repeat, told)
 
-    def on_trial_interrupt(self, trial: Record) -> None:
+    def on_trial_interrupt(self, trial: Trial) -> None:
         """Delete the run of an interrupted trial: the next `run` trains it again under a new one."""
         self._later(self._runs.delete, trial)
 
@@ -106,13 +106,13 @@ class MlflowCallback(TunerCallback):
         """Whether the store does not answer at present. What it missed is not lost."""
         return self._away
 
-    def models(self, kept: Iterable[tuple[Record, Path | None]]) -> None:
+    def models(self, kept: Iterable[tuple[Trial, Path | None]]) -> None:
         """Log the model files that are there to the runs of their trials."""
         for record, path in kept:
             if path:
                 self._later(self._runs.log_file, record, path)
 
-    def close(self, status: str, records: list[Record], files: tuple[Path, ...] = ()) -> None:
+    def close(self, status: str, records: list[Trial], files: tuple[Path, ...] = ()) -> None:
         """Write what is left and end the parent run; without a status, delete it: nothing was trained.
 
         `records` are the study's, ranked.

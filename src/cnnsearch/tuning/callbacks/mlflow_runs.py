@@ -8,7 +8,7 @@ from typing import Any
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study import moved
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Record, counts
+from cnnsearch.study.trial import Trial, counts
 from cnnsearch.tuning.callbacks.mlflow_recovery import Told
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -32,7 +32,7 @@ class StudyRuns:
         self.study: Study | None = None
         self.client: Any = None
         self.parent = ""
-        self.ended: dict[int, Record] = {}
+        self.ended: dict[int, Trial] = {}
         self.repeats: list[Told] = []
         self._experiment = ""
         self._data: list[Any] = []
@@ -139,7 +139,7 @@ class StudyRuns:
             else:
                 self.log_repeat(each)
 
-    def log_ended(self, done: Record) -> None:
+    def log_ended(self, done: Trial) -> None:
         """Write how a trial ended, with the epochs that the store missed."""
         if done.number in self._sent:
             return  # with what was missed
@@ -148,7 +148,7 @@ class StudyRuns:
         else:
             self._log_end(done)
 
-    def _log_missing(self, done: Record, metric: str) -> None:
+    def _log_missing(self, done: Trial, metric: str) -> None:
         """The epochs of a trial that are not there, and how it ended."""
         there = {point.step for point in self.client.get_metric_history(self._run(done), metric)}
         times = self._missed.get(done.number, {})
@@ -158,7 +158,7 @@ class StudyRuns:
         self._log_end(done)
         self._missed.pop(done.number, None)
 
-    def _run(self, trial: Record) -> str:
+    def _run(self, trial: Trial) -> str:
         if trial.number not in self._of_trials:
             tags = {"mlflow.parentRunId": self.parent, "cnnsearch.trial": str(trial.number), **self._tags}
             run = self.client.create_run(self._experiment, run_name=f"trial {trial.number}", tags=tags)
@@ -166,13 +166,13 @@ class StudyRuns:
             self._of_trials[trial.number] = run.info.run_id
         return self._of_trials[trial.number]
 
-    def log_epoch(self, trial: Record, epoch: int, metrics: dict[str, float], at: float) -> None:
+    def log_epoch(self, trial: Trial, epoch: int, metrics: dict[str, float], at: float) -> None:
         """Write one epoch of a trial."""
         if trial.number in self._sent:
             return  # with what was missed
         self.client.log_batch(self._run(trial), metrics=store.metrics(metrics, epoch, at))
 
-    def _log_end(self, done: Record) -> None:
+    def _log_end(self, done: Trial) -> None:
         from mlflow.entities import Param, RunTag
 
         run_id = self._run(done)
@@ -232,7 +232,7 @@ class StudyRuns:
         self.client.set_terminated(run_id, "FINISHED" if repeat.score is not None else "FAILED")
         self._sent.add((repeat.trial, repeat.seed))
 
-    def log_file(self, done: Record, path: Path) -> None:
+    def log_file(self, done: Trial, path: Path) -> None:
         """Write a model file to the run of its trial."""
         run_id = self._of_trials.get(done.number) or self._earlier_run(done.number)
         if run_id and not self.client.list_artifacts(run_id, "checkpoint"):
@@ -244,13 +244,13 @@ class StudyRuns:
         found = self.client.search_runs([self._experiment], query, max_results=1)
         return str(found[0].info.run_id) if found else None
 
-    def delete(self, done: Record) -> None:
+    def delete(self, done: Trial) -> None:
         """Delete the run of a trial."""
         run_id = self._of_trials.pop(done.number, None)
         if run_id:
             self.client.delete_run(run_id)
 
-    def end_parent(self, status: str, records: list[Record], files: tuple[Path, ...]) -> None:
+    def end_parent(self, status: str, records: list[Trial], files: tuple[Path, ...]) -> None:
         """End the study's run; `records` are the study's, ranked."""
         ended: dict[str, float] = {f"trials_{kind}": number for kind, number in counts(records).items()}
         self.client.log_batch(self.parent, metrics=store.metrics(ended, len(records)))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from cnnsearch.core.messages import Decision
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
 
 
@@ -40,10 +40,10 @@ class TrialScheduler(Protocol):
     def on_trial_pause(self, trial: ActiveTrial) -> None:
         """A trial is paused, after an epoch or after its evaluation on a part of the images."""
 
-    def on_trial_complete(self, record: Record) -> None:
+    def on_trial_complete(self, record: Trial) -> None:
         """A trial ended: complete or pruned. Called for the trials of earlier runs too."""
 
-    def on_trial_error(self, record: Record) -> None:
+    def on_trial_error(self, record: Trial) -> None:
         """A trial failed, or its worker was lost for good."""
 
     def choose_trial_to_resume(
@@ -51,7 +51,7 @@ class TrialScheduler(Protocol):
     ) -> ActiveTrial | None:
         """The paused trial to be resumed next, None if there is none; the tuner takes it out of `paused`."""
 
-    def hopeless(self, running: Iterable[ActiveTrial]) -> list[ActiveTrial]:
+    def choose_trials_to_prune(self, running: Iterable[ActiveTrial]) -> list[ActiveTrial]:
         """Paused trials that will not be resumed any more; they are no longer in `paused`."""
 
     def next_stop(self, trial: ActiveTrial, epochs: int) -> float:

@@ -8,10 +8,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch.study import samplers
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COSTS, Record
+from cnnsearch.study.trial import COSTS, Trial
 
 
-class Peers(NamedTuple):
+class PrunerView(NamedTuple):
     """The trials that a pruner compares with, as it asks a study for them."""
 
     direction: optuna.study.StudyDirection
@@ -33,7 +33,7 @@ class Pruning:
         self._study, self._pruner = study, samplers.pruner(pruner, epochs)
         self._ended: list[tuple[tuple[int, ...], FrozenTrial]] = []
 
-    def ended(self, record: Record) -> None:
+    def ended(self, record: Trial) -> None:
         """Compare with this trial from now on, if it was trained."""
         if self._study.costs and record.state in ("complete", "pruned") and record.history:
             self._ended.append((self._costs(record), self._frozen(record)))
@@ -43,21 +43,21 @@ class Pruning:
         if not self._study.costs:
             trial.report(value, epoch)
 
-    def should_prune(self, trial: optuna.Trial, running: Record, seen: list[float]) -> bool:
+    def should_prune(self, trial: optuna.Trial, running: Trial, seen: list[float]) -> bool:
         """Whether `trial` shall end; `seen` are its metrics from the first epoch on."""
         if not self._study.costs:
             return trial.should_prune()
         most = self._costs(running)
-        no_dearer = [
+        no_more_expensive = [
             other for costs, other in self._ended if all(one <= own for one, own in zip(costs, most, strict=True))
         ]
         twin = optuna.trial.create_trial(state=TrialState.RUNNING, intermediate_values=dict(enumerate(seen, 1)))
-        return bool(self._pruner.prune(Peers(self._study.optuna.directions[0], no_dearer), twin))
+        return bool(self._pruner.prune(PrunerView(self._study.optuna.directions[0], no_more_expensive), twin))
 
-    def _costs(self, record: Record) -> tuple[int, ...]:
+    def _costs(self, record: Trial) -> tuple[int, ...]:
         return tuple(getattr(record, COSTS[cost]) for cost in self._study.costs)
 
-    def _frozen(self, record: Record) -> FrozenTrial:
+    def _frozen(self, record: Trial) -> FrozenTrial:
         metric = self._study.info["metric"]
         seen = {epoch: metrics[metric] for epoch, metrics in enumerate(record.history, 1)}
         return optuna.trial.create_trial(value=record.score, intermediate_values=seen)

@@ -6,7 +6,7 @@ from typing import Any
 
 from cnnsearch.core.messages import Decision
 from cnnsearch.study.config import Settings
-from cnnsearch.study.trial import Record
+from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.schedulers.pruning import Pruning
 from cnnsearch.tuning.schedulers.rungs import Rungs, Stand
@@ -56,12 +56,12 @@ class RungScheduler:
     def on_trial_pause(self, trial: ActiveTrial) -> None:
         self.paused[trial.number] = trial
 
-    def on_trial_complete(self, record: Record) -> None:
+    def on_trial_complete(self, record: Trial) -> None:
         values = tuple(metrics[self._settings.metric] for metrics in record.history)
         self._ended.append(Stand(record.number, values, False, record.look))
         self._rungs.ended(self._ended[-1])
 
-    def on_trial_error(self, record: Record) -> None:
+    def on_trial_error(self, record: Trial) -> None:
         pass
 
     def choose_trial_to_resume(
@@ -72,7 +72,7 @@ class RungScheduler:
         number = self._rungs.next(self._stands(running, in_time), more_to_come)
         return None if number is None else self.paused[number]
 
-    def hopeless(self, running: Iterable[ActiveTrial]) -> list[ActiveTrial]:
+    def choose_trials_to_prune(self, running: Iterable[ActiveTrial]) -> list[ActiveTrial]:
         return [self.paused.pop(number) for number in self._rungs.left_behind(self._stands(running))]
 
     def next_stop(self, trial: ActiveTrial, epochs: int) -> float:
