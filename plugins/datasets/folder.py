@@ -52,8 +52,8 @@ def folder(
     # RuntimeError: links in a circle
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"{root}: it cannot be looked through ({reason(error)}); expected folders that you may read and "
-            "no links in a circle. Change their permissions, or take the link away."
+            f"{root}: it cannot be searched for pictures ({reason(error)}); expected readable folders and "
+            "no links in a circle. Change the permissions, or remove the link."
         ) from error
     classes = _classes(root, pictures)
     parts = _parts(_limited(pictures, limit))
@@ -75,7 +75,7 @@ def folder(
 def _check_options(path, size, color, image_size, resize):
     """The width and height that the options ask for, or None."""
     if not path:
-        raise DataError("folder: which folder? Name one with `--dataset folder:PATH`.")
+        raise DataError("folder: no path is given. Name a folder with `--dataset folder:PATH`.")
     if not expanded(path).is_dir():
         raise DataError(f"{path}: this is not a folder; {LOOKED_FOR}. Set it with `--dataset folder:PATH`.")
     if size < 0:
@@ -132,7 +132,7 @@ def _pictures(place, root, part):
     found = []
     for home in _visible(place, root):
         if home.is_symlink() and not home.exists():
-            raise DataError(f"{home}: this link leads nowhere; expected pictures there. Mend it, or take it away.")
+            raise DataError(f"{home}: this link leads nowhere; expected pictures there. Correct or remove the link.")
         if not home.is_dir():
             continue
         if _is_ours(home, root):
@@ -191,7 +191,7 @@ def _classes(root, pictures):
         inside = root / classes[0]
         meant = f" Did you mean {inside}?" if inside.is_dir() and _holds_folders(inside, root) else ""
         raise DataError(
-            f"{root}: there is one class only, '{classes[0]}'; expected a folder for each of two or more.{meant}"
+            f"{root}: there is only one class, '{classes[0]}'; expected a folder for each of two or more.{meant}"
         )
     for _, part, label in pictures:
         if label not in known:
@@ -241,7 +241,8 @@ def _groups(files, pattern):
         known = re.compile(pattern)
     except re.error as error:
         raise DataError(
-            f"--group-by {pattern}: this is no regular expression ({error}); expected such as '^(patient[0-9]+)_'."
+            f"--group-by {pattern}: this is not a regular expression ({error}); "
+            "expected one such as '^(patient[0-9]+)_'."
         ) from error
     return [_group(file, known) for file in files]
 
@@ -266,5 +267,5 @@ def _overlaps(grouped):
                 count = f"{len(shared):,} group{'s' * (len(shared) > 1)}"
                 yield (
                     f"Warning: {count} of --group-by {'are' if len(shared) > 1 else 'is'} in both {one} and {other}, "
-                    f"the first is '{shared[0]}': scores on {other} are too good."
+                    f"the first is '{shared[0]}': scores on {other} are too optimistic."
                 )

@@ -57,12 +57,12 @@ def test_keywords_become_words_of_the_command_line() -> None:
         (
             lambda hp: None,
             {},
-            "hypermodel needs data: search(hypermodel, (images, labels)), or a",
+            "hypermodel needs data. Give arrays, as in search(hypermodel, (images, labels)), or a",
         ),
         (
             "digits_cnn",
             {"test_data": ([0], [0])},
-            "validation_data and test_data go with images and labels;",
+            "validation_data and test_data are only for images and labels from Python.",
         ),
         ("digits_cn", {}, "there is no space 'digits_cn'. Did you mean 'digits_cnn'?"),
         ("digits_cnn", {"trails": 2}, "search() has no keyword 'trails'. Did you mean 'trials'?"),

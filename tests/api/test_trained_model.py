@@ -18,7 +18,7 @@ def test_one_image_and_many_become_a_batch(given: tuple[int, ...], expected: int
 
 @pytest.mark.parametrize("given", [(6, 8), (5, 8, 6, 3), (8,), (5, 5, 8, 6)])
 def test_images_of_another_shape_are_refused(given: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"expected \(n, 8, 6, 1\), as those that were searched with"):
+    with pytest.raises(DataError, match=r"expected \(n, 8, 6, 1\), as in the search"):
         trained_model.batch(np.zeros(given), (8, 6, 1))
 
 

@@ -94,5 +94,5 @@ def test_plugins_that_read_the_same_are_named() -> None:
     with pytest.raises(CnnsearchError) as caught:
         dataset_use("notes.txt", Catalog([one, other]))
     assert caught.value.message == (
-        "--dataset notes.txt: lines and notes can read it. Say which: lines:notes.txt or notes:notes.txt."
+        "--dataset notes.txt: lines and notes can read it. Choose one: lines:notes.txt or notes:notes.txt."
     )

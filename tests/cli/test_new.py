@@ -55,7 +55,7 @@ def test_what_is_there_is_never_written_over(run: Run, tmp_path: Path) -> None:
         done = run("new", "dataset", "cats", "--to", "here")
     assert done.returncode == 2
     file = Path("here") / "cats.py"
-    assert done.stderr.strip() == f"Error: {file} is there already; choose another name, or another folder with --to."
+    assert done.stderr.strip() == f"Error: {file} exists already; choose another name, or another folder with --to."
 
 
 @pytest.mark.parametrize("name", ["Big", "two words", "class", "../up", "1st", "with-dash"])

@@ -58,13 +58,13 @@ def test_images_and_labels_get_their_usual_shape():
     ({"y": np.arange(3)}, "y is int64 of shape (3,) for 4 images; expected one label for each, of shape (4,) or"),
     ({"y": np.zeros(4, int)}, "there is one class only"),
     ({"classes": ("cat",)}, "y holds 3 different labels, such as '0', but classes has 1 names; expected labels 0 to 0"),
-    ({"x_val": images([1])}, "x_val and y_val go together, but only one is there."),
-    ({"y_test": np.array([1])}, "x_test and y_test go together, but only one is there."),
+    ({"x_val": images([1])}, "expected both x_val and y_val, but only one is given."),
+    ({"y_test": np.array([1])}, "expected both x_test and y_test, but only one is given."),
     ({"x_test": np.zeros((1, 3, 2), np.uint8), "y_test": [0]}, "x_test holds images of (3, 2, 1), x of"),
     ({"x_test": images([1]) / 1000, "y_test": [0]}, "x_test is float64 from 0 to 0.001, but x is uint8 from 0 to 3;"),
     ({"x_val": images([1]), "y_val": [5]}, "y_val has the class '5' (image 0), which is not in y; expected the"),
-    ({"x_test": images([]), "y_test": np.array([], int)}, "x_test holds no images; leave it out"),
-    ({"x_val": images([]), "y_val": np.array([], int)}, "x_val holds no images; leave it out"),
+    ({"x_test": images([]), "y_test": np.array([], int)}, "x_test holds no images. Leave it out"),
+    ({"x_val": images([]), "y_val": np.array([], int)}, "x_val holds no images. Leave it out"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_said(fault, words):
     content = {"x": images(range(4)), "y": np.array([0, 1, 2, 0]), "classes": CLASSES} | fault
@@ -151,7 +151,7 @@ def test_a_class_too_rare_for_every_part_is_said(counts):
     message = line(split, numbered(*counts), seed=1)
     name = CLASSES[int(np.argmin(counts))]
     assert message.startswith(f"numbered: class '{name}' has {min(counts)} of {sum(counts)} images, too few to")
-    assert message.endswith("Give it more images, or bring a validation and a test set.")
+    assert message.endswith("Give it more images, or give a validation and a test set.")
 
 
 def test_a_name_without_any_image_is_no_class():
@@ -269,7 +269,7 @@ def test_groups_of_a_rare_class_are_shared_out():
 
 
 @pytest.mark.parametrize("groups, labels, words", [
-    (["a", "b"] * 10, [0, 1] * 10, "grouped: there are 2 groups only (a, b); expected 3 or more, since a group is"),
+    (["a", "b"] * 10, [0, 1] * 10, "grouped: there are 2 groups (a, b); expected 3 or more, because a group is"),
     (["a"] * 20, [0, 1] * 10, "grouped: there is 1 group only (a); expected 3 or more"),
     (np.repeat(["a", "b", "c", "d"], 5), np.repeat([0, 0, 0, 1], 5), "grouped: class 'dog' is in 1 group; expected 3"),
     (np.repeat([*"abcde"], 4), np.repeat([0, 0, 0, 1, 1], 4), "grouped: class 'dog' is in 2 groups; expected 3 or"),

@@ -129,7 +129,7 @@ def test_groups_may_be_objects_and_are_part_of_the_data() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (((X, Y) for _ in range(2)), "the data is a generator, which can be read once only; expected (images, labels)"),
+        (((X, Y) for _ in range(2)), "the data is a generator, which can be read only once; expected (images, labels)"),
         (5, "the data is a int; expected (images, labels)"),
         ({"x_train": X}, "the data is a dict; expected (images, labels)"),
         (X, "element 0 is a ndarray; expected (image, label)"),

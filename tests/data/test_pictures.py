@@ -60,7 +60,7 @@ def test_photos_are_searched_exported_and_answered(run: Run, tmp_path: Path) -> 
     unread, resized, *_ = done.stdout.splitlines()
     assert unread.startswith("2 of 38 pictures cannot be read and are left out; the first is ")
     assert resized.startswith("38 pictures of ") and resized.endswith(
-        "sizes: resized to 8x8 (cropped). --image-size decides otherwise."
+        "sizes: resized to 8x8 (cropped). Choose another size with --image-size."
     )
     done = run("export", "pets", "-o", "exports/pets")
     assert done.returncode == 0, done.stderr

@@ -50,8 +50,8 @@ def test_limit_reaches_from_one_image_a_class_to_all(plugin, limit):
 def test_a_limit_that_cannot_be_had_is_refused(plugin, says, limit):
     line = says(plugin("digits"), limit=limit)
     assert line == (
-        f"digits: limit={limit} cannot be had; expected 10 (one image of each class) to 1797 (all training "
-        "images). Set it with `--set dataset.limit=N`; 0 takes them all."
+        f"digits: limit={limit} is not possible; expected 10 (one image of each class) to 1797 (all training "
+        "images). Set it with `--set dataset.limit=N`; 0 uses all."
     )
 
 

@@ -118,8 +118,8 @@ def test_twelve_bits_in_sixteen_are_told(folder, put, tmp_path, suffix):
     for name, value in (("a/0", 4095), ("b/0", 300)):
         put(f"{name}.{suffix}", Image.fromarray(np.full((4, 4), value, np.uint16)))
     assert folder(path=str(tmp_path)).notes == (
-        "The pictures of 16 bits have values up to 4,095 of 65,535: as 8 bits they keep 17 grey levels. "
-        "Bring them as a .npz file or .npy files, which keep their values.",
+        "The 16-bit pictures have values up to 4,095 of 65,535. Converted to 8 bits they keep 17 grey levels. "
+        "Give them as a .npz file or .npy files to keep their values.",
     )
     put(f"b/1.{suffix}", Image.fromarray(np.full((4, 4), 5000, np.uint16)))
     assert folder(path=str(tmp_path)).notes == ()
@@ -184,7 +184,7 @@ def test_pictures_of_many_sizes_get_one(folder, put, tmp_path, sizes, options, e
     assert data.input_shape == (expected[1], expected[0], 1)
     assert data.facts == {"resize": options.get("resize", "stretch")}
     assert len(data.notes) == bool(note) and "".join(data.notes).startswith(note)
-    assert ("--image-size decides otherwise." in "".join(data.notes)) == (
+    assert ("Choose another size with --image-size." in "".join(data.notes)) == (
         bool(note) and not {"size", "image_size"} & {*options}
     )
 
@@ -197,7 +197,7 @@ def test_the_size_of_the_space_comes_before_that_of_the_pictures(folder, put, tm
     with loading.within(loading.Loading(size=(9, 8))):
         data = folder(path=str(tmp_path))
         assert data.input_shape == (8, 9, 1)
-        assert data.notes == ("2 pictures of 6x5: resized to 9x8 (stretched). --image-size decides otherwise.",)
+        assert data.notes == ("2 pictures of 6x5: resized to 9x8 (stretched). Choose another size with --image-size.",)
         put("b/1.png", Image.new("L", (6, 4)))
         assert folder(path=str(tmp_path)).input_shape == (8, 9, 1)
         assert folder(path=str(tmp_path), image_size="3").input_shape == (3, 3, 1)
@@ -236,8 +236,8 @@ def test_damaged_pictures_are_counted_and_the_first_is_named(folder, two, put, s
     (two / "train" / "dog" / "z.png").unlink()
     bad.write_bytes(whole[:900])
     ending = (
-        " Expected whole pictures (BMP, GIF, JPEG, PNG, TIFF, WEBP). Save them again or move them away, or go on "
-        "without them with --skip-unreadable."
+        " Expected whole pictures (BMP, GIF, JPEG, PNG, TIFF, WEBP). Save them again, move them away, or leave "
+        "them out with --skip-unreadable."
     )
     line = says(folder, path=str(two))
     assert line.startswith(f"{two}: 1 of 4 pictures cannot be read; the first is {bad} (OSError: ")
@@ -335,8 +335,8 @@ def test_a_link_to_itself_is_named(folder, two, says):
 @pytest.mark.parametrize("paths, words", [
     ([], "ROOT: there are no pictures in class folders; looked for PATH/train/CLASS/* or PATH/CLASS/*"),
     (["0.png"], "ROOT: there are no pictures in class folders"),
-    (["train/0.png"], "ROOT: there is one class only, 'train'"),
-    (["train/cat/0.png"], "ROOT: there is one class only, 'cat'; expected a folder for each of two or more."),
+    (["train/0.png"], "ROOT: there is only one class, 'train'"),
+    (["train/cat/0.png"], "ROOT: there is only one class, 'cat'; expected a folder for each of two or more."),
     (["train/cat/0.txt", "train/dog/0.png"], "ROOT/train/cat: this class has no pictures"),
     (["test/cat/0.png", "val/cat/0.png"], "ROOT: there is test and val but no train"),
     (["train/cat/0.png", "train/dog/0.png", "val/note/x.txt"], "ROOT/val: there are no pictures"),
@@ -345,7 +345,7 @@ def test_a_link_to_itself_is_named(folder, two, says):
     (["train/cat/0.png", "train/dog/0.png", "valid/dog/0.png", "val/dog/0.png"],
      "ROOT: both val and valid hold images of val. Rename one."),
     (["pets/cat/0.png", "pets/dog/0.png"],
-     "ROOT: there is one class only, 'pets'; expected a folder for each of two or more. Did you mean ROOT/pets?"),
+     "ROOT: there is only one class, 'pets'; expected a folder for each of two or more. Did you mean ROOT/pets?"),
 ])  # fmt: skip
 def test_layouts_that_cannot_be_used_are_said(folder, put, tmp_path, says, paths, words):
     for path in paths:
@@ -364,18 +364,18 @@ def test_parts_have_their_usual_names_and_classes_may_have_subfolders(folder, pu
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"path": ""}, "folder: which folder? Name one with `--dataset folder:PATH`."),
+    ({"path": ""}, "folder: no path is given. Name a folder with `--dataset folder:PATH`."),
     ({"path": "/no/such"}, "/no/such: this is not a folder; looked for PATH/train/CLASS/*"),
     ({"size": -1}, "folder: size=-1; expected 0"),
     ({"image_size": "0"}, "folder: image_size='0'; expected WIDTHxHEIGHT such as 96x64, or one number such as 96."),
     ({"image_size": "big"}, "folder: image_size='big'; expected WIDTHxHEIGHT"),
     ({"image_size": "8", "size": 8}, "folder: both size=8 and image_size='8'; expected one of them."),
     ({"resize": "padd"}, "folder: resize='padd'; expected one of stretch, crop, pad. Did you mean 'pad'?"),
-    ({"group_by": "("}, "--group-by (: this is no regular expression (missing ), unterminated subpattern"),
+    ({"group_by": "("}, "--group-by (: this is not a regular expression (missing ), unterminated subpattern"),
     ({"group_by": "p[0-9]"}, "--group-by p[0-9]: it does not match ROOT/train/cat/0.png; expected a part of every"),
     ({"color": "gray"}, "folder: color='gray'; expected one of grey, rgb, auto. Did you mean 'grey'?"),
-    ({"limit": 1}, "folder: limit=1 cannot be had; expected 2 (one image of each class) to 4"),
-    ({"limit": 5}, "folder: limit=5 cannot be had"),
+    ({"limit": 1}, "folder: limit=1 is not possible; expected 2 (one image of each class) to 4"),
+    ({"limit": 5}, "folder: limit=5 is not possible"),
 ])  # fmt: skip
 def test_options_that_cannot_be_used_are_said(folder, two, says, options, words):
     assert says(folder, **({"path": str(two)} | options)).startswith(words.replace("ROOT", str(two)))
@@ -385,7 +385,7 @@ def test_options_that_cannot_be_used_are_said(folder, two, says, options, words)
 def test_a_folder_that_may_not_be_read_is_said(folder, two, says):
     (two / "train").chmod(0)
     try:
-        assert "cannot be looked through (PermissionError" in says(folder, path=str(two))
+        assert "cannot be searched for pictures (PermissionError" in says(folder, path=str(two))
     finally:
         (two / "train").chmod(0o700)
 
@@ -539,5 +539,6 @@ def test_groups_in_two_parts_of_the_user_are_warned_of(folder, put, tmp_path):
         put(f"{name}.png")
     data = folder(path=str(tmp_path), group_by=r"p\d")
     assert data.notes == (
-        "Warning: 2 groups of --group-by are in both train and test, the first is 'p1': scores on test are too good.",
+        "Warning: 2 groups of --group-by are in both train and test, the first is 'p1': "
+        "scores on test are too optimistic.",
     )

@@ -86,7 +86,7 @@ def test_a_missing_key_is_named(plugin, says, places, arrays):
     ("x_test", lambda array: array[:, :5], "x_test holds images of (5, 6, 1), x of (6, 6, 1)"),
     ("y_train", lambda array: array[:-1], "y is uint8 of shape (39,) for 40 images"),
     ("y_test", lambda array: array + 1, "y_test has the class '10' (image 9), which is not in y"),
-    ("x_test", lambda array: array[:0], "x_test holds no images; leave it out"),
+    ("x_test", lambda array: array[:0], "x_test holds no images. Leave it out"),
 ])  # fmt: skip
 def test_arrays_that_do_not_fit_are_named_with_their_file(plugin, says, places, arrays, name, fault, words):
     arrays[name] = fault(arrays[name])
@@ -97,12 +97,12 @@ def test_arrays_that_do_not_fit_are_named_with_their_file(plugin, says, places, 
 @pytest.mark.parametrize("content", [b"", b"no zip at all", b"\x93NUMPY"])
 def test_a_file_that_is_no_npz_is_said(plugin, says, places, content):
     (places[0] / "mnist.npz").write_bytes(content)
-    assert "mnist.npz: this is no whole .npz file. Write it again" in says(plugin("mnist"))
+    assert "mnist.npz: this is not a complete .npz file. Write it again" in says(plugin("mnist"))
 
 
 def test_a_folder_called_npz_is_no_file(plugin, says, places):
     (places[0] / "mnist.npz").mkdir()
-    assert "this is no whole .npz file" in says(plugin("mnist"))
+    assert "this is not a complete .npz file" in says(plugin("mnist"))
 
 
 def test_a_broken_download_is_said(plugin, says, places, arrays):
@@ -110,7 +110,7 @@ def test_a_broken_download_is_said(plugin, says, places, arrays):
     np.savez(file, **arrays)
     whole = bytearray(file.read_bytes())
     file.write_bytes(whole[: len(whole) // 2])
-    assert "this is no whole .npz file" in says(plugin("mnist"))
+    assert "this is not a complete .npz file" in says(plugin("mnist"))
     whole[300] ^= 255
     file.write_bytes(whole)
     assert f"{file}: it cannot be read (BadZipFile: Bad CRC-32" in says(plugin("mnist"))
@@ -172,7 +172,7 @@ def test_with_no_network_one_line_names_every_way_within_seconds(without_network
     assert before == f"{name}: there is no {name}.npz in {cache}/datasets, and Keras could not download it"
     assert after.endswith(
         f"). Put {name}.npz into a folder that CNNSEARCH_DATA names, or into {cache}/datasets, or connect "
-        "to the network; `--space digits_cnn` needs none of these."
+        "to the network; `--space digits_cnn` needs no file."
     )
     assert "Connection refused" in after and "\n" not in after and answers["seconds"] < 10
 

@@ -170,12 +170,12 @@ def test_arrays_without_names_are_told_by_their_shapes(plugin, says, tmp_path):
     ({"x_test": WHOLE, "y_test": LABELS}, "it holds x_test, y_test; expected"),
     ({"x_train": WHOLE, "x": WHOLE, "y": LABELS}, "it holds both x_train and x; expected one of them."),
     ({"images": WHOLE, "train_images": WHOLE, "y": LABELS}, "it holds both images and train_images; expected one"),
-    ({"x": WHOLE, "y": LABELS, "x_vall": WHOLE}, "'x_vall' means nothing here. Did you mean 'x_val'?"),
-    ({"x": WHOLE, "y": LABELS, "x_val": WHOLE}, "x_val is there without the labels of val; expected both or none."),
+    ({"x": WHOLE, "y": LABELS, "x_vall": WHOLE}, "'x_vall' is not a known name. Did you mean 'x_val'?"),
+    ({"x": WHOLE, "y": LABELS, "x_val": WHOLE}, "it holds x_val but no labels of val; expected both or neither."),
     ({"x": WHOLE, "y": LABELS * 0}, "there is one class only"),
     ({"x": WHOLE, "y": LABELS, "test_images": WHOLE[:2], "test_labels": [0, 4]}, "test_labels has the class '4' ("),
     ({"x": WHOLE, "y": LABELS + 0.5}, "y holds 0.5 (image 0); expected whole numbers or text"),
-    ({"x": WHOLE, "y": np.array([None] * 30)}, "y holds Python objects, which are not read, as they may run code"),
+    ({"x": WHOLE, "y": np.array([None] * 30)}, "y holds Python objects, which are not read, because they can run code"),
     ({"x": WHOLE, "y": np.ones((30, 2))}, "y gives image 0 2 labels; several labels an image are not supported."),
     ({"x": WHOLE, "y": LABELS, "classes": np.array(["a", "b"])}, "y holds 3 different labels, such as '0', but"),
 ])  # fmt: skip
@@ -222,7 +222,7 @@ def test_a_file_that_is_not_there_is_said(plugin, says, tmp_path):
 
 def test_a_single_array_is_no_npz(plugin, says, tmp_path):
     np.save(tmp_path / "x.npy", WHOLE)
-    assert "this is no whole .npz file" in says(plugin("npz"), path=str(tmp_path / "x.npy"))
+    assert "this is not a complete .npz file" in says(plugin("npz"), path=str(tmp_path / "x.npy"))
 
 
 def test_the_path_may_start_at_home(plugin, tmp_path, monkeypatch):

@@ -391,7 +391,7 @@ def works_or_is_refused(cli: CliRunner, words: list[str]) -> None:
     done = cli.invoke(main, words)
     assert done.exception is None or isinstance(done.exception, SystemExit), (words, done.exception)
     assert done.exit_code in ((0, 1, 2) if words[:1] == ["doctor"] else (0, 2)), (words, done.output)
-    assert "fault of cnnsearch" not in done.output and "Traceback" not in done.output, (words, done.output)
+    assert "bug in cnnsearch" not in done.output and "Traceback" not in done.output, (words, done.output)
     if done.exit_code == 2 and words:
         # click shows the usage before an error of its own, and words as they were given
         said = done.stderr[done.stderr.index("Error: ") :] if "Usage: " in done.stderr else done.stderr

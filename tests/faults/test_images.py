@@ -25,7 +25,7 @@ from cnnsearch.spaces import plugins
 KNOWN = plugins.load(here=Path(__file__).parent)
 folder = KNOWN.get("dataset", "folder").function
 npz = KNOWN.get("dataset", "npz").function
-WAY_OUT = "or go on without them with --skip-unreadable."
+WAY_OUT = "or leave them out with --skip-unreadable."
 
 Put = Callable[[str, bytes], Path]
 
@@ -367,8 +367,10 @@ class Trap:
 def test_pickled_objects_are_refused_unread(told: Callable[[bytes], str], tmp_path: Path, part: str) -> None:
     trap = np.array([Trap(tmp_path / "sprung")] * 30, dtype=object)
     line = told(saved(**({"x": X, "y": Y} | {part: trap})))
-    assert line.startswith(f"{part} holds Python objects, which are not read, as they may run code; expected numbers")
-    assert "no whole .npz file" in told(pickle.dumps(trap))
+    assert line.startswith(
+        f"{part} holds Python objects, which are not read, because they can run code; expected numbers"
+    )
+    assert "not a complete .npz file" in told(pickle.dumps(trap))
     assert "x holds Python objects" in told(zipped(x=npy(HEADER.replace("|u1", "|O"), X.tobytes()), y=array(Y)))
     assert not (tmp_path / "sprung").exists()
 
@@ -435,7 +437,7 @@ def test_a_header_that_lies_is_told(told: Callable[[bytes], str], header: str) -
         ({"x": X.view([("red", "u1")]), "y": Y}, "x is [('red', 'u1')]; expected images of numbers"),
         ({"x": X[:, :0], "y": Y}, "x is uint8 of shape (30, 0, 4, 3); expected numbers of shape"),
         ({"x": X, "y": Y, "classes": np.array(["a", "\udcff", "c"])}, "the class name '\\udcff' cannot be written"),
-        ({"x": X, "y": Y, "x_train\n": X}, "'x_train\\n' means nothing here. Did you mean 'x_train'?"),
+        ({"x": X, "y": Y, "x_train\n": X}, "'x_train\\n' is not a known name. Did you mean 'x_train'?"),
     ],
 )
 def test_arrays_of_another_kind_are_told(told: Callable[[bytes], str], content: dict[str, Any], message: str) -> None:
@@ -459,7 +461,7 @@ ARCHIVES = {
 def test_an_archive_that_is_cut_off_is_told(told: Callable[[bytes], str], name: str) -> None:
     data = ARCHIVES[name]
     for share in (0.0, 0.01, 0.3, 0.9, 0.99):
-        assert "this is no whole .npz file" in told(data[: int(len(data) * share)])
+        assert "this is not a complete .npz file" in told(data[: int(len(data) * share)])
 
 
 @settings(max_examples=200, deadline=None)

@@ -34,7 +34,7 @@ def tmpfs(path: Path, size: str) -> Iterator[Path]:
 
 def last_line(done: "subprocess.CompletedProcess[str]") -> str:
     """What a command said at its end; never a traceback."""
-    assert "Traceback" not in done.stderr and "fault of cnnsearch" not in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "bug in cnnsearch" not in done.stderr, done.stderr
     return done.stderr.strip().splitlines()[-1]
 
 
@@ -121,7 +121,7 @@ def test_a_store_that_is_deleted_under_the_run(tmp_path: Path, blank_mlflow: Pat
     target = tmp_path / gone
     shutil.rmtree(target) if target.is_dir() else target.unlink()
     code, said = running.wait(200), (tmp_path / "log.txt").read_text()
-    assert "Traceback" not in said and "fault of cnnsearch" not in said, said
+    assert "Traceback" not in said and "bug in cnnsearch" not in said, said
     if gone == "runs":
         assert code != 0 and "the study database in the runs folder cannot be used" in said, said
     else:

@@ -69,7 +69,7 @@ def test_an_ensemble_with_a_gain_above_chance_is_exported_as_one_model(run: Run,
     pytest.importorskip("ai_edge_litert")
     again = run("export", "--ensemble", "4", "--refit", "--format", "keras,litert_int8", "-o", "out")
     assert again.returncode == 0, again.stderr
-    assert "litert_int8: " in again.stdout and " of validation's 240 images right, Keras " in again.stdout
+    assert "litert_int8: " in again.stdout and " of the 240 validation images are correct, Keras " in again.stdout
     assert json.loads((tmp_path / "out" / "card.json").read_text())["refit"]
     assert {look["model"] for look in listing.load(None, tmp_path / "runs").looks()} == {
         look["model"],
@@ -80,12 +80,15 @@ def test_an_ensemble_with_a_gain_above_chance_is_exported_as_one_model(run: Run,
 def test_without_a_gain_above_chance_the_best_model_is_exported_alone(searched: Path) -> None:
     done = cnnsearch(searched, "export", "--ensemble", "2", "-o", "two")
     assert done.returncode == 0, done.stderr
-    assert "The best alone: on validation the mean of the best 2 is " in done.stdout
+    assert (
+        "The best model alone was exported: on validation the mean of the best 2 models differs from the best model by "
+        in done.stdout
+    )
     card = json.loads((searched / "two" / "card.json").read_text())
     assert len(card["members"]) == 1 and card["ensemble"]["low"] <= 0 and not card["ensemble"]["better"]
     for arguments, said in (
         (("--ensemble", "90"), "complete trials, too few for --ensemble 90"),
-        (("--ensemble", "2", "--trial", "0"), "--ensemble and --trial exclude each other"),
+        (("--ensemble", "2", "--trial", "0"), "--ensemble and --trial cannot be used together"),
     ):
         refused = cnnsearch(searched, "export", *arguments, "-o", "no")
         assert refused.returncode == 2 and said in refused.stderr and not (searched / "no").exists()
@@ -114,7 +117,9 @@ def test_a_refit_trains_the_trial_on_more_images(searched: Path) -> None:
 def test_the_card_and_the_evaluations_distinguish_a_refit_from_its_trial(searched: Path) -> None:
     done = cnnsearch(searched, "export", "--refit", "-o", "refit")
     assert done.returncode == 0, done.stderr
-    assert "Trained again on training and validation together" in (searched / "refit" / "card.md").read_text()
+    assert (
+        "Trained again on the training and validation images together" in (searched / "refit" / "card.md").read_text()
+    )
     card = json.loads((searched / "refit" / "card.json").read_text())
     assert card["refit"] and card["validation"]["accuracy"] == pytest.approx(card["score"], abs=1.5 / 40)
     looks = listing.load(None, searched / "runs").looks()
@@ -138,5 +143,5 @@ def test_images_without_noise_are_joined_or_refused() -> None:
     both = refit.joined(parts)
     assert both.x_clean is not None and [int(image[0, 0, 0]) for image in both.x_clean] == [2, 2, 3, 3]
     assert [int(image[0, 0, 0]) for image in both.x] == [0, 0, 1, 1] and list(both.y) == [0, 1, 0, 1]
-    with pytest.raises(StudyError, match="--refit needs the images without noise of validation too"):
+    with pytest.raises(StudyError, match="--refit needs validation images without noise"):
         refit.joined(Split(x, y, x, y, x, y, x))

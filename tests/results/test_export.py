@@ -134,10 +134,13 @@ def test_refuses_in_one_line(searched: Path, exported: Path) -> None:
     (searched / "taken").mkdir()
     (searched / "taken" / "thesis.txt").write_text("mine")
     for arguments, said in (
-        (("export", "--best", "-o", "taken"), "exists and is no earlier export, or holds other files too (thesis.txt)"),
+        (
+            ("export", "--best", "-o", "taken"),
+            "exists and is not an earlier export, or holds other files too (thesis.txt)",
+        ),
         (("export", "--trial", "99"), "has no trained trial 99"),
         (("export", "nothing"), "There is no study 'nothing'"),
-        (("export", "--best", "--trial", "1"), "exclude each other"),
+        (("export", "--best", "--trial", "1"), "cannot be used together"),
     ):
         done = cnnsearch(searched, *arguments)
         assert done.returncode == 2 and said in done.stderr, done.stderr

@@ -152,8 +152,8 @@ def test_a_refused_hypermodel_with_augmentation_inside_leaves_no_files(run: Run,
 def test_a_format_that_cannot_be_written_is_refused_in_one_line(searched: Path, tmp_path: Path) -> None:
     (tmp_path / "tf2onnx.py").write_text("raise ImportError('there is none')\n")
     for form, said in (
-        ("onnx", "onnx needs tf2onnx, which is not here: pip install 'cnnsearch[formats]'"),
-        ("onxx", "cannot be written as 'onxx'. Did you mean 'onnx'? It can as keras, saved_model, onnx,"),
+        ("onnx", "onnx needs tf2onnx, which is not installed: pip install 'cnnsearch[formats]'"),
+        ("onxx", "cannot be written as 'onxx'. Did you mean 'onnx'? It can be written as keras, saved_model, onnx,"),
     ):
         done = cnnsearch(searched, "export", "--format", form, "-o", "no", PYTHONPATH=_first(tmp_path))
         assert done.returncode == 2 and said in done.stderr, done.stderr

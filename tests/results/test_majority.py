@@ -128,7 +128,7 @@ def test_a_champion_is_compared_by_the_metric_of_the_search() -> None:
     assert registry.verdict(mine, SimpleNamespace(tags=theirs, version="4"))[0] is True
     other = SimpleNamespace(tags={**here, registry.ACCURACY: "0.1"}, version="4")
     better, why = registry.verdict(mine, other)
-    assert not better and "searched for by val_accuracy and this one by val_auc, so they are not compared" in why
+    assert not better and "optimized val_accuracy, and this one val_auc, so they are not compared" in why
 
 
 def test_a_card_warns_too() -> None:

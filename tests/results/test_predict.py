@@ -116,7 +116,7 @@ def test_each_unreadable_file_is_one_line_and_the_others_are_predicted(
     lines = done.stderr.splitlines()
     assert [line.partition(":")[0] for line in lines] == bad
     for line, words in zip(
-        lines, ("DecompressionBomb", "cannot be read", "no plain file", "no pictures", "No such"), strict=True
+        lines, ("DecompressionBomb", "cannot be read", "not a regular file", "no pictures", "No such"), strict=True
     ):
         assert words in line
     header, row = done.stdout.splitlines()
@@ -235,7 +235,7 @@ def test_a_better_version_becomes_champion_and_others_challengers(searched: Path
         return done.stdout
 
     same, better, other = python(AGAIN).splitlines()
-    assert same.startswith("version 2 of digits in MLflow's registry, challenger: ") and "it does not beat" in same
+    assert same.startswith("version 2 of digits in MLflow's registry, challenger: ") and "which is not lower" in same
     assert better.startswith("version 3 of digits in MLflow's registry, champion: ") and "against 0.0100" in better
     assert "challenger: version 3 was measured on other validation data" in other
     assert "split_seed 7 and here 0" in other

@@ -42,11 +42,11 @@ def line(model: Path, *given: Path) -> str:
 
 def test_a_folder_that_is_no_export_is_refused_in_one_line(picture: Path, tmp_path: Path) -> None:
     assert "there is no such file or folder" in line(tmp_path / "gone", picture)
-    assert "there is no card.json with it" in line(tmp_path, picture)
+    assert "it has no card.json" in line(tmp_path, picture)
     (tmp_path / "card.json").write_text("[]")
-    assert "this is no card" in line(tmp_path, picture)
+    assert "this is not a model card" in line(tmp_path, picture)
     assert "1 or 3 channels" in line(card(tmp_path, ("keras",), input_shape=[8, 8, 4]), picture)
-    assert "this is no model of the export; it has model.keras" in line(
+    assert "this is not a model of the export. It has model.keras" in line(
         card(tmp_path, ("keras",)) / "card.json", picture
     )
     assert "it cannot be opened" in line(tmp_path, picture)

@@ -141,7 +141,7 @@ def test_the_model_and_the_data_may_be_lost(searched: Path, tmp_path: Path) -> N
 def test_another_file_is_not_overwritten(reported: Path, searched: Path) -> None:
     (searched / "thesis.html").write_text("<p>mine</p>")
     done = cnnsearch(searched, "report", "-o", "thesis.html")
-    assert done.returncode == 2 and "exists and is no report of cnnsearch" in done.stderr
+    assert done.returncode == 2 and "exists and is not a report of cnnsearch" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     with pytest.raises(CnnsearchError, match="cannot be written"):
         report.write(listing.load(None, searched / "runs"), searched / "runs")

@@ -200,8 +200,8 @@ def test_what_a_plugin_only_imports_is_not_its_own(load: Load, install: Install,
         ("absent_module", None, "ModuleNotFoundError: No module named 'absent_module'"),
         ("leaving", "import sys; sys.exit('no licence')", "SystemExit: no licence"),
         ("failing", "1 / 0", "ZeroDivisionError: division by zero"),
-        ("attribute:thing", "thing = 3", "its value is no module; expected such as my_package.plugins."),
-        ("my module!", None, "its value is no module; expected such as my_package.plugins."),
+        ("attribute:thing", "thing = 3", "its value is not a module; expected a name such as my_package.plugins."),
+        ("my module!", None, "its value is not a module; expected a name such as my_package.plugins."),
     ],
 )
 def test_a_broken_entry_point_breaks_nothing_else(
@@ -240,7 +240,9 @@ def test_a_broken_plugin_is_listed_with_its_reason(load: Load, tmp_path: Path, c
 
 def test_an_unknown_name_may_be_in_a_broken_plugin(load: Load, tmp_path: Path) -> None:
     write(tmp_path / "bad.py", "1 / 0")
-    with pytest.raises(CnnsearchError, match=r"no dimension 'wide'.*because broken: what is in bad\.$"):
+    with pytest.raises(
+        CnnsearchError, match=r"no dimension 'wide'.*The plugins in bad are broken, so they are not listed\.$"
+    ):
         load(tmp_path / "bad.py").get("dimension", "wide")
 
 
@@ -267,7 +269,7 @@ def test_files_of_the_same_name_are_different_modules(tmp_path: Path) -> None:
 
 def test_what_is_no_python_file(load: Load, tmp_path: Path) -> None:
     (entry,) = load(write(tmp_path / "space.toml", "")).of("plugin")
-    assert entry.problem == f"{tmp_path / 'space.toml'}: this is no Python file."
+    assert entry.problem == f"{tmp_path / 'space.toml'}: this is not a Python file."
 
 
 def test_objects_that_answer_every_question_are_left_alone(load: Load, tmp_path: Path) -> None:

@@ -102,7 +102,10 @@ def test_the_trial_speaks_optunas_words(hp: HyperParameters) -> None:
         (lambda hp: hp.Float("k", 0, 1, sampling="log"), "must begin above 0"),
         (lambda hp: hp.Float("k", 0, 1, step=2, sampling="log"), "above 1 and begin above 0"),
         (lambda hp: hp.Int("k", 1, 8, step=1, sampling="log"), "above 1 and begin above 0"),
-        (lambda hp: hp.Float("k", 1, 2, sampling="reverse_log"), "k has sampling='reverse_log', which Optuna has not"),
+        (
+            lambda hp: hp.Float("k", 1, 2, sampling="reverse_log"),
+            "k has sampling='reverse_log', which Optuna does not have",
+        ),
     ],
 )
 def test_nonsense_is_refused(hp: HyperParameters, wrong: Any, message: str) -> None:

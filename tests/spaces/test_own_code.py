@@ -126,7 +126,7 @@ def test_a_function_that_cannot_be_pickled_names_what_it_uses() -> None:
     def build(hp: object) -> object:
         return held
 
-    with pytest.raises(PluginError, match=r"build cannot be given .*: it uses 'held', a lock"):
+    with pytest.raises(PluginError, match=r"build cannot be sent .*: it uses 'held', a lock"):
         pickled_model.pickled(build)
     with pytest.raises(PluginError, match="got ndarray as its space; expected a function"):
         pickled_model.pickled(np.zeros(3))

@@ -105,8 +105,8 @@ def test_rewrite_replaces_each_run_of_words(old: str, new: str, written: str) ->
     ("wrong", "message"),
     [
         (lambda: Block("conf act"), "no layer word 'conf'; the words are conv, "),
-        (lambda: Block("conv dense"), "a block has no place for 'dense'"),
-        (lambda: Head(layers="dense pool"), "a head has no place for 'pool'"),
+        (lambda: Block("conv dense"), "a block has no field 'dense'"),
+        (lambda: Head(layers="dense pool"), "a head has no field 'pool'"),
         (lambda: Block("conv", filters=0), "filters must be at least 1, got 0"),
         (lambda: Block("conv", kernel=0), "kernel must be at least 1"),
         (lambda: Block("pool", pool=0), "pool must be at least 1"),
@@ -150,7 +150,7 @@ def test_what_stands_before_the_pooling(words: str, expected: int) -> None:
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        (("Add", {"paths": ["dense"]}), "no place for 'dense'"),
+        (("Add", {"paths": ["dense"]}), "no field 'dense'"),
         (("Conv2D", {"paths": [""]}), "only Add, .* have paths, got 'Conv2D'"),
         (("Conv2D", {"filters": "=filtres"}), "no field for '=filtres'"),
     ],

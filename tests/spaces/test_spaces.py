@@ -205,7 +205,10 @@ def test_a_name_is_fit_for_a_file() -> None:
         ("dimensions = [3]", 'dimensions: expected a name or { use = "NAME", … }, got 3.'),
         ("dimensions = [{ first = [8] }]", "dimensions: expected a name or"),
         ("dimensions = [{ use = 3 }]", "dimensions: expected a name or"),
-        ('dimensions = ["head", "filters", { use = "head" }]', "dimension 'head' is used twice; its parameters would"),
+        (
+            'dimensions = ["head", "filters", { use = "head" }]',
+            "dimension 'head' is used twice; its hyperparameters would",
+        ),
         ('description = 3\ndimensions = ["head"]', "description is 3; expected a text."),
         ('trainer = ["x"]\ndimensions = ["head"]', "trainer: expected a name or"),
         ('model = "m"\ndimensions = ["head"]', "it has both a model and dimensions"),
@@ -387,7 +390,10 @@ def test_a_default_point_that_is_refused_shows_at_once(plugin: Plugin) -> None:
         ("raise ValueError", r"s: culprit: no reason given\."),
         ("raise CnnsearchError('my own words')", "my own words"),
         ("hp.Choice('x', (1, 2))", r"dimension 'culprit' returned NoneType; expected the edited Plan: end it with"),
-        ("return hp.Int('x', 3, 1)", r"s: culprit: culprit/x goes from 3 to 1: the first must not be the larger\."),
+        (
+            "return hp.Int('x', 3, 1)",
+            r"s: culprit: culprit/x has the range 3 to 1; expected the smaller number first\.",
+        ),
     ],
 )
 def test_a_failing_dimension_is_named_even_behind_a_decorator(plugin: Plugin, body: str, message: str) -> None:
@@ -499,7 +505,7 @@ def test_a_setting_names_a_dimension_of_the_space() -> None:
     )
     with pytest.raises(SpaceError, match=r"It has filters, head, dataset\."):
         override(replace(space, dataset=Use("digits", {})), ("qqq.first=3",))
-    with pytest.raises(SpaceError, match=r"--set dataset\.path: s names no dataset; say which with --dataset\."):
+    with pytest.raises(SpaceError, match=r"--set dataset\.path: s has no dataset. Name one with --dataset\."):
         override(space, ("dataset.path=3",))
     with pytest.raises(SpaceError, match=r"build has no dimension 'x'\. It has none\."):
         override(Space("build", model="m.py:build"), ("x.y=3",))

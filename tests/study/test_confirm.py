@@ -142,7 +142,7 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
     assert [row["n"] for row in rows] == [2, 2, None]
     assert rows[0]["mean"] >= rows[1]["mean"] and rows[0]["half"] > 0
     table = run("leaderboard").stdout
-    assert "±" in table and "=: the interval overlaps that of the first" in table
+    assert "±" in table and "=: the interval overlaps the interval of the first trial" in table
     # as the leaderboard has it, not the flattering first score
     assert f"{rows[0]['mean']:.4f}" in run("studies").stdout
     late = run(*SMALL, "--confirm", "3x2", "--timeout", "1", MLFLOW_TRACKING_URI=store)

@@ -72,7 +72,7 @@ def test_numpy_is_searched_pruned_logged_ranked_and_exported(run: Run, tmp_path:
     champion = mlflow.pyfunc.load_model(found.removeprefix("file://"))
     np.testing.assert_allclose(champion.predict(pixels().astype("float32"))["probabilities"], answers, atol=1e-5)
     for options, said in (
-        (("--format", "keras"), "cannot be written as 'keras'. It can as npz, onnx."),
+        (("--format", "keras"), "cannot be written as 'keras'. It can be written as npz, onnx."),
         (("--ensemble", "2"), "--ensemble averages Keras models, and those of study 'mlp' are of another kind"),
     ):
         refused = run("export", *options, "-o", "no")
@@ -137,7 +137,7 @@ def test_a_classifier_may_call_no_more_than_on_epoch_end() -> None:
     data = training_data.for_candidate(made, parts, 10)
     outcome = fitting.train(made._replace(fit=fit), None, None, data, 5, "val_accuracy", lambda epoch, logs: epoch < 2)
     assert outcome.stopped and len(outcome.history) == 2
-    with pytest.raises(TrialFailure, match="its HyperModel needs a fit, or its space a trainer"):
+    with pytest.raises(TrialFailure, match="its HyperModel needs a fit, or its space needs a trainer"):
         fitting.train(made._replace(fit=None), None, None, data, 5, "val_accuracy", lambda epoch, logs: True)
 
 

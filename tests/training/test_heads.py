@@ -131,7 +131,7 @@ def no_way(y: Any, p: Any) -> Any:
         (lambda: model(10, "softmax", "mse", (28, 28, 1)), "takes inputs of 28x28x1, and the images are of 8x8x1"),
         (lambda: model(10, "softmax", "mse", (64,)), "and a Flatten layer"),
         (lambda: model(4, "softmax", "mse"), "4 outputs, and the data has 10 classes; end it with Dense\\(10"),
-        (lambda: model(1, "sigmoid", "bce"), "one output, which tells two classes apart, and the data has 10"),
+        (lambda: model(1, "sigmoid", "bce"), "one output, which is enough for 2 classes, and the data has 10"),
         (lambda: model(10, "softmax", no_way), "the loss no_way .*RuntimeError: no way.*set `labels`"),
         (lambda: model(10, "softmax", ["mse", "mae"]), "compiled with 2 losses"),
     ],

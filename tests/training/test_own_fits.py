@@ -35,7 +35,7 @@ HISTORY.history = {"loss": [2.0, 1.0], "val_accuracy": [0.5, 0.75]}
 )
 def test_fit_may_give_back_what_keras_tuners_may(given: Any, told: list[dict[str, float]]) -> None:
     assert fit_results.epochs(given, RETURNED) == told
-    with pytest.raises(TrialFailure, match="fit gave back str; expected a number"):
+    with pytest.raises(TrialFailure, match="fit returned str; expected a number"):
         fit_results.epochs("good", RETURNED)
 
 
@@ -92,7 +92,7 @@ def test_a_model_is_asked_which_metrics_it_reports() -> None:
         (["loss", "val_loss", "val_accuracy"], "val_accuracy", ""),
         (["loss", "acc", "val_acc", "val_loss"], "val_acc", "The objective is val_acc"),
         (["val_loss", "val_digit_accuracy"], "val_digit_accuracy", "val_digit"),
-        (["val_loss", "val_auc"], "val_auc", "--metric names another"),
+        (["val_loss", "val_auc"], "val_auc", "Choose another with --metric"),
         (["val_loss", "val_acc", "val_top_k_categorical_accuracy"], "val_acc", "val_acc"),
         (["val_loss", "val_precision", "val_recall"], "val_loss", "but val_precision, val_recall"),
         (["loss", "val_loss"], "val_loss", "no other metric"),

@@ -32,11 +32,13 @@ class SearchInputs:
         self.arguments = [self._model.name if self._model else repr(str(space))]
         if self._model and dataset is None:
             name = self._model.name
-            raise CnnsearchError(f"{name} needs data: search({name}, (images, labels)), or a dataset's name or path.")
+            raise CnnsearchError(
+                f"{name} needs data. Give arrays, as in search({name}, (images, labels)), or a dataset's name or path."
+            )
         if dataset is None or from_python.is_named(dataset):
             if validation is not None or test is not None:
                 raise CnnsearchError(
-                    f"validation_data and test_data go with images and labels; the dataset is "
+                    f"validation_data and test_data are only for images and labels from Python. The dataset is "
                     f"{'that of the space' if dataset is None else repr(str(dataset))}, which has its own parts."
                 )
             self.named |= {} if dataset is None else {"dataset": str(dataset)}

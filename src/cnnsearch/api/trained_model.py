@@ -46,7 +46,7 @@ def load(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Trained
     path = study.checkpoint(chosen)
     if path is None:
         raise StudyError(
-            f"The model of trial {chosen.number} is no longer on disk: a study keeps its best few, `keep` of them. "
+            f"The model of trial {chosen.number} is no longer on disk. A study keeps only its `keep` best models. "
             f"export(trial={chosen.number}) trains it again."
         )
     import keras
@@ -70,8 +70,7 @@ def batch(images: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         images = images[None]
     if images.shape[1:] not in shapes:
         raise DataError(
-            f"The images are of shape {images.shape}; expected (n, {', '.join(map(str, shape))}), as those that were "
-            "searched with."
+            f"The images have the shape {images.shape}; expected (n, {', '.join(map(str, shape))}), as in the search."
         )
     try:
         return pixel_values.compact({"images": images.reshape(len(images), *shape)})["images"]

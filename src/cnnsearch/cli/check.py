@@ -62,8 +62,8 @@ def _checked(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) ->
         raise CnnsearchError(
             f"{name} holds no plugin: {hint}."
             if name.endswith(".py")
-            else f"There is no plugin or space '{name}'.{nearest(name, names)} `cnnsearch plugins` lists them; "
-            "a file is named with its path, such as mine/input_noise.py."
+            else f"There is no plugin or space '{name}'.{nearest(name, names)} `cnnsearch plugins` lists them. "
+            "To check a file, give its path, such as mine/input_noise.py."
         )
     for entry in found:
         title = f"{entry.kind} {entry.name} ({entry.origin})"

@@ -44,6 +44,6 @@ def serve(host: str, port: int, runs: Path, storage: str) -> None:
     # in this process: the list of processes shows arguments, and the address can contain a password
     server = make_server(host, port, wsgi(storage_url(runs, storage)), Server, QuietHandler)
     page = f"http://{host}:{port}/dashboard/studies/{latest.optuna._study_id}"
-    print(f"Optuna's dashboard, study '{latest.name}', on {page} (Ctrl-C ends it)", flush=True)
+    print(f"Optuna's dashboard, study '{latest.name}', on {page} (Ctrl-C stops it)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()

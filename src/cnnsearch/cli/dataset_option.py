@@ -66,7 +66,7 @@ def _reader(text: str, path: Path, known: plugins.Catalog) -> str:
         return readers[0]
     if readers:
         either = " or ".join(f"{name}:{text}" for name in readers)
-        raise CnnsearchError(f"--dataset {text}: {' and '.join(readers)} can read it. Say which: {either}.")
+        raise CnnsearchError(f"--dataset {text}: {' and '.join(readers)} can read it. Choose one: {either}.")
     raise CnnsearchError(
         f"--dataset {text}: no dataset reads it. Expected a .npz file, a folder of .npy files such as x_train.npy and "
         "y_train.npy, or a folder of pictures (PATH/CLASS/*)."

@@ -84,7 +84,7 @@ def space(name: str, known: Catalog) -> str:
     lines = [
         f"{found.name}: {found.description}",
         f"dataset: {found.dataset.name if found.dataset else 'none'}",
-        f"sizes are those for images of {height}x{width}x{channels} and {CLASSES} classes",
+        f"sizes are computed for images of {height}x{width}x{channels} and {CLASSES} classes",
         "",
         "ranges (the default first or in brackets)",
     ]

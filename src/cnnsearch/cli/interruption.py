@@ -11,5 +11,5 @@ EXIT_CODE = 130
 
 def stop(kept: str) -> NoReturn:
     """Say that each of `kept` is kept and how to resume, and end the process."""
-    click.echo(f"\nStopped; every {kept} is kept. The same command resumes it.", err=True)
+    click.echo(f"\nStopped. Every {kept} is stored. The same command resumes it.", err=True)
     sys.exit(EXIT_CODE)

@@ -46,7 +46,7 @@ class Cli(click.Group):
             if _debug(ctx):
                 raise
             first = str(error).partition("\n")[0]
-            message = f"{type(error).__name__}: {first}. This is a fault of cnnsearch; --debug shows where."
+            message = f"{type(error).__name__}: {first}. This is a bug in cnnsearch. --debug shows the traceback."
             raise CnnsearchError(message) from error
 
 

@@ -29,7 +29,7 @@ def serve(host: str, port: int, runs: Path, storage: str) -> int:
     if uri.startswith("sqlite:///") and not os.path.exists(path):  # noqa: PTH110
         raise CnnsearchError(f"There is no {path} here yet. Search first: cnnsearch run --space digits_cnn --trials 10")
     check_free(host, port)
-    print(f"MLflow on {address(host, port, path)} (Ctrl-C ends it)", flush=True)
+    print(f"MLflow on {address(host, port, path)} (Ctrl-C stops it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--backend-store-uri", uri]
     if os.name == "posix":
         os.execv(sys.executable, command)  # so that a signal reaches MLflow itself

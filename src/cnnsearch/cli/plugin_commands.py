@@ -15,7 +15,7 @@ from cnnsearch.spaces import plugins as catalog
 @click.argument("name", required=False)
 @plugin_options
 def spaces(name: str | None, plugins: tuple[Path, ...]) -> None:
-    """The spaces, or one of them: its dimensions, ranges, default point, size and recipes."""
+    """List the spaces, or describe one: its dimensions, ranges, default point, size and recipes."""
     from cnnsearch.cli import describe, tables
 
     known = catalog.load(plugins)
@@ -29,7 +29,7 @@ def spaces(name: str | None, plugins: tuple[Path, ...]) -> None:
 @click.argument("space", required=False)
 @plugin_options
 def recipes(space: str | None, plugins: tuple[Path, ...]) -> None:
-    """The recipes of SPACE (default: of every space): named points with their reported scores."""
+    """List the recipes of SPACE (default: of every space): named points with their reported scores."""
     from cnnsearch.cli import describe, tables
 
     header = ("space", "recipe", "parameters", "reported", "what it is")
@@ -39,7 +39,7 @@ def recipes(space: str | None, plugins: tuple[Path, ...]) -> None:
 @click.command(cls=GroupedCommand)
 @plugin_options
 def plugins(plugins: tuple[Path, ...]) -> None:
-    """Every plugin, with its origin; broken ones with the reason."""
+    """List every plugin with its origin, and broken ones with the reason."""
     from cnnsearch.cli import describe, tables
 
     tables.plain(("kind", "plugin", "what it does", "origin"), describe.plugins(catalog.load(plugins)))
@@ -48,7 +48,7 @@ def plugins(plugins: tuple[Path, ...]) -> None:
 @click.command(cls=GroupedCommand)
 @plugin_options
 def datasets(plugins: tuple[Path, ...]) -> None:
-    """Every dataset, with its options."""
+    """List every dataset with its options."""
     from cnnsearch.cli import describe, tables
 
     tables.plain(("dataset", "what it is", "options", "origin"), describe.datasets(catalog.load(plugins)))
@@ -65,7 +65,7 @@ def datasets(plugins: tuple[Path, ...]) -> None:
 )
 @plugin_options
 def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) -> None:
-    """Check the contracts of NAME, a plugin, a space or a FILE of them: a line for each, exit 1 if one is broken."""
+    """Check the contracts of NAME: a plugin, a space or a FILE of them. Exits with 1 if one is broken."""
     from cnnsearch.cli import check as checking
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -25,7 +25,7 @@ from cnnsearch.study.config import worker_environment
     "--where",
     multiple=True,
     metavar="CONDITION",
-    help="Show only such rows: params<=50000, state=complete, filters/first=32. May be repeated.",
+    help="Show only rows with this: params<=50000, state=complete, filters/first=32. May be repeated.",
 )
 @study_options
 def leaderboard(
@@ -38,7 +38,7 @@ def leaderboard(
     storage: str,
     plugins: tuple[Path, ...],
 ) -> None:
-    """The trials of STUDY (default: the latest), ranked."""
+    """Show the trials of STUDY (default: the latest), ranked."""
     from cnnsearch.cli import tables
     from cnnsearch.results import leaderboard as board
     from cnnsearch.results import majority
@@ -61,11 +61,17 @@ def leaderboard(
 
 @click.command(cls=GroupedCommand)
 @click.argument("study", required=False)
-@option("--by", default="", metavar="NAME", shown="all there are", help="A dimension, or one of its hyperparameters.")
+@option("--by", default="", metavar="NAME", shown="all", help="A dimension or a hyperparameter.")
 @option(
     "--controlled", is_flag=True, help="Train controlled trials: the best trials with only this hyperparameter changed."
 )
-@option("--pairs", default=5, metavar="N", type=click.IntRange(2), help="How many trials get controlled trials.")
+@option(
+    "--pairs",
+    default=5,
+    metavar="N",
+    type=click.IntRange(2),
+    help="For how many of the best trials a controlled trial is trained.",
+)
 @option(
     "--jobs",
     metavar="N",
@@ -83,14 +89,14 @@ def leaderboard(
 @format_option
 @study_options
 def compare(study: str | None, by: str, controlled: bool, form: str, timeout: str, **given: Any) -> None:
-    """The effect of each hyperparameter in STUDY (default: the latest): a mean difference and its interval."""
+    """Show the effect of each hyperparameter in STUDY (default: the latest): a mean difference and its interval."""
     from cnnsearch.cli import comparison_table, display, quantities
     from cnnsearch.results.comparison import compare as comparison
     from cnnsearch.results.comparison.effect_table import FORMATS
     from cnnsearch.study import listing
 
     if controlled and not by:
-        message = "--controlled trains controlled trials of one hyperparameter; name it: --by DIMENSION or --by NAME."
+        message = "--controlled needs one hyperparameter. Name it with --by DIMENSION or --by NAME."
         raise CnnsearchError(message)
     opened = listing.load(study, given["runs"], given["storage"])
     seconds = quantities.seconds(timeout)
@@ -110,8 +116,8 @@ def compare(study: str | None, by: str, controlled: bool, form: str, timeout: st
 
 @click.command(cls=GroupedCommand)
 @click.argument("study", required=False)
-@option("--best", is_flag=True, shown="on, without --trial", help="The best complete trial.")
-@option("--trial", metavar="N", type=click.IntRange(0), help="This trial instead.")
+@option("--best", is_flag=True, shown="on, unless --trial is given", help="Export the best complete trial.")
+@option("--trial", metavar="N", type=click.IntRange(0), help="Export this trial instead.")
 @option(
     "-o", "--out", metavar="FOLDER", type=click.Path(path_type=Path), shown="exports/STUDY", help="The folder to write."
 )
@@ -123,7 +129,7 @@ def compare(study: str | None, by: str, controlled: bool, form: str, timeout: st
     "form",
     multiple=True,
     metavar="NAMES",
-    shown="keras, or what the candidate itself writes",
+    shown="keras, or the candidate's own format",
     help="keras, saved_model, onnx, litert, litert_int8, openvino: one, or several with commas.",
 )
 @option("--refit", is_flag=True, help="Train it again first, on training and validation images together.")
@@ -131,7 +137,7 @@ def compare(study: str | None, by: str, controlled: bool, form: str, timeout: st
     "--ensemble",
     metavar="K",
     type=click.IntRange(2),
-    help="The mean of the K best, if it is better on validation by more than chance; else the best.",
+    help="Average the K best models if that is better on validation by more than chance; else export the best.",
 )
 @study_options
 def export(
@@ -156,7 +162,9 @@ def export(
     from cnnsearch.study import listing
 
     if trial is not None and (best or ensemble):
-        raise CnnsearchError(f"{'--best' if best else '--ensemble'} and --trial exclude each other; name one.")
+        raise CnnsearchError(
+            f"{'--best' if best else '--ensemble'} and --trial cannot be used together. Give one of them."
+        )
     names = formats.parse_names(form)
     if register is not None:
         registry.check_name(register)
@@ -183,11 +191,11 @@ def export(
 @click.command(cls=GroupedCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@option("--top", default=3, metavar="N", type=click.IntRange(1), help="How many classes for each picture.")
+@option("--top", default=3, metavar="N", type=click.IntRange(1), help="How many classes to show for each picture.")
 @option("--json", "as_json", is_flag=True, help="As JSON.")
 @plugin_options
 def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plugins: tuple[Path, ...]) -> None:
-    """Classes and probabilities of IMAGES (picture files, folders, .npy, .npz) by MODEL, an export's folder or file."""
+    """Predict the classes of IMAGES (picture files, folders, .npy, .npz) with MODEL, an export's folder or file."""
     from cnnsearch.cli import tables
     from cnnsearch.results import predict as predicting
 
@@ -198,7 +206,7 @@ def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plug
     if as_json:
         click.echo(json.dumps([answer.to_dict() for answer in answers], indent=1))
     elif rows := predicting.rows(answers):
-        tables.plain(("picture", "class", "probability", "then"), rows)
+        tables.plain(("picture", "class", "probability", "next classes"), rows)
     problems = [answer.problem for answer in answers if answer.problem]
     for problem in problems:
         click.echo(one_line(problem), err=True)

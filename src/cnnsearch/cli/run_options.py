@@ -46,7 +46,7 @@ most_used_options = option_group(
         metavar="N",
         type=click.IntRange(1),
         shown="the space's",
-        help="Maximum number of epochs of a trial.",
+        help="The maximum number of epochs of a trial.",
     ),
     spec(
         "--timeout",
@@ -83,7 +83,7 @@ search_options = option_group(
         "--objective",
         metavar="NAMES",
         shown="the metric alone",
-        help="Optimize the metric and costs together, such as val_accuracy,params. Costs: params, macs.",
+        help="Optimize the metric and costs together, such as val_accuracy,params. The costs are params and macs.",
     ),
     spec(
         "--max-params",
@@ -105,13 +105,13 @@ search_options = option_group(
         type=click.FloatRange(0),
         default=0,
         shown="0, no limit",
-        help="Do not train candidates that take more milliseconds for one image, in Keras.",
+        help="Do not train candidates that need more milliseconds for one image in Keras.",
     ),
     spec("--sampler", default="tpe", type=click.Choice(SAMPLERS), help="How the next candidate is chosen."),
     spec(
         "--cost-aware/--no-cost-aware",
         default=False,
-        help="Skip most of the expensive candidates at first, and fewer later. Not with grid.",
+        help="Skip most expensive candidates early in the search. Not with --sampler grid.",
     ),
     spec("--default/--no-default", default=True, help="Train the space's default point first."),
     spec("--recipes", is_flag=True, help="Train all recipes of the space first."),
@@ -134,13 +134,13 @@ length_options = option_group(
         default="auto",
         type=click.Choice(SCHEDULERS),
         shown="halving; none if epochs are short, or with --pruner or costs",
-        help="Train each trial to a first rung. Only the best of each rung are promoted to the next.",
+        help="Train each trial to a first rung. Only the best of each rung are promoted to the next rung.",
     ),
     spec(
         "--pruner",
         type=click.Choice(PRUNERS),
         shown="median; none with rungs",
-        help="The rule that prunes trials (stops them early).",
+        help="The rule that prunes trials, which means it stops them early.",
     ),
 )
 
@@ -149,14 +149,14 @@ data_options = option_group(
     spec(
         "--image-size",
         metavar="WIDTHxHEIGHT",
-        shown="the space's size, else the pictures' one size, else their median",
+        shown="the space's size, else the size of the pictures, or the median of their sizes",
         help="Resize the pictures of a folder: 96x64, or 96 for 96x96.",
     ),
     spec("--skip-unreadable", is_flag=True, help="Leave out pictures of a folder that cannot be read."),
     spec(
         "--group-by",
         metavar="REGEX",
-        help="Pictures whose file names give the same match stay in one split, such as those of a patient.",
+        help="Keep pictures together in one split if their file names give the same match, such as one patient's.",
     ),
 )
 
@@ -169,7 +169,7 @@ result_options = option_group(
         default="auto",
         metavar="KxS",
         shown="3x3; 0 with --recipe",
-        help="Train the best K trials again on S new seeds. 0: do not.",
+        help="Train the best K trials again, each on S new seeds. 0: do not.",
     ),
 )
 
@@ -179,15 +179,15 @@ speed_options = option_group(
         "--precision",
         default="auto",
         type=click.Choice(PRECISIONS),
-        help="Precision of the arithmetic. auto: mixed_bfloat16 on a GPU, and for plans with TensorFlow on AMX.",
+        help="The precision of the arithmetic. auto: mixed_bfloat16 on a GPU or on a CPU with AMX (TensorFlow, plans).",
     ),
-    spec("--lean/--no-lean", default=True, help="Train with compiled epochs; off: with Keras' fit."),
+    spec("--lean/--no-lean", default=True, help="Train plans with compiled epochs. Off: with Keras' fit."),
     spec(
         "--memory",
         default="",
         metavar="SIZE",
         shown="an equal share of 90% of the machine's",
-        help="Maximum memory of a worker: 2g, 800m.",
+        help="The maximum memory of a worker: 2g, 800m.",
     ),
 )
 

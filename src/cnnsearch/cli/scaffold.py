@@ -21,7 +21,7 @@ def new(kind: str, name: str, folder: Path) -> list[Path]:
     files = {folder / path: _filled(template, words) for path, template in _files(kind, words).items()}
     for path in files:
         if path.exists():
-            raise CnnsearchError(f"{path} is there already; choose another name, or another folder with --to.")
+            raise CnnsearchError(f"{path} exists already; choose another name, or another folder with --to.")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")

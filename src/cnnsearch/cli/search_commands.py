@@ -15,7 +15,7 @@ from cnnsearch.cli.run_options import run_options
 @run_options
 @study_options
 def run(quiet: bool, json_lines: bool, **given: Any) -> None:
-    """Search: train candidates of a space and rank them. The same command resumes the study."""
+    """Search a space: train its candidates and rank them. The same command resumes the study."""
     from cnnsearch.cli import display, search_config, summary
     from cnnsearch.results import leaderboard
     from cnnsearch.tuning import run as tuning
@@ -34,24 +34,29 @@ def run(quiet: bool, json_lines: bool, **given: Any) -> None:
 
 @click.command(cls=GroupedCommand)
 @click.argument("study", required=False)
-@option("--top", default=3, metavar="N", type=click.IntRange(1), help="How many of the best trials.")
-@option("--seeds", default=3, metavar="N", type=click.IntRange(1), help="How many new seeds of each trial, in all.")
+@option("--top", default=3, metavar="N", type=click.IntRange(1), help="How many of the best trials to train again.")
+@option("--seeds", default=3, metavar="N", type=click.IntRange(1), help="How many new seeds each trial has at the end.")
 @option(
-    "--trial", "trials", multiple=True, metavar="N", type=click.IntRange(0), help="This trial instead. May be repeated."
+    "--trial",
+    "trials",
+    multiple=True,
+    metavar="N",
+    type=click.IntRange(0),
+    help="Train this trial again instead. May be repeated.",
 )
 @option(
     "--timeout",
     default="0",
     metavar="TIME",
     shown="0, no limit",
-    help="Begin no training that will not end within this time: 90 (seconds), 30m, 2h.",
+    help="Start only trainings that will end within this time: 90 (seconds), 30m, 2h.",
 )
 @option(
     "--jobs", metavar="N", type=click.IntRange(1), shown="as for run", help="How many trainings run at the same time."
 )
 @study_options
 def confirm(timeout: str, **given: Any) -> None:
-    """Train the best of STUDY (default: the latest) again on new seeds, and rank them by their mean."""
+    """Train the best trials of STUDY (default: the latest) again on new seeds, and rank them by their mean."""
     from cnnsearch.cli import display, quantities, summary
     from cnnsearch.results import leaderboard
     from cnnsearch.tuning import confirm as confirming

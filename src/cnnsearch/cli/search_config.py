@@ -88,7 +88,7 @@ def _checked_space(
     found = with_picture_options(found, known, pictures)
     found = spaces.check(spaces.override(found, changes), known)
     if found.dataset is None:
-        raise CnnsearchError(f"{found.name} names no dataset; say which: --dataset NAME or --dataset PATH.")
+        raise CnnsearchError(f"{found.name} has no dataset of its own. Name one: --dataset NAME or --dataset PATH.")
     return found, found.dataset
 
 
@@ -154,7 +154,7 @@ def _worker_memory(text: str) -> int:
     found = size(text)
     if 0 < found < host.LEAST_WORKER_MEMORY:
         raise CnnsearchError(
-            f"--memory {text}: this is too little for a worker, which holds 0.4 to 0.9 GiB before it trains anything. "
+            f"--memory {text}: this is too little for a worker. A worker needs 0.4 to 0.9 GiB before it trains. "
             f"Expected {host.LEAST_WORKER_MEMORY >> 20}m or more, or 0 for no limit."
         )
     return found

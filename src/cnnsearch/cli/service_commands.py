@@ -17,7 +17,7 @@ from cnnsearch.cli.options import GroupedCommand, option, study_options
 )
 @study_options
 def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
-    """Open MLflow's pages on this folder's studies, or Optuna's on the latest; also while a search runs."""
+    """Show the studies of this folder in MLflow, or the latest in Optuna's dashboard, also while a search runs."""
     if optuna:
         from cnnsearch.cli import dashboard
 
@@ -32,7 +32,7 @@ def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plug
 @option("--json", "as_json", is_flag=True, help="As JSON.")
 @study_options
 def doctor(as_json: bool, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
-    """Versions, backend, GPUs, data and write access: what works here and what does not."""
+    """Show versions, backend, GPUs, data and write access: what works here and what does not."""
     from cnnsearch.cli import doctor as checks
     from cnnsearch.cli import tables
 

@@ -10,13 +10,13 @@ from cnnsearch.cli.options import GroupedCommand, option, study_options
 @click.command(cls=GroupedCommand)
 @study_options
 def studies(runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
-    """The studies here, the latest first, and how much of the disk they take."""
+    """List the studies, the latest first, with their size on the disk."""
     from cnnsearch.cli import tables
     from cnnsearch.study import disk, listing
 
     found = listing.summaries(runs, storage)
     if not found:
-        click.echo("No studies yet. Begin one: cnnsearch run --space digits_cnn --trials 10")
+        click.echo("No studies yet. Start one: cnnsearch run --space digits_cnn --trials 10")
         return
     rows = [
         (
@@ -41,7 +41,7 @@ def studies(runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
 @option("--yes", is_flag=True, help="Do not ask.")
 @study_options
 def delete(study: str, mlflow: bool, yes: bool, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
-    """Delete STUDY with its trials, models and logs. It shows what will be deleted, and asks first."""
+    """Delete STUDY with its trials, models and logs. Shows what will be deleted, and asks first."""
     from cnnsearch.study import deletion
 
     doomed = deletion.find(study, runs, storage, mlflow)

@@ -79,8 +79,8 @@ def _confidence(opened: Study) -> list[str]:
 
 def _show_next_steps(opened: Study, ended: str, settings: Settings, board: list[leaderboard.Row]) -> None:
     if ended == "timeout":
-        none_ended = " No trial had ended: workers need some seconds to start. Choose a longer time." * (not board)
-        click.echo(f"\nThe time is up.{none_ended} The same command resumes the search.")
+        none_ended = " No trial ended: workers need some seconds to start. Choose a longer time." * (not board)
+        click.echo(f"\nThe time limit is reached.{none_ended} The same command resumes the search.")
     if ended == "exhausted":
         click.echo("\nEvery plan of the space that the sampler can find was tried.")
     if not any(row["state"] == "complete" for row in board):

@@ -35,7 +35,7 @@ def matching_metric(asked: str, reported: Collection[str]) -> str | None:
 def choose_metric(reported: Collection[str]) -> tuple[str, str]:
     """The metric of a search whose user named none, and a line for the user unless it is val_accuracy."""
     if RETURNED in reported:
-        return RETURNED, f"The fit of this HyperModel gives back one number: it is minimised ({RETURNED})."
+        return RETURNED, f"The fit of this HyperModel returns one number. The search minimises it ({RETURNED})."
     if "val_accuracy" in reported:
         return "val_accuracy", ""
     validated = [name for name in reported if name.startswith("val_") and name != "val_loss"]
@@ -49,4 +49,4 @@ def choose_metric(reported: Collection[str]) -> tuple[str, str]:
     else:
         left = [name for name in reported if name not in ("loss", "learning_rate")] or list(reported)
         metric, why = left[0], "the models report no val_accuracy and no val_loss"
-    return metric, f"The objective is {metric}: {why}. --metric names another."
+    return metric, f"The objective is {metric}: {why}. Choose another with --metric."

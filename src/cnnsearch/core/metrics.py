@@ -123,7 +123,7 @@ def check(metric: str) -> None:
     longer = [name for name in OF_PLANS if bare and bare in name]
     meant = f" Did you mean '{longer[0]}'?" if longer else nearest(metric, known)
     raise CnnsearchError(
-        f"There is no metric '{metric}'.{meant} A space of dimensions is searched for by {', '.join(OF_PLANS)}."
+        f"There is no metric '{metric}'.{meant} A space of dimensions has the metrics {', '.join(OF_PLANS)}."
     )
 
 
@@ -142,7 +142,7 @@ def check_labels(metric: str, y: NDArray[Any], classes: Sequence[str]) -> None:
     if metric == "val_auc" and len(present) < 2:
         raise DataError(
             f"val_auc needs two classes among the validation images, and all of them are of class "
-            f"'{classes[present[0]]}'. Search for val_accuracy instead, or bring other validation images."
+            f"'{classes[present[0]]}'. Search for val_accuracy instead, or give other validation images."
         )
 
 

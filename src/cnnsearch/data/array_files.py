@@ -78,7 +78,7 @@ def images_of(path: Path) -> NDArray[Any]:
         if len(keys) != 1:
             raise DataError(
                 f"{path}: it holds {', '.join(arrays.names) or 'nothing'}; expected one array of images, such as x. "
-                "Save the images to be answered alone."
+                "Save a file that holds only the images to predict."
             )
         return np.asarray(arrays.take(keys)[keys[0]])
 
@@ -137,7 +137,7 @@ def _from_npy(file: Path) -> NDArray[Any]:
     except Exception as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise DataError(
-                f"{file}: it holds Python objects, which are not read, as they may run code; expected numbers or "
+                f"{file}: it holds Python objects, which are not read, because they can run code; expected numbers or "
                 "text. Save it again, such as `np.save(file, y.astype(str))`."
             ) from error
         raise DataError(
@@ -181,7 +181,7 @@ def _roles(path: Path, names: tuple[str, ...]) -> dict[Role, str]:
             # without this error a misspelt x_val would be ignored
             if key.lower().startswith(("x_", "y_")):
                 hint = nearest(key.lower(), KNOWN)
-                raise DataError(f"{path}: {key!r} means nothing here.{hint} Expected {EXPECTED}.")
+                raise DataError(f"{path}: {key!r} is not a known name.{hint} Expected {EXPECTED}.")
         elif role in found and role.kind != "names":
             raise DataError(f"{path}: it holds both {found[role]} and {key}; expected one of them.")
         else:
@@ -194,7 +194,7 @@ def _roles(path: Path, names: tuple[str, ...]) -> dict[Role, str]:
         for part in PARTS:
             if Role(kind, part) in found and Role(other, part) not in found:
                 key = found[Role(kind, part)]
-                raise DataError(f"{path}: {key} is there without the {other} of {part}; expected both or none.")
+                raise DataError(f"{path}: it holds {key} but no {other} of {part}; expected both or neither.")
     return found
 
 

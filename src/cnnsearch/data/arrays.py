@@ -99,8 +99,8 @@ def pick(name: str, labels: NDArray[Any], limit: int) -> NDArray[np.intp]:
     _, label, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if limit and not len(counts) <= limit <= len(labels):
         raise DataError(
-            f"{name}: limit={limit} cannot be had; expected {len(counts)} (one image of each class) to "
-            f"{len(labels)} (all training images). Set it with `--set dataset.limit=N`; 0 takes them all."
+            f"{name}: limit={limit} is not possible; expected {len(counts)} (one image of each class) to "
+            f"{len(labels)} (all training images). Set it with `--set dataset.limit=N`; 0 uses all."
         )
     # The i-th of the n images of a class gets the place i/n. The first images by place then have every class, and the
     # classes keep their shares.
@@ -123,7 +123,8 @@ def open_npz(path: Path) -> Iterator[Any]:
     # is_zipfile returns False for a file without permission; np.load says why
     if not path.is_file() or (os.access(path, os.R_OK) and not zipfile.is_zipfile(path)):
         raise DataError(
-            f"{path}: this is no whole .npz file. Write it again with numpy.savez, or delete it and fetch it anew."
+            f"{path}: this is not a complete .npz file. Write it again with numpy.savez, or delete it and "
+            "download it again."
         )
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
@@ -134,7 +135,7 @@ def open_npz(path: Path) -> Iterator[Any]:
     except Exception as error:
         raise DataError(
             f"{path}: it cannot be read ({reason(error)}). Write it again with numpy.savez from plain "
-            "arrays of numbers, or delete it and fetch it anew."
+            "arrays of numbers, or delete it and download it again."
         ) from error
 
 
@@ -159,7 +160,8 @@ def _plain(path: Path, archive: Any, key: str) -> Any:
         if "allow_pickle" not in str(error):
             raise
         raise DataError(
-            f"{path}: {key} holds Python objects, which are not read, as they may run code; expected numbers or text. "
+            f"{path}: {key} holds Python objects, which are not read, because they can run code; expected numbers or "
+            f"text. "
             f"Save it as such: `{key}.astype(str)`, or `np.stack({key})` for images."
         ) from error
 
@@ -223,7 +225,7 @@ def _from_keras(name: str, places: list[Path]) -> dict[str, Any]:
         raise DataError(
             f"{name}: there is no {name}.npz in {' or '.join(map(str, places))}, and Keras could not "
             f"download it ({reason(error)}). Put {name}.npz into a folder that CNNSEARCH_DATA names, or into "
-            f"{places[-1]}, or connect to the network; `--space digits_cnn` needs none of these."
+            f"{places[-1]}, or connect to the network; `--space digits_cnn` needs no file."
         ) from error
     images = [train[0], test[0]]
     if images[0].ndim == 4 and keras.config.image_data_format() == "channels_first":

@@ -54,7 +54,7 @@ class Dataset:
     def __post_init__(self) -> None:
         for part in ("_test", "_val"):
             if (getattr(self, f"x{part}") is None) != (getattr(self, f"y{part}") is None):
-                raise DataError(f"{self.name}: x{part} and y{part} go together, but only one is there.")
+                raise DataError(f"{self.name}: expected both x{part} and y{part}, but only one is given.")
         self._set_images()
         self._set_labels()
         for name in self.classes:
@@ -81,7 +81,7 @@ class Dataset:
             )
         for part, array in compact.items():
             if not len(array):
-                raise DataError(f"{self.name}: {part} holds no images; leave it out and it is split off.")
+                raise DataError(f"{self.name}: {part} holds no images. Leave it out: then it is split off from x.")
             if array.shape[1:] != self.x.shape[1:]:
                 raise DataError(f"{self.name}: {part} holds images of {array.shape[1:]}, x of {self.x.shape[1:]}.")
 

@@ -50,11 +50,11 @@ class DecodingReport(NamedTuple):
         if self.resized:
             height, width, _ = self.shape
             sizes = f"{self.one[0]}x{self.one[1]}" if self.one else f"{self.sizes:,} sizes"
-            other = "" if size_given else " --image-size decides otherwise."
+            other = "" if size_given else " Choose another size with --image-size."
             yield f"{count:,} pictures of {sizes}: resized to {width}x{height} ({WORDS[resize]}).{other}"
         if 0 < self.deep < DARK:
             levels = round(self.deep / 257) + 1
             yield (
-                f"The pictures of 16 bits have values up to {self.deep:,} of 65,535: as 8 bits they keep {levels} grey "
-                f"level{'s' * (levels > 1)}. Bring them as a .npz file or .npy files, which keep their values."
+                f"The 16-bit pictures have values up to {self.deep:,} of 65,535. Converted to 8 bits they keep "
+                f"{levels} grey level{'s' * (levels > 1)}. Give them as a .npz file or .npy files to keep their values."
             )

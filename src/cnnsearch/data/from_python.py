@@ -100,7 +100,7 @@ def _items(given: Any, what: str) -> Iterator[Any]:
     if hasattr(given, "__getitem__") and hasattr(given, "__len__") and not hasattr(given, "keys"):
         return (given[index] for index in range(len(given)))
     if isinstance(given, Iterable) and not hasattr(given, "keys"):
-        raise DataError(f"{what} is a {type(given).__name__}, which can be read once only; {EXPECTED}.")
+        raise DataError(f"{what} is a {type(given).__name__}, which can be read only once; {EXPECTED}.")
     raise DataError(f"{what} is a {type(given).__name__}; {EXPECTED}.")
 
 
@@ -163,7 +163,9 @@ def _array(given: Any, what: str) -> NDArray[Any]:
         return np.asarray(given)
     # tensors raise errors of many types
     except Exception as error:
-        raise DataError(f"{what}: a {type(given).__name__} is no array ({type(error).__name__}).") from error
+        raise DataError(
+            f"{what}: a {type(given).__name__} cannot be converted to an array ({type(error).__name__})."
+        ) from error
 
 
 def _channels_last(array: NDArray[Any]) -> NDArray[Any]:

@@ -29,8 +29,8 @@ def cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tu
     every = np.unique(data.groups)
     if len(every) < least:
         raise DataError(
-            f"{data.name}: there {'is' if len(every) == 1 else 'are'} {len(every)} group{'s' * (len(every) > 1)} only "
-            f"({', '.join(map(str, every))}); expected {least} or more, since a group is never split."
+            f"{data.name}: there {'is' if len(every) == 1 else 'are'} {len(every)} group{'s' * (len(every) > 1)} "
+            f"({', '.join(map(str, every))}); expected {least} or more, because a group is never split."
         )
     counts = np.zeros((len(names), len(kinds)))
     np.add.at(counts, (group, kind), 1)
@@ -79,6 +79,6 @@ def _too_few(data: Dataset, number: int, least: int) -> DataError:
     groups = len(np.unique(data.groups[data.y == number]))  # type: ignore[index]
     return DataError(
         f"{data.name}: class '{data.classes[number]}' is in {groups} group{'s' * (groups > 1)}; expected {least} or "
-        "more, as a group is never split and every class must be in every part. Give it more groups, or bring a "
+        "more, because a group is never split and every class must be in every part. Give it more groups, or give a "
         "validation and a test set."
     )

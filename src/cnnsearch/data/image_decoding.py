@@ -234,7 +234,7 @@ def _found(
         if not request.skip:
             raise DataError(
                 f"{request.root}: {what}; the first is {where}. Expected whole pictures ({', '.join(FORMATS)}). "
-                "Save them again or move them away, or go on without them with --skip-unreadable."
+                "Save them again, move them away, or leave them out with --skip-unreadable."
             )
         notes.append(f"{what} and {verb} left out; the first is {where}.")
         facts["unreadable"] = missing

@@ -166,7 +166,7 @@ def _from_one_hot(labels: NDArray[Any], part: str) -> NDArray[np.int64]:
     """The index of the 1 in each row."""
     numbers = labels.astype(np.float64)
     _check_none(
-        np.asarray(np.isnan(numbers).any(axis=1)), part, "a label that is no number", "0 and 1, one 1 for each image"
+        np.asarray(np.isnan(numbers).any(axis=1)), part, "a label that is not a number", "0 and 1, one 1 for each image"
     )
     low, high = numbers.min(), numbers.max()
     # -1 and 1, or 0 and 255, are one-hot too
@@ -207,7 +207,7 @@ def _whole(labels: NDArray[Any], part: str) -> NDArray[np.int64]:
                 "Numbers to be predicted (regression) are not supported."
             )
     if labels.size and (abs(float(labels.max())) >= LARGEST or abs(float(labels.min())) >= LARGEST):
-        raise ValueError(f"{part} goes from {labels.min()} to {labels.max()}; expected whole numbers of 64 bits.")
+        raise ValueError(f"{part} has values from {labels.min()} to {labels.max()}; expected whole numbers of 64 bits.")
     return labels.astype(np.int64)
 
 

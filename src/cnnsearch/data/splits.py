@@ -80,6 +80,6 @@ def _too_few(data: Dataset, fraction: float) -> DataError:
     rarest = counts.argmin()
     return DataError(
         f"{data.name}: class '{data.classes[kinds[rarest]]}' has {counts[rarest]} of {len(data.y)} images, "
-        f"too few to split off {fraction:.0%} of every class. Give it more images, or bring "
+        f"too few to split off {fraction:.0%} of every class. Give it more images, or give "
         "a validation and a test set."
     )

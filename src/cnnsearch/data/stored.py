@@ -57,7 +57,7 @@ def read(folder: Path, limit: int = 0) -> Dataset:
         data = Dataset(**{**facts["others"], "classes": tuple(facts["others"]["classes"]), **arrays})
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(
-            f"{folder}: the study's images cannot be read ({reason(error)}). Give the call again that began it."
+            f"{folder}: the study's images cannot be read ({reason(error)}). Make the call that started it again."
         ) from error
     return limited(data, limit)
 

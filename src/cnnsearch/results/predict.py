@@ -73,8 +73,8 @@ def find(path: Path) -> Export:
     """
     folder = path if (path / MARK).is_file() else path.parent
     if not path.exists() or not (folder / MARK).is_file():
-        what = "there is no" if path.exists() else "there is no such file or folder, and no"
-        raise CnnsearchError(f"{path}: {what} {MARK} with it; expected a folder that `cnnsearch export` wrote.")
+        what = f"it has no {MARK}" if path.exists() else "there is no such file or folder"
+        raise CnnsearchError(f"{path}: {what}; expected a folder that `cnnsearch export` wrote.")
     try:
         card = json.loads((folder / MARK).read_text("utf-8"))
         height, width, channels = (int(side) for side in card["input_shape"])
@@ -83,16 +83,18 @@ def find(path: Path) -> Export:
         values = pixel_values.of_pictures(card.get("data", {}))
         classes, formats = tuple(str(name) for name in card["classes"]), [str(name) for name in card["formats"]]
     except (OSError, ValueError, TypeError, LookupError) as error:
-        raise CnnsearchError(f"{folder / MARK}: this is no card ({reason(error)}). Export the model again.") from error
+        raise CnnsearchError(
+            f"{folder / MARK}: this is not a model card ({reason(error)}). Export the model again."
+        ) from error
     names = _usable_files(formats)
     if not names:
         raise CnnsearchError(
-            f"{folder}: predict needs keras or onnx, and this export has {', '.join(formats)} alone; the card shows "
+            f"{folder}: predict needs keras or onnx, and this export has only {', '.join(formats)}. The card shows "
             "how those are used. Export it with --format keras too."
         )
     file = folder / names[0] if path == folder else path
     if file.name not in names:
-        raise CnnsearchError(f"{path}: this is no model of the export; it has {', '.join(names)}.")
+        raise CnnsearchError(f"{path}: this is not a model of the export. It has {', '.join(names)}.")
     return Export(file, (height, width, channels), classes, card, values)
 
 

@@ -108,7 +108,7 @@ def _from_picture(file: Path, shape: Shape, resize: str) -> Images | str:
         return f"{file}: there are no pictures in this folder ({', '.join(image_files.SUFFIXES)})."
     # reading a pipe would wait forever
     if file.exists() and not file.is_file():
-        return f"{file}: this is no plain file; expected a picture."
+        return f"{file}: this is not a regular file; expected a picture."
     height, width, channels = shape
     try:
         return image_files.read(file, MODES[channels], width, height, resize).reshape(shape)

@@ -47,7 +47,7 @@ def check_formats(names: tuple[str, ...]) -> None:
         CnnsearchError: it names the formats that MLflow can serve.
     """
     if names and not {"keras", "onnx"} & set(names):
-        raise CnnsearchError(f"--register: MLflow serves keras and onnx; --format names {', '.join(names)} alone.")
+        raise CnnsearchError(f"--register: MLflow serves keras and onnx; --format names only {', '.join(names)}.")
 
 
 def register(study: Study, folder: Path, name: str) -> Registered:
@@ -78,11 +78,11 @@ def verdict(mine: dict[str, str], champion: Any) -> tuple[bool, str]:
         return False, f"version {version} was measured on other validation data, so they are not compared ({measured})"
     searched = [tags.get(METRIC, "val_accuracy") for tags in (mine, theirs)]
     if searched[0] != searched[1]:
-        metrics = f"version {version} was searched for by {searched[1]} and this one by {searched[0]}"
+        metrics = f"the search of version {version} optimized {searched[1]}, and this one {searched[0]}"
         return False, f"{metrics}, so they are not compared"
     new, old = (float(tags[f"cnnsearch.{searched[0]}"]) for tags in (mine, theirs))
     against = f"{new:.4f} on validation, against {old:.4f} of version {version}"
-    return new > old, against if new > old else f"{against}, which it does not beat"
+    return new > old, against if new > old else f"{against}, which is not lower"
 
 
 def _register(study: Study, folder: Path, name: str) -> Registered:
@@ -92,7 +92,10 @@ def _register(study: Study, folder: Path, name: str) -> Registered:
     version = _version(client, uri, study, folder, card, name, mine)
     better, why = verdict(mine, champion)
     if champion is not None and card.get("refit"):
-        better, why = False, f"it was trained on validation's images too, so it is not compared with {champion.version}"
+        better, why = (
+            False,
+            f"it was trained on the validation images too, so it is not compared with version {champion.version}",
+        )
     alias = "champion" if better else "challenger"
     client.set_registered_model_alias(name, alias, version)
     if champion is not None and "not compared" in why:
@@ -190,7 +193,7 @@ def _model(folder: Path, card: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return mlflow.onnx, {"onnx_model": graph, "pip_requirements": store.needs("onnx", "onnxruntime")}
     raise CnnsearchError(
         f"Exported to {folder}/, but not registered: MLflow serves model.keras and model.onnx, and the export has "
-        f"{', '.join(card['formats'])} alone."
+        f"only {', '.join(card['formats'])}."
     )
 
 

@@ -137,7 +137,7 @@ def plain(value: Any) -> Any:
 def _whole(name: str, what: str, value: Any) -> int:
     found = plain(value)
     if isinstance(found, bool) or not isinstance(found, int | float) or found % 1 != 0:
-        raise ValueError(f"{name} has {what} = {found!r}; hp.Int takes whole numbers, hp.Float takes others")
+        raise ValueError(f"{name} has {what} = {found!r}; expected a number, and a whole number in hp.Int")
     return int(found)
 
 
@@ -145,7 +145,9 @@ def _sampling(name: str, sampling: Any) -> str:
     """`linear` or `log`, in lower case; None, KerasTuner's default, is linear."""
     found = str(sampling or "linear").lower()
     if found == "reverse_log":
-        raise ValueError(f"{name} has sampling='reverse_log', which Optuna has not; search 1 - x with sampling='log'")
+        raise ValueError(
+            f"{name} has sampling='reverse_log', which Optuna does not have. Search 1 - x with sampling='log'"
+        )
     if found not in ("linear", "log"):
         raise ValueError(f"{name} has sampling={sampling!r}; expected 'linear' or 'log'")
     return found
@@ -164,9 +166,9 @@ def _range(kind: str, default: float, low: float, high: float, step: float | Non
 def _ordered(name: str, low: Any, high: Any) -> tuple[Any, Any]:
     for value in (low, high):
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{name} goes from {low!r} to {high!r}; expected two numbers")
+            raise ValueError(f"{name} has the range {low!r} to {high!r}; expected two numbers")
     if low > high:
-        raise ValueError(f"{name} goes from {low} to {high}: the first must not be the larger")
+        raise ValueError(f"{name} has the range {low} to {high}; expected the smaller number first")
     return low, high
 
 

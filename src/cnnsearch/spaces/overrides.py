@@ -40,7 +40,7 @@ def setting(text: str, expected: str) -> tuple[str, Any]:
 def _set(space: Space, name: str, option: str, value: Any) -> Space:
     if name == "dataset":
         if space.dataset is None:
-            raise SpaceError(f"--set dataset.{option}: {space.name} names no dataset; say which with --dataset.")
+            raise SpaceError(f"--set dataset.{option}: {space.name} has no dataset. Name one with --dataset.")
         return dataclasses.replace(space, dataset=_with(space.dataset, option, value))
     if name == "trainer" and space.trainer is not None:
         return dataclasses.replace(space, trainer=_with(space.trainer, option, value))

@@ -92,7 +92,9 @@ def load(path: Path) -> Any:
     # pickle raises errors of many types
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(str(error))[:300]}"
-        raise PluginError(f"{path} cannot be unpickled: {reason}. Give it what it needs, or search anew.") from error
+        raise PluginError(
+            f"{path} cannot be unpickled: {reason}. Restore what it needs, or start a new study."
+        ) from error
     _register(found["named"])
     return found["hypermodel"]
 
@@ -113,8 +115,8 @@ def _dumped(content: dict[str, Any], hypermodel: Any, modules: set[str]) -> byte
     except Exception:
         culprit, name = _culprit(hypermodel), getattr(hypermodel, "__name__", type(hypermodel).__name__)
         raise PluginError(
-            f"{name} cannot be given to the worker processes ({reason}){culprit}. Make what it needs "
-            "inside the function, or give it plain values."
+            f"{name} cannot be sent to the worker processes ({reason}){culprit}. Create what it needs "
+            "inside the function, or use plain values."
         ) from None
 
 

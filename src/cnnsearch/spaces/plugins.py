@@ -74,8 +74,8 @@ class Catalog:
         raise CnnsearchError(
             f"{where}there is no {kind} '{name}'.{meant} "
             + (f"`cnnsearch {listing}` lists all {len(known)}." if known else f"There is no {kind} at all yet.")
-            + ("" if meant else " One of your own needs its folder: --plugins DIR.")
-            + (f" Not among them, because broken: what is in {unread}." if unread else "")
+            + ("" if meant else " For a plugin of your own, give its folder: --plugins DIR.")
+            + (f" The plugins in {unread} are broken, so they are not listed." if unread else "")
         )
 
 
@@ -121,7 +121,7 @@ def import_file(path: Path) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"{path}: this is no Python file.")
+        raise PluginError(f"{path}: this is not a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with _broken(name, str(path)):
@@ -196,7 +196,9 @@ def _installed() -> list[Entry]:
 def _import_point(point: EntryPoint) -> ModuleType:
     where = f"entry point {point.name} = {point.value}"
     if not all(part.isidentifier() for part in point.value.split(".")):
-        raise PluginError(f"{where} does not import: its value is no module; expected such as my_package.plugins.")
+        raise PluginError(
+            f"{where} does not import: its value is not a module; expected a name such as my_package.plugins."
+        )
     with _broken(point.value, where):
         return importlib.import_module(point.value)
 

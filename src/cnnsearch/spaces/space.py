@@ -251,7 +251,7 @@ def _made(make: Callable[[], Any], what: str) -> Any:
     except Exception as error:
         raise PluginError(f"{what} cannot be made: {type(error).__name__}: {_line(error)}") from error
     if not callable(getattr(made, "build", made)):
-        raise PluginError(f"{what} gives {type(made).__name__}; expected a HyperModel or a function build(hp).")
+        raise PluginError(f"{what} returns {type(made).__name__}; expected a HyperModel or a function build(hp).")
     return made
 
 

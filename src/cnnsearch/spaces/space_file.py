@@ -43,9 +43,9 @@ def from_toml(table: dict[str, Any], name: str, where: str) -> Space:
     check_plain(table, where)
     model = _typed(table, "model", str, where)
     if model.startswith(STUDY):
-        raise SpaceError(f"{where}: model = '{model}' is a function from Python, which only its own study has.")
+        raise SpaceError(f"{where}: model = '{model}' is a Python function that is stored only in its own study.")
     if model and "dimensions" in table:
-        raise SpaceError(f"{where}: it has both a model and dimensions; a model draws its hyperparameters itself.")
+        raise SpaceError(f"{where}: it has both a model and dimensions; expected one of them.")
     return Space(
         name=plain_name(name),
         description=_typed(table, "description", str, where),
@@ -79,7 +79,7 @@ def _dimensions(items: list[Any], where: str) -> tuple[Use, ...]:
     uses = tuple(_use(item, where, "dimensions") for item in items)
     names = [use.name for use in uses]
     for twice in (name for name in names if names.count(name) > 1):
-        raise SpaceError(f"{where}: dimension '{twice}' is used twice; its parameters would share their names.")
+        raise SpaceError(f"{where}: dimension '{twice}' is used twice; its hyperparameters would have the same names.")
     return uses
 
 

@@ -71,11 +71,11 @@ def from_hypermodel(
     if not isinstance(model, keras.Model):
         lacking = model_io.missing(model)
         if lacking:
-            reason = f"the hypermodel gave {type(model).__name__}; expected a compiled Keras model"
+            reason = f"the hypermodel returned {type(model).__name__}; expected a compiled Keras model"
             raise TrialFailure("invalid", f"{reason}, or a classifier with {', '.join(lacking)} too")
         return Candidate(model, model, batch_size, [], asked or "integer", own_fit)
     if not model.compiled:
-        reason = "the hypermodel gave a model that is not compiled; expected a compiled Keras model"
+        reason = "the hypermodel returned a model that is not compiled; expected a compiled Keras model"
         raise TrialFailure("invalid", reason)
     if shape and not model.built:
         _build(model, shape)

@@ -49,7 +49,7 @@ def _number(given: Any) -> float:
     if found.size != 1:
         raise TrialFailure(
             "plugin_error",
-            f"fit gave back {type(given).__name__}; expected a number, a dict of metrics, a History, or a list of them",
+            f"fit returned {type(given).__name__}; expected a number, a dict of metrics, a History, or a list of them",
         )
     return float(found.reshape(()))
 

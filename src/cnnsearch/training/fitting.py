@@ -143,7 +143,9 @@ def _call_fit(
     measures = _measures(candidate, metric, data.y_val)
     if trainer is None and candidate.fit is None:
         if not isinstance(candidate.model, keras.Model):
-            raise TrialFailure("invalid", "it is no Keras model, so its HyperModel needs a fit, or its space a trainer")
+            raise TrialFailure(
+                "invalid", "it is not a Keras model, so its HyperModel needs a fit, or its space needs a trainer"
+            )
         _fit_resumable(candidate, hp, data, epochs, reporter, keep, measures)
         return None
     callbacks = _with_measures(candidate.model, data, measures, [*candidate.callbacks, reporter])
@@ -187,9 +189,9 @@ def _checked(reporter: EpochReporter, own: bool) -> TrainingResult:
         raise reporter.failure
     if reporter.result.history:
         return reporter.result
-    reason = "the trainer ended no epoch: it must pass its callbacks on to fit"
+    reason = "the trainer reported no epoch: it must pass its callbacks to fit"
     if own:
-        reason += ", or give back a number, a dict of metrics or the History"
+        reason += ", or return a number, a dict of metrics or the History"
     raise TrialFailure("plugin_error", reason)
 
 

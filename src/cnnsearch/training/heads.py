@@ -132,10 +132,10 @@ def _units(model: Any, answers: list[Any] | None) -> int:
     if len(found) != 1:
         names = ", ".join(map(str, getattr(model, "output_names", None) or ()))
         reason = f"the model has {len(found)} outputs{f' ({names})' if names else ''}; a classifier has one"
-        raise TrialFailure("invalid", f"{reason}. Give back a model of that output alone")
+        raise TrialFailure("invalid", f"{reason}. Return a model with only that output")
     if len(found[0].shape) != 2:
         each = "x".join(str(side) for side in found[0].shape[1:]) or "no"
-        reason = f"the model answers an image with {each} numbers; expected one row. Add a Flatten or pooling layer"
+        reason = f"the model returns {each} numbers for an image; expected one row. Add a Flatten or pooling layer"
         raise TrialFailure("invalid", reason)
     return int(found[0].shape[-1])
 
@@ -143,12 +143,12 @@ def _units(model: Any, answers: list[Any] | None) -> int:
 def _check_units(units: int, classes: int, loss: Any) -> None:
     last = f"end it with Dense({classes}, activation='softmax')"
     if units == 1 and classes > 2:
-        reason = f"the model has one output, which tells two classes apart, and the data has {classes}"
+        reason = f"the model has one output, which is enough for 2 classes, and the data has {classes} classes"
         raise TrialFailure("invalid", f"{reason}; {last}, and compile it with 'sparse_categorical_crossentropy'")
     if 1 < units < classes:
         raise TrialFailure("invalid", f"the model has {units} outputs, and the data has {classes} classes; {last}")
     if units == 1 and loss_name(loss) in SOFTMAX[:3]:
-        reason = f"the model has one output, and the loss {loss_name(loss)} needs one for each class"
+        reason = f"the model has one output, and the loss {loss_name(loss)} needs an output for each class"
         raise TrialFailure("invalid", f"{reason}; compile it with 'binary_crossentropy', or {last}")
 
 

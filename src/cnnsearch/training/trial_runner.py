@@ -48,7 +48,11 @@ class TrialRunner:
                 self._connection.send(messages.Fatal(trial=self._trial, message=error.message))
                 return
             typed, share = failure(error, "plugin_error"), os.environ.get(GPU_SHARE)
-            hint = f"; it may take {float(share):.0%} of its GPU, fewer --jobs give it more" if share else ""
+            hint = (
+                f"; it may use {float(share):.0%} of the GPU's memory. With fewer --jobs it may use more"
+                if share
+                else ""
+            )
             message = typed.message + (hint if typed.kind == "oom" else "")
             self._connection.send(
                 messages.Failed(trial=self._trial, kind=typed.kind, reason=message, seconds=self._seconds(), rss=rss())

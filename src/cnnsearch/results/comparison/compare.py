@@ -35,9 +35,10 @@ def compare(study: Study, plugins: tuple[Path, ...], by: str) -> EffectTable:
     found = evidence.comparisons(known, names)
     if not found:
         raise StudyError(
-            f"Too few trials to compare {by or 'choices'}: study '{study.name}' has {len(known.cases)} complete ones; "
-            f"expected {MIN_TRIALS}, with {MIN_PER_LEVEL} of each value, or {MIN_PAIRS} pairs that differ in nothing "
-            "else. Continue the search with a higher --trials, or measure one choice with --by NAME --controlled."
+            f"Too few trials to compare {by or 'hyperparameters'}: study '{study.name}' has {len(known.cases)} "
+            f"complete trials; expected {MIN_TRIALS}, with {MIN_PER_LEVEL} of each value, or {MIN_PAIRS} pairs that "
+            "differ in nothing else. Continue the search with a higher --trials, or measure one hyperparameter with "
+            "--by NAME --controlled."
         )
     compared = {comparison.name for comparison in found}
     missing = [name for name in names if name not in compared]

@@ -124,8 +124,8 @@ def matching_names(space: dict[str, Distribution], by: str, study: str) -> list[
     if not names:
         known = [*dict.fromkeys(name.partition("/")[0] for name in space)]
         raise StudyError(
-            f"Study '{study}' never chose between values of '{by}'.{nearest(by, [*space, *known])} "
-            f"It chose those of {', '.join(known) or 'nothing'}."
+            f"Study '{study}' has no hyperparameter '{by}' with several values.{nearest(by, [*space, *known])} "
+            f"It varied {', '.join(known) or 'nothing'}."
         )
     return names
 

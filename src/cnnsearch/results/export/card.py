@@ -121,7 +121,7 @@ def accuracy_losses(card: dict[str, Any]) -> list[str]:
         if "accuracy" in facts:
             loss = facts["accuracy_before"] - facts["accuracy"]
             lines.append(
-                f"{name}: {facts['accuracy']:.2%} of validation's {facts['n']:,} images right, Keras "
+                f"{name}: {facts['accuracy']:.2%} of the {facts['n']:,} validation images are correct, Keras "
                 f"{facts['accuracy_before']:.2%}: a loss of {100 * loss:.2f} points"
             )
     return lines
@@ -132,14 +132,16 @@ def model_notes(card: dict[str, Any]) -> list[str]:
     notes, stored = [], card.get("ensemble")
     if stored:
         gain = EnsembleGain(*(stored[name] for name in EnsembleGain._fields))
-        change = f"on validation the mean of the best {gain.models} is {gain} against the best alone"
+        change = f"on validation the mean of the best {gain.models} models differs from the best model by {gain}"
         members = f"An ensemble of trials {', '.join(map(str, card['members']))}"
         notes.append(
-            f"{members}: {change}" if stored["better"] else f"The best alone: {change}, which may be chance alone"
+            f"{members}: {change}"
+            if stored["better"]
+            else f"The best model alone was exported: {change}, which may be chance"
         )
     if card.get("refit"):
         notes.append(
-            "Trained again on training and validation together, for its best number of epochs. Its validation scores "
-            "are either from before that, or of images that it was trained on"
+            "Trained again on the training and validation images together, for its best number of epochs. Its "
+            "validation scores are from the training before, or on images that it was trained on"
         )
     return notes

@@ -38,7 +38,7 @@ def _summary(card: dict[str, Any]) -> str:
 
 {_markdown_table(("", ""), rows)}
 
-This model was chosen by its validation score, so that score is too optimistic. The test set had no part in the choice.{note}{notes}
+This model was chosen by its validation score, so that score is too optimistic. The test set was not used for this choice.{note}{notes}
 
 ![Learning curves](curves.png)
 ![Confusion matrix on validation](confusion.png)
@@ -51,7 +51,7 @@ def _constant_answer(card: dict[str, Any]) -> str:
     found = card["majority"]
     text = f"{found['validation']:.2%} of validation, {found['test']:.2%} of test are of class '{found['class']}'"
     if card["metric"] in ACCURACIES and card["validation"]["accuracy"] <= found["validation"]:
-        text += f" **WARNING: a constant answer is right as often as this model. {ADVICE}**"
+        text += f" **WARNING: a constant answer is correct as often as this model. {ADVICE}**"
     return text
 
 

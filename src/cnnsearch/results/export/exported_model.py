@@ -120,8 +120,8 @@ def _check_averageable(models: dict[int, Any]) -> None:
     for number, model in models.items():
         if not heads.outputs(model):
             raise CnnsearchError(
-                f"--ensemble averages Sequential and Functional models, and the model of trial {number} is of a class "
-                "of its own. Export the best one alone, without --ensemble."
+                f"--ensemble averages Sequential and Functional models, and the model of trial {number} has a class "
+                "of its own. Export the best model without --ensemble."
             )
 
 

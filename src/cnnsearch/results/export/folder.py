@@ -32,7 +32,7 @@ def check_free(out: Path) -> None:
     if names and (MARK not in names or not names <= replaceable):
         others = ", ".join(sorted(names - replaceable)[:3])
         raise CnnsearchError(
-            f"{out} exists and is no earlier export, or holds other files too ({others}); "
+            f"{out} exists and is not an earlier export, or holds other files too ({others}); "
             "name another folder with -o DIR."
         )
 

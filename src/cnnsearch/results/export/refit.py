@@ -57,7 +57,7 @@ def joined(parts: Split, folder: Path | None = None) -> Split:
     clean = None
     if parts.x_clean is not None:
         if parts.x_val_clean is None:
-            raise StudyError("--refit needs the images without noise of validation too, and its dataset has none.")
+            raise StudyError("--refit needs validation images without noise, and the dataset has none.")
         clean = np.concatenate([parts.x_clean, parts.x_val_clean])
     x, y = image_cache.joined(parts.x, parts.x_val, folder), np.concatenate([parts.y, parts.y_val])
     return Split(x, y, parts.x_val, parts.y_val, parts.x_test, parts.y_test, clean, parts.x_val_clean)

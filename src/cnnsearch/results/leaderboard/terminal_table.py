@@ -43,9 +43,9 @@ def caption(board: list[Row]) -> str:
     if any(row["mean"] is not None for row in board):
         parts.append("mean: over n new seeds, ± half the width of its 95% interval; score: the search score")
     if any(row["tie"] for row in board):
-        parts.append("=: the interval overlaps that of the first")
+        parts.append("=: the interval overlaps the interval of the first trial")
     if any(row["pareto"] for row in board):
-        parts.append("*: on the Pareto front: no other is both better, by score, and smaller")
+        parts.append("*: on the Pareto front: no other trial is both better and smaller")
     failed = Counter(row["state"] for row in board if row["state"] in FAILURES)
     if failed:
         parts.append("failed: " + ", ".join(f"{number} {kind}" for kind, number in failed.items()))

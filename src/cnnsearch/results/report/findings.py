@@ -128,7 +128,7 @@ def _confidence(known: Facts) -> str:
     if known.best_on_test is not None:
         value, name = known.test_score
         more = "" if name == "accuracy" else f"{name} {value}, accuracy "
-        sentences.append(f"On the test set, which had no part in the choice: {more}{known.best_on_test}.")
+        sentences.append(f"On the test set, which was not used to choose the model: {more}{known.best_on_test}.")
     else:
         sentences.append("This trial was not evaluated on the test set.")
     if len(known.evaluations) > 1:
@@ -156,7 +156,7 @@ def _without_new_seeds(known: Facts, best: Trial) -> str:
     if low is None:
         return "Each trial was trained once, so it is unknown how much of the differences is chance."
     images = int(known.study.info["data"]["images"]["val"])
-    tie = f"{_trials(ties)} may be as good" if ties else "No other trial is that close"
+    tie = f"{_trials(ties)} may be as good" if ties else "The score of every other trial is further away"
     return (
         "The trial was trained once and was chosen by that score, so the score is too optimistic. With "
         f"{images:,} validation images chance alone changes a score like this by "
@@ -186,7 +186,7 @@ def _advice(known: Facts) -> str:
     """What to do next, as the figures suggest."""
     best = known.best
     if best is None:
-        return "Correct what the failures name, then run the same command again; it resumes the search."
+        return "Correct the causes of the failures, then run the same command again. It resumes the search."
     sentences = []
     if known.best_mean is None and known.ties:
         sentences.append("Train the first few with new seeds before you trust their order.")

@@ -26,7 +26,7 @@ def board(known: Facts) -> Section:
     if known.means:
         text = (
             "Confirmed trials come first, by their mean over new seeds with its 95% interval. A tie is a trial whose "
-            "interval overlaps that of the first."
+            "interval overlaps the interval of the first."
         )
     ended = [row for row in known.rows if row["state"] == "complete"]
     tables = []

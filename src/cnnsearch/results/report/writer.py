@@ -88,4 +88,4 @@ def _check_free(out: Path) -> None:
     except OSError as error:
         raise CnnsearchError(f"{out} cannot be written ({error.strerror}); name another file with -o FILE.") from error
     if not earlier:
-        raise CnnsearchError(f"{out} exists and is no report of cnnsearch; name another file with -o FILE.")
+        raise CnnsearchError(f"{out} exists and is not a report of cnnsearch; name another file with -o FILE.")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BATCH = 64
 """The number of images in a batch for a written file."""
 
-NOTHING_EXPORTED = "Nothing was exported; leave that one out of --format."
+NOTHING_EXPORTED = "Nothing was exported. Leave this format out of --format."
 
 
 class Format(NamedTuple):

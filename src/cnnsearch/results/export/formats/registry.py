@@ -107,7 +107,8 @@ def usable_formats(names: tuple[str, ...], model: Any, blank: Callable[[], Any])
     for name in names:
         if name not in known:
             raise CnnsearchError(
-                f"This model cannot be written as '{name}'.{nearest(name, known)} It can as {', '.join(known)}."
+                f"This model cannot be written as '{name}'.{nearest(name, known)} It can be written "
+                f"as {', '.join(known)}."
             )
         _check(known[name], backend)
     return [known[name] for name in names or model_io.formats(model)]
@@ -137,4 +138,4 @@ def _check(form: Format, backend: str) -> None:
             importlib.import_module(name)
         except ImportError as error:
             package = "tensorflow" if name == "tensorflow" else f"'cnnsearch[{form.extra}]'"
-            raise CnnsearchError(f"{form.name} needs {name}, which is not here: pip install {package}") from error
+            raise CnnsearchError(f"{form.name} needs {name}, which is not installed: pip install {package}") from error
