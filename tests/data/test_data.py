@@ -270,7 +270,7 @@ def test_groups_of_a_rare_class_are_shared_out():
 
 @pytest.mark.parametrize("groups, labels, words", [
     (["a", "b"] * 10, [0, 1] * 10, "grouped: there are 2 groups (a, b); expected 3 or more, because a group is"),
-    (["a"] * 20, [0, 1] * 10, "grouped: there is 1 group only (a); expected 3 or more"),
+    (["a"] * 20, [0, 1] * 10, "grouped: there is 1 group (a); expected 3 or more"),
     (np.repeat(["a", "b", "c", "d"], 5), np.repeat([0, 0, 0, 1], 5), "grouped: class 'dog' is in 1 group; expected 3"),
     (np.repeat([*"abcde"], 4), np.repeat([0, 0, 0, 1, 1], 4), "grouped: class 'dog' is in 2 groups; expected 3 or"),
     (["a"] * 19, [0, 1] * 10, "grouped: groups is <U1 of shape (19,) for 20 images; expected 20 numbers or texts"),

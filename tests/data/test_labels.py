@@ -88,7 +88,7 @@ def test_names_that_are_given_are_used(y, classes, expected, names):
     (np.array([[3, 4], [5, 6]]), {}, "y is int64 of shape (2, 2), several numbers for each image; several labels"),
     (np.array([1j, 2]), {}, "y is complex128; expected labels as whole numbers or text."),
     (np.array(["2020-01-01"], "M8[D]"), {}, "y is datetime64[D]; expected labels as whole numbers or text."),
-    (np.array([0, 2**64 - 1], "uint64"), {}, "y goes from 0 to 18446744073709551615; expected whole numbers of 64"),
+    (np.array([0, 2**64 - 1], "uint64"), {}, "y has values from 0 to 18446744073709551615; expected whole"),
     ([0, 1], {"y_val": [0, 1, 7, 8]}, "y_val has the class '7' (image 2), which is not in y; expected the classes"),
     (["a", "b"], {"y_test": ["c"]}, "y_test has the class 'c' (image 0), which is not in y; expected the"),
 ])  # fmt: skip

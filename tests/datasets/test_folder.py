@@ -170,7 +170,7 @@ def test_colour_is_grey_only_if_all_are(folder, two, put):
 @pytest.mark.parametrize("sizes, options, expected, note", [
     ([(4, 4)] * 4, {}, (4, 4), ""),
     ([(300, 500)] * 2, {}, (300, 500), ""),
-    ([(600, 300)] * 2, {}, (128, 64), "2 pictures of 600x300: resized to 128x64 (stretched). --image-size decides"),
+    ([(600, 300)] * 2, {}, (128, 64), "2 pictures of 600x300: resized to 128x64 (stretched). Choose another size"),
     ([(500, 375), (500, 375), (400, 375), (9, 7)], {}, (128, 107), "4 pictures of 3 sizes: resized to 128x107 ("),
     ([(5, 3), (5, 3), (7, 3)], {"resize": "crop"}, (5, 3), "3 pictures of 2 sizes: resized to 5x3 (cropped)."),
     ([(5, 3), (7, 3)], {"image_size": "6x2"}, (6, 2), "2 pictures of 2 sizes: resized to 6x2 (stretched)."),

@@ -432,7 +432,10 @@ def test_a_header_that_lies_is_told(told: Callable[[bytes], str], header: str) -
     ("content", "message"),
     [
         ({"x": X, "y": Y.astype("M8[s]")}, "y is datetime64[s]; expected labels as whole numbers or text."),
-        ({"x": X, "y": Y.astype("u8") + 2**63}, "y goes from 9223372036854775808 to 9223372036854775810; expected"),
+        (
+            {"x": X, "y": Y.astype("u8") + 2**63},
+            "y has values from 9223372036854775808 to 9223372036854775810; expected",
+        ),
         ({"x": X.astype("M8[s]"), "y": Y}, "x is dates (datetime64[s]); expected images of numbers"),
         ({"x": X.view([("red", "u1")]), "y": Y}, "x is [('red', 'u1')]; expected images of numbers"),
         ({"x": X[:, :0], "y": Y}, "x is uint8 of shape (30, 0, 4, 3); expected numbers of shape"),

@@ -96,7 +96,7 @@ def test_the_trial_speaks_optunas_words(hp: HyperParameters) -> None:
         (lambda hp: hp.Choice("k", [1, 2], default=3), r"the default 3 of k is not among its values: 1 \| 2"),
         (lambda hp: hp.Choice("k", [(3, 5), (5, 3)]), r"k has \(3, 5\) among its values; expected text, numbers"),
         (lambda hp: hp.Fixed("k", {"a": 1}), "Choose a name, and look up what it stands for"),
-        (lambda hp: hp.Int("k", 5, 1), "k goes from 5 to 1"),
+        (lambda hp: hp.Int("k", 5, 1), "k has the range 5 to 1"),
         (lambda hp: hp.Int("k", 1, 5, default=9), "the default 9 of k .* 1 to 5"),
         (lambda hp: hp.Int("k", 1, 5, step=2, default=2), "the default 2 of k"),
         (lambda hp: hp.Float("k", 0, 1, sampling="log"), "must begin above 0"),

@@ -616,8 +616,8 @@ def test_hypermodels_by_import_string(known: Catalog, models: Path, module: str)
         ("biuld", r"^my_models\.py has no 'biuld'\. Did you mean 'build'\?$"),
         ("qqq", r"^my_models\.py has no 'qqq'\.$"),
         ("Demanding", r"^my_models\.py:Demanding cannot be made: TypeError: .*missing 1 required .*'classes'"),
-        ("Idle", r"^my_models\.py:Idle gives Idle; expected a HyperModel or a function build\(hp\)\.$"),
-        ("number", r"^my_models\.py:number gives int; expected a HyperModel or a function build\(hp\)\.$"),
+        ("Idle", r"^my_models\.py:Idle returns Idle; expected a HyperModel or a function build\(hp\)\.$"),
+        ("number", r"^my_models\.py:number returns int; expected a HyperModel or a function build\(hp\)\.$"),
     ],
 )
 def test_what_is_no_hypermodel_is_refused(known: Catalog, models: Path, name: str, message: str) -> None:
@@ -664,7 +664,7 @@ def test_a_space_written_in_python(plugin: Plugin) -> None:
     [
         ("raise ValueError('too small')", r"^space 'mine' cannot be made: ValueError: too small$"),
         ("raise CnnsearchError('my own words')", r"^my own words$"),
-        ("pass", r"^space 'mine' gives NoneType; expected a HyperModel or a function build\(hp\)\.$"),
+        ("pass", r"^space 'mine' returns NoneType; expected a HyperModel or a function build\(hp\)\.$"),
     ],
 )
 def test_a_space_in_python_that_fails_is_named(plugin: Plugin, body: str, message: str) -> None:
