@@ -29,8 +29,12 @@ from cnnsearch.testing import datasets, dimensions, hypermodels, trainers
 from cnnsearch.testing import spaces as space_files
 
 ROOT = Path(__file__).parents[1]
-AUTHORS = (ROOT / "plugins" / "README.md").read_text("utf-8")
-SPACES = (ROOT / "search_spaces" / "README.md").read_text("utf-8")
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = {path.stem: path.read_text("utf-8") for path in sorted((REFERENCE / "plugins").glob("*.md"))}
+AUTHORS = "\n".join(PAGES.values())
+"""The pages for authors of plugins, by name and as one text."""
+
+SPACES = (REFERENCE / "space-files.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = ROOT / "docs" / "commands.md"
 SHIPPED = plugins.Catalog(entry for entry in plugins.load(here=ROOT / "docs").entries if entry.origin == "shipped")
@@ -62,12 +66,12 @@ def named(text: str, name: str) -> bool:
 @pytest.mark.parametrize("kind", decorators.KINDS)
 def test_each_marker_stands_with_its_exact_signature(kind: str) -> None:
     signature = re.search("`(.+?)`", inspect.getdoc(getattr(decorators, kind)) or "")
-    assert signature and f"\n{signature[1]}\n" in section(AUTHORS, f"## {kind.capitalize()}")
+    assert signature and f"\n{signature[1]}\n" in PAGES[kind]
 
 
 @pytest.mark.parametrize("name", SHIPPED.names("dimension"))
 def test_each_dimension_stands_with_what_it_draws_and_its_options(name: str) -> None:
-    line = row(section(AUTHORS, "## The shipped dimensions"), name)
+    line = row(PAGES["shipped-dimensions"], name)
     function = SHIPPED.get("dimension", name).function
     assert function is not None
     for option, default in plugin_options.options(function).items():
@@ -84,7 +88,7 @@ def test_the_order_of_each_dimension_is_told(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED.names("dataset"))
 def test_each_dataset_is_named(name: str) -> None:
-    assert f"`{name}`" in section(AUTHORS, "## Dataset")
+    assert f"`{name}`" in section(PAGES["dataset"], "## The shipped datasets")
 
 
 def test_each_key_of_a_space_file_is_explained_with_its_default() -> None:
@@ -101,13 +105,13 @@ def test_each_word_of_a_sentence_stands_with_its_meaning_and_place() -> None:
     for word, meaning in WORDS.items():
         where = ["block"] * (word in BLOCK_WORDS) + ["head"] * (word in HEAD_WORDS)
         assert f"| `{word}` | {meaning} | {', '.join(where)} |" in AUTHORS
-    assert f": {', '.join(f'`{word}`' for word in ('dense', 'norm', 'act', 'drop'))} |" in AUTHORS
+    assert f"of the words {', '.join(f'`{word}`' for word in ('dense', 'norm', 'act', 'drop'))} |" in AUTHORS
 
 
 @pytest.mark.parametrize("owner", [Plan, Block, Head, Dataset])
 def test_each_field_stands_with_its_default(owner: type) -> None:
-    heading = "## Dataset" if owner is Dataset else "## The plan"
-    table = section(AUTHORS, heading).partition(f"| field of `{owner.__name__}` |")[2].partition("\n\n")[0]
+    page = PAGES["dataset" if owner is Dataset else "plan"]
+    table = page.partition(f"| field of `{owner.__name__}` |")[2].partition("\n\n")[0]
     for name, parameter in inspect.signature(owner).parameters.items():
         default = "" if parameter.default is parameter.empty else f"`{in_source(parameter.default)}`"
         (line,) = [line for line in table.splitlines() if f"`{name}`" in line.split(" | ")[0]]
@@ -123,7 +127,7 @@ def test_each_method_of_a_plan_is_named(owner: type) -> None:
 
 def test_each_method_of_hp_stands_with_its_exact_signature() -> None:
     hp = HyperParameters(defaults)
-    table = section(AUTHORS, "## hp")
+    table = PAGES["hp"]
     for name in public(HyperParameters):
         parameters = list(inspect.signature(getattr(hp, name)).parameters.values())
         shown = (p.name + ("" if p.default is p.empty else f"={in_source(p.default)}") for p in parameters)
@@ -143,7 +147,7 @@ CONTRACTED = {
 
 @pytest.mark.parametrize("kind", CONTRACTED)
 def test_each_contract_stands_as_it_is_checked(kind: str) -> None:
-    told = re.findall(r"(?m)^\* (.+)$", section(AUTHORS, f"### The contracts of {kind}"))
+    told = re.findall(r"(?m)^\* (.+)$", section(PAGES["contracts"], f"## {kind[0].upper()}{kind[1:]}"))
     assert told == [contract.text for contract in CONTRACTED[kind].CONTRACTS]
 
 
@@ -151,7 +155,7 @@ def test_each_suite_stands_with_what_can_be_set() -> None:
     suites = [name for name in testing.__all__ if name.endswith("Suite")]
     assert len(suites) == len(CONTRACTED)
     for name in suites:
-        line = row(section(AUTHORS, "## The contracts"), name)
+        line = row(PAGES["contracts"], name)
         for attribute in inspect.get_annotations(getattr(testing, name)):
             assert f"`{attribute}`" in line
 
@@ -288,42 +292,25 @@ def assert_draws(space: spaces.Space, known: plugins.Catalog) -> None:
         assert Plan.from_json(plan.to_json()) == plan
 
 
-@pytest.fixture
-def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which the tutorial's reader has written every file."""
-    monkeypatch.chdir(tmp_path)
-    for path, content in files(AUTHORS).items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(content)
-    return tmp_path
-
-
 def entry_of(known: plugins.Catalog, kind: str, name: str, origin: str) -> Callable[..., Any]:
     entry = known.get(kind, name)
     assert entry.origin == origin and entry.summary and entry.function
     return entry.function
 
 
-def test_the_tutorials_dimension_is_found_and_its_space_can_be_drawn(tutorial: Path) -> None:
-    known = plugins.load([Path("mine")])
-    entry_of(known, "dimension", "input_noise", "local mine")
-    space = spaces.check(spaces.load("noisy_digits", known), known)
-    assert space.description == "Small CNNs under noise."
-    assert_draws(space, known)
-
-
-def test_the_tutorials_package_is_found_when_installed(tutorial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = tutorial / "cnnsearch-noise"
-    table = tomllib.loads((project / "pyproject.toml").read_text())
+def test_the_package_of_the_guide_is_found_when_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = files(AUTHORS)
+    project = tmp_path / "cnnsearch-noise"
+    table = tomllib.loads(written["cnnsearch-noise/pyproject.toml"])
     ((name, module),) = table["project"]["entry-points"][plugins.GROUP].items()
     package = project / module.partition(".")[0]
     (package / "search_spaces").mkdir(parents=True)
     (package / "__init__.py").touch()
-    (tutorial / "mine" / "input_noise.py").rename(package / "input_noise.py")
-    (tutorial / "mine" / "search_spaces" / "noisy_digits.toml").rename(package / "search_spaces" / "noisy_digits.toml")
-    written = [str(path.relative_to(project)) for path in package.rglob("*") if path.is_file()]
+    (package / "input_noise.py").write_text(written["mine/input_noise.py"])
+    noisy = 'dataset = "digits"\ndimensions = ["conv_depth", { use = "input_noise", max_stddev = 0.4 }]\n'
+    (package / "search_spaces" / "noisy_digits.toml").write_text(noisy)
     tree = AUTHORS.partition("```text\ncnnsearch-noise/")[2].partition("```")[0]
-    assert all(path.partition("/")[2] in tree for path in written)
+    assert all(str(path.relative_to(package)) in tree for path in package.rglob("*") if path.is_file())
     info = project / "cnnsearch_noise-0.1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {table['project']['name']}\nVersion: 0.1.0\n")
