@@ -17,6 +17,15 @@ class Result:
     Attributes:
         name: the study's name.
         folder: the folder of its files.
+
+    Args:
+        name: the study's name; None: the latest.
+        runs: the folder of studies and checkpoints.
+        storage: Optuna's storage address; empty: a SQLite file in `runs`.
+        plugins: folders or files of your own plugins; their code is run.
+
+    Raises:
+        StudyError: if there is no such study.
     """
 
     def __init__(self, name: str | None, runs: Path, storage: str = "", plugins: Sequence[Path] = ()) -> None:
@@ -130,7 +139,17 @@ class Result:
         return self
 
     def report(self, out: str | Path = "report.html") -> Path:
-        """Write the report, one HTML page that needs no network, and return its path. A notebook shows it, too."""
+        """Write the report, one HTML page that needs no network. A notebook shows it, too.
+
+        Args:
+            out: the file to write.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            CnnsearchError: if the study has no complete trial, or the file cannot be written.
+        """
         from cnnsearch.api import notebook
 
         path = self._run("report", "-o", out)

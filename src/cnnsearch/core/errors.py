@@ -25,7 +25,10 @@ def one_line(text: str) -> str:
 
 
 class CnnsearchError(click.ClickException):
-    """One line: what happened, what was expected, and how to correct it."""
+    """An error that the user can correct. `message` is one line: what happened, what was expected, how to correct it.
+
+    All errors of cnnsearch are subclasses. Commands print the message and exit with code 2.
+    """
 
     exit_code = 2
 

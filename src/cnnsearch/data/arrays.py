@@ -52,7 +52,11 @@ def make(where: str, name: str, **content: Any) -> Dataset:
 
 
 def limited(data: Dataset, limit: int) -> Dataset:
-    """`data` with `limit` of its training images, with the same shares of the classes; 0 keeps all images."""
+    """`data` with `limit` of its training images, with the same shares of the classes; 0 keeps all images.
+
+    Raises:
+        DataError: if there are fewer images, or `limit` is below the number of classes.
+    """
     if not limit:
         return data
     kept = pick(data.name, data.y, limit)
@@ -64,7 +68,10 @@ def limited(data: Dataset, limit: int) -> Dataset:
 def noisy(data: Dataset, stddev: float, seed: int) -> Dataset:
     """`data` with Gaussian noise on all images of all parts; `x_clean` has the images of `x` without noise.
 
-    `stddev` is a fraction of the range of the pixels (`pixel_values.value_range`); values outside it are clipped.
+    Args:
+        data: the dataset.
+        stddev: the standard deviation as a fraction of the range of the pixels; values outside the range are clipped.
+        seed: the random seed; the same seed gives the same noise.
 
     Raises:
         DataError: if `stddev` is negative.

@@ -27,10 +27,20 @@ class Dataset:
     numbers, bool, text, bytes or one-hot; they become codes 0 to n - 1, int64. The classes are those that occur in
     `y`, sorted, or in the order of `classes` where it names them.
 
-    `x_val` is for datasets with a validation set of their own. Without `x_test` a fifth of the images becomes the test
-    set. `x_clean` is `x` without its noise, if that is known: a target for networks that remove noise, never an input.
-    `groups` (n,) says what each image of `x` belongs to, such as its patient: a group is never split. `facts` are
-    recorded with the study, `notes` are lines for the user, `home` is the folder with the files of `x`.
+    Attributes:
+        name: the name in reports.
+        x: training images, of shape (n, height, width, channels).
+        y: their labels, of shape (n,).
+        classes: the names of the classes.
+        x_test: images of the test set. Without it, a fifth of the images becomes the test set.
+        y_test: labels of the test set.
+        x_val: images of the dataset's own validation set, if it has one.
+        y_val: labels of the validation set.
+        x_clean: `x` without its noise, if that is known: a target for networks that remove noise, never an input.
+        groups: what each image of `x` belongs to, such as its patient, of shape (n,): a group is never split.
+        facts: plain data that is recorded with the study.
+        notes: lines for the user.
+        home: the folder with the files of `x`, if it is mapped from files.
 
     Raises:
         DataError: if images or labels have other values or do not fit together, a class occurs only in validation or
@@ -136,13 +146,13 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels)."""
+        """The (height, width, channels) of the images."""
         height, width, channels = self.x.shape[1:]
         return height, width, channels
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of all images and labels."""
+        """The 16 hexadecimal digits that identify all images and labels."""
         digest = hashlib.sha256(repr(self.classes).encode())
         for part in ("x", "y", "x_val", "y_val", "x_test", "y_test"):
             if (array := getattr(self, part)) is not None:

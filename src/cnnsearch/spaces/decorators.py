@@ -13,12 +13,26 @@ READS = "__cnnsearch_reads__"
 
 
 def dimension(function: Marked) -> Marked:
-    """Mark `f(hp, plan, *, options) -> Plan`: it draws hyperparameters and edits the plan."""
+    """Mark `f(hp, plan, *, options) -> Plan`: it draws hyperparameters and edits the plan.
+
+    Args:
+        function: `f`. Its keyword-only parameters are its options; each has a default.
+
+    Returns:
+        The same function.
+    """
     return _mark(function, "dimension")
 
 
 def space(function: Marked) -> Marked:
-    """Mark `f(input_shape, num_classes) -> HyperModel or build(hp)`: a space written in Python."""
+    """Mark `f(input_shape, num_classes) -> HyperModel or build(hp)`: a space written in Python.
+
+    Args:
+        function: `f`. It gets the (height, width, channels) of the images and the number of classes.
+
+    Returns:
+        The same function.
+    """
     return _mark(function, "space")
 
 
@@ -35,6 +49,13 @@ def dataset(function: Any = None, *, reads: Callable[[Path], bool] | None = None
 
     `@dataset(reads=f)` marks one that reads files or folders and has an option `path`. `--dataset PATH` uses it for an
     existing path if `f(path)` is true. `f` gets a `Path`; it must open no large file and import nothing heavy.
+
+    Args:
+        function: the function that returns a Dataset. Its keyword-only parameters are its options.
+        reads: whether the dataset reads a path; None: it reads none.
+
+    Returns:
+        The same function, or a decorator if `reads` is given.
     """
 
     def mark(marked: Marked) -> Marked:
@@ -46,7 +67,14 @@ def dataset(function: Any = None, *, reads: Callable[[Path], bool] | None = None
 
 
 def trainer(function: Marked) -> Marked:
-    """Mark `f(hp, model, data, *, epochs, callbacks, options) -> History`: another way to train a candidate."""
+    """Mark `f(hp, model, data, *, epochs, callbacks, options) -> History`: another way to train a candidate.
+
+    Args:
+        function: `f`. It passes `callbacks` on to `model.fit`; they report each epoch.
+
+    Returns:
+        The same function.
+    """
     return _mark(function, "trainer")
 
 

@@ -35,18 +35,30 @@ class HyperParameters:
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
-        """One of `values`. The default point has `default`, or the first of them."""
+        """One of `values`. The default point has `default`, or the first of them.
+
+        Args:
+            name: the hyperparameter's name in the present scope.
+            values: numbers, texts, true, false or None.
+            ordered: accepted because KerasTuner has it; it changes nothing.
+            default: the value of the default point; None: the first of `values`.
+            parent_name: draw only if this hyperparameter has one of `parent_values`; otherwise the value is None.
+            parent_values: a value, or several.
+
+        Raises:
+            ValueError: if there are no values, or `default` is none of them.
+        """
         return self._take(name, choice(self._full(name), values, default), parent_name, parent_values)
 
     def Boolean(
         self, name: str, default: bool = False, parent_name: str | None = None, parent_values: Any = None
     ) -> Any:
-        """True or False."""
+        """True or False. The default point has `default`. `name`, `parent_name` and `parent_values` as in `Choice`."""
         first = bool(default)
         return self._take(name, Distribution("choice", first, (first, not first)), parent_name, parent_values)
 
     def Fixed(self, name: str, value: Any, parent_name: str | None = None, parent_values: Any = None) -> Any:
-        """A value that is recorded but not searched."""
+        """A `value` that is recorded but not searched. `name`, `parent_name` and `parent_values` as in `Choice`."""
         value = plain(value)
         return self._take(name, Distribution("choice", value, (value,)), parent_name, parent_values)
 
@@ -65,6 +77,19 @@ class HyperParameters:
 
         With `sampling="log"` a `step` multiplies: `Int("units", 2, 32, step=2, sampling="log")` is one of
         2, 4, 8, 16 and 32.
+
+        Args:
+            name: the hyperparameter's name in the present scope.
+            min_value: the least value.
+            max_value: the greatest value.
+            step: the distance of neighbouring values; None: 1, and every integer with `sampling="log"`.
+            sampling: "linear" or "log".
+            default: the value of the default point; None: `min_value`.
+            parent_name: draw only if this hyperparameter has one of `parent_values`; otherwise the value is None.
+            parent_values: a value, or several.
+
+        Raises:
+            ValueError: if the range is empty, or the scale is another.
         """
         distribution = integers(self._full(name), min_value, max_value, step, sampling, default)
         return self._take(name, distribution, parent_name, parent_values)
@@ -80,7 +105,21 @@ class HyperParameters:
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
-        """A number from `min_value` to `max_value`; on a logarithmic scale with `sampling="log"`."""
+        """A number from `min_value` to `max_value`, both included.
+
+        Args:
+            name: the hyperparameter's name in the present scope.
+            min_value: the least value.
+            max_value: the greatest value.
+            step: the distance of neighbouring values; None: any number.
+            sampling: "linear", or "log" for a logarithmic scale, on which a `step` multiplies.
+            default: the value of the default point; None: `min_value`.
+            parent_name: draw only if this hyperparameter has one of `parent_values`; otherwise the value is None.
+            parent_values: a value, or several.
+
+        Raises:
+            ValueError: if the range is empty, or the scale is another.
+        """
         distribution = floats(self._full(name), min_value, max_value, step, sampling, default)
         return self._take(name, distribution, parent_name, parent_values)
 
@@ -95,7 +134,7 @@ class HyperParameters:
 
     @contextlib.contextmanager
     def conditional_scope(self, parent_name: str, parent_values: Any) -> Iterator[None]:
-        """Draw inside only if the parent has one of these values; otherwise every draw gives None."""
+        """Draw inside only if `parent_name` has one of `parent_values`; otherwise every draw gives None."""
         before = self._active
         self._active = before and self._matches(parent_name, parent_values)
         try:
@@ -157,7 +196,7 @@ class _Trial:
 
 
 def defaults(name: str, distribution: Distribution) -> Value:
-    """A Draw that gives the default point."""
+    """A Draw that gives the default point: the default of `distribution`, whatever the `name`."""
     return distribution.default
 
 

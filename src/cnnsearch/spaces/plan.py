@@ -37,10 +37,21 @@ def _whole(stage: Any, least: int, *names: str) -> None:
 
 @dataclass(frozen=True)
 class Block:
-    """A stage of the network. `layers` is a sentence: `"conv norm act conv norm act pool drop"`.
+    """A stage of the network.
 
-    `filters` and `kernel` are for every `conv`; `down_kernel` (0: as `kernel`) is for `down`; `pool` is the
-    window and stride of `pool` and `avgpool`; `rate` is the dropout rate of every `drop`.
+    Attributes:
+        layers: a sentence of words and layers, such as `"conv norm act conv norm act pool drop"`.
+        filters: the filters of every `conv` and `down`.
+        kernel: the side of the window of `conv`, in pixels.
+        down_kernel: the side of the window of `down`, in pixels; 0: the same as `kernel`.
+        padding: of every `conv`: "same" or "valid".
+        bias: whether every `conv` has a bias.
+        pool: the window and stride of `pool` and `avgpool`, in pixels.
+        rate: the dropout rate of every `drop`, from 0 to below 1.
+        activation: Keras' name of the activation of every `act`.
+
+    Raises:
+        ValueError: if a word is unknown, or a value is out of its range.
     """
 
     layers: tuple[Item, ...] | str
@@ -62,7 +73,7 @@ class Block:
         require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with these fields changed."""
+        """A copy with `changes`: fields and their new values."""
         return dataclasses.replace(self, **changes)
 
     def rewrite(self, old: str, new: tuple[Item, ...] | str) -> Self:
@@ -84,7 +95,18 @@ class Block:
 
 @dataclass(frozen=True)
 class Head:
-    """The layers after the blocks: a reduction to a vector, then the sentence `layers` once for each width."""
+    """The layers after the blocks: a reduction to a vector, then the sentence `layers` once for each width.
+
+    Attributes:
+        reduce: how the last image becomes a vector: "flatten", or the global "average" or "max" of each filter.
+        widths: the units of each dense layer; empty for none.
+        layers: a sentence of the words `dense`, `norm`, `act` and `drop`.
+        rate: the dropout rate of every `drop`, from 0 to below 1.
+        activation: Keras' name of the activation of every `act`.
+
+    Raises:
+        ValueError: if a word is unknown, or a value is out of its range.
+    """
 
     reduce: str = "flatten"
     widths: tuple[int, ...] = ()
@@ -101,7 +123,7 @@ class Head:
         require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with these fields changed."""
+        """A copy with `changes`: fields and their new values."""
         return dataclasses.replace(self, **changes)
 
 
@@ -112,11 +134,15 @@ class Plan:
     Attributes:
         input_shape: (height, width, channels) of the raw images.
         classes: the number of classes.
+        blocks: the stages of the network.
+        head: the layers after the blocks.
         augment: Keras layers for training only, on pixels scaled to [0, 1]; not part of an export.
         loss: a Keras loss on one-hot labels and probabilities.
+        optimizer: a Keras optimizer.
         schedule: factors of the learning rate at the start of epoch 1, 2, … and at the end of the last epoch,
             linear in between; empty for a constant rate.
         callbacks: further Keras callbacks, such as EarlyStopping; they see `val_` metrics.
+        batch_size: images in a training step.
         epochs: the number of epochs of the schedule, and the most that are trained.
         stem: blocks before `blocks` that are trained separately or have weights already, such as a denoiser or
             a pretrained network; part of an export.
@@ -124,6 +150,9 @@ class Plan:
         value_range: (low, high) of the pixels of the training images; the model's first layer maps them to 0 and 1.
         class_weight: one of CLASS_WEIGHTS. With `balanced` an image of a class counts n / (k * images of the class) in
             the training loss, for n training images of k classes; validation is not weighted.
+
+    Raises:
+        ValueError: if a value is out of its range.
     """
 
     input_shape: tuple[int, int, int]
@@ -172,21 +201,21 @@ class Plan:
         return hash(self.key)
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with these fields changed."""
+        """A copy with `changes`: fields and their new values."""
         return dataclasses.replace(self, **changes)
 
     def each_block(self, **changes: Any) -> Self:
-        """A copy with these fields changed in every block."""
+        """A copy with these fields changed in every block; `changes` are fields of `Block`."""
         return self.replace(blocks=tuple(block.replace(**changes) for block in self.blocks))
 
     def configure(self, field: str, **changes: Any) -> Self:
-        """A copy with these entries added to the configuration of `loss` or `optimizer`."""
+        """A copy with `changes` added to the configuration of `field`, which is "loss" or "optimizer"."""
         name, config = getattr(self, field)
         return self.replace(**{field: (name, {**config, **changes})})
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits that identify this plan."""
+        """The 16 hexadecimal digits that identify this plan."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:

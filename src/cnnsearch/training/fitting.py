@@ -47,8 +47,20 @@ def fit(
 ) -> Any:
     """The trainer of spaces that name none: compiled epochs if they are allowed and possible, else Keras' `fit`.
 
-    The features of a frozen stem are computed once. The metrics that `measures` computes from the answers to the
-    validation images are reported with each epoch.
+    The features of a frozen stem are computed once.
+
+    Args:
+        hp: the drawn values; not used.
+        model: a compiled Keras model.
+        data: training and validation images (n, height, width, channels) with their labels.
+        epochs: the last epoch.
+        callbacks: Keras callbacks.
+        first_epoch: how many epochs are trained already.
+        by_epochs: whether compiled epochs are allowed.
+        measures: computes more metrics from the outputs for the validation images, after each epoch.
+
+    Returns:
+        Keras' History.
     """
     model, x, x_val = feature_cache.with_cached_features(model, data.x, data.x_val)
     data = data._replace(x=x, x_val=x_val)

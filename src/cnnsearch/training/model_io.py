@@ -34,22 +34,25 @@ class Classifier(Protocol):
     formats: tuple[str, ...]
 
     def predict(self, x: Images, batch_size: int = 512, verbose: int = 0) -> NDArray[Any]:
-        """The probabilities (n, classes) for raw pixels (n, height, width, channels)."""
+        """The probabilities (n, classes) as float32 for raw pixels `x`, of shape (n, height, width, channels).
+
+        At most `batch_size` images are computed at once. `verbose` is Keras'; 0 prints nothing.
+        """
 
     def get_weights(self) -> list[Any]:
-        """Copies of all weights."""
+        """Copies of all weights, as a list of arrays."""
 
     def set_weights(self, weights: list[Any]) -> None:
-        """Set all weights."""
+        """Set all `weights`, as `get_weights` gave them."""
 
     def count_params(self) -> int:
         """The number of parameters."""
 
     def save(self, path: Path) -> None:
-        """Write the file, in the format of its suffix."""
+        """Write the file `path`, in the format of its suffix."""
 
     def load(self, path: Path) -> None:
-        """Load the weights from a file that `save` wrote, in any format except `.onnx`."""
+        """Load the weights from a file `path` that `save` wrote, in any format except `.onnx`."""
 
 
 PROMISES = tuple(name for name in (*Classifier.__annotations__, *vars(Classifier)) if not name.startswith("_"))
