@@ -1,30 +1,33 @@
-"""The guides name everything there is, and the code in them works.
+"""The reference names everything there is, and the code in it works."""
 
-`python tests/test_docs.py` writes docs/commands.md anew.
-"""
-
+import ast
+import importlib
 import inspect
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner
+from mkdocs_click._docs import make_command_docs
 
 from cnnsearch import Block, Dataset, Head, Plan, testing
 from cnnsearch.cli import options as arguments
 from cnnsearch.cli import scaffold
 from cnnsearch.cli.main import main
+from cnnsearch.core import errors
+from cnnsearch.results.leaderboard import COLUMNS
 from cnnsearch.spaces import decorators, plugin_options, plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.definition import DEFAULTS
 from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.spaces.sentences import BLOCK_WORDS, HEAD_WORDS, WORDS
 from cnnsearch.spaces.space_file import KEYS, RECIPE_KEYS
+from cnnsearch.study import confirmation
+from cnnsearch.study.trial import FIELDS
 from cnnsearch.testing import datasets, dimensions, hypermodels, trainers
 from cnnsearch.testing import spaces as space_files
 
@@ -34,9 +37,9 @@ PAGES = {path.stem: path.read_text("utf-8") for path in sorted((REFERENCE / "plu
 AUTHORS = "\n".join(PAGES.values())
 """The pages for authors of plugins, by name and as one text."""
 
+HOW_TO = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "docs" / "how-to").glob("*.md")))
 SPACES = (REFERENCE / "space-files.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = ROOT / "docs" / "commands.md"
 SHIPPED = plugins.Catalog(entry for entry in plugins.load(here=ROOT / "docs").entries if entry.origin == "shipped")
 
 
@@ -162,7 +165,7 @@ def test_each_suite_stands_with_what_can_be_set() -> None:
 
 @pytest.mark.parametrize("kind", scaffold.KINDS)
 def test_each_kind_that_new_writes_is_named(kind: str) -> None:
-    assert f"cnnsearch new {kind} " in README + AUTHORS + SPACES
+    assert f"cnnsearch new {kind} " in AUTHORS
 
 
 def names_drawn(dimension: str) -> set[str]:
@@ -190,13 +193,28 @@ def in_source(value: Any) -> str:
 # -- the commands ----------------------------------------------------------------------------------
 
 
-def test_each_command_is_in_the_readme_or_a_guide() -> None:
-    for name in main.commands:
-        assert re.search(rf"cnnsearch {name}\b|`{name}`", README + AUTHORS + SPACES), name
+def test_the_page_of_commands_has_every_command_and_option_with_its_meaning() -> None:
+    page = (REFERENCE / "commands.md").read_text("utf-8")
+    block = dict(re.findall(r"(?m)^    :(\w+): (.+)$", page.partition("::: mkdocs-click")[2]))
+    command = getattr(importlib.import_module(block["module"]), block["command"])
+    assert command is main
+    made = make_command_docs(block["prog_name"], command, depth=int(block["depth"]), style=block["style"])
+    # lines may be broken behind a hyphen
+    shown = " ".join("\n".join(made).split()).replace("- ", "-")
+    for name, each in main.commands.items():
+        assert f"# {name} " in shown and " ".join((each.help or "").replace("\b", "").split()) in shown, name
+        for option in each.params:
+            if isinstance(option, arguments.Option):
+                assert " ".join(option.meaning().split()) in shown, option.opts
 
 
-def test_the_list_of_commands_is_up_to_date() -> None:
-    assert COMMANDS.read_text("utf-8") == listing(), "write it anew: python tests/test_docs.py"
+def test_the_page_of_commands_has_the_variables_of_all_commands() -> None:
+    page = (REFERENCE / "commands.md").read_text("utf-8")
+    options = [option for command in main.commands.values() for option in command.params]
+    shared = {str(option.envvar) for option in options if option.name in ("runs", "storage", "plugins")}
+    assert len(shared) == 3
+    for variable in shared:
+        assert f"| `{variable}` |" in page
 
 
 def test_the_help_of_run_has_groups_with_the_six_most_used_first_and_every_default(
@@ -223,50 +241,60 @@ def test_the_help_of_run_has_groups_with_the_six_most_used_first_and_every_defau
 
 def test_commands_and_options_in_the_guides_exist() -> None:
     """Each `cnnsearch COMMAND --option` of a shell block is one that the tool takes."""
-    for text in (AUTHORS, SPACES):
+    for text in (AUTHORS, SPACES, HOW_TO):
         lines = "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```$", text)).splitlines()
         for words in (line.partition("#")[0].split() for line in lines if line.startswith("cnnsearch ")):
             known = {name for option in main.commands[words[1]].params for name in option.opts}
             assert {word for word in words if word.startswith("-")} <= known, words
 
 
-def listing() -> str:
-    """docs/commands.md: every command with its help line and its options."""
-    parts = [
-        "# Commands",
-        "What `cnnsearch COMMAND --help` says, in one place. This page is written by `python tests/test_docs.py`.",
-        "Every option can be set in the environment: `CNNSEARCH_RUN_MAX_PARAMS=100000` for `run --max-params 100000`. "
-        "Where a variable is named below, that one holds for all commands. `-h` and `--help` explain each command.",
-        "## `cnnsearch`",
-        *table(main),
-    ]
-    for name, command in main.commands.items():
-        arguments = "".join(f" [{p.name.upper()}]" for p in command.params if isinstance(p, click.Argument) and p.name)
-        parts += [f"## `cnnsearch {name}{arguments}`", (command.help or "").strip(), *table(command)]
-    return "\n\n".join(parts) + "\n"
+# -- formats ---------------------------------------------------------------------------------------
 
 
-def table(command: click.Command) -> Iterator[str]:
-    """The options of one command, as a table for each of its groups."""
-    groups = arguments.by_group(command.params)
-    for group, members in groups.items():
-        if len(groups) > 3:
-            yield f"### {group}"
-        rows = [f"| {names(option)} | {meaning(option)} |" for option in members]
-        yield "\n".join(["| option | what it does |", "| --- | --- |", *rows])
+def first_column(text: str) -> list[str]:
+    """The names in the first column of the tables of a text."""
+    rows = re.findall(r"(?m)^\| (`.+?) \| ", text)
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
 
 
-def names(option: click.Option) -> str:
-    value = "" if option.is_flag else f" {option.metavar or 'NAME'}"
-    every = (*option.opts, *option.secondary_opts)
-    return ", ".join(f"`{name}{value if name.startswith('--') else ''}`" for name in every)
+def test_each_failure_type_and_exception_stands_on_its_page() -> None:
+    page = (REFERENCE / "failure-types.md").read_text("utf-8")
+    assert first_column(page.partition("\n## ")[0]) == list(errors.FAILURES)
+    raised = [name for name, value in vars(errors).items() if inspect.isclass(value)]
+    listed = first_column(section(page, "## Errors that stop a command"))
+    assert sorted(listed) == sorted(name for name in raised if name.endswith(("Error", "Failure")))
 
 
-def meaning(option: click.Option) -> str:
-    """What `--help` says of an option, and its variable."""
-    text = option.meaning() if isinstance(option, arguments.Option) else option.help or ""
-    variable = f" [variable: `{option.envvar}`]" if isinstance(option.envvar, str) else ""
-    return text.replace("|", "\\|") + variable
+def test_each_column_of_the_leaderboard_stands_in_its_order() -> None:
+    page = (REFERENCE / "stored-formats.md").read_text("utf-8")
+    assert first_column(section(page, "## Leaderboard columns")) == list(COLUMNS)
+
+
+def test_each_stored_field_of_a_trial_stands_on_the_page() -> None:
+    page = section((REFERENCE / "stored-formats.md").read_text("utf-8"), "## Optuna's storage")
+    table = first_column(page.partition("The dict `cnnsearch` of a trial:")[2])
+    own = {"number", "origin", "params", "choices"}
+    assert sorted(table) == sorted(FIELDS - own)
+
+
+def test_each_key_of_the_json_events_stands_on_its_page() -> None:
+    page = (REFERENCE / "json-events.md").read_text("utf-8")
+    source = "".join(
+        inspect.getsource(importlib.import_module(f"cnnsearch.cli.{name}")) for name in ("display", "summary")
+    )
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Dict):
+            keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+            if "event" in keys:
+                event = node.values[keys.index("event")]
+                assert isinstance(event, ast.Constant)
+                found[str(event.value)] = {str(key) for key in keys} - {"event"}
+    assert set(found) == {"trial", "repeat", "end"}
+    found["repeat"] |= {*confirmation.Repeat._fields, "ended", "trainings"}
+    for event, keys in found.items():
+        (heading,) = re.findall(rf"(?m)^## {event}: .+$", page)
+        assert set(first_column(section(page, heading))) == keys, event
 
 
 # -- the code in the guides ------------------------------------------------------------------------
@@ -344,8 +372,3 @@ def test_links_lead_somewhere(guide: str) -> None:
         assert found.is_file(), target
         headings = re.findall(r"(?m)^#+ (.+)$", found.read_text("utf-8"))
         assert not anchor or anchor in [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
-
-
-if __name__ == "__main__":
-    COMMANDS.parent.mkdir(exist_ok=True)
-    COMMANDS.write_text(listing(), "utf-8")

@@ -21,7 +21,13 @@ DOCUMENTED = re.findall(r"(?m)^::: (cnnsearch[\w.]+)$", API)
 SAME_IN_ALL = {"hp", "self", "cls", "args", "kwargs"}
 """Parameters that the guide explains once."""
 
-UNITS = {"timeout": "second", "trial_timeout": "30m|time", "memory": "2g", "max_latency": "millisecond", "side": "pixel"}
+UNITS = {
+    "timeout": "second",
+    "trial_timeout": "30m|time",
+    "memory": "2g",
+    "max_latency": "millisecond",
+    "side": "pixel",
+}
 """The unit, or an example with one, that the docstring of a parameter of this name has to give."""
 
 ERRORS = ("CnnsearchError", "DataError", "StudyError", "ValueError", "KeyError", "SpaceError")

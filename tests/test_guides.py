@@ -1,4 +1,4 @@
-"""The authors' guides followed to the letter: every file written, every command run, in order, in one folder."""
+"""The pages for authors followed to the letter: every file written, every command run, in order, in one folder."""
 
 import os
 import re
@@ -29,7 +29,9 @@ def folder(tmp_path: Path) -> Path:
     """A folder with what the guides speak of and do not spell out: a hypermodel, a space, and a little MNIST."""
     (tmp_path / "my_models.py").write_text(MODELS)
     (tmp_path / "somewhere").mkdir()
-    (tmp_path / "somewhere" / "my_space.toml").write_text(files(SPACES)["search_spaces/my_digits.toml"])
+    (tmp_path / "search_spaces").mkdir()
+    for place in ("somewhere/my_space.toml", "search_spaces/my_digits.toml"):
+        (tmp_path / place).write_text(files(SPACES)["search_spaces/my_digits.toml"])
     chance = np.random.default_rng(0)
     images, labels = chance.integers(0, 256, (150, 28, 28), dtype=np.uint8), np.tile(np.arange(10, dtype=np.uint8), 15)
     parts = {"x_train": images[:120], "y_train": labels[:120], "x_test": images[120:], "y_test": labels[120:]}
@@ -55,7 +57,7 @@ def small(words: list[str]) -> list[str]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "text", [AUTHORS, pytest.param(SPACES, marks=pytest.mark.slow)], ids=["plugins", "search_spaces"]
+    "text", [AUTHORS, pytest.param(SPACES, marks=pytest.mark.slow)], ids=["plugins", "space-files"]
 )
 def test_every_command_of_a_guide_works(text: str, folder: Path, store: str) -> None:
     for path, content in files(text).items():
@@ -67,7 +69,7 @@ def test_every_command_of_a_guide_works(text: str, folder: Path, store: str) -> 
         if words[0] == "export":
             environment.update([words[1].split("=")])
             continue
-        module = {"cnnsearch": "cnnsearch", "pytest": "pytest"}[words[0]]
-        command = [sys.executable, "-m", module, *small(words)[1:]]
+        module = {"cnnsearch": ["-m", "cnnsearch"], "pytest": ["-m", "pytest"], "python": []}[words[0]]
+        command = [sys.executable, *module, *small(words)[1:]]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (words, done.stdout, done.stderr)
