@@ -25,7 +25,7 @@ def test_every_file_and_folder_that_the_page_names_is_there() -> None:
 
 def test_every_file_of_the_repository_that_a_document_names_is_there() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "plugins" / "README.md"]
-    shape = re.compile(r"\b(?:tests|src|docs|benchmarks|plugins)/[\w/.-]+\.(?:py|md|png|ipynb)\b")
+    shape = re.compile(r"(?<![\w./])(?:tests|src|docs|benchmarks|plugins)/[\w/.-]+\.(?:py|md|png|ipynb)\b")
     named = {(name, page) for page in pages for name in shape.findall(page.read_text("utf-8"))}
     assert len(named) > 20
     assert not {(name, page) for name, page in named if not ((ROOT / name).exists() or (page.parent / name).exists())}
