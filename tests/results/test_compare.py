@@ -224,7 +224,7 @@ def test_controlled_trials_differ_in_one_hyperparameter_and_no_trial_is_in_two_g
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "Too few trials to compare choices: study 'digits_cnn' has"),
+        ((), "Too few trials to compare hyperparameters: study 'digits_cnn' has"),
         (("--by", "norm_dropuot"), "Did you mean 'norm_dropout'?"),
         (("--controlled",), "--controlled needs one hyperparameter. Name it with --by"),
         (("--by", "head", "--controlled", "--timeout", "soon"), "'soon' is not a duration"),

@@ -109,7 +109,8 @@ class LiveDisplay(Plain):
     def __call__(self, progress: TuningStatus) -> None:
         if progress.done is not None:
             colour = {"complete": "green", "pruned": "yellow"}.get(progress.done.state, "red")
-            self.live.console.print(Text(trial_line(progress.done, progress), style=colour), highlight=False)
+            line = Text(trial_line(progress.done, progress), style=colour)
+            self.live.console.print(line, highlight=False, no_wrap=True, overflow="ellipsis")
         self.live.update(panel(progress))
 
     def loading(self, done: int, total: int) -> None:
@@ -154,7 +155,8 @@ def panel(progress: TuningStatus) -> Group:
     if statistics.best is not None:
         best = statistics.best
         choices = main_choices(best, progress.default)
-        lines.append(Text(f"best {best.score:.4f}  trial {best.number}: {choices}", style="green"))
+        line = f"best {best.score:.4f}  trial {best.number}: {choices}"
+        lines.append(Text(line, style="green", no_wrap=True, overflow="ellipsis"))
     return Group(*lines, _running_trials(progress.running))
 
 

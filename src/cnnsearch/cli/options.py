@@ -172,3 +172,9 @@ format_option = option(
     type=click.Choice(("table", "csv", "json", "md")),
     help="The format of the table.",
 )
+
+wide_option = option(
+    "--wide",
+    is_flag=True,
+    help="Show all columns and hyperparameters, in lines that may be longer than the terminal's.",
+)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cnnsearch.cli import interruption
-from cnnsearch.cli.options import GroupedCommand, format_option, option, plugin_options, study_options
+from cnnsearch.cli.options import GroupedCommand, format_option, option, plugin_options, study_options, wide_option
 from cnnsearch.core.errors import CnnsearchError, one_line
 from cnnsearch.core.gpus import gpus
 from cnnsearch.core.host import stderr_to
@@ -27,6 +27,7 @@ from cnnsearch.study.config import worker_environment
     metavar="CONDITION",
     help="Show only rows with this: params<=50000, state=complete, filters/first=32. May be repeated.",
 )
+@wide_option
 @study_options
 def leaderboard(
     study: str | None,
@@ -34,6 +35,7 @@ def leaderboard(
     top: int,
     sort: str,
     where: tuple[str, ...],
+    wide: bool,
     runs: Path,
     storage: str,
     plugins: tuple[Path, ...],
@@ -54,8 +56,11 @@ def leaderboard(
         click.echo(f"{opened.name}: no trial {'matches' if where else 'has ended yet'}.")
         return
     title = f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"
-    tables.show(board.to_table(rows, title, tables.width()))
-    for line in (board.caption(rows), *majority.lines(opened)):
+    columns = board.WIDE if wide else tables.width()
+    tables.show(board.to_table(rows, title, columns), columns)
+    if board.is_cut(rows, columns):
+        click.echo("All columns and hyperparameters: --wide")
+    for line in (board.caption(rows, columns), *majority.lines(opened)):
         click.echo(line)
 
 
@@ -87,8 +92,9 @@ def leaderboard(
     help="End the training after this time: 90 (seconds), 30m, 2h.",
 )
 @format_option
+@wide_option
 @study_options
-def compare(study: str | None, by: str, controlled: bool, form: str, timeout: str, **given: Any) -> None:
+def compare(study: str | None, by: str, controlled: bool, form: str, timeout: str, wide: bool, **given: Any) -> None:
     """Show the effect of each hyperparameter in STUDY (default: the latest): a mean difference and its interval."""
     from cnnsearch.cli import comparison_table, display, quantities
     from cnnsearch.results.comparison import compare as comparison
@@ -109,7 +115,7 @@ def compare(study: str | None, by: str, controlled: bool, form: str, timeout: st
     else:
         found = comparison.compare(opened, given["plugins"], by)
     if form == "table":
-        comparison_table.show(found)
+        comparison_table.show(found, wide)
     else:
         click.echo(FORMATS[form](found).rstrip("\n"))
 

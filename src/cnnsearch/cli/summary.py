@@ -27,7 +27,7 @@ def report(opened: Study, end: End, settings: Settings, json_lines: bool) -> Non
         CnnsearchError: if no trial completed, or the search was stopped by a fault.
     """
     with storage_errors(settings.storage, settings.runs):
-        board = leaderboard.rows(opened, top=TOP, choices=99 if json_lines else 6)
+        board = leaderboard.rows(opened, top=TOP)
         if json_lines:
             best = board[0] if board else None
             ended = end.problem or end.reason
@@ -43,7 +43,7 @@ def report(opened: Study, end: End, settings: Settings, json_lines: bool) -> Non
 
 def show_top(opened: Study) -> None:
     """Print the top of the leaderboard and the confidence in its first trial."""
-    _show(opened, leaderboard.rows(opened, TOP, choices=6))
+    _show(opened, leaderboard.rows(opened, TOP))
 
 
 def where(runs: Path, storage: str = "") -> str:
@@ -57,7 +57,9 @@ def where(runs: Path, storage: str = "") -> str:
 
 def _show(opened: Study, board: list[leaderboard.Row]) -> None:
     tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
-    for line in (leaderboard.caption(board), *majority.lines(opened), *_confidence(opened)):
+    if leaderboard.is_cut(board, tables.width()):
+        click.echo(f"All columns and hyperparameters: cnnsearch leaderboard --wide {opened.name}")
+    for line in (leaderboard.caption(board, tables.width()), *majority.lines(opened), *_confidence(opened)):
         click.echo(line)
 
 

@@ -16,9 +16,9 @@ def width() -> int:
     return Console().width if sys.stdout.isatty() else 200
 
 
-def show(table: Table) -> None:
-    """Print a table. It is at most as wide as a line."""
-    Console(width=width(), highlight=False).print(table)
+def show(table: Table, columns: int = 0) -> None:
+    """Print a table of at most so many characters in a line; 0: of the terminal's."""
+    Console(width=columns or width(), highlight=False).print(table)
 
 
 def plain(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 COLUMNS = ("choice", "value", "against", "difference", "low", "high", "n", "how", "verdict")
-SHOWN = ("choice", "value", "against", "difference", "95% interval", "n", "how", "verdict")
+SHOWN = ("hyperparameter", "value", "reference", "difference", "95% interval", "n", "method", "verdict")
 
 Row = dict[str, Any]
 
@@ -46,5 +46,6 @@ FORMATS = {"csv": to_csv, "json": to_json, "md": to_markdown}
 def cells(row: Row) -> list[str]:
     """The texts of a row, one for each of SHOWN."""
     interval = "" if row["low"] is None else f"{row['low']:+.4f} to {row['high']:+.4f}"
-    shown = {**row, "difference": f"{row['difference']:+.4f}", "95% interval": interval}
+    named = {"hyperparameter": row["choice"], "reference": row["against"], "method": row["how"]}
+    shown = {**row, **named, "difference": f"{row['difference']:+.4f}", "95% interval": interval}
     return [str(shown[column]) for column in SHOWN]

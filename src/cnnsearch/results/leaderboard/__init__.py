@@ -3,14 +3,16 @@
 from cnnsearch.results.leaderboard.filters import filtered
 from cnnsearch.results.leaderboard.formats import FORMATS, text_cells, to_csv, to_json, to_markdown, write_files
 from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, rows
-from cnnsearch.results.leaderboard.terminal_table import caption, to_table
+from cnnsearch.results.leaderboard.terminal_table import WIDE, caption, is_cut, to_table
 
 __all__ = [
     "COLUMNS",
     "FORMATS",
+    "WIDE",
     "Row",
     "caption",
     "filtered",
+    "is_cut",
     "rows",
     "text_cells",
     "to_csv",

@@ -9,12 +9,12 @@ from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, rows
 from cnnsearch.study.study import Study
 
 TITLES = {
-    "mean": "mean of n",
+    "mean": "mean over seeds",
     "tie": "",
-    "pareto": "front",
-    "latency_1": "ms for 1 (Keras)",
-    "latency_64": "ms for 64",
+    "latency_1": "ms per image",
+    "latency_64": "ms per 64",
     "bytes": "kB",
+    "choices": "hyperparameters",
 }
 """The titles of columns in tables for people, where they differ from the names in COLUMNS."""
 

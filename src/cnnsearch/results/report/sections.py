@@ -102,7 +102,7 @@ def effects(known: Facts, plugins: tuple[Path, ...]) -> Section:
         found = compare(known.study, plugins, "")
     except CnnsearchError as error:
         return Section("effects", title, (error.message,))
-    header = ("hyperparameter", "value", "against", "difference", "95% interval", "n", "how", "verdict")
+    header = ("hyperparameter", "value", "reference", "difference", "95% interval", "n", "method", "verdict")
     clear = [_effect_row(known, row) for row in found.rows if row["verdict"] != "unclear"]
     text = "The intervals of these differences do not contain zero:" if clear else "Every interval contains zero."
     tables = [table(header, clear)] if clear else []

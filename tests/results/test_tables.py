@@ -1,0 +1,54 @@
+"""Tables of the terminal: one line a row, at most as wide as the terminal, and everything with --wide."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cnnsearch.results import leaderboard
+from cnnsearch.results.leaderboard.table_layout import shortened
+
+CHOICES = " ".join(f"dimension/hyperparameter_{n}={n}" for n in range(14))
+REASON = "the loss was nan in epoch 1; a learning rate of 0.1 is too high for this network of 14 layers"
+
+
+def row(rank: int | None, **facts: Any) -> leaderboard.Row:
+    confirmed = {"rank": rank, "trial": 3, "state": "complete", "mean": 0.9875, "half": 0.0078, "n": 3, "score": 0.99}
+    costs = {"best_epoch": 7, "epochs": 9, "seconds": 61.5, "params": 559978, "macs": 4492928, "pareto": "*"}
+    exported = {"latency_1": 0.004, "latency_64": 0.05, "bytes": 494472, "origin": "sampler", "choices": CHOICES}
+    return {**dict.fromkeys(leaderboard.COLUMNS), **confirmed, **costs, **exported, **facts}
+
+
+FAILED = row(None, state="nan", mean=None, half=None, n=None, score=None, reason=REASON)
+BOARD = [row(1), row(2, tie="="), FAILED]
+
+
+def printed(board: list[leaderboard.Row], width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    with console.capture() as captured:
+        console.print(leaderboard.to_table(board, "a study", width))
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_a_trial_has_one_line_that_fits(width: int) -> None:
+    title, header, *lines = printed(BOARD, width)
+    assert title.strip() == "a study" and "mean over seeds" in header and "hyperparameters" in header
+    assert len(lines) == 3 and all(len(line) <= width for line in lines)
+    assert all("hyperparameter_0=0" in line and "0.9875 ± 0.0078" in line for line in lines[:2])
+    assert "the loss was nan" in lines[2] and leaderboard.is_cut(BOARD, width)
+    assert ("pareto:" in leaderboard.caption(BOARD, width)) == ("pareto" in header)
+
+
+def test_wide_has_everything() -> None:
+    lines = printed(BOARD, leaderboard.WIDE)
+    assert len(lines) == 5 and not leaderboard.is_cut(BOARD, leaderboard.WIDE)
+    assert all(CHOICES in line for line in lines[2:]) and REASON in lines[4] and "494" in lines[2]
+
+
+def test_hyperparameters_that_do_not_fit_are_counted() -> None:
+    assert shortened("a=1 b=2 c=3", 11) == "a=1 b=2 c=3"
+    assert shortened("a=1 b=2 c=3", 10) == "a=1 b=2 +1"
+    assert shortened("a=1 b=2 c=3 +4", 9) == "a=1 +6"
+    assert shortened("the default point", 8) == "the def…"
