@@ -43,8 +43,8 @@ def test_the_keywords_of_load_are_the_places_of_every_command() -> None:
 
 
 def test_keywords_become_words_of_the_command_line() -> None:
-    options = {"trials": 5, "recipes": True, "default": False, "lean": True, "study": None, "recipe": ["a", "b"]}
-    expected = ["--trials", "5", "--recipes", "--no-default", "--lean", "--recipe", "a", "--recipe", "b"]
+    options = {"trials": 5, "recipes": True, "default": False, "compiled": True, "study": None, "recipe": ["a", "b"]}
+    expected = ["--trials", "5", "--recipes", "--no-default", "--compiled", "--recipe", "a", "--recipe", "b"]
     assert keywords.words(RUN, options) == expected
     given = {"set": {"filters.first": [8, 16], "head.reduce": "max"}, "confirm": 0, "recipe": "a"}
     expected = ["--set", "filters.first=[8, 16]", "--set", "head.reduce=max", "--confirm", "0", "--recipe", "a"]

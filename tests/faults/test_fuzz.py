@@ -24,7 +24,7 @@ from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults
 from cnnsearch.spaces.plan import Block, Head, Plan
 from cnnsearch.study import opening
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.tuning import run
 
 KNOWN = plugins.load(here=Path(__file__).parent)
@@ -362,7 +362,17 @@ def cli(folder: Path) -> Iterator[CliRunner]:
         (folder / name).write_text(text)
     (folder / "plain").mkdir()
     space = SPACES["digits_cnn"]
-    opening.begin(Settings(space, spaces.Use("digits", {}), space.name, 5, 10, "val_accuracy", Path("runs")))
+    opening.begin(
+        SearchConfig.of(
+            space=space,
+            dataset=spaces.Use("digits", {}),
+            name=space.name,
+            trials=5,
+            epochs=10,
+            metric="val_accuracy",
+            runs=Path("runs"),
+        )
+    )
     (folder / "loop.toml").symlink_to("loop.toml")
 
     def begins(*_: Any) -> None:

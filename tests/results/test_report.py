@@ -23,7 +23,7 @@ from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.space import Use
 from cnnsearch.study import listing, opening
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
@@ -169,7 +169,17 @@ def test_nothing_is_wider_than_a_phone(reported: Path, tmp_path: Path) -> None:
 def made(folder: Path, records: Iterable[Trial]) -> Study:
     """A study that holds these trials."""
     space = spaces.load("digits_cnn", plugins.load())
-    study = opening.begin(Settings(space, Use("digits", {}), "made", 5, 10, "val_accuracy", folder / "runs"))
+    study = opening.begin(
+        SearchConfig.of(
+            space=space,
+            dataset=Use("digits", {}),
+            name="made",
+            trials=5,
+            epochs=10,
+            metric="val_accuracy",
+            runs=folder / "runs",
+        )
+    )
     data = {"name": "digits", "fingerprint": "0", "input_shape": [8, 8, 1], "classes": list("0123456789")}
     study.remember(data={**data, "images": {"train": 100, "val": 100, "test": 100}})
     study.optuna.sampler = optuna.samplers.RandomSampler(seed=1)

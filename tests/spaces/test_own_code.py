@@ -15,7 +15,7 @@ from cnnsearch.core.errors import PluginError, StudyError
 from cnnsearch.spaces import pickled_model
 from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.spaces.own_code import OwnCode
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.opening import begin
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE
@@ -132,12 +132,12 @@ def test_a_function_that_cannot_be_pickled_names_what_it_uses() -> None:
         pickled_model.pickled(np.zeros(3))
 
 
-def asked(runs: Path, **brought: dict[str, str]) -> Settings:
+def asked(runs: Path, **brought: dict[str, str]) -> SearchConfig:
     """A search with a function and arrays of these digests."""
-    return Settings(
+    return SearchConfig.of(
         space=Space(name="build", model="{study}/hypermodel-1.pkl:build"),
         dataset=Use("digits", {}),
-        study="build",
+        name="build",
         trials=1,
         epochs=1,
         metric="val_accuracy",

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from cnnsearch.results import leaderboard
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import ranking
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Confirmed, Repeat, optimism, summarised
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
@@ -71,13 +71,23 @@ def test_a_failed_repeat_is_left_out() -> None:
     ],
 )
 def test_a_part_of_a_limited_time_is_kept_where_it_will_do(timeout: float, had: dict[int, int], seconds: float) -> None:
-    asked = Settings(Space("s"), Use("digits", {}), "s", 9, 9, "val_accuracy", Path("r"), timeout=timeout, jobs=2)
+    asked = SearchConfig.of(
+        space=Space("s"),
+        dataset=Use("digits", {}),
+        name="s",
+        trials=9,
+        epochs=9,
+        metric="val_accuracy",
+        runs=Path("r"),
+        timeout=timeout,
+        jobs=2,
+    )
     trained = {0: (0.9, 20.0), 1: (0.8, 30.0), 2: (0.7, 40.0), 3: (0.6, 99.0)}
     records = [
         Trial(number, state="complete", score=score, seconds=took, epochs=9)
         for number, (score, took) in trained.items()
     ]
-    assert reserve(replace(asked, confirm=(3, 3)), records, True, 10.0, had) == pytest.approx(seconds)
+    assert reserve(asked.changed(confirm=(3, 3)), records, True, 10.0, had) == pytest.approx(seconds)
 
 
 def test_epochs_of_before_a_cut_were_not_timed() -> None:

@@ -234,7 +234,7 @@ def test_the_order_is_the_epochs_own() -> None:
 @pytest.mark.slow
 def test_a_study_is_trained_as_it_began(run: Run) -> None:
     line = ("run", "--space", "digits_cnn", "--jobs", "1", *TINY)
-    assert run(*line, "--trials", "1", "--no-lean", "--precision", "mixed_bfloat16").returncode == 0
+    assert run(*line, "--trials", "1", "--no-compiled", "--precision", "mixed_bfloat16").returncode == 0
     on = run(*line, "--trials", "3", "--precision", "float32")
     said = on.stdout + on.stderr
     assert on.returncode == 0 and "with Keras' fit" in said and "in mixed_bfloat16" in said

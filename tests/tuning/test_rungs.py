@@ -18,7 +18,7 @@ from cnnsearch.cli.search_config import scheduler_and_pruner
 from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study import samplers
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.sampler_view import SamplerView
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
@@ -242,10 +242,10 @@ def test_a_worker_that_saves_its_model_is_given_nothing_else(run: Run, tmp_path:
     assert len(trials) == 30 and all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
 
 
-def settings(folder: Path) -> Settings:
+def settings(folder: Path) -> SearchConfig:
     space = Space("small", defaults={"batch_size": 1})
-    shared = {"dataset": Use("digits", {}), "study": "small", "runs": folder, "metric": "val_accuracy"}
-    return Settings(space=space, trials=9, epochs=9, scheduler="halving", **shared)
+    shared = {"dataset": Use("digits", {}), "name": "small", "runs": folder, "metric": "val_accuracy"}
+    return SearchConfig.of(space=space, trials=9, epochs=9, scheduler="halving", **shared)
 
 
 def rung_scheduler(folder: Path, **changes: str) -> RungScheduler:

@@ -12,14 +12,14 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch.study import listing
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning import runtime_model
 from cnnsearch.tuning.runtime_model import DRAWS, Budget, RuntimeModel, left_of, measured, over_cost_budget
 from tests.conftest import TINY, Run
 
 BOARD = Path(__file__).parents[2] / "benchmarks" / "results" / "mnist_cnn_50" / "leaderboard.csv"
-BEGUN: dict[str, Any] = {"space": None, "dataset": None, "study": "s", "epochs": 4, "metric": "m", "runs": Path()}
+BEGUN: dict[str, Any] = {"space": None, "dataset": None, "name": "s", "epochs": 4, "metric": "m", "runs": Path()}
 
 
 def timed(macs: int, epochs: int, seconds: float) -> Trial:
@@ -96,7 +96,7 @@ def test_only_what_costs_more_than_the_median_is_passed_over_and_less_so_the_lat
 
 def budget(monkeypatch: pytest.MonkeyPatch, left: float, **options: Any) -> Budget:
     """One with so many seconds left and nothing else to it: a start of 1 s and epochs of 1 s a multiply-add."""
-    made = Budget(Settings(trials=10, **BEGUN, **options))
+    made = Budget(SearchConfig.of(trials=10, **BEGUN, **options))
     monkeypatch.setattr(runtime_model, "measured", lambda known: RuntimeModel(1.0, 0.0, 1.0))
     made.note(time.monotonic() + left, [])
     return made

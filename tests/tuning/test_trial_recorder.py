@@ -9,7 +9,7 @@ import pytest
 
 from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.study import trial_queue
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
@@ -60,13 +60,15 @@ def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: Ml
     made = optuna.create_study(direction="maximize")
     made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
     study = Study(made)
-    asked = Settings(Space("s"), Use("digits", {}), "s", 9, 9, "val_accuracy", Path("r"))
+    asked = SearchConfig.of(
+        space=Space("s"), dataset=Use("digits", {}), name="s", trials=9, epochs=9, metric="val_accuracy", runs=Path("r")
+    )
     trial_queue.enqueue_default(study, {"x": 0.5})
     made.enqueue_trial({"x": 0.1}, user_attrs={"origin": "recipe:one"})
-    first = trial_queue.take(study, asked)
+    first = trial_queue.take(study, asked.tuner)
     assert first is not None and first.suggest_float("x", 0, 1) == 0.5
     TrialRecorder(study, tracker).interrupt(Trial(0, origin="default"), first)
-    taken = [trial_queue.take(study, asked) for _ in range(3)]
+    taken = [trial_queue.take(study, asked.tuner) for _ in range(3)]
     assert [trial and trial.suggest_float("x", 0, 1) for trial in taken[:2]] == [0.5, 0.1]
     assert [trial and trial.user_attrs.get("origin") for trial in taken] == ["default", "recipe:one", None]
 

@@ -48,7 +48,7 @@ def search(
     max_latency: float = 0,
     objective: str | None = None,
     precision: str = "auto",
-    lean: bool = True,
+    compiled: bool = True,
     cost_aware: bool = False,
     keep: int = 5,
     confirm: str | int = "auto",
@@ -98,7 +98,7 @@ def search(
         max_latency: do not train candidates that take more milliseconds for one image; 0: no limit.
         objective: optimize the metric and costs together, such as "val_accuracy,params".
         precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
-        lean: True: train with compiled epochs; False: with Keras' `fit`.
+        compiled: True: train with compiled epochs; False: with Keras' `fit`.
         cost_aware: skip most of the expensive candidates at first, and fewer later.
         keep: how many of the best models stay on disk.
         confirm: "KxS": train the best K trials again on S new seeds; 0: do not; "auto": 3x3, or 0 with `recipe`.
@@ -158,10 +158,10 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     inputs = SearchInputs(space, *data)
     given = parsed("run", {**inputs.named, **options})
     shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
-    settings = search_config.settings(**{**given, **inputs.objects()})
-    line = search_config.redacted(_call(inputs, options), settings.storage)
-    with inputs.in_folder(settings):
-        opened, end = run.run(settings, shown, line, leaderboard.write_files)
+    config = search_config.search_config(**{**given, **inputs.objects()})
+    line = search_config.redacted(_call(inputs, options), config.study.storage)
+    with inputs.in_folder(config):
+        opened, end = run.run(config, shown, line, leaderboard.write_files)
     if end.reason == "interrupted":
         raise KeyboardInterrupt(f"{outcome.stopped(opened)} The same call resumes it.")
     outcome.check_ended(opened, end)

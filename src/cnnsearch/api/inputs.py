@@ -11,7 +11,7 @@ from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.data import from_python
 from cnnsearch.spaces import pickled_model
 from cnnsearch.spaces.definition import STUDY, Use
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 
 
 class SearchInputs:
@@ -49,7 +49,7 @@ class SearchInputs:
         self.arguments.append("data")
 
     def objects(self) -> dict[str, Any]:
-        """The objects that replace names in the settings, and the digests that a resumed study compares."""
+        """The objects that replace names in the configuration, and the digests that a resumed study compares."""
         found: dict[str, Any] = {}
         digests: dict[str, Any] = {}
         if self._model:
@@ -61,7 +61,7 @@ class SearchInputs:
         return {**found, "brought": digests}
 
     @contextmanager
-    def in_folder(self, settings: Settings) -> Iterator[None]:
+    def in_folder(self, config: SearchConfig) -> Iterator[None]:
         """Write function and data to the study's folder; at the end, remove the files that the study does not use.
 
         If the study does not accept them (StudyError), the files that were written here are removed.
@@ -69,12 +69,12 @@ class SearchInputs:
         from cnnsearch.data import stored
         from cnnsearch.study.storage import make_folder
 
-        make_folder(settings.folder)
+        make_folder(config.study.folder)
         written: list[Path] = []
-        if self._model and self._model.file in settings.space.model:
-            written += self._model.write(settings.folder)
-        if self._data and self._use in settings.dataset.options.get("path", ""):
-            written += stored.write(self._data, settings.folder / self._use)
+        if self._model and self._model.file in config.study.space.model:
+            written += self._model.write(config.study.folder)
+        if self._data and self._use in config.study.dataset.options.get("path", ""):
+            written += stored.write(self._data, config.study.folder / self._use)
         # from here on they are read from the disk
         self._data = None
         try:
@@ -82,10 +82,10 @@ class SearchInputs:
         except StudyError:
             _remove(written)
             raise
-        data = str(settings.dataset.options.get("path", ""))
-        for prefix, used in ((pickled_model.PREFIX, settings.space.model), (stored.PREFIX, data)):
+        data = str(config.study.dataset.options.get("path", ""))
+        for prefix, used in ((pickled_model.PREFIX, config.study.space.model), (stored.PREFIX, data)):
             if used.startswith(STUDY):
-                _remove(path for path in settings.folder.glob(f"{prefix}*") if path.name not in used)
+                _remove(path for path in config.study.folder.glob(f"{prefix}*") if path.name not in used)
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -3,15 +3,20 @@
 import functools
 import inspect
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from cnnsearch.cli.options import attribute_name
 from cnnsearch.core.errors import CnnsearchError, nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+RENAMED = {"lean": "compiled"}
+"""Keywords of earlier versions, and what they are called now."""
 
 
 def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
@@ -20,8 +25,12 @@ def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name in kwargs:
-            if name not in known:
+        for name in list(kwargs):
+            now = RENAMED.get(name)
+            if now in known and now not in kwargs:
+                warnings.warn(f"{function.__name__}({name}=…) is now {now}=…", DeprecationWarning, stacklevel=2)
+                kwargs[now] = kwargs.pop(name)
+            elif name not in known:
                 raise CnnsearchError(
                     f"{function.__name__}() has no keyword '{name}'.{nearest(name, known)} "
                     f"`help(cnnsearch.{function.__name__})` lists all {len(known)}."
@@ -68,7 +77,7 @@ def words(command: click.Command, options: Mapping[str, Any]) -> list[str]:
 
 def flag_name(option: click.Parameter) -> str:
     """The Python keyword of an option: `trial_timeout` for `--trial-timeout`."""
-    return option.opts[-1].lstrip("-").replace("-", "_")
+    return attribute_name(option.opts[-1])
 
 
 def _each(value: Any) -> list[Any]:

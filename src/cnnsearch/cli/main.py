@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cnnsearch.cli.options import GroupedCommand
+from cnnsearch.cli.options import GroupedCommand, attribute_name
 from cnnsearch.cli.plugin_commands import check, datasets, new, plugins, recipes, spaces
 from cnnsearch.cli.result_commands import compare, export, leaderboard, predict, report, reproduce
 from cnnsearch.cli.search_commands import confirm, run
@@ -80,7 +80,7 @@ def _name_variables(name: str, command: click.Command) -> None:
     click names it after the Python parameter, which can differ from the flag.
     """
     for each in command.params:
-        flag = each.opts[-1].lstrip("-").replace("-", "_")
+        flag = attribute_name(each.opts[-1])
         if isinstance(each, click.Option) and each.name != flag and not each.envvar:
             each.envvar = f"CNNSEARCH_{name}_{flag}".upper()
 

@@ -1,5 +1,6 @@
 """Options of the command line: how `--help` shows them, and the options that several commands share."""
 
+import copy
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,11 +32,13 @@ class Option(click.Option):
     Args:
         group: the heading, one of GROUPS or OTHERS.
         shown: the default in words. For an option whose default depends on something else.
+        former: the name in earlier versions. It works, and `--help` does not show it.
     """
 
-    def __init__(self, *names: Any, group: str = OTHERS, shown: str = "", **given: Any) -> None:
-        super().__init__(*names, **given)
-        self.group, self.shown = group, shown
+    def __init__(self, *names: Any, group: str = OTHERS, shown: str = "", former: str = "", **given: Any) -> None:
+        declared = [former, *names[0], attribute_name(names[0][-1])] if former else names[0]
+        super().__init__(declared, *names[1:], **given)
+        self.group, self.shown, self._former = group, shown, former.split("/")
 
     def default_text(self) -> str:
         """The default as `--help` shows it."""
@@ -56,12 +59,20 @@ class Option(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """The two columns of `--help`."""
-        record = super().get_help_record(ctx)
+        shown = copy.copy(self)
+        shown.opts = [name for name in self.opts if name not in self._former]
+        shown.secondary_opts = [name for name in self.secondary_opts if name not in self._former]
+        record = click.Option.get_help_record(shown, ctx)
         return record and (record[0], self.meaning())
 
     def make_metavar(self, ctx: click.Context) -> str:
         """The placeholder of the value. The choices are in the help text: they are too long for this column."""
         return self.metavar or ("NAME" if isinstance(self.type, click.Choice) else super().make_metavar(ctx))
+
+
+def attribute_name(option: str) -> str:
+    """The Python name of an option: `trial_timeout` for `--trial-timeout`, `quiet` for `--quiet/--no-quiet`."""
+    return option.partition("/")[0].lstrip("-").replace("-", "_")
 
 
 class GroupedCommand(click.Command):

@@ -181,7 +181,13 @@ speed_options = option_group(
         type=click.Choice(PRECISIONS),
         help="The precision of the arithmetic. auto: mixed_bfloat16 on a GPU or on a CPU with AMX (TensorFlow, plans).",
     ),
-    spec("--lean/--no-lean", default=True, help="Train plans with compiled epochs. Off: with Keras' fit."),
+    spec(
+        "--compiled/--no-compiled",
+        former="--lean/--no-lean",
+        envvar=["CNNSEARCH_RUN_COMPILED", "CNNSEARCH_RUN_LEAN"],
+        default=True,
+        help="Train plans with compiled epochs. Off: with Keras' fit.",
+    ),
     spec(
         "--memory",
         default="",

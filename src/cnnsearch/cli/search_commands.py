@@ -20,12 +20,12 @@ def run(quiet: bool, json_lines: bool, **given: Any) -> None:
     from cnnsearch.results import leaderboard
     from cnnsearch.tuning import run as tuning
 
-    settings = search_config.settings(**given)
+    config = search_config.search_config(**given)
     shown = display.choose(json_lines, quiet)
-    line = search_config.redacted(shlex.join(["cnnsearch", *sys.argv[1:]]), settings.storage)
+    line = search_config.redacted(shlex.join(["cnnsearch", *sys.argv[1:]]), config.study.storage)
     try:
-        study, end = tuning.run(settings, shown, line, leaderboard.write_files)
-        summary.report(study, end, settings, json_lines)
+        study, end = tuning.run(config, shown, line, leaderboard.write_files)
+        summary.report(study, end, config, json_lines)
     except KeyboardInterrupt:
         interruption.stop("finished trial")
     if end.reason == "interrupted":

@@ -1,4 +1,4 @@
-"""The options of `cnnsearch run`, checked, as the settings of a search."""
+"""The options of `cnnsearch run`, checked, as the configuration of a search."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,8 +12,8 @@ from cnnsearch.spaces import recipes as recipe_points
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import listing, objectives
-from cnnsearch.study.config import Settings
-from cnnsearch.study.resumed_settings import as_begun
+from cnnsearch.study.config import SearchConfig
+from cnnsearch.study.resumed_config import as_begun
 
 PICTURE_OPTIONS = ("image_size", "skip_unreadable", "group_by")
 
@@ -24,7 +24,7 @@ CONFIRMED = 3
 """How many of the best trials are trained again by default, and on how many seeds each."""
 
 
-def settings(
+def search_config(
     *,
     space: str | Space,
     dataset: str | Use | None,
@@ -40,8 +40,8 @@ def settings(
     recipes: bool,
     space_from_study: bool,
     **given: Any,
-) -> Settings:
-    """The checked settings of a command line, or of a call from Python that gives a space and a dataset as objects.
+) -> SearchConfig:
+    """The checked configuration of a command line, or of a call from Python with a space and a dataset as objects.
 
     Nothing heavy is imported and nothing is written.
 
@@ -55,10 +55,10 @@ def settings(
     given["scheduler"], given["pruner"] = scheduler_and_pruner(given["scheduler"], given["pruner"], costs)
     workers, threads = host.workers_and_threads(jobs)
     only_recipes = bool(recipe) and not recipes
-    made = Settings(
+    made = SearchConfig.of(
         space=found,
         dataset=used,
-        study=_checked_name(study or found.name),
+        name=_checked_name(study or found.name),
         timeout=seconds(timeout),
         trial_timeout=seconds(trial_timeout),
         memory=_worker_memory(memory) if memory else host.memory_allowed(workers),
@@ -124,11 +124,12 @@ def _with_space_defaults(given: dict[str, Any], space: Space) -> dict[str, Any]:
     return found
 
 
-def _with_stored_space(made: Settings) -> Settings:
-    """`made` with what the study stored when it began: its space, dataset and what depends on them."""
-    begun = as_begun(listing.load(made.study, made.runs, made.storage), runs=made.runs)
+def _with_stored_space(config: SearchConfig) -> SearchConfig:
+    """`config` with what the study stored when it began: its space, dataset and what depends on them."""
+    asked = config.study
+    begun = as_begun(listing.load(asked.name, asked.runs, asked.storage), runs=asked.runs).study
     stored = ("space", "dataset", "epochs", "metric", "costs", "seed", "brought")
-    return replace(made, **{name: getattr(begun, name) for name in stored})
+    return config.changed(**{name: getattr(begun, name) for name in stored})
 
 
 def _confirmed(text: str, default: int) -> tuple[int, int]:

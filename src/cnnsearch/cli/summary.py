@@ -9,7 +9,7 @@ import click
 from cnnsearch.cli import tables
 from cnnsearch.results import leaderboard, majority
 from cnnsearch.study import ranking
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import confirmed, optimism
 from cnnsearch.study.storage import storage_errors
 from cnnsearch.study.study import Study
@@ -20,13 +20,13 @@ TOP = 10
 """How many trials the summary shows."""
 
 
-def report(opened: Study, end: End, settings: Settings, json_lines: bool) -> None:
+def report(opened: Study, end: End, config: SearchConfig, json_lines: bool) -> None:
     """Print the top of the leaderboard and what to do next.
 
     Raises:
         CnnsearchError: if no trial completed, or the search was stopped by a fault.
     """
-    with storage_errors(settings.storage, settings.runs):
+    with storage_errors(config.study.storage, config.study.runs):
         board = leaderboard.rows(opened, top=TOP)
         if json_lines:
             best = board[0] if board else None
@@ -35,7 +35,7 @@ def report(opened: Study, end: End, settings: Settings, json_lines: bool) -> Non
         else:
             if board:
                 _show(opened, [row for row in board if row["score"] is not None] or board)
-            _show_next_steps(opened, end.reason, settings, board)
+            _show_next_steps(opened, end.reason, config, board)
         if end.reason is EndReason.INTERRUPTED:
             click.echo(f"\n{stopped(opened)} The same command resumes it.", err=True)
     check_ended(opened, end)
@@ -79,7 +79,7 @@ def _confidence(opened: Study) -> list[str]:
     ]
 
 
-def _show_next_steps(opened: Study, ended: str, settings: Settings, board: list[leaderboard.Row]) -> None:
+def _show_next_steps(opened: Study, ended: str, config: SearchConfig, board: list[leaderboard.Row]) -> None:
     if ended == "timeout":
         none_ended = " No trial ended: workers need some seconds to start. Choose a longer time." * (not board)
         click.echo(f"\nThe time limit is reached.{none_ended} The same command resumes the search.")
@@ -88,4 +88,4 @@ def _show_next_steps(opened: Study, ended: str, settings: Settings, board: list[
     if not any(row["state"] == "complete" for row in board):
         return
     click.echo("\nSee every trial:   cnnsearch ui")
-    click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where(settings.runs)}")
+    click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where(config.study.runs)}")

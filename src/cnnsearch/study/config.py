@@ -1,8 +1,8 @@
-"""What one command asks of a search, as frozen plain data."""
+"""The configuration of a search, as frozen plain data: one class for each part that needs it."""
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,85 +12,39 @@ from cnnsearch.spaces.space import Space, Use
 
 
 @dataclass(frozen=True)
-class Settings:
-    """A search, checked and complete. Zero means no limit for `timeout`, `trial_timeout`, `memory` and `max_…`.
+class StudyConfig:
+    """What is searched, and where it is stored. Trials of one study can be compared because most of it is the same.
 
     Attributes:
-        trials: how many trials the study shall have in all, over restarts and workers.
-        metric: what the best is told by; empty while that is to be found out from a model (`opening`).
-        timeout: seconds for this call; `trial_timeout`: seconds for one trial.
-        memory: bytes that one worker may hold.
-        max_latency: milliseconds that a candidate may take for one image.
-        costs: what is made small while the metric is made good, such as `params`.
-        lean: whether candidates of plans are trained by whole epochs (`cnnsearch.lean`), not by Keras' `fit`.
-        cost_aware: whether early draws of many multiply-adds are passed over (`cnnsearch.pace`).
-        keep: how many of the best models stay on disk.
-        confirm: how many of the best are trained again, and on how many fresh seeds each.
-        default: whether the space's default point is trained before anything is drawn.
-        recipes: points to train, by recipe; before all else, or nothing else if `only_recipes`.
-        controlled: points to train and nothing else, each with its seed, by origin.
+        name: the study's name.
+        epochs: the number of epochs of a trial at full length.
+        metric: the metric that is the score; empty until it is known which metrics the model reports.
+        costs: what is minimized besides the metric, such as `params`.
+        runs: the folder with all studies.
+        storage: the address of Optuna's storage; empty: a SQLite file in `runs`.
+        plugins: folders and files with plugins.
         brought: digests of the function and the arrays that were given from Python, by `function` and `data`.
     """
 
     space: Space
     dataset: Use
-    study: str
-    trials: int
+    name: str
     epochs: int
     metric: str
     runs: Path
-    storage: str = ""
-    sampler: str = "tpe"
-    pruner: str = "median"
-    scheduler: str = "auto"
-    seed: int = 0
-    jobs: int = 1
-    threads: int = 0
-    precision: str = "auto"
-    lean: bool = True
-    timeout: float = 0
-    trial_timeout: float = 0
-    max_params: int = 0
-    max_macs: int = 0
-    max_latency: float = 0
     costs: tuple[str, ...] = ()
-    memory: int = 0
-    cost_aware: bool = False
-    keep: int = 5
-    confirm: tuple[int, int] = (0, 0)
+    seed: int = 0
+    storage: str = ""
     plugins: tuple[Path, ...] = ()
-    recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    only_recipes: bool = False
-    default: bool = True
-    controlled: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
     brought: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
-        """Where this study keeps its files; one of the same name in another storage has a folder of its own."""
-        return study_folder(self.runs, self.study, self.storage)
+        """Where this study keeps its files. A study of the same name in another storage has another folder."""
+        return study_folder(self.runs, self.name, self.storage)
 
-    def for_worker(self, shared: Path | None = None) -> dict[str, Any]:
-        """What a worker needs to know, as plain data; `shared` is where it finds or leaves the data for all."""
-        return {
-            "space": self.space.to_dict(),
-            "dataset": list(self.dataset),
-            "plugins": [str(folder.resolve()) for folder in self.plugins],
-            "seed": self.seed,
-            "epochs": self.epochs,
-            "metric": self.metric,
-            "precision": self.precision,
-            "lean": self.lean,
-            "max_params": self.max_params,
-            "max_macs": self.max_macs,
-            "max_latency": self.max_latency,
-            "runs": str(self.runs.resolve()),
-            "folder": str(self.folder.resolve()),
-            "shared": str(shared.resolve()) if shared else "",
-        }
-
-    def for_study(self) -> dict[str, Any]:
-        """What makes results comparable, and so must stay the same when a study goes on."""
+    def stored(self) -> dict[str, Any]:
+        """What makes trials comparable. It is stored, and must be the same when the study is resumed."""
         return {
             "space": self.space.to_dict(),
             "dataset": list(self.dataset),
@@ -102,6 +56,134 @@ class Settings:
             "batch_size": self.space.defaults["batch_size"],
             **({"brought": self.brought} if self.brought else {}),
         }
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How candidates are trained, and which are not. Zero means no limit.
+
+    Attributes:
+        compiled: whether plans are trained by compiled epochs (`training.compiled`) and not by Keras' `fit`.
+        max_latency: milliseconds that a candidate may take for one image.
+    """
+
+    compiled: bool = True
+    precision: str = "auto"
+    max_params: int = 0
+    max_macs: int = 0
+    max_latency: float = 0
+
+
+@dataclass(frozen=True)
+class TunerConfig:
+    """Which trials are trained, in which order, and for how long. Zero means no limit.
+
+    Attributes:
+        trials: how many trials the study has at the end, those of earlier runs included.
+        callbacks: names of further callbacks.
+        timeout: seconds for this run.
+        trial_timeout: seconds for one trial.
+        cost_aware: whether early candidates with many multiply-adds are skipped (`tuning.runtime_model`).
+        keep: how many of the best models stay on disk.
+        confirm: how many of the best trials are trained again, and on how many new seeds each.
+        default: whether the space's default point is trained first.
+        recipes: points to train first, by recipe; nothing else is trained if `only_recipes`.
+        controlled: points to train and nothing else, each with its seed, by origin.
+    """
+
+    trials: int
+    sampler: str = "tpe"
+    pruner: str = "median"
+    scheduler: str = "auto"
+    callbacks: tuple[str, ...] = ()
+    timeout: float = 0
+    trial_timeout: float = 0
+    cost_aware: bool = False
+    keep: int = 5
+    confirm: tuple[int, int] = (0, 0)
+    default: bool = True
+    recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    only_recipes: bool = False
+    controlled: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The workers, and what each may use.
+
+    Attributes:
+        jobs: how many workers there are.
+        threads: threads of each worker; 0: the backend decides.
+        memory: bytes that one worker may hold; 0: no limit.
+        launcher: the name of what starts the workers.
+    """
+
+    jobs: int = 1
+    threads: int = 0
+    memory: int = 0
+    launcher: str = "local"
+
+
+PARTS: dict[str, type] = {
+    "study": StudyConfig,
+    "training": TrainingConfig,
+    "tuner": TunerConfig,
+    "resources": Resources,
+}
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A search, checked and complete."""
+
+    study: StudyConfig
+    training: TrainingConfig
+    tuner: TunerConfig
+    resources: Resources
+
+    @classmethod
+    def of(cls, **values: Any) -> "SearchConfig":
+        """A configuration from the fields of its four parts.
+
+        Raises:
+            TypeError: if a field is missing, or no part has it.
+        """
+        parts = _by_part(values)
+        return cls(**{name: part(**parts[name]) for name, part in PARTS.items()})
+
+    def changed(self, **values: Any) -> "SearchConfig":
+        """The same with other values of these fields of its parts.
+
+        Raises:
+            TypeError: if no part has such a field.
+        """
+        parts = _by_part(values)
+        return replace(self, **{name: replace(getattr(self, name), **parts[name]) for name in PARTS})
+
+    def for_worker(self, shared: Path | None = None) -> dict[str, Any]:
+        """What a worker needs to know, as plain data; `shared` is the folder in which workers share the data."""
+        study, training = self.study, self.training
+        return {
+            "space": study.space.to_dict(),
+            "dataset": list(study.dataset),
+            "plugins": [str(folder.resolve()) for folder in study.plugins],
+            "seed": study.seed,
+            "epochs": study.epochs,
+            "metric": study.metric,
+            **asdict(training),
+            "runs": str(study.runs.resolve()),
+            "folder": str(study.folder.resolve()),
+            "shared": str(shared.resolve()) if shared else "",
+        }
+
+
+def _by_part(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The values of each part of a configuration; every field belongs to one part."""
+    names = {part: {each.name for each in fields(kind)} for part, kind in PARTS.items()}
+    unknown = values.keys() - set().union(*names.values())
+    if unknown:
+        raise TypeError(f"no part of a search's configuration has the fields {', '.join(sorted(unknown))}")
+    return {part: {name: value for name, value in values.items() if name in own} for part, own in names.items()}
 
 
 def study_folder(runs: Path, study: str, storage: str) -> Path:

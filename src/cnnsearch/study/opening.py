@@ -15,7 +15,7 @@ from cnnsearch.core.version import VERSION
 from cnnsearch.data.pixel_values import BYTES
 from cnnsearch.spaces.definition import Space
 from cnnsearch.study import moved, samplers
-from cnnsearch.study.config import Settings, maximize
+from cnnsearch.study.config import SearchConfig, StudyConfig, maximize
 from cnnsearch.study.lease import refuse_if_held
 from cnnsearch.study.storage import make_folder, storage_errors, storage_url
 from cnnsearch.study.study import FORMAT, Study, now, state_of
@@ -27,81 +27,83 @@ HINT = "If the data pipeline changes images at random, remove that step: every c
 MORE, LESS = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
 
 
-def begin(settings: Settings) -> Study:
-    """The study that `settings` name, created or opened to go on.
+def begin(config: SearchConfig) -> Study:
+    """The study that `config` names, created or opened to go on.
 
     Raises:
-        StudyError: if it began under other settings, or its storage cannot be opened.
+        StudyError: if it began with another configuration, or its storage cannot be opened.
     """
-    make_folder(settings.folder)
-    with storage_errors(settings.storage, settings.runs):
-        study = _create(settings)
-        refuse_if_held(Study(study, settings.folder))
-        moved.adopt(settings.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
-        if _nothing_done(study, settings):
-            # a first try that was refused or stopped must not bind the next one to its settings
-            optuna.delete_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
-            study = _create(settings)
+    make_folder(config.study.folder)
+    with storage_errors(config.study.storage, config.study.runs):
+        study = _create(config)
+        refuse_if_held(Study(study, config.study.folder))
+        moved.adopt(config.study.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
+        if _nothing_done(study, config.study):
+            # a first try that was refused or stopped must not bind the next one
+            optuna.delete_study(
+                study_name=config.study.name, storage=storage_url(config.study.runs, config.study.storage)
+            )
+            study = _create(config)
     # derived from the number of trials too: the same seed would replay the same first points
-    sampler = samplers.sampler(settings.sampler, settings.seed + 7919 * len(study.get_trials(deepcopy=False)))
+    sampler = samplers.sampler(config.tuner.sampler, config.study.seed + 7919 * len(study.get_trials(deepcopy=False)))
     behind = WriteBehindStorage(study._storage, study._study_id)
     study = optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner)
-    opened = Study(study, settings.folder, behind)
+    opened = Study(study, config.study.folder, behind)
     if opened.info:
-        check_same(opened, settings)
+        check_same(opened, config.study)
         opened.note_place()
     else:
         opened.remember(
-            **settings.for_study(),
+            **config.study.stored(),
             format=FORMAT,
             version=VERSION,
-            folder=str(settings.folder.resolve()),
+            folder=str(config.study.folder.resolve()),
             created=now(),
         )
     return opened
 
 
-def begun(settings: Settings) -> dict[str, Any] | None:
-    """What is stored of the study that `settings` name, if it is there with something done in it."""
+def begun(config: StudyConfig) -> dict[str, Any] | None:
+    """What is stored of the study that `config` names, if it is there with something done in it."""
     # unlike Path.exists it answers for names that no file can have
-    if not settings.storage and not os.path.exists(settings.runs / "cnnsearch.db"):  # noqa: PTH110
+    if not config.storage and not os.path.exists(config.runs / "cnnsearch.db"):  # noqa: PTH110
         return None
-    with storage_errors(settings.storage, settings.runs):
+    with storage_errors(config.storage, config.runs):
         try:
-            study = optuna.load_study(study_name=settings.study, storage=storage_url(settings.runs, settings.storage))
+            study = optuna.load_study(study_name=config.name, storage=storage_url(config.runs, config.storage))
         except KeyError:
             return None
-        return None if _nothing_done(study, settings) else Study(study, settings.folder).info or None
+        return None if _nothing_done(study, config) else Study(study, config.folder).info or None
 
 
-def _create(settings: Settings, tries: int = 5) -> optuna.Study:
+def _create(config: SearchConfig, tries: int = 5) -> optuna.Study:
     try:
-        return _create_once(settings)
+        return _create_once(config)
     except sqlalchemy.exc.DatabaseError as error:
         # two first runs at one time both make the tables; the later one finds them made
         if not ("already exists" in str(error) or "alembic_version" in str(error)) or tries == 1:
             raise
     time.sleep(1)
-    return _create(settings, tries - 1)
+    return _create(config, tries - 1)
 
 
-def _create_once(settings: Settings) -> optuna.Study:
+def _create_once(config: SearchConfig) -> optuna.Study:
     return optuna.create_study(
-        storage=storage_url(settings.runs, settings.storage),
-        study_name=settings.study,
-        directions=[MORE if maximize(settings.metric) else LESS, *(LESS for _ in settings.costs)],
-        pruner=samplers.pruner(settings.pruner, settings.epochs),
+        storage=storage_url(config.study.runs, config.study.storage),
+        study_name=config.study.name,
+        directions=[MORE if maximize(config.study.metric) else LESS, *(LESS for _ in config.study.costs)],
+        pruner=samplers.pruner(config.tuner.pruner, config.study.epochs),
         load_if_exists=True,
     )
 
 
-def _nothing_done(study: optuna.Study, settings: Settings) -> bool:
+def _nothing_done(study: optuna.Study, config: StudyConfig) -> bool:
     """Whether the study was begun, but no trial of it ended, is running, or can be gone on with.
 
     Failed trials of a function that was changed since do not count: its author mended it.
     """
     function = study.user_attrs.get(ATTRIBUTE, {}).get("brought", {}).get("function")
-    mended = function is not None and settings.brought.get("function", function) != function
+    mended = function is not None and config.brought.get("function", function) != function
 
     def counts(t: FrozenTrial) -> bool:
         ended = record(t)
@@ -110,20 +112,20 @@ def _nothing_done(study: optuna.Study, settings: Settings) -> bool:
     busy = any(
         t.state == TrialState.RUNNING
         or counts(t)
-        or (t.state == TrialState.WAITING and "state" in t.user_attrs and state_of(settings.folder, t).exists())
+        or (t.state == TrialState.WAITING and "state" in t.user_attrs and state_of(config.folder, t).exists())
         for t in study.get_trials(deepcopy=False)
     )
     return ATTRIBUTE in study.user_attrs and not busy
 
 
-def check_same(study: Study, settings: Settings) -> None:
-    """Refuse to go on with a study under other settings than it began with.
+def check_same(study: Study, config: StudyConfig) -> None:
+    """Refuse to go on with a study under another configuration than it began with.
 
     Raises:
         StudyError: it names the first difference and the ways on.
     """
     refuse_newer(study)
-    old, new = study.info, json.loads(json.dumps(settings.for_study()))
+    old, new = study.info, json.loads(json.dumps(config.stored()))
     anew = "or start a new study: --study NAME."
     _check_brought(study, new.get("brought", {}))
     keys = ("dimensions", "model", "trainer")

@@ -7,15 +7,15 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch.spaces.recipes import ORIGIN
-from cnnsearch.study.config import Settings, trial_seed
+from cnnsearch.study.config import TunerConfig, trial_seed
 from cnnsearch.study.study import Study, state_of
 from cnnsearch.study.trial import COUNTED
 
 
-def missing_recipes(study: Study, settings: Settings) -> list[str]:
-    """The recipes that `settings` name and that no trial has trained yet, nor another trial the same plan."""
+def missing_recipes(study: Study, config: TunerConfig) -> list[str]:
+    """The recipes that `config` names and that no trial has trained yet, nor another trial the same plan."""
     settled = settled_origins(study)
-    return [name for name in settings.recipes if ORIGIN + name not in settled]
+    return [name for name in config.recipes if ORIGIN + name not in settled]
 
 
 def settled_origins(study: Study) -> set[str]:
@@ -29,19 +29,17 @@ def enqueue_default(study: Study, values: dict[str, Any]) -> None:
         study.optuna.enqueue_trial(values, user_attrs={"origin": "default"})
 
 
-def take(study: Study, settings: Settings) -> optuna.Trial | None:
+def take(study: Study, config: TunerConfig) -> optuna.Trial | None:
     """The next trial: what was cut off before what was queued, and that before what is drawn.
 
     For controlled trials and `only_recipes` it is one of those that wait under their names, or None if none does.
     """
-    named = set(settings.controlled) or (
-        {ORIGIN + name for name in settings.recipes} if settings.only_recipes else set()
-    )
+    named = set(config.controlled) or ({ORIGIN + name for name in config.recipes} if config.only_recipes else set())
     for frozen in _named(study, named) if named else _cut_off(study):
         # as Optuna's `ask` takes a waiting trial, which cannot be told which one
         if study.optuna._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING):
             return optuna.Trial(study.asked, frozen._trial_id)
-    return None if settings.controlled or settings.only_recipes else study.asked.ask()
+    return None if config.controlled or config.only_recipes else study.asked.ask()
 
 
 def _named(study: Study, origins: set[str]) -> list[FrozenTrial]:
@@ -55,18 +53,18 @@ def _cut_off(study: Study) -> list[FrozenTrial]:
     return [trial for trial in every if trial.state == TrialState.WAITING and "state" in trial.user_attrs]
 
 
-def enqueue_recipes(study: Study, settings: Settings) -> None:
+def enqueue_recipes(study: Study, config: TunerConfig) -> None:
     """Queue the missing recipes that are not waiting or in training already."""
     queued = _open_origins(study)
-    for name in missing_recipes(study, settings):
+    for name in missing_recipes(study, config):
         if ORIGIN + name not in queued:
-            study.optuna.enqueue_trial(settings.recipes[name], user_attrs={"origin": ORIGIN + name})
+            study.optuna.enqueue_trial(config.recipes[name], user_attrs={"origin": ORIGIN + name})
 
 
-def enqueue_controlled(study: Study, settings: Settings) -> None:
+def enqueue_controlled(study: Study, config: TunerConfig) -> None:
     """Queue each controlled trial that was not trained, is not queued and is not running, under its seed."""
     known = settled_origins(study) | _open_origins(study)
-    for origin, (values, seed) in settings.controlled.items():
+    for origin, (values, seed) in config.controlled.items():
         if origin not in known:
             study.optuna.enqueue_trial(values, user_attrs={"origin": origin, "seed": seed})
 

@@ -65,7 +65,7 @@ class Worker:
             backend=backend,
             keras=keras.__version__,
             precision=keras.config.dtype_policy().name,
-            lean=self._context.config.lean,
+            lean=self._context.config.compiled,
             devices=devices(),
             python=platform.python_version(),
         )

@@ -28,7 +28,7 @@ class WorkerConfig:
         plugins: folders with plugins.
         epochs: the number of epochs of a trial at full length.
         metric: the metric that is the score; empty if it is not known yet.
-        lean: whether plans may be trained by compiled epochs.
+        compiled: whether plans may be trained by compiled epochs.
         runs: the folder with all studies.
         folder: the folder of this study.
         shared: the folder in which the workers share the data; empty if there is none.
@@ -41,7 +41,7 @@ class WorkerConfig:
     epochs: int
     metric: str
     precision: str
-    lean: bool
+    compiled: bool
     max_params: int
     max_macs: int
     max_latency: float
@@ -136,6 +136,6 @@ class WorkerContext:
         from cnnsearch.training.candidate import from_plan
 
         passes = 0 if split is self.split else 1
-        made = with_kind("invalid", lambda: from_plan(plan, len(split.x), self.config.lean and plain, passes))
+        made = with_kind("invalid", lambda: from_plan(plan, len(split.x), self.config.compiled and plain, passes))
         # with a scaled schedule a program fits no other candidate
         return made if passes and plan.schedule else self.programs.reuse(plan, made)

@@ -8,9 +8,9 @@ from cnnsearch.core import host
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.host import workers_and_threads
 from cnnsearch.study import lease, listing, mlflow_store, ranking
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Repeat
-from cnnsearch.study.resumed_settings import as_begun
+from cnnsearch.study.resumed_config import as_begun
 from cnnsearch.study.storage import hold, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
@@ -27,29 +27,29 @@ from cnnsearch.tuning.supervisor import Limits
 from cnnsearch.tuning.trial_source import End, EndReason
 
 
-def to_confirm(settings: Settings, study: Study, leaders: list[Trial]) -> list[Repeat]:
+def to_confirm(config: SearchConfig, study: Study, leaders: list[Trial]) -> list[Repeat]:
     """The repeats that are asked for and missing, as the ranking stands."""
-    top, seeds = settings.confirm
+    top, seeds = config.tuner.confirm
     return confirmer.missing(study, leaders, confirmer.leaders(leaders, top, study.maximize), seeds)
 
 
 def confirm_best(
-    settings: Settings, session: Session, leaders: list[Trial], until: float, launcher: Launcher
+    config: SearchConfig, session: Session, leaders: list[Trial], until: float, launcher: Launcher
 ) -> End | None:
     """Train the best of a search again on new seeds until the moment `until`; how that ended if it was interrupted."""
     study, display = session.study, session.display
-    waiting = to_confirm(settings, study, leaders)
+    waiting = to_confirm(config, study, leaders)
     if not waiting:
         return None
     trials, trainings = len({repeat.trial for repeat in waiting}), len(waiting)
     plurals = "s" * (trials > 1), "s" * (trainings > 1)
     records = {record.number: record for record in leaders}
-    if not any(confirmer.in_time(records[repeat.trial], settings.epochs, until) for repeat in waiting):
+    if not any(confirmer.in_time(records[repeat.trial], config.study.epochs, until) for repeat in waiting):
         missing = f"No time is left to train on new seeds. {trainings} trainings are missing"
         display.note(f"{missing}. To run them: cnnsearch confirm {study.name}")
         return None
     display.note(f"Confirming the best: {trials} trial{plurals[0]} on new seeds, {trainings} training{plurals[1]}.")
-    source = Confirmer(study, waiting, settings.epochs, until, session.callbacks, display)
+    source = Confirmer(study, waiting, config.study.epochs, until, session.callbacks, display)
     # a search whose time was up has stopped the workers that were busy
     launcher.fill()
     end = session.tune(source, launcher)
@@ -85,11 +85,13 @@ def confirm(
     made = as_begun(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
     records, chosen = opened.trials(), _chosen(opened, trials, top)
     mlflow_store.check_usable(mlflow_store.tracking_uri())
-    with hold(made.folder, opened.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
+    with hold(made.study.folder, opened.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
         lease.refuse_if_held(opened)
         lease.take(opened)
         mlflow = MlflowCallback(show.note)
-        session = Session(opened, Limits(made.trial_timeout, made.memory), stop, Callbacks([mlflow]), show)
+        session = Session(
+            opened, Limits(made.tuner.trial_timeout, made.resources.memory), stop, Callbacks([mlflow]), show
+        )
         try:
             waiting = confirmer.missing(opened, records, chosen, seeds)
             if not waiting:
@@ -115,14 +117,14 @@ def _chosen(study: Study, trials: tuple[int, ...], top: int) -> list[int]:
     return chosen
 
 
-def _on_new_workers(settings: Settings, session: Session, waiting: list[Repeat]) -> list[Repeat]:
+def _on_new_workers(config: SearchConfig, session: Session, waiting: list[Repeat]) -> list[Repeat]:
     """Train these repeats on workers of their own; gives back those that were not trained."""
     if not waiting:
         return []
-    until = time.monotonic() + settings.timeout if settings.timeout else math.inf
-    source = Confirmer(session.study, waiting, settings.epochs, until, session.callbacks, session.display)
+    until = time.monotonic() + config.tuner.timeout if config.tuner.timeout else math.inf
+    source = Confirmer(session.study, waiting, config.study.epochs, until, session.callbacks, session.display)
     with session.stop.deferred():
-        launcher = LocalLauncher(settings, min(settings.jobs, len(waiting)))
+        launcher = LocalLauncher(config, min(config.resources.jobs, len(waiting)))
         try:
             session.tune(source, launcher)
         finally:

@@ -18,7 +18,7 @@ from cnnsearch.core.messages import (
     Saved,
 )
 from cnnsearch.study import opening
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Repeat, repeat_seed
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
@@ -51,20 +51,24 @@ def leaders(records: Iterable[Trial], top: int, maximize: bool) -> list[int]:
     return [record.number for record in sorted(complete, key=lambda r: (sign * (r.score or 0.0), r.number))[:top]]
 
 
-def reserve(settings: Settings, records: list[Trial], maximize: bool, start: float, had: Mapping[int, int]) -> float:
+def reserve(config: SearchConfig, records: list[Trial], maximize: bool, start: float, had: Mapping[int, int]) -> float:
     """Seconds of a limited time to be left for confirming: what it may take, but no more than SHARE.
 
     Nothing where that would not do for one fresh seed of each: a short search gains more by going on. `start`: seconds
     that a worker takes to start, since those that are busy when the time is up are ended. `had`: how many repeats each
     trial has by now.
     """
-    top, seeds = settings.confirm
+    top, seeds = config.tuner.confirm
     chosen = set(leaders(records, top, maximize))
     short = [(record, seeds - had.get(record.number, 0)) for record in records if record.number in chosen]
-    each = [(expected_seconds(record, settings.epochs), count) for record, count in short if count > 0]
+    each = [(expected_seconds(record, config.study.epochs), count) for record, count in short if count > 0]
     if not each:
         return 0.0
-    most, jobs, longest = settings.timeout * SHARE, max(1, settings.jobs), max(seconds for seconds, _ in each)
+    most, jobs, longest = (
+        config.tuner.timeout * SHARE,
+        max(1, config.resources.jobs),
+        max(seconds for seconds, _ in each),
+    )
     # one training is not shared between workers
     once = start + max(longest, sum(seconds for seconds, _ in each) / jobs)
     whole = start + max(longest, sum(seconds * count for seconds, count in each) / jobs)

@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cnnsearch.core import metric_names
@@ -10,7 +9,7 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.messages import Describe, Described, Fatal, Loading, Ready
 from cnnsearch.core.metrics import COMPUTED
 from cnnsearch.spaces.definition import DEFAULTS
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.tuning.callbacks.base import Display
 from cnnsearch.tuning.launchers.base import Launcher, LostWorker, WorkerEvent
 from cnnsearch.tuning.launchers.local import LocalLauncher
@@ -25,12 +24,12 @@ class Opening(NamedTuple):
 
     launcher: Launcher
     began: float
-    settings: Settings
+    config: SearchConfig
     default: dict[str, Any]
     note: str = ""
 
 
-def open_(settings: Settings, stop: SignalHandler, show: Display) -> Opening:
+def open_(config: SearchConfig, stop: SignalHandler, show: Display) -> Opening:
     """Start the workers of a search, and settle its metric by what the default point's model reports.
 
     The first worker builds that model anyway, for the default point; to let it answer two images without a compiled
@@ -42,15 +41,15 @@ def open_(settings: Settings, stop: SignalHandler, show: Display) -> Opening:
     """
     began = time.monotonic()
     with stop.deferred():
-        launcher = LocalLauncher(settings, max(1, min(settings.jobs, settings.trials or 1)))
+        launcher = LocalLauncher(config, max(1, min(config.resources.jobs, config.tuner.trials or 1)))
         try:
-            described = _described(launcher, settings, stop, show)
-            metric, note = _settled(settings.metric, described.metrics if described else [])
+            described = _described(launcher, config, stop, show)
+            metric, note = _settled(config.study.metric, described.metrics if described else [])
             launcher.use_metric(metric)
         except BaseException:
             launcher.close()
             raise
-    return Opening(launcher, began, replace(settings, metric=metric), described.values if described else {}, note)
+    return Opening(launcher, began, config.changed(metric=metric), described.values if described else {}, note)
 
 
 def _settled(asked: str, reported: list[str]) -> tuple[str, str]:
@@ -73,7 +72,7 @@ def _settled(asked: str, reported: list[str]) -> tuple[str, str]:
     return found, ""
 
 
-def _described(launcher: Launcher, settings: Settings, stop: SignalHandler, show: Display) -> Described | None:
+def _described(launcher: Launcher, config: SearchConfig, stop: SignalHandler, show: Display) -> Described | None:
     """What the first worker to start says of the default point; None if the search is to stop before.
 
     A worker that takes too long, as a model's own `fit` may, is restarted and asked again without that `fit`. What
@@ -81,8 +80,8 @@ def _described(launcher: Launcher, settings: Settings, stop: SignalHandler, show
     """
     later: list[WorkerEvent] = []
     chosen: int | None = None
-    limit, since, own_fit = settings.trial_timeout or PATIENCE, 0.0, True
-    until = time.monotonic() + (settings.timeout or math.inf)
+    limit, since, own_fit = config.tuner.trial_timeout or PATIENCE, 0.0, True
+    until = time.monotonic() + (config.tuner.timeout or math.inf)
     try:
         while not stop.asked and time.monotonic() < until:
             event = launcher.poll(0.2)
@@ -110,7 +109,7 @@ def _described(launcher: Launcher, settings: Settings, stop: SignalHandler, show
                 later.append(event)
                 if isinstance(event.what, Ready) and chosen is None:
                     chosen, since = event.slot, time.monotonic()
-                    asked = Describe(recipes=[], controlled={}, metric=settings.metric, own_fit=own_fit)
+                    asked = Describe(recipes=[], controlled={}, metric=config.study.metric, own_fit=own_fit)
                     launcher.submit(chosen, asked)
     finally:
         launcher.put_back(later)

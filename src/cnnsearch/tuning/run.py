@@ -2,14 +2,13 @@
 
 import math
 import time
-from dataclasses import replace
 
 from cnnsearch.core.metric_names import matching_metric
 from cnnsearch.study import lease, mlflow_store, trial_queue
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.opening import begin
 from cnnsearch.study.opening import begun as begun_study
-from cnnsearch.study.resumed_settings import as_it_trains
+from cnnsearch.study.resumed_config import as_it_trains
 from cnnsearch.study.storage import hold, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED
@@ -30,7 +29,7 @@ from cnnsearch.tuning.trial_recorder import TrialRecorder
 from cnnsearch.tuning.trial_source import End, EndReason
 
 
-def run(settings: Settings, display: Display, line: str, files: Files) -> tuple[Study, End]:
+def run(config: SearchConfig, display: Display, line: str, files: Files) -> tuple[Study, End]:
     """Bring the study to its trials; gives it back with how the search ended. `line` is the command to record.
 
     Raises:
@@ -39,58 +38,58 @@ def run(settings: Settings, display: Display, line: str, files: Files) -> tuple[
     """
     mlflow_store.check_usable(mlflow_store.tracking_uri())
     with (
-        hold(settings.folder, settings.study),
-        storage_errors(settings.storage, settings.runs),
+        hold(config.study.folder, config.study.name),
+        storage_errors(config.study.storage, config.study.runs),
         display,
         SignalHandler().listening() as stop,
     ):
-        settings, opening = _opened(settings, stop, display)
+        config, opening = _opened(config, stop, display)
         try:
-            return _searched(settings, opening, display, stop, line, files)
+            return _searched(config, opening, display, stop, line, files)
         finally:
             if opening:
                 opening.launcher.close()
 
 
-def _opened(settings: Settings, stop: SignalHandler, display: Display) -> tuple[Settings, Opening | None]:
-    """`settings` with their metric settled; with the workers that looked at a model for it, if some did."""
-    if not settings.space.model:
-        return settings, None
-    begun = begun_study(settings)
+def _opened(config: SearchConfig, stop: SignalHandler, display: Display) -> tuple[SearchConfig, Opening | None]:
+    """`config` with their metric settled; with the workers that looked at a model for it, if some did."""
+    if not config.study.space.model:
+        return config, None
+    begun = begun_study(config.study)
     if begun is None:
-        opening = open_(settings, stop, display)
-        return opening.settings, opening
+        opening = open_(config, stop, display)
+        return opening.config, opening
     metric = str(begun["metric"])
-    return replace(settings, metric=matching_metric(settings.metric or metric, [metric]) or settings.metric), None
+    return config.changed(metric=matching_metric(config.study.metric or metric, [metric]) or config.study.metric), None
 
 
 def _searched(
-    settings: Settings, opening: Opening | None, display: Display, stop: SignalHandler, line: str, files: Files
+    config: SearchConfig, opening: Opening | None, display: Display, stop: SignalHandler, line: str, files: Files
 ) -> tuple[Study, End]:
     """The search of `run`, within its lock."""
-    opened = begin(settings)
+    opened = begin(config)
     lease.take(opened)
     if opening and opening.default:
         opened.remember(default=opening.default)
     if opening and opening.note:
         display.note(opening.note)
-    if not settings.controlled:
+    if not config.tuner.controlled:
         opened.remember(command=line)
     records = opened.trials()
     counted = sum(record.state in COUNTED for record in records)
-    settings = as_it_trains(opened, settings, display.note)
-    if settings.only_recipes:
-        settings = replace(settings, trials=counted + len(trial_queue.missing_recipes(opened, settings)))
-    if settings.controlled:
-        settings = replace(settings, trials=counted + len(settings.controlled))
+    config = as_it_trains(opened, config, display.note)
+    if config.tuner.only_recipes:
+        config = config.changed(trials=counted + len(trial_queue.missing_recipes(opened, config.tuner)))
+    if config.tuner.controlled:
+        config = config.changed(trials=counted + len(config.tuner.controlled))
     if counted:
-        top, seeds = settings.confirm
+        top, seeds = config.tuner.confirm
         chosen = confirmer.leaders(records, top, opened.maximize)
-        display.note(_going_on(settings, counted, len(confirmer.missing(opened, records, chosen, seeds))))
+        display.note(_going_on(config, counted, len(confirmer.missing(opened, records, chosen, seeds))))
     mlflow = MlflowCallback(display.note)
     end = End(EndReason.FAILED, "a fault")
     try:
-        end = _tuned(settings, opened, opening, mlflow, stop, display)
+        end = _tuned(config, opened, opening, mlflow, stop, display)
     finally:
         mlflow.close(*for_mlflow(opened, end, files))
         lease.release(opened)
@@ -98,7 +97,7 @@ def _searched(
 
 
 def _tuned(
-    settings: Settings,
+    config: SearchConfig,
     study: Study,
     opening: Opening | None,
     mlflow: MlflowCallback,
@@ -107,22 +106,24 @@ def _tuned(
 ) -> End:
     """Run the missing trials, confirm the best and log the best model."""
     began = opening.began if opening else time.monotonic()
-    session = Session(study, Limits(settings.trial_timeout, settings.memory), stop, Callbacks([mlflow]), display)
+    session = Session(
+        study, Limits(config.tuner.trial_timeout, config.resources.memory), stop, Callbacks([mlflow]), display
+    )
     with stop.deferred():
         recorder = TrialRecorder(study, session.callbacks)
         recorder.requeue_stale()
-        source = SearchSource(settings, study, recorder, session.callbacks, display, began)
-        left = source.missing() + len(to_confirm(settings, study, source.leaders))
+        source = SearchSource(config, study, recorder, session.callbacks, display, began)
+        left = source.missing() + len(to_confirm(config, study, source.leaders))
         if not left and best_model.unlogged(study) is None:
             if study.fact("unsent"):
                 mlflow.on_study_begin(study)
             return End(EndReason.COMPLETE)
-        launcher = opening.launcher if opening else LocalLauncher(settings, max(1, min(settings.jobs, left)))
+        launcher = opening.launcher if opening else LocalLauncher(config, max(1, min(config.resources.jobs, left)))
         try:
             end = _searched_to_its_end(source, session, launcher)
             if end.reason in DONE:
-                until = began + settings.timeout if settings.timeout else math.inf
-                end = confirm_best(settings, session, source.leaders, until, launcher) or end
+                until = began + config.tuner.timeout if config.tuner.timeout else math.inf
+                end = confirm_best(config, session, source.leaders, until, launcher) or end
                 best_model.log(study, launcher, mlflow, recorder.saved, stop)
         finally:
             launcher.close()
@@ -139,11 +140,11 @@ def _searched_to_its_end(source: SearchSource, session: Session, launcher: Launc
     return end
 
 
-def _going_on(settings: Settings, counted: int, unconfirmed: int) -> str:
-    if counted >= settings.trials and not unconfirmed:
+def _going_on(config: SearchConfig, counted: int, unconfirmed: int) -> str:
+    if counted >= config.tuner.trials and not unconfirmed:
         return (
-            f"Study '{settings.study}' already has {counted} of {settings.trials} trials. "
+            f"Study '{config.study.name}' already has {counted} of {config.tuner.trials} trials. "
             "Raise --trials to continue it, or start a new study with --study NAME."
         )
-    left = f" {unconfirmed} trainings on new seeds are missing." if counted >= settings.trials else ""
-    return f"Resuming study '{settings.study}': {counted} of {settings.trials} trials are done.{left}"
+    left = f" {unconfirmed} trainings on new seeds are missing." if counted >= config.tuner.trials else ""
+    return f"Resuming study '{config.study.name}': {counted} of {config.tuner.trials} trials are done.{left}"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnsearch.study.config import Settings, trial_seed
+from cnnsearch.study.config import SearchConfig, trial_seed
 from cnnsearch.study.trial import Trial
 
 DRAWS = 10
@@ -110,8 +110,8 @@ class Budget:
     `closed`: nothing that is drawn would end in time any more.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, config: SearchConfig) -> None:
+        self._config = config
         self._began, self._until = time.monotonic(), math.inf
         self._pace: RuntimeModel | None = None
         self._late = 0
@@ -133,7 +133,7 @@ class Budget:
 
         `known` are the records of all that was drawn, `begun` is the number of trials so far.
         """
-        grid = self._settings.sampler == "grid"
+        grid = self._config.tuner.sampler == "grid"
         drawn = [other.macs for other in known if other.macs]
         if not self.in_time(record, epochs):
             self._late += 1
@@ -141,10 +141,10 @@ class Budget:
             self.closed |= grid or self._late >= DRAWS or not self.in_time(smallest, epochs)
             return True
         self._late = 0
-        if grid or not self._settings.cost_aware:
+        if grid or not self._config.tuner.cost_aware:
             return False
-        return over_cost_budget(record, drawn, self._cooled(begun), self._settings.seed)
+        return over_cost_budget(record, drawn, self._cooled(begun), self._config.study.seed)
 
     def _cooled(self, begun: int) -> float:
         """How much of the search is behind it: of its trials, or of its time if that is more."""
-        return max(begun / self._settings.trials, (time.monotonic() - self._began) / (self._until - self._began))
+        return max(begun / self._config.tuner.trials, (time.monotonic() - self._began) / (self._until - self._began))

@@ -9,7 +9,7 @@ from itertools import islice
 from cnnsearch.core.messages import Describe, Described, Draw, Evaluated, Message, Paused, Proposed, Ready, Saved
 from cnnsearch.study import opening, samplers, trial_queue
 from cnnsearch.study import study as studies
-from cnnsearch.study.config import Settings, trial_seed
+from cnnsearch.study.config import SearchConfig, trial_seed
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning import confirmer, supervisor
@@ -32,25 +32,25 @@ HELP_SAMPLER = 3
 
 
 class SearchSource:
-    """Gives the trials of one `cnnsearch run`, until the study has as many as `settings` ask for.
+    """Gives the trials of one `cnnsearch run`, until the study has as many as `config` ask for.
 
     See `TrialSource` for what each method does.
 
     Attributes:
         leaders: the best trials, which are to be confirmed.
-        settings: with whole points for the recipes and controlled trials of a space with a model, once known.
+        config: with whole points for the recipes and controlled trials of a space with a model, once known.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        config: SearchConfig,
         study: Study,
         recorder: TrialRecorder,
         callbacks: TunerCallback,
         display: Display,
         began: float,
     ) -> None:
-        self.settings, self._study, self._recorder, self._callbacks = settings, study, recorder, callbacks
+        self.config, self._study, self._recorder, self._callbacks = config, study, recorder, callbacks
         self._display, self._began = display, began
         self._start, self._infeasible, self._problem = 0.0, 0, ""
         self._told_rungs = self._told_unsaved = self._timed_out = False
@@ -58,7 +58,7 @@ class SearchSource:
         self._repeats = Counter(repeat["trial"] for repeat in study.repeats())
         self.leaders: list[Trial] = []
         self._lifecycle = TrialLifecycle(
-            settings, study, recorder, callbacks, lambda: self._active.values(), self._on_ended, self._on_infeasible
+            config, study, recorder, callbacks, lambda: self._active.values(), self._on_ended, self._on_infeasible
         )
         for record in recorder.trials:
             self._lifecycle.note_ended(record)
@@ -77,13 +77,13 @@ class SearchSource:
         names = ("backend", "keras", "precision", "lean", "devices", "python")
         machine = {name: getattr(message, name) for name in names}
         # their place may be new
-        self._study.remember(data=message.dataset, machine=machine, dataset=list(self.settings.dataset))
+        self._study.remember(data=message.dataset, machine=machine, dataset=list(self.config.study.dataset))
         self._lifecycle.scheduler.on_start(message.dataset["images"]["train"], message.low_fidelity)
         self._start = self._start or time.monotonic() - self._began
         self._callbacks.on_study_begin(self._study)
-        model = self.settings.space.model
-        recipes = trial_queue.missing_recipes(self._study, self.settings) if model else []
-        controlled = {origin: values for origin, (values, _) in self.settings.controlled.items()} if model else {}
+        model = self.config.study.space.model
+        recipes = trial_queue.missing_recipes(self._study, self.config.tuner) if model else []
+        controlled = {origin: values for origin, (values, _) in self.config.tuner.controlled.items()} if model else {}
         if "default" in self._study.info and not (recipes or controlled):
             self._enqueue()
             return None
@@ -92,22 +92,22 @@ class SearchSource:
     def on_described(self, message: Described) -> None:
         # those of a space with a model are whole only now
         controlled = {
-            origin: (values, self.settings.controlled[origin][1]) for origin, values in message.controlled.items()
+            origin: (values, self.config.tuner.controlled[origin][1]) for origin, values in message.controlled.items()
         }
-        recipes = {**self.settings.recipes, **message.recipes}
-        self.settings = replace(self.settings, recipes=recipes, controlled={**self.settings.controlled, **controlled})
+        recipes = {**self.config.tuner.recipes, **message.recipes}
+        self.config = self.config.changed(recipes=recipes, controlled={**self.config.tuner.controlled, **controlled})
         if "default" not in self._study.info:
             self._study.remember(default=message.values)
         self._enqueue()
 
     def _enqueue(self) -> None:
         """Queue what is trained before anything is drawn."""
-        if self.settings.controlled:
-            trial_queue.enqueue_controlled(self._study, self.settings)
+        if self.config.tuner.controlled:
+            trial_queue.enqueue_controlled(self._study, self.config.tuner)
             return
-        if self.settings.default and not self.settings.only_recipes:
+        if self.config.tuner.default and not self.config.tuner.only_recipes:
             trial_queue.enqueue_default(self._study, self._study.info["default"])
-        trial_queue.enqueue_recipes(self._study, self.settings)
+        trial_queue.enqueue_recipes(self._study, self.config.tuner)
 
     # -- the next trial ---------------------------------------------------------------------------
 
@@ -132,12 +132,12 @@ class SearchSource:
 
     def _new(self) -> ActiveTrial | None:
         """An interrupted trial, a queued point, or what the sampler draws."""
-        trial = trial_queue.take(self._study, self.settings)
+        trial = trial_queue.take(self._study, self.config.tuner)
         if trial is None:
             return None
         origin = str(trial.user_attrs.get("origin", "sampler"))
         seed, now = trial_queue.seed_of(self._study, trial), time.monotonic()
-        earlier, folder = trial.user_attrs.get("state"), self.settings.folder.resolve()
+        earlier, folder = trial.user_attrs.get("state"), self.config.study.folder.resolve()
         state = studies.state_of(folder, trial) if earlier else trial_queue.state_file(folder, trial.number)
         # what was only evaluated on a part of the images is evaluated again: it is paused there for its rank
         look = trial.user_attrs.get("look") if state.is_file() else None
@@ -149,7 +149,7 @@ class SearchSource:
         if self._exhausted() or self._lifecycle.budget.closed:
             return 0
         begun = self._recorder.statistics.ended + len(self._lifecycle.scheduler.paused) + len(self._active)
-        return max(0, self.settings.trials - begun)
+        return max(0, self.config.tuner.trials - begun)
 
     def _exhausted(self) -> bool:
         """Whether there is nothing new to be had from the space."""
@@ -188,7 +188,7 @@ class SearchSource:
         self._lifecycle.fail(trial, kind, reason)
 
     def on_lost(self, trial: ActiveTrial, lost: LostWorker) -> None:
-        kind, reason = supervisor.death(lost, self.settings.memory, "retried" in trial.trial.user_attrs)
+        kind, reason = supervisor.death(lost, self.config.resources.memory, "retried" in trial.trial.user_attrs)
         if kind:
             self._lifecycle.fail(trial, kind, reason)
         else:
@@ -216,47 +216,49 @@ class SearchSource:
 
     def _note_leader(self, record: Trial) -> None:
         best = [*self.leaders, record]
-        top = confirmer.leaders(best, self.settings.confirm[0], self._study.maximize)
+        top = confirmer.leaders(best, self.config.tuner.confirm[0], self._study.maximize)
         self.leaders = [each for each in best if each.number in top]
 
     def _on_infeasible(self, record: Trial) -> None:
-        if self.settings.only_recipes:
+        if self.config.tuner.only_recipes:
             # nothing can take the place of what was asked for by name
             self._problem = f"{record.origin} is not trained: {record.reason}"
             return
-        if self.settings.controlled:
+        if self.config.tuner.controlled:
             # nor of a controlled trial, but the others are wanted all the same
-            self.settings = replace(self.settings, trials=self.settings.trials - 1)
+            self.config = self.config.changed(trials=self.config.tuner.trials - 1)
             return
         self._infeasible += 1
         if self._infeasible == HELP_SAMPLER:
-            self._study.use(samplers.sampler("random", trial_seed(self.settings.seed, record.number)))
+            self._study.use(samplers.sampler("random", trial_seed(self.config.study.seed, record.number)))
 
     def _use_own_sampler(self) -> None:
         if self._infeasible >= HELP_SAMPLER:
-            seed = self.settings.seed + 7919 * len(self._recorder.trials)
-            self._study.use(samplers.sampler(self.settings.sampler, seed))
+            seed = self.config.study.seed + 7919 * len(self._recorder.trials)
+            self._study.use(samplers.sampler(self.config.tuner.sampler, seed))
         self._infeasible = 0
 
     # -- clock, display and end -------------------------------------------------------------------
 
     def tick(self) -> None:
-        settings, now = self.settings, time.monotonic()
-        if settings.timeout and not self._timed_out:
-            kept = confirmer.reserve(settings, self.leaders, self._study.maximize, self._start, self._repeats)
-            until = self._began + settings.timeout - kept
+        config, now = self.config, time.monotonic()
+        if config.tuner.timeout and not self._timed_out:
+            kept = confirmer.reserve(config, self.leaders, self._study.maximize, self._start, self._repeats)
+            until = self._began + config.tuner.timeout - kept
             self._lifecycle.budget.note(until, self._lifecycle.known())
             self._timed_out = now > until
 
     def tell(self, done: Trial | None = None) -> None:
-        now, settings = time.monotonic(), self.settings
+        now, config = time.monotonic(), self.config
         running = tuple(
-            Running(trial.number, len(trial.history), settings.epochs, now - trial.since)
+            Running(trial.number, len(trial.history), config.study.epochs, now - trial.since)
             for trial in self._active.values()
         )
         default = self._study.info.get("default", {})
         statistics, seconds = self._recorder.statistics, now - self._began
-        self._display(TuningStatus(settings.trials, statistics, running, seconds, settings.jobs, default, done))
+        self._display(
+            TuningStatus(config.tuner.trials, statistics, running, seconds, config.resources.jobs, default, done)
+        )
 
     def end(self, idle: bool) -> End | None:
         if self._problem:

@@ -23,7 +23,7 @@ from cnnsearch.core.messages import (
     Verdict,
 )
 from cnnsearch.study import study as studies
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
@@ -54,7 +54,7 @@ class TrialLifecycle:
 
     def __init__(
         self,
-        settings: Settings,
+        config: SearchConfig,
         study: Study,
         recorder: TrialRecorder,
         callbacks: TunerCallback,
@@ -63,12 +63,12 @@ class TrialLifecycle:
         infeasible: Callable[[Trial], None],
     ) -> None:
         """`running` gives the trials that workers have; `ended` and `infeasible` are called with each such record."""
-        self._settings, self._study, self._recorder, self._callbacks = settings, study, recorder, callbacks
+        self._config, self._study, self._recorder, self._callbacks = config, study, recorder, callbacks
         self._running, self._ended, self._infeasible = running, ended, infeasible
-        self._pruning = Pruning(study, settings.pruner, settings.epochs)
-        self.scheduler: TrialScheduler = RungScheduler(settings, self._pruning, study.maximize, self.record_epoch)
-        self.checkpoints = CheckpointManager(settings.folder / "checkpoints", settings.keep, study.maximize)
-        self.budget = Budget(settings)
+        self._pruning = Pruning(study, config.tuner.pruner, config.study.epochs)
+        self.scheduler: TrialScheduler = RungScheduler(config, self._pruning, study.maximize, self.record_epoch)
+        self.checkpoints = CheckpointManager(config.study.folder / "checkpoints", config.tuner.keep, study.maximize)
+        self.budget = Budget(config)
         self.problem = ""
 
     def handle(self, trial: ActiveTrial, message: Message) -> Reaction:
@@ -96,7 +96,7 @@ class TrialLifecycle:
             return self._refused(trial, message, lambda: self._end_infeasible(trial, done))
         if self._over_budget(trial, message.epochs):
             # the grid proposes each point once, so that this one is queued for the next run
-            again = self._settings.sampler == "grid"
+            again = self._config.tuner.sampler == "grid"
             return self._refused(trial, message, lambda: self._recorder.pass_over(trial.record, trial.trial, again))
         self.scheduler.on_trial_add(trial)
         answer = Verdict(trial=trial.number, id=message.id, train=True, fidelity=self.scheduler.fidelity(trial))
@@ -115,7 +115,7 @@ class TrialLifecycle:
 
     def in_time(self, trial: ActiveTrial) -> bool:
         """Whether a paused trial will be at its next rung before the time is up."""
-        return self.budget.in_time(trial.record, self.scheduler.next_stop(trial, self._settings.epochs))
+        return self.budget.in_time(trial.record, self.scheduler.next_stop(trial, self._config.study.epochs))
 
     def known(self) -> list[Trial]:
         """What was drawn lately, with what was measured of it, also of trials in training."""
@@ -138,7 +138,7 @@ class TrialLifecycle:
         return Reaction(Then.WORK, Go(trial=trial.number, id=message.id, decision=decision))
 
     def _on_epoch(self, trial: ActiveTrial, message: EpochEnded) -> Reaction:
-        metric = self._settings.metric
+        metric = self._config.study.metric
         if not isinstance(message.metrics.get(metric), int | float):
             reason = f"epoch {message.epoch} reports no number as {metric}"
             return Reaction(Then.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
@@ -152,7 +152,7 @@ class TrialLifecycle:
         epoch, metrics = len(trial.history), trial.history[-1]
         if epoch > trial.reported:
             trial.reported = epoch
-            self._pruning.report(trial.trial, metrics[self._settings.metric], epoch)
+            self._pruning.report(trial.trial, metrics[self._config.study.metric], epoch)
             self._callbacks.on_epoch_end(trial.record, epoch, metrics)
 
     # -- pauses -----------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """`cnnsearch compare`: the effect of each hyperparameter, from the trials of a study or from new controlled trials."""
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from cnnsearch.core.errors import StudyError
@@ -18,7 +17,7 @@ from cnnsearch.results.comparison.evidence import (
     Evidence,
 )
 from cnnsearch.results.comparison.points import Points
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 from cnnsearch.tuning import run
 from cnnsearch.tuning.callbacks.base import Display
@@ -72,8 +71,8 @@ def compare_controlled(
         missing |= controlled_trials.points_to_train(each, known.reference(name))
     if missing:
         display.note(f"{len(missing)} controlled trials are missing for {', '.join(groups)}; each is trained fully.")
-        settings = controlled_trials.search_settings(study, missing, runs, storage, plugins, jobs)
-        study = _train(replace(settings, timeout=timeout), display)
+        config = controlled_trials.search_settings(study, missing, runs, storage, plugins, jobs)
+        study = _train(config.changed(timeout=timeout), display)
         groups = _groups(study, points, by, pairs)
     known = evidence.evidence(study, points)
     found = [
@@ -85,8 +84,8 @@ def compare_controlled(
     return EffectTable(_title(study), [_row(c, study) for c in found], notes)
 
 
-def _train(settings: Settings, display: Display) -> Study:
-    study, end = run.run(settings, display, "", leaderboard.write_files)
+def _train(config: SearchConfig, display: Display) -> Study:
+    study, end = run.run(config, display, "", leaderboard.write_files)
     if end.reason == "interrupted":
         raise KeyboardInterrupt
     if end.problem:

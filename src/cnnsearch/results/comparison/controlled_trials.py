@@ -11,8 +11,8 @@ from cnnsearch.results.comparison import effects
 from cnnsearch.results.comparison.evidence import CONTROLLED, Comparison, Evidence
 from cnnsearch.results.comparison.levels import Level
 from cnnsearch.results.comparison.points import Points, Values
-from cnnsearch.study.config import Settings
-from cnnsearch.study.resumed_settings import as_begun
+from cnnsearch.study.config import SearchConfig, TunerConfig
+from cnnsearch.study.resumed_config import as_begun
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import CONTROLLED_ORIGIN, COUNTED, Trial
 
@@ -106,8 +106,8 @@ def comparisons(groups: list[ControlledGroup], name: str, against: str) -> list[
 
 def search_settings(
     study: Study, points: PointsToTrain, runs: Path, storage: str, plugins: tuple[Path, ...], jobs: int | None
-) -> Settings:
-    """The settings of a search that trains these points; all that affects a score is as in the study."""
+) -> SearchConfig:
+    """The configuration of a search that trains these points; all that affects a score is as in the study."""
     workers, threads = host.workers_and_threads(jobs)
     kept = len(list((study.folder / "checkpoints").glob("trial-*.*")))
     return as_begun(
@@ -120,7 +120,7 @@ def search_settings(
         jobs=workers,
         threads=threads,
         memory=host.memory_allowed(workers),
-        keep=max(kept, Settings.keep),
+        keep=max(kept, TunerConfig.keep),
         plugins=plugins,
         controlled=points,
     )

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 from cnnsearch.core.errors import CnnsearchError
@@ -16,7 +15,7 @@ from cnnsearch.core.host import held_by
 from cnnsearch.core.message_encoding import FROM_WORKER, InvalidMessageError, decode, encode
 from cnnsearch.core.messages import Answer, Message, Ready, UseMetric
 from cnnsearch.data import image_cache, shared_memory
-from cnnsearch.study.config import Settings, worker_environment
+from cnnsearch.study.config import SearchConfig, worker_environment
 from cnnsearch.tuning.launchers.base import LostWorker, WorkerEvent
 
 BAD_STARTS = 5
@@ -87,17 +86,17 @@ Arrival = tuple[WorkerProcess, Message | None]
 class LocalLauncher:
     """Starts as many workers as there are slots; see `Launcher` for what each method does."""
 
-    def __init__(self, settings: Settings, jobs: int) -> None:
-        self._logs = settings.folder / "logs"
+    def __init__(self, config: SearchConfig, jobs: int) -> None:
+        self._logs = config.study.folder / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
         self._inbox: queue.Queue[Arrival] = queue.Queue()
         self._back: list[Arrival] = []
-        self._settings, self._gpus, self._jobs = settings, gpus(), jobs
+        self._config, self._gpus, self._jobs = config, gpus(), jobs
         self._workers: dict[int, WorkerProcess] = {}
         self._bad_starts = 0
-        shared_memory.sweep(settings.folder)
-        image_cache.sweep(settings.runs)
-        self._shared = _folder(settings.folder) if jobs > 1 else None
+        shared_memory.sweep(config.study.folder)
+        image_cache.sweep(config.study.runs)
+        self._shared = _folder(config.study.folder) if jobs > 1 else None
         self.fill()
 
     @property
@@ -156,7 +155,7 @@ class LocalLauncher:
             self._workers.pop(slot).process.kill()
 
     def use_metric(self, metric: str) -> None:
-        self._settings = replace(self._settings, metric=metric)
+        self._config = self._config.changed(metric=metric)
         for worker in self._workers.values():
             worker.send(encode(UseMetric(metric=metric)))
 
@@ -171,10 +170,10 @@ class LocalLauncher:
     def _start(self, slot: int) -> None:
         gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
         beside = -(-self._jobs // len(self._gpus)) if gpu else 1
-        environment = worker_environment(self._settings.threads, gpu, beside, self._jobs)
+        environment = worker_environment(self._config.resources.threads, gpu, beside, self._jobs)
         worker = WorkerProcess(slot, self._inbox, environment, self._logs / f"worker-{slot}.log")
         shared = Path(self._shared.name) if self._shared else None
-        worker.send(json.dumps(self._settings.for_worker(shared)).encode() + b"\n")
+        worker.send(json.dumps(self._config.for_worker(shared)).encode() + b"\n")
         self._workers[slot] = worker
 
     def _check_start(self, worker: WorkerProcess) -> None:

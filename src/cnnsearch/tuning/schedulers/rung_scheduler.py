@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cnnsearch.core.messages import Decision
-from cnnsearch.study.config import Settings
+from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.schedulers.pruning import Pruning
@@ -19,18 +19,18 @@ class RungScheduler:
     """
 
     def __init__(
-        self, settings: Settings, pruning: Pruning, maximize: bool, record: Callable[[ActiveTrial], None]
+        self, config: SearchConfig, pruning: Pruning, maximize: bool, record: Callable[[ActiveTrial], None]
     ) -> None:
         """`record` tells Optuna the last epoch of a trial, which its pruner needs."""
-        self._settings, self._pruning, self._maximize, self._record = settings, pruning, maximize, record
+        self._config, self._pruning, self._maximize, self._record = config, pruning, maximize, record
         self.paused: dict[int, ActiveTrial] = {}
         self._ended: list[Stand] = []
         self.on_start(0, low_fidelity=False)
 
     def on_start(self, images: int, low_fidelity: bool) -> None:
-        settings = self._settings
-        updates = max(1, math.ceil(images / settings.space.defaults["batch_size"]))
-        self._rungs = Rungs(settings.scheduler, settings.epochs, updates, self._maximize, low_fidelity)
+        config = self._config
+        updates = max(1, math.ceil(images / config.study.space.defaults["batch_size"]))
+        self._rungs = Rungs(config.tuner.scheduler, config.study.epochs, updates, self._maximize, low_fidelity)
         for stand in self._ended:
             self._rungs.ended(stand)
 
@@ -44,10 +44,10 @@ class RungScheduler:
     def on_trial_result(self, trial: ActiveTrial) -> Decision:
         if self._pauses_here(trial):
             return Decision.PAUSE
-        if not self._asks_pruner(trial) or len(trial.history) >= self._settings.epochs:
+        if not self._asks_pruner(trial) or len(trial.history) >= self._config.study.epochs:
             return Decision.CONTINUE
         self._record(trial)
-        seen = [metrics[self._settings.metric] for metrics in trial.history]
+        seen = [metrics[self._config.study.metric] for metrics in trial.history]
         return Decision.STOP if self._pruning.should_prune(trial.trial, trial.record, seen) else Decision.CONTINUE
 
     def on_trial_resumed(self, trial: ActiveTrial) -> Decision:
@@ -57,7 +57,7 @@ class RungScheduler:
         self.paused[trial.number] = trial
 
     def on_trial_complete(self, record: Trial) -> None:
-        values = tuple(metrics[self._settings.metric] for metrics in record.history)
+        values = tuple(metrics[self._config.study.metric] for metrics in record.history)
         self._ended.append(Stand(record.number, values, False, record.look))
         self._rungs.ended(self._ended[-1])
 
@@ -94,13 +94,13 @@ class RungScheduler:
         ]
 
     def _stand(self, trial: ActiveTrial, waits: bool) -> Stand:
-        values = tuple(metrics[self._settings.metric] for metrics in trial.curve)
+        values = tuple(metrics[self._config.study.metric] for metrics in trial.curve)
         return Stand(trial.number, values, waits, trial.record.look)
 
     def _asks_pruner(self, trial: ActiveTrial) -> bool:
         """Whether Optuna's pruner is asked: in its own right, or because no rung judges the trial."""
-        chosen, ranked = self._settings.scheduler == "auto", self._rungs.has_rungs and trial.resumable
-        return self._settings.pruner != "none" and not trial.by_name and not (chosen and ranked)
+        chosen, ranked = self._config.tuner.scheduler == "auto", self._rungs.has_rungs and trial.resumable
+        return self._config.tuner.pruner != "none" and not trial.by_name and not (chosen and ranked)
 
     def _pauses_here(self, trial: ActiveTrial) -> bool:
         return self._may_pause(trial) and self._rungs.waits_at(len(trial.history))

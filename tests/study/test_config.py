@@ -13,13 +13,22 @@ import pytest
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import objectives
-from cnnsearch.study.config import GPU_SHARE, Settings, maximize, trial_seed, worker_environment
+from cnnsearch.study.config import GPU_SHARE, SearchConfig, maximize, trial_seed, worker_environment
 from cnnsearch.study.study import Trial
 from cnnsearch.tuning import checkpoint_manager as keeping
 from cnnsearch.tuning.checkpoint_manager import CheckpointManager
 
 SPACE = Space("s", dataset=Use("digits", {}), dimensions=(Use("filters", {"first": (8, 16)}),))
-SETTINGS = Settings(SPACE, Use("digits", {"limit": 10}), "s", 5, 3, "val_accuracy", Path("runs"), seed=4)
+CONFIG = SearchConfig.of(
+    space=SPACE,
+    dataset=Use("digits", {"limit": 10}),
+    name="s",
+    trials=5,
+    epochs=3,
+    metric="val_accuracy",
+    runs=Path("runs"),
+    seed=4,
+)
 
 Scored = Callable[..., Trial]
 
@@ -41,16 +50,16 @@ def left(folder: Path) -> list[int]:
 
 
 def test_a_study_has_its_own_folder() -> None:
-    assert SETTINGS.folder == Path("runs/s")
+    assert CONFIG.study.folder == Path("runs/s")
 
 
 def test_workers_and_studies_get_plain_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = Settings(**{**vars(SETTINGS), "plugins": (Path("mine"),)})
+    asked = CONFIG.changed(plugins=(Path("mine"),))
     worker = json.loads(json.dumps(asked.for_worker()))
     assert worker["plugins"] == [str(tmp_path / "mine")]
     assert worker["dataset"] == ["digits", {"limit": 10}]
-    for carried in (worker, json.loads(json.dumps(asked.for_study()))):
+    for carried in (worker, json.loads(json.dumps(asked.study.stored()))):
         assert Space.from_dict(carried["space"]) == SPACE
         assert (carried["epochs"], carried["metric"], carried["seed"]) == (3, "val_accuracy", 4)
 

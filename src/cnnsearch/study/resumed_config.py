@@ -1,0 +1,45 @@
+"""The configuration of a study that is resumed: as it began, where trials could not be compared otherwise."""
+
+from collections.abc import Callable
+from typing import Any
+
+from cnnsearch.spaces.space import Space, Use
+from cnnsearch.study.config import SearchConfig
+from cnnsearch.study.study import Study
+
+
+def as_begun(opened: Study, **others: Any) -> SearchConfig:
+    """The configuration of a study as it began, with `others` changed."""
+    info = opened.info
+    machine = info.get("machine", {})
+    return SearchConfig.of(
+        space=Space.from_dict(info["space"]),
+        dataset=Use(*info["dataset"]),
+        name=opened.name,
+        epochs=info["epochs"],
+        metric=info["metric"],
+        costs=opened.costs,
+        seed=info["seed"],
+        brought=info.get("brought", {}),
+        # studies of before knew Keras' fit alone
+        compiled=machine.get("lean", False),
+        **{"trials": 0, "precision": machine.get("precision", "auto"), **others},
+    )
+
+
+def as_it_trains(opened: Study, config: SearchConfig, note: Callable[[str], None]) -> SearchConfig:
+    """`config` with the precision and the kind of training that the study began with; `note` is told a change."""
+    if "machine" not in opened.info:
+        return config
+    machine = opened.info["machine"]
+    # studies of before knew Keras' fit alone
+    compiled, precision = bool(machine.get("lean")), machine.get("precision", config.training.precision)
+    if compiled != config.training.compiled and not config.study.space.model:
+        note(
+            "This study was started with "
+            + ("compiled epochs" if compiled else "Keras' fit")
+            + ", so its trials keep using that."
+        )
+    if config.training.precision not in (precision, "auto"):
+        note(f"This study was started in {precision}, so its trials keep that precision.")
+    return config.changed(compiled=compiled, precision=precision)
