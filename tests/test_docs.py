@@ -248,6 +248,15 @@ def test_commands_and_options_in_the_guides_exist() -> None:
             assert {word for word in words if word.startswith("-")} <= known, words
 
 
+def test_the_glossary_is_sorted_and_each_name_in_it_is_a_class() -> None:
+    words, names = (ROOT / "docs" / "glossary.md").read_text("utf-8").split("## Names in the code")
+    listed = re.findall(r"(?m)^\| ([^|]+?) \| [A-Z0-9].*\. \|$", words)
+    assert len(listed) == words.count("\n| ") - 2 > 60 and listed == sorted(listed, key=str.lower)
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    for name in first_column(names):
+        assert re.search(rf"(?m)^class {name}\b", source), name
+
+
 # -- formats ---------------------------------------------------------------------------------------
 
 
