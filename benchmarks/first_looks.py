@@ -24,11 +24,11 @@ import click
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "first_looks"
-PAGE = HERE.parent / "docs" / "first-looks.md"
+PAGE = HERE.parent / "docs" / "benchmarks" / "first-looks.md"
 MACHINE = f"{platform.system()} {platform.machine()}, one core of {os.cpu_count()}"
 PARTS = {"digits": (0.5,), "mnist": (0.25, 0.5), "cifar": (0.25, 0.5), "mnist_full": (0.0625, 0.125, 0.25)}
 LEAST_PLANS = 10
-SHARES_TITLE = "\n## Which share of a rung is trained on\n"
+SHARES_TITLE = "\n## How many trials should a rung promote?\n"
 """What follows it is of benchmarks/rung_shares.py."""
 HALF = "_half"
 
@@ -125,7 +125,7 @@ def page() -> str:
         for epochs in (1, 2, 3, 5):
             values = [max(row["curve"][:epochs]) for row in found]
             lines.append(line(name, f"{epochs} epoch{'s' * (epochs > 1)}", values, end, epochs * updates))
-    return HEAD + "\n".join(lines) + "\n"
+    return HEAD + "\n".join(lines) + "\n" + METHOD
 
 
 def halves() -> str:
@@ -136,7 +136,7 @@ def halves() -> str:
         pairs = [(plain[row["plan"]], row) for row in rows(name + HALF) if row["plan"] in plain]
         if len(pairs) >= LEAST_PLANS:
             lines.append(pair_line(name, pairs))
-    return HALF_HEAD + "\n".join(lines) + "\n" if lines else ""
+    return HALF_HEAD + "\n".join(lines) + "\n" + HALF_METHOD if lines else ""
 
 
 def pair_line(name: str, pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
@@ -167,26 +167,53 @@ def line(name: str, look: str, values: list[float], end: list[float], updates: i
     return f"| {' | '.join([*told, *(f'{each:.4f}' for each in lost), str(len(end))])} |"
 
 
-HEAD = """# What a first look tells
+HEAD = """# How well does a short evaluation rank candidates?
 
-How well a short look at a candidate ranks it by Spearman's correlation with its best validation accuracy of all
-epochs (95% by bootstrap over plans), and how far the best of the three, or of the half, that the look puts first ends
-below the best of all. Plans by chance; one split and one seed each, so that both ends of a correlation have noise.
-Made by `CNNSEARCH_DATA=DIR python benchmarks/first_looks.py`; the curves are in `benchmarks/results/first_looks/`.
-`digits` has 1,197 training images, `mnist` and `cifar` 6,000, `mnist_full` 50,000 (not run yet where it has no rows).
+Well after one epoch on MNIST, less well with few updates. The rank correlation of the first epoch with the best
+accuracy of all epochs was 0.71 on digits, 0.86 on MNIST and 0.75 on CIFAR-10. Evaluations on a part of the images are
+weaker: 0.58 after 10 updates on digits, 0.51 after 24 updates on MNIST. More epochs rank better.
 
-| task | look | updates, median | rank correlation | 95% | lost with three | lost with half | plans |
+The half of the candidates that an evaluation ranked first always contained the best candidate. The best three of an
+evaluation lost 0.0042 of accuracy at most on digits, and 0.0200 at most on CIFAR-10.
+
+With ten plans of CIFAR-10 the intervals are wide, and some contain 0.
+
+| task | evaluation | updates, median | rank correlation | 95% interval | lost with three | lost with half | plans |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
+METHOD = """
+## Method
+
+Each plan is trained for all epochs, and for one epoch on each part of the images. The rank correlation is Spearman's,
+between the accuracy after the short evaluation and the best validation accuracy of all epochs; its interval is a
+bootstrap over plans. "Lost with three" is how far the best of the three candidates that the evaluation ranks first is
+below the best of all; "lost with half" is the same for the better half. The plans are drawn at random. There is one
+split and one seed for each, so both sides of a correlation have noise.
+
+* Command: `CNNSEARCH_DATA=DIR python benchmarks/first_looks.py`. It writes this page; the curves are in
+  `benchmarks/results/first_looks/`.
+* Data: `digits` has 1,197 training images, `mnist` and `cifar` have 6,000, `mnist_full` has 50,000 (not run yet if it
+  has no rows).
+* Machine: one core of a Linux x86_64 machine with two.
+* n: the column `plans`.
+"""
+
 HALF_HEAD = """
-## What half precision costs
+## How much accuracy does half precision cost?
 
-The same plans and seeds in `mixed_bfloat16` and in `float32`: by how much the best validation accuracy of all epochs
-differs (mean, 95% by Student's t), for the better half of the plans and for all; and how alike both rank the plans.
+No loss was found. For the better half of the plans both intervals contain 0, and both precisions rank the plans in
+nearly the same order.
 
-| task | better half | 95% | all | 95% | rank correlation | plans |
+| task | better half | 95% interval | all | 95% interval | rank correlation | plans |
 | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+HALF_METHOD = """
+The same plans and seeds were trained in `mixed_bfloat16` and in `float32`. The table has the mean difference of the
+best validation accuracy of all epochs, with its interval by Student's t, for the better half of the plans and for
+all, and the rank correlation between both precisions. Command: `CNNSEARCH_DATA=DIR python benchmarks/first_looks.py
+--half`.
 """
 
 

@@ -289,7 +289,7 @@ def quality(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int) -> None:
 
 @main.command()
 def table() -> None:
-    """Write docs/peers.md and its plot."""
+    """Write docs/benchmarks/peers.md and its plot."""
     measured = {task: rows(task) for task in TASKS}
     write({task: found for task, found in measured.items() if any(row["seed"] not in PILOT for row in found)})
 

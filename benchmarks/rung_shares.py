@@ -4,7 +4,7 @@
 
 Two workers draw plans by chance from those that were measured, train them by cnnsearch's own scheduler and stop at the
 first epoch that reaches the target: what the best few of the plans reach (see simulated.py). Adds its table to
-docs/first-looks.md.
+docs/benchmarks/first-looks.md.
 """
 
 import random
@@ -35,13 +35,20 @@ SHARES = (
 SEARCHES = 400
 LONGEST = 1000.0
 HEAD = """
-400 simulated searches each, by chance over plans, with two workers and rungs after 1, 3 and 9 epochs (`python
-benchmarks/rung_shares.py`): mean seconds until an epoch reaches the target, which so many of the measured plans reach;
-at most {longest:.0f}. All to their end is no scheduler and no pruner. Of few curves, so that small differences say
-little; what is shipped is in bold.
+A third of the first rung and two thirds of the later ones are a safe choice. On MNIST and CIFAR-10 searches reach the
+target sooner with it than if all trials are trained to their end. On digits, where an epoch is short, training all to
+their end is faster. Choosing sharply twice is worse on CIFAR-10.
+
+Each cell has the mean seconds until an epoch reaches the target, at most {longest:.0f}. "All to their end" is no
+scheduler and no pruner. The default is in bold.
 
 | task | target | reached by | {shares} |
 | --- | --- | --- | {lines} |
+"""
+FOOT = """
+These are simulated searches: two workers draw measured plans at random, and the rungs are after 1, 3 and 9 epochs.
+"Reached by" says how many of the measured plans reach the target. There are few curves, so small differences mean
+little. Command: `python benchmarks/rung_shares.py`. n: {searches} simulated searches for each cell.
 """
 
 
@@ -52,7 +59,7 @@ def main() -> None:
     names = [name(*shares) for shares in SHARES]
     head = HEAD.format(shares=" | ".join(names), lines=" | ".join("---" for _ in names), longest=LONGEST)
     lines = [line(task, count) for task, counts in REACHED_BY.items() for count in counts]
-    PAGE.write_text(text + SHARES_TITLE + head + "\n".join(lines) + "\n")
+    PAGE.write_text(text + SHARES_TITLE + head + "\n".join(lines) + "\n" + FOOT.format(searches=SEARCHES))
 
 
 def name(first: Fraction, later: Fraction) -> str:

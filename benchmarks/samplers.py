@@ -8,7 +8,7 @@
 
 `points` trains plans drawn by chance to their end. `simulate` lets a surrogate fitted to them answer in place of
 training, with the noise that there is between seeds, so that every sampler can search many times; two trials are always
-in flight, as with two workers. Both go on where they were stopped. `table` writes docs/samplers.md. The arm `gp` needs
+in flight, as with two workers. Both resume where they were stopped. `table` writes the page. The arm `gp` needs
 torch.
 """
 
@@ -179,7 +179,7 @@ def heights(surrogate: Any) -> dict[str, float]:
 
 @main.command()
 def table() -> None:
-    """Write docs/samplers.md."""
+    """Write docs/benchmarks/samplers.md."""
     kinds = sorted({path.name.split("_")[1] for path in RESULTS.glob("*_searches.jsonl")})
     found = {(task, kind): searches(task, kind) for task in TASKS for kind in kinds}
     found = {key: some for key, some in found.items() if some}

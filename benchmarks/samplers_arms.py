@@ -54,21 +54,21 @@ GROUPED = tpe(multivariate=True, group=True, n_startup_trials=10)
 ALONE = tpe(multivariate=False, n_startup_trials=10)
 
 ARMS = {
-    SHIPPED: Arm(AS_IT_WAS, "TPE, multivariate, 10 by chance first"),
-    "tpe-5": Arm(tpe(multivariate=True, n_startup_trials=5), "TPE, multivariate, 5 by chance first"),
-    "tpe-20": Arm(tpe(multivariate=True, n_startup_trials=20), "TPE, multivariate, 20 by chance first"),
+    SHIPPED: Arm(AS_IT_WAS, "TPE, multivariate, 10 at random first"),
+    "tpe-5": Arm(tpe(multivariate=True, n_startup_trials=5), "TPE, multivariate, 5 at random first"),
+    "tpe-20": Arm(tpe(multivariate=True, n_startup_trials=20), "TPE, multivariate, 20 at random first"),
     "near": Arm(AS_IT_WAS, "TPE, multivariate, 9 near the default first", near=9),
-    "near-4": Arm(AS_IT_WAS, "TPE, multivariate, 4 near the default and 5 by chance first", near=4),
+    "near-4": Arm(AS_IT_WAS, "TPE, multivariate, 4 near the default and 5 at random first", near=4),
     "near-5": Arm(tpe(multivariate=True, n_startup_trials=5), "TPE, multivariate, 4 near the default first", near=4),
-    "group": Arm(GROUPED, "TPE, multivariate, grouped, 10 by chance first"),
-    "alone": Arm(ALONE, "TPE, each hyperparameter alone, 10 by chance first"),
-    "gp": Arm(named("gp"), "Gaussian process, 10 by chance first"),
+    "group": Arm(GROUPED, "TPE, multivariate, grouped, 10 at random first"),
+    "alone": Arm(ALONE, "TPE, each hyperparameter alone, 10 at random first"),
+    "gp": Arm(named("gp"), "Gaussian process, 10 at random first"),
     "qmc": Arm(named("qmc"), "quasi-random"),
     "random": Arm(named("random"), "random"),
-    "tpe-nd": Arm(AS_IT_WAS, "TPE, multivariate, 10 by chance first", default=False),
-    "group-nd": Arm(GROUPED, "TPE, multivariate, grouped, 10 by chance first", default=False),
-    "alone-nd": Arm(ALONE, "TPE, each hyperparameter alone, 10 by chance first", default=False),
-    "gp-nd": Arm(named("gp"), "Gaussian process, 10 by chance first", default=False),
+    "tpe-nd": Arm(AS_IT_WAS, "TPE, multivariate, 10 at random first", default=False),
+    "group-nd": Arm(GROUPED, "TPE, multivariate, grouped, 10 at random first", default=False),
+    "alone-nd": Arm(ALONE, "TPE, each hyperparameter alone, 10 at random first", default=False),
+    "gp-nd": Arm(named("gp"), "Gaussian process, 10 at random first", default=False),
     "random-nd": Arm(named("random"), "random", default=False),
 }
 

@@ -1,4 +1,4 @@
-"""Writes docs/samplers.md from what benchmarks/samplers.py measured and simulated."""
+"""Writes docs/benchmarks/samplers.md from what benchmarks/samplers.py measured and simulated."""
 
 import math
 import random
@@ -10,57 +10,70 @@ from typing import Any
 from samplers_arms import ARMS, DEFAULT, SHIPPED, TASKS, TRIALS, measured
 from samplers_surrogate import accuracy
 
-PAGE = Path(__file__).parents[1] / "docs" / "samplers.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "samplers.md"
 RUNGS_TITLE = "\n## With rungs\n"
 """What follows it is of benchmarks/rung_samplers.py."""
 MARKS = (10, 20, 50, 100)
 SPAN = range(20, TRIALS + 1)
 """The numbers of trials for which a default is sought."""
 REPEATS = 2000
-HEAD = """# Samplers: which is the default
+HEAD = """# Which sampler should be the default?
 
-Written by `python benchmarks/samplers.py table`; the commands before it are at the top of that file.
+TPE. No other sampler had less regret than TPE on both tasks, and random search had more. The default draws five
+trials at random before TPE begins (`tpe-5`).
 """
-RULE = """\
-**The rule**, fixed before the searches below were simulated: a sampler takes the default's place if its regret,
-averaged over everything from 20 to 100 trials, is below that of `tpe`, what was shipped when this was measured, with a
-95% interval of the paired difference that leaves out 0, on both tasks under the surrogate that foretells best; and if
-it needs no package more.
+RULE = """## How to read the tables
 
-How many trials TPE draws by chance first was chosen by another rule, which stands [with rungs](#with-rungs): what is
-shipped now is `tpe-5`.
+**Regret** is how far the true accuracy of the chosen trial is below the best attainable accuracy, in points of a
+percent. The chosen trial is the best one that was *observed*. Cells have the median over seeds, with the bootstrap's
+95% interval. The column of differences has the mean over seeds, each paired with `tpe` on the same seed; it is bold
+if the interval does not contain 0. `ms an ask` is the processor time of a draw; that of `random` is what drawing
+costs by itself. `n` is the number of seeds.
 
-Regret is by how many points of a percent the true accuracy of the chosen trial, the best that was *observed*, is below
-the best attainable. Medians over seeds, with the bootstrap's 95% interval; differences are means over seeds, each
-paired with `tpe` on the same seed, bold where the interval leaves out 0. Two trials are in flight at any time, as with
-two workers, and TPE takes those for bad until they end (constant liar). `ms an ask` is processor time of asking and of
-all draws in memory; that of `random` is what drawing costs by itself. `n` is the number of seeds.
+**The rule** was fixed before the searches were simulated. Another sampler becomes the default if all of this holds:
+
+* its regret, averaged over 20 to 100 trials, is below that of `tpe`, the default when this was measured;
+* the 95% interval of the paired difference does not contain 0, on both tasks, under the surrogate that predicts best;
+* it needs no further package.
+
+How many trials TPE draws at random first was chosen by another rule: see [searches with rungs](#with-rungs).
+
+## Method
+
+Real trainings of random plans were measured. A surrogate model was fitted to them, and searches were simulated on it:
+the surrogate answers instead of a training, with noise. Two trials run at any time, as with two workers. TPE takes a
+running trial for bad until it ends (constant liar).
+
+* Commands: at the top of `benchmarks/samplers.py`; `python benchmarks/samplers.py table` writes this page.
+* Machine of the trainings: one core of a Linux x86_64 machine.
 """
-NOISE = """The noise is the standard deviation between seeds of one plan, in log odds; it is added to each answer, which
-is then rounded to whole images. Each task's surrogate of the highest R² answers below.
+NOISE = """\
+The noise is the standard deviation between seeds of one plan, in log odds. It is added to each answer, which is
+then rounded to whole images. The surrogate with the highest R² is used for each task.
 """
-FOOT = """## What to keep in mind
+FOOT = """## Limits of these results
 
-* A surrogate is smoother than training: cliffs, and what depends on many hyperparameters at once, are averaged away,
-  and so is part of what a sampler could have found. A surrogate of trees is made of steps along single hyperparameters,
-  which suits samplers that look at each alone; the smooth one is a Gaussian process itself, which suits `gp`.
-* The points are drawn by chance, so that few of them lie where searches end. The Spearman in the better half says how
-  little of the order up there is known; differences of some tenths of a percent are differences on the surrogate.
-* The best attainable is the surrogate's, beyond what was measured; where it is near 100%, several plans get every image
-  right in one training, and which of them is chosen is luck.
-* Two tasks with small images and few of them, 9 epochs, one space of some 15 hyperparameters with more choices than
-  ranges. Larger spaces, or ones with more numbers in them, may say otherwise.
-* `qmc` draws the same points whatever its seed: all its searches are one, and its intervals hold nothing but the noise
-  of training.
-* The trials here run to their end. A search prunes or has rungs by default (see below), and tells the sampler of what
-  did not end its last report.
-* These spaces have no recipes; the default point stands in for them. Whether it comes first is measured, what recipes
+* A surrogate is smoother than training. Cliffs, and effects of many hyperparameters together, are averaged away, and
+  so is a part of what a sampler could have found. A surrogate of trees has steps along single hyperparameters, which
+  suits samplers that treat each one alone. The smooth surrogate is a Gaussian process itself, which suits `gp`.
+* The measured plans are random, so few of them lie where searches end. The Spearman correlation in the better half
+  shows how little is known of the order there. Differences of some tenths of a percent are differences on the
+  surrogate.
+* The best attainable accuracy is the surrogate's, beyond what was measured. Near 100%, several plans classify every
+  image correctly in one training, and which of them is chosen is luck.
+* There are two tasks with few small images, 9 epochs, and one space of about 15 hyperparameters with more choices
+  than ranges. Larger spaces, or spaces with more ranges, may give other results.
+* `qmc` draws the same points with every seed. All its searches are one search, and its intervals contain only the
+  noise of training.
+* The trials here run to their end. A real search prunes or has rungs by default (see below), and tells the sampler
+  the last score of a trial that did not end.
+* These spaces have no recipes; the default point takes their place. Whether it comes first is measured; what recipes
   would add is not.
-* The intervals are of one comparison each, not corrected for how many there are; one that only just leaves out 0 may be
-  luck. They hold the chance of the searches, not that of the points which the surrogate was fitted to.
-* On mnist a few searches end far below the rest (in 2 to 11 of 50 an arm loses over 5 points), so that differences of
-  means say little there; the medians say more.
-* `gp` draws by chance what applies only under another choice, and so does not learn about it.
+* Each interval is of one comparison and is not corrected for their number. One that only just excludes 0 may be luck.
+  They contain the randomness of the searches, not that of the points that the surrogate was fitted to.
+* On MNIST a few searches end far below the rest (in 2 to 11 of 50 an arm loses over 5 points), so differences of
+  means say little there. The medians say more.
+* `gp` draws hyperparameters at random that exist only under another choice, so it does not learn about them.
 """
 
 Rows = list[dict[str, Any]]
@@ -128,13 +141,13 @@ def section(
     """A task's table under one surrogate."""
     heights = known["heights"][kind]
     goal, default = heights["one in 100"], heights["default"]
-    role = "which foretells best" if kind == known["kind"] else "as a check"
+    role = "which predicts best" if kind == known["kind"] else "as a check"
     head = (
         f"## {task}, surrogate {kind} ({role})\n\n"
-        f"Best attainable {accuracy(top):.2%}; the default point {accuracy(default):.2%}; the target, which one plan "
-        f"by chance in a hundred exceeds, {accuracy(goal):.2%}.\n"
+        f"Best attainable {accuracy(top):.2%}; the default point {accuracy(default):.2%}; the target, which one random "
+        f"plan in a hundred exceeds, {accuracy(goal):.2%}.\n"
     )
-    titles = ["sampler", "default first", "n", *(f"{mark} trials" for mark in MARKS), "20 to 100, less `tpe`"]
+    titles = ["sampler", "default first", "n", *(f"{mark} trials" for mark in MARKS), "20 to 100, minus `tpe`"]
     titles += ["trials to target", "ms an ask"]
     lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
     for arm, by_seed in regrets.items():
@@ -173,7 +186,7 @@ def measurements(facts: dict[str, dict[str, Any]]) -> str:
     """What was trained, and how well it is foretold."""
     titles = ["task", "images", "validated on", "plans", "trainings", "median", "best", "noise below, above the median"]
     titles += ["R² (Spearman; in the better half) of each surrogate in cross-validation"]
-    lines = ["## What was measured", "", "| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
+    lines = ["## Which trainings were measured?", "", "| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
     for task, known in facts.items():
         trained = measured(task)
         best = sorted(row["best"] for row in trained if row["plan"] != DEFAULT)
@@ -194,8 +207,8 @@ def conclusion(verdicts: dict[str, dict[str, tuple[float, float, float]]]) -> st
     better = [arm for arm in common if all(verdict[arm][2] < 0 for verdict in verdicts.values())]
     worse = [arm for arm in common if all(verdict[arm][1] > 0 for verdict in verdicts.values())]
     rest = [arm for arm in common if arm not in better + worse]
-    told = f"Against `{SHIPPED}` on {' and '.join(verdicts)}, by the differences below: better {names(better)}; "
-    told += f"worse {names(worse)}; not told apart {names(rest)}. "
+    told = f"Against `{SHIPPED}` on {' and '.join(verdicts)}, by the differences below. Better: {names(better)}. "
+    told += f"Worse: {names(worse)}. No clear difference: {names(rest)}. "
     settled = len(verdicts) == len(TASKS) and not better
     return told + ("So TPE stays the default.\n" if settled else "\n")
 

@@ -8,7 +8,7 @@ from typing import Any
 from cnnsearch.core.errors import CnnsearchError
 
 FIRST = 5
-"""TPE draws by chance until so many trials have ended (docs/samplers.md)."""
+"""TPE draws by chance until so many trials have ended (docs/benchmarks/samplers.md)."""
 
 
 def _tpe(seed: int) -> Any:

@@ -28,7 +28,7 @@ from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.trial_source import End, EndReason, Reaction, Then
 
 SHARE = 0.2
-"""Of a limited time may be left for confirming; more is missed where time is short (docs/confirming.md)."""
+"""Of a limited time may be left for confirming; more is missed where time is short (docs/benchmarks/confirming.md)."""
 
 
 def missing(study: Study, records: Iterable[Trial], chosen: Iterable[int], seeds: int) -> list[Repeat]:

@@ -31,7 +31,8 @@ OPTIONS: dict[str, Any] = {
 """XLA's options for a GPU: use the first kernel that fits, and do not try out all of them.
 
 XLA does so if nondeterministic operations are excluded. cuDNN has about 65 kernels for a convolution, and each one
-that is tried is compiled first. Epochs take longer without trying, so trying pays in long trainings (docs/gpu.md).
+that is tried is compiled first. Epochs take longer without trying, so trying pays in long trainings
+(docs/benchmarks/gpu.md).
 """
 
 

@@ -17,7 +17,8 @@ STEP = 3
 FIRST, LATER = Fraction(1, 3), Fraction(2, 3)
 """The share of the first rung that is trained on, and that of the later ones.
 
-What passed the first is good already, and to choose sharply twice by noisy values loses the best (docs/first-looks.md).
+A trial that was promoted once is good already. Noisy values that choose sharply twice lose the best one
+(docs/benchmarks/first-looks.md).
 """
 
 SPARE = 10
@@ -28,7 +29,7 @@ BEST = 3
 """So many does `topk` train to their end; with several workers it may be one more each, as the last are under way."""
 
 FEWEST = 15
-"""Before so many updates of its weights a candidate is not judged (docs/first-looks.md)."""
+"""Before so many updates of its weights a candidate is not judged (docs/benchmarks/first-looks.md)."""
 
 LOOK, SHARE = 60, 0.25
 """A look has so many updates; one at more than this share of the images would spare too little."""
