@@ -1,5 +1,6 @@
 """The wheel, used from another folder: shipped plugins and spaces are found there too."""
 
+import csv
 import os
 import re
 import shutil
@@ -60,16 +61,22 @@ def test_runs_from_another_folder(installed: Path, tmp_path: Path) -> None:
     assert str(installed) in place, "the wheel is used, not the checkout"
     said = python(tmp_path, installed, "-m", "cnnsearch", "plugins")
     assert "conv_depth" in said
-    for name in ("checkers", "excitation", "mixup"):
+    for name in ("best_first", "checkers", "epochs_csv", "excitation", "mixup"):
         assert re.search(rf"{name} .*installed cnnsearch-extras", said), said
     assert "digits_cnn" in python(tmp_path, installed, "-m", "cnnsearch", "spaces")
     python(tmp_path, installed, "-m", "cnnsearch", "new", "dimension", "mine")
 
 
 def test_anothers_package_is_searched_and_exported(installed: Path, tmp_path: Path) -> None:
-    run = ("run", "--space", "checkers_cnn", "--trials", "2", "--epochs", "2", "--jobs", "1")
-    said = python(tmp_path, installed, "-m", "cnnsearch", *run)
-    assert "[2/2] trial 1" in said
+    """Its scheduler and its callback are used too."""
+    run = ("run", "--space", "checkers_cnn", "--trials", "3", "--epochs", "2", "--jobs", "1", "--confirm", "0")
+    theirs = ("--scheduler", "best_first", "--callback", "epochs_csv", "--no-default")
+    said = python(tmp_path, installed, "-m", "cnnsearch", *run, *theirs)
+    assert "Each trial pauses after its first epoch." in said and "Every epoch is in epochs.csv." in said
+    with (tmp_path / "runs" / "checkers_cnn" / "epochs.csv").open() as file:
+        epochs = [(int(row[0]), int(row[1])) for row in csv.reader(file)]
+    # all first epochs come before any second epoch
+    assert sorted(epochs[:3]) == [(0, 1), (1, 1), (2, 1)] and sorted(epochs[3:]) == [(0, 2), (1, 2), (2, 2)]
     assert "Exported trial" in python(tmp_path, installed, "-m", "cnnsearch", "export", "--best")
     model = tmp_path / "exports" / "checkers_cnn" / "model.keras"
     # the gates are Keras' own layers, so that the export needs neither package

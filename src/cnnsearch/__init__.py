@@ -4,10 +4,23 @@ from cnnsearch import old_paths
 from cnnsearch.api import Found, load, search
 from cnnsearch.api.result import Result
 from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.messages import Decision
 from cnnsearch.core.version import VERSION
 from cnnsearch.data.dataset import Dataset
-from cnnsearch.spaces.decorators import dataset, dimension, space, trainer
+from cnnsearch.spaces.decorators import (
+    callback,
+    dataset,
+    dimension,
+    launcher,
+    pruner,
+    sampler,
+    scheduler,
+    space,
+    trainer,
+)
 from cnnsearch.spaces.plan import Block, Head, Plan
+from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.schedulers.base import SchedulerContext, TrialScheduler
 
 old_paths.install()
 
@@ -16,13 +29,22 @@ __all__ = [
     "Block",
     "CnnsearchError",
     "Dataset",
+    "Decision",
     "Found",
     "Head",
     "Plan",
     "Result",
+    "SchedulerContext",
+    "TrialScheduler",
+    "TunerCallback",
+    "callback",
     "dataset",
     "dimension",
+    "launcher",
     "load",
+    "pruner",
+    "sampler",
+    "scheduler",
     "search",
     "space",
     "trainer",

@@ -27,7 +27,9 @@ from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning import outcome
 from cnnsearch.tuning.callbacks import mlflow
-from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
+from cnnsearch.tuning.callbacks.base import Callbacks
+from cnnsearch.tuning.callbacks.mlflow import MlflowCallback, Notes
+from cnnsearch.tuning.progress import RepeatResult
 from cnnsearch.tuning.trial_source import End, EndReason
 from tests.conftest import cnnsearch
 
@@ -76,6 +78,13 @@ def feed(tracker: MlflowCallback, record: Trial) -> float:
     return longest
 
 
+def tracker_of(said: list[str]) -> MlflowCallback:
+    """A tracker whose notes are added to `said`."""
+    made = MlflowCallback()
+    Callbacks([made, Notes(said.append)])
+    return made
+
+
 def settled(tracker: MlflowCallback) -> None:
     tracker._thread.submit(lambda: None).result()
 
@@ -98,7 +107,7 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
     empty = optuna.create_study(study_name="finished")
     empty.set_user_attr(ATTRIBUTE, whole.info)
     study, said = studies.Study(empty, whole.folder), list[str]()
-    tracker = MlflowCallback(said.append)
+    tracker = tracker_of(said)
     with server(tmp_path, port):
         tracker.on_study_begin(study)
         feed(tracker, records[0])
@@ -116,7 +125,8 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
         os.killpg(process.pid, signal.SIGSTOP)
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         assert feed(tracker, records[3]) < 1
-        tracker.on_repeat_end(records[again.trial], again, [{"val_accuracy": 0.5}, {"val_accuracy": 0.6}])
+        history = ({"val_accuracy": 0.5}, {"val_accuracy": 0.6})
+        tracker.on_repeat_end(RepeatResult(records[again.trial], again, history, 1, 1))
         tracker.close("FINISHED", list(records.values()))
         assert "The same command sends the missing ones" in said[-1] and study.fact("unsent")
         os.killpg(process.pid, signal.SIGCONT)
@@ -124,7 +134,7 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
 
         for fact in ("mlflow", "unsent"):
             whole.remember_fact(fact, study.fact(fact))
-        following = MlflowCallback(said.append)
+        following = tracker_of(said)
         following.on_study_begin(whole)
         following.close("FINISHED", list(records.values()))
         assert not whole.fact("unsent") and len(said) == 4

@@ -15,15 +15,11 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch.cli.search_config import scheduler_and_pruner
-from cnnsearch.spaces.definition import Space, Use
-from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study import samplers
-from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.sampler_view import SamplerView
-from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
-from cnnsearch.tuning.schedulers.pruning import Pruning
+from cnnsearch.tuning.schedulers.base import SchedulerContext
 from cnnsearch.tuning.schedulers.rung_scheduler import RungScheduler
 from cnnsearch.tuning.schedulers.rungs import BEST, FEWEST, LOOK, SPARE, Rungs, Stand, rungs
 from tests.conftest import Run
@@ -87,15 +83,14 @@ def test_halving_sends_on_a_third_of_the_first_rung_and_two_thirds_of_the_next_t
 
 def test_rungs_are_used_by_themselves_where_an_epoch_is_as_long_as_a_look(tmp_path: Path) -> None:
     assert Rungs("auto", 9, LOOK, maximize=True).has_rungs and not Rungs("auto", 9, LOOK - 1, True).has_rungs
-    scheduler = rung_scheduler(tmp_path, scheduler="auto", pruner="median")
+    scheduler = rung_scheduler(name="auto", pruner="median")
     drawn, hypermodel = paused(1, 0.1, tmp_path), replace(paused(2, 0.1, tmp_path), resumable=False)
-    named = replace(drawn, record=replace(drawn.record, origin=ORIGIN))
     scheduler.on_start(LOOK - 1, low_fidelity=True)
     assert not scheduler._pauses_here(drawn)
-    assert [scheduler._asks_pruner(one) for one in (drawn, hypermodel, named)] == [True, True, False]
+    assert [scheduler._rungs_judge(one) for one in (drawn, hypermodel)] == [False, False]
     scheduler.on_start(LOOK, low_fidelity=True)
     assert scheduler._pauses_here(drawn)
-    assert [scheduler._asks_pruner(one) for one in (drawn, hypermodel, named)] == [False, True, False]
+    assert [scheduler._rungs_judge(one) for one in (drawn, hypermodel)] == [True, False]
 
 
 def test_a_pruner_or_costs_that_are_named_leave_rungs_out() -> None:
@@ -121,7 +116,7 @@ def test_who_is_far_behind_its_rung_need_not_wait_any_more(tmp_path: Path) -> No
     assert topk.left_behind(stands) == list(range(BEST + SPARE, 30))
     higher = [Stand(number, (0.1 * number,) * 3, number > 25) for number in range(30)]
     assert scheduler.left_behind(higher) == []
-    waiting = rung_scheduler(tmp_path)
+    waiting = rung_scheduler()
     waiting.on_start(100, low_fidelity=True)
     waiting.paused = {number: paused(number, 0.1 * number, tmp_path) for number in range(1, 31)}
     assert [one.number for one in waiting.choose_trials_to_prune([])] == list(range(10, 0, -1)) and len(
@@ -220,7 +215,7 @@ def test_who_waited_is_trained_on_along_the_same_curve(
 
 
 def test_one_that_was_just_sent_on_keeps_its_place_in_its_rung(tmp_path: Path) -> None:
-    scheduler = rung_scheduler(tmp_path)
+    scheduler = rung_scheduler()
     scheduler.on_start(100, low_fidelity=True)
     scheduler.paused = {number: paused(number, 0.1 * number, tmp_path) for number in range(1, 10)}
     running, sent = [], []
@@ -242,17 +237,13 @@ def test_a_worker_that_saves_its_model_is_given_nothing_else(run: Run, tmp_path:
     assert len(trials) == 30 and all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
 
 
-def settings(folder: Path) -> SearchConfig:
-    space = Space("small", defaults={"batch_size": 1})
-    shared = {"dataset": Use("digits", {}), "name": "small", "runs": folder, "metric": "val_accuracy"}
-    return SearchConfig.of(space=space, trials=9, epochs=9, scheduler="halving", **shared)
-
-
-def rung_scheduler(folder: Path, **changes: str) -> RungScheduler:
-    made = optuna.create_study(direction="maximize")
-    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy"})
-    pruning = Pruning(Study(made), "none", 9)
-    return RungScheduler(replace(settings(folder), **changes), pruning, True, lambda trial: None)
+def rung_scheduler(**changes: str) -> RungScheduler:
+    named = {"name": "halving", "pruner": "none", **changes}
+    return RungScheduler(
+        SchedulerContext(
+            **named, epochs=9, batch_size=1, metric="val_accuracy", maximize=True, should_prune=lambda trial: False
+        )
+    )
 
 
 def paused(number: int, value: float, folder: Path) -> ActiveTrial:

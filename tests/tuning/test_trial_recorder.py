@@ -12,7 +12,8 @@ from cnnsearch.study import trial_queue
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
-from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
+from cnnsearch.tuning.callbacks.base import Callbacks
+from cnnsearch.tuning.callbacks.mlflow import MlflowCallback, Notes
 from cnnsearch.tuning.progress import StudyStatistics
 from cnnsearch.tuning.trial_recorder import TrialRecorder
 
@@ -21,7 +22,8 @@ from cnnsearch.tuning.trial_recorder import TrialRecorder
 def tracker() -> Iterator[MlflowCallback]:
     """One that no study was begun with: it writes nothing."""
     told: list[str] = []
-    made = MlflowCallback(told.append)
+    made = MlflowCallback()
+    Callbacks([made, Notes(told.append)])
     yield made
     made.close("", [])
     assert not told

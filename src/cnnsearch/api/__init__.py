@@ -37,6 +37,8 @@ def search(
     sampler: str = "tpe",
     pruner: str | None = None,
     scheduler: str = "auto",
+    launcher: str = "local",
+    callback: str | Sequence[str] = (),
     seed: int = 0,
     metric: str | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
@@ -82,10 +84,12 @@ def search(
         memory: maximum memory of a worker, such as "2g"; empty: an equal share of 90% of the machine's.
         jobs: how many trials train at the same time; None: up to 4 on each GPU; without one, up to 4 by cores and
             memory.
-        sampler: "tpe", "random", "gp", "cmaes", "qmc" or "grid".
+        sampler: "tpe", "random", "gp", "cmaes", "qmc", "grid", or a plugin's.
         pruner: "median", "percentile", "halving", "hyperband" or "none"; None: "median", and "none" with
             rungs.
-        scheduler: "auto", "halving", "topk" or "none".
+        scheduler: "auto", "halving", "topk", "none", or a plugin's.
+        launcher: "local", or a plugin's.
+        callback: a plugin's callback, or several.
         seed: the random seed of the data split, the sampler and each trial.
         metric: the metric to optimize, such as "val_accuracy" or "val_loss"; None: the space's.
         set: changes of the space: `{"filters.first": [8, 16]}`.
@@ -160,13 +164,13 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
     config = search_config.search_config(**{**given, **inputs.objects()})
     line = search_config.redacted(_call(inputs, options), config.study.storage)
-    with inputs.in_folder(config):
-        opened, end = run.run(config, shown, line, leaderboard.write_files)
+    with shown, inputs.in_folder(config):
+        opened, end = run.run(config, (shown, leaderboard.LeaderboardFiles()), line)
     if end.reason == "interrupted":
         raise KeyboardInterrupt(f"{outcome.stopped(opened)} The same call resumes it.")
     outcome.check_ended(opened, end)
     if end.reason in ENDS:
-        shown.note(ENDS[end.reason])
+        shown.on_note(ENDS[end.reason])
     return Result(opened.name, given["runs"], given["storage"], given["plugins"])
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from cnnsearch.cli.display import Plain, choose
+from cnnsearch.cli.display import Plain, Quiet, choose
 from cnnsearch.core.errors import FAILURES
 from cnnsearch.results import leaderboard, majority
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
-from cnnsearch.tuning.callbacks.base import Display
 from cnnsearch.tuning.progress import TuningStatus, clock
 
 ROWS = 10
@@ -29,7 +28,7 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def display(json_lines: bool, quiet: bool) -> Display:
+def display(json_lines: bool, quiet: bool) -> Quiet:
     """The display of a search that Python code starts: in a notebook a progress bar, else as in a terminal."""
     if in_notebook() and not (json_lines or quiet):
         return ProgressBar(output())
@@ -59,15 +58,15 @@ class ProgressBar(Plain):
         if self._last:
             self._show(self._last)
 
-    def __call__(self, progress: TuningStatus) -> None:
+    def on_status(self, progress: TuningStatus) -> None:
         if progress.done is not None and progress.done.state == "failed":
-            super().__call__(progress)
+            super().on_status(progress)
         self._last = progress_html(progress)
         if progress.done is not None or time.monotonic() - self._drawn > REFRESH:
             self._drawn = time.monotonic()
             self._show(self._last)
 
-    def loading(self, done: int, total: int) -> None:
+    def on_loading(self, done: int, total: int) -> None:
         self._show(f"Reading images: {done:,} of {total:,}")
 
 

@@ -124,18 +124,18 @@ class Result:
         from cnnsearch.results import leaderboard
         from cnnsearch.tuning import confirm
 
-        confirm.confirm(
-            self.name,
-            top,
-            seeds,
-            tuple(trials),
-            quantities.seconds(str(timeout)),
-            jobs,
-            **self._places,
-            plugins=self._plugins,
-            show=notebook.display(json_lines=False, quiet=False),
-            files=leaderboard.write_files,
-        )
+        with notebook.display(json_lines=False, quiet=False) as shown:
+            confirm.confirm(
+                self.name,
+                top,
+                seeds,
+                tuple(trials),
+                quantities.seconds(str(timeout)),
+                jobs,
+                **self._places,
+                plugins=self._plugins,
+                callbacks=(shown, leaderboard.LeaderboardFiles()),
+            )
         return self
 
     def report(self, out: str | Path = "report.html") -> Path:

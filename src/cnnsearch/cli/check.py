@@ -11,7 +11,7 @@ from cnnsearch.spaces import plugin_options
 from cnnsearch.spaces.overrides import setting
 from cnnsearch.spaces.plugins import Catalog, Entry, load
 from cnnsearch.spaces.space import GIVEN_TO_TRAINERS
-from cnnsearch.testing import datasets, dimensions, hypermodels, spaces, trainers
+from cnnsearch.testing import callbacks, datasets, dimensions, hypermodels, makers, schedulers, spaces, trainers
 from cnnsearch.testing.contracts import Subject, check_contracts
 
 Lines = Iterator[tuple[str, str]]
@@ -22,6 +22,11 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "space": hypermodels.subject,
     "dataset": datasets.subject,
     "trainer": trainers.subject,
+    "scheduler": schedulers.subject,
+    "callback": callbacks.subject,
+    "sampler": makers.sampler,
+    "pruner": makers.pruner,
+    "launcher": makers.launcher,
 }
 
 
@@ -58,7 +63,7 @@ def _checked(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) ->
     found = [entry for entry in known.entries if _is_named(entry, name)]
     if not found:
         names = [entry.name for entry in known.entries]
-        hint = "mark a function with @dimension, @space, @dataset or @trainer"
+        hint = "mark a function with a decorator such as @dimension or @scheduler"
         raise CnnsearchError(
             f"{name} holds no plugin: {hint}."
             if name.endswith(".py")

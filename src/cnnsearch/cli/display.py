@@ -12,8 +12,8 @@ from rich.text import Text
 
 from cnnsearch.core.errors import FAILURES
 from cnnsearch.study.trial import Trial
-from cnnsearch.tuning.callbacks.base import Display
-from cnnsearch.tuning.progress import Repeated, Running, StudyStatistics, TuningStatus, clock, main_choices
+from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.progress import RepeatResult, Running, StudyStatistics, TuningStatus, clock, main_choices
 
 STATES = ("complete", "pruned", "failed", "refused", "duplicate", "passed")
 ALWAYS_SHOWN = ("complete", "pruned", "failed")
@@ -21,7 +21,7 @@ BAR_EPOCHS = 40
 """A trial with more epochs has no bar."""
 
 
-def choose(json_lines: bool, quiet: bool) -> Display:
+def choose(json_lines: bool, quiet: bool) -> "Quiet":
     """The display for these options and this terminal."""
     if json_lines:
         return JsonLines()
@@ -30,8 +30,8 @@ def choose(json_lines: bool, quiet: bool) -> Display:
     return LiveDisplay() if sys.stdout.isatty() else Plain()
 
 
-class Quiet:
-    """Prints notes only, to stderr."""
+class Quiet(TunerCallback):
+    """Prints notes only, to stderr. A context manager, so that what is drawn in place is ended after an error."""
 
     def __enter__(self) -> "Quiet":
         return self
@@ -39,37 +39,28 @@ class Quiet:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def __call__(self, progress: TuningStatus) -> None:
-        pass
-
-    def loading(self, done: int, total: int) -> None:
-        pass
-
-    def repeated(self, done: Repeated) -> None:
-        pass
-
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
 class Plain(Quiet):
     """Prints one line for each trial that ends, and notes."""
 
-    def __call__(self, progress: TuningStatus) -> None:
+    def on_status(self, progress: TuningStatus) -> None:
         if progress.done is not None:
             print(f"[{progress.statistics.ended}/{progress.trials}] {trial_line(progress.done, progress)}", flush=True)
 
-    def repeated(self, done: Repeated) -> None:
-        self.note(new_seed_line(done))
+    def on_repeat_end(self, result: RepeatResult) -> None:
+        self.on_note(new_seed_line(result))
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         print(text, flush=True)
 
 
 class JsonLines(Quiet):
     """Prints one JSON object for each trial that ends and for each training on a new seed, for programs."""
 
-    def __call__(self, progress: TuningStatus) -> None:
+    def on_status(self, progress: TuningStatus) -> None:
         if progress.done is not None:
             done = progress.done
             fields = {
@@ -87,9 +78,9 @@ class JsonLines(Quiet):
             }
             print(json.dumps(fields), flush=True)
 
-    def repeated(self, done: Repeated) -> None:
-        counts = {"ended": done.ended, "trainings": done.trainings}
-        print(json.dumps({"event": "repeat", **done.repeat._asdict(), "first": done.first, **counts}), flush=True)
+    def on_repeat_end(self, result: RepeatResult) -> None:
+        counts = {"ended": result.ended, "trainings": result.trainings}
+        print(json.dumps({"event": "repeat", **result.repeat._asdict(), "first": result.first, **counts}), flush=True)
 
 
 class LiveDisplay(Plain):
@@ -99,24 +90,23 @@ class LiveDisplay(Plain):
         self.console = Console()
         self.live = Live(Text("Starting a worker …"), console=self.console, refresh_per_second=4)
 
-    def __enter__(self) -> "LiveDisplay":
-        self.live.start()
-        return self
-
     def __exit__(self, *error: object) -> None:
         self.live.stop()
 
-    def __call__(self, progress: TuningStatus) -> None:
+    def on_setup(self) -> None:
+        self.live.start()
+
+    def on_status(self, progress: TuningStatus) -> None:
         if progress.done is not None:
             colour = {"complete": "green", "pruned": "yellow"}.get(progress.done.state, "red")
             line = Text(trial_line(progress.done, progress), style=colour)
             self.live.console.print(line, highlight=False, no_wrap=True, overflow="ellipsis")
         self.live.update(panel(progress))
 
-    def loading(self, done: int, total: int) -> None:
+    def on_loading(self, done: int, total: int) -> None:
         self.live.update(Text("Starting a worker …") if done == total else loading_bar(done, total))
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self.live.console.print(text, highlight=False, markup=False)
 
 
@@ -129,7 +119,7 @@ def trial_line(done: Trial, progress: TuningStatus) -> str:
     return f"trial {done.number} {done.state} {done.score:.4f} ({where}, {done.seconds:.0f} s): {choices}"
 
 
-def new_seed_line(done: Repeated) -> str:
+def new_seed_line(done: RepeatResult) -> str:
     """A training on a new seed that ended, in one line."""
     repeat = done.repeat
     score = f"{repeat.score:.4f}" if repeat.score is not None else f"failed ({repeat.reason})"

@@ -26,6 +26,14 @@ NAME_COLUMNS = 24
 """Columns for the names of options in `--help`. A longer name has a line of its own."""
 
 
+class PluginChoice(click.Choice[str]):
+    """The names that cnnsearch has, or the name of a plugin, which is looked up later."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is."""
+        return value
+
+
 class Option(click.Option):
     """An option with a heading in `--help`. `--help` always shows its default.
 
@@ -53,7 +61,8 @@ class Option(click.Option):
         """The help text, the choices and the default."""
         parts = [self.help or ""]
         if isinstance(self.type, click.Choice):
-            parts.append(f"One of: {', '.join(map(str, self.type.choices))}.")
+            other = ", or a plugin's" if isinstance(self.type, PluginChoice) else ""
+            parts.append(f"One of: {', '.join(map(str, self.type.choices))}{other}.")
         parts.append("[required]" if self.required else f"[default: {self.default_text()}]")
         return " ".join(filter(None, parts))
 

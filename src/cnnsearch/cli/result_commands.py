@@ -109,7 +109,8 @@ def compare(study: str | None, by: str, controlled: bool, form: str, timeout: st
     if controlled:
         shown = display.choose(json_lines=False, quiet=form != "table")
         try:
-            found = comparison.compare_controlled(opened, by, display=shown, timeout=seconds, **given)
+            with shown:
+                found = comparison.compare_controlled(opened, by, display=shown, timeout=seconds, **given)
         except KeyboardInterrupt:
             interruption.stop("controlled trial that ended")
     else:

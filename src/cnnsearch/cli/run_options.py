@@ -10,6 +10,7 @@ from cnnsearch.cli.options import (
     RESULTS,
     SEARCH,
     SPEED,
+    PluginChoice,
     combined,
     option_group,
     spec,
@@ -18,6 +19,7 @@ from cnnsearch.cli.options import (
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "grid")
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
 SCHEDULERS = ("auto", "halving", "topk", "none")
+LAUNCHERS = ("local",)
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 most_used_options = option_group(
@@ -107,7 +109,7 @@ search_options = option_group(
         shown="0, no limit",
         help="Do not train candidates that need more milliseconds for one image in Keras.",
     ),
-    spec("--sampler", default="tpe", type=click.Choice(SAMPLERS), help="How the next candidate is chosen."),
+    spec("--sampler", default="tpe", type=PluginChoice(SAMPLERS), help="How the next candidate is chosen."),
     spec(
         "--cost-aware/--no-cost-aware",
         default=False,
@@ -132,13 +134,13 @@ length_options = option_group(
     spec(
         "--scheduler",
         default="auto",
-        type=click.Choice(SCHEDULERS),
+        type=PluginChoice(SCHEDULERS),
         shown="halving; none if epochs are short, or with --pruner or costs",
         help="Train each trial to a first rung. Only the best of each rung are promoted to the next rung.",
     ),
     spec(
         "--pruner",
-        type=click.Choice(PRUNERS),
+        type=PluginChoice(PRUNERS),
         shown="median; none with rungs",
         help="The rule that prunes trials, which means it stops them early.",
     ),
@@ -162,6 +164,7 @@ data_options = option_group(
 
 result_options = option_group(
     RESULTS,
+    spec("--callback", "callbacks", multiple=True, metavar="NAME", help="A plugin's callback. May be repeated."),
     spec("--study", metavar="NAME", shown="the space's name", help="The study's name."),
     spec("--keep", default=5, metavar="N", type=click.IntRange(1), help="How many of the best models stay on disk."),
     spec(
@@ -175,6 +178,7 @@ result_options = option_group(
 
 speed_options = option_group(
     SPEED,
+    spec("--launcher", default="local", type=PluginChoice(LAUNCHERS), help="What starts the workers."),
     spec(
         "--precision",
         default="auto",

@@ -24,7 +24,8 @@ def run(quiet: bool, json_lines: bool, **given: Any) -> None:
     shown = display.choose(json_lines, quiet)
     line = search_config.redacted(shlex.join(["cnnsearch", *sys.argv[1:]]), config.study.storage)
     try:
-        study, end = tuning.run(config, shown, line, leaderboard.write_files)
+        with shown:
+            study, end = tuning.run(config, (shown, leaderboard.LeaderboardFiles()), line)
         summary.report(study, end, config, json_lines)
     except KeyboardInterrupt:
         interruption.stop("finished trial")
@@ -62,7 +63,8 @@ def confirm(timeout: str, **given: Any) -> None:
     from cnnsearch.tuning import confirm as confirming
 
     seconds = quantities.seconds(timeout)
-    study, end = confirming.confirm(**given, timeout=seconds, show=display.Plain(), files=leaderboard.write_files)
+    callbacks = (display.Plain(), leaderboard.LeaderboardFiles())
+    study, end = confirming.confirm(**given, timeout=seconds, callbacks=callbacks)
     if end.reason == "interrupted":
         interruption.stop("finished training")
     summary.show_top(study)

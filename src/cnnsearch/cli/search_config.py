@@ -7,13 +7,15 @@ from cnnsearch.cli.dataset_option import dataset_use, with_picture_options
 from cnnsearch.cli.quantities import seconds, size
 from cnnsearch.core import host, metrics
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.spaces import plugins
+from cnnsearch.spaces import parent_plugins, plugins
 from cnnsearch.spaces import recipes as recipe_points
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import listing, objectives
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.resumed_config import as_begun
+from cnnsearch.study.samplers import PRUNERS, SAMPLERS
+from cnnsearch.tuning import registry
 
 PICTURE_OPTIONS = ("image_size", "skip_unreadable", "group_by")
 
@@ -49,6 +51,7 @@ def search_config(
         CnnsearchError: if an option is wrong.
     """
     known = plugins.load(given["plugins"])
+    _check_names(given, known)
     pictures = {name: given.pop(name) for name in PICTURE_OPTIONS}
     found, used = _checked_space(space, dataset, pictures, settings, known)
     given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
@@ -71,6 +74,20 @@ def search_config(
         **_with_space_defaults(given, found),
     )
     return _with_stored_space(made) if space_from_study else made
+
+
+def _check_names(given: dict[str, Any], known: plugins.Catalog) -> None:
+    """Refuse names of parts that neither cnnsearch nor a plugin has.
+
+    Raises:
+        CnnsearchError: it names the option and the known names.
+    """
+    parts = {"sampler": SAMPLERS, "pruner": PRUNERS, "scheduler": registry.SCHEDULERS, "launcher": registry.LAUNCHERS}
+    for kind, own in parts.items():
+        if given[kind] is not None:
+            parent_plugins.check_name(kind, given[kind], own, known)
+    for name in given["callbacks"]:
+        parent_plugins.check_name("callback", name, (), known)
 
 
 def _checked_space(

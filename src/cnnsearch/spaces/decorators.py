@@ -1,4 +1,4 @@
-"""The decorators @dimension, @space, @dataset and @trainer. They only mark a function; `plugins.load` finds it."""
+"""The decorators of plugins, such as @dimension. They only mark a function or class; `plugins.load` finds it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,13 @@ from typing import Any, TypeVar, overload
 
 Marked = TypeVar("Marked", bound=Callable[..., Any])
 
-KINDS = ("dimension", "space", "dataset", "trainer")
+WORKER_KINDS = ("dimension", "space", "dataset", "trainer")
+"""What workers run."""
+
+PARENT_KINDS = ("sampler", "pruner", "scheduler", "launcher", "callback")
+"""What the parent runs."""
+
+KINDS = WORKER_KINDS + PARENT_KINDS
 ATTRIBUTE = "__cnnsearch_kind__"
 READS = "__cnnsearch_reads__"
 """The attribute of a dataset that reads paths: a function that tells whether it reads a path."""
@@ -76,6 +82,37 @@ def trainer(function: Marked) -> Marked:
         The same function.
     """
     return _mark(function, "trainer")
+
+
+def sampler(function: Marked) -> Marked:
+    """Mark `f(seed) -> optuna.samplers.BaseSampler`: `--sampler NAME` uses it."""
+    return _mark(function, "sampler")
+
+
+def pruner(function: Marked) -> Marked:
+    """Mark `f(epochs) -> optuna.pruners.BasePruner`: `--pruner NAME` uses it. A trial has `epochs` at full length."""
+    return _mark(function, "pruner")
+
+
+def scheduler(function: Marked) -> Marked:
+    """Mark `f(context) -> cnnsearch.TrialScheduler`, or a subclass of it: `--scheduler NAME` uses it.
+
+    `context` is a `cnnsearch.SchedulerContext`.
+    """
+    return _mark(function, "scheduler")
+
+
+def launcher(function: Marked) -> Marked:
+    """Mark `f(config, jobs) -> Launcher`: `--launcher NAME` uses it to start `jobs` workers.
+
+    `config` is a `SearchConfig` of `cnnsearch.study.config`; `cnnsearch.tuning.launchers.base` has `Launcher`.
+    """
+    return _mark(function, "launcher")
+
+
+def callback(function: Marked) -> Marked:
+    """Mark `f() -> cnnsearch.TunerCallback`, or a subclass of it: `--callback NAME` uses it."""
+    return _mark(function, "callback")
 
 
 def _mark(function: Marked, kind: str) -> Marked:

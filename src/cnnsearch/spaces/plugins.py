@@ -161,11 +161,12 @@ def _broken(name: str, where: str) -> Iterator[None]:
 
 
 def classify(module: ModuleType, origin: str, path: Path | None = None) -> list[Entry]:
-    """The marked functions that `module` defines, or a module inside it if it is a package."""
+    """The marked functions and classes that `module` defines, or a module inside it if it is a package."""
     entries = []
     for name, value in sorted(vars(module).items()):
-        # getattr_static, because a lazy object may run code if an attribute is read
-        kind = inspect.getattr_static(value, ATTRIBUTE, None)
+        # getattr_static, because a lazy object may run code if an attribute is read; a subclass is not marked
+        own = vars(value) if isinstance(value, type) else {ATTRIBUTE: inspect.getattr_static(value, ATTRIBUTE, None)}
+        kind = own.get(ATTRIBUTE)
         if kind in KINDS and f"{value.__module__}.".startswith(f"{module.__name__}."):
             entries.append(Entry(kind, name, origin, value, path))
     return entries

@@ -14,6 +14,7 @@ from cnnsearch.core.errors import StudyError
 from cnnsearch.core.version import VERSION
 from cnnsearch.data.pixel_values import BYTES
 from cnnsearch.spaces.definition import Space
+from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import moved, samplers
 from cnnsearch.study.config import SearchConfig, StudyConfig, maximize
 from cnnsearch.study.lease import refuse_if_held
@@ -27,15 +28,15 @@ HINT = "If the data pipeline changes images at random, remove that step: every c
 MORE, LESS = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
 
 
-def begin(config: SearchConfig) -> Study:
-    """The study that `config` names, created or opened to go on.
+def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
+    """The study that `config` names, created or opened to be resumed. `known` has the samplers and pruners of plugins.
 
     Raises:
         StudyError: if it began with another configuration, or its storage cannot be opened.
     """
     make_folder(config.study.folder)
     with storage_errors(config.study.storage, config.study.runs):
-        study = _create(config)
+        study = _create(config, known)
         refuse_if_held(Study(study, config.study.folder))
         moved.adopt(config.study.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
         if _nothing_done(study, config.study):
@@ -43,9 +44,10 @@ def begin(config: SearchConfig) -> Study:
             optuna.delete_study(
                 study_name=config.study.name, storage=storage_url(config.study.runs, config.study.storage)
             )
-            study = _create(config)
+            study = _create(config, known)
     # derived from the number of trials too: the same seed would replay the same first points
-    sampler = samplers.sampler(config.tuner.sampler, config.study.seed + 7919 * len(study.get_trials(deepcopy=False)))
+    seed = config.study.seed + 7919 * len(study.get_trials(deepcopy=False))
+    sampler = samplers.sampler(config.tuner.sampler, seed, known)
     behind = WriteBehindStorage(study._storage, study._study_id)
     study = optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner)
     opened = Study(study, config.study.folder, behind)
@@ -76,23 +78,23 @@ def begun(config: StudyConfig) -> dict[str, Any] | None:
         return None if _nothing_done(study, config) else Study(study, config.folder).info or None
 
 
-def _create(config: SearchConfig, tries: int = 5) -> optuna.Study:
+def _create(config: SearchConfig, known: Catalog, tries: int = 5) -> optuna.Study:
     try:
-        return _create_once(config)
+        return _create_once(config, known)
     except sqlalchemy.exc.DatabaseError as error:
         # two first runs at one time both make the tables; the later one finds them made
         if not ("already exists" in str(error) or "alembic_version" in str(error)) or tries == 1:
             raise
     time.sleep(1)
-    return _create(config, tries - 1)
+    return _create(config, known, tries - 1)
 
 
-def _create_once(config: SearchConfig) -> optuna.Study:
+def _create_once(config: SearchConfig, known: Catalog) -> optuna.Study:
     return optuna.create_study(
         storage=storage_url(config.study.runs, config.study.storage),
         study_name=config.study.name,
         directions=[MORE if maximize(config.study.metric) else LESS, *(LESS for _ in config.study.costs)],
-        pruner=samplers.pruner(config.tuner.pruner, config.study.epochs),
+        pruner=samplers.pruner(config.tuner.pruner, config.study.epochs, known),
         load_if_exists=True,
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.spaces import parent_plugins
+from cnnsearch.spaces.plugins import Catalog
 
 FIRST = 5
 """TPE draws by chance until so many trials have ended (docs/benchmarks/samplers.md)."""
@@ -62,13 +64,17 @@ SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
 
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
 
+NO_PLUGINS = Catalog(())
 
-def sampler(name: str, seed: int) -> Any:
-    """The Optuna sampler of this name.
+
+def sampler(name: str, seed: int, known: Catalog = NO_PLUGINS) -> Any:
+    """The Optuna sampler of this name; `known` has those of plugins.
 
     Raises:
-        CnnsearchError: if a package that it needs is not installed.
+        CnnsearchError: if there is none, or a package that it needs is not installed.
     """
+    if name not in SAMPLERS:
+        return parent_plugins.make("sampler", name, {}, known, seed)
     make, needs = SAMPLERS[name]
     for package in needs:
         try:
@@ -84,9 +90,16 @@ def sampler(name: str, seed: int) -> Any:
         return make(seed)
 
 
-def pruner(name: str, epochs: int) -> Any:
-    """The Optuna pruner of this name, for trials of at most `epochs` epochs."""
+def pruner(name: str, epochs: int, known: Catalog = NO_PLUGINS) -> Any:
+    """The Optuna pruner of this name, for trials of at most `epochs` epochs; `known` has those of plugins.
+
+    Raises:
+        CnnsearchError: if there is none.
+    """
     from optuna import pruners
+
+    if name not in PRUNERS:
+        return parent_plugins.make("pruner", name, {}, known, epochs)
 
     # a quarter of the way is let pass: warm-ups and augmentation lose the first epochs and win the last
     first = max(2, math.ceil(epochs / 4))

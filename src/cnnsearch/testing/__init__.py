@@ -1,16 +1,26 @@
 """The contracts of plugins and spaces, and pytest suites that check them; importing it brings in nothing heavy."""
 
 from cnnsearch.testing.contracts import BrokenContract, Contract, NotChecked, Result, check_contracts
-from cnnsearch.testing.suites import DatasetSuite, DimensionSuite, HypermodelSuite, SpaceSuite, TrainerSuite
+from cnnsearch.testing.suites import (
+    CallbackSuite,
+    DatasetSuite,
+    DimensionSuite,
+    HypermodelSuite,
+    SchedulerSuite,
+    SpaceSuite,
+    TrainerSuite,
+)
 
 __all__ = [
     "BrokenContract",
+    "CallbackSuite",
     "Contract",
     "DatasetSuite",
     "DimensionSuite",
     "HypermodelSuite",
     "NotChecked",
     "Result",
+    "SchedulerSuite",
     "SpaceSuite",
     "TrainerSuite",
     "check_contracts",

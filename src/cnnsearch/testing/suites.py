@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import load
-from cnnsearch.testing import datasets, dimensions, hypermodels, spaces, trainers
+from cnnsearch.testing import callbacks, datasets, dimensions, hypermodels, schedulers, spaces, trainers
 from cnnsearch.testing.contracts import Contract, Subject, check_contract
 
 
@@ -80,6 +80,28 @@ class TrainerSuite:
         return trainers.Trainer(_raw(cls, "trainer"), cls.options, cls.on)
 
 
+class SchedulerSuite:
+    """`class TestMine(SchedulerSuite): scheduler = mine`."""
+
+    scheduler: Any
+
+    @classmethod
+    def subject(cls) -> Subject:
+        """The plugin that is checked."""
+        return schedulers.Scheduler(_raw(cls, "scheduler"))
+
+
+class CallbackSuite:
+    """`class TestMine(CallbackSuite): callback = mine`."""
+
+    callback: Any
+
+    @classmethod
+    def subject(cls) -> Subject:
+        """The plugin that is checked."""
+        return callbacks.Callback(_raw(cls, "callback"))
+
+
 @functools.cache
 def _subject(suite: Any) -> Subject:
     """One subject for each suite, so that a check can use what an earlier check found."""
@@ -102,6 +124,8 @@ for _suite, _contracts in (
     (HypermodelSuite, hypermodels.CONTRACTS),
     (DatasetSuite, datasets.CONTRACTS),
     (TrainerSuite, trainers.CONTRACTS),
+    (SchedulerSuite, schedulers.CONTRACTS),
+    (CallbackSuite, callbacks.CONTRACTS),
 ):
     for _each in _contracts:
         setattr(_suite, f"test_{_each.name}", _test(_each))

@@ -1,13 +1,17 @@
 """A trial of a search on its way through a worker."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import optuna
+from typing import TYPE_CHECKING
 
 from cnnsearch.core.messages import Message, RunTrial
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study.trial import CONTROLLED_ORIGIN, Trial
+
+if TYPE_CHECKING:
+    import optuna
 
 BY_NAME = (ORIGIN, CONTROLLED_ORIGIN)
 """The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""

@@ -2,25 +2,25 @@
 
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from cnnsearch.core import host
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.host import workers_and_threads
-from cnnsearch.study import lease, listing, mlflow_store, ranking
+from cnnsearch.spaces import plugins as plugin_files
+from cnnsearch.spaces.plugins import Catalog
+from cnnsearch.study import lease, listing, ranking
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.resumed_config import as_begun
 from cnnsearch.study.storage import hold, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
-from cnnsearch.tuning import confirmer
-from cnnsearch.tuning.callbacks.base import Callbacks, Display
-from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
+from cnnsearch.tuning import confirmer, registry
+from cnnsearch.tuning.callbacks.base import Callbacks, TunerCallback
 from cnnsearch.tuning.confirmer import Confirmer
 from cnnsearch.tuning.launchers.base import Launcher
-from cnnsearch.tuning.launchers.local import LocalLauncher
-from cnnsearch.tuning.outcome import Files, for_mlflow
 from cnnsearch.tuning.session import Session
 from cnnsearch.tuning.signals import SignalHandler
 from cnnsearch.tuning.supervisor import Limits
@@ -37,7 +37,7 @@ def confirm_best(
     config: SearchConfig, session: Session, leaders: list[Trial], until: float, launcher: Launcher
 ) -> End | None:
     """Train the best of a search again on new seeds until the moment `until`; how that ended if it was interrupted."""
-    study, display = session.study, session.display
+    study, callbacks = session.study, session.callbacks
     waiting = to_confirm(config, study, leaders)
     if not waiting:
         return None
@@ -46,10 +46,11 @@ def confirm_best(
     records = {record.number: record for record in leaders}
     if not any(confirmer.in_time(records[repeat.trial], config.study.epochs, until) for repeat in waiting):
         missing = f"No time is left to train on new seeds. {trainings} trainings are missing"
-        display.note(f"{missing}. To run them: cnnsearch confirm {study.name}")
+        callbacks.on_note(f"{missing}. To run them: cnnsearch confirm {study.name}")
         return None
-    display.note(f"Confirming the best: {trials} trial{plurals[0]} on new seeds, {trainings} training{plurals[1]}.")
-    source = Confirmer(study, waiting, config.study.epochs, until, session.callbacks, display)
+    counts = f"{trials} trial{plurals[0]} on new seeds, {trainings} training{plurals[1]}"
+    callbacks.on_note(f"Confirming the best: {counts}.")
+    source = Confirmer(study, waiting, config.study.epochs, until, callbacks)
     # a search whose time was up has stopped the workers that were busy
     launcher.fill()
     end = session.tune(source, launcher)
@@ -57,7 +58,7 @@ def confirm_best(
         return end
     if source.waiting:
         left = len(source.waiting)
-        display.note(f"The time limit left out {left} of them. To run them: cnnsearch confirm {study.name}")
+        callbacks.on_note(f"The time limit left out {left} of them. To run them: cnnsearch confirm {study.name}")
     return None
 
 
@@ -71,8 +72,7 @@ def confirm(
     runs: Path,
     storage: str,
     plugins: tuple[Path, ...],
-    show: Display,
-    files: Files,
+    callbacks: Iterable[TunerCallback],
 ) -> tuple[Study, End]:
     """Train the best of a finished study again on new seeds; gives back the study and how that ended.
 
@@ -80,29 +80,28 @@ def confirm(
         CnnsearchError: if there is nothing to confirm, or a dataset, plugin or worker fails.
     """
     opened = listing.load(study, runs, storage)
+    known = plugin_files.load(plugins)
     workers, threads = workers_and_threads(jobs)
     limits = {"timeout": timeout, "memory": host.memory_allowed(workers)}
     made = as_begun(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
     records, chosen = opened.trials(), _chosen(opened, trials, top)
-    mlflow_store.check_usable(mlflow_store.tracking_uri())
+    told = Callbacks([*callbacks, *registry.callbacks((), known)])
     with hold(made.study.folder, opened.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
         lease.refuse_if_held(opened)
         lease.take(opened)
-        mlflow = MlflowCallback(show.note)
-        session = Session(
-            opened, Limits(made.tuner.trial_timeout, made.resources.memory), stop, Callbacks([mlflow]), show
-        )
+        told.on_setup()
+        session = Session(opened, Limits(made.tuner.trial_timeout, made.resources.memory), stop, told)
         try:
             waiting = confirmer.missing(opened, records, chosen, seeds)
             if not waiting:
-                show.note("These trials already have that many new seeds. Raise --seeds to add more.")
-            left = _on_new_workers(made, session, waiting)
+                told.on_note("These trials already have that many new seeds. Raise --seeds to add more.")
+            left = _on_new_workers(made, known, session, waiting)
         finally:
             end = End(EndReason.INTERRUPTED if stop.asked else EndReason.COMPLETE)
-            mlflow.close(*for_mlflow(opened, end, files))
+            told.on_study_end(opened, end)
             lease.release(opened)
     if left and not stop.asked:
-        show.note(f"The time limit left out {len(left)} trainings. The same command runs them.")
+        told.on_note(f"The time limit left out {len(left)} trainings. The same command runs them.")
     return opened, end
 
 
@@ -117,14 +116,14 @@ def _chosen(study: Study, trials: tuple[int, ...], top: int) -> list[int]:
     return chosen
 
 
-def _on_new_workers(config: SearchConfig, session: Session, waiting: list[Repeat]) -> list[Repeat]:
+def _on_new_workers(config: SearchConfig, known: Catalog, session: Session, waiting: list[Repeat]) -> list[Repeat]:
     """Train these repeats on workers of their own; gives back those that were not trained."""
     if not waiting:
         return []
     until = time.monotonic() + config.tuner.timeout if config.tuner.timeout else math.inf
-    source = Confirmer(session.study, waiting, config.study.epochs, until, session.callbacks, session.display)
+    source = Confirmer(session.study, waiting, config.study.epochs, until, session.callbacks)
     with session.stop.deferred():
-        launcher = LocalLauncher(config, min(config.resources.jobs, len(waiting)))
+        launcher = registry.launcher(config, min(config.resources.jobs, len(waiting)), known)
         try:
             session.tune(source, launcher)
         finally:

@@ -22,9 +22,9 @@ from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Repeat, repeat_seed
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
-from cnnsearch.tuning import progress
-from cnnsearch.tuning.callbacks.base import Display, TunerCallback
+from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import LostWorker
+from cnnsearch.tuning.progress import RepeatResult
 from cnnsearch.tuning.trial_source import End, EndReason, Reaction, Then
 
 SHARE = 0.2
@@ -121,10 +121,10 @@ class Confirmer:
     """
 
     def __init__(
-        self, study: Study, waiting: list[Repeat], epochs: int, until: float, callbacks: TunerCallback, display: Display
+        self, study: Study, waiting: list[Repeat], epochs: int, until: float, callbacks: TunerCallback
     ) -> None:
         """None is begun that would not end by `until`, as `time.monotonic` tells time; a trial has `epochs` at most."""
-        self._study, self._callbacks, self._display = study, callbacks, display
+        self._study, self._callbacks = study, callbacks
         self._epochs, self._until = epochs, until
         self._records = {record.number: record for record in study.trials()}
         self._asked, self._ended = len(waiting), 0
@@ -207,9 +207,9 @@ class Confirmer:
         else:
             kept = trial.repeat._replace(reason=reason, seconds=round(seconds, 3))
         self._study.add_repeat(kept._asdict())
-        self._callbacks.on_repeat_end(trial.record, kept, done.history if done else [])
         self._ended += 1
-        self._display.repeated(progress.Repeated(kept, trial.record.score or 0.0, self._ended, self._asked))
+        history = tuple(done.history) if done else ()
+        self._callbacks.on_repeat_end(RepeatResult(trial.record, kept, history, self._ended, self._asked))
 
     HANDLERS: ClassVar[dict[type[Message], Callable[..., Reaction]]] = {
         EpochEnded: _on_epoch,

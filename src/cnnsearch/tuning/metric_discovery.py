@@ -9,10 +9,11 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.messages import Describe, Described, Fatal, Loading, Ready
 from cnnsearch.core.metrics import COMPUTED
 from cnnsearch.spaces.definition import DEFAULTS
+from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study.config import SearchConfig
-from cnnsearch.tuning.callbacks.base import Display
+from cnnsearch.tuning import registry
+from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import Launcher, LostWorker, WorkerEvent
-from cnnsearch.tuning.launchers.local import LocalLauncher
 from cnnsearch.tuning.signals import SignalHandler
 
 PATIENCE = 600.0
@@ -29,7 +30,7 @@ class Opening(NamedTuple):
     note: str = ""
 
 
-def open_(config: SearchConfig, stop: SignalHandler, show: Display) -> Opening:
+def open_(config: SearchConfig, known: Catalog, stop: SignalHandler, callbacks: TunerCallback) -> Opening:
     """Start the workers of a search, and settle its metric by what the default point's model reports.
 
     The first worker builds that model anyway, for the default point; to let it answer two images without a compiled
@@ -40,10 +41,11 @@ def open_(config: SearchConfig, stop: SignalHandler, show: Display) -> Opening:
             worker starts.
     """
     began = time.monotonic()
+    callbacks.on_setup()
     with stop.deferred():
-        launcher = LocalLauncher(config, max(1, min(config.resources.jobs, config.tuner.trials or 1)))
+        launcher = registry.launcher(config, max(1, min(config.resources.jobs, config.tuner.trials or 1)), known)
         try:
-            described = _described(launcher, config, stop, show)
+            described = _described(launcher, config, stop, callbacks)
             metric, note = _settled(config.study.metric, described.metrics if described else [])
             launcher.use_metric(metric)
         except BaseException:
@@ -72,7 +74,9 @@ def _settled(asked: str, reported: list[str]) -> tuple[str, str]:
     return found, ""
 
 
-def _described(launcher: Launcher, config: SearchConfig, stop: SignalHandler, show: Display) -> Described | None:
+def _described(
+    launcher: Launcher, config: SearchConfig, stop: SignalHandler, callbacks: TunerCallback
+) -> Described | None:
     """What the first worker to start says of the default point; None if the search is to stop before.
 
     A worker that takes too long, as a model's own `fit` may, is restarted and asked again without that `fit`. What
@@ -89,7 +93,7 @@ def _described(launcher: Launcher, config: SearchConfig, stop: SignalHandler, sh
                 later = _restarted(launcher, chosen, later)
                 if not own_fit:
                     return None
-                show.note(
+                callbacks.on_note(
                     f"The fit of this model was stopped: it reported no metrics within {limit:g} s. The metrics that "
                     "the model was compiled with are used."
                 )
@@ -100,7 +104,7 @@ def _described(launcher: Launcher, config: SearchConfig, stop: SignalHandler, sh
                 later = _restarted(launcher, event.slot, later)
                 chosen = None if event.slot == chosen else chosen
             elif isinstance(event.what, Loading):
-                show.loading(event.what.done, event.what.total)
+                callbacks.on_loading(event.what.done, event.what.total)
             elif isinstance(event.what, Fatal):
                 raise CnnsearchError(event.what.message)
             elif isinstance(event.what, Described) and event.slot == chosen:

@@ -1,23 +1,15 @@
-"""How a search ended: what is said, what MLflow is told, and which ends are errors."""
+"""How a search ended: what the user is told, and which ends are errors."""
 
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 
 from cnnsearch.core.errors import CnnsearchError, NothingCompletedError
-from cnnsearch.study import ranking, trial_queue
+from cnnsearch.study import trial_queue
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED, Trial
+from cnnsearch.study.trial import COUNTED
 from cnnsearch.tuning.trial_source import End, EndReason
 
 DONE = (EndReason.COMPLETE, EndReason.EXHAUSTED, EndReason.TIMEOUT)
 """The ends of a search whose best trials are confirmed."""
-
-STATUS = {**dict.fromkeys(DONE, "FINISHED"), EndReason.INTERRUPTED: "KILLED"}
-"""The status of a study's run in MLflow, by how the search ended. Any other end is a failure."""
-
-Files = Callable[[Study], tuple[Path, ...]]
-"""Writes a study's leaderboard into its folder and gives back the paths; for MLflow's run of the study."""
 
 
 def check_ended(opened: Study, end: End) -> None:
@@ -56,11 +48,3 @@ def stopped(opened: Study) -> str:
     begun = len(trial_queue.to_go_on(opened))
     more = f" {begun} more can be resumed from {'its' if begun == 1 else 'their'} last epoch." if begun else ""
     return f"Stopped. {done} trial{'' if done == 1 else 's'} ended and {'is' if done == 1 else 'are'} stored.{more}"
-
-
-def for_mlflow(opened: Study, end: End, write: Files) -> tuple[str, list[Trial], tuple[Path, ...]]:
-    """How the parent run ended ('' if nothing was trained), the ranked trials, and the leaderboard's files."""
-    ranked = ranking.ranked(opened)
-    if not any(record.state in COUNTED for record in ranked):
-        return "", [], ()
-    return STATUS.get(end.reason, "FAILED"), ranked, write(opened)

@@ -17,13 +17,25 @@ class Running(NamedTuple):
     seconds: float
 
 
-class Repeated(NamedTuple):
-    """A training on a new seed that ended, the trial's first score, and how many of all these trainings have."""
+class RepeatResult(NamedTuple):
+    """A training on a new seed that ended.
 
+    Attributes:
+        trial: the trial that was trained again; `repeat`: its new seed and score.
+        history: the metrics of each epoch.
+        ended: how many of all `trainings` of this confirmation have ended.
+    """
+
+    trial: Trial
     repeat: Repeat
-    first: float
+    history: tuple[dict[str, float], ...]
     ended: int
     trainings: int
+
+    @property
+    def first(self) -> float:
+        """The trial's search score."""
+        return self.trial.score or 0.0
 
 
 @dataclass(frozen=True)

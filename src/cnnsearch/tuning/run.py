@@ -2,9 +2,12 @@
 
 import math
 import time
+from collections.abc import Iterable
 
 from cnnsearch.core.metric_names import matching_metric
-from cnnsearch.study import lease, mlflow_store, trial_queue
+from cnnsearch.spaces import plugins
+from cnnsearch.spaces.plugins import Catalog
+from cnnsearch.study import lease, trial_queue
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.opening import begin
 from cnnsearch.study.opening import begun as begun_study
@@ -12,15 +15,12 @@ from cnnsearch.study.resumed_config import as_it_trains
 from cnnsearch.study.storage import hold, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED
-from cnnsearch.tuning import confirmer
-from cnnsearch.tuning.callbacks import best_model
-from cnnsearch.tuning.callbacks.base import Callbacks, Display
-from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
+from cnnsearch.tuning import confirmer, registry
+from cnnsearch.tuning.callbacks.base import Callbacks, TunerCallback
 from cnnsearch.tuning.confirm import confirm_best, to_confirm
 from cnnsearch.tuning.launchers.base import Launcher
-from cnnsearch.tuning.launchers.local import LocalLauncher
 from cnnsearch.tuning.metric_discovery import Opening, open_
-from cnnsearch.tuning.outcome import DONE, Files, for_mlflow
+from cnnsearch.tuning.outcome import DONE
 from cnnsearch.tuning.search_source import SearchSource
 from cnnsearch.tuning.session import Session
 from cnnsearch.tuning.signals import SignalHandler
@@ -29,102 +29,115 @@ from cnnsearch.tuning.trial_recorder import TrialRecorder
 from cnnsearch.tuning.trial_source import End, EndReason
 
 
-def run(config: SearchConfig, display: Display, line: str, files: Files) -> tuple[Study, End]:
-    """Bring the study to its trials; gives it back with how the search ended. `line` is the command to record.
+def run(config: SearchConfig, callbacks: Iterable[TunerCallback], line: str) -> tuple[Study, End]:
+    """Train the missing trials of a study; returns the study and how the run ended.
+
+    `callbacks` come before the tracker and those that `config` names. `line`: the command, to be stored.
 
     Raises:
-        CnnsearchError: on anything a user can mend.
-        KeyboardInterrupt: at the second Ctrl-C or SIGTERM; the first ends the search in order.
+        CnnsearchError: on anything that the user can correct.
+        KeyboardInterrupt: at the second Ctrl-C or SIGTERM. The first one ends the search in order.
     """
-    mlflow_store.check_usable(mlflow_store.tracking_uri())
+    known = plugins.load(config.study.plugins)
+    told = Callbacks([*callbacks, *registry.callbacks(config.tuner.callbacks, known)])
     with (
         hold(config.study.folder, config.study.name),
         storage_errors(config.study.storage, config.study.runs),
-        display,
         SignalHandler().listening() as stop,
     ):
-        config, opening = _opened(config, stop, display)
+        config, opening = _opened(config, known, stop, told)
         try:
-            return _searched(config, opening, display, stop, line, files)
+            return _searched(config, known, opening, told, stop, line)
         finally:
             if opening:
                 opening.launcher.close()
 
 
-def _opened(config: SearchConfig, stop: SignalHandler, display: Display) -> tuple[SearchConfig, Opening | None]:
-    """`config` with their metric settled; with the workers that looked at a model for it, if some did."""
+def _opened(
+    config: SearchConfig, known: Catalog, stop: SignalHandler, callbacks: TunerCallback
+) -> tuple[SearchConfig, Opening | None]:
+    """`config` with its metric settled, and the workers that built a model for that, if they did."""
     if not config.study.space.model:
         return config, None
     begun = begun_study(config.study)
     if begun is None:
-        opening = open_(config, stop, display)
+        opening = open_(config, known, stop, callbacks)
         return opening.config, opening
     metric = str(begun["metric"])
     return config.changed(metric=matching_metric(config.study.metric or metric, [metric]) or config.study.metric), None
 
 
 def _searched(
-    config: SearchConfig, opening: Opening | None, display: Display, stop: SignalHandler, line: str, files: Files
+    config: SearchConfig,
+    known: Catalog,
+    opening: Opening | None,
+    callbacks: TunerCallback,
+    stop: SignalHandler,
+    line: str,
 ) -> tuple[Study, End]:
     """The search of `run`, within its lock."""
-    opened = begin(config)
-    lease.take(opened)
+    study = begin(config, known)
+    lease.take(study)
     if opening and opening.default:
-        opened.remember(default=opening.default)
+        study.remember(default=opening.default)
     if opening and opening.note:
-        display.note(opening.note)
+        callbacks.on_note(opening.note)
     if not config.tuner.controlled:
-        opened.remember(command=line)
-    records = opened.trials()
+        study.remember(command=line)
+    config = _with_number_of_trials(as_it_trains(study, config, callbacks.on_note), study, callbacks)
+    callbacks.on_setup()
+    end = End(EndReason.FAILED, "a fault")
+    try:
+        end = _tuned(config, known, study, opening, callbacks, stop)
+    finally:
+        try:
+            callbacks.on_study_end(study, end)
+        finally:
+            lease.release(study)
+    return study, end
+
+
+def _with_number_of_trials(config: SearchConfig, study: Study, callbacks: TunerCallback) -> SearchConfig:
+    """`config` with the number of trials that the study has at the end; tells the user where a study is resumed."""
+    records = study.trials()
     counted = sum(record.state in COUNTED for record in records)
-    config = as_it_trains(opened, config, display.note)
     if config.tuner.only_recipes:
-        config = config.changed(trials=counted + len(trial_queue.missing_recipes(opened, config.tuner)))
+        config = config.changed(trials=counted + len(trial_queue.missing_recipes(study, config.tuner)))
     if config.tuner.controlled:
         config = config.changed(trials=counted + len(config.tuner.controlled))
     if counted:
         top, seeds = config.tuner.confirm
-        chosen = confirmer.leaders(records, top, opened.maximize)
-        display.note(_going_on(config, counted, len(confirmer.missing(opened, records, chosen, seeds))))
-    mlflow = MlflowCallback(display.note)
-    end = End(EndReason.FAILED, "a fault")
-    try:
-        end = _tuned(config, opened, opening, mlflow, stop, display)
-    finally:
-        mlflow.close(*for_mlflow(opened, end, files))
-        lease.release(opened)
-    return opened, end
+        chosen = confirmer.leaders(records, top, study.maximize)
+        callbacks.on_note(_going_on(config, counted, len(confirmer.missing(study, records, chosen, seeds))))
+    return config
 
 
 def _tuned(
     config: SearchConfig,
+    known: Catalog,
     study: Study,
     opening: Opening | None,
-    mlflow: MlflowCallback,
+    callbacks: TunerCallback,
     stop: SignalHandler,
-    display: Display,
 ) -> End:
-    """Run the missing trials, confirm the best and log the best model."""
+    """Run the missing trials, and confirm the best."""
     began = opening.began if opening else time.monotonic()
-    session = Session(
-        study, Limits(config.tuner.trial_timeout, config.resources.memory), stop, Callbacks([mlflow]), display
-    )
+    session = Session(study, Limits(config.tuner.trial_timeout, config.resources.memory), stop, callbacks)
     with stop.deferred():
-        recorder = TrialRecorder(study, session.callbacks)
+        recorder = TrialRecorder(study, callbacks)
         recorder.requeue_stale()
-        source = SearchSource(config, study, recorder, session.callbacks, display, began)
+        source = SearchSource(config, known, study, recorder, callbacks, began)
         left = source.missing() + len(to_confirm(config, study, source.leaders))
-        if not left and best_model.unlogged(study) is None:
-            if study.fact("unsent"):
-                mlflow.on_study_begin(study)
+        if not left and not callbacks.needs_workers(study):
             return End(EndReason.COMPLETE)
-        launcher = opening.launcher if opening else LocalLauncher(config, max(1, min(config.resources.jobs, left)))
+        jobs = max(1, min(config.resources.jobs, left))
+        launcher = opening.launcher if opening else registry.launcher(config, jobs, known)
         try:
             end = _searched_to_its_end(source, session, launcher)
             if end.reason in DONE:
                 until = began + config.tuner.timeout if config.tuner.timeout else math.inf
                 end = confirm_best(config, session, source.leaders, until, launcher) or end
-                best_model.log(study, launcher, mlflow, recorder.saved, stop)
+                callbacks.on_tuning_end(study, launcher, lambda: stop.asked)
         finally:
             launcher.close()
     return end

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 
+from cnnsearch.core.errors import PluginError
 from cnnsearch.core.messages import Describe, Described, Draw, Evaluated, Message, Paused, Proposed, Ready, Saved
+from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import opening, samplers, trial_queue
 from cnnsearch.study import study as studies
 from cnnsearch.study.config import SearchConfig, trial_seed
@@ -14,7 +16,7 @@ from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning import confirmer, supervisor
 from cnnsearch.tuning.active_trial import ActiveTrial
-from cnnsearch.tuning.callbacks.base import Display, TunerCallback
+from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.progress import Running, TuningStatus
 from cnnsearch.tuning.trial_lifecycle import FULL, TrialLifecycle
@@ -44,21 +46,28 @@ class SearchSource:
     def __init__(
         self,
         config: SearchConfig,
+        known: Catalog,
         study: Study,
         recorder: TrialRecorder,
         callbacks: TunerCallback,
-        display: Display,
         began: float,
     ) -> None:
         self.config, self._study, self._recorder, self._callbacks = config, study, recorder, callbacks
-        self._display, self._began = display, began
+        self._known, self._began = known, began
         self._start, self._infeasible, self._problem = 0.0, 0, ""
         self._told_rungs = self._told_unsaved = self._timed_out = False
         self._active: Mapping[int, ActiveTrial] = {}
         self._repeats = Counter(repeat["trial"] for repeat in study.repeats())
         self.leaders: list[Trial] = []
         self._lifecycle = TrialLifecycle(
-            config, study, recorder, callbacks, lambda: self._active.values(), self._on_ended, self._on_infeasible
+            config,
+            known,
+            study,
+            recorder,
+            callbacks,
+            lambda: self._active.values(),
+            self._on_ended,
+            self._on_infeasible,
         )
         for record in recorder.trials:
             self._lifecycle.note_ended(record)
@@ -72,7 +81,7 @@ class SearchSource:
     def on_ready(self, message: Ready) -> Message | None:
         if not self._start:
             for note in message.dataset.get("notes", ()):
-                self._display.note(note)
+                self._callbacks.on_note(note)
         opening.check_same_data(self._study, message.dataset)
         names = ("backend", "keras", "precision", "lean", "devices", "python")
         machine = {name: getattr(message, name) for name in names}
@@ -124,7 +133,13 @@ class SearchSource:
         return scheduler.choose_trial_to_resume(self._active.values(), self.missing() > 0, wanted)
 
     def _resumed(self, trial: ActiveTrial) -> ActiveTrial:
-        """A paused trial, from where it was left."""
+        """A paused trial, from where it was left.
+
+        Raises:
+            PluginError: if the scheduler chose a trial that is not paused.
+        """
+        if trial.number not in self._lifecycle.scheduler.paused:
+            raise PluginError(f"The scheduler '{self.config.tuner.scheduler}' resumed a trial that is not paused.")
         del self._lifecycle.scheduler.paused[trial.number]
         trial.started = trial.heard = time.monotonic()
         trial.reported, trial.history, trial.resume = len(trial.history), [], True
@@ -170,7 +185,7 @@ class SearchSource:
         if isinstance(message, Evaluated | Paused) and not self._told_rungs:
             # not before: of trials that are never paused it would not be true
             self._told_rungs = True
-            self._display.note(self._lifecycle.scheduler.described)
+            self._callbacks.on_note(self._lifecycle.scheduler.described)
         if not isinstance(message, Draw):
             self.tell()
 
@@ -179,7 +194,7 @@ class SearchSource:
             self._problem = f"{message.problem}. {FULL}"
         if message.unsaved and not self._told_unsaved:
             self._told_unsaved = True
-            self._display.note(
+            self._callbacks.on_note(
                 f"The models of this space are not stored, because they cannot be saved: {message.unsaved}"
             )
         self._lifecycle.checkpoints.tidy(self._recorder.saved)
@@ -235,7 +250,7 @@ class SearchSource:
     def _use_own_sampler(self) -> None:
         if self._infeasible >= HELP_SAMPLER:
             seed = self.config.study.seed + 7919 * len(self._recorder.trials)
-            self._study.use(samplers.sampler(self.config.tuner.sampler, seed))
+            self._study.use(samplers.sampler(self.config.tuner.sampler, seed, self._known))
         self._infeasible = 0
 
     # -- clock, display and end -------------------------------------------------------------------
@@ -256,7 +271,7 @@ class SearchSource:
         )
         default = self._study.info.get("default", {})
         statistics, seconds = self._recorder.statistics, now - self._began
-        self._display(
+        self._callbacks.on_status(
             TuningStatus(config.tuner.trials, statistics, running, seconds, config.resources.jobs, default, done)
         )
 
@@ -268,7 +283,7 @@ class SearchSource:
         if not idle or self.missing() or self._to_resume():
             return None
         if self._lifecycle.budget.closed or self._to_resume(in_time=lambda trial: True):
-            self._display.note("No further trial would end in the time that is left.")
+            self._callbacks.on_note("No further trial would end in the time that is left.")
             return End(EndReason.TIMEOUT)
         return End(EndReason.EXHAUSTED if self._exhausted() else EndReason.COMPLETE)
 

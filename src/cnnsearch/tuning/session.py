@@ -1,9 +1,9 @@
-"""What every tuner of one command shares: the study, the limits of workers, signals, callbacks and the display."""
+"""What every tuner of one command shares: the study, the limits of workers, signals and callbacks."""
 
 from dataclasses import dataclass
 
 from cnnsearch.study.study import Study
-from cnnsearch.tuning.callbacks.base import Display, TunerCallback
+from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import Launcher
 from cnnsearch.tuning.signals import SignalHandler
 from cnnsearch.tuning.supervisor import Limits
@@ -19,7 +19,6 @@ class Session:
     limits: Limits
     stop: SignalHandler
     callbacks: TunerCallback
-    display: Display
 
     def tune(self, source: TrialSource[A], launcher: Launcher) -> End:
         """Run the trials of `source` on the workers of `launcher`; how that ended.
@@ -27,4 +26,4 @@ class Session:
         Raises:
             CnnsearchError: if nothing can be trained.
         """
-        return Tuner(self.study, source, launcher, self.limits, self.stop, self.callbacks, self.display).run()
+        return Tuner(self.study, source, launcher, self.limits, self.stop, self.callbacks).run()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar
 
+from cnnsearch.core.errors import PluginError
 from cnnsearch.core.messages import (
     Completed,
     Decision,
@@ -22,17 +23,18 @@ from cnnsearch.core.messages import (
     Trained,
     Verdict,
 )
+from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import study as studies
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
+from cnnsearch.tuning import registry
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.checkpoint_manager import CheckpointManager
 from cnnsearch.tuning.runtime_model import Budget
-from cnnsearch.tuning.schedulers.base import TrialScheduler
+from cnnsearch.tuning.schedulers.base import SchedulerContext
 from cnnsearch.tuning.schedulers.pruning import Pruning
-from cnnsearch.tuning.schedulers.rung_scheduler import RungScheduler
 from cnnsearch.tuning.trial_recorder import TrialRecorder
 from cnnsearch.tuning.trial_source import Reaction, Then
 
@@ -55,6 +57,7 @@ class TrialLifecycle:
     def __init__(
         self,
         config: SearchConfig,
+        known: Catalog,
         study: Study,
         recorder: TrialRecorder,
         callbacks: TunerCallback,
@@ -65,11 +68,23 @@ class TrialLifecycle:
         """`running` gives the trials that workers have; `ended` and `infeasible` are called with each such record."""
         self._config, self._study, self._recorder, self._callbacks = config, study, recorder, callbacks
         self._running, self._ended, self._infeasible = running, ended, infeasible
-        self._pruning = Pruning(study, config.tuner.pruner, config.study.epochs)
-        self.scheduler: TrialScheduler = RungScheduler(config, self._pruning, study.maximize, self.record_epoch)
+        self._pruning = Pruning(study, config.tuner.pruner, config.study.epochs, known)
+        self.scheduler = registry.scheduler(self._context(), known)
         self.checkpoints = CheckpointManager(config.study.folder / "checkpoints", config.tuner.keep, study.maximize)
         self.budget = Budget(config)
         self.problem = ""
+
+    def _context(self) -> SchedulerContext:
+        study, tuner = self._config.study, self._config.tuner
+        return SchedulerContext(
+            name=tuner.scheduler,
+            epochs=study.epochs,
+            batch_size=study.space.defaults["batch_size"],
+            metric=study.metric,
+            maximize=self._study.maximize,
+            pruner=tuner.pruner,
+            should_prune=self.should_prune,
+        )
 
     def handle(self, trial: ActiveTrial, message: Message) -> Reaction:
         """What follows from a worker's message about its trial."""
@@ -100,8 +115,13 @@ class TrialLifecycle:
             return self._refused(trial, message, lambda: self._recorder.pass_over(trial.record, trial.trial, again))
         self.scheduler.on_trial_add(trial)
         answer = Verdict(trial=trial.number, id=message.id, train=True, fidelity=self.scheduler.fidelity(trial))
+        return Reaction(Then.WORK, answer, lambda: self._on_start(trial))
+
+    def _on_start(self, trial: ActiveTrial) -> None:
         # while the worker builds the model: a checkpoint can be resumed only where the point is stored
-        return Reaction(Then.WORK, answer, self._study.write)
+        self._study.write()
+        if not trial.spent:
+            self._callbacks.on_trial_start(trial.record)
 
     def _refused(self, trial: ActiveTrial, message: Proposed, then: Callable[[], None]) -> Reaction:
         return Reaction(Then.FREE, Verdict(trial=trial.number, id=message.id, train=False), then)
@@ -134,7 +154,7 @@ class TrialLifecycle:
             decision = Decision.CONTINUE
         else:
             trial.record = replace(trial.record, resumed=len(trial.history))
-            decision = self.scheduler.on_trial_resumed(trial)
+            decision = self._checked(trial, self.scheduler.on_trial_resumed(trial))
         return Reaction(Then.WORK, Go(trial=trial.number, id=message.id, decision=decision))
 
     def _on_epoch(self, trial: ActiveTrial, message: EpochEnded) -> Reaction:
@@ -143,9 +163,30 @@ class TrialLifecycle:
             reason = f"epoch {message.epoch} reports no number as {metric}"
             return Reaction(Then.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
         trial.history.append(message.metrics)
-        answer = Go(trial=trial.number, id=message.id, decision=self.scheduler.on_trial_result(trial))
+        decision = self._checked(trial, self.scheduler.on_trial_result(trial))
+        answer = Go(trial=trial.number, id=message.id, decision=decision)
         # the worker need not wait until this epoch is stored
         return Reaction(Then.WORK, answer, lambda: self.record_epoch(trial))
+
+    def _checked(self, trial: ActiveTrial, decision: Decision) -> Decision:
+        """A scheduler's decision. A trial that cannot be resumed, or that has all its epochs, is not paused.
+
+        Raises:
+            PluginError: if it is no decision.
+        """
+        if not isinstance(decision, Decision):
+            name = self._config.tuner.scheduler
+            raise PluginError(f"The scheduler '{name}' returned {decision!r}. Expected a cnnsearch.Decision.")
+        ends = not trial.resumable or len(trial.history) >= self._config.study.epochs
+        return Decision.CONTINUE if decision is Decision.PAUSE and ends else decision
+
+    def should_prune(self, trial: ActiveTrial) -> bool:
+        """Whether the pruner stops a trial after its last epoch. Trials that were asked for by name are not pruned."""
+        if self._config.tuner.pruner == "none" or trial.by_name or len(trial.history) >= self._config.study.epochs:
+            return False
+        self.record_epoch(trial)
+        seen = [metrics[self._config.study.metric] for metrics in trial.history]
+        return self._pruning.should_prune(trial.trial, trial.record, seen)
 
     def record_epoch(self, trial: ActiveTrial) -> None:
         """Tell Optuna and MLflow the last epoch, unless they have it."""

@@ -9,7 +9,7 @@ from cnnsearch.core.messages import Described, Fatal, Loading, Message, Question
 from cnnsearch.study import lease
 from cnnsearch.study.study import Study
 from cnnsearch.tuning import supervisor
-from cnnsearch.tuning.callbacks.base import Display, TunerCallback
+from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import Launcher, LostWorker, WorkerEvent
 from cnnsearch.tuning.signals import SignalHandler
 from cnnsearch.tuning.trial_source import A, End, EndReason, Reaction, Then, TrialSource
@@ -40,10 +40,9 @@ class Tuner(Generic[A]):
         limits: supervisor.Limits,
         stop: SignalHandler,
         callbacks: TunerCallback,
-        display: Display,
     ) -> None:
         self.study, self.source, self.launcher, self.limits = study, source, launcher, limits
-        self.stop, self.callbacks, self.display = stop, callbacks, display
+        self.stop, self.callbacks = stop, callbacks
         self.active: dict[int, A] = {}
         self.busy: dict[int, float] = {}
         self._memory: dict[int, tuple[int, int]] = {}
@@ -131,7 +130,7 @@ class Tuner(Generic[A]):
             self._free(slot)
 
     def _on_loading(self, slot: int, message: Loading) -> None:
-        self.display.loading(message.done, message.total)
+        self.callbacks.on_loading(message.done, message.total)
 
     def _on_ready(self, slot: int, message: Ready) -> None:
         assignment = self.source.on_ready(message)

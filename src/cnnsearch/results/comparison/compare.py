@@ -20,7 +20,7 @@ from cnnsearch.results.comparison.points import Points
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 from cnnsearch.tuning import run
-from cnnsearch.tuning.callbacks.base import Display
+from cnnsearch.tuning.callbacks.base import TunerCallback
 
 
 def compare(study: Study, plugins: tuple[Path, ...], by: str) -> EffectTable:
@@ -48,7 +48,7 @@ def compare_controlled(
     study: Study,
     by: str,
     pairs: int,
-    display: Display,
+    display: TunerCallback,
     runs: Path,
     storage: str,
     plugins: tuple[Path, ...],
@@ -70,7 +70,7 @@ def compare_controlled(
     for name, each in groups.items():
         missing |= controlled_trials.points_to_train(each, known.reference(name))
     if missing:
-        display.note(f"{len(missing)} controlled trials are missing for {', '.join(groups)}; each is trained fully.")
+        display.on_note(f"{len(missing)} controlled trials are missing for {', '.join(groups)}; each is trained fully.")
         config = controlled_trials.search_settings(study, missing, runs, storage, plugins, jobs)
         study = _train(config.changed(timeout=timeout), display)
         groups = _groups(study, points, by, pairs)
@@ -84,8 +84,8 @@ def compare_controlled(
     return EffectTable(_title(study), [_row(c, study) for c in found], notes)
 
 
-def _train(config: SearchConfig, display: Display) -> Study:
-    study, end = run.run(config, display, "", leaderboard.write_files)
+def _train(config: SearchConfig, display: TunerCallback) -> Study:
+    study, end = run.run(config, (display, leaderboard.LeaderboardFiles()), "")
     if end.reason == "interrupted":
         raise KeyboardInterrupt
     if end.problem:

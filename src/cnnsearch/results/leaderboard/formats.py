@@ -7,6 +7,9 @@ from pathlib import Path
 
 from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, rows
 from cnnsearch.study.study import Study
+from cnnsearch.study.trial import COUNTED
+from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.trial_source import End
 
 TITLES = {
     "mean": "mean over seeds",
@@ -53,6 +56,14 @@ def write_files(study: Study) -> tuple[Path, ...]:
         path.write_text(write(board), "utf-8")
         files.append(path)
     return tuple(files)
+
+
+class LeaderboardFiles(TunerCallback):
+    """Writes the leaderboard's files when a search ends."""
+
+    def on_study_end(self, study: Study, end: End) -> None:
+        if any(record.state in COUNTED for record in study.trials()):
+            write_files(study)
 
 
 def text_cells(board: list[Row]) -> tuple[list[str], list[list[str]]]:

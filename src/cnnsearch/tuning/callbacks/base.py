@@ -1,59 +1,115 @@
-"""What a running search tells: callbacks for whatever happens to trials, and the display for the terminal."""
+"""What a search tells while it runs: the base class of callbacks, and several callbacks as one."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from cnnsearch.core.errors import CnnsearchError, PluginError, one_line
-from cnnsearch.study.confirmation import Repeat
-from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Trial
-from cnnsearch.tuning.progress import Repeated, TuningStatus
+
+if TYPE_CHECKING:
+    from cnnsearch.study.study import Study
+    from cnnsearch.study.trial import Trial
+    from cnnsearch.tuning.launchers.base import Launcher
+    from cnnsearch.tuning.progress import RepeatResult, TuningStatus
+    from cnnsearch.tuning.trial_source import End
 
 
 class TunerCallback:
-    """Told what happens in a search; subclass it and override what you need.
+    """Told what happens in a search. Subclass it and override what you need.
 
-    All methods are called in the parent's process, between two messages of workers: what takes long keeps workers
-    waiting. They are called in this order: `on_study_begin`; for each trial `on_epoch_end` after each epoch, then
-    `on_trial_end` or `on_trial_interrupt`; `on_repeat_end` for each training on a new seed. `on_step_end` is called all
-    the time, at least every half second.
+    All methods are called in the parent's process, between two messages of workers: a slow one keeps workers waiting.
+    The order is: `on_setup`; `on_loading` while a dataset is decoded; `on_study_begin`; for each trial
+    `on_trial_start`, `on_epoch_end` after each epoch, then `on_trial_end` or `on_trial_interrupt`; `on_repeat_end` for
+    each training on a new seed; `on_tuning_end`; `on_study_end`. `on_status`, `on_note` and `on_step_end` come between
+    them, `on_step_end` at least every half second. A trial that pauses and resumes starts once.
+
+    Any exception ends the search in order, with an error that names the callback.
     """
 
+    _others: TunerCallback | None = None
+
+    def note(self, text: str) -> None:
+        """Show the user one line. Call it from your own methods."""
+        if self._others:
+            self._others.note(text)
+        else:
+            self.on_note(text)
+
+    def on_setup(self) -> None:
+        """The first worker is about to start."""
+
+    def on_loading(self, done: int, total: int) -> None:
+        """A worker has decoded `done` of `total` images of the dataset."""
+
     def on_study_begin(self, study: Study) -> None:
-        """The first worker has loaded the data."""
+        """The first worker has loaded the data. What is known of it is in `study.info`."""
+
+    def on_trial_start(self, trial: Trial) -> None:
+        """The candidate of a trial is known, and its training starts."""
 
     def on_epoch_end(self, trial: Trial, epoch: int, metrics: dict[str, float]) -> None:
-        """A trial was trained for an epoch, counted from 1."""
+        """A trial was trained for an epoch. `epoch` counts from 1."""
 
     def on_trial_end(self, trial: Trial) -> None:
         """A trial ended: complete, pruned or failed, or it was not trained (`trial.state`)."""
 
     def on_trial_interrupt(self, trial: Trial) -> None:
-        """A trial was interrupted; a later one resumes it."""
+        """A trial was interrupted. A later trial resumes it."""
 
-    def on_repeat_end(self, trial: Trial, repeat: Repeat, history: list[dict[str, float]]) -> None:
-        """A trial was trained again on a new seed; `history` has the metrics of each epoch."""
+    def on_repeat_end(self, result: RepeatResult) -> None:
+        """A trial was trained again on a new seed."""
+
+    def on_status(self, status: TuningStatus) -> None:
+        """The state of the search after a change; `status.done` is the trial that just ended, if one did."""
+
+    def on_note(self, text: str) -> None:
+        """One line for the user."""
 
     def on_step_end(self) -> None:
-        """The tuner has handled a message, or none came."""
+        """The tuner has handled one message, or none came for half a second."""
+
+    def needs_workers(self, study: Study) -> bool:
+        """Whether `on_tuning_end` has to be called although no trial is left to train."""
+        return False
+
+    def on_tuning_end(self, study: Study, launcher: Launcher, stopped: Callable[[], bool]) -> None:
+        """All trials of this run ended, and the workers still run. `stopped`: whether the user asked for the end."""
+
+    def on_study_end(self, study: Study, end: End) -> None:
+        """The run is over, and the workers have ended. Called after errors, too."""
 
 
 class Callbacks(TunerCallback):
-    """Several callbacks as one. An error of one is told with its name.
+    """Several callbacks as one.
 
     Raises:
-        PluginError: if a method of a callback fails, from each method.
+        PluginError: if a method of a callback fails, from each method; it names callback and method.
     """
 
     def __init__(self, callbacks: Iterable[TunerCallback]) -> None:
         self._callbacks = tuple(callbacks)
-        self._begun = False
+        self._set_up = self._begun = False
+        for each in self._callbacks:
+            each._others = self
+
+    def on_setup(self) -> None:
+        # a search whose metric is not known starts its workers before the study is made
+        if not self._set_up:
+            self._set_up = True
+            self._each("on_setup")
+
+    def on_loading(self, done: int, total: int) -> None:
+        self._each("on_loading", done, total)
 
     def on_study_begin(self, study: Study) -> None:
         # each worker that has started leads here
         if not self._begun:
             self._begun = True
             self._each("on_study_begin", study)
+
+    def on_trial_start(self, trial: Trial) -> None:
+        self._each("on_trial_start", trial)
 
     def on_epoch_end(self, trial: Trial, epoch: int, metrics: dict[str, float]) -> None:
         self._each("on_epoch_end", trial, epoch, metrics)
@@ -64,34 +120,44 @@ class Callbacks(TunerCallback):
     def on_trial_interrupt(self, trial: Trial) -> None:
         self._each("on_trial_interrupt", trial)
 
-    def on_repeat_end(self, trial: Trial, repeat: Repeat, history: list[dict[str, float]]) -> None:
-        self._each("on_repeat_end", trial, repeat, history)
+    def on_repeat_end(self, result: RepeatResult) -> None:
+        self._each("on_repeat_end", result)
+
+    def on_status(self, status: TuningStatus) -> None:
+        self._each("on_status", status)
+
+    def on_note(self, text: str) -> None:
+        self._each("on_note", text)
 
     def on_step_end(self) -> None:
         self._each("on_step_end")
 
-    def _each(self, method: str, *what: object) -> None:
+    def needs_workers(self, study: Study) -> bool:
+        return any(self._each("needs_workers", study))
+
+    def on_tuning_end(self, study: Study, launcher: Launcher, stopped: Callable[[], bool]) -> None:
+        self._each("on_tuning_end", study, launcher, stopped)
+
+    def on_study_end(self, study: Study, end: End) -> None:
+        failures = []
         for callback in self._callbacks:
             try:
-                getattr(callback, method)(*what)
-            except CnnsearchError:
-                raise
-            except Exception as error:
-                name = type(callback).__name__
-                raise PluginError(f"The callback {name} failed in {method}: {one_line(str(error))}") from error
+                _call(callback, "on_study_end", study, end)
+            except CnnsearchError as failure:
+                failures.append(failure)
+        # each callback has ended before the first failure is told
+        if failures:
+            raise failures[0]
+
+    def _each(self, method: str, *what: object) -> list[object]:
+        return [_call(callback, method, *what) for callback in self._callbacks]
 
 
-class Display(Protocol):
-    """Shows a search. A context manager; called with the progress at every change."""
-
-    def __enter__(self) -> "Display": ...
-    def __exit__(self, *error: object) -> None: ...
-    def __call__(self, progress: TuningStatus) -> None: ...
-    def loading(self, done: int, total: int) -> None:
-        """So many images of the dataset are decoded, before the first trial."""
-
-    def repeated(self, done: Repeated) -> None:
-        """A training on a new seed ended."""
-
-    def note(self, text: str) -> None:
-        """Say one line."""
+def _call(callback: TunerCallback, method: str, *what: object) -> object:
+    try:
+        return getattr(callback, method)(*what)
+    except CnnsearchError:
+        raise
+    except Exception as error:
+        name, reason = type(callback).__name__, f"{type(error).__name__}: {one_line(str(error))}"
+        raise PluginError(f"The callback {name} failed in {method}: {reason}") from error

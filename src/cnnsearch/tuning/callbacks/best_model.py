@@ -1,15 +1,15 @@
 """Logs the best trained model to MLflow, in a worker: the parent knows no Keras."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from cnnsearch.core.messages import Logged, LogModel
-from cnnsearch.study import ranking
+from cnnsearch.study import mlflow_store, ranking
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
+from cnnsearch.tuning.callbacks.base import Callbacks, TunerCallback
 from cnnsearch.tuning.callbacks.mlflow import MlflowCallback
 from cnnsearch.tuning.launchers.base import Launcher, LostWorker
-from cnnsearch.tuning.signals import SignalHandler
 
 PATIENCE = 120.0
 """Seconds that a worker may take to start, and then to log a model."""
@@ -23,34 +23,55 @@ def unlogged(study: Study) -> Trial | None:
     return best
 
 
-def log(study: Study, launcher: Launcher, mlflow: MlflowCallback, saved: Iterable[Trial], stop: SignalHandler) -> None:
-    """Log the model of the best trial as an MLflow model, and the `saved` files to the runs of their trials."""
-    best = unlogged(study)
-    if best is None:
-        return
-    if not launcher.slots:
-        launcher.fill(most=1)
-    slot = next(filter(launcher.ready, launcher.slots), launcher.slots[0])
-    _wait(launcher, slot, lambda: launcher.ready(slot), stop)
-    mlflow.models((record, study.checkpoint(record)) for record in saved)
-    place = mlflow.model_order()
-    if mlflow.away:
-        return  # the next run logs it
-    if place is None or not launcher.ready(slot):
-        mlflow.problem("the best model was not logged: no worker was available")
-        return
-    launcher.submit(slot, LogModel(trial=best.number, path=str(study.checkpoint(best)), **place))
-    logged = _wait(launcher, slot, lambda: False, stop)
-    if logged and not logged.problem:
-        study.remember_fact("logged", best.number)
-    else:
-        mlflow.problem(f"the best model could not be logged: {logged.problem if logged else 'its worker ended'}")
+class BestModelCallback(TunerCallback):
+    """Logs the model of the best trial as an MLflow model, and the saved models to the runs of their trials."""
+
+    def __init__(self, mlflow: MlflowCallback) -> None:
+        self._mlflow = mlflow
+
+    def needs_workers(self, study: Study) -> bool:
+        """Whether MLflow does not have the model of the best trial."""
+        return unlogged(study) is not None
+
+    def on_tuning_end(self, study: Study, launcher: Launcher, stopped: Callable[[], bool]) -> None:
+        """Log the models. A worker does it: the parent has no Keras."""
+        best, mlflow = unlogged(study), self._mlflow
+        if best is None:
+            return
+        if not launcher.slots:
+            launcher.fill(most=1)
+        slot = next(filter(launcher.ready, launcher.slots), launcher.slots[0])
+        _wait(launcher, slot, lambda: launcher.ready(slot), stopped)
+        mlflow.models((record, study.checkpoint(record)) for record in study.trials() if record.checkpoint)
+        place = mlflow.model_order()
+        if mlflow.away:
+            return  # the next run logs it
+        if place is None or not launcher.ready(slot):
+            mlflow.problem("the best model was not logged: no worker was there to do it")
+            return
+        launcher.submit(slot, LogModel(trial=best.number, path=str(study.checkpoint(best)), **place))
+        logged = _wait(launcher, slot, lambda: False, stopped)
+        if logged and not logged.problem:
+            study.remember_fact("logged", best.number)
+        else:
+            mlflow.problem(f"the best model could not be logged: {logged.problem if logged else 'its worker ended'}")
 
 
-def _wait(launcher: Launcher, slot: int, reached: Callable[[], bool], stop: SignalHandler) -> Logged | None:
+def mlflow_callbacks() -> Callbacks:
+    """The callbacks that write a search to MLflow.
+
+    Raises:
+        CnnsearchError: if MLflow's store cannot be used.
+    """
+    mlflow_store.check_usable(mlflow_store.tracking_uri())
+    mlflow = MlflowCallback()
+    return Callbacks([mlflow, BestModelCallback(mlflow)])
+
+
+def _wait(launcher: Launcher, slot: int, reached: Callable[[], bool], stopped: Callable[[], bool]) -> Logged | None:
     """Wait until `reached`, or until the worker in `slot` says Logged, which is returned, or ends."""
     until = time.monotonic() + PATIENCE
-    while not reached() and time.monotonic() < until and not stop.asked:
+    while not reached() and time.monotonic() < until and not stopped():
         event = launcher.poll(0.2)
         if event and event.slot == slot and isinstance(event.what, Logged):
             return event.what

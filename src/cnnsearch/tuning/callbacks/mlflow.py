@@ -15,12 +15,21 @@ from cnnsearch.study.storage import hold
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning.callbacks import mlflow_recovery
-from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.callbacks.base import Callbacks, TunerCallback
 from cnnsearch.tuning.callbacks.mlflow_recovery import Told
 from cnnsearch.tuning.callbacks.mlflow_runs import STATUS, StudyRuns
+from cnnsearch.tuning.outcome import DONE
+from cnnsearch.tuning.progress import RepeatResult
+from cnnsearch.tuning.trial_source import End, EndReason
 
 RETRY = 10
 """Seconds after which a store that did not answer is asked again."""
+
+END_STATUS = {**dict.fromkeys(DONE, "FINISHED"), EndReason.INTERRUPTED: "KILLED"}
+"""The status of a study's run in MLflow, by how the search ended. Any other end is a failure."""
+
+LEADERBOARD_FILES = ("leaderboard.csv", "leaderboard.md")
+"""The files in a study's folder that its run gets as artifacts."""
 
 PATIENCE = 60
 """Seconds that the end of a search waits for a store that is still being opened; 15 if it was stopped."""
@@ -33,16 +42,17 @@ class MlflowCallback(TunerCallback):
     it missed is written from the study when it answers again, or by the next run.
     """
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        self._warn = warn
+    def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "mlflow")
-        # MLflow takes seconds to import: they pass while the first worker starts
-        self._thread.submit(store.prepare)
         self._opening: Future[None] | None = None
         self._runs = StudyRuns()
         self._warned = False
         self._away = False
         self._asked = 0.0
+
+    def on_setup(self) -> None:
+        """Import MLflow, which takes seconds, while the first worker starts."""
+        self._thread.submit(store.prepare)
 
     def on_study_begin(self, study: Study) -> None:
         """Open the store and the study's parent run, once; nobody waits for it."""
@@ -78,9 +88,9 @@ class MlflowCallback(TunerCallback):
             self._runs.ended[trial.number] = trial
             self._later(self._runs.log_ended, trial)
 
-    def on_repeat_end(self, trial: Trial, repeat: Repeat, history: list[dict[str, float]]) -> None:
+    def on_repeat_end(self, result: RepeatResult) -> None:
         """Log a further training of a trial as a run below the trial's."""
-        told = Told(repeat, history)
+        told = Told(result.repeat, list(result.history))
         self._runs.repeats.append(told)
         self._later(self._runs.log_repeat, told)
 
@@ -92,7 +102,7 @@ class MlflowCallback(TunerCallback):
         """Warn that something is missing in MLflow, once."""
         if not self._warned:
             self._warned = True
-            self._warn(f"MLflow: {text}")
+            self.note(f"MLflow: {text}")
 
     def model_order(self) -> dict[str, str] | None:
         """Where a worker shall log the best model, once all else is written; None if there is no store."""
@@ -111,6 +121,17 @@ class MlflowCallback(TunerCallback):
         for record, path in kept:
             if path:
                 self._later(self._runs.log_file, record, path)
+
+    def on_study_end(self, study: Study, end: End) -> None:
+        """End the parent run; it has the leaderboard's files as artifacts."""
+        if self._opening is None and study.fact("unsent"):
+            self.on_study_begin(study)
+        ranked = ranking.ranked(study)
+        if any(record.state in COUNTED for record in ranked):
+            files = tuple(filter(Path.is_file, (study.folder / name for name in LEADERBOARD_FILES)))
+            self.close(END_STATUS.get(end.reason, "FAILED"), ranked, files)
+        else:
+            self.close("", [])
 
     def close(self, status: str, records: list[Trial], files: tuple[Path, ...] = ()) -> None:
         """Write what is left and end the parent run; without a status, delete it: nothing was trained.
@@ -141,7 +162,7 @@ class MlflowCallback(TunerCallback):
         if missing:
             mlflow_recovery.write(self._runs.study.folder, self._runs.repeats)
             uri = store.without_password(store.tracking_uri())
-            self._warn(f"MLflow: {uri} did not receive every run. The same command sends the missing ones.")
+            self.note(f"MLflow: {uri} did not receive every run. The same command sends the missing ones.")
         else:
             mlflow_recovery.clear(self._runs.study.folder)
 
@@ -168,7 +189,7 @@ class MlflowCallback(TunerCallback):
         if not self._away:
             self._away = True
             uri = store.without_password(store.tracking_uri())
-            self._warn(f"MLflow: {uri} does not answer. The search continues. The missing runs are sent later.")
+            self.note(f"MLflow: {uri} does not answer. The search continues. The missing runs are sent later.")
 
     def _is_back(self) -> bool:
         """Ask a store again that did not answer; if it does now, write what it missed."""
@@ -185,7 +206,7 @@ class MlflowCallback(TunerCallback):
             return False
         self._away = False
         uri = store.without_password(store.tracking_uri())
-        self._warn(f"MLflow: {uri} answers again. The missing runs are sent.")
+        self.note(f"MLflow: {uri} answers again. The missing runs are sent.")
         return True
 
     def _open(self) -> None:
@@ -207,6 +228,16 @@ class MlflowCallback(TunerCallback):
             ) from error
 
 
+class Notes(TunerCallback):
+    """Gives the notes of other callbacks to a function."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+
+    def on_note(self, text: str) -> None:
+        self._show(text)
+
+
 def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
     """Write to the present store what it does not have of studies that were moved or copied since their last run."""
     for summary in listing.summaries(runs, storage):
@@ -219,7 +250,8 @@ def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
             lease.refuse_if_held(study)
             stack.enter_context(hold(study.folder, study.name))
             warn(f"Study '{study.name}' was moved. Its runs are written to the MLflow store here.")
-            tracker = MlflowCallback(warn)
+            tracker = MlflowCallback()
+            Callbacks([tracker, Notes(warn)])
             tracker.on_study_begin(study)
             assert tracker._opening is not None
             wait([tracker._opening], 2 * PATIENCE)

@@ -1,44 +1,85 @@
-"""Which trials continue, pause or stop, and which paused one resumes: what the tuner asks of a scheduler."""
+"""Which trials continue, pause or stop, and which paused trial resumes: the base class of schedulers."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cnnsearch.core.messages import Decision
-from cnnsearch.study.trial import Trial
-from cnnsearch.tuning.active_trial import ActiveTrial
+
+if TYPE_CHECKING:
+    from cnnsearch.study.trial import Trial
+    from cnnsearch.tuning.active_trial import ActiveTrial
 
 
-class TrialScheduler(Protocol):
-    """Decides on trials after each epoch, in the shape of Ray Tune's TrialScheduler.
-
-    The tuner calls, in this order: `on_start` once the data are known; `on_trial_add` when a candidate is known and
-    before it is trained; `fidelity` right after it; `on_trial_result` after each epoch; then one of `on_trial_pause`,
-    `on_trial_complete` (to its end or pruned) and `on_trial_error`. `choose_trial_to_resume` is asked whenever a worker
-    is free.
+@dataclass(frozen=True)
+class SchedulerContext:
+    """What a scheduler is made from.
 
     Attributes:
-        paused: the paused trials, by number.
+        name: the name that the user gave with `--scheduler`.
+        epochs: the number of epochs of a trial at full length.
+        batch_size: how many images make one update of the weights.
+        metric: the metric that is the score; `maximize`: whether more of it is better.
+        pruner: the name of the pruner, "none" if trials are not pruned.
+        should_prune: asks the pruner whether a trial stops after its last epoch; False without a pruner.
     """
 
-    paused: dict[int, ActiveTrial]
+    name: str
+    epochs: int
+    batch_size: int
+    metric: str
+    maximize: bool
+    pruner: str
+    should_prune: Callable[[ActiveTrial], bool]
+
+
+class TrialScheduler:
+    """Decides on trials after each epoch, in the shape of Ray Tune's TrialScheduler.
+
+    This base class trains every trial to its end, if no pruner stops it. Subclass it, override what you need, and mark
+    a function that makes it with `@scheduler`.
+
+    The tuner calls, in this order: `on_start` when the data are known; `on_trial_add` when a candidate is known and
+    before it is trained; `fidelity` right after it; `on_trial_result` after each epoch; then one of `on_trial_pause`,
+    `on_trial_complete` (trained to its end, or pruned) and `on_trial_error`. It calls `choose_trial_to_resume` when a
+    worker is free, and `choose_trials_to_prune` when a trial was paused. All methods run in the parent's process. Any
+    exception ends the search in order, with an error that names the scheduler.
+
+    A trial has `number`, `history` (the metrics of each epoch, a list of dicts), `record` (the `Trial` as it is
+    stored) and `resumable`. A PAUSE for a trial that is not resumable, or after the last epoch, counts as CONTINUE.
+
+    Attributes:
+        context: what the scheduler was made from.
+        paused: the paused trials, by number. The tuner removes a trial that resumes.
+    """
+
+    def __init__(self, context: SchedulerContext) -> None:
+        self.context = context
+        self.paused: dict[int, ActiveTrial] = {}
 
     def on_start(self, images: int, low_fidelity: bool) -> None:
         """Training has so many images; `low_fidelity`: trials can be evaluated on a part of them first."""
 
     def on_trial_add(self, trial: ActiveTrial) -> None:
-        """A candidate is to be trained."""
+        """A candidate is about to be trained."""
 
     def fidelity(self, trial: ActiveTrial) -> float:
-        """The part of the images that a trial is evaluated on before it is trained; 0: it is trained at once."""
+        """The part of the images that a trial is evaluated on before its training; 0: no such evaluation."""
+        return 0.0
 
     def on_trial_result(self, trial: ActiveTrial) -> Decision:
-        """An epoch ended; it is the last one in `trial.history`."""
+        """What happens to a trial after an epoch, which is the last one in `trial.history`."""
+        return Decision.STOP if self.context.should_prune(trial) else Decision.CONTINUE
 
     def on_trial_resumed(self, trial: ActiveTrial) -> Decision:
-        """Earlier epochs were read from the checkpoint; they are in `trial.history`."""
+        """What happens to a trial after its earlier epochs were read from a checkpoint into `trial.history`."""
+        return Decision.CONTINUE
 
     def on_trial_pause(self, trial: ActiveTrial) -> None:
         """A trial is paused, after an epoch or after its evaluation on a part of the images."""
+        self.paused[trial.number] = trial
 
     def on_trial_complete(self, record: Trial) -> None:
         """A trial ended: complete or pruned. Called for the trials of earlier runs too."""
@@ -49,17 +90,26 @@ class TrialScheduler(Protocol):
     def choose_trial_to_resume(
         self, running: Iterable[ActiveTrial], more_to_come: bool, in_time: Callable[[ActiveTrial], bool]
     ) -> ActiveTrial | None:
-        """The paused trial to be resumed next, None if there is none; the tuner takes it out of `paused`."""
+        """The paused trial that resumes next; None: no paused trial resumes now.
+
+        `running`: the trials that workers have; `more_to_come`: whether new trials will start; `in_time`: whether a
+        trial reaches its next stop within the time limit.
+        """
+        return next(filter(in_time, self.paused.values()), None)
 
     def choose_trials_to_prune(self, running: Iterable[ActiveTrial]) -> list[ActiveTrial]:
-        """Paused trials that will not be resumed any more; they are no longer in `paused`."""
+        """Paused trials that will never resume. Remove them from `paused`."""
+        return []
 
     def next_stop(self, trial: ActiveTrial, epochs: int) -> float:
-        """The epoch at which a trial of so many is next paused, or ends; a part of one: its evaluation."""
+        """The epoch at which a trial of so many epochs next pauses or ends; a fraction: its evaluation."""
+        return epochs
 
     def reason(self, trial: ActiveTrial) -> str:
-        """Why a paused trial that is never resumed ended."""
+        """Why a paused trial that never resumes ended."""
+        return ""
 
     @property
     def described(self) -> str:
-        """Where trials pause, in words; empty if nowhere."""
+        """Where trials pause, in words; empty if they never do."""
+        return ""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import samplers
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COSTS, Trial
@@ -29,8 +30,8 @@ class Pruning:
     first epoch, though, so that its metric can be pruned: by the same pruner, against the trials that cost no more.
     """
 
-    def __init__(self, study: Study, pruner: str, epochs: int) -> None:
-        self._study, self._pruner = study, samplers.pruner(pruner, epochs)
+    def __init__(self, study: Study, pruner: str, epochs: int, known: Catalog) -> None:
+        self._study, self._pruner = study, samplers.pruner(pruner, epochs, known)
         self._ended: list[tuple[tuple[int, ...], FrozenTrial]] = []
 
     def ended(self, record: Trial) -> None:

@@ -5,37 +5,29 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cnnsearch.core.messages import Decision
-from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
-from cnnsearch.tuning.schedulers.pruning import Pruning
+from cnnsearch.tuning.schedulers.base import SchedulerContext, TrialScheduler
 from cnnsearch.tuning.schedulers.rungs import Rungs, Stand
 
 
-class RungScheduler:
+class RungScheduler(TrialScheduler):
     """Pauses trials at rungs, resumes the best of each rung, and asks Optuna's pruner where no rung judges a trial.
 
     See `TrialScheduler` for what each method does.
     """
 
-    def __init__(
-        self, config: SearchConfig, pruning: Pruning, maximize: bool, record: Callable[[ActiveTrial], None]
-    ) -> None:
-        """`record` tells Optuna the last epoch of a trial, which its pruner needs."""
-        self._config, self._pruning, self._maximize, self._record = config, pruning, maximize, record
-        self.paused: dict[int, ActiveTrial] = {}
+    def __init__(self, context: SchedulerContext) -> None:
+        super().__init__(context)
         self._ended: list[Stand] = []
         self.on_start(0, low_fidelity=False)
 
     def on_start(self, images: int, low_fidelity: bool) -> None:
-        config = self._config
-        updates = max(1, math.ceil(images / config.study.space.defaults["batch_size"]))
-        self._rungs = Rungs(config.tuner.scheduler, config.study.epochs, updates, self._maximize, low_fidelity)
+        context = self.context
+        updates = max(1, math.ceil(images / context.batch_size))
+        self._rungs = Rungs(context.name, context.epochs, updates, context.maximize, low_fidelity)
         for stand in self._ended:
             self._rungs.ended(stand)
-
-    def on_trial_add(self, trial: ActiveTrial) -> None:
-        pass
 
     def fidelity(self, trial: ActiveTrial) -> float:
         new = trial.record.look is None and not trial.state.is_file()
@@ -44,25 +36,16 @@ class RungScheduler:
     def on_trial_result(self, trial: ActiveTrial) -> Decision:
         if self._pauses_here(trial):
             return Decision.PAUSE
-        if not self._asks_pruner(trial) or len(trial.history) >= self._config.study.epochs:
-            return Decision.CONTINUE
-        self._record(trial)
-        seen = [metrics[self._config.study.metric] for metrics in trial.history]
-        return Decision.STOP if self._pruning.should_prune(trial.trial, trial.record, seen) else Decision.CONTINUE
+        stops = not self._rungs_judge(trial) and self.context.should_prune(trial)
+        return Decision.STOP if stops else Decision.CONTINUE
 
     def on_trial_resumed(self, trial: ActiveTrial) -> Decision:
         return Decision.PAUSE if self._pauses_here(trial) else Decision.CONTINUE
 
-    def on_trial_pause(self, trial: ActiveTrial) -> None:
-        self.paused[trial.number] = trial
-
     def on_trial_complete(self, record: Trial) -> None:
-        values = tuple(metrics[self._config.study.metric] for metrics in record.history)
+        values = tuple(metrics[self.context.metric] for metrics in record.history)
         self._ended.append(Stand(record.number, values, False, record.look))
         self._rungs.ended(self._ended[-1])
-
-    def on_trial_error(self, record: Trial) -> None:
-        pass
 
     def choose_trial_to_resume(
         self, running: Iterable[ActiveTrial], more_to_come: bool, in_time: Callable[[ActiveTrial], bool]
@@ -94,13 +77,12 @@ class RungScheduler:
         ]
 
     def _stand(self, trial: ActiveTrial, waits: bool) -> Stand:
-        values = tuple(metrics[self._config.study.metric] for metrics in trial.curve)
+        values = tuple(metrics[self.context.metric] for metrics in trial.curve)
         return Stand(trial.number, values, waits, trial.record.look)
 
-    def _asks_pruner(self, trial: ActiveTrial) -> bool:
-        """Whether Optuna's pruner is asked: in its own right, or because no rung judges the trial."""
-        chosen, ranked = self._config.tuner.scheduler == "auto", self._rungs.has_rungs and trial.resumable
-        return self._config.tuner.pruner != "none" and not trial.by_name and not (chosen and ranked)
+    def _rungs_judge(self, trial: ActiveTrial) -> bool:
+        """Whether the rungs decide alone how long this trial is trained. A pruner that was named is asked too."""
+        return self.context.name == "auto" and self._rungs.has_rungs and trial.resumable
 
     def _pauses_here(self, trial: ActiveTrial) -> bool:
         return self._may_pause(trial) and self._rungs.waits_at(len(trial.history))

@@ -1,8 +1,8 @@
 """The contracts of these plugins."""
 
-from cnnsearch_extras import checkers, excitation, mixup
+from cnnsearch_extras import best_first, checkers, epochs_csv, excitation, mixup
 
-from cnnsearch.testing import DatasetSuite, DimensionSuite, SpaceSuite, TrainerSuite
+from cnnsearch.testing import CallbackSuite, DatasetSuite, DimensionSuite, SchedulerSuite, SpaceSuite, TrainerSuite
 
 
 class TestExcitation(DimensionSuite):
@@ -19,3 +19,11 @@ class TestMixup(TrainerSuite):
 
 class TestCheckersCnn(SpaceSuite):
     space = "checkers_cnn"
+
+
+class TestBestFirst(SchedulerSuite):
+    scheduler = best_first
+
+
+class TestEpochsCsv(CallbackSuite):
+    callback = epochs_csv

@@ -1,0 +1,57 @@
+"""Finds launchers, schedulers and callbacks by name: those of cnnsearch, and those of plugins."""
+
+from collections.abc import Iterable
+from typing import cast
+
+from cnnsearch.core.errors import PluginError
+from cnnsearch.spaces import parent_plugins
+from cnnsearch.spaces.plugins import Catalog
+from cnnsearch.study.config import SearchConfig
+from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.launchers.base import Launcher
+from cnnsearch.tuning.schedulers.base import SchedulerContext, TrialScheduler
+
+LAUNCHERS = {"local": "cnnsearch.tuning.launchers.local:LocalLauncher"}
+
+SCHEDULERS = dict.fromkeys(
+    ("auto", "halving", "topk", "none"), "cnnsearch.tuning.schedulers.rung_scheduler:RungScheduler"
+)
+
+TRACKERS = {"mlflow": "cnnsearch.tuning.callbacks.best_model:mlflow_callbacks"}
+
+
+def launcher(config: SearchConfig, jobs: int, known: Catalog) -> Launcher:
+    """The launcher of a search, which has started `jobs` workers.
+
+    Raises:
+        CnnsearchError: if there is none of this name, or it cannot start.
+    """
+    made = parent_plugins.make("launcher", config.resources.launcher, LAUNCHERS, known, config, jobs)
+    return cast(Launcher, made)
+
+
+def scheduler(context: SchedulerContext, known: Catalog) -> TrialScheduler:
+    """The scheduler of this name.
+
+    Raises:
+        CnnsearchError: if there is none, or it cannot be made.
+    """
+    return cast(TrialScheduler, parent_plugins.make("scheduler", context.name, SCHEDULERS, known, context))
+
+
+def callbacks(names: Iterable[str], known: Catalog) -> list[TunerCallback]:
+    """The tracker, and the callbacks of these names.
+
+    Raises:
+        CnnsearchError: if there is none of a name, or it cannot be made.
+    """
+    made = [parent_plugins.make("callback", name, TRACKERS, known) for name in (*TRACKERS, *names)]
+    return [_plain(each) for each in made]
+
+
+def _plain(made: object) -> TunerCallback:
+    """A callback without the wrapper of plugins: `Callbacks` names the one that fails."""
+    found = made._plugin if isinstance(made, parent_plugins.Checked) else made
+    if not isinstance(found, TunerCallback):
+        raise PluginError(f"A callback is a subclass of cnnsearch.TunerCallback; this is {type(found).__name__}.")
+    return found
