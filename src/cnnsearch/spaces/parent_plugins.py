@@ -43,7 +43,7 @@ def make(kind: str, name: str, built_in: Mapping[str, str], known: Catalog, *arg
     function = known.get(kind, name).function
     assert function is not None
     label = f"{kind} '{name}'"
-    return Checked(_call(label, "it is made", function, arguments, {}), label)
+    return Checked(_call(label, "when it was made", function, arguments, {}), label)
 
 
 class Checked:
@@ -56,11 +56,11 @@ class Checked:
         value = getattr(self._plugin, name)
         if not callable(value):
             return value
-        return lambda *arguments, **named: _call(self._label, name, value, arguments, named)
+        return lambda *arguments, **named: _call(self._label, f"in {name}", value, arguments, named)
 
 
 def _call(
-    label: str, method: str, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
+    label: str, where: str, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> Any:
     try:
         return function(*arguments, **named)
@@ -68,4 +68,4 @@ def _call(
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(str(error))}"
-        raise PluginError(f"The {label} failed in {method}: {reason}") from error
+        raise PluginError(f"The {label} failed {where}: {reason}") from error
