@@ -8,7 +8,7 @@ from string import Template
 from cnnsearch.core.errors import CnnsearchError
 
 TEMPLATES = Path(__file__).parent / "templates"
-KINDS = ("dimension", "space", "dataset", "trainer", "project")
+KINDS = ("dimension", "space", "dataset", "trainer", "scheduler", "callback", "project")
 
 
 def new(kind: str, name: str, folder: Path) -> list[Path]:
