@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnnsearch.cli import describe, doctor
+from cnnsearch.cli import describe, doctor, search_config
 from cnnsearch.cli.main import main
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import definition, plugin_options, plugins, pretrained, recipes, space_file
@@ -380,6 +380,8 @@ def cli(folder: Path) -> Iterator[CliRunner]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "run", begins)
+        # not in a process of its own for each command
+        patch.setattr(search_config, "check_points", lambda space, plugins, recipes: spaces.check_default(space, KNOWN))
         patch.setattr(os, "execv", begins)
         patch.setattr(doctor, "_backend", lambda: doctor.Check(True, "keras backend", "not asked"))
         yield CliRunner()

@@ -122,4 +122,4 @@ def test_what_is_no_point_of_the_space_is_refused(tmp_path: Path, values: dict[s
 
 def test_an_unknown_recipe_is_told_with_the_nearest() -> None:
     with pytest.raises(CnnsearchError, match=r"has no recipe 'plian'\. Did you mean 'plain'\?"):
-        recipes.chosen(space_of("mnist_cnn"), KNOWN, ("plian",), False)
+        recipes.chosen(space_of("mnist_cnn"), ("plian",), False)

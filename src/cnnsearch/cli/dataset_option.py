@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.host import process_restored
 from cnnsearch.spaces import plugins
 from cnnsearch.spaces.decorators import READS
 from cnnsearch.spaces.plugin_options import options
@@ -76,7 +77,8 @@ def _reader(text: str, path: Path, known: plugins.Catalog) -> str:
 def _reads(function: Any, path: Path) -> bool:
     reads = getattr(function, READS, None)
     try:
-        return bool(reads and reads(path))
+        with process_restored():
+            return bool(reads and reads(path))
     # a plugin's function may raise anything for a path of another kind
     except Exception:
         return False

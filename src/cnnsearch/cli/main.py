@@ -1,8 +1,12 @@
-"""The command `cnnsearch`: its subcommands, and how it prints errors."""
+"""The command `cnnsearch`: its subcommands, how it prints errors, and how it ends."""
 
+import atexit
 import os
 import sys
+import threading
+import time
 import traceback
+from collections.abc import Collection
 from typing import Any
 
 import click
@@ -30,6 +34,15 @@ class Cli(click.Group):
 
     command_class = GroupedCommand
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command and end the process, also if a plugin left a thread running."""
+        before = set(threading.enumerate())
+        try:
+            return super().main(*args, **extra)
+        except SystemExit as ended:
+            end_with_threads(before, ended.code)
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a subcommand.
 
@@ -48,6 +61,29 @@ class Cli(click.Group):
             first = str(error).partition("\n")[0]
             message = f"{type(error).__name__}: {first}. This is a bug in cnnsearch. --debug shows the traceback."
             raise CnnsearchError(message) from error
+
+
+THREADS_MAY_TAKE = 1.0
+"""Seconds in which the threads that a plugin left running may end by themselves."""
+
+
+def end_with_threads(before: Collection[threading.Thread], code: object) -> None:
+    """End the process if other threads than those of `before` would keep it from ending; `code` is the exit code."""
+    pools = sys.modules.get("concurrent.futures.thread")
+    # Python ends the threads of a pool by itself
+    pooled = getattr(pools, "_threads_queues", ())
+    left = [each for each in threading.enumerate() if not each.daemon and each not in before and each not in pooled]
+    until = time.monotonic() + THREADS_MAY_TAKE
+    for each in left:
+        each.join(max(0.0, until - time.monotonic()))
+    left = [each for each in left if each.is_alive()]
+    if not left:
+        return
+    click.echo(f"A plugin left a thread running ({left[0].name}). It was ended with the command.", err=True)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _debug(ctx: click.Context) -> bool:

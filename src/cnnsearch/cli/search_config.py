@@ -10,6 +10,7 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import parent_plugins, plugins
 from cnnsearch.spaces import recipes as recipe_points
 from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.point_check import check_points
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import listing, objectives
 from cnnsearch.study.config import SearchConfig
@@ -57,7 +58,7 @@ def search_config(
     given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
     given["scheduler"], given["pruner"] = scheduler_and_pruner(given["scheduler"], given["pruner"], costs)
     workers, threads = host.workers_and_threads(jobs)
-    only_recipes = bool(recipe) and not recipes
+    only_recipes, wanted = bool(recipe) and not recipes, recipe_points.chosen(found, recipe, recipes)
     made = SearchConfig.of(
         space=found,
         dataset=used,
@@ -68,11 +69,12 @@ def search_config(
         jobs=workers,
         threads=threads,
         costs=costs,
-        recipes=recipe_points.chosen(found, known, recipe, recipes),
+        recipes=wanted,
         only_recipes=only_recipes,
         confirm=_confirmed(confirm, 0 if only_recipes else CONFIRMED),
         **_with_space_defaults(given, found),
     )
+    check_points(found, made.study.plugins, wanted)
     return _with_stored_space(made) if space_from_study else made
 
 
@@ -103,7 +105,7 @@ def _checked_space(
         use = dataset if isinstance(dataset, Use) else dataset_use(dataset, known)
         found = replace(found, dataset=use, input_shape=(), image_size=found.input_shape[:2])
     found = with_picture_options(found, known, pictures)
-    found = spaces.check(spaces.override(found, changes), known)
+    found = spaces.check_options(spaces.override(found, changes), known)
     if found.dataset is None:
         raise CnnsearchError(f"{found.name} has no dataset of its own. Name one: --dataset NAME or --dataset PATH.")
     return found, found.dataset

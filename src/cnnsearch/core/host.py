@@ -51,6 +51,22 @@ def stderr_to(log: Path) -> Iterator[None]:
         os.close(kept)
 
 
+@contextlib.contextmanager
+def process_restored() -> Iterator[None]:
+    """Restore the current folder, and a recursion limit that was lowered inside, as plugin code may do."""
+    limit, folder = sys.getrecursionlimit(), ""
+    # the folder may have been deleted
+    with contextlib.suppress(OSError):
+        folder = os.getcwd()  # noqa: PTH109
+    try:
+        yield
+    finally:
+        if sys.getrecursionlimit() < limit:
+            sys.setrecursionlimit(limit)
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+
+
 LEAST_WORKER_MEMORY = 512 << 20
 """The smallest limit of a worker's memory, in bytes. A started worker has 0.4 GiB with JAX, 0.8 GiB with TensorFlow."""
 

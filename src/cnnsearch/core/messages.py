@@ -251,13 +251,13 @@ class Describe(Message):
     """Send the default point of the space, and complete the points that are named. Answered by Described.
 
     Attributes:
-        recipes: the names of recipes.
+        recipes: the values that each recipe sets, by its name.
         controlled: the incomplete point of each controlled trial, by its origin.
         metric: the metric that the user asked for, empty for none; None if the model's metrics are not wanted.
         own_fit: whether a hypermodel's own `fit` may be called to find out its metrics.
     """
 
-    recipes: list[str]
+    recipes: dict[str, Any]
     controlled: dict[str, Any]
     metric: str | None = None
     own_fit: bool = True

@@ -19,24 +19,18 @@ ORIGIN = "recipe "
 FALLBACK_SHAPE = (28, 28, 1)
 
 
-def chosen(space: Space, catalog: Catalog, names: tuple[str, ...], all_of_them: bool) -> dict[str, dict[str, Any]]:
-    """The complete points of the recipes in `names`, or of all recipes of the space.
-
-    For a space with a model they are not completed here: a worker builds the model and completes them.
+def chosen(space: Space, names: tuple[str, ...], all_of_them: bool) -> dict[str, dict[str, Any]]:
+    """The values that the recipes in `names`, or all recipes of the space, set. A worker completes the points.
 
     Raises:
         CnnsearchError: if the space has no such recipe.
-        SpaceError: if a recipe is not a point of the space.
     """
     for name in names:
         if name not in space.recipes:
             known = ", ".join(space.recipes) or "none"
             suggestion = nearest(name, space.recipes)
             raise CnnsearchError(f"Space {space.name} has no recipe '{name}'.{suggestion} It has {known}.")
-    wanted = space.recipes if all_of_them else names
-    if space.model:
-        return {name: space.recipes[name].get("values", {}) for name in wanted}
-    return {name: point(space, catalog, name)[0] for name in wanted}
+    return {name: space.recipes[name].get("values", {}) for name in (space.recipes if all_of_them else names)}
 
 
 def point(space: Space, catalog: Catalog, name: str) -> tuple[dict[str, Any], Plan]:
@@ -49,13 +43,18 @@ def point(space: Space, catalog: Catalog, name: str) -> tuple[dict[str, Any], Pl
     return whole(space, name, lambda hp: draw(space, catalog, hp, start, as_space_error=(Exception,)))
 
 
-def whole(space: Space, name: str, made: Callable[[HyperParameters], Drawn]) -> tuple[dict[str, Any], Drawn]:
+def whole(
+    space: Space, name: str, made: Callable[[HyperParameters], Drawn], values: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], Drawn]:
     """The complete point of a recipe, and the result of `made`, which draws it.
+
+    Args:
+        values: what the recipe sets; None: what the space says.
 
     Raises:
         SpaceError: if it sets a hyperparameter that is not drawn, or a value out of range.
     """
-    values = space.recipes[name].get("values", {})
+    values = space.recipes[name].get("values", {}) if values is None else values
     where = f"{space.where or space.name}: recipe '{name}'"
     replayed = replay(values)
 

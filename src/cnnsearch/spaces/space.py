@@ -11,6 +11,7 @@ from typing import Any
 
 from cnnsearch.core import metrics
 from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError, nearest
+from cnnsearch.core.host import process_restored
 from cnnsearch.spaces import pickled_model, plugin_options
 from cnnsearch.spaces.decorators import ATTRIBUTE
 from cnnsearch.spaces.definition import DEFAULTS, STUDY, Space, Use, tuples
@@ -30,6 +31,8 @@ __all__ = [
     "Use",
     "check",
     "check_dataset",
+    "check_default",
+    "check_options",
     "draw",
     "from_file",
     "from_toml",
@@ -59,11 +62,23 @@ def load(reference: str, catalog: Catalog) -> Space:
 
 
 def check(space: Space, catalog: Catalog) -> Space:
-    """`space` with every option checked. Its default point is drawn too.
+    """`space` with every option checked. Its default point is drawn too, in this process.
 
     Raises:
         CnnsearchError: if a dimension, dataset or trainer does not exist.
         SpaceError: if an option does not exist, or has a wrong type or range.
+    """
+    checked = check_options(space, catalog)
+    check_default(checked, catalog)
+    return checked
+
+
+def check_options(space: Space, catalog: Catalog) -> Space:
+    """`space` with every option checked against the signatures of the plugins. No function of a plugin is called.
+
+    Raises:
+        CnnsearchError: if a dimension, dataset or trainer does not exist.
+        SpaceError: if an option does not exist, or has a wrong type.
     """
     where = space.where or space.name
     dimensions = []
@@ -78,7 +93,6 @@ def check(space: Space, catalog: Catalog) -> Space:
         space, dimensions=tuple(dimensions), dataset=dataset, trainer=_check_trainer(space, catalog, where)
     )
     _check_metric(space, where)
-    _try_default(space, catalog)
     return space
 
 
@@ -154,13 +168,16 @@ def draw(
 ) -> Plan:
     """One point of the space: each dimension in turn edits the plan.
 
+    The folder and the recursion limit of the process are the same afterwards, whatever a dimension does to them.
+
     Raises:
         PluginError: if a dimension does not return a Plan.
         SpaceError: in place of errors of the types `as_space_error` that a dimension raises. Others are not changed.
     """
     for use in space.dimensions:
         try:
-            plan = _edited(use, catalog, hp, plan)
+            with process_restored():
+                plan = _edited(use, catalog, hp, plan)
         except CnnsearchError:
             raise
         except as_space_error as error:
@@ -268,10 +285,13 @@ def _edited(use: Use, catalog: Catalog, hp: HyperParameters, plan: Plan) -> Plan
     return edited
 
 
-def _try_default(space: Space, catalog: Catalog) -> None:
+def check_default(space: Space, catalog: Catalog) -> None:
     """Draw the default point, so that values out of range are reported before the search starts.
 
-    Errors of other types are not about options. They are left to the worker, where they fail one trial.
+    Errors of other types are not about options. They are left to the worker, which draws the point again.
+
+    Raises:
+        CnnsearchError: if the point cannot be drawn.
     """
     # the data is not read yet; the images are so large that every option fits
     plan = start_plan(space, space.input_shape or (1024, 1024, 3), 10)

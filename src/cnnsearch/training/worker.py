@@ -75,10 +75,13 @@ class Worker:
         context, hp = self._context, HyperParameters(defaults)
         try:
             default = context.draw(hp)
-            values = dict(hp.values)
+            point = dict(hp.values)
             metric = assignment.metric
             names = [] if metric is None else self._reported_metrics(default, hp, metric, assignment.own_fit)
-            points = {name: recipes.whole(context.space, name, context.draw)[0] for name in assignment.recipes}
+            points = {
+                name: recipes.whole(context.space, name, context.draw, values)[0]
+                for name, values in assignment.recipes.items()
+            }
         except CnnsearchError as error:
             self._connection.send(messages.Fatal(message=error.message))
         except Exception as error:
@@ -87,7 +90,7 @@ class Worker:
         else:
             controlled = {origin: self._complete(values) for origin, values in assignment.controlled.items()}
             self._connection.send(
-                messages.Described(values=values, recipes=points, controlled=controlled, metrics=names)
+                messages.Described(values=point, recipes=points, controlled=controlled, metrics=names)
             )
 
     def _reported_metrics(self, default: Any, hp: HyperParameters, asked: str, own_fit: bool) -> list[str]:

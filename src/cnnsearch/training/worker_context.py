@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core import metrics
+from cnnsearch.core.host import process_restored
 from cnnsearch.data import image_cache, loading, shared_memory
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces import plugins
@@ -120,7 +121,8 @@ class WorkerContext:
         from cnnsearch.training.candidate import from_hypermodel
 
         given = (self.hypermodel, hp, self.default_plan.batch_size, self.shape, self.classes)
-        return with_kind("invalid", lambda: from_hypermodel(*given))
+        with process_restored():
+            return with_kind("invalid", lambda: from_hypermodel(*given))
 
     def build(self, plan: Plan, plain: bool, split: Split) -> Any:
         """The Candidate that `plan` describes, with the compiled program of an earlier one if one fits.

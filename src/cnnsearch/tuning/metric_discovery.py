@@ -20,6 +20,10 @@ PATIENCE = 600.0
 """Seconds that a look at a model may take where trials have no limit."""
 
 
+TRIES = 3
+"""So many workers may end while they build the default point's model."""
+
+
 class Opening(NamedTuple):
     """The workers that were started to look at a model, for the search to go on with, and since when."""
 
@@ -84,7 +88,7 @@ def _described(
     """
     later: list[WorkerEvent] = []
     chosen: int | None = None
-    limit, since, own_fit = config.tuner.trial_timeout or PATIENCE, 0.0, True
+    limit, since, own_fit, lost = config.tuner.trial_timeout or PATIENCE, 0.0, True, 0
     until = time.monotonic() + (config.tuner.timeout or math.inf)
     try:
         while not stop.asked and time.monotonic() < until:
@@ -101,6 +105,12 @@ def _described(
             if event is None:
                 continue
             if isinstance(event.what, LostWorker):
+                lost += event.slot == chosen
+                if lost == TRIES:
+                    raise CnnsearchError(
+                        f"{TRIES} workers ended (the last with code {event.what.code}) while they built the default "
+                        f"point's model; see {event.what.log} in {config.study.folder / 'logs'}."
+                    )
                 later = _restarted(launcher, event.slot, later)
                 chosen = None if event.slot == chosen else chosen
             elif isinstance(event.what, Loading):
@@ -113,7 +123,7 @@ def _described(
                 later.append(event)
                 if isinstance(event.what, Ready) and chosen is None:
                     chosen, since = event.slot, time.monotonic()
-                    asked = Describe(recipes=[], controlled={}, metric=config.study.metric, own_fit=own_fit)
+                    asked = Describe(recipes={}, controlled={}, metric=config.study.metric, own_fit=own_fit)
                     launcher.submit(chosen, asked)
     finally:
         launcher.put_back(later)

@@ -40,7 +40,7 @@ class SearchSource:
 
     Attributes:
         leaders: the best trials, which are to be confirmed.
-        config: with whole points for the recipes and controlled trials of a space with a model, once known.
+        config: with complete points of the recipes and controlled trials, once a worker has drawn them.
     """
 
     def __init__(
@@ -90,16 +90,16 @@ class SearchSource:
         self._lifecycle.scheduler.on_start(message.dataset["images"]["train"], message.low_fidelity)
         self._start = self._start or time.monotonic() - self._began
         self._callbacks.on_study_begin(self._study)
-        model = self.config.study.space.model
-        recipes = trial_queue.missing_recipes(self._study, self.config.tuner) if model else []
-        controlled = {origin: values for origin, (values, _) in self.config.tuner.controlled.items()} if model else {}
+        tuner, model = self.config.tuner, self.config.study.space.model
+        recipes = {name: tuner.recipes[name] for name in trial_queue.missing_recipes(self._study, tuner)}
+        controlled = {origin: values for origin, (values, _) in tuner.controlled.items()} if model else {}
         if "default" in self._study.info and not (recipes or controlled):
             self._enqueue()
             return None
         return Describe(recipes=recipes, controlled=controlled)
 
     def on_described(self, message: Described) -> None:
-        # those of a space with a model are whole only now
+        # only now are they complete
         controlled = {
             origin: (values, self.config.tuner.controlled[origin][1]) for origin, values in message.controlled.items()
         }

@@ -19,19 +19,23 @@ STARVED = 0.7
 
 
 class Limits:
-    """What a worker may take, of time and of memory; what takes more is ended."""
+    """What a worker may take, of time and of memory; what takes more is ended.
+
+    Attributes:
+        trial_timeout: seconds for one trial; 0 for no limit.
+    """
 
     def __init__(self, trial_timeout: float, memory: int) -> None:
         """`trial_timeout` in seconds, `memory` in bytes of one worker; 0 for no limit."""
-        self._trial_timeout, self._memory = trial_timeout, memory
+        self.trial_timeout, self._memory = trial_timeout, memory
 
     def broken(self, trial: Active, now: float, held: int, ended: Iterable[Trial]) -> tuple[str, str] | None:
         """The kind of failure and the reason, where the worker of this trial is to be ended.
 
         `now` by `time.monotonic`; `held`: bytes that the worker holds; `ended`: earlier trials.
         """
-        if self._trial_timeout and now - trial.since > self._trial_timeout:
-            return "timeout", f"it took longer than {self._trial_timeout:g} s"
+        if self.trial_timeout and now - trial.since > self.trial_timeout:
+            return "timeout", f"it took longer than {self.trial_timeout:g} s"
         if now - trial.heard > SHORTEST:
             silence = silence_allowed(trial.record, ended)
             if now - trial.heard > silence:

@@ -20,6 +20,12 @@ GROWTH = 1 << 30
 QUIET = 0.02
 """Seconds without a message after which no worker waits for an answer, so that the storage may be written."""
 
+DESCRIBING = 600.0
+"""Seconds that a worker may take to draw the default point, where trials have no limit."""
+
+DESCRIBE_TRIES = 3
+"""So many workers in a row may end while they draw the default point."""
+
 SAVING = 60.0
 """Seconds that a worker may take to save a model when the tuner ends; 3 if the user asked for the end."""
 
@@ -30,6 +36,7 @@ class Tuner(Generic[A]):
     Attributes:
         active: the trials that workers have, by slot.
         busy: the workers that do something else, such as saving a model, and since when.
+        describing: those of them that draw the default point.
     """
 
     def __init__(
@@ -45,6 +52,8 @@ class Tuner(Generic[A]):
         self.stop, self.callbacks = stop, callbacks
         self.active: dict[int, A] = {}
         self.busy: dict[int, float] = {}
+        self.describing: set[int] = set()
+        self._not_described = 0
         self._memory: dict[int, tuple[int, int]] = {}
         self._leased = time.monotonic()
         self._ending = False
@@ -138,10 +147,13 @@ class Tuner(Generic[A]):
             self._hand_out()
         else:
             self.busy[slot] = time.monotonic()
+            self.describing.add(slot)
             self.launcher.submit(slot, assignment)
 
     def _on_described(self, slot: int, message: Described) -> None:
         self.busy.pop(slot, None)
+        self.describing.discard(slot)
+        self._not_described = 0
         self.source.on_described(message)
         self._hand_out()
 
@@ -158,6 +170,13 @@ class Tuner(Generic[A]):
     def _on_lost(self, slot: int, lost: LostWorker) -> None:
         if trial := self.active.pop(slot, None):
             self.source.on_lost(trial, lost)
+        if slot in self.describing:
+            self._not_described += 1
+            if self._not_described == DESCRIBE_TRIES:
+                raise CnnsearchError(
+                    f"{DESCRIBE_TRIES} workers ended (the last with code {lost.code}) while they drew the default "
+                    f"point of the space; see {lost.log} in {self.study.folder / 'logs'}."
+                )
         self._restart(slot)
 
     def _on_unknown(self, slot: int, message: Message) -> None:
@@ -200,6 +219,7 @@ class Tuner(Generic[A]):
 
     def _restart(self, slot: int) -> None:
         self.busy.pop(slot, None)
+        self.describing.discard(slot)
         self._memory.pop(slot, None)
         if self._ending:
             self.launcher.stop(slot)
@@ -224,6 +244,9 @@ class Tuner(Generic[A]):
                 self.source.on_failure(trial, *found)
                 self._restart(slot)
         for slot, since in list(self.busy.items()):
+            if slot in self.describing and now - since > (self.limits.trial_timeout or DESCRIBING):
+                seconds = now - since
+                raise CnnsearchError(f"A worker did not draw the default point of the space within {seconds:.0f} s.")
             if now - since > supervisor.UNKNOWN:
                 self._restart(slot)
 
