@@ -17,6 +17,8 @@ NAMES = {
     "space": "my_digits",
     "dataset": "my_stripes",
     "trainer": "even",
+    "scheduler": "patient",
+    "callback": "epochs_log",
     "project": "cnnsearch-haze",
 }
 
@@ -42,10 +44,11 @@ def test_all_that_is_written_is_green(run: Run, tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
     tests = ("pytest", "-q", "--import-mode=prepend", "-p", "no:cacheprovider", "mine", "cnnsearch-haze/tests")
     said = python(tmp_path, *tests, PYTHONPATH=path)
-    # 2 dimensions of 13 contracts and 2 tests, 2 spaces of 10, a dataset of 6 and a test, a trainer of 6
-    assert "63 passed" in said and "skipped" not in said, said
+    # 2 dimensions of 13 contracts and 2 tests, 2 spaces of 10, a dataset of 6 and a test, a trainer of 6,
+    # a scheduler of 4, a callback of 3
+    assert "70 passed" in said and "skipped" not in said, said
     listed = run("plugins", "--plugins", "mine", PYTHONPATH=path).stdout
-    for name in ("soft_noise", "my_stripes", "even", "haze"):
+    for name in ("soft_noise", "my_stripes", "even", "haze", "patient", "epochs_log"):
         assert name in listed
     assert "installed cnnsearch-haze" in run("spaces", PYTHONPATH=path).stdout
 

@@ -12,7 +12,7 @@ import pytest
 
 from cnnsearch.core.errors import CnnsearchError, PluginError
 from cnnsearch.spaces import plugins
-from cnnsearch.spaces.decorators import KINDS, dataset, dimension, space, trainer
+from cnnsearch.spaces.decorators import WORKER_KINDS, dataset, dimension, space, trainer
 from cnnsearch.spaces.plugins import Catalog, Entry
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def test_marks_only_mark() -> None:
     def function() -> str:
         return "untouched"
 
-    for mark, kind in zip((dimension, space, dataset, trainer), KINDS, strict=True):
+    for mark, kind in zip((dimension, space, dataset, trainer), WORKER_KINDS, strict=True):
         assert mark(function) is function and function() == "untouched"
         assert vars(function) == {"__cnnsearch_kind__": kind}
 
