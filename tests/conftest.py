@@ -1,14 +1,20 @@
-"""The real tool, run as a user runs it: in a process and a folder of its own."""
+"""The tool as a user runs it, in a folder of its own; finished studies that all tests share."""
 
+import contextlib
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import settings
 from mlflow import MlflowClient
+
+from cnnsearch.cli.main import main
 
 collect_ignore = ["packages"]
 """Packages with tests of their own, run where they are installed."""
@@ -42,22 +48,71 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
 TINY = ("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
+AT_ITS_START = ("PYTHONPATH", "KERAS_BACKEND", "JAX_PLATFORMS")
+"""Variables that a process reads when it starts, or when it imports Keras."""
 
 
-def cnnsearch(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`cnnsearch ARGUMENTS` in `folder`."""
+def surroundings(**environment: str) -> dict[str, str]:
+    """This process' environment without the settings of whoever runs the tests, and with those given."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_", "MLFLOW_"))}
+    return {**clean, "CNNSEARCH_RUN_CONFIRM": "0", "CNNSEARCH_RUN_JOBS": "1", **environment}
+
+
+def cnnsearch(folder: Path, *arguments: str, **environment: str) -> Done:
+    """`cnnsearch ARGUMENTS` in `folder`, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "cnnsearch", *arguments],
         cwd=folder,
-        env={**clean, "CNNSEARCH_RUN_CONFIRM": "0", "CNNSEARCH_RUN_JOBS": "1", **environment},
+        env=surroundings(**environment),
         capture_output=True,
         text=True,
         timeout=580,
         check=False,
     )
+
+
+def invoke(folder: Path, *arguments: str, **environment: str) -> Done:
+    """`cnnsearch ARGUMENTS` in `folder`, in this process, where MLflow and Keras are already imported.
+
+    Only the command itself runs here: the workers of a search are processes as always. What the command changes
+    in this process is restored.
+    """
+    if not environment.keys().isdisjoint(AT_ITS_START):
+        return cnnsearch(folder, *arguments, **environment)
+    with restored(folder), warnings.catch_warnings():
+        warnings.simplefilter("default")
+        os.environ.clear()
+        os.environ.update(surroundings(**environment))
+        os.chdir(folder)
+        # as `python -m cnnsearch` has them
+        sys.argv = ["cnnsearch", *arguments]
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+        done = CliRunner().invoke(main, arguments, prog_name="cnnsearch", catch_exceptions=False)
+    return subprocess.CompletedProcess(sys.argv, done.exit_code, done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def restored(folder: Path) -> Iterator[None]:
+    """Restore this process' environment, folder and paths, and forget the modules that were imported from `folder`."""
+    here, known, paths, line = Path.cwd(), dict(os.environ), list(sys.path), sys.argv
+    keras = sys.modules.get("keras")
+    policy = keras.config.dtype_policy() if keras else None
+    try:
+        yield
+    finally:
+        os.chdir(here)
+        os.environ.clear()
+        os.environ.update(known)
+        sys.path[:], sys.argv = paths, line
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+                del sys.modules[name]
+        if keras:
+            keras.config.set_dtype_policy(policy)
 
 
 @pytest.fixture(scope="session")
@@ -78,10 +133,10 @@ def blank_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path, store: str) -> Run:
-    """`run("studies")` runs the tool in an empty folder."""
+    """`run("studies")` runs the tool in an empty folder, see `invoke`."""
 
-    def in_folder(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return cnnsearch(tmp_path, *arguments, **{"MLFLOW_TRACKING_URI": store, **environment})
+    def in_folder(*arguments: str, **environment: str) -> Done:
+        return invoke(tmp_path, *arguments, **{"MLFLOW_TRACKING_URI": store, **environment})
 
     return in_folder
 

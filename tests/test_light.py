@@ -1,6 +1,7 @@
 """Start-up stays light, and the parent of a search never imports a backend."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -10,10 +11,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "cnnsearch"
 HEAVY = ("tensorflow", "keras", "keras_tuner", "mlflow", "optuna", "jax", "torch")
 
 
-def loaded_after(code: str, folder: Path) -> set[str]:
-    """Which top-level modules are loaded after `code`, in a fresh process."""
+def loaded_after(code: str, folder: Path, **environment: str) -> set[str]:
+    """Which top-level modules are loaded after `code`, in a fresh process with these variables."""
     script = f"{code}\nimport sys; print('MODULES', *sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    given = {**os.environ, **environment}
+    line = [sys.executable, "-c", script]
+    done = subprocess.run(line, cwd=folder, env=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("MODULES")[2].split())
 
@@ -30,12 +33,18 @@ def test_help_stays_light(tmp_path: Path) -> None:
         assert not loaded_after(code, tmp_path).intersection(HEAVY), arguments
 
 
-def test_the_parent_of_a_search_never_imports_a_backend(tmp_path: Path) -> None:
+def test_the_parent_of_a_search_never_imports_a_backend_and_its_worker_only_what_it_uses(tmp_path: Path) -> None:
     arguments = ["run", "--space", "digits_cnn", "--trials", "1", "--epochs", "1", "--jobs", "1", "--quiet"]
     code = f"from cnnsearch.cli.main import main; main({arguments}, standalone_mode=False)"
-    loaded = loaded_after(code, tmp_path)
+    loaded = loaded_after(code, tmp_path, PYTHONPROFILEIMPORTTIME="1")
     assert {"optuna", "mlflow"} <= loaded
     assert not loaded.intersection({"tensorflow", "keras", "keras_tuner", "jax", "torch"})
+    log = (tmp_path / "runs" / "digits_cnn" / "logs" / "worker-0.log").read_text()
+    # MLflow, which the best model is logged with at the end, imports more
+    log = log.partition(" mlflow.version\n")[0]
+    imported = {line.rpartition("|")[2].strip() for line in log.splitlines() if line.startswith("import time:")}
+    assert {"keras.layers", "tensorflow"} <= imported
+    assert not imported.intersection({"sklearn.utils", "matplotlib.axes", "jax._src"})
 
 
 def test_checking_a_wrong_command_imports_no_backend_and_no_storage(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from sklearn.model_selection import train_test_split
 
 from cnnsearch.core.errors import DataError
 from cnnsearch.data import pixel_values
 from cnnsearch.data.dataset import IMAGES, Dataset
-from cnnsearch.data.splits import split
+from cnnsearch.data.splits import split, stratified
 
 CLASSES = ("cat", "dog", "gnu")
 
@@ -126,6 +127,17 @@ def test_the_seed_alone_decides():
     np.random.seed(6)
     assert numbers(split(data, seed=1).x_val) == first
     assert numbers(split(data, seed=2).x_val) != first
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_classes_are_split_as_scikit_learn_splits_them(seed):
+    drawn = np.random.default_rng(seed)
+    size, kinds = int(drawn.integers(60, 300)), int(drawn.integers(2, 9))
+    y = np.concatenate([np.repeat(np.arange(kinds), 10), drawn.choice(kinds, size, p=drawn.dirichlet(np.ones(kinds)))])
+    for fraction in (0.2, 1 / 6):
+        theirs = train_test_split(np.arange(len(y)), test_size=fraction, random_state=seed, stratify=y)
+        for mine, part in zip(stratified(y, fraction, seed), theirs, strict=True):
+            assert mine.tolist() == sorted(part)
 
 
 def test_parts_that_are_brought_stay():

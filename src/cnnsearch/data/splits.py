@@ -1,5 +1,6 @@
 """Splits a dataset into training, validation and test."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,18 +62,46 @@ def _cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> t
     """The rows that are kept and the rows that are split off, both sorted."""
     if data.groups is not None:
         return cut(data, rows, fraction, seed)
-    from sklearn.model_selection import train_test_split
-
     y = data.y[rows]
-    try:
-        parts = train_test_split(np.arange(len(y)), test_size=fraction, random_state=seed, stratify=y)
-    except ValueError as error:
-        raise _too_few(data, fraction) from error
-    kept, taken = (np.sort(part) for part in parts)
-    # scikit-learn may leave a rare class out of a part without an error
+    kept, taken = stratified(y, fraction, seed)
+    # a rare class may be missing in a part
     if len({len(np.unique(part)) for part in (y, y[kept], y[taken])}) > 1:
         raise _too_few(data, fraction)
     return rows[kept], rows[taken]
+
+
+def stratified(y: Labels, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows that are kept and the `fraction` of each class that is split off, both sorted.
+
+    They are those of scikit-learn's `train_test_split(stratify=y)`, without the seconds that importing it takes in
+    every worker, and stay the same if a later version splits in another way.
+    """
+    _, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    by_class = np.split(np.argsort(classes, kind="stable"), np.cumsum(counts)[:-1])
+    draw, off = np.random.RandomState(seed), math.ceil(fraction * len(y))
+    kept = _shares(counts, len(y) - off, draw)
+    taken = _shares(counts - kept, off, draw)
+    shuffled = [draw.permutation(rows) for rows in by_class]
+    parts = [
+        np.concatenate([rows[first : first + size] for rows, first, size in zip(shuffled, begin, sizes, strict=True)])
+        for begin, sizes in ((np.zeros_like(kept), kept), (kept, taken))
+    ]
+    return np.sort(parts[0]), np.sort(parts[1])
+
+
+def _shares(counts: NDArray[np.intp], size: int, draw: np.random.RandomState) -> NDArray[np.intp]:
+    """How many of each class a part of `size` gets. What rounding leaves over goes to the largest remainders."""
+    exact = counts / counts.sum() * size
+    shares: NDArray[np.intp] = np.floor(exact).astype(np.intp)
+    left = int(size - shares.sum())
+    for remainder in np.unique(exact - shares)[::-1]:
+        if left <= 0:
+            break
+        (equal,) = np.nonzero(exact - np.floor(exact) == remainder)
+        chosen = draw.choice(equal, size=min(len(equal), left), replace=False)
+        shares[chosen] += 1
+        left -= len(chosen)
+    return shares
 
 
 def _too_few(data: Dataset, fraction: float) -> DataError:

@@ -14,7 +14,7 @@ from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.training.dataset_loading import dataset_facts, load_dataset, loading_context
-from cnnsearch.training.device import keep_compiled, limit_gpu_memory, set_precision
+from cnnsearch.training.device import import_keras, keep_compiled, limit_gpu_memory, set_precision
 from cnnsearch.training.failures import with_kind
 from cnnsearch.training.limits import Limits
 
@@ -80,6 +80,7 @@ class WorkerContext:
             metrics.check_labels(config.metric, self.split.y_val, self.facts["classes"])
         low, high = self.facts["value_range"]
         self.default_plan = spaces.start_plan(self.space, self.shape, self.classes, config.epochs, (low, high))
+        import_keras()
         limit_gpu_memory()
         self.set_precision()
         keep_compiled(Path(config.runs))

@@ -45,7 +45,8 @@ class WorkerProcess:
     def send(self, line: bytes) -> None:
         """Send one line. That the worker is gone is noticed by its listener."""
         assert self.process.stdin is not None
-        with contextlib.suppress(OSError):
+        # a closed pipe is a ValueError
+        with contextlib.suppress(OSError, ValueError):
             self.process.stdin.write(line)
             self.process.stdin.flush()
 
@@ -64,7 +65,7 @@ class WorkerProcess:
         return LostWorker(self.process.returncode, self.invalid, self.log.name, self.memory)
 
     def _listen(self, inbox: "queue.Queue[Arrival]") -> None:
-        assert self.process.stdout is not None
+        assert self.process.stdin is not None and self.process.stdout is not None
         for line in self.process.stdout:
             try:
                 message = decode(line, FROM_WORKER)
@@ -76,6 +77,9 @@ class WorkerProcess:
             inbox.put((self, message))
         self.process.kill()
         self.process.wait()
+        self.process.stdout.close()
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
         inbox.put((self, None))
 
 
