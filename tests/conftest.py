@@ -32,7 +32,7 @@ LONGEST = (
         "formats",
         "places",
         "export",
-        "notebooks",
+        "examples",
         "kills",
         "stop",
         "hostile",
