@@ -19,7 +19,7 @@ from first_looks import rows
 from simulated import EPOCH, EPOCHS, START, WORKERS, turns
 from simulated import Candidate as Trained
 
-from cnnsearch.tuning.schedulers.rungs import LOOK, Rungs
+from cnnsearch.tuning.schedulers.rungs import LOW_FIDELITY_UPDATES, Rungs
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "confirming.md"
 TOP, SEEDS = 3, 3
@@ -126,7 +126,7 @@ def search(
 ) -> tuple[float, int]:
     """One search: the worth of what is chosen, and how many trainings of fresh seeds chose it."""
     validated = VALIDATED[task]
-    scheduler = Rungs("none" if task == "digits" else "halving", EPOCHS, LOOK, maximize=True)
+    scheduler = Rungs("none" if task == "digits" else "halving", EPOCHS, LOW_FIDELITY_UPDATES, maximize=True)
     begun: list[Candidate] = []
 
     def drawn() -> Candidate:

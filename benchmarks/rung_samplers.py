@@ -35,7 +35,7 @@ from cnnsearch.study.sampler_view import SamplerView
 from cnnsearch.study.study import suggest
 from cnnsearch.study.trial import ATTRIBUTE
 from cnnsearch.tuning.schedulers import rungs
-from cnnsearch.tuning.schedulers.rungs import LOOK, Rungs
+from cnnsearch.tuning.schedulers.rungs import LOW_FIDELITY_UPDATES, Rungs
 
 TASK = "mnist"
 BEGIN, LONGEST = 5.5, 1000.0
@@ -186,9 +186,9 @@ class Candidate(Trained):
         super().__init__(curve, seconds)
         self._study, self._trial = study, trial
 
-    def waits_at(self, scheduler: Any, epoch: int) -> bool:
+    def is_rung(self, scheduler: Any, epoch: int) -> bool:
         """The default point does not."""
-        return self._trial.number > 0 and super().waits_at(scheduler, epoch)
+        return self._trial.number > 0 and super().is_rung(scheduler, epoch)
 
     def trained(self, epoch: int) -> None:
         """Tell the study what was reached."""
@@ -224,8 +224,11 @@ def search(arm: Arm, known: Measured, seed: int, target: float) -> tuple[float, 
     """The seconds until an epoch reaches the target, and the trials that were begun until then."""
     import optuna
 
-    rungs.FIRST, rungs.LATER = arm.shares
-    scheduler, landscape = Rungs(arm.scheduler, EPOCHS, LOOK, maximize=True, looks=False), Drawn(known, seed)
+    rungs.FIRST_SHARE, rungs.LATER_SHARE = arm.shares
+    scheduler, landscape = (
+        Rungs(arm.scheduler, EPOCHS, LOW_FIDELITY_UPDATES, maximize=True, low_fidelity=False),
+        Drawn(known, seed),
+    )
     made = optuna.create_study(direction="maximize", sampler=arm.sampler(seed))
     study = SamplerView(made.study_name, made._storage, made.sampler)
     for point in (known.land.default(), *near(known.land.default(), seed, arm.near)):

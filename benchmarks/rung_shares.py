@@ -16,12 +16,12 @@ from first_looks import PAGE, SHARES_TITLE, rows
 from simulated import EPOCH, START, Candidate, turns
 
 from cnnsearch.tuning.schedulers import rungs
-from cnnsearch.tuning.schedulers.rungs import LOOK, Rungs
+from cnnsearch.tuning.schedulers.rungs import LOW_FIDELITY_UPDATES, Rungs
 
 REACHED_BY = {"digits": (3, 4), "mnist": (2, 3), "cifar": (1, 2)}
 """How many of the plans reach the target, for two targets."""
 WHOLE, HALF, THIRD, QUARTER = (Fraction(1, parts) for parts in (1, 2, 3, 4))
-SHIPPED = rungs.FIRST, rungs.LATER
+SHIPPED = rungs.FIRST_SHARE, rungs.LATER_SHARE
 SHARES = (
     (WHOLE, WHOLE),
     (HALF, HALF),
@@ -74,7 +74,7 @@ def line(task: str, count: int) -> str:
     target = sorted(map(max, curves), reverse=True)[count - 1]
     told = [task, f"{target:.4f}", f"{sum(max(curve) >= target for curve in curves)} of {len(curves)}"]
     for shares in SHARES:
-        rungs.FIRST, rungs.LATER = shares
+        rungs.FIRST_SHARE, rungs.LATER_SHARE = shares
         taken = [search(curves, target, task, random.Random(seed)) for seed in range(SEARCHES)]
         told.append(f"{mean(taken):.0f} (median {median(taken):.0f})")
     return f"| {' | '.join(told)} |"
@@ -82,7 +82,9 @@ def line(task: str, count: int) -> str:
 
 def search(curves: list[list[float]], target: float, task: str, generator: random.Random) -> float:
     """The seconds until an epoch reaches the target."""
-    scheduler = Rungs("halving" if rungs.FIRST < 1 else "none", len(curves[0]), LOOK, maximize=True)
+    scheduler = Rungs(
+        "halving" if rungs.FIRST_SHARE < 1 else "none", len(curves[0]), LOW_FIDELITY_UPDATES, maximize=True
+    )
     every: list[Candidate] = []
     reached = LONGEST
     for now in turns(every, scheduler, lambda: Candidate(generator.choice(curves), EPOCH[task]), START[task]):

@@ -9,13 +9,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from cnnsearch.tuning.schedulers.rungs import Stand
+from cnnsearch.tuning.schedulers.rungs import RungTrial
 
 EPOCHS, WORKERS = 9, 2
 START = {"digits": 0.6, "mnist": 1.0, "cifar": 1.5}
 EPOCH = {"digits": 0.06, "mnist": 0.9, "cifar": 2.5}
 GO_ON = 0.3
-"""Seconds until a new candidate trains, of an epoch of a typical one, and until one that waited trains on."""
+"""Seconds until a new candidate trains, of an epoch of a typical one, and until one that was paused trains again."""
 
 
 class Candidate:
@@ -40,9 +40,9 @@ class Candidate:
         """When it reaches the target in what it is being trained to."""
         return next((at for at, value in zip(self.ends, self.curve, strict=False) if value >= target), math.inf)
 
-    def waits_at(self, scheduler: Any, epoch: int) -> bool:
-        """Whether it waits there for its rank."""
-        return bool(scheduler.waits_at(epoch))
+    def is_rung(self, scheduler: Any, epoch: int) -> bool:
+        """Whether it is paused there."""
+        return bool(scheduler.is_rung(epoch))
 
     def trained(self, epoch: int) -> None:
         """Note how far it is trained."""
@@ -65,19 +65,19 @@ def turns(every: list[C], scheduler: Any, draw: Callable[[], C], start: float, b
         if worker in in_hand:
             one, end = in_hand.pop(worker)
             one.trained(end)
-        place = scheduler.next([stand(at, each) for at, each in enumerate(every) if each.done], True)
+        place = scheduler.next([rung_trial(at, each) for at, each in enumerate(every) if each.done], True)
         if place is None:
             every.append(draw())
         one = every[-1 if place is None else place]
         one.busy = True
         last = len(one.curve)
-        end = next((epoch for epoch in range(one.done + 1, last) if one.waits_at(scheduler, epoch)), last)
+        end = next((epoch for epoch in range(one.done + 1, last) if one.is_rung(scheduler, epoch)), last)
         ready = now + (GO_ON if one.done else start)
         one.ends += [ready + one.seconds * epochs for epochs in range(1, end - one.done + 1)]
         in_hand[worker] = one, end
         heapq.heappush(workers, (one.ends[-1], worker))
 
 
-def stand(place: int, one: Candidate) -> Stand:
-    """Where a candidate stands, as the scheduler knows it."""
-    return Stand(place, tuple(one.curve[: one.done]), not one.busy and one.done < len(one.curve))
+def rung_trial(place: int, one: Candidate) -> RungTrial:
+    """A candidate as the rungs see it."""
+    return RungTrial(place, tuple(one.curve[: one.done]), not one.busy and one.done < len(one.curve))

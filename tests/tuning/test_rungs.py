@@ -1,4 +1,4 @@
-"""Rungs: who is trained on, and that a candidate that waited is trained as if it had not."""
+"""Rungs: which trials are promoted, and that a pause does not change a trial's training."""
 
 import json
 import os
@@ -21,7 +21,15 @@ from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.schedulers.base import SchedulerContext
 from cnnsearch.tuning.schedulers.rung_scheduler import RungScheduler
-from cnnsearch.tuning.schedulers.rungs import BEST, FEWEST, LOOK, SPARE, Rungs, Stand, rungs
+from cnnsearch.tuning.schedulers.rungs import (
+    LOW_FIDELITY_UPDATES,
+    MIN_UPDATES,
+    PLACES_KEPT,
+    TOP_K,
+    Rungs,
+    RungTrial,
+    rungs,
+)
 from tests.conftest import Run
 
 SPACE = """
@@ -37,12 +45,12 @@ batch_size = 4
 """
 LINE = ("run", "--space", "small.toml", "--trials", "6", "--jobs", "1", "--epochs", "3", "--study", "digits_cnn")
 SHORT = ("--set", "dataset.limit=300")
-"""With so few images an epoch is too short for a look to come before it."""
+"""With so few images an epoch is too short for a low-fidelity evaluation."""
 
 
 @pytest.fixture(autouse=True)
 def small(tmp_path: Path) -> None:
-    """The space that is searched here: by its size of batch an epoch of all digits has 300 updates."""
+    """The space that is searched here: with its batch size an epoch of all digits has 300 updates."""
     (tmp_path / "small.toml").write_text(SPACE)
 
 
@@ -50,45 +58,52 @@ def small(tmp_path: Path) -> None:
     ("epochs", "steps"), [(1, (1,)), (2, (2,)), (3, (1, 3)), (8, (1, 3, 8)), (9, (1, 3, 9)), (20, (1, 2, 7, 20))]
 )
 def test_rungs_are_a_third_of_each_other(epochs: int, steps: tuple[float, ...]) -> None:
-    assert rungs(epochs, FEWEST) == steps
+    assert rungs(epochs, MIN_UPDATES) == steps
 
 
-def test_short_epochs_leave_the_first_rungs_out_and_long_ones_begin_with_a_look() -> None:
-    assert rungs(9, FEWEST // 2) == (3, 9) and rungs(9, 1) == (9,)
-    assert rungs(9, 10 * LOOK) == (0.1, 1, 3, 9) and rungs(9, 3 * LOOK) == (1, 3, 9)
-    assert rungs(1, 10 * LOOK) == (1,) and rungs(9, 10 * LOOK, looks=False) == (1, 3, 9)
-    scheduler = Rungs("halving", 9, 10 * LOOK, maximize=True)
-    assert scheduler.look == 0.1 and Rungs("none", 9, 10 * LOOK, maximize=True).look == 0
-    looked = [Stand(number, (), True, look=0.1 * number) for number in range(6)]
-    assert scheduler.next(looked, more_to_come=True) == 5
-    gone = [*looked[:5], Stand(5, (0.9,), True, look=0.5)]
-    # one that went on counts among those that were looked at, by its look
+def test_short_epochs_have_fewer_rungs_and_long_ones_begin_with_a_low_fidelity_evaluation() -> None:
+    assert rungs(9, MIN_UPDATES // 2) == (3, 9) and rungs(9, 1) == (9,)
+    assert rungs(9, 10 * LOW_FIDELITY_UPDATES) == (0.1, 1, 3, 9) and rungs(9, 3 * LOW_FIDELITY_UPDATES) == (1, 3, 9)
+    assert rungs(1, 10 * LOW_FIDELITY_UPDATES) == (1,) and rungs(9, 10 * LOW_FIDELITY_UPDATES, low_fidelity=False) == (
+        1,
+        3,
+        9,
+    )
+    scheduler = Rungs("halving", 9, 10 * LOW_FIDELITY_UPDATES, maximize=True)
+    assert scheduler.fidelity == 0.1 and Rungs("none", 9, 10 * LOW_FIDELITY_UPDATES, maximize=True).fidelity == 0
+    evaluated = [RungTrial(number, (), True, low_fidelity=0.1 * number) for number in range(6)]
+    assert scheduler.next(evaluated, more_to_come=True) == 5
+    gone = [*evaluated[:5], RungTrial(5, (0.9,), True, low_fidelity=0.5)]
+    # a promoted trial still counts at the first rung, by its low-fidelity evaluation
     assert scheduler.next(gone, more_to_come=True) == 4
 
 
-def test_halving_sends_on_a_third_of_the_first_rung_and_two_thirds_of_the_next_the_highest_first() -> None:
-    scheduler = Rungs("halving", 9, FEWEST, maximize=True)
-    assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1, 3]
-    first = [Stand(number, (0.1 * number,), True) for number in range(1, 7)]
+def test_halving_promotes_a_third_of_the_first_rung_and_two_thirds_of_the_next() -> None:
+    scheduler = Rungs("halving", 9, MIN_UPDATES, maximize=True)
+    assert [epochs for epochs in range(1, 10) if scheduler.is_rung(epochs)] == [1, 3]
+    first = [RungTrial(number, (0.1 * number,), True) for number in range(1, 7)]
     assert scheduler.next(first[:2], more_to_come=True) is None
     assert scheduler.next(first, more_to_come=True) == 6
-    gone = [*first[:4], Stand(5, (0.5, 0.5, 0.55), True), Stand(6, (0.6, 0.6, 0.5), True)]
-    # at epoch 3 the best so far counts, and one of two goes on
+    gone = [*first[:4], RungTrial(5, (0.5, 0.5, 0.55), True), RungTrial(6, (0.6, 0.6, 0.5), True)]
+    # at epoch 3 the best value so far counts, and one of two is promoted
     assert scheduler.next(gone, more_to_come=True) == 6
-    done = [*first[:4], Stand(5, (0.5, 0.5, 0.55), True), Stand(6, (0.6,) * 9, False)]
+    done = [*first[:4], RungTrial(5, (0.5, 0.5, 0.55), True), RungTrial(6, (0.6,) * 9, False)]
     assert scheduler.next(done, more_to_come=True) is None
-    three = [Stand(4, (0.4, 0.4, 0.52), True), *done[4:]]
+    three = [RungTrial(4, (0.4, 0.4, 0.52), True), *done[4:]]
     assert scheduler.next(three, more_to_come=True) == 5
 
 
-def test_rungs_are_used_by_themselves_where_an_epoch_is_as_long_as_a_look(tmp_path: Path) -> None:
-    assert Rungs("auto", 9, LOOK, maximize=True).has_rungs and not Rungs("auto", 9, LOOK - 1, True).has_rungs
+def test_rungs_are_the_default_if_epochs_are_long(tmp_path: Path) -> None:
+    assert (
+        Rungs("auto", 9, LOW_FIDELITY_UPDATES, maximize=True).has_rungs
+        and not Rungs("auto", 9, LOW_FIDELITY_UPDATES - 1, True).has_rungs
+    )
     scheduler = rung_scheduler(name="auto", pruner="median")
     drawn, hypermodel = paused(1, 0.1, tmp_path), replace(paused(2, 0.1, tmp_path), resumable=False)
-    scheduler.on_start(LOOK - 1, low_fidelity=True)
+    scheduler.on_start(LOW_FIDELITY_UPDATES - 1, low_fidelity=True)
     assert not scheduler._pauses_here(drawn)
     assert [scheduler._rungs_judge(one) for one in (drawn, hypermodel)] == [False, False]
-    scheduler.on_start(LOOK, low_fidelity=True)
+    scheduler.on_start(LOW_FIDELITY_UPDATES, low_fidelity=True)
     assert scheduler._pauses_here(drawn)
     assert [scheduler._rungs_judge(one) for one in (drawn, hypermodel)] == [True, False]
 
@@ -101,21 +116,23 @@ def test_a_pruner_or_costs_that_are_named_leave_rungs_out() -> None:
     assert scheduler_and_pruner("halving", "median", ()) == ("halving", "median")
 
 
-def test_halving_brings_one_to_its_end_however_few_there_are() -> None:
-    scheduler = Rungs("halving", 9, FEWEST, maximize=False)
-    assert scheduler.next([Stand(0, (2.0,), True)], more_to_come=False) == 0
-    assert scheduler.next([Stand(0, (2.0,), True), Stand(1, (1.0,), True)], more_to_come=False) == 1
+def test_halving_trains_at_least_one_trial_to_its_end() -> None:
+    scheduler = Rungs("halving", 9, MIN_UPDATES, maximize=False)
+    assert scheduler.next([RungTrial(0, (2.0,), True)], more_to_come=False) == 0
+    assert scheduler.next([RungTrial(0, (2.0,), True), RungTrial(1, (1.0,), True)], more_to_come=False) == 1
 
 
-def test_who_is_far_behind_its_rung_need_not_wait_any_more(tmp_path: Path) -> None:
-    scheduler = Rungs("halving", 9, FEWEST, maximize=False)
-    stands = [Stand(number, (0.1 * number,), True) for number in range(30)]
-    assert scheduler.left_behind(stands) == list(range(10 + SPARE, 30)) and not scheduler.left_behind(stands[:15])
-    # of topk the best few are sent on when all are there, so that they wait whatever there is
-    topk = Rungs("topk", 9, FEWEST, maximize=False)
-    assert topk.left_behind(stands) == list(range(BEST + SPARE, 30))
-    higher = [Stand(number, (0.1 * number,) * 3, number > 25) for number in range(30)]
-    assert scheduler.left_behind(higher) == []
+def test_paused_trials_of_a_low_rank_are_pruned(tmp_path: Path) -> None:
+    scheduler = Rungs("halving", 9, MIN_UPDATES, maximize=False)
+    known = [RungTrial(number, (0.1 * number,), True) for number in range(30)]
+    assert scheduler.trials_to_prune(known) == list(range(10 + PLACES_KEPT, 30)) and not scheduler.trials_to_prune(
+        known[:15]
+    )
+    # topk promotes its best few only when no new trials come, so they stay paused
+    topk = Rungs("topk", 9, MIN_UPDATES, maximize=False)
+    assert topk.trials_to_prune(known) == list(range(TOP_K + PLACES_KEPT, 30))
+    higher = [RungTrial(number, (0.1 * number,) * 3, number > 25) for number in range(30)]
+    assert scheduler.trials_to_prune(higher) == []
     waiting = rung_scheduler()
     waiting.on_start(100, low_fidelity=True)
     waiting.paused = {number: paused(number, 0.1 * number, tmp_path) for number in range(1, 31)}
@@ -125,38 +142,38 @@ def test_who_is_far_behind_its_rung_need_not_wait_any_more(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("maximize", [True, False])
-def test_who_has_ended_is_told_once_or_each_time_alike(maximize: bool) -> None:
+def test_ended_trials_count_the_same_whether_passed_once_or_each_time(maximize: bool) -> None:
     chance = random.Random(0)
     found = set()
     for _ in range(300):
-        stands = [
-            Stand(number, tuple(chance.choice((0.1, 0.2, 0.3)) for _ in range(chance.choice((1, 3, 4, 9)))), waits)
+        known = [
+            RungTrial(number, tuple(chance.choice((0.1, 0.2, 0.3)) for _ in range(chance.choice((1, 3, 4, 9)))), waits)
             for number, waits in enumerate(chance.choices((True, False), k=chance.randrange(1, 30)))
         ]
-        whole, once = (Rungs("halving", 9, FEWEST, maximize) for _ in range(2))
-        gone = [stand for stand in stands if not stand.waits and chance.random() < 0.7]
-        for stand in gone:
-            once.ended(stand)
-        others = [stand for stand in stands if stand not in gone]
-        assert once.next(others, True) == whole.next(stands, True)
-        assert once.left_behind(others) == whole.left_behind(stands)
-        found.add((whole.next(stands, True) is None, bool(whole.left_behind(stands))))
+        whole, once = (Rungs("halving", 9, MIN_UPDATES, maximize) for _ in range(2))
+        gone = [one for one in known if not one.paused and chance.random() < 0.7]
+        for one in gone:
+            once.ended(one)
+        others = [one for one in known if one not in gone]
+        assert once.next(others, True) == whole.next(known, True)
+        assert once.trials_to_prune(others) == whole.trials_to_prune(known)
+        found.add((whole.next(known, True) is None, bool(whole.trials_to_prune(known))))
     assert len(found) == 4
 
 
-def test_topk_waits_for_all_and_sends_on_the_best_few() -> None:
-    scheduler = Rungs("topk", 9, FEWEST, maximize=True)
-    assert [epochs for epochs in range(1, 10) if scheduler.waits_at(epochs)] == [1]
-    stands = [Stand(number, (0.1 * number,), True) for number in range(6)]
-    assert scheduler.next(stands, more_to_come=True) is None
+def test_topk_promotes_the_best_few_after_all_trials_reached_the_rung() -> None:
+    scheduler = Rungs("topk", 9, MIN_UPDATES, maximize=True)
+    assert [epochs for epochs in range(1, 10) if scheduler.is_rung(epochs)] == [1]
+    known = [RungTrial(number, (0.1 * number,), True) for number in range(6)]
+    assert scheduler.next(known, more_to_come=True) is None
     order = []
-    while (number := scheduler.next(stands, more_to_come=False)) is not None:
+    while (number := scheduler.next(known, more_to_come=False)) is not None:
         order.append(number)
-        stands[number] = Stand(number, (0.1 * number,) * 9, False)
-    assert order == [5, 4, 3] and len(order) == BEST
+        known[number] = RungTrial(number, (0.1 * number,) * 9, False)
+    assert order == [5, 4, 3] and len(order) == TOP_K
 
 
-def test_the_sampler_sees_who_waits_as_ended_at_its_rung() -> None:
+def test_the_sampler_sees_paused_trials_as_pruned_at_their_rung() -> None:
     study = optuna.create_study(direction="maximize")
     waiting, running = study.ask(), study.ask()
     for trial in (waiting, running):
@@ -170,8 +187,8 @@ def test_the_sampler_sees_who_waits_as_ended_at_its_rung() -> None:
     assert [trial.number for trial in seen] == [0, 1]
 
 
-def test_the_sampler_draws_all_dimensions_at_once_while_others_wait() -> None:
-    """It learns which there are from one trial to the next, by their numbers."""
+def test_the_sampler_draws_all_dimensions_at_once_while_trials_are_paused() -> None:
+    """The sampler finds new dimensions by reading the trials in the order of their numbers."""
     sampler = samplers.sampler("tpe", 0)
     made = optuna.create_study(direction="maximize", sampler=sampler)
     study = SamplerView(made.study_name, made._storage, sampler)
@@ -196,39 +213,41 @@ def unfinished(folder: Path) -> list[TrialState]:
 
 
 @pytest.mark.parametrize(("images", "first"), [pytest.param(SHORT, 1, marks=pytest.mark.slow), ((), 0)])
-def test_who_waited_is_trained_on_along_the_same_curve(
+def test_a_paused_trial_resumes_on_the_same_curve(
     run: Run, tmp_path: Path, images: tuple[str, ...], first: int
 ) -> None:
     done = run(*LINE, *images, "--scheduler", "halving")
     assert done.returncode == 0, done.stdout + done.stderr
-    told = "1 and 3 epochs" if first else "20% of the images, then 1 and 3 epochs"
-    assert f"Rungs: {told}. Only the best of each rung are promoted." in " ".join((done.stdout + done.stderr).split())
+    rungs_shown = "1 and 3 epochs" if first else "20% of the images, then 1 and 3 epochs"
+    assert f"Rungs: {rungs_shown}. Only the best of each rung are promoted." in " ".join(
+        (done.stdout + done.stderr).split()
+    )
     board = rows(run)
     assert len(board) == 6 and not unfinished(tmp_path)
     pruned = [row for row in board if row["state"] == "pruned"]
     assert min(row["epochs"] for row in pruned) == first
     assert all(("low-fidelity evaluation on 20%" in str(row["reason"])) == (row["epochs"] == 0) for row in pruned)
-    went_on = [row for row in board if row["state"] == "complete" and row["origin"] == "sampler"]
-    assert went_on and all(row["epochs"] == 3 for row in went_on)
-    again = run("reproduce", str(went_on[0]["trial"]))
+    promoted = [row for row in board if row["state"] == "complete" and row["origin"] == "sampler"]
+    assert promoted and all(row["epochs"] == 3 for row in promoted)
+    again = run("reproduce", str(promoted[0]["trial"]))
     assert again.returncode == 0 and "The largest difference is 0." in again.stdout, again.stdout + again.stderr
 
 
-def test_one_that_was_just_sent_on_keeps_its_place_in_its_rung(tmp_path: Path) -> None:
+def test_a_promoted_trial_keeps_its_rank_in_its_rung(tmp_path: Path) -> None:
     scheduler = rung_scheduler()
     scheduler.on_start(100, low_fidelity=True)
     scheduler.paused = {number: paused(number, 0.1 * number, tmp_path) for number in range(1, 10)}
-    running, sent = [], []
+    running, promoted = [], []
     while one := scheduler.choose_trial_to_resume(running, True, lambda _: True):
-        sent.append(one.number)
-        # as the tuner does it: the epochs come again from the worker
+        promoted.append(one.number)
+        # as in the tuner: the worker sends the earlier epochs again
         running.append(scheduler.paused.pop(one.number))
         one.history = []
-    assert sent == [9, 8, 7]
+    assert promoted == [9, 8, 7]
 
 
-def test_a_worker_that_saves_its_model_is_given_nothing_else(run: Run, tmp_path: Path) -> None:
-    """With so short epochs others come to a rung while one saves."""
+def test_a_worker_that_saves_a_model_gets_no_trial(run: Run, tmp_path: Path) -> None:
+    """Epochs are so short that trials reach a rung while a worker saves its model."""
     words = ("--jobs", "3", "--trials", "30", "--set", "dataset.limit=100", "--scheduler", "halving")
     done = run(*LINE, *words)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -247,7 +266,7 @@ def rung_scheduler(**changes: str) -> RungScheduler:
 
 
 def paused(number: int, value: float, folder: Path) -> ActiveTrial:
-    """A trial that waits after its first epoch."""
+    """A trial that is paused after its first epoch."""
     history = ({"val_accuracy": value},)
     record = Trial(number, state="waiting", history=history)
     trial = optuna.create_study().ask()
@@ -256,7 +275,7 @@ def paused(number: int, value: float, folder: Path) -> ActiveTrial:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("images", "scheduler", "kept"), [(SHORT, "topk", 2), ((), "halving", 1)])
-def test_a_search_that_was_stopped_between_rungs_goes_on(
+def test_a_search_that_was_stopped_between_rungs_can_be_resumed(
     run: Run, tmp_path: Path, store: str, images: tuple[str, ...], scheduler: str, kept: int
 ) -> None:
     words = (*LINE, *images, "--scheduler", scheduler)
@@ -276,4 +295,4 @@ def test_a_search_that_was_stopped_between_rungs_goes_on(
     assert len(board) == 6 and not unfinished(tmp_path) and not list(states.glob("*.npz"))
     if scheduler == "topk":
         # the default point is trained to its end at once
-        assert sum(row["epochs"] == 3 for row in board if row["origin"] == "sampler") in (BEST - 1, BEST)
+        assert sum(row["epochs"] == 3 for row in board if row["origin"] == "sampler") in (TOP_K - 1, TOP_K)

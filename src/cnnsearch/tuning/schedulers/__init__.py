@@ -1,1 +1,1 @@
-"""Which trials are trained on, paused or stopped."""
+"""Schedulers: which trials continue, are paused, resumed or stopped."""

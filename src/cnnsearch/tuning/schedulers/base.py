@@ -38,8 +38,8 @@ class SchedulerContext:
 class TrialScheduler:
     """Decides on trials after each epoch, in the shape of Ray Tune's TrialScheduler.
 
-    This base class trains every trial to its end, if no pruner stops it. Subclass it, override what you need, and mark
-    a function that makes it with `@scheduler`.
+    This base class trains every trial to its end, if no pruner stops it. Write a subclass, override what you need,
+    and mark a function that makes it with `@scheduler`.
 
     The tuner calls, in this order: `on_start` when the data are known; `on_trial_add` when a candidate is known and
     before it is trained; `fidelity` right after it; `on_trial_result` after each epoch; then one of `on_trial_pause`,
@@ -60,7 +60,10 @@ class TrialScheduler:
         self.paused: dict[int, ActiveTrial] = {}
 
     def on_start(self, images: int, low_fidelity: bool) -> None:
-        """Training has so many images; `low_fidelity`: trials can be evaluated on a part of them first."""
+        """The data are known.
+
+        `images`: how many are trained on; `low_fidelity`: whether trials can be evaluated on a part of them.
+        """
 
     def on_trial_add(self, trial: ActiveTrial) -> None:
         """A candidate is about to be trained."""
@@ -102,7 +105,7 @@ class TrialScheduler:
         return []
 
     def next_stop(self, trial: ActiveTrial, epochs: int) -> float:
-        """The epoch at which a trial of so many epochs next pauses or ends; a fraction: its evaluation."""
+        """The epoch at which a trial next pauses or ends, at most `epochs`; below 1: its low-fidelity evaluation."""
         return epochs
 
     def reason(self, trial: ActiveTrial) -> str:

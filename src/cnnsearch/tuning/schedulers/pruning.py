@@ -1,4 +1,4 @@
-"""Pruning by Optuna's pruners, where a search has several objectives too."""
+"""Pruning by Optuna's pruners, also in searches with several objectives."""
 
 from collections.abc import Container
 from typing import NamedTuple
@@ -13,21 +13,21 @@ from cnnsearch.study.trial import COSTS, Trial
 
 
 class PrunerView(NamedTuple):
-    """The trials that a pruner compares with, as it asks a study for them."""
+    """The trials that a pruner compares with. It has the parts of an Optuna study that pruners use."""
 
     direction: optuna.study.StudyDirection
     trials: list[FrozenTrial]
 
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        """All of them: they are all complete."""
+        """All trials. `states` is ignored, because all are complete."""
         return self.trials
 
 
 class Pruning:
-    """Asked after each epoch whether a trial shall end.
+    """Decides after each epoch whether a trial stops.
 
-    Optuna refuses reports where there are several objectives (optuna#3450). The costs of a trial are known before its
-    first epoch, though, so that its metric can be pruned: by the same pruner, against the trials that cost no more.
+    Optuna refuses reports in a study with several objectives (optuna#3450). The costs of a trial are known before its
+    first epoch. So the same pruner compares its metric with that of the trials that cost no more.
     """
 
     def __init__(self, study: Study, pruner: str, epochs: int, known: Catalog) -> None:
@@ -35,25 +35,25 @@ class Pruning:
         self._ended: list[tuple[tuple[int, ...], FrozenTrial]] = []
 
     def ended(self, record: Trial) -> None:
-        """Compare with this trial from now on, if it was trained."""
+        """Compare other trials with this one from now on, if it was trained and the study has costs."""
         if self._study.costs and record.state in ("complete", "pruned") and record.history:
             self._ended.append((self._costs(record), self._frozen(record)))
 
     def report(self, trial: optuna.Trial, value: float, epoch: int) -> None:
-        """Keep the metric of an epoch where Optuna's own pruners look for it."""
+        """Report the metric of an epoch to Optuna, whose pruners use it."""
         if not self._study.costs:
             trial.report(value, epoch)
 
     def should_prune(self, trial: optuna.Trial, running: Trial, seen: list[float]) -> bool:
-        """Whether `trial` shall end; `seen` are its metrics from the first epoch on."""
+        """Whether `trial` stops; `seen` are its metrics from the first epoch on."""
         if not self._study.costs:
             return trial.should_prune()
         most = self._costs(running)
         no_more_expensive = [
             other for costs, other in self._ended if all(one <= own for one, own in zip(costs, most, strict=True))
         ]
-        twin = optuna.trial.create_trial(state=TrialState.RUNNING, intermediate_values=dict(enumerate(seen, 1)))
-        return bool(self._pruner.prune(PrunerView(self._study.optuna.directions[0], no_more_expensive), twin))
+        so_far = optuna.trial.create_trial(state=TrialState.RUNNING, intermediate_values=dict(enumerate(seen, 1)))
+        return bool(self._pruner.prune(PrunerView(self._study.optuna.directions[0], no_more_expensive), so_far))
 
     def _costs(self, record: Trial) -> tuple[int, ...]:
         return tuple(getattr(record, COSTS[cost]) for cost in self._study.costs)

@@ -1,9 +1,10 @@
-"""Which candidates are trained on: all of them to a first rung, the best of each rung to the next.
+"""The rungs of a search: the epochs at which trials are paused, and which of them are promoted to the next rung.
 
 `halving` is asynchronous successive halving (ASHA; Li et al., A System for Massively Parallel Hyperparameter Tuning,
-2020), `topk` trains all to the first rung and then only the best few to their end (arXiv 2307.15422). Unlike Optuna's
-pruners, which only stop, both continue a candidate from where it was left. Where an epoch is long, a look on a part of
-the images comes before the rungs; it is no part of the training, which begins anew after it.
+2020). `topk` trains all trials to the first rung, and then only the best few to their end (arXiv 2307.15422). Optuna's
+pruners only stop trials; these two also resume a paused trial from its checkpoint. If an epoch is long, a low-fidelity
+evaluation, which is a short training on a part of the images, is the first rung. It is no part of the training: the
+training starts with new weights.
 """
 
 from bisect import bisect_left, insort
@@ -11,168 +12,194 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-STEP = 3
-"""Each rung has so many times the epochs of the one before."""
+REDUCTION_FACTOR = 3
+"""Each rung has this many times the epochs of the rung before it."""
 
-FIRST, LATER = Fraction(1, 3), Fraction(2, 3)
-"""The share of the first rung that is trained on, and that of the later ones.
+FIRST_SHARE, LATER_SHARE = Fraction(1, 3), Fraction(2, 3)
+"""The share of trials that is promoted at the first rung, and at each later rung.
 
-A trial that was promoted once is good already. Noisy values that choose sharply twice lose the best one
-(docs/benchmarks/first-looks.md).
+A promoted trial is good already. If later rungs were as strict as the first, noise would remove the best trial too
+often (docs/benchmarks/first-looks.md).
 """
 
-SPARE = 10
-"""So many places below the last of a rung that is sent on a candidate still waits; further down it ends. Its rank gets
-worse with each better one that comes, and what waits has its weights on the disk."""
+PLACES_KEPT = 10
+"""A paused trial is pruned if its rank is more than this many places below the last trial that is promoted.
 
-BEST = 3
-"""So many does `topk` train to their end; with several workers it may be one more each, as the last are under way."""
+Each better trial that comes makes its rank worse, and its checkpoint takes space on the disk.
+"""
 
-FEWEST = 15
-"""Before so many updates of its weights a candidate is not judged (docs/benchmarks/first-looks.md)."""
+TOP_K = 3
+"""How many trials `topk` trains to their end. With several workers it may be one more for each worker."""
 
-LOOK, SHARE = 60, 0.25
-"""A look has so many updates; one at more than this share of the images would spare too little."""
+MIN_UPDATES = 15
+"""A trial is not compared before this many updates of its weights (docs/benchmarks/first-looks.md)."""
+
+LOW_FIDELITY_UPDATES, MAX_FIDELITY = 60, 0.25
+"""The updates of a low-fidelity evaluation, and the largest part of the images that it may use.
+
+If it needs a larger part, it saves too little time, and there is none.
+"""
 
 
-class Stand(NamedTuple):
-    """Where a candidate stands: its metric after each epoch so far, and whether it waits there.
+class RungTrial(NamedTuple):
+    """A trial as the rungs see it.
 
-    One that does not wait is in training, or has ended. `look` is its metric after a look.
+    Attributes:
+        number: the trial's number.
+        values: its metric after each epoch so far.
+        paused: whether it is paused. If not, it is in training or has ended.
+        low_fidelity: the metric of its low-fidelity evaluation; None without one.
     """
 
     number: int
     values: tuple[float, ...]
-    waits: bool
-    look: float | None = None
+    paused: bool
+    low_fidelity: float | None = None
 
-    def has(self, rung: float) -> bool:
-        """Whether it has been at a rung."""
-        return self.look is not None if rung < 1 else len(self.values) >= rung
+    def reached(self, rung: float) -> bool:
+        """Whether the trial has reached a rung."""
+        return self.low_fidelity is not None if rung < 1 else len(self.values) >= rung
 
-    def at(self, rung: float, sign: int) -> float:
-        """The best value up to a rung that it has been at; with a negative sign the least is best."""
-        if rung < 1 and self.look is not None:
-            return self.look
+    def best_at(self, rung: float, sign: int) -> float:
+        """The best value up to a rung that it has reached; if `sign` is -1, the smallest value is the best."""
+        if rung < 1 and self.low_fidelity is not None:
+            return self.low_fidelity
         return sign * max(sign * value for value in self.values[: int(rung)])
 
-    def waits_at(self, rung: float) -> bool:
-        """Whether it waits at just this rung."""
-        return self.waits and (len(self.values) == rung if rung >= 1 else not self.values)
+    def paused_at(self, rung: float) -> bool:
+        """Whether it is paused at this rung and not at another one."""
+        return self.paused and (len(self.values) == rung if rung >= 1 else not self.values)
 
 
-def rungs(epochs: int, updates: int, looks: bool = True) -> tuple[float, ...]:
-    """The epochs after which candidates are compared, the full length last; `updates` are those of an epoch.
+def rungs(epochs: int, updates: int, low_fidelity: bool = True) -> tuple[float, ...]:
+    """The epochs after which trials are compared; the last one is the full length.
 
-    9 epochs give (1, 3, 9). A first rung below 1 is a look, at that part of the images, if there shall be `looks`;
-    where epochs are short, the first rungs are left out.
+    9 epochs give (1, 3, 9). If epochs are short, the first rungs are left out. If they are long, the first rung is a
+    low-fidelity evaluation: a number below 1, which is the part of the images.
+
+    Args:
+        epochs: the epochs of a trial at full length.
+        updates: the updates of the weights in one epoch.
+        low_fidelity: whether the first rung may be a low-fidelity evaluation.
     """
     found, length = {float(epochs)}, float(epochs)
-    while length > STEP / 2 + 0.5:
-        length /= STEP
+    while length > REDUCTION_FACTOR / 2 + 0.5:
+        length /= REDUCTION_FACTOR
         found.add(max(1.0, float(round(length))))
-    judged = sorted(rung for rung in found if rung == epochs or rung * updates >= FEWEST)
-    look = [LOOK / updates] if looks and LOOK / updates <= SHARE and epochs > 1 else []
-    return tuple(look + judged)
+    compared = sorted(rung for rung in found if rung == epochs or rung * updates >= MIN_UPDATES)
+    part = LOW_FIDELITY_UPDATES / updates
+    first = [part] if low_fidelity and part <= MAX_FIDELITY and epochs > 1 else []
+    return tuple(first + compared)
 
 
 def halving(count: int, first: bool, more_to_come: bool) -> int:
-    """A share of the rung; at the end a rung of one still sends it on."""
-    share = count * (FIRST if first else LATER)
+    """A share of the rung. When no new trials come, at least one trial is promoted."""
+    share = count * (FIRST_SHARE if first else LATER_SHARE)
     return int(share) if more_to_come else max(1, round(share))
 
 
 def topk(count: int, first: bool, more_to_come: bool) -> int:
-    """The best few, once the last has been begun."""
-    return 0 if more_to_come else BEST
+    """The best few, when no new trials come."""
+    return 0 if more_to_come else TOP_K
 
 
 def automatic(updates: int) -> str:
-    """The scheduler where none is named: `halving` unless epochs are short.
+    """The scheduler if the user names none: `halving`, or `none` if an epoch has few updates.
 
-    Where an epoch has fewer updates than a look, it tells little, and most of a trial's time is its start, which rungs
-    do not spare: all are trained to their end, and Optuna's pruner stops them.
+    A short epoch says little about a trial, and most of a short trial's time is its start, which rungs do not save.
+    Then all trials are trained to their end, and Optuna's pruner stops them.
     """
-    return "halving" if updates >= LOOK else "none"
+    return "halving" if updates >= LOW_FIDELITY_UPDATES else "none"
 
 
 SCHEDULERS: dict[str, Callable[[int, bool, bool], int]] = {"halving": halving, "topk": topk}
-"""How many of a rung are sent on, given how many have been there, whether it is the first rung, and whether new
-candidates are still to come."""
+"""How many trials of a rung are promoted.
+
+The arguments: how many trials have reached the rung, whether it is the first rung, and whether new trials are still to
+come.
+"""
 
 
 class Rungs:
-    """One of SCHEDULERS over candidates of `epochs` epochs, or `auto`; `none` trains each to its end at once.
+    """Ranks the trials of a search at each rung, and chooses which are promoted and which are pruned."""
 
-    `updates` are those that an epoch has with the usual size of batch; `looks` is whether candidates may be looked at
-    with a part of the images first.
-    """
+    def __init__(self, name: str, epochs: int, updates: int, maximize: bool, low_fidelity: bool = True) -> None:
+        """Set the rungs.
 
-    def __init__(self, name: str, epochs: int, updates: int, maximize: bool, looks: bool = True) -> None:
+        Args:
+            name: one of SCHEDULERS, `auto`, or `none`, which has no rungs.
+            epochs: the epochs of a trial at full length.
+            updates: the updates of the weights in one epoch with the space's default batch size.
+            maximize: whether a larger metric is better.
+            low_fidelity: whether the first rung may be a low-fidelity evaluation.
+        """
         name = automatic(updates) if name == "auto" else name
-        every = rungs(epochs, updates, looks)
-        self._sent_on = SCHEDULERS.get(name)
-        self._steps = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
+        every = rungs(epochs, updates, low_fidelity)
+        self._promoted = SCHEDULERS.get(name)
+        self._rungs = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
         self._sign = 1 if maximize else -1
-        self._ended: dict[float, list[tuple[float, int]]] = {step: [] for step in self._steps[:-1]}
+        self._ended: dict[float, list[tuple[float, int]]] = {rung: [] for rung in self._rungs[:-1]}
 
     @property
     def has_rungs(self) -> bool:
-        """Whether any candidate waits."""
-        return len(self._steps) > 1
+        """Whether trials are paused at all."""
+        return len(self._rungs) > 1
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The rungs in words."""
-        look = f"{self.look:.0%} of the images, then " if self.look else ""
-        epochs = " and ".join(", ".join(f"{step:g}" for step in self._steps if step >= 1).rsplit(", ", 1))
-        return f"{look}{epochs} epochs. Only the best of each rung are promoted"
+        first = f"{self.fidelity:.0%} of the images, then " if self.fidelity else ""
+        epochs = " and ".join(", ".join(f"{rung:g}" for rung in self._rungs if rung >= 1).rsplit(", ", 1))
+        return f"{first}{epochs} epochs. Only the best of each rung are promoted"
 
     @property
-    def look(self) -> float:
-        """The part of the images that a candidate is looked at with before it is trained; 0: it is not."""
-        return self._steps[0] if self._steps[0] < 1 else 0.0
+    def fidelity(self) -> float:
+        """The part of the images for the low-fidelity evaluation; 0 if there is none."""
+        return self._rungs[0] if self._rungs[0] < 1 else 0.0
 
-    def waits_at(self, epochs: int) -> bool:
-        """Whether a candidate waits after so many epochs."""
-        return epochs in self._steps[:-1]
+    def is_rung(self, epochs: int) -> bool:
+        """Whether trials are paused after this many epochs."""
+        return epochs in self._rungs[:-1]
 
-    def ended(self, stand: Stand) -> None:
-        """Count this one at its rungs from now on, without being told of it again."""
-        for step, there in self._ended.items():
-            if stand.has(step):
-                insort(there, self._key(stand, step))
+    def ended(self, trial: RungTrial) -> None:
+        """Rank this ended trial at its rungs from now on. Do not pass it to `next` and `trials_to_prune` any more."""
+        for rung, ranked in self._ended.items():
+            if trial.reached(rung):
+                insort(ranked, self._key(trial, rung))
 
-    def next(self, stands: Iterable[Stand], more_to_come: bool) -> int | None:
-        """The waiting candidate to be trained on: the best of those that are sent on, of the highest rung first."""
-        for step, count, waiting in self._ranked(stands):
-            for place, stand in waiting[:1]:
-                if place < self._line(step, count, more_to_come):
-                    return stand.number
+    def next(self, trials: Iterable[RungTrial], more_to_come: bool) -> int | None:
+        """The number of the paused trial to resume: the best promoted trial of the highest rung; None if there is none.
+
+        `trials` are the paused trials and those in training; `more_to_come`: whether new trials are still to come.
+        """
+        for rung, count, paused in self._ranked(trials):
+            for place, trial in paused[:1]:
+                if place < self._count_promoted(rung, count, more_to_come):
+                    return trial.number
         return None
 
-    def left_behind(self, stands: Iterable[Stand]) -> list[int]:
-        """Those that wait too far down to be sent on by and by."""
+    def trials_to_prune(self, trials: Iterable[RungTrial]) -> list[int]:
+        """The numbers of the paused trials whose rank is too low to be promoted later."""
         return [
-            stand.number
-            for step, count, waiting in self._ranked(stands)
-            for place, stand in waiting
-            if place >= max(BEST, self._line(step, count, True)) + SPARE
+            trial.number
+            for rung, count, paused in self._ranked(trials)
+            for place, trial in paused
+            if place >= max(TOP_K, self._count_promoted(rung, count, True)) + PLACES_KEPT
         ]
 
-    def _line(self, step: float, count: int, more_to_come: bool) -> int:
-        """How many of those that have been at a rung are sent on."""
-        return self._sent_on(count, step == self._steps[0], more_to_come) if self._sent_on else 0
+    def _count_promoted(self, rung: float, count: int, more_to_come: bool) -> int:
+        """How many of the `count` trials that have reached a rung are promoted."""
+        return self._promoted(count, rung == self._rungs[0], more_to_come) if self._promoted else 0
 
-    def _ranked(self, stands: Iterable[Stand]) -> Iterator[tuple[float, int, list[tuple[int, Stand]]]]:
-        """The rungs, the highest first: how many have been there, and those that wait there by their places, from 0."""
-        every = [stand for stand in stands if stand.values or stand.look is not None]
-        for step in reversed(self._steps[:-1]):
-            ended = self._ended[step]
-            keyed = sorted((self._key(stand, step), stand) for stand in every if stand.has(step))
-            places = [(at + bisect_left(ended, key), stand) for at, (key, stand) in enumerate(keyed)]
-            yield step, len(ended) + len(keyed), [each for each in places if each[1].waits_at(step)]
+    def _ranked(self, trials: Iterable[RungTrial]) -> Iterator[tuple[float, int, list[tuple[int, RungTrial]]]]:
+        """For each rung, the highest first: how many trials have reached it, and its paused trials with their ranks."""
+        every = [trial for trial in trials if trial.values or trial.low_fidelity is not None]
+        for rung in reversed(self._rungs[:-1]):
+            ended = self._ended[rung]
+            keyed = sorted((self._key(trial, rung), trial) for trial in every if trial.reached(rung))
+            ranks = [(rank + bisect_left(ended, key), trial) for rank, (key, trial) in enumerate(keyed)]
+            yield rung, len(ended) + len(keyed), [each for each in ranks if each[1].paused_at(rung)]
 
-    def _key(self, stand: Stand, step: float) -> tuple[float, int]:
-        """What those that have been at a rung are sorted by, the best first."""
-        return -self._sign * stand.at(step, self._sign), stand.number
+    def _key(self, trial: RungTrial, rung: float) -> tuple[float, int]:
+        """The sort key of a trial at a rung; the best trial is the first."""
+        return -self._sign * trial.best_at(rung, self._sign), trial.number
