@@ -47,7 +47,7 @@ class Cli(click.Group):
         """Run a subcommand.
 
         Raises:
-            CnnsearchError: instead of an exception that is a fault of cnnsearch.
+            CnnsearchError: instead of an exception that is a bug in cnnsearch.
         """
         try:
             return super().invoke(ctx)

@@ -54,7 +54,7 @@ class Confirmed:
         return None if self.ci_half_width is None else (self.mean - self.ci_half_width, self.mean + self.ci_half_width)
 
     def overlaps(self, other: "Confirmed") -> bool:
-        """Whether the two intervals have a point in common; without intervals nothing tells them apart."""
+        """Whether the two intervals have a point in common. Without intervals they count as overlapping."""
         if self.ci_half_width is None or other.ci_half_width is None:
             return True
         return abs(self.mean - other.mean) <= self.ci_half_width + other.ci_half_width

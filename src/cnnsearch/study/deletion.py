@@ -78,7 +78,7 @@ def find(name: str, runs: Path, storage: str, mlflow: bool) -> Doomed:
 
 
 def delete(doomed: Doomed, runs: Path, storage: str) -> str:
-    """Delete it; gives back what stays on the disk, in a line, or nothing.
+    """Delete it; returns a line about the files that stay on the disk, or an empty text.
 
     Raises:
         StudyError: if a run works on the study, or files cannot be removed.

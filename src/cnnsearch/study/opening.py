@@ -100,7 +100,7 @@ def _create_once(config: SearchConfig, known: Catalog) -> optuna.Study:
 
 
 def _nothing_done(study: optuna.Study, config: StudyConfig) -> bool:
-    """Whether the study was begun, but no trial of it ended, is running, or can be gone on with.
+    """Whether the study was started, but no trial of it ended, is running, or can be resumed.
 
     Failed trials of a function that was changed since do not count: its author mended it.
     """
@@ -121,10 +121,10 @@ def _nothing_done(study: optuna.Study, config: StudyConfig) -> bool:
 
 
 def check_same(study: Study, config: StudyConfig) -> None:
-    """Refuse to go on with a study under another configuration than it began with.
+    """Refuse to resume a study under another configuration than it was started with.
 
     Raises:
-        StudyError: it names the first difference and the ways on.
+        StudyError: it names the first difference and what the user can do.
     """
     refuse_newer(study)
     old, new = study.info, json.loads(json.dumps(config.stored()))
@@ -174,7 +174,7 @@ def _check_brought(study: Study, brought: dict[str, Any]) -> None:
 
 
 def check_same_data(study: Study, found: dict[str, Any]) -> None:
-    """Refuse to go on with a study on other images.
+    """Refuse to resume a study on other images.
 
     Raises:
         StudyError: if the dataset's fingerprint is not what it was, or 0.1.0 scaled these images in another way.

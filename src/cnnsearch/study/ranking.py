@@ -12,7 +12,7 @@ SHOWN = (*COUNTED, "refused")
 def ranked(study: Study) -> list[Trial]:
     """Confirmed trials by their mean, complete ones by score, pruned ones by score, then the failed and the refused.
 
-    Trials of a better first score than any confirmed one come before these: they were passed over, not beaten.
+    Trials with a better search score than any confirmed one come before these: they were not confirmed, not beaten.
     """
     means = {trial: found.mean for trial, found in confirmed(study).items()}
     sign = 1 if study.maximize else -1

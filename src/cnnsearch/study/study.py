@@ -125,7 +125,7 @@ def now() -> str:
 
 
 def state_of(folder: Path, trial: FrozenTrial | optuna.Trial) -> Path:
-    """The file of a trial that was put back, in which its training is kept; `folder` is the study's."""
+    """The file with the training state of a requeued trial; `folder` is the study's."""
     return moved.own_file(folder, "epochs", str(trial.user_attrs["state"]))
 
 

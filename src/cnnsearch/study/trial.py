@@ -25,8 +25,8 @@ class Trial:
     `state` is one of complete, pruned, failed (these count as trials), refused (too large), duplicate, passed (over,
     for its cost or the time), interrupted, running, waiting (at a rung).
     `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch. The first `resumed` epochs
-    were trained before the training was cut off and gone on with. `look` is the metric after a look at a part of the
-    images, which is no part of the training; of what was only looked at it is the score.
+    were trained before the training was interrupted and resumed. `look` is the metric of the low-fidelity evaluation on
+    a part of the images, which is not part of the training; it is the score of a trial that had no other training.
     `checkpoint` is the model's file relative to the study's folder; earlier versions stored an absolute path.
     `reads` tells how the model's answers are read (`heads.read`); nothing: they are probabilities.
     """

@@ -75,7 +75,7 @@ def _open_origins(study: Study) -> set[str]:
 
 
 def to_go_on(study: Study) -> list[FrozenTrial]:
-    """The trials that were put back with epochs of theirs kept."""
+    """The requeued trials whose training state is stored."""
     waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     return [trial for trial in waiting if "state" in trial.user_attrs and state_of(study.folder, trial).is_file()]
 
@@ -99,7 +99,7 @@ def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False,
 
 
 def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
-    """The seed of a trial: its own, or that of the one that it goes on with."""
+    """The seed of a trial: its own, or that of the trial that it resumes."""
     return int(trial.user_attrs.get("seed", trial_seed(study.info["seed"], trial.number)))
 
 

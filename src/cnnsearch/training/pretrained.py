@@ -22,7 +22,7 @@ def build(
     images would undo what it knows (Keras' guide to transfer learning).
 
     Raises:
-        DataError: if the weights cannot be had or do not fit.
+        DataError: if the weights are not available or do not fit.
         ValueError: if there is no such network.
     """
     import keras

@@ -74,7 +74,7 @@ def confirm(
     plugins: tuple[Path, ...],
     callbacks: Iterable[TunerCallback],
 ) -> tuple[Study, End]:
-    """Train the best of a finished study again on new seeds; gives back the study and how that ended.
+    """Train the best of a finished study again on new seeds; returns the study and how that ended.
 
     Raises:
         CnnsearchError: if there is nothing to confirm, or a dataset, plugin or worker fails.
@@ -117,7 +117,7 @@ def _chosen(study: Study, trials: tuple[int, ...], top: int) -> list[int]:
 
 
 def _on_new_workers(config: SearchConfig, known: Catalog, session: Session, waiting: list[Repeat]) -> list[Repeat]:
-    """Train these repeats on workers of their own; gives back those that were not trained."""
+    """Train these repeats on workers of their own; returns those that were not trained."""
     if not waiting:
         return []
     until = time.monotonic() + config.tuner.timeout if config.tuner.timeout else math.inf

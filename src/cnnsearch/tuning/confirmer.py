@@ -54,7 +54,7 @@ def leaders(records: Iterable[Trial], top: int, maximize: bool) -> list[int]:
 def reserve(config: SearchConfig, records: list[Trial], maximize: bool, start: float, had: Mapping[int, int]) -> float:
     """Seconds of a limited time to be left for confirming: what it may take, but no more than SHARE.
 
-    Nothing where that would not do for one fresh seed of each: a short search gains more by going on. `start`: seconds
+    0 if that is too short for one new seed of each: a short search gains more by searching on. `start`: seconds
     that a worker takes to start, since those that are busy when the time is up are ended. `had`: how many repeats each
     trial has by now.
     """

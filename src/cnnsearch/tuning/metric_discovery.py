@@ -25,7 +25,7 @@ TRIES = 3
 
 
 class Opening(NamedTuple):
-    """The workers that were started to look at a model, for the search to go on with, and since when."""
+    """The workers that were started to describe a model, which the search uses then, and since when."""
 
     launcher: Launcher
     began: float

@@ -16,7 +16,7 @@ def check_ended(opened: Study, end: End) -> None:
     """Refuse a search that has no result.
 
     Raises:
-        NothingCompletedError: if no trial completed; it says the commonest reason.
+        NothingCompletedError: if no trial completed; it says the most common reason.
         CnnsearchError: if the search was stopped by a fault.
     """
     nothing = "" if end.reason is EndReason.INTERRUPTED else _nothing_completed(opened, end)
@@ -27,7 +27,7 @@ def check_ended(opened: Study, end: End) -> None:
 
 
 def _nothing_completed(opened: Study, end: End) -> str:
-    """Why a search has no result: how its trials ended, and the commonest reason; nothing where it has one."""
+    """Why a search has no result: how its trials ended, and the most common reason; empty if it has a result."""
     records = [record for record in opened.trials() if record.state in (*COUNTED, "refused")]
     if any(record.state == "complete" for record in records):
         return ""

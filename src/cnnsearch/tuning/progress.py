@@ -1,4 +1,4 @@
-"""Where a search stands, as frozen data that the displays read."""
+"""The status of a running search, as frozen data that the displays read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""How long a candidate will take, by its multiply-adds and what was measured; which draws are passed over for it."""
+"""How long a candidate will take, by its multiply-adds and what was measured; which draws are skipped for it."""
 
 import math
 import random
@@ -83,7 +83,7 @@ def left_of(record: Trial, pace: RuntimeModel, epochs: float) -> float:
 
 
 def over_cost_budget(record: Trial, drawn: list[int], cooled: float, seed: int) -> bool:
-    """Whether what was drawn is passed over for its multiply-adds, given those of all that were `drawn`.
+    """Whether a draw is skipped for its multiply-adds, given those of all that were `drawn`.
 
     What costs more than their median is kept with the probability (median / cost) ** (1 - cooled), so that early trials
     are cheap and late ones are chosen by their promise alone: cost-cooling (Lee et al., Cost-aware Bayesian

@@ -1,4 +1,4 @@
-"""How trials end: told to Optuna, written to MLflow, remembered, or put back to be trained again."""
+"""How trials end: reported to Optuna, written to MLflow, remembered, or requeued to be trained again."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -62,7 +62,7 @@ class TrialRecorder:
         return None
 
     def close(self, done: Trial, trial: optuna.Trial) -> Trial:
-        """End a trial; gives back its record as it is stored."""
+        """End a trial; returns its record as it is stored."""
         done = replace(done, params=dict(trial.params))
         finish(self.study, trial, done)
         kept = record(self._frozen(trial))

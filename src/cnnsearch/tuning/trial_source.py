@@ -40,10 +40,10 @@ class End:
 class Then(Enum):
     """What becomes of a worker after its message was handled."""
 
-    WORK = "it goes on with its trial"
+    WORK = "it continues its trial"
     FREE = "it gets another trial"
     SAVE = "its trial has ended, and it saves the model"
-    RESTART = "it is ended, and another is started"
+    RESTART = "it is stopped, and another one is started"
 
 
 @dataclass(frozen=True)
