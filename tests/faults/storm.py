@@ -59,7 +59,7 @@ def rage(folder: Path, trials: int, kills: int, seed: int, pause: float, blank: 
             if _ended_within(parent, chance.uniform(0.5, pause)):
                 break
             kind = chance.choice(("workers", "parents"))
-            victims = _workers(parent.pid) if kind == "workers" else [parent.pid]
+            victims = workers(parent.pid) if kind == "workers" else [parent.pid]
             if victims:
                 _kill(chance.choice(victims))
                 dead[kind] += 1
@@ -132,7 +132,7 @@ def _ended_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
     return True
 
 
-def _workers(parent: int) -> list[int]:
+def workers(parent: int) -> list[int]:
     try:
         children = psutil.Process(parent).children()
     except psutil.Error:

@@ -258,13 +258,14 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
     from cnnsearch.study import listing
 
     opened = listing.load(study, runs, storage)
-    _prepare_backend(next(iter(gpus()), None))
     from cnnsearch.results import origin
     from cnnsearch.results import reproduce as reproducing
 
     chosen = origin.trained_trial(opened, trial)
-    with stderr_to(opened.folder / "logs" / "reproduce.log"):
-        found = reproducing.reproduce(origin.origin_of(opened, chosen, plugins))
+    try:
+        found = reproducing.reproduce(opened, chosen, runs, storage, plugins)
+    except KeyboardInterrupt:
+        interruption.stop_without_result()
     click.echo(reproducing.text(found, chosen.resumed))
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from cnnsearch.core.errors import CnnsearchError, StudyError
+from cnnsearch.core.errors import StudyError
 from cnnsearch.data import image_cache, loading
 from cnnsearch.data.dataset import Dataset, Images
 from cnnsearch.data.splits import Split
@@ -18,6 +18,7 @@ from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
 from cnnsearch.training.dataset_loading import load_dataset, loading_context
+from cnnsearch.tuning.reproducer import data_changed
 
 
 class Source(NamedTuple):
@@ -118,10 +119,7 @@ def origin_of(study: Study, chosen: Trial, plugins: tuple[Path, ...]) -> Origin:
     with loading.within(loading_context(space, study.folder.parent)):
         dataset = load_dataset(known, spaces.Use(*study.info["dataset"]).located(study.folder))
     if image_cache.fingerprint(dataset) != study.info["data"]["fingerprint"]:
-        raise CnnsearchError(
-            f"The dataset {dataset.name} has changed since study '{study.name}' was made, so its results "
-            "are not comparable. Restore the old data, or start a new study with --study NAME."
-        )
+        raise data_changed(dataset.name, study)
     parts = image_cache.parts(dataset, study.info["seed"], space.defaults["validation"])
     return Origin(study, chosen, space, known, parts, dataset)
 

@@ -1,10 +1,22 @@
 """`cnnsearch reproduce`: one trial trained again from its plan and seed, and compared with its recorded curve."""
 
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-from cnnsearch.core.errors import StudyError
-from cnnsearch.results.origin import Origin
-from cnnsearch.training.device import set_precision
+from cnnsearch.core import host
+from cnnsearch.core.errors import StudyError, TrialFailure
+from cnnsearch.spaces import plugins as plugin_files
+from cnnsearch.study import lease
+from cnnsearch.study.resumed_config import as_begun
+from cnnsearch.study.storage import hold, storage_errors
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import Trial
+from cnnsearch.tuning import registry
+from cnnsearch.tuning.callbacks.base import Callbacks
+from cnnsearch.tuning.reproducer import Reproducer
+from cnnsearch.tuning.session import Session
+from cnnsearch.tuning.signals import SignalHandler
+from cnnsearch.tuning.supervisor import Limits
 
 
 class Reproduction(NamedTuple):
@@ -20,18 +32,41 @@ class Reproduction(NamedTuple):
         return max((abs(a - b) for a, b in zip(self.recorded, self.now, strict=False)), default=0.0)
 
 
-def reproduce(origin: Origin) -> Reproduction:
-    """Train the trial of `origin` again, for as many epochs as it had.
+def reproduce(study: Study, chosen: Trial, runs: Path, storage: str, plugins: tuple[Path, ...]) -> Reproduction:
+    """Train a trial again on a worker, with its seed and for as many epochs as it had. Nothing is stored.
 
     Raises:
-        StudyError: if the trial completed no epoch.
+        StudyError: if the trial completed no epoch, or another run works on the study.
+        TrialFailure: if the trial fails this time.
+        CnnsearchError: if the dataset has changed, or no worker starts.
+        KeyboardInterrupt: if the user stopped it.
     """
-    chosen, metric = origin.chosen, str(origin.study.info["metric"])
+    metric = str(study.info["metric"])
     if not chosen.history:
         raise StudyError(f"Trial {chosen.number} completed no epoch, so there is nothing to compare with.")
-    set_precision(origin.study.info["machine"]["precision"])
-    history: list[dict[str, Any]] = origin.train()[0].history
-    return Reproduction(metric, [epoch[metric] for epoch in chosen.history], [epoch[metric] for epoch in history])
+    known, memory = plugin_files.load(plugins), host.memory_allowed(1)
+    config = as_begun(study, runs=runs, storage=storage, plugins=plugins, memory=memory)
+    source = Reproducer(study, chosen, memory)
+    with hold(config.study.folder, study.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
+        lease.refuse_if_held(study)
+        lease.take(study)
+        session = Session(study, Limits(0, memory), stop, Callbacks([]))
+        try:
+            with stop.deferred():
+                launcher = registry.launcher(config, 1, known)
+                try:
+                    session.tune(source, launcher)
+                finally:
+                    launcher.close()
+        finally:
+            lease.release(study)
+    if source.failure:
+        raise TrialFailure(*source.failure)
+    if source.result is None:
+        raise KeyboardInterrupt
+    return Reproduction(
+        metric, [epoch[metric] for epoch in chosen.history], [epoch[metric] for epoch in source.result.history]
+    )
 
 
 def text(found: Reproduction, resumed: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""What the tuner asks of whatever gives it trials: a search, or the confirmation of its best."""
+"""What the tuner asks of whatever gives it trials: a search, the confirmation of its best, a reproduction."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
