@@ -25,12 +25,14 @@ class TunerCallback:
     them, `on_step_end` at least every half second. A trial that pauses and resumes starts once.
 
     Any exception ends the search in order, with an error that names the callback.
+
+    In all methods, `study` is the study that is searched, and `trial` is the trial as it is stored.
     """
 
     _others: TunerCallback | None = None
 
     def note(self, text: str) -> None:
-        """Show the user one line. Call it from your own methods."""
+        """Show the user one line, `text`. Call it from your own methods."""
         if self._others:
             self._others.note(text)
         else:
@@ -49,7 +51,7 @@ class TunerCallback:
         """The candidate of a trial is known, and its training starts."""
 
     def on_epoch_end(self, trial: Trial, epoch: int, metrics: dict[str, float]) -> None:
-        """A trial was trained for an epoch. `epoch` counts from 1."""
+        """A trial was trained for an epoch. `epoch` counts from 1; `metrics` are by name, such as `val_loss`."""
 
     def on_trial_end(self, trial: Trial) -> None:
         """A trial ended: complete, pruned or failed, or it was not trained (`trial.state`)."""
@@ -58,13 +60,13 @@ class TunerCallback:
         """A trial was interrupted. A later trial resumes it."""
 
     def on_repeat_end(self, result: RepeatResult) -> None:
-        """A trial was trained again on a new seed."""
+        """A trial was trained again on a new seed. `result` has the trial, the seed and the score."""
 
     def on_status(self, status: TuningStatus) -> None:
         """The state of the search after a change; `status.done` is the trial that just ended, if one did."""
 
     def on_note(self, text: str) -> None:
-        """One line for the user."""
+        """One line for the user: `text`."""
 
     def on_step_end(self) -> None:
         """The tuner has handled one message, or none came for half a second."""
@@ -74,10 +76,13 @@ class TunerCallback:
         return False
 
     def on_tuning_end(self, study: Study, launcher: Launcher, stopped: Callable[[], bool]) -> None:
-        """All trials of this run ended, and the workers still run. `stopped`: whether the user asked for the end."""
+        """All trials of this run ended, and the workers of `launcher` still run.
+
+        `stopped` tells whether the user asked for the end.
+        """
 
     def on_study_end(self, study: Study, end: End) -> None:
-        """The run is over, and the workers have ended. Called after errors, too."""
+        """The run is over, and the workers have ended. `end` says why. Called after errors, too."""
 
 
 class Callbacks(TunerCallback):

@@ -101,7 +101,7 @@ class TrialScheduler:
         return next(filter(in_time, self.paused.values()), None)
 
     def choose_trials_to_prune(self, running: Iterable[ActiveTrial]) -> list[ActiveTrial]:
-        """Paused trials that will never resume. Remove them from `paused`."""
+        """Paused trials that will never resume. Remove them from `paused`. `running`: the trials that workers have."""
         return []
 
     def next_stop(self, trial: ActiveTrial, epochs: int) -> float:
