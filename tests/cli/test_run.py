@@ -152,9 +152,9 @@ def test_one_job_and_one_seed_give_the_same_leaderboard_twice(run: Run) -> None:
 def test_a_look_at_test_survives_what_a_run_writes_meanwhile(run: Run, tmp_path: Path) -> None:
     assert run("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", *TINY).returncode == 0
     running = listing.load(None, tmp_path / "runs")
-    listing.load(None, tmp_path / "runs").add_look({"trial": 0, "accuracy": 0.5, "loss": 1.0, "n": 60})
+    listing.load(None, tmp_path / "runs").add_test_result({"trial": 0, "accuracy": 0.5, "loss": 1.0, "n": 60})
     running.remember(command="another")
-    assert [look["trial"] for look in listing.load(None, tmp_path / "runs").looks()] == [0]
+    assert [look["trial"] for look in listing.load(None, tmp_path / "runs").test_results()] == [0]
 
 
 def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path: Path, store: str) -> None:

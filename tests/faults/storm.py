@@ -16,7 +16,7 @@ import psutil
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
-from cnnsearch.study.trial import COUNTED, record
+from cnnsearch.study.trial import COUNTED, from_optuna
 
 SPACE = """
 dataset = { use = "digits", limit = 400 }
@@ -83,7 +83,7 @@ def check(folder: Path, trials: int) -> None:
     study = optuna.load_study(study_name="storm", storage=f"sqlite:///{folder / 'runs' / 'cnnsearch.db'}")
     frozen = study.get_trials(deepcopy=False)
     assert not [trial for trial in frozen if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
-    records = [record(trial) for trial in frozen]
+    records = [from_optuna(trial) for trial in frozen]
     counted = [each for each in records if each.state in COUNTED]
     assert len(counted) == trials, f"{len(counted)} trials ended, {trials} were asked for"
     keys = [each.key for each in counted if each.state in ("complete", "pruned")]

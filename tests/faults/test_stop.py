@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from cnnsearch.study.trial import COUNTED, record
+from cnnsearch.study.trial import COUNTED, from_optuna
 from tests.faults import storm
 
 
@@ -40,7 +40,7 @@ def test_what_was_running_goes_on_from_its_last_epoch(tmp_path: Path, blank_mlfl
 
     last = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert last.returncode == 0, last.stderr
-    ended = [each for each in map(record, trials(tmp_path)) if each.state in COUNTED]
+    ended = [each for each in map(from_optuna, trials(tmp_path)) if each.state in COUNTED]
     assert len(ended) == 2 and max(each.resumed for each in ended) > 0
     assert all(len(each.history) == each.epochs == 120 for each in ended)
     storm.check(tmp_path, 2)

@@ -63,7 +63,7 @@ def test_an_ensemble_with_a_gain_above_chance_is_exported_as_one_model(run: Run,
     mean = np.mean([single.predict(images, verbose=0) for single in singles], axis=0)
     np.testing.assert_allclose(model.predict(images, verbose=0), mean, atol=1e-5)
     assert model.count_params() == card["params"] == 4 * singles[0].count_params()
-    (look,) = study.looks()
+    (look,) = study.test_results()
     assert look["model"] == "+".join(map(str, card["members"]))
 
     pytest.importorskip("ai_edge_litert")
@@ -71,7 +71,7 @@ def test_an_ensemble_with_a_gain_above_chance_is_exported_as_one_model(run: Run,
     assert again.returncode == 0, again.stderr
     assert "litert_int8: " in again.stdout and " of the 240 validation images are correct, Keras " in again.stdout
     assert json.loads((tmp_path / "out" / "card.json").read_text())["refit"]
-    assert {look["model"] for look in listing.load(None, tmp_path / "runs").looks()} == {
+    assert {look["model"] for look in listing.load(None, tmp_path / "runs").test_results()} == {
         look["model"],
         f"{look['model']} refit",
     }
@@ -122,7 +122,7 @@ def test_the_card_and_the_evaluations_distinguish_a_refit_from_its_trial(searche
     )
     card = json.loads((searched / "refit" / "card.json").read_text())
     assert card["refit"] and card["validation"]["accuracy"] == pytest.approx(card["score"], abs=1.5 / 40)
-    looks = listing.load(None, searched / "runs").looks()
+    looks = listing.load(None, searched / "runs").test_results()
     assert f"{card['trial']} refit" in {look.get("model") for look in looks}
     assert card["commands"][1].startswith(f"cnnsearch export --trial {card['trial']} --refit")
 

@@ -101,7 +101,7 @@ def test_a_trial_is_evaluated_once_on_the_test_set(searched: Path, exported: Pat
     again = cnnsearch(searched, "export", "--best", "-o", "again")
     assert "measured at an earlier export" in again.stdout
     assert json.loads((searched / "again" / "card.json").read_text())["test"] == before
-    looks = [look["trial"] for look in listing.load(None, searched / "runs").looks()]
+    looks = [look["trial"] for look in listing.load(None, searched / "runs").test_results()]
     assert len(looks) == len(set(looks))
 
 

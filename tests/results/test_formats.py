@@ -142,7 +142,7 @@ def test_a_refused_hypermodel_with_augmentation_inside_leaves_no_files(run: Run,
     assert done.returncode == 2 and "saved_model differs from the trained model" in done.stderr, done.stderr
     assert "augmentation inside" in done.stderr and len(done.stderr.strip().splitlines()) == 1
     assert {"out", ".out.partial"}.isdisjoint(_names(tmp_path))
-    assert listing.load(None, tmp_path / "runs").looks() == [], (
+    assert listing.load(None, tmp_path / "runs").test_results() == [], (
         "a model that is not exported is not evaluated on the test set"
     )
     assert run("export", "-o", "out").returncode == 0

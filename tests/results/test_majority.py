@@ -103,7 +103,7 @@ def test_the_report_warns_and_names_the_metric(begun: Begun, tmp_path: Path) -> 
     assert "97.00%by a constant answer" in "".join(top.split("\n")).replace("  ", "")
     assert "WARNING: 97.0% of the validation images" in top
     study = begun([0.8125], UNEVEN, "val_auc")
-    study.add_look({"trial": 0, "model": "0", "accuracy": 0.9, "auc": 0.75, "loss": 0.5, "n": 100})
+    study.add_test_result({"trial": 0, "model": "0", "accuracy": 0.9, "auc": 0.75, "loss": 0.5, "n": 100})
     report.write(study, tmp_path / "report.html")
     top = page(tmp_path / "report.html").sections[""]
     assert "The only trial reaches 0.8125 validation AUC on digits, 0.75 on test" in top
@@ -189,7 +189,7 @@ def test_a_search_by_auc_with_weights_of_classes_to_its_export(run: Run, tmp_pat
     assert card["majority"]["class"] == "0" and card["majority"]["test"] == pytest.approx(0.97)
     text = (tmp_path / "out" / "card.md").read_text()
     assert "| test AUC | " in text and "| a constant answer | 97.01% of validation, 97.00% of test" in text
-    (look,) = listing.load("uneven", tmp_path / "runs").looks()
+    (look,) = listing.load("uneven", tmp_path / "runs").test_results()
     assert look["auc"] == card["test"]["auc"]
 
     again = run("reproduce", "0")

@@ -114,9 +114,9 @@ def test_it_is_in_mlflow_too(reported: Path, searched: Path) -> None:
 
 
 def test_it_never_evaluates_on_the_test_set(reported: Path, searched: Path) -> None:
-    before = listing.load(None, searched / "runs").looks()
+    before = listing.load(None, searched / "runs").test_results()
     report.write(listing.load(None, searched / "runs"), searched / "pages" / "again.html")
-    assert listing.load(None, searched / "runs").looks() == before
+    assert listing.load(None, searched / "runs").test_results() == before
 
 
 def test_the_model_and_the_data_may_be_lost(searched: Path, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_one_trial(tmp_path: Path) -> None:
 
 def test_the_figure_on_test_is_that_of_the_best_itself(tmp_path: Path) -> None:
     study = made(tmp_path, [complete(0, 0.9)])
-    study.add_look({"trial": 0, "model": "0", "accuracy": 0.85, "loss": 0.5, "n": 100})
+    study.add_test_result({"trial": 0, "model": "0", "accuracy": 0.85, "loss": 0.5, "n": 100})
     study.remember_fact(
         "test:0 refit", {"trial": 0, "model": "0 refit", "accuracy": 0.87, "n": 100, "loss": 0.5, "when": "z"}
     )

@@ -22,7 +22,7 @@ from cnnsearch.study.confirmation import Confirmed, Repeat, optimism, summarised
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.confirmer import expected_seconds, reserve
-from cnnsearch.tuning.supervisor import PATIENCE, silence_allowed
+from cnnsearch.tuning.supervisor import PATIENCE, allowed_silence
 from tests.conftest import TINY, Run
 
 SMALL = ("run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", "--pruner", "none", *TINY)
@@ -93,7 +93,7 @@ def test_a_part_of_a_limited_time_is_kept_where_it_will_do(timeout: float, had: 
 def test_epochs_of_before_a_cut_were_not_timed() -> None:
     cut = Trial(0, state="complete", score=0.9, seconds=10.0, epochs=9, resumed=8)
     assert expected_seconds(cut, 9) == 90
-    assert silence_allowed(cut, [replace(cut, seconds=100.0)]) == 100 * PATIENCE
+    assert allowed_silence(cut, [replace(cut, seconds=100.0)]) == 100 * PATIENCE
 
 
 def test_intervals_apart_are_no_tie() -> None:

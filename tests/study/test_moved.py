@@ -143,9 +143,9 @@ def test_data_and_code_that_were_moved_along_are_found(tmp_path: Path) -> None:
         "dataset": ["npz", options],
         "space": {"model": "/old/place/models.py:build"},
     }
-    found = moved.as_found_here(info, folder)
+    found = moved.with_current_paths(info, folder)
     assert found["dataset"] == ["npz", {"path": str(tmp_path / "data.npz"), "limit": 3}]
     assert found["space"]["model"] == f"{tmp_path / 'models.py'}:build"
     info["dataset"] = ["npz", {"path": "/data/elsewhere.npz"}]
-    assert moved.as_found_here(info, folder)["dataset"] == info["dataset"]
-    assert moved.as_found_here({**info, "folder": str(folder)}, folder)["space"] == info["space"]
+    assert moved.with_current_paths(info, folder)["dataset"] == info["dataset"]
+    assert moved.with_current_paths({**info, "folder": str(folder)}, folder)["space"] == info["space"]

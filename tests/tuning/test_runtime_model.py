@@ -15,7 +15,14 @@ from cnnsearch.study import listing
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning import runtime_model
-from cnnsearch.tuning.runtime_model import DRAWS, Budget, RuntimeModel, left_of, measured, over_cost_budget
+from cnnsearch.tuning.runtime_model import (
+    DRAWS,
+    Budget,
+    RuntimeModel,
+    fit_runtime_model,
+    over_cost_budget,
+    remaining_seconds,
+)
 from tests.conftest import TINY, Run
 
 BOARD = Path(__file__).parents[2] / "benchmarks" / "results" / "mnist_cnn_50" / "leaderboard.csv"
@@ -27,8 +34,8 @@ def timed(macs: int, epochs: int, seconds: float) -> Trial:
 
 
 def test_nothing_is_said_before_anything_was_timed() -> None:
-    assert measured([]) is None
-    assert measured([Trial(number=0), replace(timed(1, 1, 9.0), failure="nan"), timed(1, 0, 3.0)]) is None
+    assert fit_runtime_model([]) is None
+    assert fit_runtime_model([Trial(number=0), replace(timed(1, 1, 9.0), failure="nan"), timed(1, 0, 3.0)]) is None
 
 
 def test_what_was_measured_is_found_again() -> None:
@@ -36,25 +43,25 @@ def test_what_was_measured_is_found_again() -> None:
     every = [
         timed(macs, epochs, true.seconds(macs, epochs)) for macs in range(0, 3_000_000, 10_000) for epochs in (1, 9)
     ]
-    found = measured(every)
+    found = fit_runtime_model(every)
     assert found is not None and found == pytest.approx(true, rel=0.05)
 
 
 @pytest.mark.parametrize("macs", [0, 1_000_000])
 def test_one_trial_is_enough_to_begin_with(macs: int) -> None:
-    found = measured([timed(macs, 9, 20.0)])
+    found = fit_runtime_model([timed(macs, 9, 20.0)])
     assert found is not None and found.seconds(macs, 9) == pytest.approx(20, rel=0.02)
     assert found.seconds(2 * macs, 9) >= found.seconds(macs, 9) and min(found) >= 0
 
 
 def test_where_multiply_adds_are_unknown_each_epoch_takes_the_mean() -> None:
-    found = measured([timed(0, 4, 9.0), timed(0, 4, 11.0)])
+    found = fit_runtime_model([timed(0, 4, 9.0), timed(0, 4, 11.0)])
     assert found is not None and found.seconds(0, 4) == pytest.approx(10, rel=0.05) and found.rate == 0
 
 
 def test_epochs_before_a_cut_took_no_time() -> None:
     cut = [replace(timed(0, 6, 10.0), resumed=2), timed(0, 4, 10.0)]
-    assert measured(cut) == pytest.approx(measured([cut[1]] * 2))
+    assert fit_runtime_model(cut) == pytest.approx(fit_runtime_model([cut[1]] * 2))
 
 
 def test_how_well_it_predicts_a_search_on_mnist() -> None:
@@ -67,7 +74,7 @@ def test_how_well_it_predicts_a_search_on_mnist() -> None:
     board = [timed(int(row["macs"]), int(row["epochs"]), float(row["seconds"])) for row in rows]
 
     def error(records: list[Trial]) -> float:
-        others = [(record, measured(records[:i] + records[i + 1 :])) for i, record in enumerate(records)]
+        others = [(record, fit_runtime_model(records[:i] + records[i + 1 :])) for i, record in enumerate(records)]
         return median(abs(p.seconds(r.macs, r.epochs) / r.seconds - 1) for r, p in others if p)
 
     assert len(board) == 49
@@ -77,8 +84,8 @@ def test_how_well_it_predicts_a_search_on_mnist() -> None:
 
 def test_a_trial_that_is_trained_on_keeps_its_own_pace() -> None:
     usual = RuntimeModel(1.0, 1.0, 0.0)
-    assert left_of(Trial(number=0), usual, 9) == 10
-    assert left_of(timed(0, 3, 8.0), usual, 9) == 2 * 7
+    assert remaining_seconds(Trial(number=0), usual, 9) == 10
+    assert remaining_seconds(timed(0, 3, 8.0), usual, 9) == 2 * 7
 
 
 def test_only_what_costs_more_than_the_median_is_passed_over_and_less_so_the_later() -> None:
@@ -97,7 +104,7 @@ def test_only_what_costs_more_than_the_median_is_passed_over_and_less_so_the_lat
 def budget(monkeypatch: pytest.MonkeyPatch, left: float, **options: Any) -> Budget:
     """One with so many seconds left and nothing else to it: a start of 1 s and epochs of 1 s a multiply-add."""
     made = Budget(SearchConfig.of(trials=10, **BEGUN, **options))
-    monkeypatch.setattr(runtime_model, "measured", lambda known: RuntimeModel(1.0, 0.0, 1.0))
+    monkeypatch.setattr(runtime_model, "fit_runtime_model", lambda known: RuntimeModel(1.0, 0.0, 1.0))
     made.note(time.monotonic() + left, [])
     return made
 
@@ -106,20 +113,20 @@ def test_what_would_be_too_late_is_passed_over_until_nothing_can_be_in_time(monk
     small, large = Trial(number=0, macs=1), Trial(number=1, macs=50)
     made = budget(monkeypatch, left=30)
     for _ in range(DRAWS - 1):
-        assert made.passes_over(large, 4, [small, large], begun=2) and not made.closed
-    assert not made.passes_over(small, 4, [small, large], begun=2)
+        assert made.should_skip(large, 4, [small, large], begun=2) and not made.closed
+    assert not made.should_skip(small, 4, [small, large], begun=2)
     for turn in range(DRAWS):
-        assert made.passes_over(large, 4, [small, large], begun=2) and made.closed == (turn == DRAWS - 1)
+        assert made.should_skip(large, 4, [small, large], begun=2) and made.closed == (turn == DRAWS - 1)
     nothing = budget(monkeypatch, left=4)
-    assert nothing.passes_over(small, 4, [small, large], begun=2) and nothing.closed
+    assert nothing.should_skip(small, 4, [small, large], begun=2) and nothing.closed
 
 
 def test_a_grid_ends_with_the_first_that_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [Trial(number=number, macs=1 + 49 * (number == 2)) for number in range(3)]
     grid = budget(monkeypatch, left=30, sampler="grid", cost_aware=True)
-    assert grid.passes_over(known[2], 4, known, begun=2) and grid.closed
+    assert grid.should_skip(known[2], 4, known, begun=2) and grid.closed
     grid = budget(monkeypatch, left=1e6, sampler="grid", cost_aware=True)
-    assert not any(grid.passes_over(replace(known[2], number=n), 4, known, begun=0) for n in range(50))
+    assert not any(grid.should_skip(replace(known[2], number=n), 4, known, begun=0) for n in range(50))
 
 
 def test_who_is_passed_over_is_no_trial_and_leaves_little(run: Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from cnnsearch.spaces.point_check import check_points
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import listing, objectives
 from cnnsearch.study.config import SearchConfig
-from cnnsearch.study.resumed_config import as_begun
+from cnnsearch.study.resumed_config import stored_config
 from cnnsearch.study.samplers import PRUNERS, SAMPLERS
 from cnnsearch.tuning import registry
 
@@ -146,7 +146,7 @@ def _with_space_defaults(given: dict[str, Any], space: Space) -> dict[str, Any]:
 def _with_stored_space(config: SearchConfig) -> SearchConfig:
     """`config` with what the study stored when it began: its space, dataset and what depends on them."""
     asked = config.study
-    begun = as_begun(listing.load(asked.name, asked.runs, asked.storage), runs=asked.runs).study
+    begun = stored_config(listing.load(asked.name, asked.runs, asked.storage), runs=asked.runs).study
     stored = ("space", "dataset", "epochs", "metric", "costs", "seed", "brought")
     return config.changed(**{name: getattr(begun, name) for name in stored})
 

@@ -7,8 +7,8 @@ from cnnsearch.core import host
 from cnnsearch.core.errors import StudyError, TrialFailure
 from cnnsearch.spaces import plugins as plugin_files
 from cnnsearch.study import lease
-from cnnsearch.study.resumed_config import as_begun
-from cnnsearch.study.storage import hold, storage_errors
+from cnnsearch.study.resumed_config import stored_config
+from cnnsearch.study.storage import lock_study, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
 from cnnsearch.tuning import registry
@@ -45,9 +45,13 @@ def reproduce(study: Study, chosen: Trial, runs: Path, storage: str, plugins: tu
     if not chosen.history:
         raise StudyError(f"Trial {chosen.number} completed no epoch, so there is nothing to compare with.")
     known, memory = plugin_files.load(plugins), host.memory_allowed(1)
-    config = as_begun(study, runs=runs, storage=storage, plugins=plugins, memory=memory)
+    config = stored_config(study, runs=runs, storage=storage, plugins=plugins, memory=memory)
     source = Reproducer(study, chosen, memory)
-    with hold(config.study.folder, study.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
+    with (
+        lock_study(config.study.folder, study.name),
+        storage_errors(storage, runs),
+        SignalHandler().listening() as stop,
+    ):
         lease.refuse_if_held(study)
         lease.take(study)
         session = Session(study, Limits(0, memory), stop, Callbacks([]))

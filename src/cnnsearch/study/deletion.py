@@ -11,7 +11,7 @@ from cnnsearch.core.errors import StudyError
 from cnnsearch.study import disk, lease, listing
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study.config import study_folder
-from cnnsearch.study.storage import hold, storage_errors, storage_url
+from cnnsearch.study.storage import lock_study, storage_errors, storage_url
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED
 
@@ -31,7 +31,7 @@ OWN = (
 """What cnnsearch writes to the folder of a study."""
 
 
-class Doomed(NamedTuple):
+class Deletion(NamedTuple):
     """A study and what is deleted with it.
 
     Attributes:
@@ -61,7 +61,7 @@ class Doomed(NamedTuple):
         return "\n".join(lines)
 
 
-def find(name: str, runs: Path, storage: str, mlflow: bool) -> Doomed:
+def find(name: str, runs: Path, storage: str, mlflow: bool) -> Deletion:
     """What would be deleted with a study. Nothing is deleted yet.
 
     Raises:
@@ -74,25 +74,25 @@ def find(name: str, runs: Path, storage: str, mlflow: bool) -> Doomed:
     if study.folder.name != place.name and not place.is_symlink():
         place = place.with_name(study.folder.name)
     owned = [] if place.is_symlink() else [path for pattern in OWN for path in sorted(place.glob(pattern))]
-    return Doomed(study, place, tuple(owned), _mlflow_runs(study) if mlflow else None)
+    return Deletion(study, place, tuple(owned), _mlflow_runs(study) if mlflow else None)
 
 
-def delete(doomed: Doomed, runs: Path, storage: str) -> str:
+def delete(deletion: Deletion, runs: Path, storage: str) -> str:
     """Delete it; returns a line about the files that stay on the disk, or an empty text.
 
     Raises:
         StudyError: if a run works on the study, or files cannot be removed.
     """
-    name, place = doomed.study.name, doomed.place
+    name, place = deletion.study.name, deletion.place
     link = place.is_symlink()
-    with contextlib.nullcontext() if link else hold(place, name):
-        if doomed.runs:
-            client, identifiers = doomed.runs
+    with contextlib.nullcontext() if link else lock_study(place, name):
+        if deletion.runs:
+            client, identifiers = deletion.runs
             _delete_runs(client, identifiers)
         with storage_errors(storage, runs):
             optuna.delete_study(study_name=name, storage=storage_url(runs, storage))
         try:
-            for path in doomed.files:
+            for path in deletion.files:
                 _remove(path)
         except OSError as error:
             reason = error.strerror or error

@@ -11,7 +11,7 @@ from cnnsearch.study.config import study_folder
 from cnnsearch.study.opening import refuse_newer
 from cnnsearch.study.storage import storage_errors, storage_url
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED, Trial, record
+from cnnsearch.study.trial import COUNTED, Trial, from_optuna
 
 
 def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
@@ -33,7 +33,7 @@ def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
 def _summary(study: Study) -> dict[str, Any]:
     trials = study.optuna.get_trials(deepcopy=False)
     moments = [moment for trial in trials if (moment := trial.datetime_complete or trial.datetime_start)]
-    records = [record(trial) for trial in trials]
+    records = [from_optuna(trial) for trial in trials]
     active = max(moments).astimezone().isoformat(timespec="seconds") if moments else study.info["created"]
     return {
         "name": study.name,

@@ -20,7 +20,7 @@ PLACES = (
 """Where MLflow keeps the addresses of artifacts, as absolute ones."""
 
 
-def bring_along(store: Path) -> None:
+def update_locations(store: Path) -> None:
     """Let the experiments of cnnsearch in `store` find their artifacts where they are now, and write no others.
 
     MLflow keeps absolute addresses: a copy would write into the folder of the original.

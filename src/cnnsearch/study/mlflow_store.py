@@ -163,7 +163,7 @@ def _alone(uri: str) -> Iterator[None]:
     with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
         if path.stat().st_size == 0:
             _make(path)
-        mlflow_artifacts.bring_along(path.resolve())
+        mlflow_artifacts.update_locations(path.resolve())
         yield
 
 

@@ -61,7 +61,7 @@ def is_copy(began: str, folder: Path) -> bool:
     return Path(began).is_dir() and folder.is_dir() and not folder.samefile(began)
 
 
-def as_found_here(info: dict[str, Any], folder: Path) -> dict[str, Any]:
+def with_current_paths(info: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The facts of a study in `folder`, with paths of data and code that were moved along with it."""
     began = str(info.get("folder", ""))
     if not began or Path(began) == folder:

@@ -20,7 +20,7 @@ from cnnsearch.study.config import SearchConfig, StudyConfig, maximize
 from cnnsearch.study.lease import refuse_if_held
 from cnnsearch.study.storage import make_folder, storage_errors, storage_url
 from cnnsearch.study.study import FORMAT, Study, now, state_of
-from cnnsearch.study.trial import ATTRIBUTE, COUNTED, record
+from cnnsearch.study.trial import ATTRIBUTE, COUNTED, from_optuna
 from cnnsearch.study.write_behind import WriteBehindStorage
 
 HINT = "If the data pipeline changes images at random, remove that step: every call must give the same images. "
@@ -53,7 +53,7 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
     opened = Study(study, config.study.folder, behind)
     if opened.info:
         check_same(opened, config.study)
-        opened.note_place()
+        opened.store_folder()
     else:
         opened.remember(
             **config.study.stored(),
@@ -108,7 +108,7 @@ def _nothing_done(study: optuna.Study, config: StudyConfig) -> bool:
     mended = function is not None and config.brought.get("function", function) != function
 
     def counts(t: FrozenTrial) -> bool:
-        ended = record(t)
+        ended = from_optuna(t)
         return ended.state in COUNTED and not (mended and ended.state == "failed")
 
     busy = any(

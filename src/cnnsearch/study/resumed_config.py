@@ -8,7 +8,7 @@ from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 
 
-def as_begun(opened: Study, **others: Any) -> SearchConfig:
+def stored_config(opened: Study, **others: Any) -> SearchConfig:
     """The configuration of a study as it began, with `others` changed."""
     info = opened.info
     machine = info.get("machine", {})
@@ -27,7 +27,7 @@ def as_begun(opened: Study, **others: Any) -> SearchConfig:
     )
 
 
-def as_it_trains(opened: Study, config: SearchConfig, note: Callable[[str], None]) -> SearchConfig:
+def with_stored_training(opened: Study, config: SearchConfig, note: Callable[[str], None]) -> SearchConfig:
     """`config` with the precision and the kind of training that the study began with; `note` is told a change."""
     if "machine" not in opened.info:
         return config

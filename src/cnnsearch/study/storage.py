@@ -82,7 +82,7 @@ def _reason(error: Exception, secret: bool) -> str:
 
 
 @contextlib.contextmanager
-def hold(folder: Path, name: str) -> Iterator[None]:
+def lock_study(folder: Path, name: str) -> Iterator[None]:
     """Hold the study's folder for one `run` at a time.
 
     Raises:

@@ -12,7 +12,7 @@ from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.study import moved
 from cnnsearch.study.config import maximize
 from cnnsearch.study.sampler_view import SamplerView
-from cnnsearch.study.trial import ATTRIBUTE, Trial, record
+from cnnsearch.study.trial import ATTRIBUTE, Trial, from_optuna
 from cnnsearch.study.write_behind import WriteBehindStorage
 
 FORMAT = 1
@@ -29,16 +29,16 @@ class Study:
         known = dict(study.user_attrs.get(ATTRIBUTE, {}))
         self.folder = moved.home(folder.resolve(), known)
         """Where the study keeps its files. It is not stored: a runs folder may be moved."""
-        self.info: dict[str, Any] = moved.as_found_here(known, self.folder)
+        self.info: dict[str, Any] = moved.with_current_paths(known, self.folder)
 
     @functools.cached_property
-    def asked(self) -> SamplerView:
+    def sampler_view(self) -> SamplerView:
         """The study as its sampler sees it."""
         return SamplerView(self.name, self.optuna._storage, self.optuna.sampler, self.optuna.pruner)
 
-    def use(self, sampler: Any) -> None:
+    def use_sampler(self, sampler: Any) -> None:
         """Let this sampler draw from now on."""
-        self.optuna.sampler = self.asked.sampler = sampler
+        self.optuna.sampler = self.sampler_view.sampler = sampler
 
     def write(self) -> None:
         """Write to the storage what was kept back while a worker waited for an answer."""
@@ -71,14 +71,14 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Every trial's record, in the order of their numbers."""
-        return [record(trial) for trial in self.optuna.get_trials(deepcopy=False)]
+        return [from_optuna(trial) for trial in self.optuna.get_trials(deepcopy=False)]
 
     def remember(self, **facts: Any) -> None:
         """Add facts to `info`."""
         # read again first: an export may have written meanwhile
         known = {**self.optuna.user_attrs.get(ATTRIBUTE, {}), **facts}
         self.optuna.set_user_attr(ATTRIBUTE, known)
-        self.info = moved.as_found_here(known, self.folder)
+        self.info = moved.with_current_paths(known, self.folder)
 
     def remember_fact(self, name: str, value: Any) -> None:
         """Keep one fact by itself, so that no other writer can overwrite it."""
@@ -93,9 +93,9 @@ class Study:
         start = f"{ATTRIBUTE}:{kind}:"
         return {key.removeprefix(start): v for key, v in self.optuna.user_attrs.items() if key.startswith(start)}
 
-    def looks(self) -> list[dict[str, Any]]:
+    def test_results(self) -> list[dict[str, Any]]:
         """Every measurement on test so far, in the order in which they were made."""
-        return sorted(self.facts("test").values(), key=lambda look: str(look["when"]))
+        return sorted(self.facts("test").values(), key=lambda result: str(result["when"]))
 
     def repeats(self) -> list[dict[str, Any]]:
         """Every further training of a trial under another seed, as `confirm.Repeat` wrote it."""
@@ -105,7 +105,7 @@ class Study:
         """Record one further training."""
         self.remember_fact(f"repeat:{repeat['trial']}:{repeat['seed']}", repeat)
 
-    def note_place(self) -> None:
+    def store_folder(self) -> None:
         """Store where the study is now, for the paths that are beside it."""
         known = self.fact("mlflow")
         if known and "folder" not in known:
@@ -114,9 +114,9 @@ class Study:
         if self.info["folder"] != str(self.folder):
             self.remember(folder=str(self.folder), dataset=self.info["dataset"], space=self.info["space"])
 
-    def add_look(self, look: dict[str, Any]) -> None:
+    def add_test_result(self, result: dict[str, Any]) -> None:
         """Record one measurement on test, under the name of its `model` if that is not simply its trial."""
-        self.remember_fact(f"test:{look.get('model', look['trial'])}", {**look, "when": now()})
+        self.remember_fact(f"test:{result.get('model', result['trial'])}", {**result, "when": now()})
 
 
 def now() -> str:

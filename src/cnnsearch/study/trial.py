@@ -67,7 +67,7 @@ def counts(records: Iterable[Trial]) -> dict[str, int]:
 FIELDS = frozenset(Trial.__dataclass_fields__)
 
 
-def record(trial: FrozenTrial) -> Trial:
+def from_optuna(trial: FrozenTrial) -> Trial:
     """The record of one of Optuna's trials."""
     # what a newer version added is left out, so that a list of studies can still be shown
     kept = {key: value for key, value in trial.user_attrs.get(ATTRIBUTE, {}).items() if key in FIELDS}

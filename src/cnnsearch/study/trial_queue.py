@@ -35,11 +35,11 @@ def take(study: Study, config: TunerConfig) -> optuna.Trial | None:
     For controlled trials and `only_recipes` it is one of those that wait under their names, or None if none does.
     """
     named = set(config.controlled) or ({ORIGIN + name for name in config.recipes} if config.only_recipes else set())
-    for frozen in _named(study, named) if named else _cut_off(study):
+    for frozen in _named(study, named) if named else _interrupted(study):
         # as Optuna's `ask` takes a waiting trial, which cannot be told which one
         if study.optuna._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING):
-            return optuna.Trial(study.asked, frozen._trial_id)
-    return None if config.controlled or config.only_recipes else study.asked.ask()
+            return optuna.Trial(study.sampler_view, frozen._trial_id)
+    return None if config.controlled or config.only_recipes else study.sampler_view.ask()
 
 
 def _named(study: Study, origins: set[str]) -> list[FrozenTrial]:
@@ -47,7 +47,7 @@ def _named(study: Study, origins: set[str]) -> list[FrozenTrial]:
     return [trial for trial in waiting if trial.user_attrs.get("origin") in origins]
 
 
-def _cut_off(study: Study) -> list[FrozenTrial]:
+def _interrupted(study: Study) -> list[FrozenTrial]:
     # those that this process knows of: the storage is not read for them
     every = study.optuna.get_trials(deepcopy=False)
     return [trial for trial in every if trial.state == TrialState.WAITING and "state" in trial.user_attrs]
@@ -74,13 +74,13 @@ def _open_origins(study: Study) -> set[str]:
     return {str(trial.user_attrs.get("origin")) for trial in begun}
 
 
-def to_go_on(study: Study) -> list[FrozenTrial]:
-    """The requeued trials whose training state is stored."""
+def resumable_trials(study: Study) -> list[FrozenTrial]:
+    """The requeued trials that have a checkpoint."""
     waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     return [trial for trial in waiting if "state" in trial.user_attrs and state_of(study.folder, trial).is_file()]
 
 
-def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False, look: float | None = None) -> None:
+def requeue(study: Study, trial: FrozenTrial, seed: int, retried: bool = False, look: float | None = None) -> None:
     """Queue a trial's point again, to be trained under the same seed from where its training was cut off.
 
     `retried`: the reason lay in its worker, which must not happen to it twice. `look`: the metric after its look.
@@ -99,7 +99,7 @@ def put_back(study: Study, trial: FrozenTrial, seed: int, retried: bool = False,
 
 
 def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
-    """The seed of a trial: its own, or that of the trial that it resumes."""
+    """The seed of a trial: its own, or that of the one that it goes on with."""
     return int(trial.user_attrs.get("seed", trial_seed(study.info["seed"], trial.number)))
 
 

@@ -95,7 +95,7 @@ def _simulated(scheduler: TrialScheduler) -> Simulation:
 
     trial: Any = None
     new = [
-        ActiveTrial(trial, Trial(number), Path("none"), started=0.0, heard=0.0, resumable=True)
+        ActiveTrial(trial, Trial(number), Path("none"), started=0.0, last_message=0.0, resumable=True)
         for number in range(TRIALS)
     ]
     every, running, wrong = list(new), list[ActiveTrial](), list[str]()

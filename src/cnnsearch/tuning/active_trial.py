@@ -24,7 +24,7 @@ class ActiveTrial:
     Attributes:
         trial: Optuna's trial; `record`: what is known of it.
         state: the file of its checkpoint; `resume`: whether its training resumes from there.
-        started: when the worker got it; `heard`: when that last said something. By `time.monotonic`.
+        started: when the worker got it; `last_message`: when that last said something. By `time.monotonic`.
         history: the metrics of each epoch; `reported`: how many of them Optuna and MLflow have.
         spent: seconds of its earlier turns on a worker.
         resumable: whether it can be paused and resumed.
@@ -34,7 +34,7 @@ class ActiveTrial:
     record: Trial
     state: Path
     started: float
-    heard: float
+    last_message: float
     resume: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
     reported: int = 0
@@ -65,7 +65,7 @@ class ActiveTrial:
         """What is measured of it by now; of one that was resumed, at its last rung."""
         if self.spent:
             return self.record
-        return replace(self.record, epochs=len(self.history), seconds=self.heard - self.started)
+        return replace(self.record, epochs=len(self.history), seconds=self.last_message - self.started)
 
     def assignment(self) -> Message:
         """What a worker is sent to train it."""

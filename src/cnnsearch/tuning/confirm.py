@@ -13,8 +13,8 @@ from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import lease, listing, ranking
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Repeat
-from cnnsearch.study.resumed_config import as_begun
-from cnnsearch.study.storage import hold, storage_errors
+from cnnsearch.study.resumed_config import stored_config
+from cnnsearch.study.storage import lock_study, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
 from cnnsearch.tuning import confirmer, registry
@@ -83,25 +83,25 @@ def confirm(
     known = plugin_files.load(plugins)
     workers, threads = workers_and_threads(jobs)
     limits = {"timeout": timeout, "memory": host.memory_allowed(workers)}
-    made = as_begun(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
+    made = stored_config(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
     records, chosen = opened.trials(), _chosen(opened, trials, top)
-    told = Callbacks([*callbacks, *registry.callbacks((), known)])
-    with hold(made.study.folder, opened.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
+    all_callbacks = Callbacks([*callbacks, *registry.callbacks((), known)])
+    with lock_study(made.study.folder, opened.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
         lease.refuse_if_held(opened)
         lease.take(opened)
-        told.on_setup()
-        session = Session(opened, Limits(made.tuner.trial_timeout, made.resources.memory), stop, told)
+        all_callbacks.on_setup()
+        session = Session(opened, Limits(made.tuner.trial_timeout, made.resources.memory), stop, all_callbacks)
         try:
             waiting = confirmer.missing(opened, records, chosen, seeds)
             if not waiting:
-                told.on_note("These trials already have that many new seeds. Raise --seeds to add more.")
+                all_callbacks.on_note("These trials already have that many new seeds. Raise --seeds to add more.")
             left = _on_new_workers(made, known, session, waiting)
         finally:
-            end = End(EndReason.INTERRUPTED if stop.asked else EndReason.COMPLETE)
-            told.on_study_end(opened, end)
+            end = End(EndReason.INTERRUPTED if stop.requested else EndReason.COMPLETE)
+            all_callbacks.on_study_end(opened, end)
             lease.release(opened)
-    if left and not stop.asked:
-        told.on_note(f"The time limit left out {len(left)} trainings. The same command runs them.")
+    if left and not stop.requested:
+        all_callbacks.on_note(f"The time limit left out {len(left)} trainings. The same command runs them.")
     return opened, end
 
 

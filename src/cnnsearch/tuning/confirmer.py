@@ -25,7 +25,7 @@ from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.progress import RepeatResult
-from cnnsearch.tuning.trial_source import End, EndReason, Reaction, Then
+from cnnsearch.tuning.trial_source import End, EndReason, Reaction, WorkerAction
 
 SHARE = 0.2
 """Of a limited time may be left for confirming; more is missed where time is short (docs/benchmarks/confirming.md)."""
@@ -93,7 +93,7 @@ class ActiveRepeat:
     repeat: Repeat
     record: Trial
     started: float
-    heard: float
+    last_message: float
 
     @property
     def number(self) -> int:
@@ -154,17 +154,17 @@ class Confirmer:
         if handler := self.HANDLERS.get(type(message)):
             return handler(self, trial, message)
         reason = f"plugin_error: its worker sent {type(message).__name__}, which no confirmation asks for"
-        return Reaction(Then.RESTART, after=lambda: self._keep(trial, reason=reason))
+        return Reaction(WorkerAction.RESTART, after=lambda: self._keep(trial, reason=reason))
 
     def _on_epoch(self, trial: ActiveRepeat, message: EpochEnded) -> Reaction:
-        return Reaction(Then.WORK, Go(trial=trial.number, id=message.id, decision=Decision.CONTINUE))
+        return Reaction(WorkerAction.CONTINUE, Go(trial=trial.number, id=message.id, decision=Decision.CONTINUE))
 
     def _on_repeated(self, trial: ActiveRepeat, message: Repeated) -> Reaction:
-        return Reaction(Then.FREE, after=lambda: self._keep(trial, message))
+        return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._keep(trial, message))
 
     def _on_failed(self, trial: ActiveRepeat, message: Failed) -> Reaction:
         reason = f"{message.kind}: {message.reason}"
-        return Reaction(Then.RESTART, after=lambda: self._keep(trial, reason=reason, seconds=message.seconds))
+        return Reaction(WorkerAction.RESTART, after=lambda: self._keep(trial, reason=reason, seconds=message.seconds))
 
     def on_saved(self, message: Saved) -> None:
         pass
@@ -186,10 +186,10 @@ class Confirmer:
     def ended(self) -> list[Trial]:
         return list(self._records.values())
 
-    def tick(self) -> None:
+    def check_time(self) -> None:
         pass
 
-    def tell(self) -> None:
+    def show_status(self) -> None:
         pass
 
     def end(self, idle: bool) -> End | None:

@@ -91,7 +91,7 @@ def _described(
     limit, since, own_fit, lost = config.tuner.trial_timeout or PATIENCE, 0.0, True, 0
     until = time.monotonic() + (config.tuner.timeout or math.inf)
     try:
-        while not stop.asked and time.monotonic() < until:
+        while not stop.requested and time.monotonic() < until:
             event = launcher.poll(0.2)
             if chosen is not None and time.monotonic() - since > limit:
                 later = _restarted(launcher, chosen, later)
@@ -126,7 +126,7 @@ def _described(
                     asked = Describe(recipes={}, controlled={}, metric=config.study.metric, own_fit=own_fit)
                     launcher.submit(chosen, asked)
     finally:
-        launcher.put_back(later)
+        launcher.requeue(later)
     return None
 
 

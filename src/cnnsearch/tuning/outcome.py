@@ -45,6 +45,6 @@ def _nothing_completed(opened: Study, end: End) -> str:
 def stopped(opened: Study) -> str:
     """How far a search came that was stopped."""
     done = sum(record.state in COUNTED for record in opened.trials())
-    begun = len(trial_queue.to_go_on(opened))
+    begun = len(trial_queue.resumable_trials(opened))
     more = f" {begun} more can be resumed from {'its' if begun == 1 else 'their'} last epoch." if begun else ""
     return f"Stopped. {done} trial{'' if done == 1 else 's'} ended and {'is' if done == 1 else 'are'} stored.{more}"

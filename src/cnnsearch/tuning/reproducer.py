@@ -22,7 +22,7 @@ from cnnsearch.study.trial import Trial
 from cnnsearch.tuning import supervisor
 from cnnsearch.tuning.confirmer import ActiveRepeat
 from cnnsearch.tuning.launchers.base import LostWorker
-from cnnsearch.tuning.trial_source import End, EndReason, Reaction, Then
+from cnnsearch.tuning.trial_source import End, EndReason, Reaction, WorkerAction
 
 
 class Reproducer:
@@ -63,18 +63,18 @@ class Reproducer:
         if handler := self.HANDLERS.get(type(message)):
             return handler(self, trial, message)
         reason = f"its worker sent {type(message).__name__}, which no reproduction asks for"
-        return Reaction(Then.RESTART, after=lambda: self.on_failure(trial, "plugin_error", reason))
+        return Reaction(WorkerAction.RESTART, after=lambda: self.on_failure(trial, "plugin_error", reason))
 
     def _on_epoch(self, trial: ActiveRepeat, message: EpochEnded) -> Reaction:
         decision = Decision.CONTINUE if message.epoch < self._record.epochs else Decision.STOP
-        return Reaction(Then.WORK, Go(trial=trial.number, id=message.id, decision=decision))
+        return Reaction(WorkerAction.CONTINUE, Go(trial=trial.number, id=message.id, decision=decision))
 
     def _on_repeated(self, trial: ActiveRepeat, message: Repeated) -> Reaction:
         self.result = message
-        return Reaction(Then.FREE)
+        return Reaction(WorkerAction.NEW_TRIAL)
 
     def _on_failed(self, trial: ActiveRepeat, message: Failed) -> Reaction:
-        return Reaction(Then.RESTART, after=lambda: self.on_failure(trial, message.kind, message.reason))
+        return Reaction(WorkerAction.RESTART, after=lambda: self.on_failure(trial, message.kind, message.reason))
 
     def on_saved(self, message: Saved) -> None:
         pass
@@ -83,7 +83,7 @@ class Reproducer:
         self.failure = kind, reason
 
     def on_lost(self, trial: ActiveRepeat, lost: LostWorker) -> None:
-        kind, reason = supervisor.death(lost, self._memory, self._retried)
+        kind, reason = supervisor.failure_of_lost_worker(lost, self._memory, self._retried)
         if kind:
             self.failure = kind, reason
         else:
@@ -95,10 +95,10 @@ class Reproducer:
     def ended(self) -> list[Trial]:
         return [self._record]
 
-    def tick(self) -> None:
+    def check_time(self) -> None:
         pass
 
-    def tell(self) -> None:
+    def show_status(self) -> None:
         pass
 
     def end(self, idle: bool) -> End | None:

@@ -11,8 +11,8 @@ from cnnsearch.study import lease, trial_queue
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.opening import begin
 from cnnsearch.study.opening import begun as begun_study
-from cnnsearch.study.resumed_config import as_it_trains
-from cnnsearch.study.storage import hold, storage_errors
+from cnnsearch.study.resumed_config import with_stored_training
+from cnnsearch.study.storage import lock_study, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED
 from cnnsearch.tuning import confirmer, registry
@@ -39,15 +39,15 @@ def run(config: SearchConfig, callbacks: Iterable[TunerCallback], line: str) -> 
         KeyboardInterrupt: at the second Ctrl-C or SIGTERM. The first one ends the search in order.
     """
     known = plugins.load(config.study.plugins)
-    told = Callbacks([*callbacks, *registry.callbacks(config.tuner.callbacks, known)])
+    all_callbacks = Callbacks([*callbacks, *registry.callbacks(config.tuner.callbacks, known)])
     with (
-        hold(config.study.folder, config.study.name),
+        lock_study(config.study.folder, config.study.name),
         storage_errors(config.study.storage, config.study.runs),
         SignalHandler().listening() as stop,
     ):
-        config, opening = _opened(config, known, stop, told)
+        config, opening = _opened(config, known, stop, all_callbacks)
         try:
-            return _searched(config, known, opening, told, stop, line)
+            return _searched(config, known, opening, all_callbacks, stop, line)
         finally:
             if opening:
                 opening.launcher.close()
@@ -84,7 +84,7 @@ def _searched(
         callbacks.on_note(opening.note)
     if not config.tuner.controlled:
         study.remember(command=line)
-    config = _with_number_of_trials(as_it_trains(study, config, callbacks.on_note), study, callbacks)
+    config = _with_number_of_trials(with_stored_training(study, config, callbacks.on_note), study, callbacks)
     callbacks.on_setup()
     end = End(EndReason.FAILED, "a fault")
     try:
@@ -137,7 +137,7 @@ def _tuned(
             if end.reason in DONE:
                 until = began + config.tuner.timeout if config.tuner.timeout else math.inf
                 end = confirm_best(config, session, source.leaders, until, launcher) or end
-                callbacks.on_tuning_end(study, launcher, lambda: stop.asked)
+                callbacks.on_tuning_end(study, launcher, lambda: stop.requested)
         finally:
             launcher.close()
     return end

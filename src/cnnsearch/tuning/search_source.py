@@ -21,7 +21,7 @@ from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.progress import Running, TuningStatus
 from cnnsearch.tuning.trial_lifecycle import FULL, TrialLifecycle
 from cnnsearch.tuning.trial_recorder import TrialRecorder
-from cnnsearch.tuning.trial_source import End, EndReason, Reaction, Then
+from cnnsearch.tuning.trial_source import End, EndReason, Reaction, WorkerAction
 
 SAME_FAILURES = 10
 """So many failures of one kind in a row end the search: something is wrong that no further trial will mend."""
@@ -141,7 +141,7 @@ class SearchSource:
         if trial.number not in self._lifecycle.scheduler.paused:
             raise PluginError(f"The scheduler '{self.config.tuner.scheduler}' resumed a trial that is not paused.")
         del self._lifecycle.scheduler.paused[trial.number]
-        trial.started = trial.heard = time.monotonic()
+        trial.started = trial.last_message = time.monotonic()
         trial.reported, trial.history, trial.resume = len(trial.history), [], True
         return trial
 
@@ -180,14 +180,14 @@ class SearchSource:
         if reaction.after:
             reaction.after()
         self._problem = self._problem or self._lifecycle.problem
-        if isinstance(message, Proposed) and reaction.then is Then.WORK:
+        if isinstance(message, Proposed) and reaction.action is WorkerAction.CONTINUE:
             self._use_own_sampler()
         if isinstance(message, Evaluated | Paused) and not self._told_rungs:
             # not before: of trials that are never paused it would not be true
             self._told_rungs = True
             self._callbacks.on_note(self._lifecycle.scheduler.described)
         if not isinstance(message, Draw):
-            self.tell()
+            self.show_status()
 
     def on_saved(self, message: Saved) -> None:
         if message.problem:
@@ -203,7 +203,9 @@ class SearchSource:
         self._lifecycle.fail(trial, kind, reason)
 
     def on_lost(self, trial: ActiveTrial, lost: LostWorker) -> None:
-        kind, reason = supervisor.death(lost, self.config.resources.memory, "retried" in trial.trial.user_attrs)
+        kind, reason = supervisor.failure_of_lost_worker(
+            lost, self.config.resources.memory, "retried" in trial.trial.user_attrs
+        )
         if kind:
             self._lifecycle.fail(trial, kind, reason)
         else:
@@ -220,7 +222,7 @@ class SearchSource:
     def _on_ended(self, record: Trial) -> None:
         self._note_leader(record)
         if record.state in COUNTED:
-            self.tell(record)
+            self.show_status(record)
         if record.failure and record.state == "failed":
             counted = (each for each in reversed(self._recorder.trials) if each.state in COUNTED)
             last = list(islice(counted, SAME_FAILURES))
@@ -245,17 +247,17 @@ class SearchSource:
             return
         self._infeasible += 1
         if self._infeasible == HELP_SAMPLER:
-            self._study.use(samplers.sampler("random", trial_seed(self.config.study.seed, record.number)))
+            self._study.use_sampler(samplers.sampler("random", trial_seed(self.config.study.seed, record.number)))
 
     def _use_own_sampler(self) -> None:
         if self._infeasible >= HELP_SAMPLER:
             seed = self.config.study.seed + 7919 * len(self._recorder.trials)
-            self._study.use(samplers.sampler(self.config.tuner.sampler, seed, self._known))
+            self._study.use_sampler(samplers.sampler(self.config.tuner.sampler, seed, self._known))
         self._infeasible = 0
 
     # -- clock, display and end -------------------------------------------------------------------
 
-    def tick(self) -> None:
+    def check_time(self) -> None:
         config, now = self.config, time.monotonic()
         if config.tuner.timeout and not self._timed_out:
             kept = confirmer.reserve(config, self.leaders, self._study.maximize, self._start, self._repeats)
@@ -263,7 +265,7 @@ class SearchSource:
             self._lifecycle.budget.note(until, self._lifecycle.known())
             self._timed_out = now > until
 
-    def tell(self, done: Trial | None = None) -> None:
+    def show_status(self, done: Trial | None = None) -> None:
         now, config = time.monotonic(), self.config
         running = tuple(
             Running(trial.number, len(trial.history), config.study.epochs, now - trial.since)

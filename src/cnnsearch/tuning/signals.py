@@ -8,13 +8,13 @@ from types import FrameType
 
 
 class SignalHandler:
-    """Whether an end was asked for. While it is `deferred` the first signal only sets `asked`.
+    """Whether an end was asked for. While it is `deferred` the first signal only sets `requested`.
 
     A KeyboardInterrupt raised between any two lines could leave a trial ended in one store and not in the other.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._deferred = False
 
     def signalled(self, number: int, frame: FrameType | None) -> None:
@@ -23,13 +23,13 @@ class SignalHandler:
         Raises:
             KeyboardInterrupt: if the signal is the second, or nothing is to be brought into order.
         """
-        if self.asked or not self._deferred:
+        if self.requested or not self._deferred:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, the first signal waits until someone looks at `asked`."""
+        """Inside, the first signal waits until someone looks at `requested`."""
         self._deferred = True
         try:
             yield

@@ -36,9 +36,9 @@ class Limits:
         """
         if self.trial_timeout and now - trial.since > self.trial_timeout:
             return "timeout", f"it took longer than {self.trial_timeout:g} s"
-        if now - trial.heard > SHORTEST:
-            silence = silence_allowed(trial.record, ended)
-            if now - trial.heard > silence:
+        if now - trial.last_message > SHORTEST:
+            silence = allowed_silence(trial.record, ended)
+            if now - trial.last_message > silence:
                 return "timeout", f"it ended no epoch for {silence:,.0f} s, much longer than the other trials"
         if self._memory and held > self._memory:
             taken, most = held / 2**30, self._memory / 2**30
@@ -46,7 +46,7 @@ class Limits:
         return None
 
 
-def death(lost: LostWorker, allowed: int, retried: bool) -> tuple[str, str]:
+def failure_of_lost_worker(lost: LostWorker, allowed: int, retried: bool) -> tuple[str, str]:
     """The kind of failure and the reason of a trial whose worker ended; no kind: it is given a second chance.
 
     `allowed` are the bytes of memory that the worker could hold, 0 for the machine's; `retried`: it had its chance.
@@ -60,7 +60,7 @@ def death(lost: LostWorker, allowed: int, retried: bool) -> tuple[str, str]:
     return ("killed", f"{how}, for the second time") if retried else ("", how)
 
 
-def silence_allowed(running: Trial, ended: Iterable[Trial]) -> float:
+def allowed_silence(running: Trial, ended: Iterable[Trial]) -> float:
     """Seconds that may pass between two messages of a trial in training, going by the slowest trial so far."""
     slowest = [
         record.seconds / (record.epochs - record.resumed) * max(1.0, running.macs / record.macs if record.macs else 1.0)

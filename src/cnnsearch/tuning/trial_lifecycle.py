@@ -36,7 +36,7 @@ from cnnsearch.tuning.runtime_model import Budget
 from cnnsearch.tuning.schedulers.base import SchedulerContext
 from cnnsearch.tuning.schedulers.pruning import Pruning
 from cnnsearch.tuning.trial_recorder import TrialRecorder
-from cnnsearch.tuning.trial_source import Reaction, Then
+from cnnsearch.tuning.trial_source import Reaction, WorkerAction
 
 FULL = "Free some space, and run the same command again."
 
@@ -91,13 +91,13 @@ class TrialLifecycle:
         if handler := self.HANDLERS.get(type(message)):
             return handler(self, trial, message)
         reason = f"its worker sent {type(message).__name__}, which no search asks for"
-        return Reaction(Then.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
+        return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
 
     # -- before the training ----------------------------------------------------------------------
 
     def _on_draw(self, trial: ActiveTrial, message: Draw) -> Reaction:
         value = studies.suggest(trial.trial, message.name, message.distribution)
-        return Reaction(Then.WORK, Drawn(trial=trial.number, id=message.id, value=value))
+        return Reaction(WorkerAction.CONTINUE, Drawn(trial=trial.number, id=message.id, value=value))
 
     def _on_proposed(self, trial: ActiveTrial, message: Proposed) -> Reaction:
         trial.record = replace(
@@ -112,10 +112,10 @@ class TrialLifecycle:
         if self._over_budget(trial, message.epochs):
             # the grid proposes each point once, so that this one is queued for the next run
             again = self._config.tuner.sampler == "grid"
-            return self._refused(trial, message, lambda: self._recorder.pass_over(trial.record, trial.trial, again))
+            return self._refused(trial, message, lambda: self._recorder.skip(trial.record, trial.trial, again))
         self.scheduler.on_trial_add(trial)
         answer = Verdict(trial=trial.number, id=message.id, train=True, fidelity=self.scheduler.fidelity(trial))
-        return Reaction(Then.WORK, answer, lambda: self._on_start(trial))
+        return Reaction(WorkerAction.CONTINUE, answer, lambda: self._on_start(trial))
 
     def _on_start(self, trial: ActiveTrial) -> None:
         # while the worker builds the model: a checkpoint can be resumed only where the point is stored
@@ -123,15 +123,15 @@ class TrialLifecycle:
         if not trial.spent:
             self._callbacks.on_trial_start(trial.record)
 
-    def _refused(self, trial: ActiveTrial, message: Proposed, then: Callable[[], None]) -> Reaction:
-        return Reaction(Then.FREE, Verdict(trial=trial.number, id=message.id, train=False), then)
+    def _refused(self, trial: ActiveTrial, message: Proposed, after: Callable[[], None]) -> Reaction:
+        return Reaction(WorkerAction.NEW_TRIAL, Verdict(trial=trial.number, id=message.id, train=False), after)
 
     def _over_budget(self, trial: ActiveTrial, epochs: int) -> bool:
         """Whether another candidate is to be drawn; never for what was queued, which would only come up again."""
         if trial.record.origin != "sampler" or trial.spent or "state" in trial.trial.user_attrs:
             return False
         begun = self._recorder.statistics.ended + len(self.scheduler.paused)
-        return self.budget.passes_over(trial.record, self.scheduler.next_stop(trial, epochs), self.known(), begun)
+        return self.budget.should_skip(trial.record, self.scheduler.next_stop(trial, epochs), self.known(), begun)
 
     def in_time(self, trial: ActiveTrial) -> bool:
         """Whether a paused trial will be at its next rung before the time is up."""
@@ -155,18 +155,18 @@ class TrialLifecycle:
         else:
             trial.record = replace(trial.record, resumed=len(trial.history))
             decision = self._checked(trial, self.scheduler.on_trial_resumed(trial))
-        return Reaction(Then.WORK, Go(trial=trial.number, id=message.id, decision=decision))
+        return Reaction(WorkerAction.CONTINUE, Go(trial=trial.number, id=message.id, decision=decision))
 
     def _on_epoch(self, trial: ActiveTrial, message: EpochEnded) -> Reaction:
         metric = self._config.study.metric
         if not isinstance(message.metrics.get(metric), int | float):
             reason = f"epoch {message.epoch} reports no number as {metric}"
-            return Reaction(Then.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
+            return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
         trial.history.append(message.metrics)
         decision = self._checked(trial, self.scheduler.on_trial_result(trial))
         answer = Go(trial=trial.number, id=message.id, decision=decision)
         # the worker need not wait until this epoch is stored
-        return Reaction(Then.WORK, answer, lambda: self.record_epoch(trial))
+        return Reaction(WorkerAction.CONTINUE, answer, lambda: self.record_epoch(trial))
 
     def _checked(self, trial: ActiveTrial, decision: Decision) -> Decision:
         """A scheduler's decision. A trial that cannot be resumed, or that has all its epochs, is not paused.
@@ -208,10 +208,10 @@ class TrialLifecycle:
         if trial.history and not trial.state.is_file():
             # it could not be resumed; it is interrupted, and the next run trains it again
             self.problem = f"{trial.state} cannot be written. {FULL}"
-            return Reaction(Then.FREE, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
+            return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
         trial.spent += message.seconds
         trial.record = replace(self._as_trained(trial, message), state="waiting")
-        return Reaction(Then.FREE, after=lambda: self._pause(trial))
+        return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._pause(trial))
 
     def _pause(self, trial: ActiveTrial) -> None:
         self._recorder.pause(trial.record, trial.trial)
@@ -233,14 +233,14 @@ class TrialLifecycle:
         # relative to the study's folder, which may be moved
         done = replace(done, checkpoint=f"checkpoints/{path.name}" if path else "")
         answer = Keep(trial=trial.number, id=message.id, path=str(path or ""))
-        return Reaction(Then.SAVE, answer, lambda: self._close(trial, done))
+        return Reaction(WorkerAction.SAVE_MODEL, answer, lambda: self._close(trial, done))
 
     def _on_failed(self, trial: ActiveTrial, message: Failed) -> Reaction:
         if message.kind == "too_large":
             done = replace(trial.record, state="refused", failure=message.kind, reason=message.reason)
-            return Reaction(Then.FREE, after=lambda: self._end_infeasible(trial, done))
-        then = Then.RESTART if message.kind == "oom" else Then.FREE
-        return Reaction(then, after=lambda: self.fail(trial, message.kind, message.reason, message.seconds))
+            return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._end_infeasible(trial, done))
+        action = WorkerAction.RESTART if message.kind == "oom" else WorkerAction.NEW_TRIAL
+        return Reaction(action, after=lambda: self.fail(trial, message.kind, message.reason, message.seconds))
 
     def fail(self, trial: ActiveTrial, kind: str, reason: str, seconds: float = 0) -> None:
         """End a trial as failed; `seconds` of this turn, if the worker told them."""

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from cnnsearch.study import trial_queue
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import ATTRIBUTE, CONTROLLED_ORIGIN, COSTS, COUNTED, Trial, record
+from cnnsearch.study.trial import ATTRIBUTE, CONTROLLED_ORIGIN, COSTS, COUNTED, Trial, from_optuna
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.progress import StudyStatistics
 
@@ -65,7 +65,7 @@ class TrialRecorder:
         """End a trial; returns its record as it is stored."""
         done = replace(done, params=dict(trial.params))
         finish(self.study, trial, done)
-        kept = record(self._frozen(trial))
+        kept = from_optuna(self._frozen(trial))
         self._keep(kept)
         self.callbacks.on_trial_end(kept)
         return kept
@@ -78,11 +78,11 @@ class TrialRecorder:
         """End a running trial and queue its point again, to be trained on."""
         done = replace(running, state="interrupted", reason=why or "interrupted at the end of the run; it is requeued")
         finish(self.study, trial, done)
-        trial_queue.put_back(self.study, self._frozen(trial), done.seed, retried, done.look)
+        trial_queue.requeue(self.study, self._frozen(trial), done.seed, retried, done.look)
         self._keep(done)
         self.callbacks.on_trial_interrupt(done)
 
-    def pass_over(self, drawn: Trial, trial: optuna.Trial, again: bool) -> None:
+    def skip(self, drawn: Trial, trial: optuna.Trial, again: bool) -> None:
         """End what was drawn and is not trained for its time or cost. It counts for nothing; `again`: it is queued."""
         if again:
             self.interrupt(drawn, trial, "it would not end within the time limit")
@@ -93,9 +93,9 @@ class TrialRecorder:
     def requeue_stale(self) -> None:
         """Trials of a run that was killed are still RUNNING in the storage; nothing runs them any more."""
         for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            stale = replace(record(frozen), state="interrupted", reason="its run was killed")
+            stale = replace(from_optuna(frozen), state="interrupted", reason="its run was killed")
             finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
-            trial_queue.put_back(self.study, frozen, trial_queue.seed_of(self.study, frozen), look=stale.look)
+            trial_queue.requeue(self.study, frozen, trial_queue.seed_of(self.study, frozen), look=stale.look)
             self._keep(stale)
 
     def _frozen(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial:

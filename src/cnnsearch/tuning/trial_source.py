@@ -1,4 +1,4 @@
-"""What the tuner asks of whatever gives it trials: a search, the confirmation of its best, a reproduction."""
+"""The source of a tuner's trials, such as a search, a confirmation or a reproduction, and how a tuner ends."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,48 +23,62 @@ class EndReason(StrEnum):
     """The time is up."""
 
     INTERRUPTED = "interrupted"
-    """Someone asked for the end; the same command resumes."""
+    """The user stopped it. The same command resumes it."""
 
     FAILED = "failed"
-    """Something is wrong that no further trial will mend."""
+    """Something is wrong that further trials do not correct."""
 
 
 @dataclass(frozen=True)
 class End:
-    """How a tuner ended; `problem` says what is wrong where it FAILED."""
+    """How a tuner ended; if it FAILED, `problem` says what is wrong."""
 
     reason: EndReason
     problem: str = ""
 
 
-class Then(Enum):
-    """What becomes of a worker after its message was handled."""
+class WorkerAction(Enum):
+    """What a worker does after its message was handled."""
 
-    WORK = "it continues its trial"
-    FREE = "it gets another trial"
-    SAVE = "its trial has ended, and it saves the model"
-    RESTART = "it is stopped, and another one is started"
+    CONTINUE = "continue"
+    """It continues its trial."""
+
+    NEW_TRIAL = "new trial"
+    """It gets another trial."""
+
+    SAVE_MODEL = "save model"
+    """Its trial has ended, and it saves the model."""
+
+    RESTART = "restart"
+    """Its process is ended, and another is started."""
 
 
 @dataclass(frozen=True)
 class Reaction:
-    """What follows from a message: an answer at once, then `after`, then what becomes of the worker."""
+    """The result of handling a message.
 
-    then: Then
+    Attributes:
+        action: what the worker does next.
+        answer: the answer to the worker, sent at once; None: the message needs none.
+        after: called after the answer was sent, and before `action`.
+    """
+
+    action: WorkerAction
     answer: Answer | None = None
     after: Callable[[], object] | None = None
 
 
 class Active(Protocol):
-    """A trial that a worker has.
+    """A trial that a worker has. Times are of `time.monotonic`.
 
     Attributes:
-        started: when the worker got it; `heard`: when the worker last said something. By `time.monotonic`.
-        since: when it would have started, had it been trained without a pause.
+        started: when the worker got it.
+        last_message: when the worker last sent a message.
+        since: when its training would have started without its pauses.
     """
 
     started: float
-    heard: float
+    last_message: float
 
     @property
     def number(self) -> int:
@@ -72,7 +86,7 @@ class Active(Protocol):
 
     @property
     def record(self) -> Trial:
-        """What is known of the trial; the supervisor estimates the length of an epoch by it."""
+        """What is known of the trial. The supervisor estimates from it how long an epoch takes."""
 
     @property
     def since(self) -> float: ...
@@ -85,18 +99,18 @@ A = TypeVar("A", bound=Active)
 
 
 class TrialSource(Protocol, Generic[A]):
-    """Gives the tuner its trials and takes what workers say of them.
+    """Gives the tuner its trials and handles the messages about them.
 
-    The tuner calls `attach` once, `on_ready` for each worker that has started, then `next` whenever a worker is free,
-    `on_message` and `on_saved` for what the worker sends, and `on_failure`, `on_lost` or `interrupt` where a trial does
-    not end by itself. `tick` and `end` are called again and again.
+    The tuner calls `attach` once; `on_ready` for each worker that has started; `next` when a worker is free;
+    `on_message` and `on_saved` for the messages of a worker; `on_failure`, `on_lost` or `interrupt` if a trial does not
+    end by itself. It calls `check_time` and `end` at every step.
     """
 
     def attach(self, active: Mapping[int, A]) -> None:
         """Take the trials that workers have, by slot. The tuner keeps this mapping up to date."""
 
     def on_ready(self, message: Ready) -> Message | None:
-        """A worker has started; returns an assignment if it is to tell something before its first trial."""
+        """A worker has started. Returns its assignment if it has to do something before its first trial."""
 
     def on_described(self, message: Described) -> None:
         """A worker has done that assignment."""
@@ -105,28 +119,28 @@ class TrialSource(Protocol, Generic[A]):
         """The next trial; None if there is none to begin now."""
 
     def on_message(self, trial: A, message: Message) -> Reaction:
-        """A worker said something of its trial."""
+        """Handle a message about the trial of its worker."""
 
     def on_saved(self, message: Saved) -> None:
         """A worker has saved a model."""
 
     def on_failure(self, trial: A, kind: str, reason: str) -> None:
-        """The supervisor gave up the worker of this trial: the kind of failure (`errors.FAILURES`), and why."""
+        """The supervisor ended the worker of this trial. `kind` is one of `errors.FAILURES`; `reason` says why."""
 
     def on_lost(self, trial: A, lost: LostWorker) -> None:
         """The worker of this trial ended by itself."""
 
     def interrupt(self, trial: A) -> None:
-        """The tuner ends before this trial did."""
+        """The tuner ends before this trial has ended."""
 
     def ended(self) -> list[Trial]:
-        """The trials that have ended, by which the supervisor estimates how long an epoch may take."""
+        """The trials that have ended. The supervisor estimates from them how long an epoch may take."""
 
-    def tick(self) -> None:
-        """Look at the clock."""
+    def check_time(self) -> None:
+        """Check whether the time limit is over."""
 
-    def tell(self) -> None:
-        """Tell the display where the search stands."""
+    def show_status(self) -> None:
+        """Give the current status to the callbacks."""
 
     def end(self, idle: bool) -> End | None:
-        """How the tuner ends now, None if it goes on; `idle`: no worker has a trial, and none saves a model."""
+        """How the tuner ends now; None: it continues. `idle`: no worker has a trial or saves a model."""

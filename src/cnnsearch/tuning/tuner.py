@@ -12,7 +12,7 @@ from cnnsearch.tuning import supervisor
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import Launcher, LostWorker, WorkerEvent
 from cnnsearch.tuning.signals import SignalHandler
-from cnnsearch.tuning.trial_source import A, End, EndReason, Reaction, Then, TrialSource
+from cnnsearch.tuning.trial_source import A, End, EndReason, Reaction, TrialSource, WorkerAction
 
 GROWTH = 1 << 30
 """A worker that has grown by this many bytes since its first trial is restarted: Keras does not give all back."""
@@ -65,7 +65,7 @@ class Tuner(Generic[A]):
             CnnsearchError: if nothing can be trained: the dataset, a plugin or every worker fails.
         """
         self.source.attach(self.active)
-        self._hand_out()
+        self._assign_trials()
         try:
             while (end := self._end()) is None:
                 self._step()
@@ -78,7 +78,7 @@ class Tuner(Generic[A]):
         return end
 
     def _end(self) -> End | None:
-        if self.stop.asked:
+        if self.stop.requested:
             return End(EndReason.INTERRUPTED)
         return self.source.end(idle=not self.active and not self.busy)
 
@@ -88,18 +88,18 @@ class Tuner(Generic[A]):
         if event is None:
             self.study.write()
             event = self.launcher.poll(0.5)
-        self.source.tick()
+        self.source.check_time()
         self._supervise()
         self.callbacks.on_step_end()
         if event is None:
-            self.source.tell()
+            self.source.show_status()
         else:
             self._handle(event)
 
     def _settle(self) -> None:
         """Let models be saved to their end, and stop the workers that have a trial or do not end."""
         self._ending = True
-        until = time.monotonic() + (3 if self.stop.asked else SAVING)
+        until = time.monotonic() + (3 if self.stop.requested else SAVING)
         while self.busy and time.monotonic() < until:
             self._step()
         for slot in list(self.busy):
@@ -115,7 +115,7 @@ class Tuner(Generic[A]):
             self._on_lost(slot, what)
             return
         if trial:
-            trial.heard = time.monotonic()
+            trial.last_message = time.monotonic()
         if own := self.HANDLERS.get(type(what)):
             own(self, slot, what)
         elif trial is None or trial.number != what.trial:
@@ -127,15 +127,15 @@ class Tuner(Generic[A]):
     def _react(self, slot: int, reaction: Reaction) -> None:
         if reaction.answer:
             self.launcher.reply(slot, reaction.answer)
-        if reaction.then is not Then.WORK:
+        if reaction.action is not WorkerAction.CONTINUE:
             self.active.pop(slot, None)
         if reaction.after:
             reaction.after()
-        if reaction.then is Then.SAVE:
+        if reaction.action is WorkerAction.SAVE_MODEL:
             self.busy[slot] = time.monotonic()
-        elif reaction.then is Then.RESTART:
+        elif reaction.action is WorkerAction.RESTART:
             self._restart(slot)
-        elif reaction.then is Then.FREE:
+        elif reaction.action is WorkerAction.NEW_TRIAL:
             self._free(slot)
 
     def _on_loading(self, slot: int, message: Loading) -> None:
@@ -144,7 +144,7 @@ class Tuner(Generic[A]):
     def _on_ready(self, slot: int, message: Ready) -> None:
         assignment = self.source.on_ready(message)
         if assignment is None:
-            self._hand_out()
+            self._assign_trials()
         else:
             self.busy[slot] = time.monotonic()
             self.describing.add(slot)
@@ -155,7 +155,7 @@ class Tuner(Generic[A]):
         self.describing.discard(slot)
         self._not_described = 0
         self.source.on_described(message)
-        self._hand_out()
+        self._assign_trials()
 
     def _on_saved(self, slot: int, message: Saved) -> None:
         if self.busy.pop(slot, None) is None:
@@ -194,13 +194,13 @@ class Tuner(Generic[A]):
         elif slot not in self.active:
             # it has ended what it speaks of
             self.busy.pop(slot, None)
-            self._hand_out()
+            self._assign_trials()
 
     # -- workers ----------------------------------------------------------------------------------
 
-    def _hand_out(self) -> None:
+    def _assign_trials(self) -> None:
         """Give a trial to each worker that is free, as long as there is one."""
-        if self._ending or self.stop.asked:
+        if self._ending or self.stop.requested:
             return
         for slot in self.launcher.slots:
             if slot in self.active or slot in self.busy or not self.launcher.ready(slot):
@@ -215,7 +215,7 @@ class Tuner(Generic[A]):
         first, now = self._memory.get(slot, (0, 0))
         if now - first > GROWTH:
             self._restart(slot)
-        self._hand_out()
+        self._assign_trials()
 
     def _restart(self, slot: int) -> None:
         self.busy.pop(slot, None)

@@ -12,7 +12,7 @@ from cnnsearch.results.comparison.evidence import CONTROLLED, Comparison, Eviden
 from cnnsearch.results.comparison.levels import Level
 from cnnsearch.results.comparison.points import Points, Values
 from cnnsearch.study.config import SearchConfig, TunerConfig
-from cnnsearch.study.resumed_config import as_begun
+from cnnsearch.study.resumed_config import stored_config
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import CONTROLLED_ORIGIN, COUNTED, Trial
 
@@ -110,7 +110,7 @@ def search_settings(
     """The configuration of a search that trains these points; all that affects a score is as in the study."""
     workers, threads = host.workers_and_threads(jobs)
     kept = len(list((study.folder / "checkpoints").glob("trial-*.*")))
-    return as_begun(
+    return stored_config(
         study,
         runs=runs,
         storage=storage,

@@ -112,7 +112,7 @@ def _test_evaluations(study: Study, exported: ExportedModel, model: Any) -> list
     """Every evaluation on the test set so far, that of this model last. A known model is not evaluated again."""
     from cnnsearch.training import model_io
 
-    known, parts, dataset = study.looks(), exported.origins[0].parts, exported.origins[0].dataset
+    known, parts, dataset = study.test_results(), exported.origins[0].parts, exported.origins[0].dataset
     others = [each for each in known if _evaluated_model(each) != exported.name]
     if len(others) < len(known):
         own = next(each for each in known if _evaluated_model(each) == exported.name)
@@ -121,7 +121,7 @@ def _test_evaluations(study: Study, exported: ExportedModel, model: Any) -> list
     found = evaluate(probabilities, parts.y_test, str(study.info["metric"]))
     facts = {"accuracy": found.accuracy, "loss": found.loss, "n": found.n, **found.more}
     own = {"trial": exported.numbers[0], "model": exported.name, **facts}
-    study.add_look(own)
+    study.add_test_result(own)
     return [*known, own]
 
 

@@ -151,7 +151,7 @@ def gather(study: Study, options: str = "") -> Facts:
         rows=rows,
         complete=tuple(known[row["trial"]] for row in rows if row["state"] == "complete"),
         means=confirmed(study),
-        evaluations={str(each.get("model", each["trial"])): from_stored(each) for each in study.looks()},
+        evaluations={str(each.get("model", each["trial"])): from_stored(each) for each in study.test_results()},
         cost=study_cost(records, int(study.info["epochs"])),
         importances=importances(study),
         elapsed=_elapsed(study),

@@ -11,12 +11,12 @@ from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.study import lease, listing, ranking, schema, trial_queue
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study.confirmation import Repeat
-from cnnsearch.study.storage import hold
+from cnnsearch.study.storage import lock_study
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning.callbacks import mlflow_recovery
 from cnnsearch.tuning.callbacks.base import Callbacks, TunerCallback
-from cnnsearch.tuning.callbacks.mlflow_recovery import Told
+from cnnsearch.tuning.callbacks.mlflow_recovery import RepeatHistory
 from cnnsearch.tuning.callbacks.mlflow_runs import STATUS, StudyRuns
 from cnnsearch.tuning.outcome import DONE
 from cnnsearch.tuning.progress import RepeatResult
@@ -58,12 +58,12 @@ class MlflowCallback(TunerCallback):
         """Open the store and the study's parent run, once; nobody waits for it."""
         if self._opening is None:
             self._runs.study = study
-            # those of before alone: what ends from now on is told by itself
+            # only the trials of earlier runs: `on_trial_end` adds the others
             self._runs.ended |= {record.number: record for record in study.trials() if record.state in COUNTED}
             kept = mlflow_recovery.read(study.folder)
             for each in study.repeats():
                 repeat = Repeat(**{field: each[field] for field in Repeat._fields if field in each})
-                self._runs.repeats.append(Told(repeat, kept.get((repeat.trial, repeat.seed), [])))
+                self._runs.repeats.append(RepeatHistory(repeat, kept.get((repeat.trial, repeat.seed), [])))
             self._opening = self._thread.submit(self._open)
 
     def on_step_end(self) -> None:
@@ -90,9 +90,9 @@ class MlflowCallback(TunerCallback):
 
     def on_repeat_end(self, result: RepeatResult) -> None:
         """Log a further training of a trial as a run below the trial's."""
-        told = Told(result.repeat, list(result.history))
-        self._runs.repeats.append(told)
-        self._later(self._runs.log_repeat, told)
+        done = RepeatHistory(result.repeat, list(result.history))
+        self._runs.repeats.append(done)
+        self._later(self._runs.log_repeat, done)
 
     def on_trial_interrupt(self, trial: Trial) -> None:
         """Delete the run of an interrupted trial: the next `run` trains it again under a new one."""
@@ -248,7 +248,7 @@ def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
         with contextlib.suppress(StudyError), contextlib.ExitStack() as stack:
             # where another process works on it, that one writes it
             lease.refuse_if_held(study)
-            stack.enter_context(hold(study.folder, study.name))
+            stack.enter_context(lock_study(study.folder, study.name))
             warn(f"Study '{study.name}' was moved. Its runs are written to the MLflow store here.")
             tracker = MlflowCallback()
             Callbacks([tracker, Notes(warn)])
@@ -256,4 +256,4 @@ def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
             assert tracker._opening is not None
             wait([tracker._opening], 2 * PATIENCE)
             tracker.on_step_end()
-            tracker.close("KILLED" if trial_queue.to_go_on(study) else "FINISHED", ranking.ranked(study))
+            tracker.close("KILLED" if trial_queue.resumable_trials(study) else "FINISHED", ranking.ranked(study))

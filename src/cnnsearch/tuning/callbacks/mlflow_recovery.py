@@ -12,16 +12,16 @@ FILE = "unsent.json"
 Epochs = list[dict[str, float]]
 
 
-class Told(NamedTuple):
+class RepeatHistory(NamedTuple):
     """A repeat and the metrics of its epochs; none if they are not known any more."""
 
     repeat: Repeat
     history: Epochs
 
 
-def write(folder: Path, repeats: Iterable[Told]) -> None:
+def write(folder: Path, repeats: Iterable[RepeatHistory]) -> None:
     """Keep the epochs of these repeats in the study's folder."""
-    known = [[told.repeat.trial, told.repeat.seed, told.history] for told in repeats if told.history]
+    known = [[done.repeat.trial, done.repeat.seed, done.history] for done in repeats if done.history]
     if known:
         (folder / FILE).write_text(json.dumps(known), "utf-8")
 

@@ -9,7 +9,7 @@ from cnnsearch.study import mlflow_store as store
 from cnnsearch.study import moved
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial, counts
-from cnnsearch.tuning.callbacks.mlflow_recovery import Told
+from cnnsearch.tuning.callbacks.mlflow_recovery import RepeatHistory
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 """The status of a trial's run, by the trial's state."""
@@ -33,7 +33,7 @@ class StudyRuns:
         self.client: Any = None
         self.parent = ""
         self.ended: dict[int, Trial] = {}
-        self.repeats: list[Told] = []
+        self.repeats: list[RepeatHistory] = []
         self._experiment = ""
         self._data: list[Any] = []
         self._tags: dict[str, str] = {}
@@ -123,8 +123,8 @@ class StudyRuns:
         self._make_repeats_whole()
 
     def _make_repeats_whole(self) -> None:
-        told = list(self.repeats)
-        if not told:
+        repeats = list(self.repeats)
+        if not repeats:
             return
         query, there, mine = "tags.`cnnsearch.repeats` LIKE '%'", set(), set(self._of_trials.values())
         for run in self.client.search_runs([self._experiment], query, max_results=store.MOST_RUNS):
@@ -133,7 +133,7 @@ class StudyRuns:
                 there.add((above, run.data.tags["cnnsearch.seed"]))
             elif above in mine:
                 self.client.delete_run(run.info.run_id)
-        for each in told:
+        for each in repeats:
             if (self._of_trials.get(each.repeat.trial), str(each.repeat.seed)) in there:
                 self._sent.add((each.repeat.trial, each.repeat.seed))
             else:
@@ -207,9 +207,9 @@ class StudyRuns:
         self.client.set_terminated(run_id, STATUS[done.state])
         self._sent.add(done.number)
 
-    def log_repeat(self, told: Told) -> None:
+    def log_repeat(self, done: RepeatHistory) -> None:
         """Write a training on a new seed as a run below the trial's."""
-        repeat, history = told
+        repeat, history = done
         if (repeat.trial, repeat.seed) in self._sent:
             return  # with what was missed
         above = self._of_trials.get(repeat.trial) or self._earlier_run(repeat.trial)

@@ -76,7 +76,7 @@ class Launcher(Protocol):
     def use_metric(self, metric: str) -> None:
         """Let every worker, and those that start later, go by `metric`."""
 
-    def put_back(self, events: list[WorkerEvent]) -> None:
+    def requeue(self, events: list[WorkerEvent]) -> None:
         """Give these events back, to be polled again; a worker whose Ready is given back is not ready until then."""
 
     def close(self) -> None:

@@ -136,7 +136,7 @@ class LocalLauncher:
             worker.ready, self._bad_starts = True, 0
         return WorkerEvent(worker.slot, message)
 
-    def put_back(self, events: list[WorkerEvent]) -> None:
+    def requeue(self, events: list[WorkerEvent]) -> None:
         for event in events:
             worker = self._workers[event.slot]
             worker.ready &= not isinstance(event.what, Ready)
