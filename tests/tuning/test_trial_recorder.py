@@ -58,6 +58,20 @@ def test_trials_that_end_in_any_order_stand_by_their_numbers(tracker: MlflowCall
     assert [record.number for record in TrialRecorder(study, tracker).trials] == [0, 1, 2, 3]
 
 
+def test_a_trial_that_was_paused_when_its_search_was_killed_is_no_duplicate_of_itself(tracker: MlflowCallback) -> None:
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
+    study, trial = Study(made), made.ask()
+    trial.suggest_float("x", 0, 1)
+    TrialRecorder(study, tracker).pause(Trial(0, "waiting", key="key0"), trial)
+    # the search is killed; the next one finds the trial in the state RUNNING
+    recorder = TrialRecorder(study, tracker)
+    recorder.requeue_stale()
+    again = made.ask()
+    assert again.number == 1 and again.user_attrs["state"] == "epochs/trial-00000.npz"
+    assert recorder.known(Trial(1, key="key0"), []) is None
+
+
 def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: MlflowCallback) -> None:
     made = optuna.create_study(direction="maximize")
     made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})

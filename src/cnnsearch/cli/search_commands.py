@@ -64,7 +64,10 @@ def confirm(timeout: str, **given: Any) -> None:
 
     seconds = quantities.seconds(timeout)
     callbacks = (display.Plain(), leaderboard.LeaderboardFiles())
-    study, end = confirming.confirm(**given, timeout=seconds, callbacks=callbacks)
+    try:
+        study, end = confirming.confirm(**given, timeout=seconds, callbacks=callbacks)
+    except KeyboardInterrupt:
+        interruption.stop("finished training")
     if end.reason == "interrupted":
         interruption.stop("finished training")
     summary.show_top(study)

@@ -11,7 +11,6 @@ from cnnsearch.study.resumed_config import stored_config
 from cnnsearch.study.storage import lock_study, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
-from cnnsearch.tuning import registry
 from cnnsearch.tuning.callbacks.base import Callbacks
 from cnnsearch.tuning.reproducer import Reproducer
 from cnnsearch.tuning.session import Session
@@ -56,12 +55,7 @@ def reproduce(study: Study, chosen: Trial, runs: Path, storage: str, plugins: tu
         lease.take(study)
         session = Session(study, Limits(0, memory), stop, Callbacks([]))
         try:
-            with stop.deferred():
-                launcher = registry.launcher(config, 1, known)
-                try:
-                    session.tune(source, launcher)
-                finally:
-                    launcher.close()
+            session.tune_on_new_workers(source, config, 1, known)
         finally:
             lease.release(study)
     if source.failure:

@@ -53,10 +53,15 @@ class Checked:
         self._plugin, self._label = plugin, label
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._plugin, name)
+        value = _call(self._label, f"in {name}", getattr, (self._plugin, name), {})
         if not callable(value):
             return value
         return lambda *arguments, **named: _call(self._label, f"in {name}", value, arguments, named)
+
+
+def plain(made: Any) -> Any:
+    """The object of a plugin itself, without its `Checked`."""
+    return made._plugin if isinstance(made, Checked) else made
 
 
 def _call(

@@ -1,6 +1,7 @@
 """The contracts of a scheduler: it gets through a simulated search of trials with known learning curves."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,6 +111,7 @@ def _simulated(scheduler: TrialScheduler) -> Simulation:
             elif new:
                 running.append(new.pop(0))
                 scheduler.on_trial_add(running[-1])
+                scheduler.fidelity(running[-1])
             else:
                 break
             if wrong:
@@ -130,6 +132,7 @@ def _train_one_epoch(scheduler: TrialScheduler, running: list[Any], wrong: list[
         scheduler.on_trial_pause(trial)
         scheduler.choose_trials_to_prune(running)
     elif decision is Decision.STOP or epoch == EPOCHS:
-        scheduler.on_trial_complete(trial.record)
+        history = tuple(trial.history)
+        scheduler.on_trial_complete(replace(trial.record, state="complete", score=history[-1][METRIC], history=history))
     else:
         running.append(trial)

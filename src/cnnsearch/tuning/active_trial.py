@@ -28,6 +28,7 @@ class ActiveTrial:
         history: the metrics of each epoch; `reported`: how many of them Optuna and MLflow have.
         spent: seconds of its earlier turns on a worker.
         resumable: whether it can be paused and resumed.
+        added: whether the scheduler knows it.
     """
 
     trial: optuna.Trial
@@ -40,6 +41,7 @@ class ActiveTrial:
     reported: int = 0
     spent: float = 0.0
     resumable: bool = False
+    added: bool = False
 
     @property
     def number(self) -> int:

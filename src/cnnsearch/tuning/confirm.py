@@ -21,7 +21,7 @@ from cnnsearch.tuning import confirmer, registry
 from cnnsearch.tuning.callbacks.base import Callbacks, TunerCallback
 from cnnsearch.tuning.confirmer import Confirmer
 from cnnsearch.tuning.launchers.base import Launcher
-from cnnsearch.tuning.session import Session
+from cnnsearch.tuning.session import Session, to_its_end
 from cnnsearch.tuning.signals import SignalHandler
 from cnnsearch.tuning.supervisor import Limits
 from cnnsearch.tuning.trial_source import End, EndReason
@@ -91,17 +91,10 @@ def confirm(
         lease.take(opened)
         all_callbacks.on_setup()
         session = Session(opened, Limits(made.tuner.trial_timeout, made.resources.memory), stop, all_callbacks)
-        try:
-            waiting = confirmer.missing(opened, records, chosen, seeds)
-            if not waiting:
-                all_callbacks.on_note("These trials already have that many new seeds. Raise --seeds to add more.")
-            left = _on_new_workers(made, known, session, waiting)
-        finally:
-            end = End(EndReason.INTERRUPTED if stop.requested else EndReason.COMPLETE)
-            all_callbacks.on_study_end(opened, end)
-            lease.release(opened)
-    if left and not stop.requested:
-        all_callbacks.on_note(f"The time limit left out {len(left)} trainings. The same command runs them.")
+        waiting = confirmer.missing(opened, records, chosen, seeds)
+        if not waiting:
+            all_callbacks.on_note("These trials already have that many new seeds. Raise --seeds to add more.")
+        end = to_its_end(opened, all_callbacks, lambda: _on_new_workers(made, known, session, waiting))
     return opened, end
 
 
@@ -116,16 +109,14 @@ def _chosen(study: Study, trials: tuple[int, ...], top: int) -> list[int]:
     return chosen
 
 
-def _on_new_workers(config: SearchConfig, known: Catalog, session: Session, waiting: list[Repeat]) -> list[Repeat]:
-    """Train these repeats on workers of their own; returns those that were not trained."""
+def _on_new_workers(config: SearchConfig, known: Catalog, session: Session, waiting: list[Repeat]) -> End:
+    """Train these repeats on workers of their own."""
     if not waiting:
-        return []
+        return End(EndReason.COMPLETE)
     until = time.monotonic() + config.tuner.timeout if config.tuner.timeout else math.inf
     source = Confirmer(session.study, waiting, config.study.epochs, until, session.callbacks)
-    with session.stop.deferred():
-        launcher = registry.launcher(config, min(config.resources.jobs, len(waiting)), known)
-        try:
-            session.tune(source, launcher)
-        finally:
-            launcher.close()
-    return source.waiting
+    end = session.tune_on_new_workers(source, config, min(config.resources.jobs, len(waiting)), known)
+    if source.waiting and end.reason is not EndReason.INTERRUPTED:
+        left = len(source.waiting)
+        session.callbacks.on_note(f"The time limit left out {left} trainings. The same command runs them.")
+    return end

@@ -36,7 +36,12 @@ def scheduler(context: SchedulerContext, known: Catalog) -> TrialScheduler:
     Raises:
         CnnsearchError: if there is none, or it cannot be made.
     """
-    return cast(TrialScheduler, parent_plugins.make("scheduler", context.name, SCHEDULERS, known, context))
+    made = parent_plugins.make("scheduler", context.name, SCHEDULERS, known, context)
+    found = parent_plugins.plain(made)
+    if not isinstance(found, TrialScheduler):
+        kind = type(found).__name__
+        raise PluginError(f"The scheduler '{context.name}' is {kind}. Expected a subclass of cnnsearch.TrialScheduler.")
+    return cast(TrialScheduler, made)
 
 
 def callbacks(names: Iterable[str], known: Catalog) -> list[TunerCallback]:
@@ -46,12 +51,9 @@ def callbacks(names: Iterable[str], known: Catalog) -> list[TunerCallback]:
         CnnsearchError: if there is none of a name, or it cannot be made.
     """
     made = [parent_plugins.make("callback", name, TRACKERS, known) for name in (*TRACKERS, *names)]
-    return [_plain(each) for each in made]
-
-
-def _plain(made: object) -> TunerCallback:
-    """A callback without the wrapper of plugins: `Callbacks` names the one that fails."""
-    found = made._plugin if isinstance(made, parent_plugins.Checked) else made
-    if not isinstance(found, TunerCallback):
-        raise PluginError(f"A callback is a subclass of cnnsearch.TunerCallback; this is {type(found).__name__}.")
+    # `Callbacks` names the one that fails
+    found = [parent_plugins.plain(each) for each in made]
+    for each in found:
+        if not isinstance(each, TunerCallback):
+            raise PluginError(f"{type(each).__name__} is no callback. Expected a subclass of cnnsearch.TunerCallback.")
     return found

@@ -22,7 +22,7 @@ from cnnsearch.tuning.launchers.base import Launcher
 from cnnsearch.tuning.metric_discovery import Opening, open_
 from cnnsearch.tuning.outcome import DONE
 from cnnsearch.tuning.search_source import SearchSource
-from cnnsearch.tuning.session import Session
+from cnnsearch.tuning.session import Session, to_its_end
 from cnnsearch.tuning.signals import SignalHandler
 from cnnsearch.tuning.supervisor import Limits
 from cnnsearch.tuning.trial_recorder import TrialRecorder
@@ -86,14 +86,7 @@ def _searched(
         study.remember(command=line)
     config = _with_number_of_trials(with_stored_training(study, config, callbacks.on_note), study, callbacks)
     callbacks.on_setup()
-    end = End(EndReason.FAILED, "a fault")
-    try:
-        end = _tuned(config, known, study, opening, callbacks, stop)
-    finally:
-        try:
-            callbacks.on_study_end(study, end)
-        finally:
-            lease.release(study)
+    end = to_its_end(study, callbacks, lambda: _tuned(config, known, study, opening, callbacks, stop))
     return study, end
 
 

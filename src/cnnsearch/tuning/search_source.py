@@ -1,10 +1,9 @@
 """The trials of a search: interrupted ones first, then queued points, then what the sampler draws."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import islice
 
 from cnnsearch.core.errors import PluginError
 from cnnsearch.core.messages import Describe, Described, Draw, Evaluated, Message, Paused, Proposed, Ready, Saved
@@ -56,6 +55,7 @@ class SearchSource:
         self._known, self._began = known, began
         self._start, self._infeasible, self._problem = 0.0, 0, ""
         self._told_rungs = self._told_unsaved = self._timed_out = False
+        self._last_failures: deque[str] = deque(maxlen=SAME_FAILURES)
         self._active: Mapping[int, ActiveTrial] = {}
         self._repeats = Counter(repeat["trial"] for repeat in study.repeats())
         self.leaders: list[Trial] = []
@@ -79,7 +79,8 @@ class SearchSource:
     # -- before the first trial -------------------------------------------------------------------
 
     def on_ready(self, message: Ready) -> Message | None:
-        if not self._start:
+        first = not self._start
+        if first:
             for note in message.dataset.get("notes", ()):
                 self._callbacks.on_note(note)
         opening.check_same_data(self._study, message.dataset)
@@ -87,7 +88,8 @@ class SearchSource:
         machine = {name: getattr(message, name) for name in names}
         # their place may be new
         self._study.remember(data=message.dataset, machine=machine, dataset=list(self.config.study.dataset))
-        self._lifecycle.scheduler.on_start(message.dataset["images"]["train"], message.low_fidelity)
+        if first:
+            self._lifecycle.scheduler.on_start(message.dataset["images"]["train"], message.low_fidelity)
         self._start = self._start or time.monotonic() - self._began
         self._callbacks.on_study_begin(self._study)
         tuner, model = self.config.tuner, self.config.study.space.model
@@ -185,7 +187,8 @@ class SearchSource:
         if isinstance(message, Evaluated | Paused) and not self._told_rungs:
             # not before: of trials that are never paused it would not be true
             self._told_rungs = True
-            self._callbacks.on_note(self._lifecycle.scheduler.described)
+            if described := self._lifecycle.scheduler.described:
+                self._callbacks.on_note(described)
         if not isinstance(message, Draw):
             self.show_status()
 
@@ -222,11 +225,12 @@ class SearchSource:
     def _on_ended(self, record: Trial) -> None:
         self._note_leader(record)
         if record.state in COUNTED:
+            self._last_failures.append(record.failure)
             self.show_status(record)
         if record.failure and record.state == "failed":
-            counted = (each for each in reversed(self._recorder.trials) if each.state in COUNTED)
-            last = list(islice(counted, SAME_FAILURES))
-            if len(last) == SAME_FAILURES and all(each.failure == record.failure for each in last):
+            # those of earlier runs do not count: the user may have corrected the cause
+            last = self._last_failures
+            if len(last) == SAME_FAILURES and set(last) == {record.failure}:
                 self._problem = (
                     f"{SAME_FAILURES} trials in a row failed as '{record.failure}'; the last: {record.reason}"
                 )

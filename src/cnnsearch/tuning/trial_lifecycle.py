@@ -113,14 +113,19 @@ class TrialLifecycle:
             # the grid proposes each point once, so that this one is queued for the next run
             again = self._config.tuner.sampler == "grid"
             return self._refused(trial, message, lambda: self._recorder.skip(trial.record, trial.trial, again))
-        self.scheduler.on_trial_add(trial)
-        answer = Verdict(trial=trial.number, id=message.id, train=True, fidelity=self.scheduler.fidelity(trial))
-        return Reaction(WorkerAction.CONTINUE, answer, lambda: self._on_start(trial))
+        new, fidelity = not trial.added, 0.0
+        if new:
+            # a trial that resumes is proposed again
+            trial.added = True
+            self.scheduler.on_trial_add(trial)
+            fidelity = self.scheduler.fidelity(trial)
+        answer = Verdict(trial=trial.number, id=message.id, train=True, fidelity=fidelity)
+        return Reaction(WorkerAction.CONTINUE, answer, lambda: self._on_start(trial, new))
 
-    def _on_start(self, trial: ActiveTrial) -> None:
+    def _on_start(self, trial: ActiveTrial, new: bool) -> None:
         # while the worker builds the model: a checkpoint can be resumed only where the point is stored
         self._study.write()
-        if not trial.spent:
+        if new:
             self._callbacks.on_trial_start(trial.record)
 
     def _refused(self, trial: ActiveTrial, message: Proposed, after: Callable[[], None]) -> Reaction:

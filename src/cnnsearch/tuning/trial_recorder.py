@@ -43,6 +43,9 @@ class TrialRecorder:
         self.trials[place : place + known] = [done]
         if done.state not in ("running", "waiting"):
             self.statistics = self.statistics.plus(done)
+        for earlier in [each for each in self._by_key[done.key] if each.number == done.number]:
+            # of a search that was killed while this trial was paused
+            self._by_key[done.key].remove(earlier)
         self._by_key[done.key].append(done)
         if done.checkpoint:
             self.saved.append(done)

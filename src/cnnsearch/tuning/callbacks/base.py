@@ -66,7 +66,7 @@ class TunerCallback:
         """The state of the search after a change; `status.done` is the trial that just ended, if one did."""
 
     def on_note(self, text: str) -> None:
-        """One line for the user: `text`."""
+        """One line for the user: `text`. It may be called from a thread of another callback."""
 
     def on_step_end(self) -> None:
         """The tuner has handled one message, or none came for half a second."""
@@ -82,7 +82,10 @@ class TunerCallback:
         """
 
     def on_study_end(self, study: Study, end: End) -> None:
-        """The run is over, and the workers have ended. `end` says why. Called after errors, too."""
+        """The run is over, and the workers have ended. `end` says why. Called after errors, too.
+
+        If nothing was left to train, it is called without `on_study_begin`.
+        """
 
 
 class Callbacks(TunerCallback):

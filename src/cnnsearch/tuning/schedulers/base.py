@@ -85,7 +85,7 @@ class TrialScheduler:
         self.paused[trial.number] = trial
 
     def on_trial_complete(self, record: Trial) -> None:
-        """A trial ended: complete or pruned. Called for the trials of earlier runs too."""
+        """A trial ended: complete or pruned. Called for the trials of earlier runs too, before `on_start`."""
 
     def on_trial_error(self, record: Trial) -> None:
         """A trial failed, or its worker was lost for good."""
@@ -94,6 +94,8 @@ class TrialScheduler:
         self, running: Iterable[ActiveTrial], more_to_come: bool, in_time: Callable[[ActiveTrial], bool]
     ) -> ActiveTrial | None:
         """The paused trial that resumes next; None: no paused trial resumes now.
+
+        It only answers, and may be asked again: the tuner removes the trial from `paused` when it resumes.
 
         `running`: the trials that workers have; `more_to_come`: whether new trials will start; `in_time`: whether a
         trial reaches its next stop within the time limit.

@@ -40,4 +40,4 @@ class epochs_csv(TunerCallback):
             csv.writer(file).writerow([trial.number, epoch, *metrics.values()])
 
     def on_study_end(self, study, end):
-        self.note(f"Every epoch is in {self.path.name}.")
+        self.note("Every epoch is in epochs.csv.")
