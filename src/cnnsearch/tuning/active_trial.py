@@ -1,4 +1,4 @@
-"""A trial of a search on its way through a worker."""
+"""A trial of a search that a worker has, or that is paused."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     import optuna
 
 BY_NAME = (ORIGIN, CONTROLLED_ORIGIN)
-"""The origins of trials that were asked for by name begin so: they have no limits, and are trained to their end."""
+"""The prefixes of the origins of recipes and controlled trials. They have no limits and are never pruned."""
 
 
 @dataclass
 class ActiveTrial:
-    """A trial that a worker has, or that is paused.
+    """A trial that a worker has, or that is paused. Times are of `time.monotonic`.
 
     Attributes:
         trial: Optuna's trial; `record`: what is known of it.
         state: the file of its checkpoint; `resume`: whether its training resumes from there.
-        started: when the worker got it; `last_message`: when that last said something. By `time.monotonic`.
+        started: when the worker got it; `last_message`: when the worker last sent a message.
         history: the metrics of each epoch; `reported`: how many of them Optuna and MLflow have.
-        spent: seconds of its earlier turns on a worker.
+        spent: seconds that it was trained before its last pause.
         resumable: whether it can be paused and resumed.
         added: whether the scheduler knows it.
     """
@@ -50,27 +50,27 @@ class ActiveTrial:
 
     @property
     def since(self) -> float:
-        """When it would have started, had it been trained without a pause."""
+        """When its training would have started without its pauses."""
         return self.started - self.spent
 
     @property
     def by_name(self) -> bool:
-        """Whether it was asked for by name."""
+        """Whether it is a recipe or a controlled trial."""
         return self.record.origin.startswith(BY_NAME)
 
     @property
     def curve(self) -> tuple[dict[str, float], ...]:
-        """Its epochs; one that was just resumed has those of before until its worker has read them."""
+        """The metrics of its epochs; after a resume, those that are stored, until its worker has read them."""
         return tuple(self.history) or self.record.history
 
     def timed(self) -> Trial:
-        """What is measured of it by now; of one that was resumed, at its last rung."""
+        """The trial with its epochs and seconds so far; for a resumed trial, those at its last pause."""
         if self.spent:
             return self.record
         return replace(self.record, epochs=len(self.history), seconds=self.last_message - self.started)
 
     def assignment(self) -> Message:
-        """What a worker is sent to train it."""
+        """The message that makes a worker train it."""
         return RunTrial(
             trial=self.number,
             seed=self.record.seed,

@@ -1,4 +1,4 @@
-"""How a search ended: what the user is told, and which ends are errors."""
+"""How a search ended: the message for the user, and which ends are errors."""
 
 from collections import Counter
 
@@ -13,11 +13,11 @@ DONE = (EndReason.COMPLETE, EndReason.EXHAUSTED, EndReason.TIMEOUT)
 
 
 def check_ended(opened: Study, end: End) -> None:
-    """Refuse a search that has no result.
+    """Raise an error if a search has no result.
 
     Raises:
         NothingCompletedError: if no trial completed; it says the most common reason.
-        CnnsearchError: if the search was stopped by a fault.
+        CnnsearchError: if a problem stopped the search.
     """
     nothing = "" if end.reason is EndReason.INTERRUPTED else _nothing_completed(opened, end)
     if nothing:
@@ -43,7 +43,7 @@ def _nothing_completed(opened: Study, end: End) -> str:
 
 
 def stopped(opened: Study) -> str:
-    """How far a search came that was stopped."""
+    """A line for the user about a search that was stopped: how many trials ended, and how many can be resumed."""
     done = sum(record.state in COUNTED for record in opened.trials())
     begun = len(trial_queue.resumable_trials(opened))
     more = f" {begun} more can be resumed from {'its' if begun == 1 else 'their'} last epoch." if begun else ""

@@ -36,11 +36,11 @@ class RuntimeModel(NamedTuple):
 
 
 def fit_runtime_model(records: Iterable[Trial]) -> RuntimeModel | None:
-    """The model of these trials; None where none was timed.
+    """The runtime model of these trials; None if none has a measured time.
 
-    Least squares of the relative errors, no share below 0. At first a trial is thought to start for as long as an epoch
-    takes, and half of an epoch to be the same for all candidates; what is measured corrects that. Where multiply-adds
-    are not known (0), every epoch takes the same.
+    It is fitted by least squares of the relative errors, with no part below 0. The first guess is that the start takes
+    as long as an epoch, and that half of an epoch is the same for all candidates. If multiply-adds are not known (0),
+    all epochs take the same time.
     """
     timed = [
         (record.macs, record.epochs - record.resumed, record.seconds)
@@ -76,7 +76,7 @@ def _nonnegative(rows: Any, wanted: Any) -> Any:
 
 
 def remaining_seconds(record: Trial, model: RuntimeModel, epochs: float) -> float:
-    """Seconds that a trial which was left at `record` needs until it has so many epochs, at its own model so far."""
+    """The seconds that a trial needs until it has `epochs` epochs, at its own speed so far."""
     done = record.epochs - record.resumed
     own = record.seconds / model.seconds(record.macs, done) if done > 0 and record.seconds > 0 else 1.0
     return own * model.seconds(record.macs, epochs - record.epochs)

@@ -23,17 +23,17 @@ from cnnsearch.tuning.trial_recorder import TrialRecorder
 from cnnsearch.tuning.trial_source import End, EndReason, Reaction, WorkerAction
 
 SAME_FAILURES = 10
-"""So many failures of one kind in a row end the search: something is wrong that no further trial will mend."""
+"""This many failures of one kind in a row end the search: further trials would fail, too."""
 
 INFEASIBLE = 60
-"""After so many duplicates or too large candidates in a row the space is taken to be exhausted."""
+"""After this many duplicate or too large candidates in a row, the space counts as exhausted."""
 
 HELP_SAMPLER = 3
-"""After so many of them candidates are drawn by chance: a sampler may keep to its favourites."""
+"""After this many of them, candidates are drawn at random, because the sampler may repeat its best candidates."""
 
 
 class SearchSource:
-    """Gives the trials of one `cnnsearch run`, until the study has as many as `config` ask for.
+    """Gives the trials of one `cnnsearch run`, until the study has as many as `config` asks for.
 
     See `TrialSource` for what each method does.
 
@@ -54,7 +54,7 @@ class SearchSource:
         self.config, self._study, self._recorder, self._callbacks = config, study, recorder, callbacks
         self._known, self._began = known, began
         self._start, self._infeasible, self._problem = 0.0, 0, ""
-        self._told_rungs = self._told_unsaved = self._timed_out = False
+        self._noted_rungs = self._noted_unsaved = self._timed_out = False
         self._last_failures: deque[str] = deque(maxlen=SAME_FAILURES)
         self._active: Mapping[int, ActiveTrial] = {}
         self._repeats = Counter(repeat["trial"] for repeat in study.repeats())
@@ -86,7 +86,7 @@ class SearchSource:
         opening.check_same_data(self._study, message.dataset)
         names = ("backend", "keras", "precision", "lean", "devices", "python")
         machine = {name: getattr(message, name) for name in names}
-        # their place may be new
+        # the folder of the data may have changed
         self._study.remember(data=message.dataset, machine=machine, dataset=list(self.config.study.dataset))
         if first:
             self._lifecycle.scheduler.on_start(message.dataset["images"]["train"], message.low_fidelity)
@@ -112,7 +112,7 @@ class SearchSource:
         self._enqueue()
 
     def _enqueue(self) -> None:
-        """Queue what is trained before anything is drawn."""
+        """Queue the trials that come before those of the sampler."""
         if self.config.tuner.controlled:
             trial_queue.enqueue_controlled(self._study, self.config.tuner)
             return
@@ -135,7 +135,7 @@ class SearchSource:
         return scheduler.choose_trial_to_resume(self._active.values(), self.missing() > 0, wanted)
 
     def _resumed(self, trial: ActiveTrial) -> ActiveTrial:
-        """A paused trial, from where it was left.
+        """Resume a paused trial from its checkpoint.
 
         Raises:
             PluginError: if the scheduler chose a trial that is not paused.
@@ -148,7 +148,7 @@ class SearchSource:
         return trial
 
     def _new(self) -> ActiveTrial | None:
-        """An interrupted trial, a queued point, or what the sampler draws."""
+        """An interrupted trial, a queued point, or a trial for the sampler to draw."""
         trial = trial_queue.take(self._study, self.config.tuner)
         if trial is None:
             return None
@@ -156,23 +156,23 @@ class SearchSource:
         seed, now = trial_queue.seed_of(self._study, trial), time.monotonic()
         earlier, folder = trial.user_attrs.get("state"), self.config.study.folder.resolve()
         state = studies.state_of(folder, trial) if earlier else trial_queue.state_file(folder, trial.number)
-        # what was only evaluated on a part of the images is evaluated again: it is paused there for its rank
+        # without a checkpoint the low-fidelity evaluation is repeated, so that the trial has a rank there
         look = trial.user_attrs.get("look") if state.is_file() else None
         record = Trial(number=trial.number, origin=origin, seed=seed, look=look)
         return ActiveTrial(trial, record, state, now, now, resume=earlier is not None)
 
     def missing(self) -> int:
-        """How many trials are still to be begun."""
+        """How many trials have not started yet."""
         if self._exhausted() or self._lifecycle.budget.closed:
             return 0
         begun = self._recorder.statistics.ended + len(self._lifecycle.scheduler.paused) + len(self._active)
         return max(0, self.config.tuner.trials - begun)
 
     def _exhausted(self) -> bool:
-        """Whether there is nothing new to be had from the space."""
+        """Whether the space has no new candidates."""
         return self._infeasible >= INFEASIBLE or getattr(self._study.optuna.sampler, "exhausted", False)
 
-    # -- what workers say -------------------------------------------------------------------------
+    # -- messages of workers -------------------------------------------------------------------------
 
     def on_message(self, trial: ActiveTrial, message: Message) -> Reaction:
         reaction = self._lifecycle.handle(trial, message)
@@ -184,9 +184,9 @@ class SearchSource:
         self._problem = self._problem or self._lifecycle.problem
         if isinstance(message, Proposed) and reaction.action is WorkerAction.CONTINUE:
             self._use_own_sampler()
-        if isinstance(message, Evaluated | Paused) and not self._told_rungs:
-            # not before: of trials that are never paused it would not be true
-            self._told_rungs = True
+        if isinstance(message, Evaluated | Paused) and not self._noted_rungs:
+            # only now: in some spaces no trial can be paused
+            self._noted_rungs = True
             if described := self._lifecycle.scheduler.described:
                 self._callbacks.on_note(described)
         if not isinstance(message, Draw):
@@ -195,8 +195,8 @@ class SearchSource:
     def on_saved(self, message: Saved) -> None:
         if message.problem:
             self._problem = f"{message.problem}. {FULL}"
-        if message.unsaved and not self._told_unsaved:
-            self._told_unsaved = True
+        if message.unsaved and not self._noted_unsaved:
+            self._noted_unsaved = True
             self._callbacks.on_note(
                 f"The models of this space are not stored, because they cannot be saved: {message.unsaved}"
             )
@@ -242,11 +242,11 @@ class SearchSource:
 
     def _on_infeasible(self, record: Trial) -> None:
         if self.config.tuner.only_recipes:
-            # nothing can take the place of what was asked for by name
+            # no other candidate can replace a recipe
             self._problem = f"{record.origin} is not trained: {record.reason}"
             return
         if self.config.tuner.controlled:
-            # nor of a controlled trial, but the others are wanted all the same
+            # nor a controlled trial, but the other ones are still trained
             self.config = self.config.changed(trials=self.config.tuner.trials - 1)
             return
         self._infeasible += 1
@@ -259,7 +259,7 @@ class SearchSource:
             self._study.use_sampler(samplers.sampler(self.config.tuner.sampler, seed, self._known))
         self._infeasible = 0
 
-    # -- clock, display and end -------------------------------------------------------------------
+    # -- time, status and end -------------------------------------------------------------------
 
     def check_time(self) -> None:
         config, now = self.config, time.monotonic()
@@ -294,7 +294,7 @@ class SearchSource:
         return End(EndReason.EXHAUSTED if self._exhausted() else EndReason.COMPLETE)
 
     def finish(self, end: End) -> None:
-        """What is still paused ends as pruned, or is interrupted if the search did not come to its end."""
+        """End the paused trials: as pruned if the search is done, else as interrupted."""
         for trial in list(self._lifecycle.scheduler.paused.values()):
             if end.reason in (EndReason.COMPLETE, EndReason.EXHAUSTED, EndReason.TIMEOUT):
                 self._lifecycle.end_paused(trial)

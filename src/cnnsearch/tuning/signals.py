@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first ends a search in order, the second at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first signal ends a search and stores its trials; the second one ends it at once."""
 
 import signal
 import threading
@@ -8,9 +8,9 @@ from types import FrameType
 
 
 class SignalHandler:
-    """Whether an end was asked for. While it is `deferred` the first signal only sets `requested`.
+    """Handles signals that end the program. While it is `deferred`, the first signal only sets `requested`.
 
-    A KeyboardInterrupt raised between any two lines could leave a trial ended in one store and not in the other.
+    A KeyboardInterrupt at any line could leave a trial ended in Optuna's storage and not in MLflow.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class SignalHandler:
         """A signal handler.
 
         Raises:
-            KeyboardInterrupt: if the signal is the second, or nothing is to be brought into order.
+            KeyboardInterrupt: at the second signal, or if signals are not deferred.
         """
         if self.requested or not self._deferred:
             raise KeyboardInterrupt
@@ -29,7 +29,7 @@ class SignalHandler:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, the first signal waits until someone looks at `requested`."""
+        """Inside, the first signal sets `requested` and raises nothing."""
         self._deferred = True
         try:
             yield
@@ -38,7 +38,7 @@ class SignalHandler:
 
     @contextmanager
     def listening(self) -> Iterator["SignalHandler"]:
-        """Handle the signals inside, and restore the handlers after it; outside the main thread there are none."""
+        """Handle the signals inside, and restore the earlier handlers after it. In other threads it does nothing."""
         here = threading.current_thread() is threading.main_thread()
         names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if here and hasattr(signal, name)]
         before = {name: signal.signal(getattr(signal, name), self.signalled) for name in names}

@@ -1,4 +1,4 @@
-"""How long a worker may be silent and how much memory it may take: what is above that is taken for broken."""
+"""The limits of workers: how long one may send nothing, and how much memory it may hold."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.trial_source import Active
 
 PATIENCE = 20
-"""A worker may be silent for that many times as long as an epoch should take."""
+"""A worker may send nothing for this many times the expected length of an epoch."""
 
 SHORTEST, UNKNOWN = 600.0, 3600.0
-"""Seconds of silence that are always allowed, and those that are while nothing is known of an epoch's length."""
+"""Seconds without a message that are always allowed, and that are allowed if the length of an epoch is not known."""
 
 
 STARVED = 0.7
-"""A worker that is killed from outside with this part of its allowance in use is taken for one out of memory."""
+"""A worker that is killed while it holds more than this part of its memory limit counts as out of memory."""
 
 
 class Limits:
@@ -47,7 +47,7 @@ class Limits:
 
 
 def failure_of_lost_worker(lost: LostWorker, allowed: int, retried: bool) -> tuple[str, str]:
-    """The kind of failure and the reason of a trial whose worker ended; no kind: it is given a second chance.
+    """The kind of failure and the reason of a trial whose worker ended; an empty kind: the trial is requeued.
 
     `allowed` are the bytes of memory that the worker could hold, 0 for the machine's; `retried`: it had its chance.
     """
@@ -61,7 +61,7 @@ def failure_of_lost_worker(lost: LostWorker, allowed: int, retried: bool) -> tup
 
 
 def allowed_silence(running: Trial, ended: Iterable[Trial]) -> float:
-    """Seconds that may pass between two messages of a trial in training, going by the slowest trial so far."""
+    """The seconds allowed between two messages of a trial in training, estimated from the slowest trial so far."""
     slowest = [
         record.seconds / (record.epochs - record.resumed) * max(1.0, running.macs / record.macs if record.macs else 1.0)
         for record in ended

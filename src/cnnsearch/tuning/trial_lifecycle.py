@@ -1,4 +1,4 @@
-"""What becomes of a trial of a search, message by message, from its proposal to its end."""
+"""Handles the messages about a trial of a search, from its proposal to its end."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -41,7 +41,7 @@ from cnnsearch.tuning.trial_source import Reaction, WorkerAction
 FULL = "Free some space, and run the same command again."
 
 RECENT = 200
-"""The runtime model uses so many of the last trials."""
+"""The runtime model uses this many of the last trials."""
 
 
 class TrialLifecycle:
@@ -50,8 +50,7 @@ class TrialLifecycle:
     Attributes:
         scheduler: decides which trials pause, resume and stop.
         budget: decides which candidates are trained in the time that is left.
-        infeasible: how many candidates in a row were duplicates or too large.
-        problem: what ends the search, empty while nothing does.
+        problem: the reason to end the search; empty if there is none.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class TrialLifecycle:
         ended: Callable[[Trial], None],
         infeasible: Callable[[Trial], None],
     ) -> None:
-        """`running` gives the trials that workers have; `ended` and `infeasible` are called with each such record."""
+        """`running` returns the trials that workers have; `ended` and `infeasible` are called with each such trial."""
         self._config, self._study, self._recorder, self._callbacks = config, study, recorder, callbacks
         self._running, self._ended, self._infeasible = running, ended, infeasible
         self._pruning = Pruning(study, config.tuner.pruner, config.study.epochs, known)
@@ -87,7 +86,7 @@ class TrialLifecycle:
         )
 
     def handle(self, trial: ActiveTrial, message: Message) -> Reaction:
-        """What follows from a worker's message about its trial."""
+        """Handle a worker's message about its trial."""
         if handler := self.HANDLERS.get(type(message)):
             return handler(self, trial, message)
         reason = f"its worker sent {type(message).__name__}, which no search asks for"
@@ -108,11 +107,11 @@ class TrialLifecycle:
         first = self._recorder.known(trial.record, others)
         if first is not None:
             done = replace(trial.record, state="duplicate", reason=f"the same plan as trial {first}")
-            return self._refused(trial, message, lambda: self._end_infeasible(trial, done))
+            return self._do_not_train(trial, message, lambda: self._end_infeasible(trial, done))
         if self._over_budget(trial, message.epochs):
-            # the grid proposes each point once, so that this one is queued for the next run
+            # the grid proposes each point once, so this one is queued for the next run
             again = self._config.tuner.sampler == "grid"
-            return self._refused(trial, message, lambda: self._recorder.skip(trial.record, trial.trial, again))
+            return self._do_not_train(trial, message, lambda: self._recorder.skip(trial.record, trial.trial, again))
         new, fidelity = not trial.added, 0.0
         if new:
             # a trial that resumes is proposed again
@@ -123,34 +122,34 @@ class TrialLifecycle:
         return Reaction(WorkerAction.CONTINUE, answer, lambda: self._on_start(trial, new))
 
     def _on_start(self, trial: ActiveTrial, new: bool) -> None:
-        # while the worker builds the model: a checkpoint can be resumed only where the point is stored
+        # now, while the worker builds the model: a checkpoint can be resumed only if the point is stored
         self._study.write()
         if new:
             self._callbacks.on_trial_start(trial.record)
 
-    def _refused(self, trial: ActiveTrial, message: Proposed, after: Callable[[], None]) -> Reaction:
+    def _do_not_train(self, trial: ActiveTrial, message: Proposed, after: Callable[[], None]) -> Reaction:
         return Reaction(WorkerAction.NEW_TRIAL, Verdict(trial=trial.number, id=message.id, train=False), after)
 
     def _over_budget(self, trial: ActiveTrial, epochs: int) -> bool:
-        """Whether another candidate is to be drawn; never for what was queued, which would only come up again."""
+        """Whether this candidate is skipped. Queued and resumed trials are never skipped."""
         if trial.record.origin != "sampler" or trial.spent or "state" in trial.trial.user_attrs:
             return False
         begun = self._recorder.statistics.ended + len(self.scheduler.paused)
         return self.budget.should_skip(trial.record, self.scheduler.next_stop(trial, epochs), self.known(), begun)
 
     def in_time(self, trial: ActiveTrial) -> bool:
-        """Whether a paused trial will be at its next rung before the time is up."""
+        """Whether a paused trial will reach its next rung before the time limit."""
         return self.budget.in_time(trial.record, self.scheduler.next_stop(trial, self._config.study.epochs))
 
     def known(self) -> list[Trial]:
-        """What was drawn lately, with what was measured of it, also of trials in training."""
+        """The last trials, the paused ones and those in training, with their seconds and epochs so far."""
         paused = (trial.record for trial in self.scheduler.paused.values())
         return [*self._recorder.trials[-RECENT:], *paused, *(trial.timed() for trial in self._running())]
 
     # -- epochs -----------------------------------------------------------------------------------
 
     def _on_resumed(self, trial: ActiveTrial, message: Resumed) -> Reaction:
-        """The epochs that were trained before an interruption belong to this trial now."""
+        """Add the epochs that were trained before an interruption to this trial."""
         paused_before = trial.reported > 0
         for metrics in message.history:
             trial.history.append(metrics)
@@ -170,14 +169,14 @@ class TrialLifecycle:
         trial.history.append(message.metrics)
         decision = self._checked(trial, self.scheduler.on_trial_result(trial))
         answer = Go(trial=trial.number, id=message.id, decision=decision)
-        # the worker need not wait until this epoch is stored
+        # the worker continues before this epoch is stored
         return Reaction(WorkerAction.CONTINUE, answer, lambda: self.record_epoch(trial))
 
     def _checked(self, trial: ActiveTrial, decision: Decision) -> Decision:
-        """A scheduler's decision. A trial that cannot be resumed, or that has all its epochs, is not paused.
+        """Check a scheduler's decision. A trial that cannot be resumed, or that has all its epochs, is not paused.
 
         Raises:
-            PluginError: if it is no decision.
+            PluginError: if it is not a Decision.
         """
         if not isinstance(decision, Decision):
             name = self._config.tuner.scheduler
@@ -186,7 +185,7 @@ class TrialLifecycle:
         return Decision.CONTINUE if decision is Decision.PAUSE and ends else decision
 
     def should_prune(self, trial: ActiveTrial) -> bool:
-        """Whether the pruner stops a trial after its last epoch. Trials that were asked for by name are not pruned."""
+        """Whether the pruner stops a trial after its last epoch. Recipes and controlled trials are not pruned."""
         if self._config.tuner.pruner == "none" or trial.by_name or len(trial.history) >= self._config.study.epochs:
             return False
         self.record_epoch(trial)
@@ -194,7 +193,7 @@ class TrialLifecycle:
         return self._pruning.should_prune(trial.trial, trial.record, seen)
 
     def record_epoch(self, trial: ActiveTrial) -> None:
-        """Tell Optuna and MLflow the last epoch, unless they have it."""
+        """Report the last epoch to Optuna and the callbacks, unless they have it."""
         epoch, metrics = len(trial.history), trial.history[-1]
         if epoch > trial.reported:
             trial.reported = epoch
@@ -204,14 +203,14 @@ class TrialLifecycle:
     # -- pauses -----------------------------------------------------------------------------------
 
     def _on_evaluated(self, trial: ActiveTrial, message: Evaluated) -> Reaction:
-        """The low-fidelity evaluation ended; if the trial is promoted, it is trained from its beginning."""
+        """The low-fidelity evaluation ended. If the trial is promoted, its training starts with new weights."""
         trial.record = replace(trial.record, look=message.score)
         self._pruning.report(trial.trial, message.score, 0)
         return self._on_paused(trial, message)
 
     def _on_paused(self, trial: ActiveTrial, message: Trained) -> Reaction:
         if trial.history and not trial.state.is_file():
-            # it could not be resumed; it is interrupted, and the next run trains it again
+            # without a checkpoint it cannot be resumed; it is interrupted, and the next run trains it again
             self.problem = f"{trial.state} cannot be written. {FULL}"
             return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
         trial.spent += message.seconds
@@ -225,7 +224,7 @@ class TrialLifecycle:
             self.end_paused(last)
 
     def end_paused(self, trial: ActiveTrial) -> None:
-        """End a paused trial that is not resumed any more: it is pruned."""
+        """End a paused trial as pruned."""
         self.scheduler.paused.pop(trial.number, None)
         self._close(trial, replace(trial.record, state="pruned", reason=self.scheduler.reason(trial)))
 
@@ -235,7 +234,7 @@ class TrialLifecycle:
         trial.spent += message.seconds
         done = replace(self._as_trained(trial, message), state="pruned" if message.stopped else "complete")
         path = self.checkpoints.offer(done, self._recorder.saved, message.format)
-        # relative to the study's folder, which may be moved
+        # relative to the study's folder, because the folder may be moved
         done = replace(done, checkpoint=f"checkpoints/{path.name}" if path else "")
         answer = Keep(trial=trial.number, id=message.id, path=str(path or ""))
         return Reaction(WorkerAction.SAVE_MODEL, answer, lambda: self._close(trial, done))
@@ -248,7 +247,7 @@ class TrialLifecycle:
         return Reaction(action, after=lambda: self.fail(trial, message.kind, message.reason, message.seconds))
 
     def fail(self, trial: ActiveTrial, kind: str, reason: str, seconds: float = 0) -> None:
-        """End a trial as failed; `seconds` of this turn, if the worker told them."""
+        """End a trial as failed; `seconds`: since its last pause, 0 if they are not known."""
         seconds = trial.spent + seconds if seconds else time.monotonic() - trial.since
         self._close(
             trial,
@@ -264,7 +263,7 @@ class TrialLifecycle:
         )
 
     def _end_infeasible(self, trial: ActiveTrial, done: Trial) -> None:
-        """End a trial that is not trained. It does not count: the next one takes its place."""
+        """End a trial that is not trained. It is not counted, so another one replaces it."""
         self._close(trial, done)
         self._infeasible(done)
 
@@ -275,7 +274,7 @@ class TrialLifecycle:
         self._ended(kept)
 
     def note_ended(self, record: Trial) -> None:
-        """Let scheduler and pruner compare with this trial from now on."""
+        """Tell the scheduler and the pruner about an ended trial."""
         self._pruning.ended(record)
         if record.state in ("complete", "pruned"):
             self.scheduler.on_trial_complete(record)

@@ -17,14 +17,14 @@ from cnnsearch.tuning.progress import StudyStatistics
 
 
 class TrialRecorder:
-    """The records of a study's ended trials, kept equal in Optuna and in MLflow.
+    """The ended trials of a study: stores them in Optuna and tells the callbacks.
 
-    It is asked at every message of a worker, so nothing here looks through all trials but to find one.
+    It is used at every message of a worker, so no method reads all trials.
 
     Attributes:
-        records: every record, by the trials' numbers.
-        saved: those of them of which a model was saved.
-        statistics: all of them together.
+        trials: every trial, in the order of their numbers.
+        saved: the trials whose model was saved.
+        statistics: the statistics of all trials.
     """
 
     def __init__(self, study: Study, callbacks: TunerCallback) -> None:
@@ -37,7 +37,7 @@ class TrialRecorder:
             self._keep(each)
 
     def _keep(self, done: Trial) -> None:
-        """Take a record in, for the one that a trial had while it waited or ran."""
+        """Add an ended trial, or replace its earlier version."""
         place = bisect_left(self.trials, done.number, key=attrgetter("number"))
         known = place < len(self.trials) and self.trials[place].number == done.number
         self.trials[place : place + known] = [done]
@@ -51,9 +51,9 @@ class TrialRecorder:
             self.saved.append(done)
 
     def known(self, wanted: Trial, running: Iterable[Trial]) -> int | None:
-        """The number of another trial with the same plan that was tried, or is among those on their way.
+        """The number of another trial with the same plan that was trained or is in `running`; None if there is none.
 
-        A controlled trial is trained although an equal trial was pruned: it has no score of as many epochs.
+        A controlled trial needs a score at full length, so pruned trials do not count for it.
         """
         states = {*COUNTED, "running", "waiting"} - (
             {"pruned"} if wanted.origin.startswith(CONTROLLED_ORIGIN) else set()
@@ -74,11 +74,14 @@ class TrialRecorder:
         return kept
 
     def pause(self, there: Trial, trial: optuna.Trial) -> None:
-        """Keep what is known of a trial that waits at a rung; it has not ended."""
+        """Store a paused trial. It has not ended."""
         trial.set_user_attr(ATTRIBUTE, there.to_attribute())
 
     def interrupt(self, running: Trial, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
-        """End a running trial and queue its point again, to be trained on."""
+        """End a running trial and queue its point again; a later trial resumes it.
+
+        `why`: the reason, to be stored; `retried`: whether its worker was lost, which may happen only once.
+        """
         done = replace(running, state="interrupted", reason=why or "interrupted at the end of the run; it is requeued")
         finish(self.study, trial, done)
         trial_queue.requeue(self.study, self._frozen(trial), done.seed, retried, done.look)
@@ -86,15 +89,15 @@ class TrialRecorder:
         self.callbacks.on_trial_interrupt(done)
 
     def skip(self, drawn: Trial, trial: optuna.Trial, again: bool) -> None:
-        """End what was drawn and is not trained for its time or cost. It counts for nothing; `again`: it is queued."""
+        """End a drawn trial that is not trained because of its time or cost. It is not counted; `again`: requeue it."""
         if again:
             self.interrupt(drawn, trial, "it would not end within the time limit")
         else:
-            # a failed one is invisible to the sampler, which shall not learn from it
+            # Optuna's samplers ignore trials of the state FAIL, so they do not learn from this one
             self.close(replace(drawn, state="passed", plan=""), trial)
 
     def requeue_stale(self) -> None:
-        """Trials of a run that was killed are still RUNNING in the storage; nothing runs them any more."""
+        """Requeue the trials of a run that was killed: they are RUNNING in the storage, but no worker has them."""
         for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             stale = replace(from_optuna(frozen), state="interrupted", reason="its run was killed")
             finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
@@ -102,18 +105,18 @@ class TrialRecorder:
             self._keep(stale)
 
     def _frozen(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial:
-        # `Study` gives its trials only all together
+        # Optuna's `Study` returns only all trials together
         return self.study.optuna._storage.get_trial(trial._trial_id)
 
 
 def finish(study: Study, trial: optuna.Trial, done: Trial) -> None:
-    """Write a trial's record and tell Optuna how it ended."""
+    """Store a trial and report to Optuna how it ended."""
     trial.set_user_attr(ATTRIBUTE, done.to_attribute())
     if done.state == "complete":
         study.optuna.tell(trial, _values(study, done), skip_if_finished=True)
     elif done.state == "pruned" or done.failure:
         if done.failure:
-            # FAIL is invisible to the sampler, which would propose the like again (optuna#2864)
+            # samplers ignore FAIL and would propose similar points again (optuna#2864)
             trial.set_constraint("feasible", 1.0)
         _tell_without_value(study, trial, TrialState.PRUNED)
     else:
@@ -121,7 +124,7 @@ def finish(study: Study, trial: optuna.Trial, done: Trial) -> None:
 
 
 def _values(study: Study, done: Trial) -> list[float]:
-    """What Optuna is told of a complete trial: its score, then its costs."""
+    """The values of a complete trial for Optuna: its score, then its costs."""
     assert done.score is not None
     return [done.score, *(float(getattr(done, COSTS[cost])) for cost in study.costs)]
 

@@ -15,10 +15,10 @@ from cnnsearch.tuning.signals import SignalHandler
 from cnnsearch.tuning.trial_source import A, End, EndReason, Reaction, TrialSource, WorkerAction
 
 GROWTH = 1 << 30
-"""A worker that has grown by this many bytes since its first trial is restarted: Keras does not give all back."""
+"""A worker is restarted if it holds this many bytes more than in its first trial: Keras does not free all memory."""
 
 QUIET = 0.02
-"""Seconds without a message after which no worker waits for an answer, so that the storage may be written."""
+"""Seconds. If no message comes for this long, no worker waits for an answer, and the storage is written."""
 
 DESCRIBING = 600.0
 """Seconds that a worker may take to draw the default point, where trials have no limit."""
@@ -27,7 +27,7 @@ DESCRIBE_TRIES = 3
 """So many workers in a row may end while they draw the default point."""
 
 SAVING = 60.0
-"""Seconds that a worker may take to save a model when the tuner ends; 3 if the user asked for the end."""
+"""Seconds that a worker may take to save a model when the tuner ends; 3 if the user stopped it."""
 
 
 class Tuner(Generic[A]):
@@ -35,7 +35,7 @@ class Tuner(Generic[A]):
 
     Attributes:
         active: the trials that workers have, by slot.
-        busy: the workers that do something else, such as saving a model, and since when.
+        busy: by slot, the time since which a worker does something else, such as saving a model.
         describing: those of them that draw the default point.
     """
 
@@ -59,7 +59,7 @@ class Tuner(Generic[A]):
         self._ending = False
 
     def run(self) -> End:
-        """Run trials until the source has none or ends; what runs then is interrupted.
+        """Run trials until the source ends. Trials that run then are interrupted.
 
         Raises:
             CnnsearchError: if nothing can be trained: the dataset, a plugin or every worker fails.
@@ -97,7 +97,7 @@ class Tuner(Generic[A]):
             self._handle(event)
 
     def _settle(self) -> None:
-        """Let models be saved to their end, and stop the workers that have a trial or do not end."""
+        """Wait until workers have saved their models, and stop those that take too long."""
         self._ending = True
         until = time.monotonic() + (3 if self.stop.requested else SAVING)
         while self.busy and time.monotonic() < until:
@@ -180,7 +180,7 @@ class Tuner(Generic[A]):
         self._restart(slot)
 
     def _on_unknown(self, slot: int, message: Message) -> None:
-        """Let a worker go on that speaks of a trial which it does not have; restart one that cannot."""
+        """Handle a message about a trial that the worker does not have: it ends that trial, or it is restarted."""
         self.launcher.note(
             slot, f"it sent {type(message).__name__} about a trial that it does not have: {message}"[:300]
         )
@@ -192,14 +192,14 @@ class Tuner(Generic[A]):
                 self.source.interrupt(trial)
             self._restart(slot)
         elif slot not in self.active:
-            # it has ended what it speaks of
+            # the worker has ended that trial
             self.busy.pop(slot, None)
             self._assign_trials()
 
     # -- workers ----------------------------------------------------------------------------------
 
     def _assign_trials(self) -> None:
-        """Give a trial to each worker that is free, as long as there is one."""
+        """Give a trial to each free worker while the source has one."""
         if self._ending or self.stop.requested:
             return
         for slot in self.launcher.slots:
@@ -232,7 +232,7 @@ class Tuner(Generic[A]):
             self._memory[slot] = self._memory.get(slot, (held, held))[0], held
 
     def _supervise(self) -> None:
-        """Restart workers that are silent for too long or hold too much memory, and keep the study's lease."""
+        """Restart workers that send nothing for too long or hold too much memory, and renew the study's lease."""
         now = time.monotonic()
         if now - self._leased > lease.SECONDS / 4:
             self._leased = now
@@ -257,4 +257,4 @@ class Tuner(Generic[A]):
         Saved: _on_saved,
         Fatal: _on_fatal,
     }
-    """The messages that are the tuner's own; all others are about a trial and go to the source."""
+    """The messages that the tuner handles itself. All others are about a trial and are passed to the source."""
