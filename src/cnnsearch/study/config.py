@@ -13,7 +13,7 @@ from cnnsearch.spaces.space import Space, Use
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """What is searched, and where it is stored. Trials of one study can be compared because most of it is the same.
+    """What is searched, and where it is stored. Most of it must stay the same, so that trials can be compared.
 
     Attributes:
         name: the study's name.
@@ -44,7 +44,7 @@ class StudyConfig:
         return study_folder(self.runs, self.name, self.storage)
 
     def stored(self) -> dict[str, Any]:
-        """What makes trials comparable. It is stored, and must be the same when the study is resumed."""
+        """The values that make trials comparable. They are stored, and must be the same when the study is resumed."""
         return {
             "space": self.space.to_dict(),
             "dataset": list(self.dataset),
@@ -60,10 +60,11 @@ class StudyConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How candidates are trained, and which are not. Zero means no limit.
+    """How candidates are trained, and how large they may be. Zero means no limit.
 
     Attributes:
         compiled: whether plans are trained by compiled epochs (`training.compiled`) and not by Keras' `fit`.
+        max_params: the largest number of weights; `max_macs`: of multiply-adds for one image.
         max_latency: milliseconds that a candidate may take for one image.
     """
 
@@ -87,8 +88,8 @@ class TunerConfig:
         keep: how many of the best models stay on disk.
         confirm: how many of the best trials are trained again, and on how many new seeds each.
         default: whether the space's default point is trained first.
-        recipes: points to train first, by recipe; nothing else is trained if `only_recipes`.
-        controlled: points to train and nothing else, each with its seed, by origin.
+        recipes: points to train first, by the name of the recipe; if `only_recipes`, nothing else is trained.
+        controlled: points with their seeds, by origin. If there are any, nothing else is trained.
     """
 
     trials: int
@@ -109,7 +110,7 @@ class TunerConfig:
 
 @dataclass(frozen=True)
 class Resources:
-    """The workers, and what each may use.
+    """The number of workers, and what each may use.
 
     Attributes:
         jobs: how many workers there are.
@@ -152,7 +153,7 @@ class SearchConfig:
         return cls(**{name: part(**parts[name]) for name, part in PARTS.items()})
 
     def changed(self, **values: Any) -> "SearchConfig":
-        """The same with other values of these fields of its parts.
+        """A copy with other values for these fields of its parts.
 
         Raises:
             TypeError: if no part has such a field.
@@ -161,7 +162,7 @@ class SearchConfig:
         return replace(self, **{name: replace(getattr(self, name), **parts[name]) for name in PARTS})
 
     def for_worker(self, shared: Path | None = None) -> dict[str, Any]:
-        """What a worker needs to know, as plain data; `shared` is the folder in which workers share the data."""
+        """The configuration of a worker, as plain data; `shared` is the folder in which workers share the data."""
         study, training = self.study, self.training
         return {
             "space": study.space.to_dict(),
@@ -178,7 +179,7 @@ class SearchConfig:
 
 
 def _by_part(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The values of each part of a configuration; every field belongs to one part."""
+    """The values for each part of a configuration. Every field belongs to one part."""
     names = {part: {each.name for each in fields(kind)} for part, kind in PARTS.items()}
     unknown = values.keys() - set().union(*names.values())
     if unknown:
@@ -187,45 +188,44 @@ def _by_part(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def study_folder(runs: Path, study: str, storage: str) -> Path:
-    """The folder of a study in the folder of all; `storage` is the address of its database, or empty."""
+    """The folder of a study in `runs`; `storage` is the address of its database, or empty."""
     return runs / (f"{study}-{hashlib.sha256(storage.encode()).hexdigest()[:8]}" if storage else study)
 
 
 LESS_IS_BETTER = {"crossentropy", "divergence", "false", "hinge", "mae", "mape", "mse", "msle", "poisson"}
-"""Words in the names of metrics that fall while a model learns, besides `loss` and `error`."""
+"""Words in the names of metrics that are better when smaller, besides `loss` and `error`."""
 
 
 def maximize(metric: str) -> bool:
-    """Whether more of `metric`, named as Keras names it, is better."""
+    """Whether a larger value of `metric` is better. `metric` is a name that Keras uses."""
     if metric == RETURNED:
         return False
     return not (set(metric.split("_")) & LESS_IS_BETTER or any(word in metric for word in ("loss", "error")))
 
 
 def trial_seed(seed: int, number: int) -> int:
-    """The seed of one trial: the study's seed and the trial's number alone decide it."""
+    """The seed of one trial: it depends only on the study's seed and the trial's number."""
     return (seed * 1_000_003 + number * 7919 + 1) % 2**31
 
 
 GPU_SHARE = "CNNSEARCH_GPU_SHARE"
-"""The variable that tells a worker which part of its GPU's memory it may take; JAX has one of its own for that."""
+"""The environment variable with the part of its GPU's memory that a worker may use. JAX has its own variable."""
 
 
 WORKERS = "CNNSEARCH_WORKERS"
-"""The variable that tells a worker how many there are."""
+"""The environment variable with the number of workers."""
 
 
 def worker_environment(threads: int, gpu: str | None, beside: int = 1, jobs: int = 1) -> dict[str, str]:
-    """The environment of one of `jobs` workers: its share of the cores and of its GPU, on which so many train `beside`
-    each other.
+    """The environment variables of one of `jobs` workers: its threads and its share of a GPU.
 
-    What can be told by variables is, so that nothing here needs to import a backend.
+    `beside` is the number of workers on its GPU. Variables are used so that the parent need not import a backend.
     """
     environment = dict(os.environ)
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
         environment.pop(name, None)
     environment.update(TF_CPP_MIN_LOG_LEVEL="2", TF_FORCE_GPU_ALLOW_GROWTH="true", PYTHONUNBUFFERED="1")
-    # a worker is begun with `-m`, which would put the current folder, and so its code, before all else
+    # `-m` would put the current folder first on the import path
     environment["PYTHONSAFEPATH"] = "1"
     environment[WORKERS] = str(jobs)
     environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -234,15 +234,15 @@ def worker_environment(threads: int, gpu: str | None, beside: int = 1, jobs: int
             environment[name] = str(threads)
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
-        # as `nvidia-smi` counts them; CUDA would begin with the fastest
+        # number the GPUs as `nvidia-smi` does; CUDA's default is the fastest first
         environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         share = f"{MEMORY_SHARE / beside:.3f}"
         if beside > 1:
             environment[GPU_SHARE] = share
-        # the two are one setting, and JAX takes no more than one of them
+        # the two are the same setting, and JAX accepts only one of them
         if "XLA_CLIENT_MEM_FRACTION" not in environment:
             environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", share)
     else:
-        # costs nothing on a CPU, and the same seed gives the same model
+        # the same seed gives the same model, and on a CPU it is not slower
         environment.setdefault("TF_DETERMINISTIC_OPS", "1")
     return environment

@@ -1,4 +1,4 @@
-"""What the top of a study is really worth: its plans trained again on new seeds."""
+"""Confirmation: the scores of trials that were trained again on new seeds, with means and 95% intervals."""
 
 import math
 from collections import defaultdict
@@ -11,11 +11,11 @@ from cnnsearch.study.config import trial_seed
 from cnnsearch.study.study import Study
 
 COVERED = 0.95
-"""The share of intervals that hold the true mean."""
+"""The confidence level: the share of intervals that contain the true mean."""
 
 
 class Repeat(NamedTuple):
-    """One more training of a trial's plan, under a seed of its own; `score` is None where it failed."""
+    """One more training of a trial on a new seed; `score` is None if it failed."""
 
     trial: int
     seed: int
@@ -31,7 +31,7 @@ class Confirmed:
 
     `ci_half_width` is half the width of the mean's 95% interval, None for one seed.
 
-    The score that the trial was chosen by is no part of them: it was chosen for being high.
+    The search score is not one of them: the trial was chosen because that score was high.
     """
 
     trial: int
@@ -40,7 +40,7 @@ class Confirmed:
 
     @property
     def n(self) -> int:
-        """On how many seeds."""
+        """The number of seeds."""
         return len(self.scores)
 
     @property
@@ -50,7 +50,7 @@ class Confirmed:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The mean's 95% interval, where there is one."""
+        """The 95% interval of the mean; None for one seed."""
         return None if self.ci_half_width is None else (self.mean - self.ci_half_width, self.mean + self.ci_half_width)
 
     def overlaps(self, other: "Confirmed") -> bool:
@@ -61,7 +61,7 @@ class Confirmed:
 
 
 def confirmed(study: Study) -> dict[int, Confirmed]:
-    """Every trial that was trained on new seeds, by its number."""
+    """The confirmed trials of a study, by number."""
     return summarised(Repeat(**found) for found in study.repeats())
 
 
@@ -69,7 +69,7 @@ def summarised(repeats: Iterable[Repeat]) -> dict[int, Confirmed]:
     """Means with their 95% intervals, by trial.
 
     Student's t with the standard deviation pooled over the trials, as in a one-way analysis of variance: three seeds
-    of one trial alone tell little of their spread.
+    of one trial are too few to estimate its standard deviation.
     """
     scores: dict[int, list[float]] = defaultdict(list)
     for repeat in repeats:
@@ -85,12 +85,12 @@ def summarised(repeats: Iterable[Repeat]) -> dict[int, Confirmed]:
 
 
 def optimism(first: float, found: Confirmed, maximize: bool) -> float:
-    """By how much the score that a trial was chosen by flatters it."""
+    """By how much the search score is better than the mean over new seeds."""
     return (first - found.mean) * (1 if maximize else -1)
 
 
 def repeat_seed(study: Study, trial: int, turn: int) -> int:
-    """The seed of the `turn`th repeat (from 0) of a trial: the study's seed and both numbers alone decide it."""
+    """The seed of the `turn`th repeat (from 0) of a trial: it depends only on the study's seed and both numbers."""
     return trial_seed(int(study.info["seed"]) + 1_299_709 * (turn + 1), trial)
 
 

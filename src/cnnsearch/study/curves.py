@@ -9,8 +9,8 @@ from cnnsearch.study.trial import Trial
 
 
 def curves(done: Trial) -> Figure:
-    """Loss and accuracy over the epochs, in training and validation, and what else was searched for, in validation."""
-    # a layout that is computed takes longer than the picture, and every trial has one
+    """Loss and accuracy of training and validation images for each epoch, and the other validation metrics."""
+    # fixed margins: matplotlib's automatic layout takes longer than drawing
     figure = Figure(figsize=(8, 3))
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.16, top=0.8, wspace=0.18)
     epochs = range(1, len(done.history) + 1)

@@ -28,7 +28,7 @@ OWN = (
     "hypermodel-*.pkl",
     ".hypermodel-*",
 )
-"""What cnnsearch writes to the folder of a study."""
+"""Patterns of the files that cnnsearch writes to the folder of a study."""
 
 
 class Deletion(NamedTuple):
@@ -36,8 +36,8 @@ class Deletion(NamedTuple):
 
     Attributes:
         study: the study.
-        place: its folder in the folder of all studies, perhaps a link to another place.
-        files: what cnnsearch wrote there; empty if the folder is a link.
+        place: its folder in the runs folder; it may be a link to another folder.
+        files: the files that cnnsearch wrote there; empty if the folder is a link.
         runs: a client of MLflow's store and the identifiers of the study's runs there, or None if they stay.
     """
 
@@ -47,7 +47,7 @@ class Deletion(NamedTuple):
     runs: tuple[Any, list[str]] | None
 
     def text(self) -> str:
-        """What is deleted, in lines."""
+        """What is deleted, as lines of text."""
         trials = sum(record.state in COUNTED for record in self.study.trials())
         lines = [f"Study '{self.study.name}': {trials} trial{'' if trials == 1 else 's'}."]
         if self.place.is_symlink():
@@ -62,7 +62,7 @@ class Deletion(NamedTuple):
 
 
 def find(name: str, runs: Path, storage: str, mlflow: bool) -> Deletion:
-    """What would be deleted with a study. Nothing is deleted yet.
+    """Find what belongs to a study. Nothing is deleted.
 
     Raises:
         StudyError: if there is no such study, or a run works on it.
@@ -123,7 +123,7 @@ def _delete_runs(client: Any, identifiers: list[str]) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, a link or a folder, and nothing that a link leads to."""
+    """Remove a file, a link or a folder; the target of a link stays."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -131,7 +131,7 @@ def _remove(path: Path) -> None:
 
 
 def _mlflow_runs(study: Study) -> tuple[Any, list[str]]:
-    """A client, and the study's run with those of its trials and their repeats."""
+    """A client, and the identifiers of the study's run and of the runs of its trials and repeats."""
     client, _, parent = store.parent_run(study)
     experiment = client.get_run(parent).info.experiment_id
     found = client.search_runs([experiment], "tags.`mlflow.parentRunId` LIKE '%'", max_results=store.MOST_RUNS)

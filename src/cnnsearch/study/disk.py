@@ -1,4 +1,4 @@
-"""How much of the disk studies take."""
+"""The disk space of studies."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ def size(path: Path) -> int:
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
-            # a running search removes some meanwhile
+            # a running search may remove files at the same time
             file = Path(folder, name)
             total += file.lstat().st_size if os.path.lexists(file) else 0
     return total
@@ -29,7 +29,7 @@ def text(size: float) -> str:
 
 
 def besides(runs: Path, studies: list[Study]) -> list[tuple[str, int]]:
-    """What else is in the folder of studies, such as the database and caches: name and bytes, the largest first."""
+    """The other files and folders in the runs folder, such as the database: names and bytes, the largest first."""
     homes = {study.folder for study in studies}
     found = [(path.name, size(path)) for path in runs.glob("*") if path.resolve() not in homes]
     return sorted(((name, taken) for name, taken in found if taken), key=lambda each: -each[1])

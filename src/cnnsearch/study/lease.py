@@ -1,4 +1,4 @@
-"""The lease of a study: which process works on it, told in the storage, so that other machines see it."""
+"""The lease of a study: the process that works on it, stored in the storage, so that other machines can read it."""
 
 import os
 import platform
@@ -8,19 +8,19 @@ from cnnsearch.core.errors import StudyError
 from cnnsearch.study.study import Study
 
 SECONDS = 120
-"""Seconds after which a run that has not renewed its lease is taken for dead."""
+"""Seconds after which a lease that was not renewed is no longer valid."""
 
 
 def refuse_if_held(study: Study) -> None:
-    """The lock in the runs folder does not reach other folders and machines; a lease in the storage does.
+    """Raise an error if another run has a valid lease. The lock file works only on one machine and one folder.
 
     Raises:
-        StudyError: if another run renewed its lease lately and, as far as can be seen, still lives.
+        StudyError: if another run renewed its lease lately and its process exists, as far as this machine can tell.
     """
     import psutil
 
     owner = study.fact("owner")
-    # a clock that was set back makes a lease of the future
+    # abs: if a clock was set back, the lease is in the future
     if not owner or abs(time.time() - owner["at"]) > SECONDS:
         return
     here = owner["host"] == platform.node()
@@ -33,10 +33,10 @@ def refuse_if_held(study: Study) -> None:
 
 
 def take(study: Study) -> None:
-    """Say in the storage that this process works on the study."""
+    """Store or renew the lease of this process."""
     study.remember_fact("owner", {"host": platform.node(), "pid": os.getpid(), "at": time.time()})
 
 
 def release(study: Study) -> None:
-    """Take the lease back."""
+    """Remove the lease."""
     study.remember_fact("owner", None)

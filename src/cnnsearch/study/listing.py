@@ -1,4 +1,4 @@
-"""The studies of a storage, with what a list of them shows."""
+"""The studies of a storage, with a summary of each."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from cnnsearch.study.trial import COUNTED, Trial, from_optuna
 
 def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
     """Name, space, trials and last activity of every study, the latest first."""
-    # unlike Path.exists it answers for names that no file can have
+    # unlike Path.exists it raises nothing for names that are too long or not valid
     if not storage and not os.path.exists(runs / "cnnsearch.db"):  # noqa: PTH110
         return []
     with storage_errors(storage, runs):
@@ -47,7 +47,7 @@ def _summary(study: Study) -> dict[str, Any]:
 
 
 def _best(study: Study, records: list[Trial]) -> float | None:
-    """What the leaderboard's first is worth: its mean on new seeds, else its score."""
+    """The score of the leaderboard's first trial: its mean over new seeds, else its search score."""
     from cnnsearch.study import ranking
     from cnnsearch.study.confirmation import confirmed
 
@@ -59,7 +59,7 @@ def _best(study: Study, records: list[Trial]) -> float | None:
 
 
 def load(name: str | None, runs: Path, storage: str = "") -> Study:
-    """The study of this name; the one that was last worked on if it is None.
+    """Load the study of this name; None: the study that was used last.
 
     Raises:
         StudyError: if there is none.

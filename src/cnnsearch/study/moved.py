@@ -1,4 +1,4 @@
-"""Where the files of a study are now: its runs folder may have been moved or copied since they were written."""
+"""Finds the files of a study after its runs folder was moved or copied."""
 
 import os
 import re
@@ -11,12 +11,12 @@ KEPT = ("checkpoints", "epochs")
 
 
 def last_part(path: str) -> str:
-    """The name of a file or folder, from a path of any system."""
+    """The last part of a path of Windows or Unix."""
     return re.split(r"[\\/]", path.rstrip("\\/"))[-1]
 
 
 def compared(began: str, now: str) -> tuple[str, str]:
-    """Two references `FILE.py:NAME` as they are compared: by the name of the file where it was moved, else whole."""
+    """The parts of two references `FILE.py:NAME` to compare: without the folder if the file was moved."""
     old, new = began.partition(".py:")[0] + ".py", now.partition(".py:")[0] + ".py"
     both_there = ".py:" in began and ".py:" in now and os.path.isfile(old) and os.path.isfile(new)  # noqa: PTH113
     if both_there and not os.path.samefile(old, new):  # noqa: PTH121
@@ -30,22 +30,22 @@ def own_file(folder: Path, kind: str, stored: str) -> Path:
 
 
 def home(folder: Path, info: dict[str, Any]) -> Path:
-    """Where the files of a study are: in `folder`, or beside it under the name that the study began with.
+    """The folder with the files of a study: `folder`, or the folder beside it with the study's first name.
 
-    The names differ where the address of the storage changed: the name of the folder depends on it.
+    The names differ if the address of the storage changed, because the name of the folder depends on it.
     """
     began = folder.parent / last_part(str(info.get("folder", "")) or folder.name)
     return began if not _has_files(folder) and _has_files(began) else folder
 
 
 def adopt(folder: Path, info: dict[str, Any]) -> None:
-    """Copy the files of a study to `folder` if they are under another name. Both copies can be continued then."""
+    """Copy the files of a study to `folder` if they are under another name. Both copies can be resumed."""
     found = home(folder, info)
     if found != folder:
         for kind in KEPT:
             if (found / kind).is_dir():
                 shutil.copytree(found / kind, folder / kind, dirs_exist_ok=True)
-        # what was given from Python
+        # data and models that were passed from Python
         for path in found.glob("data-*/"):
             shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
         for path in found.glob("hypermodel-*.pkl"):
@@ -57,12 +57,12 @@ def _has_files(folder: Path) -> bool:
 
 
 def is_copy(began: str, folder: Path) -> bool:
-    """Whether the study that was in `began` is in `folder` now, and in `began` too."""
+    """Whether `folder` is a copy of the study in `began`, which still exists."""
     return Path(began).is_dir() and folder.is_dir() and not folder.samefile(began)
 
 
 def with_current_paths(info: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The facts of a study in `folder`, with paths of data and code that were moved along with it."""
+    """The stored facts of a study in `folder`, with the current paths of data and code that were moved with it."""
     began = str(info.get("folder", ""))
     if not began or Path(began) == folder:
         return info

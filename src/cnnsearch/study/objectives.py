@@ -1,14 +1,14 @@
-"""What a search is for: a metric alone, or a metric and costs at once; and pruning that works for both."""
+"""The objectives of a search: one metric, or a metric and costs."""
 
 from cnnsearch.core.errors import CnnsearchError, nearest
 from cnnsearch.study.trial import COSTS
 
 
 def parsed(text: str) -> tuple[str, tuple[str, ...]]:
-    """`val_accuracy,params` as the metric and the costs.
+    """The metric and the costs of a text such as `val_accuracy,params`.
 
     Raises:
-        CnnsearchError: if what follows the metric is no cost.
+        CnnsearchError: if the text is not a metric followed by different costs.
     """
     metric, *costs = (part.strip() for part in text.split(","))
     if metric in COSTS:
@@ -25,10 +25,10 @@ def parsed(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def asked(text: str | None, metric: str | None, pruner: str | None, model: bool) -> tuple[str | None, tuple[str, ...]]:
-    """The metric and the costs that `--objective` and `--metric` ask for together; `model`: of a space with a model.
+    """The metric and the costs of `--objective` and `--metric`; `model`: whether the space has a model.
 
     Raises:
-        CnnsearchError: if they, the pruner or the space do not go together.
+        CnnsearchError: if the options, the pruner or the space contradict each other.
     """
     if not text:
         return metric, ()
@@ -43,4 +43,4 @@ def asked(text: str | None, metric: str | None, pruner: str | None, model: bool)
 
 
 ALONE = ("halving", "hyperband")
-"""Pruners that keep their rungs in Optuna's trials, which they cannot read in a study with several objectives."""
+"""Pruners that do not work with several objectives: they store their rungs in a way that Optuna refuses there."""

@@ -40,12 +40,12 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
         refuse_if_held(Study(study, config.study.folder))
         moved.adopt(config.study.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
         if _nothing_done(study, config.study):
-            # a first try that was refused or stopped must not bind the next one
+            # a study without results may be started again with another configuration
             optuna.delete_study(
                 study_name=config.study.name, storage=storage_url(config.study.runs, config.study.storage)
             )
             study = _create(config, known)
-    # derived from the number of trials too: the same seed would replay the same first points
+    # it depends on the number of trials: the same seed would draw the same first points again
     seed = config.study.seed + 7919 * len(study.get_trials(deepcopy=False))
     sampler = samplers.sampler(config.tuner.sampler, seed, known)
     behind = WriteBehindStorage(study._storage, study._study_id)
@@ -66,8 +66,8 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
 
 
 def begun(config: StudyConfig) -> dict[str, Any] | None:
-    """What is stored of the study that `config` names, if it is there with something done in it."""
-    # unlike Path.exists it answers for names that no file can have
+    """The stored facts of the study that `config` names; None if it does not exist or has no results."""
+    # unlike Path.exists it raises nothing for names that are too long or not valid
     if not config.storage and not os.path.exists(config.runs / "cnnsearch.db"):  # noqa: PTH110
         return None
     with storage_errors(config.storage, config.runs):
@@ -82,7 +82,7 @@ def _create(config: SearchConfig, known: Catalog, tries: int = 5) -> optuna.Stud
     try:
         return _create_once(config, known)
     except sqlalchemy.exc.DatabaseError as error:
-        # two first runs at one time both make the tables; the later one finds them made
+        # if two first runs create the tables at the same time, the later one fails and tries again
         if not ("already exists" in str(error) or "alembic_version" in str(error)) or tries == 1:
             raise
     time.sleep(1)
@@ -131,9 +131,9 @@ def check_same(study: Study, config: StudyConfig) -> None:
     anew = "or start a new study: --study NAME."
     _check_brought(study, new.get("brought", {}))
     keys = ("dimensions", "model", "trainer")
-    # as it would be written now
+    # in the present form
     begun = json.loads(json.dumps(Space.from_dict(old["space"]).to_dict()))
-    # a file may have been moved: of data the fingerprint is compared, of code the name
+    # files may have been moved: data are compared by fingerprint, code by name
     begun["model"], new["space"]["model"] = moved.compared(begun["model"], new["space"]["model"])
     for what, before, after in _differences({k: begun[k] for k in keys}, {k: new["space"][k] for k in keys}):
         raise StudyError(
@@ -151,10 +151,10 @@ def check_same(study: Study, config: StudyConfig) -> None:
 
 
 def _check_brought(study: Study, brought: dict[str, Any]) -> None:
-    """Refuse another function, or other arrays, than the study was given from Python; say what changed.
+    """Check that a function or arrays from Python are those that the study began with.
 
     Raises:
-        StudyError: if a digest is not what it was.
+        StudyError: if a digest differs; it names what changed.
     """
     began = study.info.get("brought", {})
     ways = "Restore it, or start a new study with study=NAME."
@@ -177,7 +177,7 @@ def check_same_data(study: Study, found: dict[str, Any]) -> None:
     """Refuse to resume a study on other images.
 
     Raises:
-        StudyError: if the dataset's fingerprint is not what it was, or 0.1.0 scaled these images in another way.
+        StudyError: if the dataset's fingerprint differs, or version 0.1.0 scaled these images in another way.
     """
     known = study.info.get("data")
     if known and known["fingerprint"] != found["fingerprint"]:
@@ -194,10 +194,10 @@ def check_same_data(study: Study, found: dict[str, Any]) -> None:
 
 
 def refuse_newer(study: Study) -> None:
-    """Refuse a study of a newer version.
+    """Check that the study was not written by a newer version.
 
     Raises:
-        StudyError: if it is one.
+        StudyError: if it was.
     """
     if study.info.get("format", 0) > FORMAT:
         raise StudyError(f"Study '{study.name}' was written by a newer cnnsearch. Upgrade cnnsearch to resume it.")

@@ -1,4 +1,4 @@
-"""The configuration of a study that is resumed: as it began, where trials could not be compared otherwise."""
+"""The configuration of a study that is resumed: stored values replace those that would make trials incomparable."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from cnnsearch.study.study import Study
 
 
 def stored_config(opened: Study, **others: Any) -> SearchConfig:
-    """The configuration of a study as it began, with `others` changed."""
+    """The stored configuration of a study, with the fields in `others` changed."""
     info = opened.info
     machine = info.get("machine", {})
     return SearchConfig.of(
@@ -21,18 +21,18 @@ def stored_config(opened: Study, **others: Any) -> SearchConfig:
         costs=opened.costs,
         seed=info["seed"],
         brought=info.get("brought", {}),
-        # studies of before knew Keras' fit alone
+        # older studies were always trained with Keras' fit
         compiled=machine.get("lean", False),
         **{"trials": 0, "precision": machine.get("precision", "auto"), **others},
     )
 
 
 def with_stored_training(opened: Study, config: SearchConfig, note: Callable[[str], None]) -> SearchConfig:
-    """`config` with the precision and the kind of training that the study began with; `note` is told a change."""
+    """`config` with the study's stored precision and kind of training; `note` is called with each change."""
     if "machine" not in opened.info:
         return config
     machine = opened.info["machine"]
-    # studies of before knew Keras' fit alone
+    # older studies were always trained with Keras' fit
     compiled, precision = bool(machine.get("lean")), machine.get("precision", config.training.precision)
     if compiled != config.training.compiled and not config.study.space.model:
         note(

@@ -1,4 +1,4 @@
-"""The trials of a study as its sampler sees them."""
+"""The trials of a study in the form that its sampler reads."""
 
 from collections.abc import Container
 
@@ -9,9 +9,9 @@ from cnnsearch.study.trial import ATTRIBUTE
 
 
 class SamplerView(optuna.Study):
-    """A study whose candidates the sampler sees as ended at their last rung, so that it learns from all rungs.
+    """A study in which paused trials have the state PRUNED, so that the sampler learns from all rungs.
 
-    In the storage those that wait, or are trained on, are running; a sampler would take them for bad until they end.
+    In the storage they have the state RUNNING, and the sampler would treat them as bad until they end.
     """
 
     def _get_trials(
@@ -21,11 +21,11 @@ class SamplerView(optuna.Study):
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
         found = super()._get_trials(deepcopy, None, use_cache)
-        shown = [_as_pruned(trial) if _waits(trial) else trial for trial in found]
+        shown = [_as_pruned(trial) if _is_paused(trial) else trial for trial in found]
         return [trial for trial in shown if states is None or trial.state in states]
 
 
-def _waits(trial: FrozenTrial) -> bool:
+def _is_paused(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.RUNNING and trial.user_attrs.get(ATTRIBUTE, {}).get("state") == "waiting"
 
 
@@ -38,6 +38,6 @@ def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
         system_attrs=trial.system_attrs,
         intermediate_values=trial.intermediate_values,
     )
-    # samplers take the trials' order from it, and up to which of them they have read the space
+    # samplers read the order of trials from it, and which trials they know already
     shown.number, shown._trial_id = trial.number, trial._trial_id
     return shown

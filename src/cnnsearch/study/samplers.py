@@ -10,7 +10,7 @@ from cnnsearch.spaces import parent_plugins
 from cnnsearch.spaces.plugins import Catalog
 
 FIRST = 5
-"""TPE draws by chance until so many trials have ended (docs/benchmarks/samplers.md)."""
+"""TPE draws at random until this many trials have ended (docs/benchmarks/samplers.md)."""
 
 
 def _tpe(seed: int) -> Any:
@@ -38,7 +38,7 @@ def _grid(seed: int) -> Any:
     from optuna.samplers import BruteForceSampler
 
     class Grid(BruteForceSampler):
-        """Unlike GridSampler it needs no list beforehand, so that conditional dimensions work."""
+        """A grid without a list of values in advance, so that conditional dimensions work."""
 
         exhausted = False
 
@@ -46,7 +46,7 @@ def _grid(seed: int) -> Any:
             try:
                 super().after_trial(*arguments)
             except RuntimeError:
-                # it calls Study.stop when every point was tried, which ask-and-tell does not allow
+                # it calls Study.stop after the last point, which Optuna does not allow with `ask`
                 self.exhausted = True
 
     return Grid(seed=seed)
@@ -60,7 +60,7 @@ SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
     "qmc": (_simple("QMCSampler", warn_independent_sampling=False), ()),
     "grid": (_grid, ()),
 }
-"""Each sampler's maker, and the packages that it needs, which the extra of its name installs."""
+"""For each sampler, the function that makes it and the packages it needs; the extra of its name installs them."""
 
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
 
@@ -85,7 +85,7 @@ def sampler(name: str, seed: int, known: Catalog = NO_PLUGINS) -> Any:
                 f"pip install 'cnnsearch[{name}]', or use --sampler tpe."
             ) from None
     with warnings.catch_warnings():
-        # some of Optuna's samplers call themselves experimental; whoever names one has chosen it
+        # some of Optuna's samplers warn that they are experimental
         warnings.simplefilter("ignore")
         return make(seed)
 
@@ -101,11 +101,11 @@ def pruner(name: str, epochs: int, known: Catalog = NO_PLUGINS) -> Any:
     if name not in PRUNERS:
         return parent_plugins.make("pruner", name, {}, known, epochs)
 
-    # a quarter of the way is let pass: warm-ups and augmentation lose the first epochs and win the last
+    # no pruning in the first quarter: with warm-up or augmentation the first epochs are worse and the last better
     first = max(2, math.ceil(epochs / 4))
     makers: dict[str, Callable[[], Any]] = {
         "median": lambda: pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=first),
-        # prunes the worst quarter only: the mildest did best in Optuna's own study (optuna#2906)
+        # prunes only the worst quarter: the mildest pruner was best in Optuna's own study (optuna#2906)
         "percentile": lambda: pruners.PercentilePruner(75.0, n_startup_trials=5, n_warmup_steps=first),
         "halving": lambda: pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
         "hyperband": lambda: pruners.HyperbandPruner(min_resource=1, max_resource=max(epochs, 1), reduction_factor=3),

@@ -1,4 +1,4 @@
-"""Databases of another version of Optuna or MLflow: what to do about them, in one line."""
+"""Messages about databases that another version of Optuna or MLflow wrote."""
 
 import contextlib
 import importlib.util
@@ -8,14 +8,14 @@ import sqlite3
 from pathlib import Path
 
 OPTUNA = "table schema"
-"""Optuna's error about a database of another version says so."""
+"""A part of Optuna's error message about a database of another version."""
 
 MLFLOW = "out-of-date database schema"
-"""MLflow's error about a database of another version says so."""
+"""A part of MLflow's error message about a database of another version."""
 
 
 def optuna_problem(said: str, what: str, address: str) -> str:
-    """Optuna's error `said` as one line that names the command to give. `what` is the database, as users know it."""
+    """Optuna's error `said` as one line with the command to use; `what` names the database for the user."""
     if "storage upgrade" not in said:
         return f"{what} was made by a newer Optuna. Upgrade it here: pip install --upgrade optuna."
     command = f"optuna storage upgrade --storage {shlex.quote(address)}"
@@ -23,7 +23,7 @@ def optuna_problem(said: str, what: str, address: str) -> str:
 
 
 def mlflow_problem(said: str, address: str) -> str:
-    """MLflow's error `said` as one line that names the command to give."""
+    """MLflow's error `said` as one line with the command to use."""
     found = re.search(r"found version (\w+)", said)
     known = _revisions()
     if found and known and found[1] not in known:
@@ -35,7 +35,7 @@ def mlflow_problem(said: str, address: str) -> str:
 
 
 def mlflow_file_problem(path: Path, address: str) -> str:
-    """What is wrong with the schema of a SQLite store of MLflow; empty if nothing is. MLflow is not imported."""
+    """The problem with the schema of a SQLite store of MLflow; empty if there is none. MLflow is not imported."""
     known = _revisions()
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
         (version,) = database.execute("select version_num from alembic_version").fetchone()
@@ -54,7 +54,7 @@ def sqlite_file(address: str) -> str:
 
 
 def _revisions() -> dict[str, str]:
-    """The versions of the schema that the installed MLflow knows, each with the one before it."""
+    """The schema versions that the installed MLflow knows, each with its previous version."""
     found = importlib.util.find_spec("mlflow")
     folders = [Path(place) for place in (found.submodule_search_locations or ()) if found] if found else []
     known = {}
