@@ -1,4 +1,4 @@
-"""Where the artifacts of a SQLite store of MLflow are, after the store was moved or copied together with them."""
+"""Corrects the addresses of artifacts after a SQLite store of MLflow was moved or copied together with them."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 STORE = "cnnsearch.store"
-"""The tag of an experiment that says where its store was when it was made."""
+"""The tag of an experiment with the path of its store when the experiment was made."""
 
 PLACES = (
     ("experiments", "artifact_location"),
@@ -17,13 +17,13 @@ PLACES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Where MLflow keeps the addresses of artifacts, as absolute ones."""
+"""The tables and columns in which MLflow stores absolute addresses of artifacts."""
 
 
 def update_locations(store: Path) -> None:
-    """Let the experiments of cnnsearch in `store` find their artifacts where they are now, and write no others.
+    """Set the addresses of cnnsearch's experiments in `store` to the folder that their artifacts are in now.
 
-    MLflow keeps absolute addresses: a copy would write into the folder of the original.
+    MLflow stores absolute addresses, so a copied store would write into the folder of the original.
     """
     with contextlib.closing(sqlite3.connect(store, timeout=30)) as database, database:
         for number, name, location, tag in _experiments(database):
@@ -32,7 +32,7 @@ def update_locations(store: Path) -> None:
                 continue
             new = Path(os.path.normpath(store.parent / os.path.relpath(old, began)))
             if not tag and old.is_dir() and not new.is_dir():
-                continue  # they were never beside it
+                continue  # the artifacts were never in the folder of the store
             _replace(database, location, new.as_uri())
             database.execute("delete from experiment_tags where key = ? and experiment_id = ?", (STORE, number))
             tagged = (STORE, str(store), number)
@@ -48,7 +48,7 @@ def _experiments(database: sqlite3.Connection) -> list[tuple[int, str, str, str 
     try:
         return database.execute(query, (STORE,)).fetchall()
     except sqlite3.OperationalError:
-        return []  # a store without tables, or of another schema: MLflow will say so
+        return []  # a store without tables, or of another schema: MLflow raises the error
 
 
 def _path(location: str) -> Path:
@@ -56,7 +56,7 @@ def _path(location: str) -> Path:
 
 
 def _root(location: str, name: str) -> Path | None:
-    """The folder in which a store is whose artifacts are in its `mlruns`, as cnnsearch makes it."""
+    """The folder of the store, if its artifacts are in the folder `mlruns` beside it; else None."""
     beside = Path("mlruns", name).parts
     parts = _path(location).parts
     return Path(*parts[: -len(beside)]) if parts[-len(beside) :] == beside else None

@@ -1,4 +1,4 @@
-"""MLflow's store: where it is, how it is opened, and what is said there of a study and its machine."""
+"""MLflow's store: its address, how it is opened, and the tags and parameters of a study."""
 
 import contextlib
 import http.client
@@ -25,38 +25,38 @@ from cnnsearch.study import mlflow_artifacts, schema
 from cnnsearch.study.study import Study
 
 MOST_RUNS = 50_000
-"""The most runs that MLflow gives in one answer."""
+"""The largest number of runs in one answer of MLflow."""
 
 SOURCE = {"mlflow.source.name": "cnnsearch run", "mlflow.source.type": "LOCAL"}
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""The tag by which MLflow 3 opens an experiment in its view of model training; without it that of GenAI."""
+"""With this tag MLflow 3 shows an experiment in its view of model training, without it in that of GenAI."""
 
 ANSWER_WITHIN = 3
-"""Seconds in which a server has to answer before a search begins."""
+"""Seconds within which a server must answer before a search starts."""
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the store that a plain `mlflow ui` in this folder opens."""
+    """MLFLOW_TRACKING_URI, or the store that `mlflow ui` without options opens in this folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
 def without_password(uri: str) -> str:
-    """`uri` as it may be shown and stored."""
+    """`uri` without its password, to be shown and stored."""
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else uri
 
 
 def is_server(uri: str) -> bool:
-    """Whether the store is a server that is asked over HTTP."""
+    """Whether the store is an HTTP server."""
     return uri.startswith(("http://", "https://"))
 
 
 def check_usable(uri: str) -> None:
-    """Refuse a server that does not answer and a SQLite file of another MLflow, before a search begins.
+    """Check that a server answers, and that a SQLite file is of this version of MLflow, before a search starts.
 
     Raises:
-        CnnsearchError: it names the store and the reason.
+        CnnsearchError: if not; it names the store and the reason.
     """
     file = schema.sqlite_file(uri)
     if file and Path(file).is_file() and (problem := schema.mlflow_file_problem(Path(file), uri)):
@@ -73,7 +73,7 @@ def unreachable(uri: str) -> str:
     if not is_server(uri):
         return ""
     found: list[str] = []
-    # in a thread of its own: the search for the address of a name has no time limit
+    # in a thread, because the lookup of a host name has no time limit
     asking = threading.Thread(target=lambda: found.append(_ask(uri)), daemon=True)
     asking.start()
     asking.join(ANSWER_WITHIN)
@@ -81,11 +81,11 @@ def unreachable(uri: str) -> str:
 
 
 def _ask(uri: str) -> str:
-    """Ask a server for its health, without a password. A refusal is an answer, too."""
+    """Ask a server for its health, without a password. An error such as 401 counts as an answer."""
     parts = urllib.parse.urlsplit(uri)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     try:
-        # a server that another one stands in front of may not show its health
+        # a server behind a proxy may not show its health
         if _status(f"{bare}/health") == 404 and _status(f"{bare}/{EXPERIMENTS}") == 404:
             return "no MLflow answers at this address (error 404)"
         return ""
@@ -100,7 +100,7 @@ EXPERIMENTS = "api/2.0/mlflow/experiments/search?max_results=1"
 
 
 def _status(address: str) -> int:
-    # nothing secret is sent here; MLflow itself checks certificates
+    # no secret is sent here, and MLflow itself checks certificates
     unchecked = ssl._create_unverified_context()
     try:
         with urllib.request.urlopen(address, timeout=ANSWER_WITHIN, context=unchecked) as answer:
@@ -112,16 +112,16 @@ def _status(address: str) -> int:
 
 
 OUTAGE = ("failed with exception", "error code 502", "error code 503", "error code 504", "OperationalError")
-"""What MLflow says if its server or database does not answer for now."""
+"""Parts of MLflow's error messages if its server or database does not answer at the moment."""
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a store that failed like this may answer later."""
+    """Whether a store with this error may answer later."""
     return isinstance(error, ConnectionError | TimeoutError) or any(words in str(error) for words in OUTAGE)
 
 
 def prepare() -> None:
-    """Import MLflow, quietly; a server that does not answer is asked twice and not for minutes."""
+    """Import MLflow without its output, and limit how long it asks a server that does not answer."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -129,12 +129,12 @@ def prepare() -> None:
     importlib.import_module("mlflow")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # it prints a traceback for what it raises, which is told in a line
+    # it prints a traceback for errors that cnnsearch shows as one line
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def connect(uri: str) -> Any:
-    """A client of the store at `uri`, which is made if it is a SQLite file that is not there.
+    """A client of the store at `uri`. A SQLite file that does not exist is created.
 
     Raises:
         OSError: if that file cannot be written.
@@ -151,7 +151,7 @@ def connect(uri: str) -> Any:
 
 @contextlib.contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """One process at a time: two that make the tables of a new SQLite store together break it for good."""
+    """Let one process at a time open a SQLite store: two that create its tables together make it unusable."""
     if not uri.startswith("sqlite:///"):
         yield
         return
@@ -159,7 +159,7 @@ def _alone(uri: str) -> Iterator[None]:
 
     path = Path(uri.removeprefix("sqlite:///"))
     with path.open("ab"):
-        pass  # MLflow itself tries for minutes to open what is a folder or read-only
+        pass  # fails at once if it is a folder or read-only; MLflow would try for minutes
     with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
         if path.stat().st_size == 0:
             _make(path)
@@ -168,7 +168,7 @@ def _alone(uri: str) -> Iterator[None]:
 
 
 def _make(path: Path) -> None:
-    """A new SQLite store, whole or not at all: one that was cut off while its tables were made never opens again."""
+    """Create a SQLite store in another file and rename it: a store without all its tables can never be opened."""
     from mlflow import MlflowClient
 
     partial = path.with_name(f".{path.name}.partial")
@@ -178,7 +178,7 @@ def _make(path: Path) -> None:
 
 
 def experiment(client: Any, name: str, uri: str) -> str:
-    """The identifier of the experiment `name`, which is made if it is not there."""
+    """The identifier of the experiment `name`; it is created if it does not exist."""
     found = client.get_experiment_by_name(name)
     if found is not None:
         if found.lifecycle_stage == "deleted":
@@ -187,7 +187,7 @@ def experiment(client: Any, name: str, uri: str) -> str:
             if key not in found.tags:
                 client.set_experiment_tag(found.experiment_id, key, value)
         return str(found.experiment_id)
-    # a SQLite store would otherwise write to ./mlruns of whichever folder a process runs in
+    # else a SQLite store would write to ./mlruns of the current folder
     local = uri.startswith("sqlite:///")
     beside = (Path.cwd() / "mlruns" / name).as_uri() if local else None
     tags = KIND | ({mlflow_artifacts.STORE: str(Path(uri.removeprefix("sqlite:///")).resolve())} if local else {})
@@ -195,7 +195,7 @@ def experiment(client: Any, name: str, uri: str) -> str:
 
 
 def log_export(study: Study, folder: Path) -> None:
-    """Log the small files of an export to the study's parent run; the model was logged at the search's end."""
+    """Log the small files of an export to the study's parent run; the model was logged at the end of the search."""
     log_files(study, [path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".md", ".json")], "export")
 
 
@@ -203,7 +203,7 @@ def log_files(study: Study, paths: list[Path], place: str) -> None:
     """Log files to the folder `place` of the study's parent run.
 
     Raises:
-        MlflowException: if the store or the run is gone.
+        MlflowException: if the store or the run does not exist.
     """
     if not study.fact("mlflow"):
         return
@@ -216,11 +216,11 @@ def parent_run(study: Study) -> tuple[Any, str, str]:
     """A client of the store that has the study's run, the store's address, and the run.
 
     Raises:
-        CnnsearchError: if the run is not in the present store, nor in that of the study, where it is still to be had.
+        CnnsearchError: if the run is neither in the present store nor in the store of the study.
     """
     known = study.fact("mlflow") or {}
     run_id, here, began = str(known.get("run_id", "")), tracking_uri(), str(known.get("uri", ""))
-    # the store of a study that was moved or copied belongs to another place now
+    # the stored address of a study that was moved or copied is not valid
     moved = known.get("folder", study.info["folder"]) != str(study.folder)
     there = () if "***@" in began or (moved and not is_server(began)) else (began,)
     for uri in dict.fromkeys((here, *there)):
@@ -249,7 +249,7 @@ def _has(client: Any, run_id: str) -> bool:
 
 
 def signature(input_shape: Sequence[int], classes: int) -> Any:
-    """What a model takes and gives: raw images (n, *input_shape) as float32, and probabilities (n, classes)."""
+    """The input and output of a model: raw images (n, *input_shape) as float32, and probabilities (n, classes)."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -261,7 +261,7 @@ def signature(input_shape: Sequence[int], classes: int) -> Any:
 def needs(*packages: str) -> list[str]:
     """The packages a model needs, as pip names them.
 
-    Named here, since MLflow would otherwise find them by loading the model once more in a process of its own.
+    If they are not given, MLflow finds them by loading the model again in another process.
     """
     return [f"{name}=={version(name)}" for name in ("numpy", *packages)]
 
@@ -290,7 +290,7 @@ def child_tags(study: Study) -> dict[str, str]:
 
 
 def versions(study: Study) -> dict[str, str]:
-    """Of cnnsearch, of what the workers use and of what this process uses."""
+    """The versions of cnnsearch and of the packages that the workers and this process use."""
     machine = study.info.get("machine", {})
     found = {
         "cnnsearch": VERSION,
@@ -320,7 +320,7 @@ def parent_params(study: Study) -> dict[str, str]:
 
 
 def datasets(study: Study) -> list[Any]:
-    """The study's data as MLflow's pages show it: its name and fingerprint."""
+    """The study's data as an MLflow dataset, with name and fingerprint."""
     from mlflow.entities import Dataset, DatasetInput
 
     data = study.info["data"]
@@ -330,7 +330,7 @@ def datasets(study: Study) -> list[Any]:
 
 
 def metrics(values: dict[str, float], step: int, at: float | None = None) -> list[Any]:
-    """MLflow's metrics of finite values, of the time `at` or now; MLflow would store inf as 1.8e308."""
+    """The finite values as MLflow metrics with the time `at` (seconds) or now; MLflow stores inf as 1.8e308."""
     from mlflow.entities import Metric
 
     now = int((at or time.time()) * 1000)
@@ -338,5 +338,5 @@ def metrics(values: dict[str, float], step: int, at: float | None = None) -> lis
 
 
 def name(text: str) -> str:
-    """`text` in the letters that MLflow allows in names."""
+    """`text` with the characters that MLflow allows in names; others become `_`."""
     return "".join(letter if letter.isalnum() or letter in "_-./ :" else "_" for letter in text)

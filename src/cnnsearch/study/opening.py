@@ -1,4 +1,4 @@
-"""Begins a study or opens it to be resumed, and refuses what does not fit it."""
+"""Creates a study or opens it to be resumed, and checks that configuration and data are the same."""
 
 import json
 import os

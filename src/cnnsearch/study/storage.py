@@ -1,4 +1,4 @@
-"""Where studies are stored: the address, the folder and who holds it, and what can go wrong in a line."""
+"""Where studies are stored: the address, the folder with its lock, and error messages of one line."""
 
 import contextlib
 import errno
@@ -14,12 +14,12 @@ from cnnsearch.study import schema
 
 def storage_url(runs: Path, storage: str = "") -> str:
     """Optuna's storage address: the given one, or a SQLite file in the runs folder."""
-    # seconds that a write waits for another process to end its own
+    # the timeout is in seconds: how long a write waits for that of another process
     return storage or f"sqlite:///{runs / 'cnnsearch.db'}?timeout=30"
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and prove that it can be written.
+    """Make `folder` and check that it can be written.
 
     Raises:
         CnnsearchError: if it cannot.
@@ -43,12 +43,12 @@ REASONS = {
     "disk i/o": "it was deleted while it was in use, or the disk has a fault",
     "no space left": "the disk is full; free some space, and run the same command again",
 }
-"""What databases and systems say, and what a user can make of it."""
+"""Parts of the messages of databases and operating systems, and the reasons that users see."""
 
 
 @contextlib.contextmanager
 def storage_errors(storage: str, runs: Path | None = None) -> Iterator[None]:
-    """Whatever the storage raises inside becomes one line. `runs` is the folder of studies, to be named there."""
+    """Turn errors of the storage into a StudyError of one line. `runs` is the folder of studies, for the message."""
     try:
         yield
     except CnnsearchError:
@@ -72,7 +72,7 @@ def storage_errors(storage: str, runs: Path | None = None) -> Iterator[None]:
 
 
 def _reason(error: Exception, secret: bool) -> str:
-    """The reason in words; else what was said, unless that might show a `secret` address."""
+    """The reason for the user: from REASONS, else the error's own text unless it may show a `secret` address."""
     said = f"{error} {error.__cause__ or ''}".lower()
     known = next((reason for words, reason in REASONS.items() if words in said), "")
     if isinstance(error, sqlalchemy.exc.ArgumentError | ValueError):
@@ -83,10 +83,10 @@ def _reason(error: Exception, secret: bool) -> str:
 
 @contextlib.contextmanager
 def lock_study(folder: Path, name: str) -> Iterator[None]:
-    """Hold the study's folder for one `run` at a time.
+    """Lock the study's folder inside the `with` block, so that one run at a time uses it.
 
     Raises:
-        StudyError: if another process holds it.
+        StudyError: if another process has the lock.
     """
     import filelock
 

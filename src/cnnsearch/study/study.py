@@ -1,4 +1,4 @@
-"""Opens or resumes a study in Optuna's storage, and reads what it holds."""
+"""A study: an Optuna study and the facts that cnnsearch stores with it."""
 
 import datetime
 import functools
@@ -21,51 +21,51 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class Study:
-    """An Optuna study with what cnnsearch knows of it: `info` (space, dataset, seed, versions, …)."""
+    """An Optuna study and its stored facts: `info` has space, dataset, seed, versions and more."""
 
     def __init__(self, study: optuna.Study, folder: Path = Path(), behind: WriteBehindStorage | None = None) -> None:
         self.optuna, self._behind = study, behind
         self.name: str = study.study_name
         known = dict(study.user_attrs.get(ATTRIBUTE, {}))
         self.folder = moved.home(folder.resolve(), known)
-        """Where the study keeps its files. It is not stored: a runs folder may be moved."""
+        """The folder of the study's files. It is found anew each time, because a runs folder may be moved."""
         self.info: dict[str, Any] = moved.with_current_paths(known, self.folder)
 
     @functools.cached_property
     def sampler_view(self) -> SamplerView:
-        """The study as its sampler sees it."""
+        """The study in the form that its sampler reads."""
         return SamplerView(self.name, self.optuna._storage, self.optuna.sampler, self.optuna.pruner)
 
     def use_sampler(self, sampler: Any) -> None:
-        """Let this sampler draw from now on."""
+        """Use this sampler from now on."""
         self.optuna.sampler = self.sampler_view.sampler = sampler
 
     def write(self) -> None:
-        """Write to the storage what was kept back while a worker waited for an answer."""
+        """Write the pending changes to the storage (`WriteBehindStorage`)."""
         if self._behind:
             self._behind.write()
 
     @property
     def maximize(self) -> bool:
-        """Whether more of the metric is better."""
+        """Whether a larger metric is better."""
         return maximize(str(self.info["metric"]))
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """What is made small beside the metric."""
+        """The costs that are minimized besides the metric, such as `params`."""
         return tuple(self.info.get("costs", ()))
 
     def check_begun(self) -> None:
-        """Refuse a study of which no worker ever read the data.
+        """Check that the study has begun.
 
         Raises:
-            StudyError: there is nothing in it to speak of.
+            StudyError: if no worker has read its data yet.
         """
         if "data" not in self.info:
             raise StudyError(f"Study '{self.name}' has trained nothing yet. Run the command that started it again.")
 
     def checkpoint(self, kept: Trial) -> Path | None:
-        """The file of a trial's model, if it is there."""
+        """The model file of a trial; None if it does not exist."""
         path = moved.own_file(self.folder, "checkpoints", kept.checkpoint)
         return path if kept.checkpoint and path.is_file() else None
 
@@ -75,52 +75,52 @@ class Study:
 
     def remember(self, **facts: Any) -> None:
         """Add facts to `info`."""
-        # read again first: an export may have written meanwhile
+        # read again first: an export may have added facts
         known = {**self.optuna.user_attrs.get(ATTRIBUTE, {}), **facts}
         self.optuna.set_user_attr(ATTRIBUTE, known)
         self.info = moved.with_current_paths(known, self.folder)
 
     def remember_fact(self, name: str, value: Any) -> None:
-        """Keep one fact by itself, so that no other writer can overwrite it."""
+        """Store one fact under its own key, so that other processes do not overwrite it."""
         self.optuna.set_user_attr(f"{ATTRIBUTE}:{name}", value)
 
     def fact(self, name: str) -> Any:
-        """What `remember_fact` kept, or None."""
+        """The fact that `remember_fact` stored, or None."""
         return self.optuna.user_attrs.get(f"{ATTRIBUTE}:{name}", self.info.get(name))
 
     def facts(self, kind: str) -> dict[str, Any]:
-        """Every fact called `KIND:REST`, by its rest: one reading of the storage for all of them."""
+        """The facts whose name is `KIND:REST`, by REST. They are read from the storage together."""
         start = f"{ATTRIBUTE}:{kind}:"
         return {key.removeprefix(start): v for key, v in self.optuna.user_attrs.items() if key.startswith(start)}
 
     def test_results(self) -> list[dict[str, Any]]:
-        """Every measurement on test so far, in the order in which they were made."""
+        """The results on test images so far, the oldest first."""
         return sorted(self.facts("test").values(), key=lambda result: str(result["when"]))
 
     def repeats(self) -> list[dict[str, Any]]:
-        """Every further training of a trial under another seed, as `confirm.Repeat` wrote it."""
+        """The trainings of trials on new seeds, each with the fields of `confirmation.Repeat`."""
         return list(self.facts("repeat").values())
 
     def add_repeat(self, repeat: dict[str, Any]) -> None:
-        """Record one further training."""
+        """Store a training on a new seed."""
         self.remember_fact(f"repeat:{repeat['trial']}:{repeat['seed']}", repeat)
 
     def store_folder(self) -> None:
-        """Store where the study is now, for the paths that are beside it."""
+        """Store the study's present folder and the paths that were moved with it."""
         known = self.fact("mlflow")
         if known and "folder" not in known:
-            # its runs were written when the study was where it began
+            # its runs were written from the study's first folder
             self.remember_fact("mlflow", {**known, "folder": self.info["folder"]})
         if self.info["folder"] != str(self.folder):
             self.remember(folder=str(self.folder), dataset=self.info["dataset"], space=self.info["space"])
 
     def add_test_result(self, result: dict[str, Any]) -> None:
-        """Record one measurement on test, under the name of its `model` if that is not simply its trial."""
+        """Store a result on test images, by the name of its `model` or else its trial's number."""
         self.remember_fact(f"test:{result.get('model', result['trial'])}", {**result, "when": now()})
 
 
 def now() -> str:
-    """This moment, in ISO 8601 with the time zone."""
+    """The present time in ISO 8601, with the time zone."""
     return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
@@ -133,7 +133,7 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
     """The value that Optuna draws for `name`.
 
     Raises:
-        CnnsearchError: if the name had other choices earlier in this study.
+        CnnsearchError: if the sampler cannot draw it, or an earlier trial of the study had other choices for it.
     """
     try:
         if asked["kind"] == "choice":

@@ -1,4 +1,4 @@
-"""What is known of one trial, as frozen data; kept in Optuna's storage beside what Optuna knows."""
+"""A trial as frozen data. It is stored as an attribute of Optuna's trial."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,23 +12,24 @@ COUNTED = ("complete", "pruned", "failed")
 """The states that count as trials."""
 
 COSTS = {"params": "weights", "macs": "macs"}
-"""What a search can make small, and the field that holds it; all are known before the first epoch."""
+"""The costs that a search can minimize, and their fields in `Trial`. They are known before the first epoch."""
 
 CONTROLLED_ORIGIN = "twin of "
-"""The origin of a trial that `compare` trains begins with this, and the number of the trial it is compared with."""
+"""The prefix of the origin of a controlled trial; the number of the trial that it is compared with follows."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """What is known of one trial, kept as one attribute of Optuna's trial.
 
-    `state` is one of complete, pruned, failed (these count as trials), refused (too large), duplicate, passed (over,
-    for its cost or the time), interrupted, running, waiting (at a rung).
-    `score` is the metric at `best_epoch`; `history` holds one dict of metrics an epoch. The first `resumed` epochs
+    `state` is one of complete, pruned, failed (these count as trials), refused (infeasible: too large), duplicate,
+    passed (skipped for its cost or the time limit), interrupted, running, waiting (paused at a rung).
+    `score` is the metric at `best_epoch`; `history` has one dict of metrics for each epoch. The first `resumed` epochs
     were trained before the training was interrupted and resumed. `look` is the metric of the low-fidelity evaluation on
     a part of the images, which is not part of the training; it is the score of a trial that had no other training.
+    `seconds` is the training time; `weights` is the number of weights; `macs` are multiply-adds for one image.
     `checkpoint` is the model's file relative to the study's folder; earlier versions stored an absolute path.
-    `reads` tells how the model's answers are read (`heads.read`); nothing: they are probabilities.
+    `reads` says how the model's outputs become probabilities (`heads.read`); empty: they are probabilities.
     """
 
     number: int
@@ -54,13 +55,13 @@ class Trial:
     history: tuple[dict[str, float], ...] = ()
 
     def to_attribute(self) -> dict[str, Any]:
-        """The part that Optuna does not keep itself."""
+        """The fields that Optuna does not store itself."""
         own = ("number", "origin", "params", "choices")
         return {key: value for key, value in vars(self).items() if key not in own}
 
 
 def counts(records: Iterable[Trial]) -> dict[str, int]:
-    """How many trials ended in which state, the failed ones by the type of their failure."""
+    """The number of trials by state; failed trials are counted by their kind of failure."""
     return dict(Counter(record.failure or record.state for record in records if record.state in COUNTED))
 
 
@@ -68,8 +69,8 @@ FIELDS = frozenset(Trial.__dataclass_fields__)
 
 
 def from_optuna(trial: FrozenTrial) -> Trial:
-    """The record of one of Optuna's trials."""
-    # what a newer version added is left out, so that a list of studies can still be shown
+    """The trial that is stored in one of Optuna's trials."""
+    # fields of newer versions are ignored, so that a list of studies can still be shown
     kept = {key: value for key, value in trial.user_attrs.get(ATTRIBUTE, {}).items() if key in FIELDS}
     kept["history"] = tuple(kept.get("history", ()))
     single = {name for name, dist in trial.distributions.items() if dist.single()}

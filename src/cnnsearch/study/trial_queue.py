@@ -1,4 +1,4 @@
-"""Points to train before anything is drawn: the default, recipes, controlled trials and interrupted trials."""
+"""The queue of a study: interrupted trials, the default, recipes and controlled trials, which come before draws."""
 
 from pathlib import Path
 from typing import Any
@@ -13,30 +13,30 @@ from cnnsearch.study.trial import COUNTED
 
 
 def missing_recipes(study: Study, config: TunerConfig) -> list[str]:
-    """The recipes that `config` names and that no trial has trained yet, nor another trial the same plan."""
+    """The recipes of `config` that no trial has trained yet, also not as a duplicate."""
     settled = settled_origins(study)
     return [name for name in config.recipes if ORIGIN + name not in settled]
 
 
 def settled_origins(study: Study) -> set[str]:
-    """The origins of which a trial has ended, or was found to have the plan of another."""
+    """The origins of the trials that have ended or are duplicates."""
     return {r.origin for r in study.trials() if r.state in (*COUNTED, "duplicate")}
 
 
 def enqueue_default(study: Study, values: dict[str, Any]) -> None:
-    """Queue the default point, unless it was ever queued."""
+    """Queue the default point, once in a study."""
     if not any(trial.user_attrs.get("origin") == "default" for trial in study.optuna.get_trials(deepcopy=False)):
         study.optuna.enqueue_trial(values, user_attrs={"origin": "default"})
 
 
 def take(study: Study, config: TunerConfig) -> optuna.Trial | None:
-    """The next trial: what was cut off before what was queued, and that before what is drawn.
+    """The next trial: an interrupted one, else a queued one, else one for the sampler to draw.
 
-    For controlled trials and `only_recipes` it is one of those that wait under their names, or None if none does.
+    With controlled trials or `only_recipes` it is one of the queued trials of these origins, or None if none is left.
     """
     named = set(config.controlled) or ({ORIGIN + name for name in config.recipes} if config.only_recipes else set())
     for frozen in _named(study, named) if named else _interrupted(study):
-        # as Optuna's `ask` takes a waiting trial, which cannot be told which one
+        # as in Optuna's `ask`, which cannot choose a given waiting trial
         if study.optuna._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING):
             return optuna.Trial(study.sampler_view, frozen._trial_id)
     return None if config.controlled or config.only_recipes else study.sampler_view.ask()
@@ -48,13 +48,13 @@ def _named(study: Study, origins: set[str]) -> list[FrozenTrial]:
 
 
 def _interrupted(study: Study) -> list[FrozenTrial]:
-    # those that this process knows of: the storage is not read for them
+    # the waiting trials that this process knows: the storage is not read for them
     every = study.optuna.get_trials(deepcopy=False)
     return [trial for trial in every if trial.state == TrialState.WAITING and "state" in trial.user_attrs]
 
 
 def enqueue_recipes(study: Study, config: TunerConfig) -> None:
-    """Queue the missing recipes that are not waiting or in training already."""
+    """Queue the missing recipes that are not queued or running."""
     queued = _open_origins(study)
     for name in missing_recipes(study, config):
         if ORIGIN + name not in queued:
@@ -62,7 +62,7 @@ def enqueue_recipes(study: Study, config: TunerConfig) -> None:
 
 
 def enqueue_controlled(study: Study, config: TunerConfig) -> None:
-    """Queue each controlled trial that was not trained, is not queued and is not running, under its seed."""
+    """Queue each controlled trial that was not trained, is not queued and is not running, with its seed."""
     known = settled_origins(study) | _open_origins(study)
     for origin, (values, seed) in config.controlled.items():
         if origin not in known:
@@ -81,9 +81,9 @@ def resumable_trials(study: Study) -> list[FrozenTrial]:
 
 
 def requeue(study: Study, trial: FrozenTrial, seed: int, retried: bool = False, look: float | None = None) -> None:
-    """Queue a trial's point again, to be trained under the same seed from where its training was cut off.
+    """Queue a trial's point again, to be trained with the same seed from its last checkpoint.
 
-    `retried`: the reason lay in its worker, which must not happen to it twice. `look`: the metric after its look.
+    `retried`: its worker was lost, which may happen only once. `look`: the metric of its low-fidelity evaluation.
     """
     kept_in = state_of(study.folder, trial) if "state" in trial.user_attrs else state_file(study.folder, trial.number)
     state = kept_in.relative_to(study.folder).as_posix()
@@ -92,17 +92,17 @@ def requeue(study: Study, trial: FrozenTrial, seed: int, retried: bool = False, 
     attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
     if look is not None:
         attributes["look"] = look
-    # one that was interrupted while it was drawn keeps what was asked for by name
+    # a trial that was interrupted while it was drawn keeps its fixed values
     fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     if fixed:
         study.optuna.enqueue_trial(fixed, user_attrs=attributes)
 
 
 def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
-    """The seed of a trial: its own, or that of the one that it goes on with."""
+    """The seed of a trial: its own, or that of the trial that it resumes."""
     return int(trial.user_attrs.get("seed", trial_seed(study.info["seed"], trial.number)))
 
 
 def state_file(folder: Path, number: int) -> Path:
-    """Where a trial's training is kept from epoch to epoch."""
+    """The file of a trial's checkpoint."""
     return folder / "epochs" / f"trial-{number:05d}.npz"

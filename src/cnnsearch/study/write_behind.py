@@ -1,4 +1,4 @@
-"""Optuna's storage as a search needs it: asked of memory, and written when no worker waits for an answer."""
+"""A storage that reads from memory and writes later, when no worker waits for an answer."""
 
 import copy
 import json
@@ -13,20 +13,20 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 MOST = 100
-"""So many writes are kept back at most."""
+"""The largest number of pending writes."""
 
 LONGEST = 1.0
-"""Nor is one kept back for more seconds than these while others come."""
+"""Seconds. If the oldest pending write is older when another comes, all are written."""
 
 
 class WriteBehindStorage(BaseStorage):
-    """The storage of a study to which only this process adds trials.
+    """An Optuna storage for a study to which only this process adds running trials.
 
-    What is told of a running trial (parameters, attributes, intermediate values) is kept back until `write`, until a
-    trial ends, or until it is MOST or LONGEST: each is a transaction of some milliseconds. What waits to be run is read
-    anew each time, so that others may queue points.
+    Parameters, attributes and intermediate values of a running trial are pending until `write`, until a trial ends, or
+    until there are MOST of them or LONGEST is over, because each write is a transaction of some milliseconds. Waiting
+    trials are read from the storage each time, so that other processes may queue points.
 
-    Errors of the storage are raised where it is written; what was not written is tried again by the next `write`.
+    Errors of the storage are raised by the method that writes. The next `write` tries the failed writes again.
     """
 
     def __init__(self, storage: BaseStorage, study_id: int) -> None:
@@ -38,17 +38,17 @@ class WriteBehindStorage(BaseStorage):
         self._read()
 
     def write(self) -> None:
-        """Write all that was kept back, in its order."""
+        """Write all pending changes, in their order."""
         while self._unwritten:
             self._unwritten[0]()
             self._unwritten.popleft()
 
-    # -- what is kept back ------------------------------------------------------------------------
+    # -- pending writes ------------------------------------------------------------------------
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
-        """Note a parameter.
+        """Set a parameter.
 
         Raises:
             ValueError: if it had another kind of distribution, or other choices, in an earlier trial.
@@ -59,24 +59,24 @@ class WriteBehindStorage(BaseStorage):
         self._later(self._storage.set_trial_param, trial_id, param_name, param_value_internal, distribution)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        """Note what was reported of an epoch."""
+        """Set the value of an epoch."""
         self._note(trial_id, "intermediate_values", step, intermediate_value)
         self._later(self._storage.set_trial_intermediate_value, trial_id, step, intermediate_value)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Note an attribute."""
+        """Set an attribute."""
         value = _plain(value)
         self._note(trial_id, "user_attrs", key, value)
         self._later(self._storage.set_trial_user_attr, trial_id, key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Note an attribute of Optuna's own."""
+        """Set an attribute of Optuna's own."""
         value = _plain(value)
         self._note(trial_id, "system_attrs", key, value)
         self._later(self._storage.set_trial_system_attr, trial_id, key, value)
 
     def _note(self, trial_id: int, field: str, key: Any, value: Any) -> None:
-        # a copy: whoever was given the trial must not see it change
+        # a copy: trials that were returned earlier must not change
         changed = copy.copy(self._trials[trial_id])
         self.check_trial_is_updatable(trial_id, changed.state)
         setattr(changed, field, {**getattr(changed, field), key: value})
@@ -88,22 +88,22 @@ class WriteBehindStorage(BaseStorage):
         if len(self._unwritten) >= MOST or time.monotonic() - self._since > LONGEST:
             self.write()
 
-    # -- trials that begin and end ----------------------------------------------------------------
+    # -- the start and end of trials, written at once ----------------------------------------------------------------
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """Begin a trial, or queue one."""
+        """Start a trial, or queue one."""
         trial_id = self._storage.create_new_trial(study_id, template_trial)
         self._know(self._storage.get_trial(trial_id))
         return trial_id
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """Begin a trial that waited, or end one."""
+        """Start a waiting trial, or end one."""
         self.write()
         done = self._storage.set_trial_state_values(trial_id, state, values)
         self._know(self._storage.get_trial(trial_id))
         return done
 
-    # -- what is asked ----------------------------------------------------------------------------
+    # -- reads ----------------------------------------------------------------------------
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial."""
@@ -113,11 +113,11 @@ class WriteBehindStorage(BaseStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """All trials in the order of their numbers, or those in `states`."""
-        # who asks for what waits is about to begin it
+        # the caller is about to start a waiting trial
         if states is not None and TrialState.WAITING in states and TrialState.RUNNING not in states:
             self._read()
         found = [trial for trial in self._trials.values() if states is None or trial.state in states]
-        # one that another process queued may have come after later ones
+        # a trial that another process queued may be read after later ones
         found.sort(key=lambda trial: trial.number)
         return copy.deepcopy(found) if deepcopy else found
 
@@ -132,10 +132,10 @@ class WriteBehindStorage(BaseStorage):
         for name, distribution in trial.distributions.items():
             self._distributions.setdefault(name, distribution)
 
-    # -- the study itself, not kept back ----------------------------------------------------------
+    # -- the study itself, written at once ----------------------------------------------------------
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        """Begin another study."""
+        """Create another study."""
         return self._storage.create_new_study(directions, study_name)
 
     def delete_study(self, study_id: int) -> None:
@@ -180,9 +180,9 @@ class WriteBehindStorage(BaseStorage):
 
 
 def _plain(value: Any) -> Any:
-    """`value` as the database gives it back.
+    """`value` as the database returns it.
 
     Raises:
-        TypeError: if it is not plain data.
+        TypeError: if it cannot be written as JSON.
     """
     return json.loads(json.dumps(value))

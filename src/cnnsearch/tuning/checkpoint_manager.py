@@ -1,4 +1,4 @@
-"""The best few models on disk, and no more."""
+"""Keeps the model files of the best trials and deletes the others."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from cnnsearch.study.trial import Trial
 
 BUDGET = 2 << 30
-"""Bytes that the model files of a study may take; the best one is kept even if it alone takes more."""
+"""The largest total size of a study's model files, in bytes. The best one is kept even if it is larger."""
 
 
 class CheckpointManager:
-    """Keeps `keep` model files in `folder`, within BUDGET: those of the best scores.
+    """Keeps the model files of the `keep` best trials in `folder`, with a total size of at most BUDGET.
 
     As on the leaderboard, every complete trial comes before every pruned one.
     """
@@ -19,14 +19,14 @@ class CheckpointManager:
         self.folder, self.keep, self._sign = folder.resolve(), max(1, keep), 1 if maximize else -1
 
     def offer(self, done: Trial, others: Iterable[Trial], suffix: str = "keras") -> Path | None:
-        """Where to save the model of `done`, or None if enough others are better."""
+        """The file to save the model of `done` to; None if `keep` others are better."""
         if done.score is None:
             return None
         better = [r for r in self._ranked(others) if self._place(r) <= self._place(done)]
         return self.folder / f"trial-{done.number:05d}.{suffix}" if len(better) < self.keep else None
 
     def tidy(self, records: Iterable[Trial]) -> None:
-        """Delete the files of all but the best."""
+        """Delete the model files of all but the best trials."""
         names = [Path(record.checkpoint).name for record in self._ranked(records)[: self.keep]]
         kept, total = set(), 0
         for place, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""What must be known of a space's models before a study can begin: the metric that it goes by."""
+"""Finds the metric of a search whose space has a model, before the study is created."""
 
 import math
 import time
@@ -17,7 +17,7 @@ from cnnsearch.tuning.launchers.base import Launcher, LostWorker, WorkerEvent
 from cnnsearch.tuning.signals import SignalHandler
 
 PATIENCE = 600.0
-"""Seconds that a look at a model may take where trials have no limit."""
+"""Seconds that building the first model may take if trials have no time limit."""
 
 
 TRIES = 3
@@ -35,13 +35,12 @@ class Opening(NamedTuple):
 
 
 def open_(config: SearchConfig, known: Catalog, stop: SignalHandler, callbacks: TunerCallback) -> Opening:
-    """Start the workers of a search, and settle its metric by what the default point's model reports.
+    """Start the workers of a search, and choose its metric from the metrics that the model of the default point reports.
 
-    The first worker builds that model anyway, for the default point; to let it answer two images without a compiled
-    graph takes some tenths of a second more.
+    The first worker must build that model anyway. One call of it on two images takes some tenths of a second more.
 
     Raises:
-        CnnsearchError: if the metric that was asked for is not reported, the default point cannot be built, or no
+        CnnsearchError: if the metric that the user named is not reported, the default point cannot be built, or no
             worker starts.
     """
     began = time.monotonic()
@@ -59,17 +58,17 @@ def open_(config: SearchConfig, known: Catalog, stop: SignalHandler, callbacks: 
 
 
 def _settled(asked: str, reported: list[str]) -> tuple[str, str]:
-    """The metric to go by, and a line about it if one is due.
+    """The metric of the search, and a line for the user or an empty text.
 
     Raises:
-        CnnsearchError: if the one asked for is not reported.
+        CnnsearchError: if the metric that the user named is not reported.
     """
     if not reported:
-        # the trials will tell why
+        # the trials will fail and say why
         return asked or str(DEFAULTS["metric"]), ""
     if not asked:
         return metric_names.choose_metric(reported)
-    # a single number that fit gives back is the value of whatever was asked for
+    # if `fit` returns one number, that number is the metric of any name
     if metric_names.RETURNED in reported:
         return asked, ""
     found = metric_names.matching_metric(asked, reported) or (asked if asked in COMPUTED else None)

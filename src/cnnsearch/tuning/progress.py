@@ -40,12 +40,12 @@ class RepeatResult(NamedTuple):
 
 @dataclass(frozen=True)
 class StudyStatistics:
-    """All ended trials together, as it is told; another one with each that ends.
+    """Statistics of the ended trials. `plus` returns new ones that include one more trial.
 
     Attributes:
-        states: how many ended in each state; `failures`: how many of those that count failed for each reason.
-        seconds: what those that count took.
-        best: the complete trial with the best score, the first of equals.
+        states: the number of trials in each state; `failures`: the number of failed trials of each kind of failure.
+        seconds: the total time of the counted trials.
+        best: the complete trial with the best score; of equal ones the first.
     """
 
     maximize: bool
@@ -55,7 +55,7 @@ class StudyStatistics:
     best: Trial | None = None
 
     def plus(self, record: Trial) -> "StudyStatistics":
-        """With one more."""
+        """The statistics with one more trial."""
         counts = record.state in COUNTED
         return replace(
             self,
@@ -66,12 +66,12 @@ class StudyStatistics:
         )
 
     def count(self, *states: str) -> int:
-        """How many trials are in one of these states."""
+        """The number of trials in one of these states."""
         return sum(self.states.get(state, 0) for state in states)
 
     @property
     def ended(self) -> int:
-        """How many of the trials that count have ended."""
+        """The number of counted trials that have ended."""
         return self.count(*COUNTED)
 
     def _beaten_by(self, record: Trial) -> bool:
@@ -89,7 +89,7 @@ def _one_more(counts: Mapping[str, int], name: str) -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class TuningStatus:
-    """A search at one moment. `done` is the trial that just ended, if that is the news."""
+    """The status of a running search. `done` is the trial that just ended; None if none did."""
 
     trials: int
     statistics: StudyStatistics
@@ -101,7 +101,7 @@ class TuningStatus:
 
     @property
     def left(self) -> float | None:
-        """Seconds until the last trial ends, going by the mean so far; None before the first."""
+        """Seconds until the last trial ends, estimated from the mean so far; None before the first trial has ended."""
         ended = self.statistics.ended
         if not ended:
             return None
@@ -111,14 +111,14 @@ class TuningStatus:
 
 
 def main_choices(record: Trial, default: dict[str, Any], most: int = 6) -> str:
-    """What sets a trial apart: its choices that differ from the default point."""
+    """The choices of a trial that differ from the default point, `most` of them at most."""
     parts = [f"{name}={_short(value)}" for name, value in record.choices.items() if default.get(name) != value]
     more = f" +{len(parts) - most}" if len(parts) > most else ""
     return (" ".join(parts[:most]) + more) if parts else "the default point"
 
 
 def clock(seconds: float) -> str:
-    """`1:02:03` or `2:03`."""
+    """Seconds as `1:02:03` or `2:03`."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

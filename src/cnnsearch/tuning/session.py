@@ -1,4 +1,4 @@
-"""What every tuner of one command shares: the study, the limits of workers, signals and callbacks."""
+"""The parts that all tuners of one command share: study, limits of workers, signals and callbacks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Session:
     callbacks: TunerCallback
 
     def tune(self, source: TrialSource[A], launcher: Launcher) -> End:
-        """Run the trials of `source` on the workers of `launcher`; how that ended.
+        """Run the trials of `source` on the workers of `launcher`, and return how that ended.
 
         Raises:
             CnnsearchError: if nothing can be trained.

@@ -1,1 +1,1 @@
-"""How workers are started, on this machine."""
+"""Launchers: how workers are started."""

@@ -1,4 +1,4 @@
-"""What the tuner asks of whatever starts its workers: local processes, or others."""
+"""The interface of launchers, which start the workers of a tuner as local processes or elsewhere."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,13 +8,13 @@ from cnnsearch.core.messages import Answer, Message
 
 @dataclass(frozen=True)
 class LostWorker:
-    """A worker that ended without being asked to.
+    """A worker whose process ended by itself.
 
     Attributes:
         code: its exit code; negative: the signal that ended it.
         invalid: whether it was ended because it sent an invalid message.
         log: the name of the file with what it printed.
-        memory: bytes that it held when it was last looked at.
+        memory: bytes that it held at the last check.
     """
 
     code: int
@@ -34,8 +34,8 @@ class WorkerEvent:
 class Launcher(Protocol):
     """Starts workers, one in each slot, and carries messages between them and the tuner.
 
-    Slots are numbers from 0 on. A slot has at most one worker at a time. Nothing of a worker that was stopped or
-    restarted arrives any more.
+    Slots are numbers from 0 on. A slot has at most one worker at a time. Messages of
+    a worker that was stopped or restarted are dropped.
     """
 
     @property
@@ -62,7 +62,7 @@ class Launcher(Protocol):
         """
 
     def memory(self, slot: int) -> int:
-        """Bytes that the worker in `slot` holds, 0 if that is not known."""
+        """Bytes of memory of the worker in `slot`; 0 if they are not known."""
 
     def note(self, slot: int, text: str) -> None:
         """Write a line to the log of the worker in `slot`."""
@@ -74,10 +74,10 @@ class Launcher(Protocol):
         """End the worker in `slot` at once; the slot is empty."""
 
     def use_metric(self, metric: str) -> None:
-        """Let every worker, and those that start later, go by `metric`."""
+        """Make `metric` the score for all workers, also for those that start later."""
 
     def requeue(self, events: list[WorkerEvent]) -> None:
-        """Give these events back, to be polled again; a worker whose Ready is given back is not ready until then."""
+        """Return these events from `poll` again, first. A worker whose Ready is requeued is not ready until then."""
 
     def close(self) -> None:
         """End every worker."""

@@ -19,7 +19,7 @@ from cnnsearch.study.config import SearchConfig, worker_environment
 from cnnsearch.tuning.launchers.base import LostWorker, WorkerEvent
 
 BAD_STARTS = 5
-"""So many workers in a row may be killed while they start before it is given up."""
+"""The search ends after this many workers in a row were killed while they started."""
 
 
 class WorkerProcess:
@@ -37,13 +37,13 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env=environment,
-                # a Ctrl-C in the terminal is for the parent alone, which then ends its workers in order
+                # a Ctrl-C in the terminal reaches only the parent, which then ends its workers
                 start_new_session=True,
             )
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
 
     def send(self, line: bytes) -> None:
-        """Send one line. That the worker is gone is noticed by its listener."""
+        """Send one line. If the worker has ended, nothing is raised: its listener notices."""
         assert self.process.stdin is not None
         # a closed pipe is a ValueError
         with contextlib.suppress(OSError, ValueError):
@@ -51,7 +51,7 @@ class WorkerProcess:
             self.process.stdin.flush()
 
     def note(self, text: str) -> None:
-        """Write a line of the parent's to this worker's log."""
+        """Write a line of the parent to this worker's log."""
         with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
             log.write(f"cnnsearch: {text}\n")
 
@@ -61,7 +61,7 @@ class WorkerProcess:
         return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
 
     def lost(self) -> LostWorker:
-        """How it ended."""
+        """The event that says how the worker ended."""
         return LostWorker(self.process.returncode, self.invalid, self.log.name, self.memory)
 
     def _listen(self, inbox: "queue.Queue[Arrival]") -> None:
@@ -70,7 +70,7 @@ class WorkerProcess:
             try:
                 message = decode(line, FROM_WORKER)
             except InvalidMessageError as error:
-                # what follows cannot be trusted; another worker takes its place
+                # later lines may be invalid, too; another worker replaces this one
                 self.note(f"it sent an invalid message: {error}")
                 self.invalid = True
                 break
@@ -84,7 +84,7 @@ class WorkerProcess:
 
 
 Arrival = tuple[WorkerProcess, Message | None]
-"""A message of a worker; None when the worker is gone."""
+"""A worker and its message; None: the worker has ended."""
 
 
 class LocalLauncher:
@@ -187,13 +187,13 @@ class LocalLauncher:
         code = worker.process.returncode
         if worker.invalid and self._bad_starts > 1:
             raise CnnsearchError(f"A worker sent invalid messages; see {worker.log}.")
-        # a signal comes from outside, such as the kernel short of memory; anything else will come again
+        # a signal comes from outside, for example if memory is short; other errors would happen again
         if code >= 0 or self._bad_starts > BAD_STARTS:
             raise CnnsearchError(f"A worker ended at its start (code {code}): {worker.end_of_log() or worker.log}")
 
 
 def _folder(study: Path) -> "tempfile.TemporaryDirectory[str] | None":
-    """Where the data for all workers go; None where no folder can be made."""
+    """The folder in which workers share the data; None if it cannot be made."""
     try:
         return tempfile.TemporaryDirectory(prefix=shared_memory.PREFIX, dir=study, ignore_cleanup_errors=True)
     except OSError:
