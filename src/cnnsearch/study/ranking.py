@@ -14,15 +14,15 @@ def ranked(study: Study) -> list[Trial]:
 
     Trials with a better search score than any confirmed one come before these: they were not confirmed, not beaten.
     """
-    means = {trial: found.mean for trial, found in confirmed(study).items()}
+    means = {number: found.mean for number, found in confirmed(study).items()}
     sign = 1 if study.maximize else -1
-    shown = [record for record in study.trials() if record.state in SHOWN]
+    shown = [trial for trial in study.trials() if trial.state in SHOWN]
     tested = max((sign * r.score for r in shown if r.number in means and r.score is not None), default=math.inf)
 
-    def place(record: Trial) -> tuple[int, int, float, int]:
-        first = -math.inf if record.score is None else sign * record.score
-        if record.number in means:
-            return SHOWN.index(record.state), 1, -sign * means[record.number], record.number
-        return SHOWN.index(record.state), 0 if first > tested else 2, -first, record.number
+    def place(trial: Trial) -> tuple[int, int, float, int]:
+        first = -math.inf if trial.score is None else sign * trial.score
+        if trial.number in means:
+            return SHOWN.index(trial.state), 1, -sign * means[trial.number], trial.number
+        return SHOWN.index(trial.state), 0 if first > tested else 2, -first, trial.number
 
     return sorted(shown, key=place)

@@ -25,9 +25,9 @@ class CheckpointManager:
         better = [r for r in self._ranked(others) if self._place(r) <= self._place(done)]
         return self.folder / f"trial-{done.number:05d}.{suffix}" if len(better) < self.keep else None
 
-    def tidy(self, records: Iterable[Trial]) -> None:
+    def tidy(self, trials: Iterable[Trial]) -> None:
         """Delete the model files of all but the best trials."""
-        names = [Path(record.checkpoint).name for record in self._ranked(records)[: self.keep]]
+        names = [Path(trial.checkpoint).name for trial in self._ranked(trials)[: self.keep]]
         kept, total = set(), 0
         for place, name in enumerate(names):
             path = self.folder / name
@@ -38,9 +38,9 @@ class CheckpointManager:
             if path.name not in kept:
                 path.unlink(missing_ok=True)
 
-    def _ranked(self, records: Iterable[Trial]) -> list[Trial]:
-        scored = [record for record in records if record.score is not None and record.checkpoint]
-        return sorted(scored, key=lambda record: (*self._place(record), record.number))
+    def _ranked(self, trials: Iterable[Trial]) -> list[Trial]:
+        scored = [trial for trial in trials if trial.score is not None and trial.checkpoint]
+        return sorted(scored, key=lambda trial: (*self._place(trial), trial.number))
 
-    def _place(self, record: Trial) -> tuple[bool, float]:
-        return record.state != "complete", -self._sign * (record.score or 0.0)
+    def _place(self, trial: Trial) -> tuple[bool, float]:
+        return trial.state != "complete", -self._sign * (trial.score or 0.0)

@@ -28,7 +28,7 @@ from cnnsearch.tuning.trial_source import End, EndReason
 
 
 def to_confirm(config: SearchConfig, study: Study, leaders: list[Trial]) -> list[Repeat]:
-    """The repeats that are asked for and missing, as the ranking stands."""
+    """The missing repeats of the best trials at present."""
     top, seeds = config.tuner.confirm
     return confirmer.missing(study, leaders, confirmer.leaders(leaders, top, study.maximize), seeds)
 
@@ -36,7 +36,10 @@ def to_confirm(config: SearchConfig, study: Study, leaders: list[Trial]) -> list
 def confirm_best(
     config: SearchConfig, session: Session, leaders: list[Trial], until: float, launcher: Launcher
 ) -> End | None:
-    """Train the best of a search again on new seeds until the moment `until`; how that ended if it was interrupted."""
+    """Train the best trials of a search again on new seeds, until the time `until`.
+
+    Returns how that ended if it was interrupted, else None.
+    """
     study, callbacks = session.study, session.callbacks
     waiting = to_confirm(config, study, leaders)
     if not waiting:
@@ -51,7 +54,7 @@ def confirm_best(
     counts = f"{trials} trial{plurals[0]} on new seeds, {trainings} training{plurals[1]}"
     callbacks.on_note(f"Confirming the best: {counts}.")
     source = Confirmer(study, waiting, config.study.epochs, until, callbacks)
-    # a search whose time was up has stopped the workers that were busy
+    # at its time limit the search has stopped the busy workers
     launcher.fill()
     end = session.tune(source, launcher)
     if end.reason is EndReason.INTERRUPTED:
@@ -99,7 +102,7 @@ def confirm(
 
 
 def _chosen(study: Study, trials: tuple[int, ...], top: int) -> list[int]:
-    """The numbers of the trials to confirm: those that are named, else the `top` of the leaderboard."""
+    """The numbers of the trials to confirm: the named ones, else the `top` of the leaderboard."""
     complete = [record.number for record in ranking.ranked(study) if record.state == "complete"]
     chosen = list(trials) or complete[:top]
     if not chosen or not set(complete).issuperset(chosen):

@@ -28,13 +28,13 @@ from cnnsearch.tuning.progress import RepeatResult
 from cnnsearch.tuning.trial_source import End, EndReason, Reaction, WorkerAction
 
 SHARE = 0.2
-"""Of a limited time may be left for confirming; more is missed where time is short (docs/benchmarks/confirming.md)."""
+"""The largest part of the time limit that is kept for confirmation (docs/benchmarks/confirming.md)."""
 
 
-def missing(study: Study, records: Iterable[Trial], chosen: Iterable[int], seeds: int) -> list[Repeat]:
-    """What is not trained yet of `seeds` repeats of each chosen trial: one of each first, then a second of each."""
+def missing(study: Study, trials: Iterable[Trial], chosen: Iterable[int], seeds: int) -> list[Repeat]:
+    """The missing repeats if each chosen trial has `seeds` repeats: the first of each trial, then the second, …"""
     done = {(found["trial"], found["seed"]) for found in study.repeats()}
-    trained = {record.number for record in records if record.state == "complete"}
+    trained = {trial.number for trial in trials if trial.state == "complete"}
     every = [
         Repeat(number, repeat_seed(study, number, turn), None)
         for turn in range(seeds)
@@ -44,24 +44,25 @@ def missing(study: Study, records: Iterable[Trial], chosen: Iterable[int], seeds
     return [repeat for repeat in every if (repeat.trial, repeat.seed) not in done]
 
 
-def leaders(records: Iterable[Trial], top: int, maximize: bool) -> list[int]:
-    """The numbers of the `top` complete trials by the scores that they were first given."""
-    complete = [record for record in records if record.state == "complete" and record.score is not None]
+def leaders(trials: Iterable[Trial], top: int, maximize: bool) -> list[int]:
+    """The numbers of the `top` complete trials with the best search scores."""
+    complete = [trial for trial in trials if trial.state == "complete" and trial.score is not None]
     sign = -1 if maximize else 1
-    return [record.number for record in sorted(complete, key=lambda r: (sign * (r.score or 0.0), r.number))[:top]]
+    return [trial.number for trial in sorted(complete, key=lambda r: (sign * (r.score or 0.0), r.number))[:top]]
 
 
-def reserve(config: SearchConfig, records: list[Trial], maximize: bool, start: float, had: Mapping[int, int]) -> float:
-    """Seconds of a limited time to be left for confirming: what it may take, but no more than SHARE.
+def reserve(config: SearchConfig, trials: list[Trial], maximize: bool, start: float, had: Mapping[int, int]) -> float:
+    """The seconds of the time limit to keep for confirmation: its expected time, at most SHARE.
 
-    0 if that is too short for one new seed of each: a short search gains more by searching on. `start`: seconds
-    that a worker takes to start, since those that are busy when the time is up are ended. `had`: how many repeats each
-    trial has by now.
+    0 if that is too short for one new seed of each trial: then more trials are better than a confirmation.
+
+    `start`: seconds that a worker takes to start, because busy workers are ended at the time limit and new ones start.
+    `had`: the number of repeats of each trial so far.
     """
     top, seeds = config.tuner.confirm
-    chosen = set(leaders(records, top, maximize))
-    short = [(record, seeds - had.get(record.number, 0)) for record in records if record.number in chosen]
-    each = [(expected_seconds(record, config.study.epochs), count) for record, count in short if count > 0]
+    chosen = set(leaders(trials, top, maximize))
+    short = [(trial, seeds - had.get(trial.number, 0)) for trial in trials if trial.number in chosen]
+    each = [(expected_seconds(trial, config.study.epochs), count) for trial, count in short if count > 0]
     if not each:
         return 0.0
     most, jobs, longest = (
@@ -75,15 +76,15 @@ def reserve(config: SearchConfig, records: list[Trial], maximize: bool, start: f
     return min(most, whole) if once <= most else 0.0
 
 
-def expected_seconds(record: Trial, epochs: int) -> float:
-    """How long a trial takes at full length, going by how long it took."""
-    # epochs of before a cut were not timed
-    return record.seconds * max(1.0, epochs / max(1, record.epochs - record.resumed))
+def expected_seconds(trial: Trial, epochs: int) -> float:
+    """The seconds of a trial at full length, estimated from its own training."""
+    # `seconds` does not include the epochs before an interruption
+    return trial.seconds * max(1.0, epochs / max(1, trial.epochs - trial.resumed))
 
 
-def in_time(record: Trial, epochs: int, until: float) -> bool:
-    """Whether a repeat of this trial that is begun now ends by the moment `until`."""
-    return time.monotonic() + expected_seconds(record, epochs) <= until
+def in_time(trial: Trial, epochs: int, until: float) -> bool:
+    """Whether a repeat of this trial that starts now ends before `until`."""
+    return time.monotonic() + expected_seconds(trial, epochs) <= until
 
 
 @dataclass
@@ -102,11 +103,11 @@ class ActiveRepeat:
 
     @property
     def since(self) -> float:
-        """When the worker got it."""
+        """When the worker got it; repeats are not paused."""
         return self.started
 
     def assignment(self) -> Message:
-        """What a worker is sent."""
+        """The message that makes a worker train it."""
         record = self.record
         return RepeatTrial(trial=self.number, seed=self.repeat.seed, plan=record.plan, values=record.params)
 
@@ -123,7 +124,10 @@ class Confirmer:
     def __init__(
         self, study: Study, waiting: list[Repeat], epochs: int, until: float, callbacks: TunerCallback
     ) -> None:
-        """None is begun that would not end by `until`, as `time.monotonic` tells time; a trial has `epochs` at most."""
+        """`waiting`: the repeats to train; `epochs`: of a trial at full length.
+
+        A repeat that would not end before `until`, a time of `time.monotonic`, does not start.
+        """
         self._study, self._callbacks = study, callbacks
         self._epochs, self._until = epochs, until
         self._records = {record.number: record for record in study.trials()}
@@ -201,7 +205,7 @@ class Confirmer:
         return in_time(self._records[repeat.trial], self._epochs, self._until)
 
     def _keep(self, trial: ActiveRepeat, done: Repeated | None = None, reason: str = "", seconds: float = 0.0) -> None:
-        """Keep the score of a repeat, or why it has none."""
+        """Store a repeat with its score, or with the reason why it has none."""
         if done:
             kept = trial.repeat._replace(score=done.score, epochs=len(done.history), seconds=round(done.seconds, 3))
         else:

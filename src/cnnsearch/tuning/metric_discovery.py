@@ -35,7 +35,7 @@ class Opening(NamedTuple):
 
 
 def open_(config: SearchConfig, known: Catalog, stop: SignalHandler, callbacks: TunerCallback) -> Opening:
-    """Start the workers of a search, and choose its metric from the metrics that the model of the default point reports.
+    """Start the workers of a search, and choose its metric from those that the model of the default point reports.
 
     The first worker must build that model anyway. One call of it on two images takes some tenths of a second more.
 

@@ -28,14 +28,14 @@ def check_ended(opened: Study, end: End) -> None:
 
 def _nothing_completed(opened: Study, end: End) -> str:
     """Why a search has no result: how its trials ended, and the most common reason; empty if it has a result."""
-    records = [record for record in opened.trials() if record.state in (*COUNTED, "refused")]
-    if any(record.state == "complete" for record in records):
+    trials = [trial for trial in opened.trials() if trial.state in (*COUNTED, "refused")]
+    if any(trial.state == "complete" for trial in trials):
         return ""
-    if not records:
+    if not trials:
         return f"No trial of {opened.name} completed: {end.problem or 'none ended within the time limit'}."
-    counts = Counter(record.failure or record.state for record in records)
+    counts = Counter(trial.failure or trial.state for trial in trials)
     kinds = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
-    reasons = Counter(f"{record.failure}: {record.reason}" for record in records if record.failure)
+    reasons = Counter(f"{trial.failure}: {trial.reason}" for trial in trials if trial.failure)
     said = f" The most common reason is {reasons.most_common(1)[0][0]}" if reasons else ""
     if end.problem:  # it names the reason
         said = f" The search stopped: {end.problem}"
@@ -44,7 +44,7 @@ def _nothing_completed(opened: Study, end: End) -> str:
 
 def stopped(opened: Study) -> str:
     """A line for the user about a search that was stopped: how many trials ended, and how many can be resumed."""
-    done = sum(record.state in COUNTED for record in opened.trials())
+    done = sum(trial.state in COUNTED for trial in opened.trials())
     begun = len(trial_queue.resumable_trials(opened))
     more = f" {begun} more can be resumed from {'its' if begun == 1 else 'their'} last epoch." if begun else ""
     return f"Stopped. {done} trial{'' if done == 1 else 's'} ended and {'is' if done == 1 else 'are'} stored.{more}"

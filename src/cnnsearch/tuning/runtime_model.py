@@ -35,7 +35,7 @@ class RuntimeModel(NamedTuple):
         return self.start + epochs * (self.epoch + self.rate * macs)
 
 
-def fit_runtime_model(records: Iterable[Trial]) -> RuntimeModel | None:
+def fit_runtime_model(trials: Iterable[Trial]) -> RuntimeModel | None:
     """The runtime model of these trials; None if none has a measured time.
 
     It is fitted by least squares of the relative errors, with no part below 0. The first guess is that the start takes
@@ -43,9 +43,9 @@ def fit_runtime_model(records: Iterable[Trial]) -> RuntimeModel | None:
     all epochs take the same time.
     """
     timed = [
-        (record.macs, record.epochs - record.resumed, record.seconds)
-        for record in records
-        if record.seconds > 0 and record.epochs > record.resumed and not record.failure
+        (trial.macs, trial.epochs - trial.resumed, trial.seconds)
+        for trial in trials
+        if trial.seconds > 0 and trial.epochs > trial.resumed and not trial.failure
     ]
     if not timed:
         return None
@@ -75,14 +75,14 @@ def _nonnegative(rows: Any, wanted: Any) -> Any:
     return best
 
 
-def remaining_seconds(record: Trial, model: RuntimeModel, epochs: float) -> float:
+def remaining_seconds(trial: Trial, model: RuntimeModel, epochs: float) -> float:
     """The seconds that a trial needs until it has `epochs` epochs, at its own speed so far."""
-    done = record.epochs - record.resumed
-    own = record.seconds / model.seconds(record.macs, done) if done > 0 and record.seconds > 0 else 1.0
-    return own * model.seconds(record.macs, epochs - record.epochs)
+    done = trial.epochs - trial.resumed
+    own = trial.seconds / model.seconds(trial.macs, done) if done > 0 and trial.seconds > 0 else 1.0
+    return own * model.seconds(trial.macs, epochs - trial.epochs)
 
 
-def over_cost_budget(record: Trial, drawn: list[int], cooled: float, seed: int) -> bool:
+def over_cost_budget(trial: Trial, drawn: list[int], cooled: float, seed: int) -> bool:
     """Whether to skip a drawn candidate because it has many multiply-adds, given those of all that were `drawn`.
 
     A candidate that costs more than the median is kept with the probability (median / cost) ** (1 - cooled). So early
@@ -97,11 +97,11 @@ def over_cost_budget(record: Trial, drawn: list[int], cooled: float, seed: int) 
     in 20 reaches (95% interval 0.80 to 1.21), and 1.20 times (0.90 to 1.61) where trainings were made to take time in
     proportion to their multiply-adds.
     """
-    if not record.macs or len(drawn) < KNOWN:
+    if not trial.macs or len(drawn) < KNOWN:
         return False
     middle = median(drawn)
-    kept: float = min(1.0, 2 * middle / (middle + record.macs)) ** (1 - min(1.0, cooled))
-    return random.Random(trial_seed(seed, record.number)).random() >= kept
+    kept: float = min(1.0, 2 * middle / (middle + trial.macs)) ** (1 - min(1.0, cooled))
+    return random.Random(trial_seed(seed, trial.number)).random() >= kept
 
 
 class Budget:
@@ -123,28 +123,28 @@ class Budget:
         self.closed &= until <= self._until
         self._until, self._runtime_model = until, fit_runtime_model(known)
 
-    def in_time(self, record: Trial, epochs: float) -> bool:
+    def in_time(self, trial: Trial, epochs: float) -> bool:
         """Whether a trial will have `epochs` epochs before the deadline. Without a measured time it is True."""
         if self._runtime_model is None:
             return True
-        return time.monotonic() + remaining_seconds(record, self._runtime_model, epochs) <= self._until
+        return time.monotonic() + remaining_seconds(trial, self._runtime_model, epochs) <= self._until
 
-    def should_skip(self, record: Trial, epochs: float, known: list[Trial], begun: int) -> bool:
+    def should_skip(self, trial: Trial, epochs: float, known: list[Trial], begun: int) -> bool:
         """Whether to skip a candidate: it would not have `epochs` epochs in time, or is too expensive now.
 
         `known` are the trials drawn lately, `begun` is the number of trials so far.
         """
         grid = self._config.tuner.sampler == "grid"
         drawn = [other.macs for other in known if other.macs]
-        if not self.in_time(record, epochs):
+        if not self.in_time(trial, epochs):
             self._late += 1
-            smallest = replace(record, macs=min(drawn, default=0))
+            smallest = replace(trial, macs=min(drawn, default=0))
             self.closed |= grid or self._late >= DRAWS or not self.in_time(smallest, epochs)
             return True
         self._late = 0
         if grid or not self._config.tuner.cost_aware:
             return False
-        return over_cost_budget(record, drawn, self._part_done(begun), self._config.study.seed)
+        return over_cost_budget(trial, drawn, self._part_done(begun), self._config.study.seed)
 
     def _part_done(self, begun: int) -> float:
         """The part of the search that is done, from 0 to 1: of its trials, or of its time if that is more."""

@@ -1,1 +1,1 @@
-"""What a running search tells: the terminal, MLflow."""
+"""Callbacks of a running search: MLflow and the best models."""

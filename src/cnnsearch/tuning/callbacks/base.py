@@ -111,7 +111,7 @@ class Callbacks(TunerCallback):
         self._each("on_loading", done, total)
 
     def on_study_begin(self, study: Study) -> None:
-        # each worker that has started leads here
+        # called for each worker that has started
         if not self._begun:
             self._begun = True
             self._each("on_study_begin", study)
@@ -153,7 +153,7 @@ class Callbacks(TunerCallback):
                 _call(callback, "on_study_end", study, end)
             except CnnsearchError as failure:
                 failures.append(failure)
-        # each callback has ended before the first failure is told
+        # every callback is called before the first failure is raised
         if failures:
             raise failures[0]
 

@@ -1,4 +1,4 @@
-"""Logs the best trained model to MLflow, in a worker: the parent knows no Keras."""
+"""Logs the best model to MLflow. A worker does it, because the parent does not import Keras."""
 
 import time
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class BestModelCallback(TunerCallback):
         return unlogged(study) is not None
 
     def on_tuning_end(self, study: Study, launcher: Launcher, stopped: Callable[[], bool]) -> None:
-        """Log the models. A worker does it: the parent has no Keras."""
+        """Log the models in a worker."""
         best, mlflow = unlogged(study), self._mlflow
         if best is None:
             return
@@ -69,7 +69,7 @@ def mlflow_callbacks() -> Callbacks:
 
 
 def _wait(launcher: Launcher, slot: int, reached: Callable[[], bool], stopped: Callable[[], bool]) -> Logged | None:
-    """Wait until `reached`, or until the worker in `slot` says Logged, which is returned, or ends."""
+    """Wait until `reached` is true, or the worker in `slot` ends or sends Logged, which is returned."""
     until = time.monotonic() + PATIENCE
     while not reached() and time.monotonic() < until and not stopped():
         event = launcher.poll(0.2)

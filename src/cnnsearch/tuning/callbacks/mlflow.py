@@ -1,4 +1,4 @@
-"""The callback that writes a search to MLflow, from a thread of its own."""
+"""The callback that writes a search to MLflow in a background thread."""
 
 import contextlib
 import time
@@ -23,23 +23,23 @@ from cnnsearch.tuning.progress import RepeatResult
 from cnnsearch.tuning.trial_source import End, EndReason
 
 RETRY = 10
-"""Seconds after which a store that did not answer is asked again."""
+"""Seconds between two attempts to reach a store that did not answer."""
 
 END_STATUS = {**dict.fromkeys(DONE, "FINISHED"), EndReason.INTERRUPTED: "KILLED"}
 """The status of a study's run in MLflow, by how the search ended. Any other end is a failure."""
 
 LEADERBOARD_FILES = ("leaderboard.csv", "leaderboard.md")
-"""The files in a study's folder that its run gets as artifacts."""
+"""The files in a study's folder that become artifacts of its run."""
 
 PATIENCE = 60
-"""Seconds that the end of a search waits for a store that is still being opened; 15 if it was stopped."""
+"""Seconds that the end of a search waits for a store that is still opening; 15 if the search was stopped."""
 
 
 class MlflowCallback(TunerCallback):
-    """Writes a study to MLflow, all from one background thread, so that nobody waits for it.
+    """Writes a study to MLflow in one background thread, so that the search does not wait for it.
 
-    A store that cannot be opened stops the search (`on_step_end`). One that stops to answer later costs a message: what
-    it missed is written from the study when it answers again, or by the next run.
+    A store that cannot be opened ends the search (`on_step_end`). If a store stops answering later, the user gets a
+    message, and the missing runs are written when it answers again, or by the next run.
     """
 
     def __init__(self) -> None:
@@ -51,11 +51,11 @@ class MlflowCallback(TunerCallback):
         self._asked = 0.0
 
     def on_setup(self) -> None:
-        """Import MLflow, which takes seconds, while the first worker starts."""
+        """Import MLflow while the first worker starts; the import takes seconds."""
         self._thread.submit(store.prepare)
 
     def on_study_begin(self, study: Study) -> None:
-        """Open the store and the study's parent run, once; nobody waits for it."""
+        """Open the store and the study's parent run, once, in the background."""
         if self._opening is None:
             self._runs.study = study
             # only the trials of earlier runs: `on_trial_end` adds the others
@@ -67,45 +67,45 @@ class MlflowCallback(TunerCallback):
             self._opening = self._thread.submit(self._open)
 
     def on_step_end(self) -> None:
-        """Raise what kept the store from being opened.
+        """Check that the store was opened.
 
         Raises:
-            CnnsearchError: it names the store and how to use another.
+            CnnsearchError: if it cannot be; it names the store and how to use another.
         """
         if self._opening is not None and self._opening.done():
             self._opening.result()
 
     def on_epoch_end(self, trial: Trial, epoch: int, metrics: dict[str, float]) -> None:
-        """Log one epoch of a trial; its child run begins with its first."""
+        """Log one epoch of a trial. The first one creates the trial's run."""
         at = time.time()
         self._later(
             self._runs.log_epoch, trial, epoch, dict(metrics), at, lost=lambda: self._runs.miss(trial.number, epoch, at)
         )
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Log how a trial ended. Duplicates were never trained and leave no run."""
+        """Log how a trial ended. Duplicates were never trained and have no run."""
         if trial.state in STATUS:
             self._runs.ended[trial.number] = trial
             self._later(self._runs.log_ended, trial)
 
     def on_repeat_end(self, result: RepeatResult) -> None:
-        """Log a further training of a trial as a run below the trial's."""
+        """Log a training on a new seed as a run below the trial's run."""
         done = RepeatHistory(result.repeat, list(result.history))
         self._runs.repeats.append(done)
         self._later(self._runs.log_repeat, done)
 
     def on_trial_interrupt(self, trial: Trial) -> None:
-        """Delete the run of an interrupted trial: the next `run` trains it again under a new one."""
+        """Delete the run of an interrupted trial. The trial that resumes it has a new run."""
         self._later(self._runs.delete, trial)
 
     def problem(self, text: str) -> None:
-        """Warn that something is missing in MLflow, once."""
+        """Show the first warning that something is missing in MLflow; later ones are dropped."""
         if not self._warned:
             self._warned = True
             self.note(f"MLflow: {text}")
 
     def model_order(self) -> dict[str, str] | None:
-        """Where a worker shall log the best model, once all else is written; None if there is no store."""
+        """Wait until all is written; return the run and the store for the best model, or None if there is no store."""
         self._thread.submit(lambda: None).result()
         return (
             {"run_id": self._runs.parent, "uri": store.tracking_uri()} if self._runs.parent and not self._away else None
@@ -117,13 +117,13 @@ class MlflowCallback(TunerCallback):
         return self._away
 
     def models(self, kept: Iterable[tuple[Trial, Path | None]]) -> None:
-        """Log the model files that are there to the runs of their trials."""
+        """Log the model files to the runs of their trials."""
         for record, path in kept:
             if path:
                 self._later(self._runs.log_file, record, path)
 
     def on_study_end(self, study: Study, end: End) -> None:
-        """End the parent run; it has the leaderboard's files as artifacts."""
+        """End the parent run, with the leaderboard's files as artifacts."""
         if self._opening is None and study.fact("unsent"):
             self.on_study_begin(study)
         ranked = ranking.ranked(study)
@@ -134,18 +134,18 @@ class MlflowCallback(TunerCallback):
             self.close("", [])
 
     def close(self, status: str, records: list[Trial], files: tuple[Path, ...] = ()) -> None:
-        """Write what is left and end the parent run; without a status, delete it: nothing was trained.
+        """Write what is pending and end the parent run. Without a status nothing was trained, and the run is deleted.
 
         `records` are the study's, ranked.
         """
         if self._opening is not None:
             wait([self._opening], PATIENCE if status == "FINISHED" else 15)
         if self._opening is None or not self._opening.done():
-            # a server that does not answer must not keep a stopped search waiting
+            # a stopped search must not wait for a server that does not answer
             self._thread.shutdown(wait=False, cancel_futures=True)
             self._note_unsent(bool(status))
             return
-        # an outage is looked at once more, however short it was
+        # try once more, even if the last attempt was less than RETRY seconds ago
         self._asked = 0.0
         if not status:
             self._later(lambda: self._runs.client.delete_run(self._runs.parent))
@@ -155,7 +155,7 @@ class MlflowCallback(TunerCallback):
         self._note_unsent(self._away and bool(status))
 
     def _note_unsent(self, missing: bool) -> None:
-        """Remember whether the next run has something to send that nothing else tells it."""
+        """Store whether the next run has to send something to MLflow."""
         if self._runs.study is None or bool(self._runs.study.fact("unsent")) == missing:
             return
         self._runs.study.remember_fact("unsent", missing)
@@ -184,7 +184,7 @@ class MlflowCallback(TunerCallback):
         self._thread.submit(attempt)
 
     def _lose(self) -> None:
-        """The store does not answer: from now on it is asked now and then only."""
+        """Note that the store does not answer. From now on it is tried every RETRY seconds."""
         self._asked = time.monotonic()
         if not self._away:
             self._away = True
@@ -192,7 +192,7 @@ class MlflowCallback(TunerCallback):
             self.note(f"MLflow: {uri} does not answer. The search continues. The missing runs are sent later.")
 
     def _is_back(self) -> bool:
-        """Ask a store again that did not answer; if it does now, write what it missed."""
+        """Try a store again that did not answer. If it answers now, write what is missing."""
         if time.monotonic() - self._asked < RETRY:
             return False
         self._asked = time.monotonic()
@@ -229,7 +229,7 @@ class MlflowCallback(TunerCallback):
 
 
 class Notes(TunerCallback):
-    """Gives the notes of other callbacks to a function."""
+    """Passes the notes of other callbacks to a function."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show = show
@@ -239,14 +239,14 @@ class Notes(TunerCallback):
 
 
 def write_moved(runs: Path, storage: str, warn: Callable[[str], None]) -> None:
-    """Write to the present store what it does not have of studies that were moved or copied since their last run."""
+    """Write studies that were moved or copied since their last run to the present store."""
     for summary in listing.summaries(runs, storage):
         study: Study = summary["study"]
         known = study.fact("mlflow")
         if not known or not summary["trials"] or known.get("folder", study.info["folder"]) == str(study.folder):
             continue
         with contextlib.suppress(StudyError), contextlib.ExitStack() as stack:
-            # where another process works on it, that one writes it
+            # if another process works on the study, that process writes it
             lease.refuse_if_held(study)
             stack.enter_context(lock_study(study.folder, study.name))
             warn(f"Study '{study.name}' was moved. Its runs are written to the MLflow store here.")

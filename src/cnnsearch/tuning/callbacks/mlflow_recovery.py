@@ -1,4 +1,4 @@
-"""What MLflow did not get and the study does not store: the epochs of repeats. Kept on disk until they are sent."""
+"""Keeps the epochs of repeats on disk until MLflow has them; the study does not store them."""
 
 import json
 from collections.abc import Iterable
@@ -13,21 +13,21 @@ Epochs = list[dict[str, float]]
 
 
 class RepeatHistory(NamedTuple):
-    """A repeat and the metrics of its epochs; none if they are not known any more."""
+    """A repeat and the metrics of its epochs; an empty list if they are not known."""
 
     repeat: Repeat
     history: Epochs
 
 
 def write(folder: Path, repeats: Iterable[RepeatHistory]) -> None:
-    """Keep the epochs of these repeats in the study's folder."""
+    """Write the epochs of these repeats to the study's folder."""
     known = [[done.repeat.trial, done.repeat.seed, done.history] for done in repeats if done.history]
     if known:
         (folder / FILE).write_text(json.dumps(known), "utf-8")
 
 
 def read(folder: Path) -> dict[tuple[int, int], Epochs]:
-    """The epochs that were kept, by trial and seed."""
+    """The epochs that `write` stored, by trial and seed."""
     try:
         known = json.loads((folder / FILE).read_text("utf-8"))
         return {(trial, seed): history for trial, seed, history in known}
@@ -36,5 +36,5 @@ def read(folder: Path) -> dict[tuple[int, int], Epochs]:
 
 
 def clear(folder: Path) -> None:
-    """Forget them: they were sent."""
+    """Delete the stored epochs, because MLflow has them."""
     (folder / FILE).unlink(missing_ok=True)

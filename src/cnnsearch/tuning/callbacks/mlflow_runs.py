@@ -16,16 +16,16 @@ STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
 class StudyRuns:
-    """Writes the runs of a study. All methods but `miss` are for one thread, which talks to the store.
+    """Writes the runs of a study. All methods except `miss` are called in one thread.
 
-    The explicit client is used throughout: MLflow's fluent API is bound to threads and loses the parent.
+    It uses MLflow's client, because MLflow's fluent API is bound to threads and loses the parent run.
 
     Attributes:
         study: the study, None until the search begins.
         client: MLflow's client, None until `connect`.
         parent: the id of the study's run, empty until then.
-        ended: the trials that ended, by number; `repeats`: the trainings on new seeds. Both are what the store has to
-            have.
+        ended: the trials that ended, by number; `repeats`: the trainings on new seeds. Both must
+            be in the store.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class StudyRuns:
         self._sent: set[int | tuple[int, int]] = set()
 
     def connect(self, uri: str) -> None:
-        """Open the store and write what of the study is not there."""
+        """Open the store and write what is missing there."""
         study = self.study
         assert study is not None
         self.client = store.connect(uri)
@@ -51,7 +51,7 @@ class StudyRuns:
         self._experiment = store.experiment(self.client, f"cnnsearch/{study.info['space']['name']}", uri)
         parent = self._earlier_parent(study, uri)
         if self.parent and parent != self.parent:
-            # another store, or an emptied one
+            # another store, or the runs were deleted
             self._of_trials.clear()
             self._sent.clear()
         self.parent = parent or self._new_parent(study, uri)
@@ -67,13 +67,13 @@ class StudyRuns:
         same_store = known["uri"] == store.without_password(uri)
         began = str(known.get("folder", study.folder))
         if same_store and moved.is_copy(began, study.folder):
-            return ""  # that run is the original's
+            return ""  # that run belongs to the original study
         try:
             self.client.update_run(known["run_id"], status="RUNNING")
         except MlflowException as error:
             if store.is_outage(error):
                 raise
-            return ""  # the store was deleted or emptied meanwhile
+            return ""  # the store or the run was deleted
         if not same_store or began != str(study.folder):
             self._remember_parent(study, uri, known["run_id"])
         return str(known["run_id"])
@@ -96,15 +96,15 @@ class StudyRuns:
         return str(run.info.run_id)
 
     def _delete_orphans(self, study: Study) -> None:
-        """Parent runs of this study that no study knows: their search was killed before it could say so."""
+        """Delete parent runs that the study does not know: their search was killed before it stored them."""
         for run in self.client.search_runs([self._experiment], "attributes.status = 'RUNNING'", max_results=1000):
-            # the folder is held by this process alone; children have no such tag. Other machines have such folders, too
+            # child runs have no such tag; other machines may have a folder of the same path
             here = run.data.tags.get("cnnsearch.host", platform.node()) == platform.node()
             if here and run.data.tags.get("cnnsearch.folder") == str(study.folder):
                 self.client.delete_run(run.info.run_id)
 
     def _make_whole(self, study: Study) -> None:
-        """Write what is not there: the runs of ended trials and repeats. Runs that nothing works on are deleted."""
+        """Write the missing runs of ended trials and repeats. Unfinished runs that no trial needs are deleted."""
         ended = dict(self.ended)
         query, whole = f"tags.`mlflow.parentRunId` = '{self.parent}'", set()
         for run in self.client.search_runs([self._experiment], query, max_results=store.MOST_RUNS):
@@ -142,14 +142,14 @@ class StudyRuns:
     def log_ended(self, done: Trial) -> None:
         """Write how a trial ended, with the epochs that the store missed."""
         if done.number in self._sent:
-            return  # with what was missed
+            return  # it was written with the missing epochs
         if done.number in self._missed and self.study is not None:
             self._log_missing(done, str(self.study.info["metric"]))
         else:
             self._log_end(done)
 
     def _log_missing(self, done: Trial, metric: str) -> None:
-        """The epochs of a trial that are not there, and how it ended."""
+        """Write the missing epochs of a trial, and how it ended."""
         there = {point.step for point in self.client.get_metric_history(self._run(done), metric)}
         times = self._missed.get(done.number, {})
         for epoch, metrics in enumerate(done.history, 1):
@@ -169,7 +169,7 @@ class StudyRuns:
     def log_epoch(self, trial: Trial, epoch: int, metrics: dict[str, float], at: float) -> None:
         """Write one epoch of a trial."""
         if trial.number in self._sent:
-            return  # with what was missed
+            return  # it was written with the missing epochs
         self.client.log_batch(self._run(trial), metrics=store.metrics(metrics, epoch, at))
 
     def _log_end(self, done: Trial) -> None:
@@ -199,7 +199,7 @@ class StudyRuns:
         )
         if done.plan:
             self.client.log_text(run_id, done.plan, "plan.json")
-        # MLflow draws each metric by itself; a picture takes longer than all else that is written of a trial
+        # MLflow draws single metrics itself; a figure takes longer than all other writes of a trial
         if done.state == "complete" and len(done.history) > 1:
             from cnnsearch.study.curves import curves
 
@@ -208,10 +208,10 @@ class StudyRuns:
         self._sent.add(done.number)
 
     def log_repeat(self, done: RepeatHistory) -> None:
-        """Write a training on a new seed as a run below the trial's."""
+        """Write a training on a new seed as a run below the trial's run."""
         repeat, history = done
         if (repeat.trial, repeat.seed) in self._sent:
-            return  # with what was missed
+            return  # it was written with the missing epochs
         above = self._of_trials.get(repeat.trial) or self._earlier_run(repeat.trial)
         if above is None:
             return
@@ -263,5 +263,5 @@ class StudyRuns:
         self.client.set_terminated(self.parent, status)
 
     def miss(self, number: int, epoch: int, at: float) -> None:
-        """Remember that the store did not get an epoch, and when that ended."""
+        """Note that the store does not have an epoch, and the time at which the epoch ended."""
         self._missed.setdefault(number, {})[epoch] = at
