@@ -20,8 +20,8 @@ GROWTH = 1 << 30
 QUIET = 0.02
 """Seconds. If no message comes for this long, no worker waits for an answer, and the storage is written."""
 
-DESCRIBING = 600.0
-"""Seconds that a worker may take to draw the default point, where trials have no limit."""
+DESCRIBING = (60.0, 600.0)
+"""Seconds that a worker may always take to draw the default point, and those where trials have no limit."""
 
 DESCRIBE_TRIES = 3
 """So many workers in a row may end while they draw the default point."""
@@ -244,7 +244,7 @@ class Tuner(Generic[A]):
                 self.source.on_failure(trial, *found)
                 self._restart(slot)
         for slot, since in list(self.busy.items()):
-            if slot in self.describing and now - since > (self.limits.trial_timeout or DESCRIBING):
+            if slot in self.describing and now - since > max(DESCRIBING[0], self.limits.trial_timeout or DESCRIBING[1]):
                 seconds = now - since
                 raise CnnsearchError(f"A worker did not draw the default point of the space within {seconds:.0f} s.")
             if now - since > supervisor.UNKNOWN:
