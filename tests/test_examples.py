@@ -75,6 +75,12 @@ def test_custom_dimension(program: Program, tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "noisy_digits").is_dir()
 
 
+def test_custom_callback(program: Program, tmp_path: Path) -> None:
+    said = program("custom_callback.py")
+    first = (tmp_path / "best.csv").read_text("utf-8").splitlines()[0]
+    assert f"New best: trial {first.partition(',')[0]} with " in said and said.rstrip().count(first) == 1
+
+
 def test_small_and_good(program: Program) -> None:
     said = program("small_and_good.py")
     assert re.search(r"(?m)^ *trial +score +params +macs$", said) and "cnnsearch export small --trial " in said, said
