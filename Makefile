@@ -1,11 +1,11 @@
 # make demo: a virtual environment, the package, and a real search on bundled digits (under 4 minutes)
 # make test: the same, then every check and test; make long: the tests again with their further cases
-# make docs: the documentation site, in site/
+# make setup: the virtual environment with everything that a developer needs; make docs: the documentation site, in site/
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs long clean
+.PHONY: demo test setup check docs long clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cnnsearch run --space digits_cnn --trials 12 --runs demo/runs
@@ -23,6 +23,8 @@ check: $(VENV)/.installed-dev docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+setup: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
