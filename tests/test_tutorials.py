@@ -121,21 +121,22 @@ def programs(folder: Path) -> dict[str, str]:
         (folder / "bin" / name).chmod(0o755)
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_", "MLFLOW_"))}
     path = os.pathsep.join(filter(None, [str(site), clean.get("PYTHONPATH", "")]))
-    return {**clean, "PATH": f"{folder / 'bin'}{os.pathsep}{clean['PATH']}", "PYTHONPATH": path, "COLUMNS": "100"}
+    return {**clean, "PATH": f"{folder / 'bin'}{os.pathsep}{clean['PATH']}", "PYTHONPATH": path, "COLUMNS": "120"}
 
 
 def form(text: str) -> list[str]:
-    """The lines of an output without its numbers, and without the choices that another search may draw.
+    """The lines of an output without its numbers, and without what another search may draw or a table has room for.
 
     Lines of the same form that follow each other are one.
     """
     lines: list[str] = []
-    for line in text.splitlines():
-        line = re.sub(r"[\w/]+=\S+|the default point|\+\d+$", "", line)
-        line = re.sub(r"\b(complete|pruned)\b", "STATE", re.sub(r"\b(sampler|default)\b", "ORIGIN", line))
+    for line in map(str.strip, text.splitlines()):
+        line = re.sub(r"^rank +trial .*", "rank trial", re.sub(r"^[\d =]+(complete|pruned) .*", "row", line))
+        line = re.sub(r"[\w/]+=\S+|the default point|\+\d+$|^(pareto|score): .*", "", line)
+        line = re.sub(r"\b(complete|pruned)\b", "STATE", line)
         line = re.sub(r"(, \S+ better than|, \S+ worse than|, equal to) this mean", ", N of this mean", line)
         line = re.sub(r"[-+±]?\d[\d.,]*(e-\d+)?", "N", line)
-        line = " ".join(re.sub(r"(?<!\S)[=*](?!\S)", "", line).split())
+        line = " ".join(line.split())
         if line and line not in lines[-1:]:
             lines.append(line)
     return lines

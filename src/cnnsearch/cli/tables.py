@@ -1,6 +1,7 @@
 """Tables in the terminal."""
 
 import io
+import os
 import sys
 from typing import Any
 
@@ -12,8 +13,8 @@ from cnnsearch.core.errors import one_line
 
 
 def width() -> int:
-    """The number of characters of a line: the terminal's, or 200 for a pipe, which has no width."""
-    return Console().width if sys.stdout.isatty() else 200
+    """The number of characters of a line: the terminal's or that of the variable COLUMNS, or 200 for a pipe."""
+    return Console().width if sys.stdout.isatty() or os.environ.get("COLUMNS") else 200
 
 
 def show(table: Table, columns: int = 0) -> None:
