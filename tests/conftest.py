@@ -25,7 +25,7 @@ settings.load_profile("same")
 
 LONGEST = (
     *(
-        "guides",
+        "tutorials",
         "backend_jax",
         "predict",
         "run",

@@ -340,6 +340,15 @@ def entry_of(known: plugins.Catalog, kind: str, name: str, origin: str) -> Calla
     return entry.function
 
 
+def test_each_plugin_of_the_pages_is_found(tmp_path: Path) -> None:
+    for path, content in files(AUTHORS).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    found = [each for each in plugins.load([tmp_path / "mine"]).entries if each.origin.startswith("local")]
+    assert not [each.problem for each in found if each.problem]
+    assert {"dimension", "space", "dataset", "trainer"} <= {each.kind for each in found}
+
+
 def test_the_package_of_the_guide_is_found_when_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = files(AUTHORS)
     project = tmp_path / "cnnsearch-noise"

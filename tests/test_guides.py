@@ -55,10 +55,9 @@ def small(words: list[str]) -> list[str]:
     return [*limited, "--trials", "1", "--epochs", "1", "--jobs", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "text", [AUTHORS, pytest.param(SPACES, marks=pytest.mark.slow)], ids=["plugins", "space-files"]
-)
+@pytest.mark.parametrize("text", [AUTHORS, SPACES], ids=["plugins", "space-files"])
 def test_every_command_of_a_guide_works(text: str, folder: Path, store: str) -> None:
     for path, content in files(text).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
