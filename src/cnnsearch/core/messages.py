@@ -1,7 +1,7 @@
 """The messages between the parent and its workers, as frozen dataclasses.
 
 Each message carries the number of the trial that it is about. A worker that needs an answer
-sends a `Question`; the answer carries the question's `id`. A launcher only transports lines.
+sends a `Question`; the answer carries the question's `id`. A launcher only carries them.
 """
 
 from dataclasses import dataclass

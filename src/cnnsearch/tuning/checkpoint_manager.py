@@ -1,4 +1,4 @@
-"""Keeps the model files of the best trials and deletes the others."""
+"""Keeps the model files of the best trials. Checkpoints of trials in training are `training/checkpoint.py`'s."""
 
 from collections.abc import Iterable
 from pathlib import Path
