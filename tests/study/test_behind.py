@@ -64,7 +64,7 @@ def searched(study: optuna.Study, costs: int) -> None:
     ("sampler", "pruner", "costs"),
     [("tpe", "median", 0), ("tpe", "halving", 0), ("random", "hyperband", 0), ("qmc", "none", 0), ("tpe", "none", 1)],
 )
-def test_a_study_is_the_same_as_without(tmp_path: Path, sampler: str, pruner: str, costs: int) -> None:
+def test_a_study_is_the_same_with_and_without_it(tmp_path: Path, sampler: str, pruner: str, costs: int) -> None:
     for name, behind in (("plain", False), ("behind", True)):
         searched(begun(tmp_path / name, behind, sampler, pruner, costs), costs)
     plain, behind = stored(tmp_path / "plain"), stored(tmp_path / "behind")
@@ -75,7 +75,7 @@ def test_a_study_is_the_same_as_without(tmp_path: Path, sampler: str, pruner: st
         np.testing.assert_equal(one.intermediate_values, other.intermediate_values)
 
 
-def test_what_is_asked_is_what_was_told_and_it_is_written_when_asked_for(tmp_path: Path) -> None:
+def test_it_reads_from_memory_and_writes_later(tmp_path: Path) -> None:
     study = begun(tmp_path)
     trial = study.ask()
     before = study.get_trials(deepcopy=False)
@@ -94,7 +94,7 @@ def test_what_is_asked_is_what_was_told_and_it_is_written_when_asked_for(tmp_pat
     assert there.params == trial.params and there.intermediate_values == {1: 0.5} and there.user_attrs == {"seed": 7}
 
 
-def test_it_is_written_before_a_trial_ends_and_not_more_than_so_much_is_kept_back(tmp_path: Path) -> None:
+def test_it_writes_before_a_trial_ends_and_if_many_writes_are_pending(tmp_path: Path) -> None:
     study = begun(tmp_path)
     trial = study.ask()
     trial.set_user_attr("seed", 7)
@@ -113,7 +113,7 @@ def test_it_is_written_before_a_trial_ends_and_not_more_than_so_much_is_kept_bac
     assert len(stored(tmp_path)[1].intermediate_values) == MOST + 2
 
 
-def test_other_choices_are_refused_at_once(tmp_path: Path) -> None:
+def test_other_choices_raise_an_error_at_once(tmp_path: Path) -> None:
     study = begun(tmp_path)
     study.ask().suggest_categorical("kind", ["a", "b"])
     with pytest.raises(ValueError, match="does not support dynamic value space"):
@@ -123,7 +123,7 @@ def test_other_choices_are_refused_at_once(tmp_path: Path) -> None:
         again.ask().suggest_categorical("kind", ["a", "c"])
 
 
-def test_others_may_queue_a_point(tmp_path: Path) -> None:
+def test_another_process_may_queue_a_point(tmp_path: Path) -> None:
     study = begun(tmp_path)
     study.ask().suggest_float("rate", 0, 1)
     optuna.load_study(study_name="study", storage=address(tmp_path)).enqueue_trial({"rate": 0.25})
@@ -137,7 +137,7 @@ def test_others_may_queue_a_point(tmp_path: Path) -> None:
     assert fixed == [0.25, 0.75, 0.125]
 
 
-def test_what_could_not_be_written_is_written_when_it_can_be(tmp_path: Path) -> None:
+def test_failed_writes_are_tried_again(tmp_path: Path) -> None:
     study = begun(tmp_path)
     trial = study.ask()
     trial.set_user_attr("seed", 7)

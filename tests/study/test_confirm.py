@@ -70,7 +70,9 @@ def test_a_failed_repeat_is_left_out() -> None:
         (1000, {0: 3, 1: 3, 2: 3}, 0),
     ],
 )
-def test_a_part_of_a_limited_time_is_kept_where_it_will_do(timeout: float, had: dict[int, int], seconds: float) -> None:
+def test_a_part_of_the_time_limit_is_kept_if_it_is_long_enough(
+    timeout: float, had: dict[int, int], seconds: float
+) -> None:
     asked = SearchConfig.of(
         space=Space("s"),
         dataset=Use("digits", {}),
@@ -90,18 +92,18 @@ def test_a_part_of_a_limited_time_is_kept_where_it_will_do(timeout: float, had: 
     assert reserve(asked.changed(confirm=(3, 3)), records, True, 10.0, had) == pytest.approx(seconds)
 
 
-def test_epochs_of_before_a_cut_were_not_timed() -> None:
+def test_epochs_before_an_interruption_are_not_timed() -> None:
     cut = Trial(0, state="complete", score=0.9, seconds=10.0, epochs=9, resumed=8)
     assert expected_seconds(cut, 9) == 90
     assert allowed_silence(cut, [replace(cut, seconds=100.0)]) == 100 * PATIENCE
 
 
-def test_intervals_apart_are_no_tie() -> None:
+def test_separate_intervals_are_no_tie() -> None:
     one, other = Confirmed(0, (0.9, 0.92), 0.01), Confirmed(1, (0.8, 0.82), 0.01)
     assert not one.overlaps(other) and one.overlaps(Confirmed(2, (0.9, 0.89), 0.01))
 
 
-def test_optimism_is_what_flatters_for_scores_and_losses() -> None:
+def test_optimism_is_positive_if_the_search_score_is_better_for_scores_and_losses() -> None:
     assert optimism(0.95, Confirmed(0, (0.9, 0.92), None), True) == pytest.approx(0.04)
     assert optimism(0.5, Confirmed(0, (0.6, 0.8), None), False) == pytest.approx(0.2)
 
@@ -120,7 +122,7 @@ def order(study: Study) -> list[int]:
     return [record.number for record in ranking.ranked(study)]
 
 
-def test_confirming_one_trial_does_not_beat_those_that_were_passed_over() -> None:
+def test_a_confirmed_trial_ranks_below_better_trials_that_were_not_confirmed() -> None:
     study = a_study(0.9, 0.8, 0.7, 0.6)
     study.add_repeat(Repeat(2, 1, 0.71)._asdict())
     assert order(study) == [0, 1, 2, 3]
@@ -129,7 +131,7 @@ def test_confirming_one_trial_does_not_beat_those_that_were_passed_over() -> Non
     assert order(study) == [1, 0, 2, 3]
 
 
-def test_seeds_that_failed_are_told_on_the_leaderboard() -> None:
+def test_the_leaderboard_shows_failed_seeds() -> None:
     study = a_study(0.9, 0.8)
     study.add_repeat(Repeat(0, 1, 0.85)._asdict())
     study.add_repeat(Repeat(0, 2, None, reason="nan: the loss was nan in epoch 1")._asdict())
@@ -137,7 +139,7 @@ def test_seeds_that_failed_are_told_on_the_leaderboard() -> None:
     assert first["n"] == 1 and first["reason"] == "1 of 2 new seeds failed: nan: the loss was nan in epoch 1"
 
 
-def test_the_front_is_of_first_scores_so_that_confirming_pushes_nobody_off() -> None:
+def test_the_front_uses_search_scores_so_confirmation_does_not_change_it() -> None:
     study = a_study(0.9, 0.9)
     study.add_repeat(Repeat(0, 1, 0.8)._asdict())
     assert [row["pareto"] for row in leaderboard.rows(study)] == ["*", "*"]
@@ -180,7 +182,7 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
 
 
 @pytest.mark.slow
-def test_what_is_left_of_a_limited_time_goes_to_fresh_seeds(run: Run) -> None:
+def test_the_time_that_is_left_is_used_for_new_seeds(run: Run) -> None:
     """Workers that were busy when the search's share was up are gone by then."""
     line = ("run", "--space", "digits_cnn", "--trials", "500", "--jobs", "1", "--pruner", "none", *TINY)
     done = run(*line, "--timeout", "60", "--confirm", "1x1")
@@ -189,7 +191,7 @@ def test_what_is_left_of_a_limited_time_goes_to_fresh_seeds(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_stopped_confirmation_goes_on(run: Run, tmp_path: Path, store: str) -> None:
+def test_a_stopped_confirmation_can_be_resumed(run: Run, tmp_path: Path, store: str) -> None:
     assert run(*SMALL).returncode == 0
     line = [sys.executable, "-m", "cnnsearch", "confirm", "--top", "2", "--seeds", "2", "--jobs", "1"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store}

@@ -48,7 +48,7 @@ def test_a_trial_is_pruned_against_those_that_cost_no_more(study: Study) -> None
     assert not ends(9000, 0.5, 0.8, 0.95)
 
 
-def test_a_search_for_two_things_tells_optuna_both(run: Run, tmp_path: Path) -> None:
+def test_a_search_with_two_objectives_reports_both_to_optuna(run: Run, tmp_path: Path) -> None:
     line = ("run", "--space", "digits_cnn", "--jobs", "1", "--objective", "val_accuracy,params", *TINY)
     done = run(*line, "--trials", "2")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -64,7 +64,7 @@ def test_a_search_for_two_things_tells_optuna_both(run: Run, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_slow_candidates_are_refused(run: Run, tmp_path: Path, store: str) -> None:
+def test_slow_candidates_are_infeasible(run: Run, tmp_path: Path, store: str) -> None:
     line = [sys.executable, "-m", "cnnsearch", "run", "--space", "digits_cnn", "--jobs", "1", *TINY]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
     with subprocess.Popen([*line, "--max-latency", "0.0001"], cwd=tmp_path, env=environment) as process:

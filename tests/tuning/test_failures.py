@@ -49,7 +49,7 @@ FAILURES = {
 
 
 @pytest.mark.slow
-def test_each_failure_gets_its_type_and_the_search_goes_on(run: Run, tmp_path: Path) -> None:
+def test_each_failure_has_its_kind_and_the_search_continues(run: Run, tmp_path: Path) -> None:
     (tmp_path / "trap.py").write_text(TRAP)
     (tmp_path / "space.toml").write_text(SPACE.replace('["none"]', json.dumps(["none", *FAILURES])))
     done = run(
@@ -67,7 +67,7 @@ def test_each_failure_gets_its_type_and_the_search_goes_on(run: Run, tmp_path: P
     assert states == {"complete", *(name for name, _ in FAILURES.values())}
 
 
-def test_too_large_is_refused_before_it_is_built_and_does_not_count(run: Run) -> None:
+def test_too_large_candidates_are_infeasible_and_not_counted(run: Run) -> None:
     done = run(
         *("run", "--space", "digits_cnn", "--trials", "3", "--epochs", "1", "--jobs", "1", "--json"),
         *("--max-params", "9000", "--set", "filters.first=[8,64]"),

@@ -76,7 +76,7 @@ def test_a_wrong_name_lists_the_right_ones(known: plugins.Catalog) -> None:
         parent_plugins.check_name("sampler", "always", ["tpe"], known)
 
 
-def test_every_callback_ends_before_a_failure_is_told() -> None:
+def test_every_callback_ends_before_a_failure_is_raised() -> None:
     ended = []
 
     class Good(TunerCallback):

@@ -33,12 +33,12 @@ def timed(macs: int, epochs: int, seconds: float) -> Trial:
     return Trial(number=0, state="complete", macs=macs, epochs=epochs, seconds=seconds)
 
 
-def test_nothing_is_said_before_anything_was_timed() -> None:
+def test_there_is_no_model_without_a_measured_time() -> None:
     assert fit_runtime_model([]) is None
     assert fit_runtime_model([Trial(number=0), replace(timed(1, 1, 9.0), failure="nan"), timed(1, 0, 3.0)]) is None
 
 
-def test_what_was_measured_is_found_again() -> None:
+def test_the_parts_of_the_runtime_are_recovered() -> None:
     true = RuntimeModel(2.0, 0.5, 3e-6)
     every = [
         timed(macs, epochs, true.seconds(macs, epochs)) for macs in range(0, 3_000_000, 10_000) for epochs in (1, 9)
@@ -48,18 +48,18 @@ def test_what_was_measured_is_found_again() -> None:
 
 
 @pytest.mark.parametrize("macs", [0, 1_000_000])
-def test_one_trial_is_enough_to_begin_with(macs: int) -> None:
+def test_one_trial_is_enough_for_a_model(macs: int) -> None:
     found = fit_runtime_model([timed(macs, 9, 20.0)])
     assert found is not None and found.seconds(macs, 9) == pytest.approx(20, rel=0.02)
     assert found.seconds(2 * macs, 9) >= found.seconds(macs, 9) and min(found) >= 0
 
 
-def test_where_multiply_adds_are_unknown_each_epoch_takes_the_mean() -> None:
+def test_without_multiply_adds_each_epoch_takes_the_mean() -> None:
     found = fit_runtime_model([timed(0, 4, 9.0), timed(0, 4, 11.0)])
     assert found is not None and found.seconds(0, 4) == pytest.approx(10, rel=0.05) and found.rate == 0
 
 
-def test_epochs_before_a_cut_took_no_time() -> None:
+def test_epochs_before_an_interruption_are_not_timed() -> None:
     cut = [replace(timed(0, 6, 10.0), resumed=2), timed(0, 4, 10.0)]
     assert fit_runtime_model(cut) == pytest.approx(fit_runtime_model([cut[1]] * 2))
 
@@ -82,13 +82,13 @@ def test_how_well_it_predicts_a_search_on_mnist() -> None:
     assert error([replace(record, macs=0) for record in board]) == pytest.approx(0.35, abs=0.01)
 
 
-def test_a_trial_that_is_trained_on_keeps_its_own_pace() -> None:
+def test_a_resumed_trial_keeps_its_own_speed() -> None:
     usual = RuntimeModel(1.0, 1.0, 0.0)
     assert remaining_seconds(Trial(number=0), usual, 9) == 10
     assert remaining_seconds(timed(0, 3, 8.0), usual, 9) == 2 * 7
 
 
-def test_only_what_costs_more_than_the_median_is_passed_over_and_less_so_the_later() -> None:
+def test_only_candidates_above_the_median_cost_are_skipped_and_fewer_later_on() -> None:
     drawn = [1, 10, 100, 1000]
 
     def passed(macs: int, cooled: float) -> int:
@@ -109,7 +109,7 @@ def budget(monkeypatch: pytest.MonkeyPatch, left: float, **options: Any) -> Budg
     return made
 
 
-def test_what_would_be_too_late_is_passed_over_until_nothing_can_be_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_candidates_are_skipped_until_none_can_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = Trial(number=0, macs=1), Trial(number=1, macs=50)
     made = budget(monkeypatch, left=30)
     for _ in range(DRAWS - 1):
@@ -121,7 +121,7 @@ def test_what_would_be_too_late_is_passed_over_until_nothing_can_be_in_time(monk
     assert nothing.should_skip(small, 4, [small, large], begun=2) and nothing.closed
 
 
-def test_a_grid_ends_with_the_first_that_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grid_ends_with_the_first_candidate_that_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [Trial(number=number, macs=1 + 49 * (number == 2)) for number in range(3)]
     grid = budget(monkeypatch, left=30, sampler="grid", cost_aware=True)
     assert grid.should_skip(known[2], 4, known, begun=2) and grid.closed
@@ -129,7 +129,7 @@ def test_a_grid_ends_with_the_first_that_is_too_late(monkeypatch: pytest.MonkeyP
     assert not any(grid.should_skip(replace(known[2], number=n), 4, known, begun=0) for n in range(50))
 
 
-def test_who_is_passed_over_is_no_trial_and_leaves_little(run: Run, tmp_path: Path) -> None:
+def test_skipped_candidates_are_not_counted(run: Run, tmp_path: Path) -> None:
     wide = ("--set", "dataset.limit=300", "--set", "filters.first=[4,64]", "--epochs", "1", "--seed", "1")
     line = ("run", "--space", "digits_cnn", "--trials", "5", "--jobs", "1", *wide, "--cost-aware")
     done = run(*line)

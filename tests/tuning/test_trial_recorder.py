@@ -1,4 +1,4 @@
-"""What the parent keeps of ended trials: in order, by plan, and all together."""
+"""The recorder of ended trials: their order, duplicates, the queue and the statistics."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,16 +20,16 @@ from cnnsearch.tuning.trial_recorder import TrialRecorder
 
 @pytest.fixture
 def tracker() -> Iterator[MlflowCallback]:
-    """One that no study was begun with: it writes nothing."""
-    told: list[str] = []
+    """A callback without a study: it writes nothing."""
+    notes: list[str] = []
     made = MlflowCallback()
-    Callbacks([made, Notes(told.append)])
+    Callbacks([made, Notes(notes.append)])
     yield made
     made.close("", [])
-    assert not told
+    assert not notes
 
 
-def test_trials_that_end_in_any_order_stand_by_their_numbers(tracker: MlflowCallback) -> None:
+def test_ended_trials_are_in_the_order_of_their_numbers(tracker: MlflowCallback) -> None:
     made = optuna.create_study(direction="maximize")
     made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
     study = Study(made)
@@ -50,10 +50,10 @@ def test_trials_that_end_in_any_order_stand_by_their_numbers(tracker: MlflowCall
     ]
     assert [record.number for record in recorder.saved] == [0]
     assert recorder.known(Trial(9, key="key2"), []) == 2
-    assert recorder.known(Trial(9, key="key1"), []) is None, "one that was interrupted is trained on"
-    on_their_way = [Trial(4, "waiting", key="key4"), Trial(5, key="key5")]
-    assert recorder.known(Trial(9, key="key4"), on_their_way) == 4, "one that waits at a rung is no other's"
-    assert recorder.known(Trial(5, key="key5"), on_their_way) is None, "it is itself"
+    assert recorder.known(Trial(9, key="key1"), []) is None, "an interrupted trial is resumed"
+    unfinished = [Trial(4, "waiting", key="key4"), Trial(5, key="key5")]
+    assert recorder.known(Trial(9, key="key4"), unfinished) == 4, "a paused trial has this plan"
+    assert recorder.known(Trial(5, key="key5"), unfinished) is None, "a trial is no duplicate of itself"
     assert recorder.statistics.ended == 3 and recorder.statistics.count("interrupted") == 1
     assert [record.number for record in TrialRecorder(study, tracker).trials] == [0, 1, 2, 3]
 
@@ -72,7 +72,7 @@ def test_a_trial_that_was_paused_when_its_search_was_killed_is_no_duplicate_of_i
     assert recorder.known(Trial(1, key="key0"), []) is None
 
 
-def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: MlflowCallback) -> None:
+def test_interrupted_trials_are_resumed_before_other_queued_trials(tracker: MlflowCallback) -> None:
     made = optuna.create_study(direction="maximize")
     made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
     study = Study(made)
@@ -89,7 +89,7 @@ def test_what_was_cut_off_is_gone_on_with_before_what_else_is_queued(tracker: Ml
     assert [trial and trial.user_attrs.get("origin") for trial in taken] == ["default", "recipe:one", None]
 
 
-def test_statistics_know_the_best_the_failures_and_the_time() -> None:
+def test_statistics_have_the_best_trial_the_failures_and_the_time() -> None:
     ended = [
         Trial(4, "complete", score=0.7, seconds=2),
         Trial(1, "complete", score=0.9, seconds=3),
@@ -104,4 +104,4 @@ def test_statistics_know_the_best_the_failures_and_the_time() -> None:
     assert high.best is not None and high.best.number == 0, "the first of equals"
     assert low.best is not None and low.best.number == 4
     assert high.ended == 5 and high.seconds == 12
-    assert high.failures == {"oom": 1}, "what was refused is no failure"
+    assert high.failures == {"oom": 1}, "an infeasible candidate is no failure"

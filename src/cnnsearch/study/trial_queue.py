@@ -80,18 +80,20 @@ def resumable_trials(study: Study) -> list[FrozenTrial]:
     return [trial for trial in waiting if "state" in trial.user_attrs and state_of(study.folder, trial).is_file()]
 
 
-def requeue(study: Study, trial: FrozenTrial, seed: int, retried: bool = False, look: float | None = None) -> None:
+def requeue(
+    study: Study, trial: FrozenTrial, seed: int, retried: bool = False, low_fidelity: float | None = None
+) -> None:
     """Queue a trial's point again, to be trained with the same seed from its last checkpoint.
 
-    `retried`: its worker was lost, which may happen only once. `look`: the metric of its low-fidelity evaluation.
+    `retried`: its worker was lost, which may happen only once. `low_fidelity`: the metric of that evaluation.
     """
     kept_in = state_of(study.folder, trial) if "state" in trial.user_attrs else state_file(study.folder, trial.number)
     state = kept_in.relative_to(study.folder).as_posix()
     kept: tuple[str, ...] = ("origin", "retried")
     again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
     attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
-    if look is not None:
-        attributes["look"] = look
+    if low_fidelity is not None:
+        attributes["look"] = low_fidelity
     # a trial that was interrupted while it was drawn keeps its fixed values
     fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     if fixed:

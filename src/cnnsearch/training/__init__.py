@@ -6,7 +6,7 @@ from typing import Any
 MOVED = {
     "fit": "cnnsearch.training.fitting",
 }
-"""What version 0.1 had here and plugins may still import, by where it is now."""
+"""The names that version 0.1 had in this module, with the modules that have them now. Plugins may still import them."""
 
 
 def __getattr__(name: str) -> Any:

@@ -80,7 +80,7 @@ def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
     """New callbacks of a plan. They have state, so each training needs its own.
 
     Raises:
-        ValueError: if one does not exist, does not take its configuration, or fights the plan's schedule.
+        ValueError: if one does not exist, does not take its configuration, or contradicts the plan's schedule.
     """
     if plan.schedule and any(name == "ReduceLROnPlateau" for name, _ in plan.callbacks):
         raise ValueError("ReduceLROnPlateau cannot lower a rate that a schedule sets; leave one of them out")
@@ -180,7 +180,7 @@ def _steps(spec: Spec) -> bool:
 def _stepping(spec: Spec, shape: tuple[int | None, ...]) -> Spec:
     """A strided layer for images of this shape, without its stride along a side of one pixel, where it does nothing.
 
-    TensorFlow's gradient of it is rubbish in bfloat16 on a CPU with AMX (seen with 2.21: kernels' gradients of 1e33).
+    TensorFlow's gradient of it is wrong in bfloat16 on a CPU with AMX (seen with 2.21: kernels' gradients of 1e33).
     """
     name, config = spec
     strides = config["strides"]
@@ -188,7 +188,7 @@ def _stepping(spec: Spec, shape: tuple[int | None, ...]) -> Spec:
         return spec
     both = [strides, strides] if isinstance(strides, int) else list(strides)
     steps = [1 if side == 1 else stride for side, stride in zip(shape[1:3], both, strict=True)]
-    # other convolutions step alike along both
+    # other convolutions have the same stride along both sides
     fits = name == "Conv2D" or steps[0] == steps[1]
     return (name, {**config, "strides": steps}) if fits and steps != both else spec
 
@@ -197,7 +197,7 @@ def _shape_after(plan: Plan, made: list[keras.layers.Layer]) -> tuple[int | None
     """The shape of the output of the layers so far, with the batch axis first."""
     end = keras.KerasTensor((None, *plan.input_shape))
     for each in made:
-        # unlike `compute_output_shape` it is there for every layer
+        # every layer has it, unlike `compute_output_shape`
         end = each.compute_output_spec(end)
     return tuple(end.shape)
 

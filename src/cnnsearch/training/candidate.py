@@ -57,7 +57,7 @@ def from_hypermodel(
     """The candidate that a `build(hp)` function or a HyperModel makes, with its own `fit` if it has one.
 
     An attribute `labels` of the function or HyperModel names the form of its labels (`label_forms.FORMS`), if the loss
-    does not tell it.
+    does not determine it.
 
     Args:
         shape: a model without an input is built for images of this shape.

@@ -1,4 +1,4 @@
-"""Callbacks of a training: they report each epoch, keep the best weights, and end the training if they are told to."""
+"""Callbacks of a training: they report each epoch, keep the best weights, and end it if the parent decides so."""
 
 import math
 import time

@@ -15,7 +15,7 @@ def epochs(given: Any, metric: str) -> list[dict[str, float]]:
     A number is the value of `metric`.
 
     Raises:
-        TrialFailure: `plugin_error`, if it is none of these.
+        TrialFailure: `plugin_error`, if it has none of these forms.
     """
     if given is None:
         return []

@@ -1,4 +1,4 @@
-"""Limits of size and speed. A candidate above them is refused before it is built, or before it is trained."""
+"""Limits of size and speed. A candidate above them is rejected as infeasible before it is built or trained."""
 
 from typing import Any, NamedTuple
 

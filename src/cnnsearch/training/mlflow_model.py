@@ -1,4 +1,4 @@
-"""Writes a model in MLflow's format: the one module of the worker that knows MLflow."""
+"""Writes a model in MLflow's format: the only module of the worker that imports MLflow."""
 
 from cnnsearch.core.messages import LogModel
 

@@ -19,7 +19,7 @@ def build(
     """The network as a Keras model of Keras' own layers, from pixels of 0 to 1 to its last feature maps.
 
     Grey images become three equal colours. Normalisation is never trained on: averages over a small batch of other
-    images would undo what it knows (Keras' guide to transfer learning).
+    images would change its features (Keras' guide to transfer learning).
 
     Raises:
         DataError: if the weights are not available or do not fit.

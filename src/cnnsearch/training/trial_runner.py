@@ -183,7 +183,7 @@ def _save(core: Any, path: str) -> tuple[str, str]:
     except OSError as error:
         return f"{path} cannot be written: {error.strerror or error}", ""
     except Exception as error:
-        # the layers of an author's model may raise anything; its trial is complete all the same
+        # the layers of an author's model may raise any error; its trial is complete nevertheless
         traceback.print_exc()
         return "", f"{type(error).__name__}: {reason(error)}"
     return "", ""

@@ -19,7 +19,7 @@ from cnnsearch.training.worker_context import WorkerConfig, WorkerContext
 
 
 def main() -> None:
-    """Serve the parent at the other end of stdin and stdout until it goes away."""
+    """Serve the parent at the other end of stdin and stdout until it closes the connection."""
     connection = take_pipes()
     follow_parent(os.getppid())
     settings = connection.receive_settings()
@@ -33,7 +33,7 @@ def main() -> None:
         connection.send(messages.Fatal(message=f"a worker could not start: {type(error).__name__}: {error}"))
         return
     ready = worker.describe_machine()
-    # what exists by now stays; to search it for garbage after each trial would take longer than to trace a small model
+    # the objects so far stay until the end; a search of them for garbage after each trial takes long
     gc.collect()
     gc.freeze()
     connection.send(ready)
@@ -103,7 +103,7 @@ class Worker:
 
         context = self._context
         if context.space.trainer is not None:
-            # only a whole training would show what it reports
+            # only a whole training shows which metrics it reports
             return []
         from cnnsearch.training.reported_metrics import check_computed, reported
 

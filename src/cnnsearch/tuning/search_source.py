@@ -157,8 +157,8 @@ class SearchSource:
         earlier, folder = trial.user_attrs.get("state"), self.config.study.folder.resolve()
         state = studies.state_of(folder, trial) if earlier else trial_queue.state_file(folder, trial.number)
         # without a checkpoint the low-fidelity evaluation is repeated, so that the trial has a rank there
-        look = trial.user_attrs.get("look") if state.is_file() else None
-        record = Trial(number=trial.number, origin=origin, seed=seed, look=look)
+        low_fidelity = trial.user_attrs.get("look") if state.is_file() else None
+        record = Trial(number=trial.number, origin=origin, seed=seed, look=low_fidelity)
         return ActiveTrial(trial, record, state, now, now, resume=earlier is not None)
 
     def missing(self) -> int:

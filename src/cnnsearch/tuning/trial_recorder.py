@@ -1,4 +1,4 @@
-"""How trials end: reported to Optuna, written to MLflow, remembered, or requeued to be trained again."""
+"""Records how trials end: in Optuna, with the callbacks, and in the statistics; or requeues them."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -101,7 +101,7 @@ class TrialRecorder:
         for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             stale = replace(from_optuna(frozen), state="interrupted", reason="its run was killed")
             finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
-            trial_queue.requeue(self.study, frozen, trial_queue.seed_of(self.study, frozen), look=stale.look)
+            trial_queue.requeue(self.study, frozen, trial_queue.seed_of(self.study, frozen), low_fidelity=stale.look)
             self._keep(stale)
 
     def _frozen(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial:
