@@ -70,7 +70,6 @@ class SearchSource:
             self._on_infeasible,
         )
         for record in recorder.trials:
-            self._lifecycle.note_ended(record)
             self._note_leader(record)
 
     def attach(self, active: Mapping[int, ActiveTrial]) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar
 
-from cnnsearch.core.errors import PluginError
 from cnnsearch.core.messages import (
     Completed,
     Decision,
@@ -28,13 +27,11 @@ from cnnsearch.study import study as studies
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
-from cnnsearch.tuning import registry
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.checkpoint_manager import CheckpointManager
 from cnnsearch.tuning.runtime_model import Budget
-from cnnsearch.tuning.schedulers.base import SchedulerContext
-from cnnsearch.tuning.schedulers.pruning import Pruning
+from cnnsearch.tuning.trial_decisions import TrialDecisions
 from cnnsearch.tuning.trial_recorder import TrialRecorder
 from cnnsearch.tuning.trial_source import Reaction, WorkerAction
 
@@ -67,23 +64,13 @@ class TrialLifecycle:
         """`running` returns the trials that workers have; `ended` and `infeasible` are called with each such trial."""
         self._config, self._study, self._recorder, self._callbacks = config, study, recorder, callbacks
         self._running, self._ended, self._infeasible = running, ended, infeasible
-        self._pruning = Pruning(study, config.tuner.pruner, config.study.epochs, known)
-        self.scheduler = registry.scheduler(self._context(), known)
+        self._decisions = TrialDecisions(config, known, study, callbacks)
+        self.scheduler = self._decisions.scheduler
         self.checkpoints = CheckpointManager(config.study.folder / "checkpoints", config.tuner.keep, study.maximize)
         self.budget = Budget(config)
         self.problem = ""
-
-    def _context(self) -> SchedulerContext:
-        study, tuner = self._config.study, self._config.tuner
-        return SchedulerContext(
-            name=tuner.scheduler,
-            epochs=study.epochs,
-            batch_size=study.space.defaults["batch_size"],
-            metric=study.metric,
-            maximize=self._study.maximize,
-            pruner=tuner.pruner,
-            should_prune=self.should_prune,
-        )
+        for trial in recorder.trials:
+            self._decisions.note_ended(trial)
 
     def handle(self, trial: ActiveTrial, message: Message) -> Reaction:
         """Handle a worker's message about its trial."""
@@ -112,14 +99,10 @@ class TrialLifecycle:
             # the grid proposes each point once, so this one is queued for the next run
             again = self._config.tuner.sampler == "grid"
             return self._do_not_train(trial, message, lambda: self._recorder.skip(trial.record, trial.trial, again))
-        new, fidelity = not trial.added, 0.0
-        if new:
-            # a trial that resumes is proposed again
-            trial.added = True
-            self.scheduler.on_trial_add(trial)
-            fidelity = self.scheduler.fidelity(trial)
-        answer = Verdict(trial=trial.number, id=message.id, train=True, fidelity=fidelity)
-        return Reaction(WorkerAction.CONTINUE, answer, lambda: self._on_start(trial, new))
+        # a trial that resumes is proposed again
+        fidelity = self._decisions.start(trial)
+        answer = Verdict(trial=trial.number, id=message.id, train=True, fidelity=fidelity or 0.0)
+        return Reaction(WorkerAction.CONTINUE, answer, lambda: self._on_start(trial, new=fidelity is not None))
 
     def _on_start(self, trial: ActiveTrial, new: bool) -> None:
         # now, while the worker builds the model: a checkpoint can be resumed only if the point is stored
@@ -153,12 +136,12 @@ class TrialLifecycle:
         paused_before = trial.reported > 0
         for metrics in message.history:
             trial.history.append(metrics)
-            self.record_epoch(trial)
+            self._decisions.record_epoch(trial)
         if paused_before:
             decision = Decision.CONTINUE
         else:
             trial.record = replace(trial.record, resumed=len(trial.history))
-            decision = self._checked(trial, self.scheduler.on_trial_resumed(trial))
+            decision = self._decisions.after_resume(trial)
         return Reaction(WorkerAction.CONTINUE, Go(trial=trial.number, id=message.id, decision=decision))
 
     def _on_epoch(self, trial: ActiveTrial, message: EpochEnded) -> Reaction:
@@ -167,45 +150,17 @@ class TrialLifecycle:
             reason = f"epoch {message.epoch} reports no number as {metric}"
             return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
         trial.history.append(message.metrics)
-        decision = self._checked(trial, self.scheduler.on_trial_result(trial))
+        decision = self._decisions.after_epoch(trial)
         answer = Go(trial=trial.number, id=message.id, decision=decision)
         # the worker continues before this epoch is stored
-        return Reaction(WorkerAction.CONTINUE, answer, lambda: self.record_epoch(trial))
-
-    def _checked(self, trial: ActiveTrial, decision: Decision) -> Decision:
-        """Check a scheduler's decision. A trial that cannot be resumed, or that has all its epochs, is not paused.
-
-        Raises:
-            PluginError: if it is not a Decision.
-        """
-        if not isinstance(decision, Decision):
-            name = self._config.tuner.scheduler
-            raise PluginError(f"The scheduler '{name}' returned {decision!r}. Expected a cnnsearch.Decision.")
-        ends = not trial.resumable or len(trial.history) >= self._config.study.epochs
-        return Decision.CONTINUE if decision is Decision.PAUSE and ends else decision
-
-    def should_prune(self, trial: ActiveTrial) -> bool:
-        """Whether the pruner stops a trial after its last epoch. Recipes and controlled trials are not pruned."""
-        if self._config.tuner.pruner == "none" or trial.by_name or len(trial.history) >= self._config.study.epochs:
-            return False
-        self.record_epoch(trial)
-        seen = [metrics[self._config.study.metric] for metrics in trial.history]
-        return self._pruning.should_prune(trial.trial, trial.record, seen)
-
-    def record_epoch(self, trial: ActiveTrial) -> None:
-        """Report the last epoch to Optuna and the callbacks, unless they have it."""
-        epoch, metrics = len(trial.history), trial.history[-1]
-        if epoch > trial.reported:
-            trial.reported = epoch
-            self._pruning.report(trial.trial, metrics[self._config.study.metric], epoch)
-            self._callbacks.on_epoch_end(trial.record, epoch, metrics)
+        return Reaction(WorkerAction.CONTINUE, answer, lambda: self._decisions.record_epoch(trial))
 
     # -- pauses -----------------------------------------------------------------------------------
 
     def _on_evaluated(self, trial: ActiveTrial, message: Evaluated) -> Reaction:
         """The low-fidelity evaluation ended. If the trial is promoted, its training starts with new weights."""
         trial.record = replace(trial.record, look=message.score)
-        self._pruning.report(trial.trial, message.score, 0)
+        self._decisions.record_evaluation(trial, message.score)
         return self._on_paused(trial, message)
 
     def _on_paused(self, trial: ActiveTrial, message: Trained) -> Reaction:
@@ -270,16 +225,8 @@ class TrialLifecycle:
     def _close(self, trial: ActiveTrial, done: Trial) -> None:
         trial.state.unlink(missing_ok=True)
         kept = self._recorder.close(done, trial.trial)
-        self.note_ended(kept)
+        self._decisions.note_ended(kept)
         self._ended(kept)
-
-    def note_ended(self, record: Trial) -> None:
-        """Tell the scheduler and the pruner about an ended trial."""
-        self._pruning.ended(record)
-        if record.state in ("complete", "pruned"):
-            self.scheduler.on_trial_complete(record)
-        elif record.state == "failed":
-            self.scheduler.on_trial_error(record)
 
     def _as_trained(self, trial: ActiveTrial, message: Trained) -> Trial:
         evaluated = isinstance(message, Evaluated)

@@ -30,7 +30,7 @@ class Pruning:
     first epoch. So the same pruner compares its metric with that of the trials that cost no more.
     """
 
-    def __init__(self, study: Study, pruner: str, epochs: int, known: Catalog) -> None:
+    def __init__(self, study: Study, pruner: str, epochs: int, known: Catalog = samplers.NO_PLUGINS) -> None:
         self._study, self._pruner = study, samplers.pruner(pruner, epochs, known)
         self._ended: list[tuple[tuple[int, ...], FrozenTrial]] = []
 
