@@ -9,7 +9,7 @@ from cnnsearch.results.leaderboard import WIDE
 from cnnsearch.results.leaderboard.table_layout import fitted
 
 RIGHT_ALIGNED = ("difference", "n")
-LEAST_WIDTH = {"hyperparameter": 16, "value": 8, "reference": 9}
+LEAST_WIDTH = {"hyperparameter": 22, "value": 10, "reference": 10}
 """Columns that are shortened to fit into a line, and the width that each of them has at least."""
 
 
@@ -21,7 +21,7 @@ def show(effects: EffectTable, wide: bool = False) -> None:
     width = WIDE if wide else tables.width()
     texts = zip(*([one_line(cell) for cell in cells(row)] for row in effects.rows), strict=True)
     columns = {name: [name, *column] for name, column in zip(SHOWN, texts, strict=True)}
-    found = fitted(columns, LEAST_WIDTH, ("method",), width)
+    found = fitted(columns, LEAST_WIDTH, ("method", "verdict"), width)
     table = Table(title=effects.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in found.columns:
         table.add_column(column, justify="right" if column in RIGHT_ALIGNED else "left", no_wrap=True)
