@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from cnnsearch.study import samplers
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.schedulers.pruning import Pruning
@@ -32,7 +33,7 @@ def study() -> Study:
 def test_a_trial_is_pruned_against_those_that_cost_no_more(study: Study) -> None:
     large = [trained(number, 9000, [0.5, 0.8, 0.9, 0.9, 0.9]) for number in range(6)]
     small = [trained(number, 100, [0.2, 0.3, 0.4, 0.4, 0.4]) for number in range(6, 12)]
-    pruning = Pruning(study, "median", 5)
+    pruning = Pruning(study, "median", 5, samplers.NO_PLUGINS)
     for each in (*large, *small):
         pruning.ended(each)
     trial = study.optuna.ask()
