@@ -18,7 +18,7 @@ from cnnsearch.spaces.plan import Plan
 from cnnsearch.study import lease, listing
 from cnnsearch.study import study as studies
 from cnnsearch.study.trial import COUNTED
-from tests.conftest import TINY, Run, cnnsearch
+from tests.conftest import TINY, Run, cnnsearch, invoke
 
 
 @pytest.fixture(scope="module")
@@ -95,34 +95,34 @@ print("ANSWER", np.asarray(answer).shape)
 
 
 def test_leaderboard_in_every_format(searched: Path, study: studies.Study) -> None:
-    as_json = json.loads(cnnsearch(searched, "leaderboard", "--format", "json").stdout)
-    as_csv = list(csv.DictReader(io.StringIO(cnnsearch(searched, "leaderboard", "--format", "csv").stdout)))
+    as_json = json.loads(invoke(searched, "leaderboard", "--format", "json").stdout)
+    as_csv = list(csv.DictReader(io.StringIO(invoke(searched, "leaderboard", "--format", "csv").stdout)))
     counted = [record for record in study.trials() if record.state in COUNTED]
     assert [row["trial"] for row in as_json] == [int(row["trial"]) for row in as_csv]
     assert {row["trial"] for row in as_json} >= {record.number for record in counted}
     scores = [row["score"] for row in as_json if row["state"] == "complete"]
     assert scores == sorted(scores, reverse=True)
     assert [row["rank"] for row in as_json if row["state"] == "complete"] == list(range(1, len(scores) + 1))
-    markdown = cnnsearch(searched, "leaderboard", "--format", "md", "--top", "2").stdout
+    markdown = invoke(searched, "leaderboard", "--format", "md", "--top", "2").stdout
     assert markdown.count("\n") == 4 and markdown.startswith("| rank |")
-    assert "digits_cnn: val_accuracy on digits" in cnnsearch(searched, "leaderboard", "digits_cnn").stdout
+    assert "digits_cnn: val_accuracy on digits" in invoke(searched, "leaderboard", "digits_cnn").stdout
 
 
 def test_options_come_from_the_environment_under_their_flags_names(searched: Path) -> None:
-    done = cnnsearch(searched, "leaderboard", CNNSEARCH_LEADERBOARD_FORMAT="csv", CNNSEARCH_LEADERBOARD_TOP="1")
+    done = invoke(searched, "leaderboard", CNNSEARCH_LEADERBOARD_FORMAT="csv", CNNSEARCH_LEADERBOARD_TOP="1")
     assert done.stdout.startswith("rank,tie,trial,state") and done.stdout.count("\n") == 2
-    refused = cnnsearch(searched, "run", "--space", "digits_cnn", CNNSEARCH_RUN_SET="filters.frist=3")
+    refused = invoke(searched, "run", "--space", "digits_cnn", CNNSEARCH_RUN_SET="filters.frist=3")
     assert refused.returncode == 2 and "frist" in refused.stderr
 
 
 def test_the_same_command_again_says_that_all_is_done(searched: Path) -> None:
-    done = cnnsearch(searched, "run", "--space", "digits_cnn", "--trials", "5", *TINY)
+    done = invoke(searched, "run", "--space", "digits_cnn", "--trials", "5", *TINY)
     assert done.returncode == 0
     assert "already has 5 of 5 trials" in done.stdout
 
 
 def test_studies_lists_it(searched: Path) -> None:
-    line = cnnsearch(searched, "studies").stdout.splitlines()[1].split()
+    line = invoke(searched, "studies").stdout.splitlines()[1].split()
     assert line[:4] == ["digits_cnn", "digits_cnn", "digits", "5"]
 
 
@@ -200,11 +200,11 @@ def test_a_study_of_the_same_name_in_another_storage_has_its_own_models(run: Run
     assert len(list((tmp_path / "runs").glob("digits_cnn*/checkpoints/trial-00000.keras"))) == 2
 
 
-def test_a_second_run_on_one_storage_says_who_holds_it(run: Run, tmp_path: Path) -> None:
+def test_a_second_run_on_one_storage_says_who_holds_it(run: Run, tmp_path: Path, store: str) -> None:
     command = ("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", "--storage", "sqlite:///one.db", *TINY)
     assert run(*command).returncode == 0
     lease.take(listing.load(None, tmp_path / "runs", f"sqlite:///{tmp_path / 'one.db'}"))
-    refused = run(*command, "--runs", "elsewhere")
+    refused = cnnsearch(tmp_path, *command, "--runs", "elsewhere", MLFLOW_TRACKING_URI=store)
     assert refused.returncode == 2 and f"process {os.getpid()}" in refused.stderr, refused.stderr
 
 

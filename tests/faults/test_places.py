@@ -83,13 +83,13 @@ def test_a_read_only_folder_is_one_line(tmp_path: Path, store: str) -> None:
         assert "cannot be written" in last_line(done) and "--runs DIR" in last_line(done)
 
 
-def test_a_locked_database_is_waited_for(run: Run, tmp_path: Path) -> None:
+def test_a_locked_database_is_waited_for(run: Run, tmp_path: Path, store: str) -> None:
     assert run(*LINE, "--trials", "1").returncode == 0
     database = sqlite3.connect(tmp_path / "runs" / "cnnsearch.db", check_same_thread=False)
     database.execute("begin exclusive")
     release = threading.Timer(12, lambda: (database.rollback(), database.close()))
     release.start()
-    done = run(*LINE, "--trials", "2")
+    done = cnnsearch(tmp_path, *LINE, "--trials", "2", MLFLOW_TRACKING_URI=store)
     release.join()
     assert done.returncode == 0, done.stderr
     assert counted(tmp_path) == 2
@@ -97,11 +97,11 @@ def test_a_locked_database_is_waited_for(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_database_that_stays_locked_is_one_line(run: Run, tmp_path: Path) -> None:
+def test_a_database_that_stays_locked_is_one_line(run: Run, tmp_path: Path, store: str) -> None:
     assert run(*LINE, "--trials", "1").returncode == 0
     with contextlib.closing(sqlite3.connect(tmp_path / "runs" / "cnnsearch.db")) as database:
         database.execute("begin exclusive")
-        done = run(*LINE, "--trials", "2")
+        done = cnnsearch(tmp_path, *LINE, "--trials", "2", MLFLOW_TRACKING_URI=store)
         database.rollback()
     assert done.returncode != 0
     assert "another process has locked it" in last_line(done)

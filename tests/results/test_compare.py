@@ -23,7 +23,7 @@ from cnnsearch.results.comparison.points import Points
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.study import listing
 from cnnsearch.study.trial import CONTROLLED_ORIGIN, Trial
-from tests.conftest import TINY, Run, cnnsearch
+from tests.conftest import TINY, Run, invoke
 
 # -- simulated studies -----------------------------------------------------------------------------
 
@@ -232,7 +232,7 @@ def test_controlled_trials_differ_in_one_hyperparameter_and_no_trial_is_in_two_g
     ],
 )
 def test_impossible_comparisons_are_refused_in_one_line(searched: Path, arguments: tuple[str, ...], said: str) -> None:
-    done = cnnsearch(searched, "compare", *arguments)
+    done = invoke(searched, "compare", *arguments)
     assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
 
 

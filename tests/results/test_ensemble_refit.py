@@ -12,7 +12,7 @@ from cnnsearch.data.splits import Split
 from cnnsearch.results import origin
 from cnnsearch.results.export import ensemble, refit
 from cnnsearch.study import listing, ranking
-from tests.conftest import Run, cnnsearch
+from tests.conftest import Run, invoke
 
 # each model sees only a quarter of the digit, so an ensemble is better than each of them
 QUARTERS = """
@@ -78,7 +78,7 @@ def test_an_ensemble_with_a_gain_above_chance_is_exported_as_one_model(run: Run,
 
 
 def test_without_a_gain_above_chance_the_best_model_is_exported_alone(searched: Path) -> None:
-    done = cnnsearch(searched, "export", "--ensemble", "2", "-o", "two")
+    done = invoke(searched, "export", "--ensemble", "2", "-o", "two")
     assert done.returncode == 0, done.stderr
     assert (
         "The best model alone was exported: on validation the mean of the best 2 models differs from the best model by "
@@ -90,7 +90,7 @@ def test_without_a_gain_above_chance_the_best_model_is_exported_alone(searched: 
         (("--ensemble", "90"), "complete trials, too few for --ensemble 90"),
         (("--ensemble", "2", "--trial", "0"), "--ensemble and --trial cannot be used together"),
     ):
-        refused = cnnsearch(searched, "export", *arguments, "-o", "no")
+        refused = invoke(searched, "export", *arguments, "-o", "no")
         assert refused.returncode == 2 and said in refused.stderr and not (searched / "no").exists()
 
 
@@ -115,7 +115,7 @@ def test_a_refit_trains_the_trial_on_more_images(searched: Path) -> None:
 
 @pytest.mark.slow
 def test_the_card_and_the_evaluations_distinguish_a_refit_from_its_trial(searched: Path) -> None:
-    done = cnnsearch(searched, "export", "--refit", "-o", "refit")
+    done = invoke(searched, "export", "--refit", "-o", "refit")
     assert done.returncode == 0, done.stderr
     assert (
         "Trained again on the training and validation images together" in (searched / "refit" / "card.md").read_text()

@@ -15,7 +15,7 @@ from PIL import Image
 from cnnsearch.results.export.evaluation import Evaluation
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study import listing
-from tests.conftest import cnnsearch
+from tests.conftest import invoke
 
 FILES = {
     "model.keras",
@@ -35,7 +35,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def exported(searched: Path) -> Path:
-    done = cnnsearch(searched, "export", "--best")
+    done = invoke(searched, "export", "--best")
     assert done.returncode == 0, done.stderr
     assert "test accuracy" in done.stdout and "n = 60" in done.stdout
     return searched / "exports" / "digits_cnn"
@@ -98,7 +98,7 @@ def test_the_validation_accuracy_is_that_of_the_leaderboard(exported: Path) -> N
 
 def test_a_trial_is_evaluated_once_on_the_test_set(searched: Path, exported: Path) -> None:
     before = json.loads((exported / "card.json").read_text())["test"]
-    again = cnnsearch(searched, "export", "--best", "-o", "again")
+    again = invoke(searched, "export", "--best", "-o", "again")
     assert "measured at an earlier export" in again.stdout
     assert json.loads((searched / "again" / "card.json").read_text())["test"] == before
     looks = [look["trial"] for look in listing.load(None, searched / "runs").test_results()]
@@ -114,7 +114,7 @@ def test_a_trial_whose_model_is_lost_is_trained_again(searched: Path, exported: 
     assert model is not None
     model.rename(searched / "aside.keras")
     try:
-        done = cnnsearch(searched, "export", "--trial", str(other.number), "-o", "gone")
+        done = invoke(searched, "export", "--trial", str(other.number), "-o", "gone")
     finally:
         (searched / "aside.keras").rename(model)
     assert done.returncode == 0, done.stderr
@@ -125,7 +125,7 @@ def test_a_trial_whose_model_is_lost_is_trained_again(searched: Path, exported: 
 
 def test_the_exported_space_is_a_space(searched: Path, exported: Path) -> None:
     shutil.copy(exported / "space.toml", searched / "mine.toml")
-    done = cnnsearch(searched, "run", "--space", "mine.toml", "--study", "digits_cnn", "--trials", "5", "--epochs", "2")
+    done = invoke(searched, "run", "--space", "mine.toml", "--study", "digits_cnn", "--trials", "5", "--epochs", "2")
     assert done.returncode == 0, done.stderr
     assert "already has 5 of 5 trials" in done.stdout
 
@@ -142,7 +142,7 @@ def test_refuses_in_one_line(searched: Path, exported: Path) -> None:
         (("export", "nothing"), "There is no study 'nothing'"),
         (("export", "--best", "--trial", "1"), "cannot be used together"),
     ):
-        done = cnnsearch(searched, *arguments)
+        done = invoke(searched, *arguments)
         assert done.returncode == 2 and said in done.stderr, done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
     assert (searched / "taken" / "thesis.txt").read_text() == "mine"

@@ -12,7 +12,7 @@ from cnnsearch.results.export import formats, snippets, verification
 from cnnsearch.spaces.plan import Block, Plan
 from cnnsearch.study import listing
 from cnnsearch.training import build
-from tests.conftest import Run, cnnsearch
+from tests.conftest import Run, cnnsearch, invoke
 
 PLAN = Plan(
     input_shape=(8, 8, 1),
@@ -90,7 +90,7 @@ def test_a_file_that_returns_nan_is_refused(core: keras.Model, tmp_path: Path) -
 
 def test_every_format_of_a_study_in_one_folder(searched: Path) -> None:
     names = [name for name in ("keras", "saved_model", "onnx", "litert") if format_named(name)]
-    done = cnnsearch(searched, "export", "--format", "keras,saved_model", "--format", "onnx,litert", "-o", "f")
+    done = invoke(searched, "export", "--format", "keras,saved_model", "--format", "onnx,litert", "-o", "f")
     assert done.returncode == 0, done.stderr
     assert "40 of 40" in done.stdout and " ms (" in done.stdout
     out = searched / "f"
@@ -105,11 +105,11 @@ def test_every_format_of_a_study_in_one_folder(searched: Path) -> None:
     assert set(names) <= set(known) and set(known["onnx"]) == {"bytes", "latency_1", "latency_64"}
 
     # an earlier export is replaced with all its files and folders; a folder with another file is not replaced
-    again = cnnsearch(searched, "export", "-o", "f")
+    again = invoke(searched, "export", "-o", "f")
     assert again.returncode == 0 and "model.onnx" not in _names(out) and "saved_model" not in _names(out)
     assert set(known) == set(listing.load(None, searched / "runs").fact(f"measured:{card['trial']}"))
     (out / "model.onnx").write_text("mine")
-    refused = cnnsearch(searched, "export", "-o", "f")
+    refused = invoke(searched, "export", "-o", "f")
     assert refused.returncode == 2 and "holds other files too (model.onnx)" in refused.stderr
 
 

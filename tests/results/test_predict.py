@@ -28,7 +28,7 @@ from sklearn.datasets import load_digits
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.results import registry
 from cnnsearch.spaces import plugins
-from tests.conftest import cnnsearch
+from tests.conftest import cnnsearch, invoke
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def exported(searched: Path) -> Path:
     """The best trial, exported and registered as `digits`."""
-    done = cnnsearch(searched, "export", "--best", "-o", "served", "--register", "digits")
+    done = invoke(searched, "export", "--best", "-o", "served", "--register", "digits")
     assert done.returncode == 0, done.stderr
     assert "version 1 of digits in MLflow's registry, champion: the first" in done.stdout
     return searched / "served"
@@ -111,7 +111,7 @@ def test_each_unreadable_file_is_one_line_and_the_others_are_predicted(
     (tmp_path / "empty").mkdir()
     bad = ["bomb.png", "page.jpg", "pipe.png", "empty", "gone.png"]
     good = str(pictures / "a.png")
-    done = cnnsearch(tmp_path, "predict", str(exported / "model.keras"), *bad[:3], good, *bad[3:], "--top", "2")
+    done = invoke(tmp_path, "predict", str(exported / "model.keras"), *bad[:3], good, *bad[3:], "--top", "2")
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert [line.partition(":")[0] for line in lines] == bad
@@ -120,7 +120,7 @@ def test_each_unreadable_file_is_one_line_and_the_others_are_predicted(
     ):
         assert words in line
     header, row = done.stdout.splitlines()
-    assert header.split() == ["picture", "class", "probability", "then"]
+    assert header.split() == ["picture", "class", "probability", "next", "classes"]
     assert re.search(r"a\.png +\d +0\.\d{4} +\d 0\.\d{4}$", row.rstrip())
 
 
@@ -279,7 +279,7 @@ def test_names_that_cannot_be_registered_are_refused(name: str) -> None:
 
 def test_the_dashboard_shows_the_study_or_says_how_to_install_it(searched: Path) -> None:
     if importlib.util.find_spec("optuna_dashboard") is None:
-        done = cnnsearch(searched, "ui", "--optuna")
+        done = invoke(searched, "ui", "--optuna")
         assert done.returncode == 2 and done.stderr.strip().endswith("pip install 'cnnsearch[dashboard]'")
         return
     with socket.socket() as probe:

@@ -28,7 +28,7 @@ from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.trial_recorder import finish
-from tests.conftest import cnnsearch
+from tests.conftest import invoke
 
 SECTIONS = (
     *(
@@ -88,7 +88,7 @@ def page(path: Path) -> Read:
 
 @pytest.fixture(scope="module")
 def reported(searched: Path) -> Path:
-    done = cnnsearch(searched, "report", "-o", "pages/report.html")
+    done = invoke(searched, "report", "-o", "pages/report.html")
     assert done.returncode == 0, done.stderr
     assert "Wrote pages/report.html: The best of 5 trials reaches" in done.stdout
     assert "not logged" not in done.stdout and not done.stderr
@@ -140,7 +140,7 @@ def test_the_model_and_the_data_may_be_lost(searched: Path, tmp_path: Path) -> N
 
 def test_another_file_is_not_overwritten(reported: Path, searched: Path) -> None:
     (searched / "thesis.html").write_text("<p>mine</p>")
-    done = cnnsearch(searched, "report", "-o", "thesis.html")
+    done = invoke(searched, "report", "-o", "thesis.html")
     assert done.returncode == 2 and "exists and is not a report of cnnsearch" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     with pytest.raises(CnnsearchError, match="cannot be written"):

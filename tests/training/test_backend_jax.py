@@ -105,7 +105,9 @@ def test_search_and_export_on_jax_without_tensorflow(run: Run, tmp_path: Path) -
     absent.mkdir()
     (absent / "tensorflow.py").write_text("raise ImportError('there is no tensorflow here')\n")
     environment = {"KERAS_BACKEND": "jax", "PYTHONPATH": str(absent), "JAX_PLATFORMS": "cpu"}
-    done = run("run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1", *TINY, **environment)
+    # compiling takes most of the time
+    small = ("--set", "conv_depth.max=1", "--set", "conv_depth.convs=1")
+    done = run("run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1", *TINY, *small, **environment)
     assert done.returncode == 0, done.stderr
     assert "MLflow:" not in done.stdout, "the best model is logged on JAX too"
     exported = run("export", "--best", **environment)

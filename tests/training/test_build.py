@@ -31,8 +31,9 @@ RELOAD = """
 import sys
 sys.modules["cnnsearch"] = None
 import keras, numpy as np
-model = keras.saving.load_model(sys.argv[1])
-np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
+pixels = np.load(sys.argv[1])
+for path in sys.argv[2:]:
+    np.save(path + ".npy", keras.saving.load_model(path).predict(pixels, verbose=0))
 """
 
 Pixels = NDArray[np.uint8]
@@ -192,16 +193,17 @@ def test_the_same_seed_starts_with_the_same_weights() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("augment", [(), AUGMENT])
-def test_a_saved_core_loads_where_this_package_is_not(
-    tmp_path: Path, pixels: Pixels, augment: tuple[sentences.Spec, ...]
-) -> None:
-    model, _ = trained(PLAN.replace(augment=augment, schedule=(1.0, 0.0), epochs=1), pixels)
-    paths = [str(tmp_path / name) for name in ("model.keras", "pixels.npy", "answers.npy")]
-    model.save(paths[0])
-    np.save(paths[1], pixels)
-    subprocess.run([sys.executable, "-I", "-c", RELOAD, *paths], check=True, timeout=120)
-    np.testing.assert_allclose(np.load(paths[2]), model.predict(pixels, verbose=0), atol=1e-6)
+def test_a_saved_core_loads_where_this_package_is_not(tmp_path: Path, pixels: Pixels) -> None:
+    models = {}
+    for name, augment in (("plain", ()), ("augmented", AUGMENT)):
+        model, _ = trained(PLAN.replace(augment=augment, schedule=(1.0, 0.0), epochs=1), pixels)
+        models[str(tmp_path / f"{name}.keras")] = model
+        model.save(tmp_path / f"{name}.keras")
+    np.save(tmp_path / "pixels.npy", pixels)
+    command = [sys.executable, "-I", "-c", RELOAD, str(tmp_path / "pixels.npy"), *models]
+    subprocess.run(command, check=True, timeout=120)
+    for path, model in models.items():
+        np.testing.assert_allclose(np.load(f"{path}.npy"), model.predict(pixels, verbose=0), atol=1e-6)
 
 
 def test_the_schedule_is_linear_between_its_factors_and_then_stays() -> None:
