@@ -15,7 +15,7 @@ from PIL import Image
 from cnnsearch.results.export.evaluation import Evaluation
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study import listing
-from tests.conftest import invoke
+from tests.conftest import Run, invoke
 
 FILES = {
     "model.keras",
@@ -123,9 +123,11 @@ def test_a_trial_whose_model_is_lost_is_trained_again(searched: Path, exported: 
     assert "models of this study were evaluated on the test set" in (searched / "gone" / "card.md").read_text()
 
 
-def test_the_exported_space_is_a_space(searched: Path, exported: Path) -> None:
-    shutil.copy(exported / "space.toml", searched / "mine.toml")
-    done = invoke(searched, "run", "--space", "mine.toml", "--study", "digits_cnn", "--trials", "5", "--epochs", "2")
+def test_the_exported_space_is_a_space(searched: Path, exported: Path, run: Run, tmp_path: Path) -> None:
+    # a copy: the study keeps its last command, which other tests read
+    shutil.copytree(searched / "runs", tmp_path / "runs")
+    shutil.copy(exported / "space.toml", tmp_path / "mine.toml")
+    done = run("run", "--space", "mine.toml", "--study", "digits_cnn", "--trials", "5", "--epochs", "2")
     assert done.returncode == 0, done.stderr
     assert "already has 5 of 5 trials" in done.stdout
 
