@@ -125,13 +125,14 @@ def programs(folder: Path) -> dict[str, str]:
 
 
 def form(text: str) -> list[str]:
-    """The lines of an output without its numbers, and without what another search may draw or a table has room for.
+    """The lines of an output without its numbers and without what another search may draw or predict.
 
     Lines of the same form that follow each other are one.
     """
     lines: list[str] = []
     for line in map(str.strip, text.splitlines()):
         line = re.sub(r"^rank +trial .*", "rank trial", re.sub(r"^[\d =]+(complete|pruned) .*", "row", line))
+        line = re.sub(r"^(photos/\S+) .*", r"\1", line)
         line = re.sub(r"[\w/]+=\S+|the default point|\+\d+$|^(pareto|score): .*", "", line)
         line = re.sub(r"\b(complete|pruned)\b", "STATE", line)
         line = re.sub(r"(, \S+ better than|, \S+ worse than|, equal to) this mean", ", N of this mean", line)
