@@ -1,8 +1,9 @@
 """A dimension that leaves a thread behind, changes the folder and lowers the recursion limit harms no search."""
 
+from functools import partial
 from pathlib import Path
 
-from tests.conftest import Run
+from tests.conftest import cnnsearch
 
 CARELESS = '''
 """A dimension that changes its process when it is drawn."""
@@ -39,7 +40,9 @@ epochs = 1
 """
 
 
-def test_a_search_draws_in_its_workers_and_commands_that_draw_end(run: Run, tmp_path: Path) -> None:
+def test_a_search_draws_in_its_workers_and_commands_that_draw_end(tmp_path: Path, store: str) -> None:
+    # in processes of their own, which the plugin may harm
+    run = partial(cnnsearch, tmp_path, MLFLOW_TRACKING_URI=store)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "careless.py").write_text(CARELESS)
     (tmp_path / "s.toml").write_text(SPACE)

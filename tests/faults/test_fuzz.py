@@ -1,5 +1,6 @@
 """Whatever a space file, a plan, a recipe or a command line says: it works, or one line says what is wrong."""
 
+import contextlib
 import json
 import math
 import os
@@ -375,13 +376,18 @@ def cli(folder: Path) -> Iterator[CliRunner]:
     )
     (folder / "loop.toml").symlink_to("loop.toml")
 
+    @contextlib.contextmanager
+    def checked_here(space: spaces.Space, *_: Any) -> Iterator[None]:
+        yield
+        spaces.check_default(space, KNOWN)
+
     def begins(*_: Any) -> None:
         raise CnnsearchError("it would begin")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "run", begins)
         # not in a process of its own for each command
-        patch.setattr(search_config, "check_points", lambda space, plugins, recipes: spaces.check_default(space, KNOWN))
+        patch.setattr(search_config, "points_checked", checked_here)
         patch.setattr(os, "execv", begins)
         patch.setattr(doctor, "_backend", lambda: doctor.Check(True, "keras backend", "not asked"))
         yield CliRunner()

@@ -35,12 +35,13 @@ class Cli(click.Group):
     command_class = GroupedCommand
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command and end the process, also if a plugin left a thread running."""
+        """Run a command. As a program, without arguments here, end the process also if a plugin left a thread running."""
         before = set(threading.enumerate())
         try:
             return super().main(*args, **extra)
         except SystemExit as ended:
-            end_with_threads(before, ended.code)
+            if not (args or extra):
+                end_with_threads(before, ended.code)
             raise
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -16,11 +16,14 @@ from cnnsearch.cli.run_options import run_options
 @study_options
 def run(quiet: bool, json_lines: bool, **given: Any) -> None:
     """Search a space: train its candidates and rank them. The same command resumes the study."""
-    from cnnsearch.cli import display, search_config, summary
+    from cnnsearch.cli import search_config
+
+    config = search_config.search_config(**given)
+    # after the options are known to be right: they import Optuna
+    from cnnsearch.cli import display, summary
     from cnnsearch.results import leaderboard
     from cnnsearch.tuning import run as tuning
 
-    config = search_config.search_config(**given)
     shown = display.choose(json_lines, quiet)
     line = search_config.redacted(shlex.join(["cnnsearch", *sys.argv[1:]]), config.study.storage)
     try:

@@ -1,5 +1,6 @@
 """The options of `cnnsearch run`, checked, as the configuration of a search."""
 
+import importlib
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,10 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import parent_plugins, plugins
 from cnnsearch.spaces import recipes as recipe_points
 from cnnsearch.spaces import space as spaces
-from cnnsearch.spaces.point_check import check_points
+from cnnsearch.spaces.point_check import points_checked
 from cnnsearch.spaces.space import Space, Use
-from cnnsearch.study import listing, objectives
+from cnnsearch.study import objectives
 from cnnsearch.study.config import SearchConfig
-from cnnsearch.study.resumed_config import stored_config
 from cnnsearch.study.samplers import PRUNERS, SAMPLERS
 from cnnsearch.tuning import registry
 
@@ -74,7 +74,9 @@ def search_config(
         confirm=_confirmed(confirm, 0 if only_recipes else CONFIRMED),
         **_with_space_defaults(given, found),
     )
-    check_points(found, made.study.plugins, wanted)
+    with points_checked(found, made.study.plugins, wanted):
+        # meanwhile: Optuna takes as long to import as the process to draw
+        importlib.import_module("cnnsearch.tuning.run")
     return _with_stored_space(made) if space_from_study else made
 
 
@@ -145,6 +147,10 @@ def _with_space_defaults(given: dict[str, Any], space: Space) -> dict[str, Any]:
 
 def _with_stored_space(config: SearchConfig) -> SearchConfig:
     """`config` with what the study stored when it began: its space, dataset and what depends on them."""
+    # they import Optuna
+    from cnnsearch.study import listing
+    from cnnsearch.study.resumed_config import stored_config
+
     asked = config.study
     begun = stored_config(listing.load(asked.name, asked.runs, asked.storage), runs=asked.runs).study
     stored = ("space", "dataset", "epochs", "metric", "costs", "seed", "brought")

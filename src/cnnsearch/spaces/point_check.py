@@ -4,12 +4,13 @@ The parent of a search never runs the code of dimensions: that code could leave 
 end the process.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,54 +26,58 @@ KINDS: dict[str, type[CnnsearchError]] = {kind.__name__: kind for kind in (Space
 """The types of errors that the process sends by name; all others become a CnnsearchError."""
 
 
-def check_points(space: Space, plugins: Iterable[Path], recipes: Iterable[str]) -> None:
-    """Draw the default point of a space, and these recipes of it, in a process of its own.
+@contextlib.contextmanager
+def points_checked(space: Space, plugins: Iterable[Path], recipes: Iterable[str]) -> Iterator[None]:
+    """Draw the default point of a space, and these recipes of it, in a process of its own while the code inside runs.
 
     A process that ends without an answer, or gives none within LIMIT seconds, reports no problem: a worker draws the
     same points and reports what happens. A space with a model is not checked, because only a worker builds models.
 
     Raises:
-        CnnsearchError: if a point cannot be drawn because an option or a value is wrong.
+        CnnsearchError: at the end, if a point cannot be drawn because an option or a value is wrong.
     """
     if space.model:
+        yield
         return
     request = {
         "space": {**space.to_dict(), "where": space.where},
         "plugins": [str(folder.resolve()) for folder in plugins],
         "recipes": list(recipes),
     }
-    answer = _answer(json.dumps(request).encode())
-    if answer.get("problem"):
-        raise KINDS.get(answer["kind"], CnnsearchError)(answer["problem"])
-
-
-def _answer(request: bytes) -> dict[str, str]:
-    """What the process answers to a request; empty if it gives no answer."""
-    # `-m` would put the current folder, and so its code, before everything else
-    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "cnnsearch.spaces.point_check"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment,
+        # `-m` would put the current folder, and so its code, before everything else
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
     )
     assert process.stdin is not None and process.stdout is not None
     timer = threading.Timer(LIMIT, process.kill)
     timer.daemon = True
     timer.start()
     try:
-        process.stdin.write(request)
-        process.stdin.close()
-        found: dict[str, str] = json.loads(process.stdout.readline())
-        return found
-    except (OSError, ValueError):
-        return {}
+        # it may have ended by now
+        with contextlib.suppress(OSError), process.stdin:
+            process.stdin.write(json.dumps(request).encode())
+        yield
+        answer = _answer(process.stdout.readline())
     finally:
         timer.cancel()
         process.kill()
         process.wait()
         process.stdout.close()
+    if answer.get("problem"):
+        raise KINDS.get(answer["kind"], CnnsearchError)(answer["problem"])
+
+
+def _answer(line: bytes) -> dict[str, str]:
+    """The answer in a line of the process; empty if the process gave none."""
+    try:
+        found: dict[str, str] = json.loads(line)
+        return found
+    except ValueError:
+        return {}
 
 
 def main() -> None:

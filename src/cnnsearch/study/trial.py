@@ -1,11 +1,14 @@
 """A trial as frozen data. It is stored as an attribute of Optuna's trial."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 ATTRIBUTE = "cnnsearch"
 COUNTED = ("complete", "pruned", "failed")
