@@ -35,7 +35,7 @@ class Cli(click.Group):
     command_class = GroupedCommand
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command. As a program, without arguments here, end the process also if a plugin left a thread running."""
+        """Run a command; without arguments here, as a program, which ends although a plugin left a thread running."""
         before = set(threading.enumerate())
         try:
             return super().main(*args, **extra)
