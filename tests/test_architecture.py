@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ PACKAGE = ROOT / "src" / "cnnsearch"
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 
-def test_the_diagram_names_the_packages_on_disk_and_no_others() -> None:
+def test_the_diagram_has_the_packages_on_disk_in_the_order_of_the_contract() -> None:
+    diagram = PAGE.partition("```text\n")[2].partition("```")[0]
+    drawn = [re.split(r"\s{2,}", line)[0] for line in diagram.splitlines() if not line.startswith(" ")]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    assert drawn == contracts[0]["layers"]
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert set(re.findall(r"<b>(\w+)</b>", PAGE)) == packages
+    assert {name for layer in drawn for name in layer.split(" | ")} == packages
 
 
 def test_every_file_and_folder_that_the_page_names_is_there() -> None:
