@@ -167,7 +167,7 @@ def test_what_is_neither_keras_nor_a_classifier_is_told_what_it_lacks() -> None:
 
     hp = HyperParameters(defaults)
     with pytest.raises(
-        TrialFailure, match=r"gave Half; .* or a classifier with get_weights, set_weights, count_params"
+        TrialFailure, match=r"returned Half; .* or a classifier with get_weights, set_weights, count_params"
     ):
         from_hypermodel(lambda hp: Half(), hp, 128)
 
