@@ -19,6 +19,10 @@ from cnnsearch.cli.main import main
 collect_ignore = ["packages"]
 """Packages with tests of their own, run where they are installed."""
 
+# readline, which pytest imports, sets them for the processes that pytest-xdist starts
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+
 # the same examples in every run of the tests, but that of `make long`
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")

@@ -67,7 +67,7 @@ def test_keywords_become_words_of_the_command_line() -> None:
         ("digits_cn", {}, "there is no space 'digits_cn'. Did you mean 'digits_cnn'?"),
         ("digits_cnn", {"trails": 2}, "search() has no keyword 'trails'. Did you mean 'trials'?"),
         ("digits_cnn", {"trials": 0}, "0 is not in the range x>=1"),
-        ("digits_cnn", {"sampler": "tpee"}, "'tpee' is not one of"),
+        ("digits_cnn", {"sampler": "tpee"}, "--sampler tpee: there is no sampler of this name. Did you mean 'tpe'?"),
     ],
 )
 def test_a_mistake_is_an_error_of_one_line(

@@ -155,7 +155,7 @@ def test_arrays_that_do_not_fit_the_model_are_refused(tmp_path: Path) -> None:
     words = (
         "shape (2, 3, 3); the model takes (n, 2, 2, 1).",
         "image 1 of images holds NaN",
-        "it is text",
+        "is text",
         "one array of images",
         "",
     )

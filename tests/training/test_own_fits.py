@@ -51,7 +51,7 @@ def test_a_number_is_made_small_and_no_epoch_is_asked_about() -> None:
     # a fit that takes too long is not called
     plain = reported_metrics.reported(made, hp, parts, 10, "", own_fit=False)
     assert {"val_accuracy", "val_loss"} <= set(plain) and RETURNED not in plain
-    assert metric == RETURNED and not maximize(metric) and "minimised" in line
+    assert metric == RETURNED and not maximize(metric) and "minimises" in line
 
     def report(epoch: int, metrics: dict[str, float]) -> bool:
         asked.append(epoch)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cnnsearch.cli.options import GroupedCommand, option, study_options
+from cnnsearch.core.errors import CnnsearchError
 
 
 @click.command(cls=GroupedCommand)
@@ -46,7 +47,22 @@ def delete(study: str, mlflow: bool, yes: bool, runs: Path, storage: str, plugin
 
     doomed = deletion.find(study, runs, storage, mlflow)
     click.echo(doomed.text())
-    if not yes:
-        click.confirm("Delete it?", abort=True)
+    if not yes and not _confirmed():
+        click.echo("Nothing was deleted.")
+        return
     left = deletion.delete(doomed, runs, storage)
     click.echo(f"Deleted study '{study}'." + (f" {left}" if left else ""))
+
+
+def _confirmed() -> bool:
+    """The answer to the question before a deletion.
+
+    Raises:
+        CnnsearchError: if there is nobody to answer it.
+    """
+    try:
+        return click.confirm("Delete it?")
+    except click.Abort:
+        raise CnnsearchError(
+            "There was no answer, so nothing was deleted. To delete without a question: --yes."
+        ) from None

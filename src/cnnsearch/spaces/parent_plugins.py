@@ -53,6 +53,8 @@ class Checked:
         self._plugin, self._label = plugin, label
 
     def __getattr__(self, name: str) -> Any:
+        if not hasattr(type(self._plugin), name) and name not in vars(self._plugin):
+            raise AttributeError(f"the {self._label} has no {name}")
         value = _call(self._label, f"in {name}", getattr, (self._plugin, name), {})
         if not callable(value):
             return value

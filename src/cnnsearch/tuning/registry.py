@@ -41,6 +41,8 @@ def scheduler(context: SchedulerContext, known: Catalog) -> TrialScheduler:
     if not isinstance(found, TrialScheduler):
         kind = type(found).__name__
         raise PluginError(f"The scheduler '{context.name}' is {kind}. Expected a subclass of cnnsearch.TrialScheduler.")
+    if not hasattr(found, "paused"):
+        raise PluginError(f"The scheduler '{context.name}' has no paused trials. Call super().__init__(context) first.")
     return cast(TrialScheduler, made)
 
 
