@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from cnnsearch.cli import mlflow_ui
 from cnnsearch.results import origin, report
 from cnnsearch.results.export import exported_model
-from cnnsearch.study import listing, moved, ranking
+from cnnsearch.study import listing, mlflow_store, moved, ranking
 from cnnsearch.study import study as studies
 from cnnsearch.study.config import study_folder
 from cnnsearch.study.trial import ATTRIBUTE, COUNTED, Trial
@@ -149,3 +149,26 @@ def test_data_and_code_that_were_moved_along_are_found(tmp_path: Path) -> None:
     info["dataset"] = ["npz", {"path": "/data/elsewhere.npz"}]
     assert moved.with_current_paths(info, folder)["dataset"] == info["dataset"]
     assert moved.with_current_paths({**info, "folder": str(folder)}, folder)["space"] == info["space"]
+
+
+def test_artifacts_of_a_copied_store_stay_out_of_the_original_in_one_process(
+    tmp_path: Path, blank_mlflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, copy = tmp_path / "first", tmp_path / "copy"
+    first.mkdir()
+    shutil.copy(blank_mlflow, first / "mlflow.db")
+    (tmp_path / "note.txt").touch()
+
+    def log(folder: Path, run_id: str = "") -> str:
+        monkeypatch.chdir(folder)
+        uri = mlflow_store.tracking_uri()
+        client = mlflow_store.connect(uri)
+        run_id = run_id or client.create_run(mlflow_store.experiment(client, "cnnsearch/s", uri)).info.run_id
+        client.log_artifact(run_id, str(tmp_path / "note.txt"), folder.name)
+        return str(run_id)
+
+    run_id = log(first)
+    shutil.copytree(first, copy)
+    log(copy, run_id)
+    assert sorted(path.parent.name for path in tmp_path.rglob("note.txt")) == ["copy", "first", "first", tmp_path.name]
+    assert not list(first.rglob("copy/note.txt"))

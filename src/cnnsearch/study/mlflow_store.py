@@ -146,6 +146,9 @@ def connect(uri: str) -> Any:
     with _alone(uri):
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
+    # MLflow remembers the folder of a run's artifacts by the run's id, which a copied store has, too
+    utils = importlib.import_module("mlflow.tracking._tracking_service.utils")
+    getattr(utils, "_artifact_repos_cache", {}).clear()
     return client
 
 

@@ -57,7 +57,7 @@ def caption(board: list[Row], width: int = WIDE) -> str:
     if "tie" in shown:
         parts.append("=: the interval overlaps the interval of the first trial")
     if "pareto" in shown:
-        parts.append("pareto: no other trial is both better and smaller")
+        parts.append("pareto: no trial with as few multiply-adds (or as low a searched cost) has a better score")
     failed = Counter(row["state"] for row in board if row["state"] in FAILURES)
     if failed:
         parts.append("failed: " + ", ".join(f"{number} {kind}" for kind, number in failed.items()))
