@@ -52,3 +52,8 @@ def test_hyperparameters_that_do_not_fit_are_counted() -> None:
     assert shortened("a=1 b=2 c=3", 10) == "a=1 b=2 +1"
     assert shortened("a=1 b=2 c=3 +4", 9) == "a=1 +6"
     assert shortened("the default point", 8) == "the def…"
+
+
+def test_what_was_too_large_to_train_is_not_called_failed() -> None:
+    said = leaderboard.caption([*BOARD, row(None, state="too_large"), row(None, state="too_large")]).splitlines()
+    assert said[-2:] == ["not trained: 2 too_large", "failed: 1 nan"]

@@ -58,9 +58,12 @@ def caption(board: list[Row], width: int = WIDE) -> str:
         parts.append("=: the interval overlaps the interval of the first trial")
     if "pareto" in shown:
         parts.append("pareto: no trial with as few multiply-adds (or as low a searched cost) has a better score")
-    failed = Counter(row["state"] for row in board if row["state"] in FAILURES)
-    if failed:
-        parts.append("failed: " + ", ".join(f"{number} {kind}" for kind, number in failed.items()))
+    ended = Counter(row["state"] for row in board if row["state"] in FAILURES)
+    too_large = ended.pop("too_large", 0)
+    if too_large:
+        parts.append(f"not trained: {too_large} too_large")
+    if ended:
+        parts.append("failed: " + ", ".join(f"{number} {kind}" for kind, number in ended.items()))
     return "\n".join(parts)
 
 
