@@ -43,7 +43,7 @@ def make(kind: str, name: str, built_in: Mapping[str, str], known: Catalog, *arg
     function = known.get(kind, name).function
     assert function is not None
     label = f"{kind} '{name}'"
-    return Checked(_call(label, "when it was made", function, arguments, {}), label)
+    return Checked(call(label, "when it was made", function, arguments, {}), label)
 
 
 class Checked:
@@ -55,10 +55,10 @@ class Checked:
     def __getattr__(self, name: str) -> Any:
         if not hasattr(type(self._plugin), name) and name not in vars(self._plugin):
             raise AttributeError(f"the {self._label} has no {name}")
-        value = _call(self._label, f"in {name}", getattr, (self._plugin, name), {})
+        value = call(self._label, f"in {name}", getattr, (self._plugin, name), {})
         if not callable(value):
             return value
-        return lambda *arguments, **named: _call(self._label, f"in {name}", value, arguments, named)
+        return lambda *arguments, **named: call(self._label, f"in {name}", value, arguments, named)
 
 
 def plain(made: Any) -> Any:
@@ -66,9 +66,14 @@ def plain(made: Any) -> Any:
     return made._plugin if isinstance(made, Checked) else made
 
 
-def _call(
+def call(
     label: str, where: str, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> Any:
+    """What a plugin's function returns. `label` and `where` say in the error what failed.
+
+    Raises:
+        PluginError: instead of any error that is no CnnsearchError.
+    """
     try:
         return function(*arguments, **named)
     except CnnsearchError:

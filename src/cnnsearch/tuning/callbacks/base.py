@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from cnnsearch.core.errors import CnnsearchError, PluginError, one_line
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.spaces.parent_plugins import call
 
 if TYPE_CHECKING:
     from cnnsearch.study.study import Study
@@ -162,10 +163,4 @@ class Callbacks(TunerCallback):
 
 
 def _call(callback: TunerCallback, method: str, *what: object) -> object:
-    try:
-        return getattr(callback, method)(*what)
-    except CnnsearchError:
-        raise
-    except Exception as error:
-        name, reason = type(callback).__name__, f"{type(error).__name__}: {one_line(str(error))}"
-        raise PluginError(f"The callback {name} failed in {method}: {reason}") from error
+    return call(f"callback {type(callback).__name__}", f"in {method}", getattr(callback, method), what, {})
