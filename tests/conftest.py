@@ -15,6 +15,7 @@ from hypothesis import settings
 from mlflow import MlflowClient
 
 from cnnsearch.cli.main import main
+from tests import servers
 
 collect_ignore = ["packages"]
 """Packages with tests of their own, run where they are installed."""
@@ -133,6 +134,25 @@ def blank_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("blank") / "mlflow.db"
     MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """One PostgreSQL server for all tests; each makes databases of its own. Skipped where no server is installed."""
+    try:
+        server = servers.Postgres()
+    except servers.NoServer as error:
+        pytest.skip(str(error))
+    with contextlib.closing(server):
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an S3 protocol server for all tests; each makes buckets of its own."""
+    with servers.s3(tmp_path_factory.mktemp("s3")) as address:
+        yield address
 
 
 @pytest.fixture
