@@ -89,7 +89,7 @@ def test_a_part_of_the_time_limit_is_kept_if_it_is_long_enough(
         Trial(number, state="complete", score=score, seconds=took, epochs=9)
         for number, (score, took) in trained.items()
     ]
-    assert reserve(asked.changed(confirm=(3, 3)), records, True, 10.0, had) == pytest.approx(seconds)
+    assert reserve(asked.changed(confirm=(3, 3)), records, True, 10.0, had, 2) == pytest.approx(seconds)
 
 
 def test_epochs_before_an_interruption_are_not_timed() -> None:

@@ -33,11 +33,14 @@ def search(
     timeout: str | float = "0",
     trial_timeout: str | float = "0",
     memory: str | int = "",
-    jobs: int | None = None,
+    jobs: int | str | None = None,
     sampler: str = "tpe",
     pruner: str | None = None,
     scheduler: str = "auto",
     launcher: str = "local",
+    address: str = "",
+    cpus_per_trial: float | None = None,
+    gpus_per_trial: float | None = None,
     callback: str | Sequence[str] = (),
     seed: int = 0,
     metric: str | None = None,
@@ -82,13 +85,16 @@ def search(
         timeout: end this call after this time: seconds, or such as "30m" or "2h"; 0: no limit.
         trial_timeout: end a trial after this time; 0: no limit.
         memory: maximum memory of a worker, such as "2g"; empty: an equal share of 90% of the machine's.
-        jobs: how many trials train at the same time; None: up to 4 on each GPU; without one, up to 4 by cores and
-            memory.
+        jobs: how many trials train at the same time; None or "auto": up to 4 on each GPU; without one, up to 4 by
+            cores and memory; on a cluster as many as it has room for.
         sampler: "tpe", "random", "gp", "cmaes", "qmc", "grid", or a plugin's.
         pruner: "median", "percentile", "halving", "hyperband" or "none"; None: "median", and "none" with
             rungs.
         scheduler: "auto", "halving", "topk", "none", or a plugin's.
-        launcher: "local", or a plugin's.
+        launcher: "local", "ray" for a Ray cluster, or a plugin's.
+        address: the Ray cluster, such as "ray://head:10001"; empty: that of this machine, else a new one on it.
+        cpus_per_trial: how many cores a trial gets; None: 1 on a cluster, here a share of the cores.
+        gpus_per_trial: how many GPUs a trial gets, such as 0.25; None: 0.25 if there are GPUs.
         callback: a plugin's callback, or several.
         seed: the random seed of the data split, the sampler and each trial.
         metric: the metric to optimize, such as "val_accuracy" or "val_loss"; None: the space's.

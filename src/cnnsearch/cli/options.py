@@ -17,9 +17,10 @@ LENGTH = "How long"
 DATA = "Data"
 RESULTS = "Results"
 SPEED = "Speed"
+MACHINES = "Machines"
 PLACES = "Where things are"
 OUTPUT = "Output"
-GROUPS = (MOST_USED, SEARCH, LENGTH, DATA, RESULTS, SPEED, PLACES, OUTPUT)
+GROUPS = (MOST_USED, SEARCH, LENGTH, DATA, RESULTS, SPEED, MACHINES, PLACES, OUTPUT)
 """The headings of options in `--help`, in their order there."""
 
 NAME_COLUMNS = 24
@@ -32,6 +33,16 @@ class PluginChoice(click.Choice[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name as it is."""
         return value
+
+
+class Jobs(click.ParamType[int | None]):
+    """A number of workers, or `auto`, which is None."""
+
+    name = "jobs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """The number; None for `auto`."""
+        return None if value == "auto" else click.IntRange(1).convert(value, param, ctx)
 
 
 class Option(click.Option):

@@ -5,11 +5,13 @@ import click
 from cnnsearch.cli.options import (
     DATA,
     LENGTH,
+    MACHINES,
     MOST_USED,
     OUTPUT,
     RESULTS,
     SEARCH,
     SPEED,
+    Jobs,
     PluginChoice,
     combined,
     option_group,
@@ -19,7 +21,7 @@ from cnnsearch.cli.options import (
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "grid")
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
 SCHEDULERS = ("auto", "halving", "topk", "none")
-LAUNCHERS = ("local",)
+LAUNCHERS = ("local", "ray")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 most_used_options = option_group(
@@ -60,8 +62,8 @@ most_used_options = option_group(
     spec(
         "--jobs",
         metavar="N",
-        type=click.IntRange(1),
-        shown="up to 4 on each GPU; without one, up to 4 by cores and memory",
+        type=Jobs(),
+        shown="auto: up to 4 on each GPU; without one, up to 4 by cores and memory; all of a cluster",
         help="How many trials train at the same time.",
     ),
 )
@@ -178,7 +180,6 @@ result_options = option_group(
 
 speed_options = option_group(
     SPEED,
-    spec("--launcher", default="local", type=PluginChoice(LAUNCHERS), help="What starts the workers."),
     spec(
         "--precision",
         default="auto",
@@ -201,6 +202,37 @@ speed_options = option_group(
     ),
 )
 
+machine_options = option_group(
+    MACHINES,
+    spec(
+        "--launcher",
+        default="local",
+        type=PluginChoice(LAUNCHERS),
+        help="What starts the workers: this machine alone, or a Ray cluster.",
+    ),
+    spec(
+        "--address",
+        default="",
+        metavar="ADDRESS",
+        shown="the cluster of this machine, else a new Ray on it",
+        help="The Ray cluster: ray://HOST:10001, or HOST:6379.",
+    ),
+    spec(
+        "--cpus-per-trial",
+        metavar="N",
+        type=click.FloatRange(0, min_open=True),
+        shown="1 on a cluster; here the cores are shared by the workers",
+        help="How many cores a trial gets.",
+    ),
+    spec(
+        "--gpus-per-trial",
+        metavar="N",
+        type=click.FloatRange(0),
+        shown="0.25 if there are GPUs",
+        help="How many GPUs a trial gets: 0.25 for a quarter of one.",
+    ),
+)
+
 output_options = option_group(
     OUTPUT,
     spec("--quiet", is_flag=True, help="Print only the top of the leaderboard."),
@@ -214,5 +246,6 @@ run_options = combined(
     data_options,
     result_options,
     speed_options,
+    machine_options,
     output_options,
 )

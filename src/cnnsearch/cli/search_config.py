@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from cnnsearch.cli.dataset_option import dataset_use, with_picture_options
-from cnnsearch.cli.quantities import seconds, size
-from cnnsearch.core import host, metrics
+from cnnsearch.cli.quantities import seconds
+from cnnsearch.cli.resources import resources
+from cnnsearch.core import metrics
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import parent_plugins, plugins
 from cnnsearch.spaces import recipes as recipe_points
@@ -57,7 +58,14 @@ def search_config(
     found, used = _checked_space(space, dataset, pictures, settings, known)
     given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
     given["scheduler"], given["pruner"] = scheduler_and_pruner(given["scheduler"], given["pruner"], costs)
-    workers, threads = host.workers_and_threads(jobs)
+    places = resources(
+        given.pop("launcher"),
+        given.pop("address"),
+        jobs,
+        given.pop("cpus_per_trial"),
+        given.pop("gpus_per_trial"),
+        memory,
+    )
     only_recipes, wanted = bool(recipe) and not recipes, recipe_points.chosen(found, recipe, recipes)
     made = SearchConfig.of(
         space=found,
@@ -65,13 +73,11 @@ def search_config(
         name=_checked_name(study or found.name),
         timeout=seconds(timeout),
         trial_timeout=seconds(trial_timeout),
-        memory=_worker_memory(memory) if memory else host.memory_allowed(workers),
-        jobs=workers,
-        threads=threads,
         costs=costs,
         recipes=wanted,
         only_recipes=only_recipes,
         confirm=_confirmed(confirm, 0 if only_recipes else CONFIRMED),
+        **places,
         **_with_space_defaults(given, found),
     )
     with points_checked(found, made.study.plugins, wanted):
@@ -169,21 +175,6 @@ def _confirmed(text: str, default: int) -> tuple[int, int]:
     if text != "0" and not (len(parts) == 2 and all(part.isdecimal() and int(part) for part in parts)):
         raise CnnsearchError(f"--confirm {text}: expected 0, or trials x seeds such as 3x3.")
     return (0, 0) if text == "0" else (int(parts[0]), int(parts[1]))
-
-
-def _worker_memory(text: str) -> int:
-    """`--memory` in bytes; 0 for no limit.
-
-    Raises:
-        CnnsearchError: if a worker could not start with it.
-    """
-    found = size(text)
-    if 0 < found < host.LEAST_WORKER_MEMORY:
-        raise CnnsearchError(
-            f"--memory {text}: this is too little for a worker. A worker needs 0.4 to 0.9 GiB before it trains. "
-            f"Expected {host.LEAST_WORKER_MEMORY >> 20}m or more, or 0 for no limit."
-        )
-    return found
 
 
 def _checked_name(name: str) -> str:

@@ -35,23 +35,27 @@ def taken(folder: Path, load: Callable[[], Loaded]) -> Loaded:
     """
     # the lock of a worker that ends while it loads is released
     with filelock.FileLock(folder / "lock"):
-        if found := _mapped(folder):
+        if found := read(folder):
             return found
         loaded = load()
         if image_cache.is_mapped(loaded[0].x):
             # each process maps them from the image cache
             return loaded
-        _put(folder, *loaded)
-    return _mapped(folder) or loaded
+        # a search needs the rest of the disk
+        if 2 * _size(loaded[0]) <= shutil.disk_usage(folder).free:
+            with contextlib.suppress(OSError):
+                write(folder, *loaded)
+    return read(folder) or loaded
 
 
-def _put(folder: Path, split: Split, facts: dict[str, Any]) -> None:
-    """Write all arrays, or none, and only if half of the free disk space is enough: a search needs the rest."""
-    parts = {field.name: getattr(split, field.name) for field in fields(Split)}
-    parts = {name: array for name, array in parts.items() if array is not None}
+def write(folder: Path, split: Split, facts: dict[str, Any]) -> None:
+    """Write all arrays, or none.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    parts = _arrays(split)
     try:
-        if 2 * sum(array.nbytes for array in parts.values()) > shutil.disk_usage(folder).free:
-            return
         for name, array in parts.items():
             np.save(_file(folder, name), array)
         whole = folder / f"{FACTS}.whole"
@@ -62,16 +66,27 @@ def _put(folder: Path, split: Split, facts: dict[str, Any]) -> None:
         for name in parts:
             with contextlib.suppress(OSError):
                 _file(folder, name).unlink()
+        raise
 
 
-def _mapped(folder: Path) -> Loaded | None:
-    """The data that another process wrote to `folder`; None if there are none."""
+def read(folder: Path) -> Loaded | None:
+    """The data that a process wrote to `folder`, mapped into memory; None if there are none."""
     try:
         known = json.loads((folder / FACTS).read_text())
         arrays: Any = {name: np.asarray(np.load(_file(folder, name), mmap_mode="c")) for name in known["parts"]}
     except OSError:
         return None
     return Split(**arrays), known["facts"]
+
+
+def _arrays(split: Split) -> dict[str, Any]:
+    parts = {field.name: getattr(split, field.name) for field in fields(Split)}
+    return {name: array for name, array in parts.items() if array is not None}
+
+
+def _size(split: Split) -> int:
+    """Bytes of all arrays."""
+    return sum(array.nbytes for array in _arrays(split).values())
 
 
 def _file(folder: Path, name: str) -> Path:

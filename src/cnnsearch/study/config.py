@@ -113,16 +113,26 @@ class Resources:
     """The number of workers, and what each may use.
 
     Attributes:
-        jobs: how many workers there are.
+        jobs: how many workers there are; 0: as many as the cluster has room for.
         threads: threads of each worker; 0: the backend decides.
-        memory: bytes that one worker may hold; 0: no limit.
+        memory: bytes that one worker may hold; 0: no limit, or that of the launcher.
         launcher: the name of what starts the workers.
+        address: the cluster of the launcher; empty: the one that this machine belongs to.
+        cpus: how many cores of a cluster a worker gets.
+        gpus: how many GPUs of a cluster a worker gets; None: the launcher decides.
     """
 
     jobs: int = 1
     threads: int = 0
     memory: int = 0
     launcher: str = "local"
+    address: str = ""
+    cpus: float = 1.0
+    gpus: float | None = None
+
+    def workers(self, trials: int) -> int:
+        """The number of workers for so many trials."""
+        return max(1, min(self.jobs or trials, trials))
 
 
 PARTS: dict[str, type] = {

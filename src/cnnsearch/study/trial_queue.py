@@ -81,17 +81,25 @@ def resumable_trials(study: Study) -> list[FrozenTrial]:
 
 
 def requeue(
-    study: Study, trial: FrozenTrial, seed: int, retried: bool = False, low_fidelity: float | None = None
+    study: Study,
+    trial: FrozenTrial,
+    seed: int,
+    retried: bool = False,
+    low_fidelity: float | None = None,
+    moved: bool = False,
 ) -> None:
     """Queue a trial's point again, to be trained with the same seed from its last checkpoint.
 
     `retried`: its worker was lost, which may happen only once. `low_fidelity`: the metric of that evaluation.
+    `moved`: its machine was lost, too.
     """
     kept_in = state_of(study.folder, trial) if "state" in trial.user_attrs else state_file(study.folder, trial.number)
     state = kept_in.relative_to(study.folder).as_posix()
-    kept: tuple[str, ...] = ("origin", "retried")
+    kept: tuple[str, ...] = ("origin", "retried", "moves")
     again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
     attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
+    if moved:
+        attributes["moves"] = trial.user_attrs.get("moves", 0) + 1
     if low_fidelity is not None:
         attributes["look"] = low_fidelity
     # a trial that was interrupted while it was drawn keeps its fixed values

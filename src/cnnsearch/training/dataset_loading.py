@@ -20,6 +20,22 @@ def loading_context(space: spaces.Space, runs: Path, tell: Callable[[int, int], 
     return found._replace(tell=tell) if tell else found
 
 
+def load_parts(
+    space: spaces.Space, catalog: plugins.Catalog, use: spaces.Use, seed: int, context: loading.Loading
+) -> tuple[Split, dict[str, Any]]:
+    """The parts of the dataset that `use` names, and what the study records about it.
+
+    Raises:
+        DataError: if it cannot be read.
+        PluginError: if the plugin returns another type.
+    """
+    with loading.within(context):
+        data = load_dataset(catalog, use)
+        # the parts are copies: the whole dataset is not kept
+        parts = image_cache.parts(data, seed, space.defaults["validation"])
+    return parts, dataset_facts(data, parts)
+
+
 def load_dataset(catalog: plugins.Catalog, use: spaces.Use) -> Dataset:
     """The dataset that `use` names.
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from cnnsearch.core import metrics
 from cnnsearch.core.host import process_restored
-from cnnsearch.data import image_cache, loading, shared_memory
+from cnnsearch.data import shared_memory
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.training.dataset_loading import dataset_facts, load_dataset, loading_context
+from cnnsearch.training.dataset_loading import load_parts, loading_context
 from cnnsearch.training.device import import_keras, keep_compiled, limit_gpu_memory, set_precision
 from cnnsearch.training.failures import with_kind
 from cnnsearch.training.limits import Limits
@@ -97,11 +97,9 @@ class WorkerContext:
     def _load(self, tell: Callable[[int, int], None]) -> tuple[Split, dict[str, Any]]:
         """The parts of the dataset, and what the study records about it."""
         config = self.config
-        with loading.within(loading_context(self.space, Path(config.runs), tell)):
-            data = load_dataset(self.catalog, spaces.Use(*config.dataset).located(Path(config.folder)))
-            # the parts are copies: the whole dataset is not kept
-            parts = image_cache.parts(data, config.seed, self.space.defaults["validation"])
-        return parts, dataset_facts(data, parts)
+        use = spaces.Use(*config.dataset).located(Path(config.folder))
+        context = loading_context(self.space, Path(config.runs), tell)
+        return load_parts(self.space, self.catalog, use, config.seed, context)
 
     def set_precision(self) -> None:
         """Set Keras' precision policy, at the start and after each cleared session."""

@@ -118,7 +118,7 @@ def _on_new_workers(config: SearchConfig, known: Catalog, session: Session, wait
         return End(EndReason.COMPLETE)
     until = time.monotonic() + config.tuner.timeout if config.tuner.timeout else math.inf
     source = Confirmer(session.study, waiting, config.study.epochs, until, session.callbacks)
-    end = session.tune_on_new_workers(source, config, min(config.resources.jobs, len(waiting)), known)
+    end = session.tune_on_new_workers(source, config, config.resources.workers(len(waiting)), known)
     if source.waiting and end.reason is not EndReason.INTERRUPTED:
         left = len(source.waiting)
         session.callbacks.on_note(f"The time limit left out {left} trainings. The same command runs them.")

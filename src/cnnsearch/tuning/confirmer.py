@@ -51,13 +51,15 @@ def leaders(trials: Iterable[Trial], top: int, maximize: bool) -> list[int]:
     return [trial.number for trial in sorted(complete, key=lambda r: (sign * (r.score or 0.0), r.number))[:top]]
 
 
-def reserve(config: SearchConfig, trials: list[Trial], maximize: bool, start: float, had: Mapping[int, int]) -> float:
+def reserve(
+    config: SearchConfig, trials: list[Trial], maximize: bool, start: float, had: Mapping[int, int], workers: int
+) -> float:
     """The seconds of the time limit to keep for confirmation: its expected time, at most SHARE.
 
     0 if that is too short for one new seed of each trial: then more trials are better than a confirmation.
 
     `start`: seconds that a worker takes to start, because busy workers are ended at the time limit and new ones start.
-    `had`: the number of repeats of each trial so far.
+    `had`: the number of repeats of each trial so far; `workers`: how many train at the same time.
     """
     top, seeds = config.tuner.confirm
     chosen = set(leaders(trials, top, maximize))
@@ -67,7 +69,7 @@ def reserve(config: SearchConfig, trials: list[Trial], maximize: bool, start: fl
         return 0.0
     most, jobs, longest = (
         config.tuner.timeout * SHARE,
-        max(1, config.resources.jobs),
+        max(1, workers),
         max(seconds for seconds, _ in each),
     )
     # one training is not shared between workers
@@ -180,9 +182,10 @@ class Confirmer:
         again = (trial.number, trial.repeat.seed)
         if again in self._retried:
             self._keep(trial, reason=f"killed: its worker ended twice (code {lost.code})")
-        else:
+            return
+        if not lost.machine:
             self._retried.add(again)
-            self.waiting.insert(0, trial.repeat)
+        self.waiting.insert(0, trial.repeat)
 
     def interrupt(self, trial: ActiveRepeat) -> None:
         self.waiting.insert(0, trial.repeat)

@@ -46,7 +46,7 @@ def open_(config: SearchConfig, known: Catalog, stop: SignalHandler, callbacks: 
     began = time.monotonic()
     callbacks.on_setup()
     with stop.deferred():
-        launcher = registry.launcher(config, max(1, min(config.resources.jobs, config.tuner.trials or 1)), known)
+        launcher = registry.launcher(config, config.resources.workers(config.tuner.trials), known)
         try:
             described = _described(launcher, config, stop, callbacks)
             metric, note = _settled(config.study.metric, described.metrics if described else [])

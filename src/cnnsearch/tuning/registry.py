@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import cast
 
-from cnnsearch.core.errors import PluginError
+from cnnsearch.core.errors import CnnsearchError, PluginError
 from cnnsearch.spaces import parent_plugins
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study.config import SearchConfig
@@ -11,7 +11,13 @@ from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import Launcher
 from cnnsearch.tuning.schedulers.base import SchedulerContext, TrialScheduler
 
-LAUNCHERS = {"local": "cnnsearch.tuning.launchers.local:LocalLauncher"}
+LAUNCHERS = {
+    "local": "cnnsearch.tuning.launchers.local:LocalLauncher",
+    "ray": "cnnsearch.tuning.launchers.ray_launcher:RayLauncher",
+}
+
+CLUSTERS = {"ray": "pip install 'cnnsearch[ray]'"}
+"""The launchers that use other machines, and how to install what each needs."""
 
 SCHEDULERS = dict.fromkeys(
     ("auto", "halving", "topk", "none"), "cnnsearch.tuning.schedulers.rung_scheduler:RungScheduler"
@@ -26,8 +32,13 @@ def launcher(config: SearchConfig, jobs: int, known: Catalog) -> Launcher:
     Raises:
         CnnsearchError: if there is none of this name, or it cannot start.
     """
-    made = parent_plugins.make("launcher", config.resources.launcher, LAUNCHERS, known, config, jobs)
-    return cast(Launcher, made)
+    name = config.resources.launcher
+    try:
+        return cast(Launcher, parent_plugins.make("launcher", name, LAUNCHERS, known, config, jobs))
+    except ModuleNotFoundError as error:
+        if error.name != name or name not in CLUSTERS:
+            raise
+        raise CnnsearchError(f"--launcher {name} needs a package that is not installed: {CLUSTERS[name]}") from error
 
 
 def scheduler(context: SchedulerContext, known: Catalog) -> TrialScheduler:

@@ -123,7 +123,7 @@ def _tuned(
         left = source.missing() + len(to_confirm(config, study, source.leaders))
         if not left and not callbacks.needs_workers(study):
             return End(EndReason.COMPLETE)
-        jobs = max(1, min(config.resources.jobs, left))
+        jobs = config.resources.workers(left)
         launcher = opening.launcher if opening else registry.launcher(config, jobs, known)
         try:
             end = _searched_to_its_end(source, session, launcher)

@@ -205,13 +205,15 @@ class SearchSource:
         self._lifecycle.fail(trial, kind, reason)
 
     def on_lost(self, trial: ActiveTrial, lost: LostWorker) -> None:
+        known = trial.trial.user_attrs
         kind, reason = supervisor.failure_of_lost_worker(
-            lost, self.config.resources.memory, "retried" in trial.trial.user_attrs
+            lost, self.config.resources.memory, "retried" in known, known.get("moves", 0)
         )
         if kind:
             self._lifecycle.fail(trial, kind, reason)
         else:
-            self._recorder.interrupt(trial.record, trial.trial, f"{reason}; it is requeued", retried=True)
+            again = {"moved": True} if lost.machine else {"retried": True}
+            self._recorder.interrupt(trial.record, trial.trial, f"{reason}; it is requeued", **again)
 
     def interrupt(self, trial: ActiveTrial) -> None:
         self._recorder.interrupt(trial.record, trial.trial)
@@ -263,10 +265,15 @@ class SearchSource:
     def check_time(self) -> None:
         config, now = self.config, time.monotonic()
         if config.tuner.timeout and not self._timed_out:
-            kept = confirmer.reserve(config, self.leaders, self._study.maximize, self._start, self._repeats)
+            begun = self._start, self._repeats, self._workers()
+            kept = confirmer.reserve(config, self.leaders, self._study.maximize, *begun)
             until = self._began + config.tuner.timeout - kept
             self._lifecycle.budget.note(until, self._lifecycle.known())
             self._timed_out = now > until
+
+    def _workers(self) -> int:
+        """How many trials train at the same time."""
+        return self.config.resources.jobs or max(1, len(self._active))
 
     def show_status(self, done: Trial | None = None) -> None:
         now, config = time.monotonic(), self.config
@@ -277,7 +284,7 @@ class SearchSource:
         default = self._study.info.get("default", {})
         statistics, seconds = self._recorder.statistics, now - self._began
         self._callbacks.on_status(
-            TuningStatus(config.tuner.trials, statistics, running, seconds, config.resources.jobs, default, done)
+            TuningStatus(config.tuner.trials, statistics, running, seconds, self._workers(), default, done)
         )
 
     def end(self, idle: bool) -> End | None:

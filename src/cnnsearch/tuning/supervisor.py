@@ -46,16 +46,24 @@ class Limits:
         return None
 
 
-def failure_of_lost_worker(lost: LostWorker, allowed: int, retried: bool) -> tuple[str, str]:
+MACHINES = 10
+"""A trial fails if it loses its machine more often than this: it may be what ends the machines."""
+
+
+def failure_of_lost_worker(lost: LostWorker, allowed: int, retried: bool, moves: int = 0) -> tuple[str, str]:
     """The kind of failure and the reason of a trial whose worker ended; an empty kind: the trial is requeued.
 
-    `allowed` are the bytes of memory that the worker could hold, 0 for the machine's; `retried`: it had its chance.
+    `allowed` are the bytes of memory that the worker could hold, 0 for the machine's; `retried`: it had its chance;
+    `moves`: how often it has lost its machine before.
     """
     code = lost.code
+    if lost.machine:
+        lost_too = "its machine was lost, or no longer reached"
+        return ("killed", f"{lost_too}, for the {moves + 1}th time") if moves >= MACHINES else ("", lost_too)
     how = f"its worker process ended by {'signal' if code < 0 else 'exit code'} {abs(code)}"
     if lost.invalid:
         how = f"its worker sent an invalid message; see {lost.log}"
-    if code == -9 and lost.memory > STARVED * (allowed or memory()):
+    if code == -9 and lost.memory > STARVED * (lost.allowed or allowed or memory()):
         return "oom", f"{how}, at {lost.memory / 2**30:.1f} GiB"
     return ("killed", f"{how}, for the second time") if retried else ("", how)
 

@@ -77,14 +77,17 @@ class TrialRecorder:
         """Store a paused trial. It has not ended."""
         trial.set_user_attr(ATTRIBUTE, there.to_attribute())
 
-    def interrupt(self, running: Trial, trial: optuna.Trial, why: str = "", retried: bool = False) -> None:
+    def interrupt(
+        self, running: Trial, trial: optuna.Trial, why: str = "", retried: bool = False, moved: bool = False
+    ) -> None:
         """End a running trial and queue its point again; a later trial resumes it.
 
-        `why`: the reason, to be stored; `retried`: whether its worker was lost, which may happen only once.
+        `why`: the reason, to be stored; `retried`: whether its worker was lost, which may happen only once; `moved`:
+        whether its machine was lost, too.
         """
         done = replace(running, state="interrupted", reason=why or "interrupted at the end of the run; it is requeued")
         finish(self.study, trial, done)
-        trial_queue.requeue(self.study, self._frozen(trial), done.seed, retried, done.look)
+        trial_queue.requeue(self.study, self._frozen(trial), done.seed, retried, done.look, moved)
         self._keep(done)
         self.callbacks.on_trial_interrupt(done)
 

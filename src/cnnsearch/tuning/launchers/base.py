@@ -15,12 +15,16 @@ class LostWorker:
         invalid: whether it was ended because it sent an invalid message.
         log: the name of the file with what it printed.
         memory: bytes that it held at the last check.
+        allowed: bytes that it could hold; 0 if its launcher has no limit of its own.
+        machine: whether its machine was lost with it, so that its trial is not to blame.
     """
 
     code: int
     invalid: bool
     log: str
     memory: int
+    allowed: int = 0
+    machine: bool = False
 
 
 @dataclass(frozen=True)

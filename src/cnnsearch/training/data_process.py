@@ -1,0 +1,53 @@
+"""The process that loads the data of a search whose workers are on other machines, and writes them to a folder."""
+
+import os
+import traceback
+from pathlib import Path
+
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.messages import Fatal, Loading
+from cnnsearch.data import shared_memory
+from cnnsearch.spaces import plugins
+from cnnsearch.spaces import space as spaces
+from cnnsearch.training.connection import Connection, follow_parent, take_pipes
+from cnnsearch.training.dataset_loading import load_parts, loading_context
+from cnnsearch.training.worker_context import WorkerConfig
+
+
+def main() -> None:
+    """Load the data that the parent names and end. A problem is sent as the message of a worker."""
+    connection = take_pipes()
+    follow_parent(os.getppid())
+    config = WorkerConfig(**connection.receive_settings())
+    try:
+        _load(config, connection)
+    except CnnsearchError as error:
+        connection.send(Fatal(message=error.message))
+    except OSError as error:
+        connection.send(Fatal(message=f"{config.shared} cannot be written: {error.strerror or error}"))
+    except Exception as error:
+        traceback.print_exc()
+        connection.send(Fatal(message=f"the data cannot be loaded: {type(error).__name__}: {error}"))
+    os._exit(0)
+
+
+def _load(config: WorkerConfig, connection: Connection) -> None:
+    """Write the parts of the dataset to the folder `config.shared`.
+
+    Raises:
+        CnnsearchError: if it cannot be loaded.
+        OSError: if it cannot be written.
+    """
+    catalog = plugins.load([Path(folder) for folder in config.plugins])
+    space = spaces.Space.from_dict(config.space).located(Path(config.folder))
+    context = loading_context(space, Path(config.runs), lambda done, total: _tell(connection, done, total))
+    use = spaces.Use(*config.dataset).located(Path(config.folder))
+    shared_memory.write(Path(config.shared), *load_parts(space, catalog, use, config.seed, context))
+
+
+def _tell(connection: Connection, done: int, total: int) -> None:
+    connection.send(Loading(done=done, total=total))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The folder of a search on a node of a cluster: its data, its plugins and the files of its trials."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from cnnsearch.data import shared_memory
+from cnnsearch.data.splits import Split
+
+PLACE = "{node}"
+"""Stands for the folder in a worker's configuration."""
+
+MODULES = "modules"
+"""Where the modules of a hypermodel are. It is the current folder of workers, so that they can be imported."""
+
+KEEP = ".in-use"
+"""Each process that uses a folder holds a shared lock of this file. A folder that nobody holds is removed."""
+
+
+class NodeFolder:
+    """The folder of one search on this node, shared by its workers here.
+
+    Attributes:
+        path: the folder; `data`, `study` and `runs` are in it.
+    """
+
+    def __init__(self, search: str) -> None:
+        """`search` is different for each search and node.
+
+        Raises:
+            OSError: if the folder cannot be made, or another user owns it.
+        """
+        parent = Path(tempfile.gettempdir()) / f"cnnsearch-{os.getuid()}"
+        parent.mkdir(mode=0o700, exist_ok=True)
+        if parent.stat().st_uid != os.getuid():
+            raise PermissionError(f"{parent} belongs to another user")
+        _sweep(parent)
+        self.path = parent / search
+        for name in ("data", "study", "runs", MODULES):
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+        # until this process ends
+        self._held = (self.path / KEEP).open("a")
+        fcntl.flock(self._held, fcntl.LOCK_SH)
+
+    @property
+    def data(self) -> Path:
+        """The folder of the data."""
+        return self.path / "data"
+
+    @property
+    def modules(self) -> Path:
+        """The current folder of workers."""
+        return self.path / MODULES
+
+    @property
+    def study(self) -> Path:
+        """The folder that stands for the study's folder."""
+        return self.path / "study"
+
+    def fill(self, files: Callable[[], Mapping[str, bytes]], data: Callable[[], tuple[Split, dict[str, Any]]]) -> None:
+        """Write the files and the data, if no other worker has done so. `files`: contents, by path in the folder.
+
+        Raises:
+            OSError: if they cannot be written.
+        """
+        with filelock.FileLock(self.path / "lock"):
+            if (self.path / "filled").exists():
+                return
+            for name, content in files().items():
+                write_file(self.path / name, content)
+            shared_memory.write(self.data, *data())
+            (self.path / "filled").touch()
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A worker's configuration with the paths of this node. `given` has paths in the folder instead."""
+        runs, study, data = (str(self.path / name) for name in ("runs", "study", "data"))
+        here = json.loads(json.dumps(given).replace(json.dumps(PLACE)[1:-1], json.dumps(str(self.path))[1:-1]))
+        return {**here, "runs": runs, "folder": study, "shared": data}
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of searches that have ended without removing them."""
+    for folder in parent.iterdir():
+        with contextlib.suppress(OSError), (folder / KEEP).open("a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,154 @@
+"""The connection to a Ray cluster: the one of an address, the one that this machine belongs to, or a new local one."""
+
+import math
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import ray
+from ray._private import ray_constants
+
+from cnnsearch.core import host
+from cnnsearch.core.errors import CnnsearchError, one_line
+
+FOLLOW = 2.0
+"""Seconds between two looks at the nodes of a cluster."""
+
+LOST = 45.0
+"""The search ends if the head of the cluster gives no answer for so many seconds. Ray ends the process after 60."""
+
+GPU_PER_TRIAL = 0.25
+"""The part of a GPU that a trial gets if the user names none."""
+
+
+class RayCluster:
+    """A connection to Ray.
+
+    Attributes:
+        cpus: how many cores a trial gets.
+        gpus: how many GPUs a trial gets.
+    """
+
+    def __init__(self, address: str, jobs: int, cpus: float, gpus: float | None) -> None:
+        """`jobs`: how many trials run at the same time; 0: as many as the cluster has room for.
+
+        Raises:
+            CnnsearchError: if no connection is possible.
+        """
+        self.cpus = cpus
+        self._own = not ray.is_initialized()
+        if self._own:
+            _connect(address, math.ceil(jobs * cpus))
+        self._nodes: list[dict[str, Any]] = ray.nodes()
+        self._answered = time.monotonic()
+        self.gpus = gpus if gpus is not None else GPU_PER_TRIAL * bool(self._total("GPU"))
+        self._closed = threading.Event()
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._follower.start()
+
+    @property
+    def room(self) -> int:
+        """How many trials fit on the nodes that are there now."""
+        return sum(_room(node["Resources"], self.cpus, self.gpus) for node in self._nodes if node["Alive"])
+
+    @property
+    def nodes(self) -> int:
+        """The number of nodes that are there now."""
+        return sum(node["Alive"] for node in self._nodes)
+
+    def check(self) -> None:
+        """Check that the cluster answers.
+
+        Raises:
+            CnnsearchError: if it has not answered for LOST seconds.
+        """
+        silent = time.monotonic() - self._answered
+        if silent > LOST:
+            raise connection_lost(f"it has not answered for {silent:.0f} s")
+
+    def close(self) -> None:
+        """Close the connection, if it was opened here. A local Ray that was started here ends."""
+        self._closed.set()
+        self._follower.join(timeout=FOLLOW)
+        if self._own:
+            with _own_signals():
+                ray.shutdown()
+
+    def _follow(self) -> None:
+        while not self._closed.wait(FOLLOW):
+            try:
+                self._nodes = ray.nodes()
+                self._answered = time.monotonic()
+            # `check` reports it if it lasts
+            except Exception:
+                continue
+
+    def _total(self, resource: str) -> float:
+        return float(sum(node["Resources"].get(resource, 0) for node in self._nodes if node["Alive"]))
+
+
+def connection_lost(reason: str) -> CnnsearchError:
+    """The error of a search that cannot reach its cluster."""
+    return CnnsearchError(
+        f"The connection to the Ray cluster was lost: {reason}. Its trials are interrupted. When the cluster runs "
+        "again, the same command resumes them."
+    )
+
+
+def _room(resources: dict[str, float], cpus: float, gpus: float) -> int:
+    """How many trials fit on a node with these resources."""
+    shares = [resources.get(name, 0) / each for name, each in (("CPU", cpus), ("GPU", gpus)) if each]
+    # a third of a GPU fits three times
+    return int(min(shares, default=0) + 1e-6)
+
+
+def _connect(address: str, cores: int) -> None:
+    """Connect to the cluster at `address`; without one, to this machine's, or start a local Ray with enough `cores`.
+
+    Raises:
+        CnnsearchError: if it cannot be reached.
+    """
+    # lost workers are reported as failures of their trials
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    try:
+        with _own_signals():
+            if address:
+                ray.init(address, **quiet)
+                return
+            try:
+                ray.init("auto", **quiet)
+            except ConnectionError:
+                _start_local(max(cores, host.cores()), quiet)
+    except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
+        reason = one_line(str(error))[:300] or type(error).__name__
+        where = f"Ray at {address} cannot be reached" if address else "Ray cannot be started on this machine"
+        raise CnnsearchError(f"{where}: {reason}") from error
+
+
+def _start_local(cores: int, quiet: dict[str, Any]) -> None:
+    """Start Ray on this machine. It listens on the loopback interface only."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # with it Ray replaces 127.0.0.1 by this machine's address, and listens on every interface
+    clustered, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        ray.init("local", num_cpus=cores, include_dashboard=False, **quiet)
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clustered
+
+
+class _own_signals:
+    """Inside, Ray may set handlers of signals; after it, this process has its own again."""
+
+    NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
+    def __enter__(self) -> None:
+        here = threading.current_thread() is threading.main_thread()
+        self._before = {name: signal.getsignal(getattr(signal, name)) for name in self.NAMES if here}
+
+    def __exit__(self, *error: object) -> None:
+        for name, handler in self._before.items():
+            if handler is not None:
+                signal.signal(getattr(signal, name), handler)

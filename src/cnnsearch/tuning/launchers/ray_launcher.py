@@ -1,0 +1,394 @@
+"""Workers on a Ray cluster. Each slot is an actor, which starts a worker's process on its node."""
+
+import math
+import os
+import queue
+import secrets
+import tempfile
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+
+from cnnsearch.core.errors import CnnsearchError, one_line
+from cnnsearch.core.messages import Answer, Keep, LogModel, Message, Ready, RunTrial, Saved, UseMetric
+from cnnsearch.data import shared_memory
+from cnnsearch.study.config import SearchConfig, worker_environment
+from cnnsearch.tuning.launchers import worker_files
+from cnnsearch.tuning.launchers.base import LostWorker, WorkerEvent
+from cnnsearch.tuning.launchers.node_folder import write_file
+from cnnsearch.tuning.launchers.ray_cluster import FOLLOW, RayCluster, connection_lost
+from cnnsearch.tuning.launchers.ray_worker import OWN, Assignment, NodeFacts, RayWorker, Received, versions
+from cnnsearch.tuning.launchers.worker_process import StartCheck, WorkerProcess
+
+FORWARDED = ("KERAS_BACKEND", "KERAS_HOME", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS")
+"""The environment variables of the parent that workers get, too."""
+
+DATA_PROCESS = "cnnsearch.training.data_process"
+"""The module that loads the data on the parent's machine."""
+
+GONE = (ray.exceptions.RayActorError, ray.exceptions.ActorUnavailableError)
+"""The errors of an actor that is not there any more."""
+
+
+class RemoteWorker:
+    """The actor in a slot, as the parent sees it.
+
+    Attributes:
+        life: counts its processes. Messages of an earlier one are dropped.
+        ready: whether the process has loaded data and backend; `placed`: whether the actor has a node.
+        memory: bytes that the process held at the last answer.
+    """
+
+    def __init__(self, slot: int, actor: Any, log: Path) -> None:
+        self.slot, self.actor, self.log = slot, actor, log
+        self.life, self.memory = -1, 0
+        self.ready = self.placed = self.started = False
+        self.node = ""
+
+    def append_log(self, content: bytes) -> None:
+        """Add what the process printed to the log in the study's folder."""
+        if content:
+            with self.log.open("ab") as log:
+                log.write(content)
+
+    def end_of_log(self, lines: int = 3) -> str:
+        """The last lines of its log."""
+        try:
+            text = self.log.read_bytes()[-4000:].decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+
+
+class Arrival(NamedTuple):
+    """The answer of an actor to a call: `what` was called, and its future result."""
+
+    worker: RemoteWorker
+    what: str
+    future: "Future[Any]"
+
+
+class RayLauncher:
+    """Starts workers on a Ray cluster; see `Launcher` for what each method does.
+
+    A process on this machine loads the data. They go to Ray's object store, and each node writes them once to a file
+    that its workers map. Checkpoints and models come back to the study's folder, unless they have an address.
+    """
+
+    def __init__(self, config: SearchConfig, jobs: int) -> None:
+        resources = config.resources
+        self._config, self._most = config, jobs
+        self._follows = not resources.jobs
+        self._folder = config.study.folder.resolve()
+        self._logs = self._folder / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._arrivals: queue.Queue[Arrival | tuple[WorkerProcess, Message | None]] = queue.Queue()
+        self._events: deque[tuple[RemoteWorker, int, Message | LostWorker]] = deque()
+        self._workers: dict[int, RemoteWorker] = {}
+        self._starts, self._followed = StartCheck(), 0.0
+        self._files: list[Any] = []
+        self._data: list[Any] = []
+        self._logger: tuple[WorkerProcess, RemoteWorker, LogModel] | None = None
+        self._search, self._versions = secrets.token_hex(6), versions()
+        shared_memory.sweep(self._folder)
+        self._settings, files = worker_files.for_nodes(config)
+        self._shared = tempfile.TemporaryDirectory(
+            prefix=shared_memory.PREFIX, dir=self._folder, ignore_cleanup_errors=True
+        )
+        # while Ray starts, the data is loaded
+        self._loader: WorkerProcess | None = self._local_process("data", DATA_PROCESS)
+        try:
+            self._cluster = RayCluster(resources.address, 0 if self._follows else jobs, resources.cpus, resources.gpus)
+            self._files = [ray.put(files)]
+        except BaseException:
+            self._end_local()
+            raise
+        self.fill()
+
+    # -- slots ------------------------------------------------------------------------------------
+
+    @property
+    def slots(self) -> list[int]:
+        return sorted(self._workers)
+
+    def fill(self, most: int = 0) -> None:
+        for slot in range(most or self._wanted()):
+            if slot not in self._workers:
+                self._place(slot)
+
+    def ready(self, slot: int) -> bool:
+        return slot in self._workers and self._workers[slot].ready
+
+    def memory(self, slot: int) -> int:
+        return self._workers[slot].memory
+
+    def restart(self, slot: int) -> None:
+        worker = self._workers.get(slot)
+        if worker and worker.placed:
+            self._start(worker)
+        else:
+            self.stop(slot)
+            self._place(slot)
+
+    def stop(self, slot: int) -> None:
+        if worker := self._workers.pop(slot, None):
+            ray.kill(worker.actor)
+
+    def close(self) -> None:
+        self._end_local()
+        try:
+            # the workers of a node have one folder
+            nodes = {worker.node: worker for worker in self._workers.values() if worker.placed}
+            if removed := [worker.actor.remove.remote() for worker in nodes.values()]:
+                ray.wait(removed, num_returns=len(removed), timeout=5)
+            for slot in self.slots:
+                self.stop(slot)
+        except Exception:
+            # the cluster is gone, and its actors with it
+            pass
+        finally:
+            self._cluster.close()
+
+    def _wanted(self) -> int:
+        """The number of slots: with `--jobs auto` as many as there is room for."""
+        return max(1, min(self._most, self._cluster.room)) if self._follows else self._most
+
+    def _follow(self) -> None:
+        """Fill the room of nodes that joined, and give up what waits for nodes that left."""
+        now = time.monotonic()
+        if now - self._followed < FOLLOW:
+            return
+        self._followed = now
+        self._cluster.check()
+        if not self._follows:
+            return
+        self.fill()
+        waiting = [slot for slot in self.slots if not self._workers[slot].placed]
+        for slot in waiting[: max(0, len(self._workers) - self._wanted())]:
+            self.stop(slot)
+
+    def _place(self, slot: int) -> None:
+        """Ask Ray for an actor. Ray places it as soon as a node has room."""
+        options = {"num_cpus": self._cluster.cpus, "num_gpus": self._cluster.gpus, "max_restarts": 0}
+        actor_class: Any = ray.remote(concurrency_groups={"receive": 1})(RayWorker)
+        actor = actor_class.options(**options).remote(self._search)
+        worker = RemoteWorker(slot, actor, self._logs / f"worker-{slot}.log")
+        self._workers[slot] = worker
+        self._call(worker, "facts")
+        self._call(worker, "receive")
+
+    def _start(self, worker: RemoteWorker) -> None:
+        """Start a process in a placed actor, as soon as the data is loaded."""
+        worker.life += 1
+        worker.ready, worker.started = False, bool(self._data)
+        if self._data:
+            resources = self._config.resources
+            assignment = Assignment(
+                life=worker.life,
+                settings=self._settings,
+                threads=max(1, math.floor(self._cluster.cpus)),
+                environment={name: os.environ[name] for name in FORWARDED if name in os.environ},
+                gpus=self._cluster.gpus,
+                memory=resources.memory,
+                cpus=self._cluster.cpus,
+                workers=len(self._workers),
+            )
+            self._call(worker, "start", assignment, self._files, self._data)
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    def submit(self, slot: int, assignment: Message) -> None:
+        worker = self._workers[slot]
+        if isinstance(assignment, LogModel):
+            # only this machine surely reaches MLflow's store
+            self._logger = self._local_process("mlflow"), worker, assignment
+            return
+        files: dict[str, bytes] = {}
+        if isinstance(assignment, RunTrial):
+            own, path = self._own(assignment.state), Path(assignment.state)
+            if own and assignment.resume and path.is_file():
+                files[own] = path.read_bytes()
+            assignment = replace(assignment, state=f"{OWN}{own}") if own else assignment
+        worker.actor.send.remote(worker.life, assignment, files)
+
+    def reply(self, slot: int, answer: Answer) -> None:
+        worker = self._workers[slot]
+        if isinstance(answer, Keep) and (own := self._own(answer.path)):
+            answer = replace(answer, path=f"{OWN}{own}")
+        worker.actor.send.remote(worker.life, answer, {})
+
+    def note(self, slot: int, text: str) -> None:
+        self._workers[slot].append_log(f"cnnsearch: {text}\n".encode())
+
+    def use_metric(self, metric: str) -> None:
+        self._config = self._config.changed(metric=metric)
+        self._settings |= {"metric": metric}
+        for worker in self._workers.values():
+            if worker.started:
+                worker.actor.send.remote(worker.life, UseMetric(metric=metric), {})
+
+    def requeue(self, events: list[WorkerEvent]) -> None:
+        back = []
+        for event in events:
+            worker = self._workers[event.slot]
+            worker.ready &= not isinstance(event.what, Ready)
+            back.append((worker, worker.life, event.what))
+        self._events.extendleft(reversed(back))
+
+    def poll(self, timeout: float) -> WorkerEvent | None:
+        until = time.monotonic() + timeout
+        while True:
+            self._follow()
+            while self._events:
+                if event := self._event(*self._events.popleft()):
+                    return event
+            left = until - time.monotonic()
+            try:
+                arrival = self._arrivals.get(timeout=max(0.0, min(left, FOLLOW)))
+            except queue.Empty:
+                if left <= 0:
+                    return None
+                continue
+            event = self._on_call(arrival) if isinstance(arrival, Arrival) else self._on_local(*arrival)
+            if event:
+                return event
+
+    def _event(self, worker: RemoteWorker, life: int, what: Message | LostWorker) -> WorkerEvent | None:
+        """The event of a worker; None if it was stopped or restarted meanwhile."""
+        if self._workers.get(worker.slot) is not worker or worker.life != life:
+            return None
+        if isinstance(what, LostWorker):
+            if not worker.ready and not what.machine:
+                self._starts.failed(what, worker.log, worker.end_of_log())
+            what = replace(what, log=worker.log.name)
+        if isinstance(what, Ready):
+            worker.ready = True
+            self._starts.started()
+        return WorkerEvent(worker.slot, what)
+
+    # -- calls of actors ------------------------------------------------------------------------------
+
+    def _call(self, worker: RemoteWorker, what: str, *arguments: Any) -> None:
+        """Call a method of an actor. Its result arrives in `poll`."""
+        future = getattr(worker.actor, what).remote(*arguments).future()
+        future.add_done_callback(lambda done: self._arrivals.put(Arrival(worker, what, done)))
+
+    def _on_call(self, arrival: Arrival) -> WorkerEvent | None:
+        worker = arrival.worker
+        if self._workers.get(worker.slot) is not worker:
+            return None
+        try:
+            result = arrival.future.result()
+        except GONE as error:
+            return self._on_gone(worker, error)
+        except ray.exceptions.RayTaskError as error:
+            reason = one_line(str(error.cause or error))[:300]
+            raise CnnsearchError(f"A worker on {worker.node or 'a node'} cannot start: {reason}") from error
+        except Exception as error:
+            raise connection_lost(one_line(str(error))[:300] or type(error).__name__) from error
+        if isinstance(result, NodeFacts):
+            self._check_versions(result)
+            worker.placed, worker.node = True, result.name
+            self._start(worker)
+        elif isinstance(result, Received):
+            self._call(worker, "receive")
+            self._take(worker, result)
+        return None
+
+    def _on_gone(self, worker: RemoteWorker, error: Exception) -> WorkerEvent | None:
+        """An actor has ended: its node was lost, or Ray ended it."""
+        reason = one_line(str(error))
+        if "creation task" in reason:
+            raise CnnsearchError(f"A worker cannot start on a node of the cluster: {_last_line(str(error))}") from error
+        worker.append_log(f"cnnsearch: {reason}\n".encode())
+        worker.placed = False
+        lost = LostWorker(-9, False, worker.log.name, 0, machine=True)
+        return self._event(worker, worker.life, lost)
+
+    def _take(self, worker: RemoteWorker, received: Received) -> None:
+        worker.memory = received.memory
+        worker.append_log(received.log)
+        problem = self._write(received.files)
+        for life, what in received.messages:
+            if problem and isinstance(what, Saved):
+                what = replace(what, problem=problem)
+            self._events.append((worker, life, what))
+
+    def _write(self, files: dict[str, bytes]) -> str:
+        """Write files to the study's folder; why one cannot be written, or an empty text."""
+        problem = ""
+        for name, content in files.items():
+            try:
+                write_file(self._folder / name, content)
+            except OSError as error:
+                problem = f"{self._folder / name} cannot be written: {error.strerror or error}"
+        return problem
+
+    def _own(self, path: str) -> str:
+        """The path in the study's folder; empty for an address, and for a path elsewhere."""
+        if not path or "://" in path or not Path(path).is_relative_to(self._folder):
+            return ""
+        return Path(path).relative_to(self._folder).as_posix()
+
+    def _check_versions(self, facts: NodeFacts) -> None:
+        for name, here in self._versions.items():
+            there = facts.versions.get(name, "")
+            if there != here:
+                raise CnnsearchError(
+                    f"Node {facts.name} has {f'{name} {there}' if there else f'no {name}'}, and this machine has "
+                    f"{name} {here}. Install the same version on all machines."
+                )
+
+    # -- processes of this machine --------------------------------------------------------------------
+
+    def _local_process(self, name: str, module: str = "") -> WorkerProcess:
+        settings = self._config.for_worker(Path(self._shared.name))
+        make = partial(WorkerProcess, module=module) if module else WorkerProcess
+        environment = worker_environment(1, None)
+        return make(-1, self._arrivals, environment, self._logs / f"{name}.log", settings)  # type: ignore[arg-type]
+
+    def _on_local(self, process: WorkerProcess, message: Message | None) -> WorkerEvent | None:
+        if process is self._loader:
+            return self._on_loading(message)
+        if self._logger is None or process is not self._logger[0]:
+            return None
+        _, worker, assignment = self._logger
+        if isinstance(message, Ready):
+            process.send(assignment)
+            return None
+        what = process.lost() if message is None else message
+        return WorkerEvent(worker.slot, what)
+
+    def _on_loading(self, message: Message | None) -> WorkerEvent | None:
+        """Handle what the process says that loads the data; when it has ended, the workers start."""
+        if message is not None:
+            return WorkerEvent(-1, message)
+        process, self._loader = self._loader, None
+        loaded = shared_memory.read(Path(self._shared.name))
+        if loaded is None:
+            lines = process.end_of_log() if process else ""
+            raise CnnsearchError(f"The data cannot be loaded: {lines or 'the process that loads them was ended'}")
+        self._data = [ray.put(loaded)]
+        for worker in self._workers.values():
+            if worker.placed and not worker.started:
+                self._start(worker)
+        return None
+
+    def _end_local(self) -> None:
+        """End the processes of this machine, and remove the data."""
+        for process in (self._loader, self._logger[0] if self._logger else None):
+            if process:
+                process.end()
+                process.process.wait()
+        self._shared.cleanup()
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return one_line(lines[-1])[:300] if lines else "no reason given"
