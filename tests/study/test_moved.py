@@ -108,8 +108,9 @@ def test_the_runs_of_studies_that_were_moved_without_their_store_are_written_onc
 
 
 def test_a_folder_is_found_under_the_name_that_the_study_began_with(tmp_path: Path) -> None:
-    """The name depends on the address of the storage, which changes with a password or a host."""
-    began, now = (study_folder(tmp_path, "s", f"postgresql://me:{word}@db/x") for word in ("old", "new"))
+    """The name depends on the address of the storage, which changes with a host and not with a password."""
+    began, now = (study_folder(tmp_path, "s", f"postgresql://me:word@{host}/x") for host in ("old", "new"))
+    assert began != now == study_folder(tmp_path, "s", "postgres+psycopg://new/x?password=word")
     (began / "checkpoints").mkdir(parents=True)
     (began / "checkpoints" / "trial-00000.keras").write_bytes(b"model")
     made = optuna.create_study(study_name="s")

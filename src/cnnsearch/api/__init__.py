@@ -169,7 +169,7 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     given = parsed("run", {**inputs.named, **options})
     shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
     config = search_config.search_config(**{**given, **inputs.objects()})
-    line = search_config.redacted(_call(inputs, options), config.study.storage)
+    line = _call(inputs, options)
     with shown, inputs.in_folder(config):
         opened, end = run.run(config, (shown, leaderboard.LeaderboardFiles()), line)
     if end.reason == "interrupted":
@@ -182,5 +182,8 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
 
 def _call(inputs: SearchInputs, options: dict[str, Any]) -> str:
     """The call as a line of Python, for the study's record. An object is a name."""
-    parts = [*inputs.arguments, *(f"{name}={value!r}" for name, value in options.items())]
+    from cnnsearch.study.address import redacted
+
+    shown = {name: redacted(str(value)) if name == "storage" else value for name, value in options.items()}
+    parts = [*inputs.arguments, *(f"{name}={value!r}" for name, value in shown.items())]
     return f"cnnsearch.search({', '.join(parts)})"

@@ -1,5 +1,6 @@
 """A study in Python code: its leaderboard, best model, predictions, report and export."""
 
+import os
 import subprocess
 import sys
 import warnings
@@ -190,9 +191,7 @@ class Result:
         """Run a command in another process, so that the backend of a notebook's own models does not change."""
         line = [command, self.name, flag, str(out), *options, "--runs", str(self._places["runs"])]
         line += [word for folder in self._plugins for word in ("--plugins", str(folder))]
-        if self._places["storage"]:
-            line += ["--storage", str(self._places["storage"])]
-        _run_command(line)
+        _run_command(line, str(self._places["storage"]))
         return Path(out)
 
     def _study(self) -> Any:
@@ -219,8 +218,11 @@ def import_optuna() -> None:
         import optuna  # noqa: F401
 
 
-def _run_command(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "cnnsearch", *arguments], capture_output=True, text=True, check=False)
+def _run_command(arguments: list[str], storage: str) -> None:
+    # the list of processes shows arguments, and the address can contain a password
+    environment = {**os.environ, "CNNSEARCH_STORAGE": storage}
+    line = [sys.executable, "-m", "cnnsearch", *arguments]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     print(done.stdout, end="")
     if done.returncode:
         raise CnnsearchError(done.stderr.strip().removeprefix("Error: "))

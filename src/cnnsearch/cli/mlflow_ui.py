@@ -30,7 +30,9 @@ def serve(host: str, port: int, runs: Path, storage: str) -> int:
         raise CnnsearchError(f"There is no {path} here yet. Search first: cnnsearch run --space digits_cnn --trials 10")
     check_free(host, port)
     print(f"MLflow on {address(host, port, path)} (Ctrl-C stops it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--backend-store-uri", uri]
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
+    # not as an option: the list of processes shows options, and the address can contain a password
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
     if os.name == "posix":
         os.execv(sys.executable, command)  # so that a signal reaches MLflow itself
     return subprocess.run(command, check=False).returncode

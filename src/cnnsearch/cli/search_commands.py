@@ -22,10 +22,11 @@ def run(quiet: bool, json_lines: bool, **given: Any) -> None:
     # after the options are known to be right: they import Optuna
     from cnnsearch.cli import display, summary
     from cnnsearch.results import leaderboard
+    from cnnsearch.study import address
     from cnnsearch.tuning import run as tuning
 
     shown = display.choose(json_lines, quiet)
-    line = search_config.redacted(shlex.join(["cnnsearch", *sys.argv[1:]]), config.study.storage)
+    line = shlex.join(["cnnsearch", *(address.redacted_in(word, config.study.storage) for word in sys.argv[1:])])
     try:
         with shown:
             study, end = tuning.run(config, (shown, leaderboard.LeaderboardFiles()), line)

@@ -126,14 +126,6 @@ def scheduler_and_pruner(scheduler: str, pruner: str | None, costs: tuple[str, .
     return scheduler, pruner or ("median" if scheduler in ("auto", "none") else "none")
 
 
-def redacted(line: str, storage: str) -> str:
-    """`line` without the password of the storage address."""
-    if "@" not in storage:
-        return line
-    scheme, separator, rest = storage.partition("://")
-    return line.replace(storage, f"{scheme}{separator}***@{rest.rpartition('@')[2]}")
-
-
 def _with_space_defaults(given: dict[str, Any], space: Space) -> dict[str, Any]:
     """`given` with the space's values for the options of FROM_SPACE that were not given.
 

@@ -9,6 +9,7 @@ from typing import Any
 from cnnsearch.core.gpus import MEMORY_SHARE
 from cnnsearch.core.metric_names import RETURNED
 from cnnsearch.spaces.space import Space, Use
+from cnnsearch.study.address import without_driver
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,12 @@ def _by_part(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def study_folder(runs: Path, study: str, storage: str) -> Path:
-    """The folder of a study in `runs`; `storage` is the address of its database, or empty."""
-    return runs / (f"{study}-{hashlib.sha256(storage.encode()).hexdigest()[:8]}" if storage else study)
+    """The folder of a study in `runs`; `storage` is the address of its database, or empty.
+
+    Its name does not depend on driver, user and password.
+    """
+    place = without_driver(storage)
+    return runs / (f"{study}-{hashlib.sha256(place.encode()).hexdigest()[:8]}" if place else study)
 
 
 LESS_IS_BETTER = {"crossentropy", "divergence", "false", "hinge", "mae", "mape", "mse", "msle", "poisson"}
@@ -222,6 +227,9 @@ GPU_SHARE = "CNNSEARCH_GPU_SHARE"
 """The environment variable with the part of its GPU's memory that a worker may use. JAX has its own variable."""
 
 
+STORAGE_VARIABLES = ("CNNSEARCH_STORAGE", "CNNSEARCH_RUN_STORAGE", "CNNSEARCH_CONFIRM_STORAGE")
+"""The environment variables with the address of the storage."""
+
 WORKERS = "CNNSEARCH_WORKERS"
 """The environment variable with the number of workers."""
 
@@ -232,7 +240,8 @@ def worker_environment(threads: int, gpu: str | None, beside: int = 1, jobs: int
     `beside` is the number of workers on its GPU. Variables are used so that the parent need not import a backend.
     """
     environment = dict(os.environ)
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
+    # a worker never opens the storage, and its address can contain a password
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", *STORAGE_VARIABLES):
         environment.pop(name, None)
     environment.update(TF_CPP_MIN_LOG_LEVEL="2", TF_FORCE_GPU_ALLOW_GROWTH="true", PYTHONUNBUFFERED="1")
     # `-m` would put the current folder first on the import path

@@ -11,7 +11,7 @@ from cnnsearch.core.errors import StudyError
 from cnnsearch.study import disk, lease, listing
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study.config import study_folder
-from cnnsearch.study.storage import lock_study, storage_errors, storage_url
+from cnnsearch.study.storage import lock_study, open_storage, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED
 
@@ -90,7 +90,7 @@ def delete(deletion: Deletion, runs: Path, storage: str) -> str:
             client, identifiers = deletion.runs
             _delete_runs(client, identifiers)
         with storage_errors(storage, runs):
-            optuna.delete_study(study_name=name, storage=storage_url(runs, storage))
+            optuna.delete_study(study_name=name, storage=open_storage(runs, storage))
         try:
             for path in deletion.files:
                 _remove(path)

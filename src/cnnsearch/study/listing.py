@@ -9,7 +9,7 @@ import optuna
 from cnnsearch.core.errors import StudyError, nearest
 from cnnsearch.study.config import study_folder
 from cnnsearch.study.opening import refuse_newer
-from cnnsearch.study.storage import storage_errors, storage_url
+from cnnsearch.study.storage import open_storage, storage_errors
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial, from_optuna
 
@@ -20,7 +20,7 @@ def summaries(runs: Path, storage: str = "") -> list[dict[str, Any]]:
     if not storage and not os.path.exists(runs / "cnnsearch.db"):  # noqa: PTH110
         return []
     with storage_errors(storage, runs):
-        handle = optuna.storages.get_storage(storage_url(runs, storage))
+        handle = open_storage(runs, storage)
         found = []
         for frozen in handle.get_all_studies():
             known = optuna.load_study(study_name=frozen.study_name, storage=handle)
@@ -75,7 +75,8 @@ def load(name: str | None, runs: Path, storage: str = "") -> Study:
         raise StudyError(
             f"There is no study '{name}'.{nearest(name, names)} `cnnsearch studies` lists all {len(names)}."
         )
-    found = optuna.load_study(study_name=name, storage=storage_url(runs, storage))
+    with storage_errors(storage, runs):
+        found = optuna.load_study(study_name=name, storage=open_storage(runs, storage))
     study = Study(found, study_folder(runs, name, storage))
     refuse_newer(study)
     return study

@@ -18,7 +18,7 @@ from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import moved, samplers
 from cnnsearch.study.config import SearchConfig, StudyConfig, maximize
 from cnnsearch.study.lease import refuse_if_held
-from cnnsearch.study.storage import make_folder, storage_errors, storage_url
+from cnnsearch.study.storage import make_folder, open_storage, storage_errors
 from cnnsearch.study.study import FORMAT, Study, now, state_of
 from cnnsearch.study.trial import ATTRIBUTE, COUNTED, from_optuna
 from cnnsearch.study.write_behind import WriteBehindStorage
@@ -42,7 +42,7 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
         if _nothing_done(study, config.study):
             # a study without results may be started again with another configuration
             optuna.delete_study(
-                study_name=config.study.name, storage=storage_url(config.study.runs, config.study.storage)
+                study_name=config.study.name, storage=open_storage(config.study.runs, config.study.storage)
             )
             study = _create(config, known)
     # it depends on the number of trials: the same seed would draw the same first points again
@@ -72,7 +72,7 @@ def begun(config: StudyConfig) -> dict[str, Any] | None:
         return None
     with storage_errors(config.storage, config.runs):
         try:
-            study = optuna.load_study(study_name=config.name, storage=storage_url(config.runs, config.storage))
+            study = optuna.load_study(study_name=config.name, storage=open_storage(config.runs, config.storage))
         except KeyError:
             return None
         return None if _nothing_done(study, config) else Study(study, config.folder).info or None
@@ -91,7 +91,7 @@ def _create(config: SearchConfig, known: Catalog, tries: int = 5) -> optuna.Stud
 
 def _create_once(config: SearchConfig, known: Catalog) -> optuna.Study:
     return optuna.create_study(
-        storage=storage_url(config.study.runs, config.study.storage),
+        storage=open_storage(config.study.runs, config.study.storage),
         study_name=config.study.name,
         directions=[MORE if maximize(config.study.metric) else LESS, *(LESS for _ in config.study.costs)],
         pruner=samplers.pruner(config.tuner.pruner, config.study.epochs, known),

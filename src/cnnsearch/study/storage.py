@@ -2,20 +2,47 @@
 
 import contextlib
 import errno
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
+import sqlalchemy
 import sqlalchemy.exc
+from optuna.storages import BaseStorage
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
-from cnnsearch.study import schema
+from cnnsearch.study import schema, server_errors
+from cnnsearch.study.address import server, with_driver
 
 
 def storage_url(runs: Path, storage: str = "") -> str:
-    """Optuna's storage address: the given one, or a SQLite file in the runs folder."""
+    """Optuna's storage address: the given one with an installed driver, or a SQLite file in the runs folder."""
     # the timeout is in seconds: how long a write waits for that of another process
-    return storage or f"sqlite:///{runs / 'cnnsearch.db'}?timeout=30"
+    return with_driver(storage) if storage else f"sqlite:///{runs / 'cnnsearch.db'}?timeout=30"
+
+
+LIBPQ = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
+"""How long PostgreSQL's library waits: seconds for a connection, and milliseconds for a network that lost it."""
+
+
+def open_storage(runs: Path, storage: str = "") -> BaseStorage:
+    """Open Optuna's storage. It connects again by itself to a server that was restarted since the last transaction.
+
+    Raises:
+        Exception: errors of SQLAlchemy and Optuna, see `storage_errors`.
+    """
+    url = storage_url(runs, storage)
+    if server(url) is None:
+        return optuna.storages.get_storage(url)
+    kind = sqlalchemy.make_url(url)
+    wait = {name: value for name, value in LIBPQ.items() if name not in kind.query}
+    options = {"pool_pre_ping": True, "connect_args": wait if "+psycopg" in kind.drivername else {}}
+    database = optuna.storages.RDBStorage(url, engine_kwargs=options)
+    opened = optuna.storages.get_storage(database)
+    # else a notebook has one more connection after each call
+    weakref.finalize(opened, database.engine.dispose)
+    return opened
 
 
 def make_folder(folder: Path) -> None:
@@ -54,11 +81,14 @@ def storage_errors(storage: str, runs: Path | None = None) -> Iterator[None]:
     except CnnsearchError:
         raise
     except ImportError as error:
-        raise StudyError(f"--storage needs a database driver that is not installed: {error}.") from error
+        if "DB access module" not in str(error):
+            raise
+        raise StudyError(server_errors.driver_problem(storage)) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
-        raise StudyError(f"{error.filename or 'A file'} cannot be written: {_reason(error, False)}.") from error
+        why = _reason(error, "")
+        raise StudyError(f"{error.filename or 'A file'} cannot be written: {why}.") from error
     except Exception as error:
         what = "The database of --storage" if storage else f"The study database {(runs or Path()) / 'cnnsearch.db'}"
         if isinstance(error, RuntimeError) and schema.OPTUNA in str(error):
@@ -68,17 +98,19 @@ def storage_errors(storage: str, runs: Path | None = None) -> Iterator[None]:
         if not (opening or isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError)):
             raise
         what = "--storage" if storage else "the study database in the runs folder"
-        raise StudyError(f"{what} cannot be used: {_reason(error, bool(storage))}.") from error
+        raise StudyError(f"{what} cannot be used: {_reason(error, storage)}.") from error
 
 
-def _reason(error: Exception, secret: bool) -> str:
-    """The reason for the user: from REASONS, else the error's own text unless it may show a `secret` address."""
-    said = f"{error} {error.__cause__ or ''}".lower()
-    known = next((reason for words, reason in REASONS.items() if words in said), "")
+def _reason(error: Exception, storage: str) -> str:
+    """The reason for the user: from REASONS, else the error's own text, unless it may show the address `storage`."""
     if isinstance(error, sqlalchemy.exc.ArgumentError | ValueError):
         return "it is not a database address"
+    if server(storage) and (known := server_errors.reason(error, storage)):
+        return known
+    said = f"{error} {error.__cause__ or ''}".lower()
+    known = next((reason for words, reason in REASONS.items() if words in said), "")
     first = str(error.__cause__ or error).partition("\n")[0][:150].rstrip(".")
-    return known or (type(error).__name__ if secret else f"{type(error).__name__}: {first}")
+    return known or (type(error).__name__ if storage else f"{type(error).__name__}: {first}")
 
 
 @contextlib.contextmanager
