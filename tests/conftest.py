@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 
 from cnnsearch.cli.main import main
 from tests import servers
+from tests.forked_workers import forked_workers
 
 collect_ignore = ["packages"]
 """Packages with tests of their own, run where they are installed."""
@@ -82,15 +83,16 @@ def cnnsearch(folder: Path, *arguments: str, **environment: str) -> Done:
 def invoke(folder: Path, *arguments: str, **environment: str) -> Done:
     """`cnnsearch ARGUMENTS` in `folder`, in this process, where MLflow and Keras are already imported.
 
-    Only the command itself runs here: the workers of a search are processes as always. What the command changes
-    in this process is restored.
+    The workers of a search are processes of their own, see `forked_workers`. What the command changes in this process
+    is restored.
     """
     if not environment.keys().isdisjoint(AT_ITS_START):
         return cnnsearch(folder, *arguments, **environment)
     with restored(folder), warnings.catch_warnings():
         warnings.simplefilter("default")
+        given = surroundings(**environment)
         os.environ.clear()
-        os.environ.update(surroundings(**environment))
+        os.environ.update(given)
         os.chdir(folder)
         # as `python -m cnnsearch` has them
         sys.argv = ["cnnsearch", *arguments]
@@ -118,6 +120,13 @@ def restored(folder: Path) -> Iterator[None]:
                 del sys.modules[name]
         if keras:
             keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers_forked() -> Iterator[None]:
+    """Searches that run in this process fork their workers, which saves them the import of Keras."""
+    with forked_workers():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +178,7 @@ def run(tmp_path: Path, store: str) -> Run:
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a study of 5 trials on digits was finished with two workers."""
     folder = tmp_path_factory.mktemp("searched")
-    done = cnnsearch(folder, "run", "--space", "digits_cnn", "--trials", "5", "--jobs", "2", *TINY)
+    done = invoke(folder, "run", "--space", "digits_cnn", "--trials", "5", "--jobs", "2", *TINY)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "said.txt").write_text(done.stdout)
     return folder

@@ -13,6 +13,7 @@ from cnnsearch.spaces.plugins import Catalog, Entry, load
 from cnnsearch.spaces.space import GIVEN_TO_TRAINERS
 from cnnsearch.testing import callbacks, datasets, dimensions, hypermodels, makers, schedulers, spaces, trainers
 from cnnsearch.testing.contracts import Subject, check_contracts
+from cnnsearch.training.device import import_keras
 
 Lines = Iterator[tuple[str, str]]
 """The mark and the line of each contract."""
@@ -28,6 +29,9 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "pruner": makers.pruner,
     "launcher": makers.launcher,
 }
+
+BUILT = ("dimension", "space", "trainer")
+"""The kinds of plugins whose contracts build a Keras model."""
 
 
 def check(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...], say: Callable[[str], None]) -> int:
@@ -57,6 +61,7 @@ def _checked(name: str, settings: tuple[str, ...], plugins: tuple[Path, ...]) ->
     """A title and the lines of each plugin and space that `name` names."""
     if name.endswith(".toml"):
         known = load(plugins)
+        _import_keras()
         yield f"space {name}", _lines(spaces.File(name, known, settings))
         return
     known = load([*plugins, Path(name)] if name.endswith(".py") else plugins)
@@ -86,12 +91,21 @@ def _is_named(entry: Entry, name: str) -> bool:
 
 def _subject(entry: Entry, settings: tuple[str, ...], known: Catalog) -> Subject:
     if entry.function is None:
+        _import_keras()
         return spaces.File(entry.name, known, settings)
+    if entry.kind in BUILT:
+        _import_keras()
     given = dict(setting(text, "OPTION=VALUE, such as first=[16,32]") for text in settings)
     hosted = GIVEN_TO_TRAINERS if entry.kind == "trainer" else ()
     # without settings, the contract of the signature reports a wrong one
     checked = plugin_options.checked(entry.function, given, "--set", entry.name, hosted) if given else {}
     return SUBJECTS[entry.kind](entry.function, checked, known)
+
+
+def _import_keras() -> None:
+    """Import Keras as a worker does, which takes less time."""
+    with stderr_to(Path(os.devnull)):
+        import_keras()
 
 
 def _lines(subject: Subject) -> Lines:

@@ -207,7 +207,7 @@ def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plug
     from cnnsearch.results import predict as predicting
 
     export = predicting.find(model)
-    _prepare_backend(None)
+    _prepare_backend(None, import_it=export.file.suffix == ".keras")
     with stderr_to(Path(os.devnull)):
         answers = list(predicting.predict(export, images, top, plugins))
     if as_json:
@@ -269,9 +269,14 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
     click.echo(reproducing.text(found, chosen.resumed))
 
 
-def _prepare_backend(gpu: str | None) -> None:
-    """Set the environment of the backend in this process. It reads it when it is imported."""
+def _prepare_backend(gpu: str | None, import_it: bool = True) -> None:
+    """Set the environment of the backend in this process, and import Keras, which reads it."""
     os.environ.update(worker_environment(0, gpu))
+    if import_it:
+        from cnnsearch.training.device import import_keras
+
+        with stderr_to(Path(os.devnull)):
+            import_keras()
 
 
 def _warn_not_logged(reason: str) -> None:

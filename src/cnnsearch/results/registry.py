@@ -161,15 +161,16 @@ def _version(
     mlflow.set_tracking_uri(uri)
     mlflow.set_experiment(experiment_id=store.experiment(client, f"cnnsearch/{study.info['space']['name']}", uri))
     classes = card["classes"]
-    logged = Model.log(
-        artifact_path=None,
-        name=name,
-        flavor=flavor,
-        run_id=_run(client, study),
-        signature=store.signature(card["input_shape"], card.get("outputs") or len(classes)),
-        metadata={"classes": classes},
-        **model,
-    )
+    with store.versions_known():
+        logged = Model.log(
+            artifact_path=None,
+            name=name,
+            flavor=flavor,
+            run_id=_run(client, study),
+            signature=store.signature(card["input_shape"], card.get("outputs") or len(classes)),
+            metadata={"classes": classes},
+            **model,
+        )
     return str(mlflow.register_model(logged.model_uri, name, tags=tags).version)
 
 

@@ -269,6 +269,26 @@ def needs(*packages: str) -> list[str]:
     return [f"{name}=={version(name)}" for name in ("numpy", *packages)]
 
 
+@contextlib.contextmanager
+def versions_known() -> Iterator[None]:
+    """Let MLflow log a model without a comparison of the versions in `needs` with the installed ones, which they are.
+
+    MLflow finds the installed versions by reading the list of files of each installed package, which takes seconds.
+    """
+    requirements = importlib.import_module("mlflow.utils.requirements_utils")
+    # private; where MLflow has another name for it, nothing changes
+    name = "_MODULES_TO_PACKAGES"
+    before = getattr(requirements, name, None)
+    if before is not None:
+        yield
+        return
+    setattr(requirements, name, {})
+    try:
+        yield
+    finally:
+        setattr(requirements, name, None)
+
+
 def parent_tags(study: Study) -> dict[str, str]:
     """The tags of a study's run."""
     machine = study.info.get("machine", {})

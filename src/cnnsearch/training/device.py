@@ -19,7 +19,7 @@ def import_keras() -> None:
     """Import Keras without what no training uses, which takes a third of a worker's start.
 
     TensorFlow imports JAX if it is installed. All of it can still be imported later; only `keras.visualization` and
-    `keras.wrappers` cannot be used in a worker.
+    `keras.wrappers` cannot be used in this process.
     """
     left_out = [*UNUSED, "jax"] if _backend() == "tensorflow" else UNUSED
     hidden = [name for name in left_out if name not in sys.modules]

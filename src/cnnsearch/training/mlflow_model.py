@@ -11,7 +11,7 @@ def log_mlflow_model(assignment: LogModel, input_shape: tuple[int, ...]) -> None
     import keras
     import mlflow
 
-    from cnnsearch.study.mlflow_store import needs, signature
+    from cnnsearch.study.mlflow_store import needs, signature, versions_known
     from cnnsearch.training import model_io
 
     mlflow.set_tracking_uri(assignment.uri)
@@ -22,7 +22,7 @@ def log_mlflow_model(assignment: LogModel, input_shape: tuple[int, ...]) -> None
         return
     model = keras.saving.load_model(assignment.path, compile=False)
     shapes = signature(input_shape, model_io.units(model, input_shape))
-    with mlflow.start_run(run_id=assignment.run_id):
+    with mlflow.start_run(run_id=assignment.run_id), versions_known():
         mlflow.keras.log_model(
             model, name="model", signature=shapes, pip_requirements=needs("keras", keras.backend.backend())
         )
