@@ -25,7 +25,9 @@ SENT: list[Message] = [
         devices=["cpu:0"],
         python="3.11",
     ),
-    messages.Described(values={"a": 1}, recipes={"lenet": {"a": 2}}, controlled={}, metrics=["loss"]),
+    messages.Described(
+        values={"a": 1}, recipes={"lenet": {"a": 2}}, controlled={}, metrics=["loss"], machine={"keras": "3"}
+    ),
     messages.Fatal(trial=3, message="no such metric"),
     messages.Logged(problem=""),
     messages.Draw(trial=0, id=1, name="units", distribution={"kind": "int", "choices": []}),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnnsearch.spaces.plan import Block, Plan
-from cnnsearch.training import batches, fitting, model_io
+from cnnsearch.training import copies, fitting, model_io
 from cnnsearch.training.batches import Batches
 from cnnsearch.training.candidate import from_plan
 from cnnsearch.training.training_data import TrainingData
@@ -34,8 +34,8 @@ def test_fit_learns_and_judges_as_it_does_of_arrays(
     monkeypatch: pytest.MonkeyPatch, weights: np.ndarray | None
 ) -> None:
     told = []
-    for most in (batches.MOST, 0):
-        monkeypatch.setattr(batches, "MOST", most)
+    for most in (copies.MOST, 0):
+        monkeypatch.setattr(copies, "MOST", most)
         monkeypatch.setattr(model_io, "MOST", most)
         monkeypatch.setattr(model_io, "BATCH", 32)
         keras.utils.set_random_seed(1)

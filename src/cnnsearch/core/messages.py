@@ -67,13 +67,14 @@ class Loading(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Ready(Message):
-    """The worker has loaded data and backend.
+    """The worker has loaded the data, and the backend if the space needs Keras.
 
     Attributes:
         dataset: what the study records about the data.
         low_fidelity: whether a trial can first be evaluated on a part of the images.
         lean: whether plans are trained by compiled epochs.
-        devices: the backend's devices, such as `cpu:0`.
+        devices: the backend's devices, such as `cpu:0`. It is empty without Keras, and so are `backend`, `keras` and
+            `precision`.
     """
 
     dataset: dict[str, Any]
@@ -95,12 +96,14 @@ class Described(Message):
         recipes: the complete point of each recipe that was asked for, by its name.
         controlled: the complete point of each controlled trial, by its origin.
         metrics: the names of the metrics that the default point's model reports; empty if not known.
+        machine: `backend`, `keras`, `precision` and `devices` as in Ready; here Keras may have been imported since.
     """
 
     values: dict[str, Any]
     recipes: dict[str, Any]
     controlled: dict[str, Any]
     metrics: list[str]
+    machine: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

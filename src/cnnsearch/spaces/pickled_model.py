@@ -173,6 +173,8 @@ def _registered(named: dict[str, Any]) -> dict[str, Any]:
 
 
 def _register(named: dict[str, Any]) -> None:
+    if not named:
+        return
     import keras
 
     own = {name: value for name, value in named.items() if not _is_in_keras(name)}

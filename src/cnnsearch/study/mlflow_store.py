@@ -298,7 +298,7 @@ def parent_tags(study: Study) -> dict[str, str]:
         "cnnsearch.folder": str(study.folder),
         "cnnsearch.host": platform.node(),
         "cnnsearch.devices": ", ".join(machine.get("devices", [])),
-        "cnnsearch.precision": str(machine.get("precision")),
+        "cnnsearch.precision": str(machine.get("precision") or "none"),
         "cnnsearch.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
 
@@ -315,12 +315,13 @@ def child_tags(study: Study) -> dict[str, str]:
 def versions(study: Study) -> dict[str, str]:
     """The versions of cnnsearch and of the packages that the workers and this process use."""
     machine = study.info.get("machine", {})
-    found = {
-        "cnnsearch": VERSION,
-        "python": str(machine.get("python")),
-        "keras": str(machine.get("keras")),
-    }
+    found = {"cnnsearch": VERSION, "python": str(machine.get("python"))}
+    # empty for workers that did not need Keras
+    if machine.get("keras") != "":
+        found["keras"] = str(machine.get("keras"))
     for name in (str(machine.get("backend")), "optuna", "mlflow", "numpy"):
+        if not name:
+            continue
         try:
             found[name] = version(name)
         except PackageNotFoundError:

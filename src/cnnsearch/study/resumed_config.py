@@ -23,7 +23,7 @@ def stored_config(opened: Study, **others: Any) -> SearchConfig:
         brought=info.get("brought", {}),
         # older studies were always trained with Keras' fit
         compiled=machine.get("lean", False),
-        **{"trials": 0, "precision": machine.get("precision", "auto"), **others},
+        **{"trials": 0, "precision": machine.get("precision") or "auto", **others},
     )
 
 
@@ -33,7 +33,8 @@ def with_stored_training(opened: Study, config: SearchConfig, note: Callable[[st
         return config
     machine = opened.info["machine"]
     # older studies were always trained with Keras' fit
-    compiled, precision = bool(machine.get("lean")), machine.get("precision", config.training.precision)
+    # the precision is empty if the workers did not need Keras
+    compiled, precision = bool(machine.get("lean")), machine.get("precision") or config.training.precision
     if compiled != config.training.compiled and not config.study.space.model:
         note(
             "This study was started with "

@@ -6,9 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 
-MOST = 256 << 20
-"""Bytes of images that Keras may copy. It is the same on every machine, as other batches give other models."""
-
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches of images and labels, and weights if there are any; with `shuffle` each epoch has another order."""
@@ -37,8 +34,3 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._rows = np.arange(self._count)
         if self._shuffle:
             self._rows = np.random.default_rng((self._seed, self._epoch)).permutation(self._count)
-
-
-def too_many(*images: Any) -> bool:
-    """Whether these arrays are more than Keras may copy."""
-    return sum(int(getattr(part, "nbytes", 0)) for part in images) > MOST

@@ -3,12 +3,12 @@
 import math
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
 from cnnsearch.core.errors import TrialFailure
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.training import build, head_metrics, heads, model_io
+from cnnsearch.training import heads, model_io
+from cnnsearch.training.lazy_keras import is_model
 
 
 class Candidate(NamedTuple):
@@ -43,6 +43,8 @@ def from_plan(plan: Plan, images: int, by_epochs: bool = True, passes: int = 0) 
         by_epochs: whether an epoch may be one compiled program; else it is always Keras' `fit`.
         passes: a schedule is scaled to so many passes over the images; 0: to the plan's epochs.
     """
+    from cnnsearch.training import build
+
     core = build.core(plan)
     model = build.training_model(plan, core)
     steps = math.ceil(images / plan.batch_size)
@@ -68,7 +70,7 @@ def from_hypermodel(
     """
     model = hypermodel.build(hp) if hasattr(hypermodel, "build") else hypermodel(hp)
     own_fit, asked = getattr(hypermodel, "fit", None), str(getattr(hypermodel, "labels", None) or "")
-    if not isinstance(model, keras.Model):
+    if not is_model(model):
         lacking = model_io.missing(model)
         if lacking:
             reason = f"the hypermodel returned {type(model).__name__}; expected a compiled Keras model"
@@ -79,6 +81,8 @@ def from_hypermodel(
         raise TrialFailure("invalid", reason)
     if shape and not model.built:
         _build(model, shape)
+    from cnnsearch.training import head_metrics
+
     found = heads.head(model, shape, classes, asked)
     head_metrics.adapt_metrics(model, found)
     core = model_io.plain_output(model)
@@ -87,6 +91,8 @@ def from_hypermodel(
 
 def _build(model: Any, shape: tuple[int, ...]) -> None:
     """Create the weights of a model without an input."""
+    import keras
+
     if isinstance(model, keras.Sequential):
         model.build((None, *shape))
     else:

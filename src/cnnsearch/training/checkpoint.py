@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
+
+from cnnsearch.training.lazy_keras import Callback
 
 FORMAT = 1
 SHARE = 0.05
@@ -59,7 +60,7 @@ def load(path: Path, key: str) -> Checkpoint | None:
     return Checkpoint(facts["epoch"], facts["facts"], callbacks=facts["callbacks"], **arrays)
 
 
-class CheckpointWriter(keras.callbacks.Callback):  # type: ignore[misc]
+class CheckpointWriter(Callback):
     """Writes a checkpoint of a training to a file after an epoch, completely or not at all.
 
     It comes after the callbacks whose state it saves. A write that fails is ignored: the checkpoint would only have
@@ -110,7 +111,7 @@ class CheckpointWriter(keras.callbacks.Callback):  # type: ignore[misc]
         partial.replace(self._path)
 
 
-class CallbackRestorer(keras.callbacks.Callback):  # type: ignore[misc]
+class CallbackRestorer(Callback):
     """Restores the state of callbacks after their `on_train_begin`. It comes after them."""
 
     def __init__(self, others: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
@@ -124,6 +125,8 @@ class CallbackRestorer(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _arrays(variables: Sequence[Any]) -> list[Any]:
+    import keras
+
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 

@@ -1,10 +1,12 @@
 """The devices of the backend, its precision, and its share of a GPU."""
 
+import contextlib
 import importlib
 import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from cnnsearch.core import gpus
@@ -14,25 +16,35 @@ from cnnsearch.study.config import GPU_SHARE
 UNUSED = ("matplotlib", "sklearn")
 """What Keras imports if it is installed: for plots of images, and for scikit-learn's estimators."""
 
+BY_SHAPE = ("jax",)
+"""Backends that compile a candidate again for each number of images: low-fidelity evaluations save no time there."""
+
 
 def import_keras() -> None:
-    """Import Keras without what no training uses, which takes a third of a worker's start.
+    """Import Keras without what no training uses."""
+    with without_unused():
+        importlib.import_module("keras")
+
+
+@contextlib.contextmanager
+def without_unused() -> Iterator[None]:
+    """Inside, Keras is imported without what no training uses, which takes a third of a worker's start.
 
     TensorFlow imports JAX if it is installed. All of it can still be imported later; only `keras.visualization` and
     `keras.wrappers` cannot be used in this process.
     """
-    left_out = [*UNUSED, "jax"] if _backend() == "tensorflow" else UNUSED
+    left_out = [*UNUSED, "jax"] if backend_to_come() == "tensorflow" else UNUSED
     hidden = [name for name in left_out if name not in sys.modules]
     # None makes Python raise the error of a package that is not installed
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
-        importlib.import_module("keras")
+        yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
 
 
-def _backend() -> str:
+def backend_to_come() -> str:
     """The backend that Keras will choose; empty if it is not known before the import."""
     if "KERAS_BACKEND" in os.environ:
         return os.environ["KERAS_BACKEND"]

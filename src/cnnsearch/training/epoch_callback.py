@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
-
 from cnnsearch.core import metric_names
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.core.metrics import Measures
 from cnnsearch.study.config import maximize
-from cnnsearch.training import build, model_io, numbered_metrics
+from cnnsearch.training import lazy_keras, model_io, numbered_metrics
 from cnnsearch.training.checkpoint import Checkpoint
 
 Report = Callable[[int, dict[str, float]], bool]
@@ -34,7 +32,7 @@ class TrainingResult:
     weights: list[Any] = field(default_factory=list)
 
 
-class Measurer(keras.callbacks.Callback):  # type: ignore[misc]
+class Measurer(lazy_keras.Callback):
     """Adds to each epoch's logs the metrics that `measures` computes from the answers of `model` to the images `x`."""
 
     def __init__(self, model: Any, x: Any, measures: Measures) -> None:
@@ -51,7 +49,7 @@ class Measurer(keras.callbacks.Callback):  # type: ignore[misc]
         logs.update({name: value for name, value in found.items() if name not in own})
 
 
-class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
+class EpochReporter(lazy_keras.Callback):
     """Reports each epoch, keeps the weights of the best epoch, and ends the training when the report says so.
 
     Attributes:
@@ -72,7 +70,9 @@ class EpochReporter(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         told = {name: float(value) for name, value in (logs or {}).items()}
         metrics = numbered_metrics.plain(told, numbered_metrics.numbered(self.model))
-        if isinstance(self.model, keras.Model):
+        if lazy_keras.is_model(self.model):
+            from cnnsearch.training import build
+
             metrics["learning_rate"] = build.learning_rate(self.model)
         self._last = metrics
         if self._metric not in metrics:

@@ -5,16 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
-
 from cnnsearch.core import metrics as computed_metrics
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.core.metrics import Measures
-from cnnsearch.training import checkpoint, compiled, feature_cache, fit_results, heads, label_forms
-from cnnsearch.training.batches import Batches, too_many
+from cnnsearch.training import checkpoint, fit_results, heads, label_forms
 from cnnsearch.training.candidate import Candidate
+from cnnsearch.training.copies import too_many
 from cnnsearch.training.epoch_callback import EpochReporter, Measurer, Report, TrainingResult
 from cnnsearch.training.failures import failure
+from cnnsearch.training.lazy_keras import is_model
 from cnnsearch.training.training_data import TrainingData
 
 
@@ -62,6 +61,9 @@ def fit(
     Returns:
         Keras' History.
     """
+    from cnnsearch.training import compiled, feature_cache
+    from cnnsearch.training.batches import Batches
+
     model, x, x_val = feature_cache.with_cached_features(model, data.x, data.x_val)
     data = data._replace(x=x, x_val=x_val)
     if by_epochs and compiled.suits(model, callbacks) and compiled.holds(data):
@@ -154,7 +156,7 @@ def _call_fit(
     """Train by the trainer, by the candidate's own `fit` or by `fit`; what an own `fit` returns."""
     measures = _measures(candidate, metric, data.y_val)
     if trainer is None and candidate.fit is None:
-        if not isinstance(candidate.model, keras.Model):
+        if not is_model(candidate.model):
             raise TrialFailure(
                 "invalid", "it is not a Keras model, so its HyperModel needs a fit, or its space needs a trainer"
             )

@@ -3,12 +3,12 @@
 import math
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.core.errors import TrialFailure
 from cnnsearch.training.label_forms import form_of, named_form
+from cnnsearch.training.lazy_keras import is_model
 from cnnsearch.training.losses import HINGE, SIGMOID, SOFTMAX, loss_name, single_loss, takes_logits
 
 ACTIVATIONS = {
@@ -117,6 +117,8 @@ def _is_graph(model: Any) -> bool:
 
 def _sample_answers(model: Any, shape: tuple[int, ...]) -> list[Any]:
     """The model's answers to random images, some of which have much too large values."""
+    import keras
+
     images = np.random.default_rng(0).uniform(0, 255, (4, *shape)).astype("float32")
     images[2:] *= 1000
     return [keras.ops.convert_to_numpy(each) for each in keras.tree.flatten(model(images, training=False))]
@@ -157,12 +159,14 @@ def _last(model: Any) -> Any:
     found = outputs(model)
     if found:
         layer = getattr(getattr(found[0], "_keras_history", None), "operation", None)
-        return _last(layer) if isinstance(layer, keras.Model) else layer
+        return _last(layer) if is_model(layer) else layer
     return None
 
 
 def _activation(model: Any) -> str:
     """How the answers are read, by the activation of the last layer; empty if it is not known, or linear."""
+    import keras
+
     layer = _last(model)
     if isinstance(layer, keras.layers.Softmax):
         return "softmax"

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -72,7 +71,7 @@ def _form_by_trial(loss: Any, units: int, classes: int, activation: str) -> str:
     Raises:
         TrialFailure: `invalid`, if there is no such form. The message says how to name the form.
     """
-    whole = loss if isinstance(loss, keras.losses.Loss) else _FunctionLoss(loss)
+    whole = _as_loss(loss)
     # few images, and never as many as classes, since then a wrong shape would go unnoticed
     y = np.tile(np.arange(min(classes, 10)), 3)[: 2 * min(classes, 10) + 1]
     forms, said = ("binary", "sign") if units == 1 else ("integer", "onehot", "sign"), ""
@@ -110,6 +109,8 @@ def _right_is_better(whole: Any, form: str, units: int, label: int, classes: int
 def _confident_answers(y: NDArray[Any], units: int, activation: str) -> Any:
     """Confident answers for these classes, as a layer with that activation would give them."""
     low, high = {"sign": (-0.98, 0.98), "sigmoid": (0.01, 0.99)}.get(activation, (-4.0, 4.0))
+    import keras
+
     found = np.where(encoded(y, "onehot", units) > 0.5, high, low).astype("float32")
     if activation == "softmax":
         found = np.exp(found)
@@ -117,12 +118,12 @@ def _confident_answers(y: NDArray[Any], units: int, activation: str) -> Any:
     return keras.ops.convert_to_tensor(found)
 
 
-class _FunctionLoss(keras.losses.Loss):  # type: ignore[misc]
-    """A plain function as a loss, as Keras wraps it."""
+def _as_loss(loss: Any) -> Any:
+    """A loss of Keras as it is; a plain function as Keras wraps it."""
+    import keras
 
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self._function = function
+    class FunctionLoss(keras.losses.Loss):  # type: ignore[misc]
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return loss(y_true, y_pred)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self._function(y_true, y_pred)
+    return loss if isinstance(loss, keras.losses.Loss) else FunctionLoss()

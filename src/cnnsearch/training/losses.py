@@ -3,8 +3,6 @@
 import functools
 from typing import Any
 
-import keras
-
 from cnnsearch.core.errors import TrialFailure
 
 INTEGER = ("sparse_categorical_crossentropy",)
@@ -22,6 +20,8 @@ def single_loss(loss: Any) -> Any:
     Raises:
         TrialFailure: `invalid`, if there are several losses.
     """
+    import keras
+
     if isinstance(loss, dict) and "class_name" in loss:
         return keras.losses.get(loss)
     if isinstance(loss, dict | list | tuple):
@@ -40,6 +40,8 @@ def loss_name(loss: Any) -> str:
         return loss_name(loss.func)
     if isinstance(loss, str):
         return loss
+    import keras
+
     kind = loss if not isinstance(loss, keras.losses.Loss) else getattr(loss, "fn", type(loss))
     if not str(getattr(kind, "__module__", "")).startswith("keras."):
         return ""

@@ -8,7 +8,6 @@ def log_mlflow_model(assignment: LogModel, input_shape: tuple[int, ...]) -> None
 
     `input_example` is left out on purpose: `mlflow.keras.log_model` crashes with it (mlflow#16183).
     """
-    import keras
     import mlflow
 
     from cnnsearch.study.mlflow_store import needs, signature, versions_known
@@ -20,6 +19,8 @@ def log_mlflow_model(assignment: LogModel, input_shape: tuple[int, ...]) -> None
         with mlflow.start_run(run_id=assignment.run_id):
             mlflow.log_artifact(assignment.path, "model")
         return
+    import keras
+
     model = keras.saving.load_model(assignment.path, compile=False)
     shapes = signature(input_shape, model_io.units(model, input_shape))
     with mlflow.start_run(run_id=assignment.run_id), versions_known():

@@ -6,14 +6,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.core.host import cores
 from cnnsearch.data.dataset import Images
 from cnnsearch.training import heads
-from cnnsearch.training.batches import MOST
+from cnnsearch.training.copies import MOST
+from cnnsearch.training.lazy_keras import is_model
 
 BATCH = 512
 """The number of images in a batch for predictions."""
@@ -69,13 +69,15 @@ WEIGHTS = "weights.h5"
 
 def formats(model: Any) -> tuple[str, ...]:
     """Suffixes of the files that `model` can be saved as. The first is used for checkpoints."""
-    if not isinstance(model, keras.Model):
+    if not is_model(model):
         return tuple(model.formats)
     return (WEIGHTS,) if obstacle(model) else ("keras",)
 
 
 def obstacle(model: Any) -> str:
     """Why Keras alone cannot open the `.keras` file of a Keras model; empty if it can."""
+    import keras
+
     try:
         config = keras.saving.serialize_keras_object(model)
     except Exception as error:  # `get_config` may be the author's
@@ -115,7 +117,7 @@ def save(model: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{path.name}")
     try:
-        if isinstance(model, keras.Model) and path.name.endswith(WEIGHTS):
+        if is_model(model) and path.name.endswith(WEIGHTS):
             model.save_weights(partial)
         else:
             model.save(partial)
@@ -131,9 +133,11 @@ def open_(path: Path, blank: Callable[[], Any]) -> Any:
         ValueError: if the file does not fit.
     """
     if path.suffix == ".keras":
+        import keras
+
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     model = blank()
-    if isinstance(model, keras.Model):
+    if is_model(model):
         fill(model, path)
     else:
         model.load(path)
@@ -171,6 +175,8 @@ def plain_output(model: Any) -> Any:
     found = heads.outputs(model)
     if len(found) != 1 or not isinstance(getattr(model, "output", None), dict | list | tuple):
         return model
+    import keras
+
     inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
     return keras.Model(inputs, found[0], name=model.name)
 
@@ -190,7 +196,7 @@ def answered(found: Any) -> NDArray[Any]:
 
 def latency(model: Any, x: Images, times: int = 20) -> float:
     """Seconds that `model` takes for the batch `x` after the first calls: the median of several calls."""
-    call = model.predict_on_batch if isinstance(model, keras.Model) else model.predict
+    call = model.predict_on_batch if is_model(model) else model.predict
     taken = []
     for _ in range(times + 3):
         started = time.perf_counter()

@@ -1,16 +1,19 @@
 """Removes the numbers that Keras adds to names of metrics within a process."""
 
 import re
+import sys
 from collections.abc import Collection, Iterable
 from typing import Any
+
+from cnnsearch.training.lazy_keras import is_loaded
 
 
 def numbered(model: Any) -> frozenset[str]:
     """The names that Keras numbers within a process (`auc`, `auc_1`, …): those of the classes of metrics."""
-    import keras
-
+    if not is_loaded():
+        return frozenset()
     classes = {type(metric) for metric in _flat(getattr(model, "metrics", ()))}
-    classes |= {kind for kind in vars(keras.metrics).values() if isinstance(kind, type)}
+    classes |= {kind for kind in vars(sys.modules["keras"].metrics).values() if isinstance(kind, type)}
     return frozenset(_snake(kind.__name__) for kind in classes)
 
 

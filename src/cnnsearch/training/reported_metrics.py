@@ -4,12 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-import keras
 import numpy as np
 
 from cnnsearch.core import metric_names, metrics
 from cnnsearch.data.splits import Split
-from cnnsearch.training import fit_results, fitting, numbered_metrics, training_data
+from cnnsearch.training import fit_results, fitting, lazy_keras, numbered_metrics, training_data
 from cnnsearch.training.candidate import Candidate
 from cnnsearch.training.training_data import TrainingData
 
@@ -23,7 +22,7 @@ def reported(candidate: Candidate, hp: Any, parts: Split, classes: int, asked: s
     Its own `fit` is called if `own_fit`, unless the model is compiled with the metric that the user `asked` for.
     """
     some, names = training_data.for_candidate(candidate, few(parts), classes), list[str]()
-    if isinstance(candidate.model, keras.Model):
+    if lazy_keras.is_model(candidate.model):
         candidate.model.run_eagerly = True
         names = _evaluated(candidate.model, some)
     if candidate.fit is None or not own_fit or (asked and metric_names.matching_metric(asked, names)):
@@ -56,7 +55,7 @@ def _evaluated(model: Any, some: TrainingData) -> list[str]:
     return [*names, *(f"val_{name}" for name in names), "learning_rate"]
 
 
-class _Seen(keras.callbacks.Callback):  # type: ignore[misc]
+class _Seen(lazy_keras.Callback):
     """Keeps the names of the metrics of the first epoch, and ends the training after it."""
 
     names: Collection[str] = ()

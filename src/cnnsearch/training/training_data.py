@@ -10,8 +10,8 @@ from cnnsearch.core.metrics import class_weights
 from cnnsearch.data.dataset import Images
 from cnnsearch.data.splits import Split
 from cnnsearch.training import label_forms
-from cnnsearch.training.batches import MOST
 from cnnsearch.training.candidate import Candidate
+from cnnsearch.training.copies import MOST
 
 
 class TrainingData(NamedTuple):

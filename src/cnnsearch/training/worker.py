@@ -12,7 +12,7 @@ from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.spaces import recipes
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults, replay
 from cnnsearch.training.connection import Connection, follow_parent, take_pipes
-from cnnsearch.training.device import devices
+from cnnsearch.training.device import BY_SHAPE, backend_to_come
 from cnnsearch.training.mlflow_model import log_mlflow_model
 from cnnsearch.training.trial_runner import TrialRunner
 from cnnsearch.training.worker_context import WorkerConfig, WorkerContext
@@ -54,20 +54,13 @@ class Worker:
 
     def describe_machine(self) -> messages.Ready:
         """What the parent records about data, backend and machine."""
-        import keras
-
-        from cnnsearch.training import compiled
-
-        backend = keras.backend.backend()
+        found = self._context.keras.facts()
         return messages.Ready(
             dataset=self._context.facts,
-            low_fidelity=backend not in compiled.BY_SHAPE,
-            backend=backend,
-            keras=keras.__version__,
-            precision=keras.config.dtype_policy().name,
+            low_fidelity=(found["backend"] or backend_to_come()) not in BY_SHAPE,
             lean=self._context.config.compiled,
-            devices=devices(),
             python=platform.python_version(),
+            **found,
         )
 
     def describe(self, assignment: messages.Describe) -> None:
@@ -89,8 +82,9 @@ class Worker:
             self._connection.send(messages.Fatal(message=f"the default point of {context.space.name} fails: {error}"))
         else:
             controlled = {origin: self._complete(values) for origin, values in assignment.controlled.items()}
+            machine = context.keras.facts()
             self._connection.send(
-                messages.Described(values=point, recipes=points, controlled=controlled, metrics=names)
+                messages.Described(values=point, recipes=points, controlled=controlled, metrics=names, machine=machine)
             )
 
     def _reported_metrics(self, default: Any, hp: HyperParameters, asked: str, own_fit: bool) -> list[str]:
@@ -99,15 +93,13 @@ class Worker:
         Raises:
             DataError: if the metric asked for would be computed, and has no meaning for the validation labels.
         """
-        import keras
-
         context = self._context
         if context.space.trainer is not None:
             # only a whole training shows which metrics it reports
             return []
         from cnnsearch.training.reported_metrics import check_computed, reported
 
-        keras.utils.set_random_seed(context.config.seed)
+        context.keras.seed(context.config.seed)
         try:
             names = reported(default, hp, context.split, context.classes, asked, own_fit)
         except Exception:
@@ -115,7 +107,7 @@ class Worker:
             traceback.print_exc()
             return []
         finally:
-            self._clear_session()
+            context.keras.clear()
         check_computed(asked, names, context.split.y_val, context.facts["classes"])
         return names
 
@@ -146,21 +138,12 @@ class Worker:
 
     def _with_seed(self, seed: int, train: Callable[[], None]) -> None:
         """Call `train` with this random seed, and free the memory of its models."""
-        import keras
-
-        keras.utils.set_random_seed(seed)
+        self._context.keras.seed(seed)
         try:
             train()
         finally:
-            self._clear_session()
+            self._context.keras.clear()
             gc.collect()
-
-    def _clear_session(self) -> None:
-        import keras
-
-        keras.backend.clear_session(free_memory=False)
-        # Keras forgets its policy with the session
-        self._context.set_precision()
 
     def log_model(self, assignment: messages.LogModel) -> None:
         """Log a model file as an MLflow model of a run."""

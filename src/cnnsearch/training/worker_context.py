@@ -14,8 +14,9 @@ from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.training.dataset_loading import load_parts, loading_context
-from cnnsearch.training.device import import_keras, keep_compiled, limit_gpu_memory, set_precision
 from cnnsearch.training.failures import with_kind
+from cnnsearch.training.keras_session import KerasSession
+from cnnsearch.training.lazy_keras import is_imported_by
 from cnnsearch.training.limits import Limits
 
 
@@ -54,13 +55,15 @@ class WorkerConfig:
 class WorkerContext:
     """Space, data, Keras and limits, loaded once for many trials.
 
+    Keras is loaded only if the space draws plans, or the code of its hypermodel or its trainer imports it.
+
     Attributes:
         metric: the metric that is the score. The parent may change it.
         split: the data.
         facts: what the study records about the data.
         default_plan: the plan from which dimensions draw.
         hypermodel: the space's hypermodel; None if its dimensions draw plans.
-        programs: compiled candidates of earlier trials.
+        keras: imports, seeds and clears Keras.
     """
 
     def __init__(self, config: WorkerConfig, tell: Callable[[int, int], None]) -> None:
@@ -73,6 +76,7 @@ class WorkerContext:
         self.limits = Limits(config.max_params, config.max_macs, config.max_latency)
         self.catalog = plugins.load([Path(folder) for folder in config.plugins])
         self.space = spaces.Space.from_dict(config.space).located(Path(config.folder))
+        self.keras = KerasSession(config.precision, not self.space.model, Path(config.runs))
         # before Keras is imported, so that an error in the dataset is reported within a second
         self.split, self.facts = self._shared_data(tell)
         self.shape, self.classes = tuple(self.facts["input_shape"]), len(self.facts["classes"])
@@ -80,15 +84,14 @@ class WorkerContext:
             metrics.check_labels(config.metric, self.split.y_val, self.facts["classes"])
         low, high = self.facts["value_range"]
         self.default_plan = spaces.start_plan(self.space, self.shape, self.classes, config.epochs, (low, high))
-        import_keras()
-        limit_gpu_memory()
-        self.set_precision()
-        keep_compiled(Path(config.runs))
-        model = self.space.model
-        self.hypermodel = spaces.hypermodel(self.space, self.catalog, self.shape, self.classes) if model else None
-        from cnnsearch.training.compiled.programs import CompiledCandidates
+        self.hypermodel = self._hypermodel()
+        if self.hypermodel is None or any(map(is_imported_by, (self.hypermodel, self.trainer()))):
+            self.keras.start()
+        self._programs: Any = None
 
-        self.programs = CompiledCandidates()
+    def _hypermodel(self) -> Any:
+        made = (self.space, self.catalog, self.shape, self.classes)
+        return spaces.hypermodel(*made) if self.space.model else None
 
     def _shared_data(self, tell: Callable[[int, int], None]) -> tuple[Split, dict[str, Any]]:
         shared = self.config.shared
@@ -100,10 +103,6 @@ class WorkerContext:
         use = spaces.Use(*config.dataset).located(Path(config.folder))
         context = loading_context(self.space, Path(config.runs), tell)
         return load_parts(self.space, self.catalog, use, config.seed, context)
-
-    def set_precision(self) -> None:
-        """Set Keras' precision policy, at the start and after each cleared session."""
-        set_precision(self.config.precision, plans=not self.space.model)
 
     def trainer(self) -> Any:
         """The space's trainer; None for Keras' or the candidate's own `fit`."""
@@ -135,8 +134,10 @@ class WorkerContext:
             TrialFailure: `invalid` if it cannot be built.
         """
         from cnnsearch.training.candidate import from_plan
+        from cnnsearch.training.compiled.programs import CompiledCandidates
 
+        self._programs = self._programs or CompiledCandidates()
         passes = 0 if split is self.split else 1
         made = with_kind("invalid", lambda: from_plan(plan, len(split.x), self.config.compiled and plain, passes))
         # with a scaled schedule a program fits no other candidate
-        return made if passes and plan.schedule else self.programs.reuse(plan, made)
+        return made if passes and plan.schedule else self._programs.reuse(plan, made)

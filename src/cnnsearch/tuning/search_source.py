@@ -85,6 +85,9 @@ class SearchSource:
         opening.check_same_data(self._study, message.dataset)
         names = ("backend", "keras", "precision", "lean", "devices", "python")
         machine = {name: getattr(message, name) for name in names}
+        if not message.keras:
+            # an earlier worker may have imported it later
+            machine |= {name: known for name, known in self._study.info.get("machine", {}).items() if known}
         # the folder of the data may have changed
         self._study.remember(data=message.dataset, machine=machine, dataset=list(self.config.study.dataset))
         if first:
@@ -107,7 +110,8 @@ class SearchSource:
         recipes = {**self.config.tuner.recipes, **message.recipes}
         self.config = self.config.changed(recipes=recipes, controlled={**self.config.tuner.controlled, **controlled})
         if "default" not in self._study.info:
-            self._study.remember(default=message.values)
+            machine = {**self._study.info["machine"], **message.machine}
+            self._study.remember(default=message.values, machine=machine)
         self._enqueue()
 
     def _enqueue(self) -> None:

@@ -47,6 +47,7 @@ def card(
         "test": from_stored(test).to_dict(),
         "test_looks": len(evaluations),
         "test_again": bool(test.get("again")),
+        # empty: trained without Keras
         "precision": info["machine"].get("precision", "float32"),
         "versions": _versions(),
         "commands": [str(info.get("command", "")), _export_command(study, chosen, options)],

@@ -93,9 +93,10 @@ def _hyperparameters(card: dict[str, Any]) -> str:
 
 def _versions(card: dict[str, Any]) -> str:
     versions, commands = card["versions"], "\n".join(card["commands"])
+    keras = f"Keras {versions['keras']} on {versions['backend']}, trained in {card['precision']}"
     return f"""## Made with
 
-cnnsearch {versions["cnnsearch"]}, Keras {versions["keras"]} on {versions["backend"]}, trained in {card["precision"]}
+cnnsearch {versions["cnnsearch"]}, {keras if card["precision"] else "trained without Keras"}
 
 ```
 {commands}

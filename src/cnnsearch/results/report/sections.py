@@ -145,8 +145,8 @@ def made_with(known: Facts) -> Section:
         ("data's fingerprint", data["fingerprint"]),
         ("seed", info["seed"]),
         ("most epochs", info["epochs"]),
-        ("devices", ", ".join(machine.get("devices", []))),
-        ("precision", machine.get("precision", "")),
+        ("devices", ", ".join(machine.get("devices", [])) or "not recorded: the workers did not import Keras"),
+        ("precision", machine.get("precision", "") or "not recorded: the workers did not import Keras"),
         *mlflow_store.versions(known.study).items(),
     ]
     text = "The seed split the images once into training, validation and test. This report never uses the test set."

@@ -25,9 +25,6 @@ from cnnsearch.training.device import on_gpu
 
 BACKENDS = ("tensorflow", "jax")
 
-BY_SHAPE = ("jax",)
-"""Backends that compile a candidate again for each number of images: low-fidelity evaluations save no time there."""
-
 VALIDATION_BATCH = 512
 
 AROUND_BATCHES = tuple(

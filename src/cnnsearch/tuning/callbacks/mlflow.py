@@ -145,6 +145,9 @@ class MlflowCallback(TunerCallback):
             self._thread.shutdown(wait=False, cancel_futures=True)
             self._note_unsent(bool(status))
             return
+        if error := self._opening.exception():
+            # the search ended before `on_step_end` could raise it
+            self.problem(str(error).partition("\n")[0])
         # try once more, even if the last attempt was less than RETRY seconds ago
         self._asked = 0.0
         if not status:
