@@ -12,8 +12,10 @@ import psutil
 import psycopg
 import pytest
 
-from cnnsearch.study import address
+from cnnsearch.core.errors import StudyError
+from cnnsearch.study import address, outages, unwritten
 from cnnsearch.study.storage import open_storage
+from cnnsearch.study.write_behind import WriteBehindStorage
 from tests.conftest import TINY, Run, surroundings
 from tests.servers import PASSWORD, Postgres
 
@@ -105,6 +107,58 @@ def test_a_study_in_postgresql_from_its_search_to_its_deletion(
     for secret in (PASSWORD, storage.partition("cnnsearch:")[2].partition("@")[0]):
         assert secret not in every and secret.encode() not in written
     assert [done.returncode for done in said] == [0] * len(said)
+
+
+def test_writes_and_ends_of_trials_wait_for_a_server_that_is_away(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = postgres.database("away")
+    plain = optuna.create_study(storage=open_storage(Path(), storage), study_name="s", direction="maximize")
+    missed = tmp_path / unwritten.FILE
+
+    def opened() -> tuple[optuna.Study, WriteBehindStorage]:
+        behind = WriteBehindStorage(open_storage(Path(), storage), plain._study_id, True, missed)
+        behind.outages.note = said.append
+        return optuna.load_study(study_name="s", storage=behind), behind
+
+    said: list[str] = []
+    study, behind = opened()
+    first, second = study.ask(), study.ask()
+    postgres.restart()
+    first.suggest_float("rate", 0, 1)
+    behind.write()
+    postgres.stop()
+    first.report(0.5, 1)
+    first.set_user_attr("seed", 7)
+    study.tell(first, 0.5)
+    assert study.trials[0].value == 0.5 and not behind.answers()
+    threading.Timer(1, postgres.start).start()
+    # it waits for the server
+    third = study.ask()
+    assert third.number == 2 and behind.answers()
+    behind.write()
+    assert [line.rpartition("answer")[2] for line in said[-2:]] == [
+        ". Running trials continue, and no new one starts.",
+        "s again.",
+    ]
+    (stored, *_) = plain.get_trials()
+    assert (stored.value, stored.intermediate_values, stored.user_attrs) == (0.5, {1: 0.5}, {"seed": 7})
+
+    monkeypatch.setattr(outages, "PATIENCE", 1)
+    postgres.stop()
+    second.suggest_float("rate", 0, 1)
+    study.tell(second, 0.25)
+    with pytest.raises(StudyError, match="did not answer for 1 seconds"):
+        study.ask()
+    # now nothing is tried any more, and the end of a search meets no further error
+    third.set_user_attr("seed", 8)
+    behind.write()
+    assert study.user_attrs == {} and missed.is_file()
+    postgres.start()
+    unwritten.send(missed, plain._study_id, plain._storage)
+    assert [trial.value for trial in plain.get_trials()] == [0.5, 0.25, None] and not missed.exists()
+    study, _ = opened()
+    assert study.trials[1].params == second.params
 
 
 @contextlib.contextmanager

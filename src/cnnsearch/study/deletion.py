@@ -22,6 +22,7 @@ OWN = (
     "leaderboard.csv",
     "leaderboard.md",
     "unsent.json",
+    "unwritten.json",
     ".data-*",
     ".probe",
     "data-*",

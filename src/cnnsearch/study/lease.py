@@ -33,8 +33,13 @@ def refuse_if_held(study: Study) -> None:
 
 
 def take(study: Study) -> None:
-    """Store or renew the lease of this process."""
+    """Store the lease of this process."""
     study.remember_fact("owner", {"host": platform.node(), "pid": os.getpid(), "at": time.time()})
+
+
+def renew(study: Study) -> None:
+    """Renew the lease with the next writes to the storage."""
+    study.remember_fact_later("owner", {"host": platform.node(), "pid": os.getpid(), "at": time.time()})
 
 
 def release(study: Study) -> None:

@@ -15,7 +15,8 @@ from cnnsearch.core.version import VERSION
 from cnnsearch.data.pixel_values import BYTES
 from cnnsearch.spaces.definition import Space
 from cnnsearch.spaces.plugins import Catalog
-from cnnsearch.study import moved, samplers
+from cnnsearch.study import moved, samplers, unwritten
+from cnnsearch.study.address import server
 from cnnsearch.study.config import SearchConfig, StudyConfig, maximize
 from cnnsearch.study.lease import refuse_if_held
 from cnnsearch.study.storage import make_folder, open_storage, storage_errors
@@ -35,9 +36,11 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
         StudyError: if it began with another configuration, or its storage cannot be opened.
     """
     make_folder(config.study.folder)
+    missed = config.study.folder / unwritten.FILE
     with storage_errors(config.study.storage, config.study.runs):
         study = _create(config, known)
         refuse_if_held(Study(study, config.study.folder))
+        unwritten.send(missed, study._study_id, study._storage)
         moved.adopt(config.study.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
         if _nothing_done(study, config.study):
             # a study without results may be started again with another configuration
@@ -48,7 +51,7 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
     # it depends on the number of trials: the same seed would draw the same first points again
     seed = config.study.seed + 7919 * len(study.get_trials(deepcopy=False))
     sampler = samplers.sampler(config.tuner.sampler, seed, known)
-    behind = WriteBehindStorage(study._storage, study._study_id)
+    behind = WriteBehindStorage(study._storage, study._study_id, server(config.study.storage) is not None, missed)
     study = optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner)
     opened = Study(study, config.study.folder, behind)
     if opened.info:

@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ class Study:
             self._behind.write()
 
     @property
+    def away(self) -> bool:
+        """Whether the server of the storage does not answer at present."""
+        return self._behind is not None and not self._behind.answers()
+
+    def watch_outages(self, note: Callable[[str], None], hurry: Callable[[], bool]) -> None:
+        """Call `note` with a sentence when the server stops to answer; `hurry`: whether the user stopped the search."""
+        if self._behind:
+            self._behind.outages.note, self._behind.outages.hurry = note, hurry
+
+    @property
     def maximize(self) -> bool:
         """Whether a larger metric is better."""
         return maximize(str(self.info["metric"]))
@@ -83,6 +94,13 @@ class Study:
     def remember_fact(self, name: str, value: Any) -> None:
         """Store one fact under its own key, so that other processes do not overwrite it."""
         self.optuna.set_user_attr(f"{ATTRIBUTE}:{name}", value)
+
+    def remember_fact_later(self, name: str, value: Any) -> None:
+        """The same with the next pending writes: it does not wait for a server."""
+        if self._behind:
+            self._behind.set_study_user_attr_later(f"{ATTRIBUTE}:{name}", value)
+        else:
+            self.remember_fact(name, value)
 
     def fact(self, name: str) -> Any:
         """The fact that `remember_fact` stored, or None."""

@@ -1,16 +1,22 @@
 """A storage that reads from memory and writes later, when no worker waits for an answer."""
 
 import copy
+import datetime
 import json
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Container, Sequence
+from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from cnnsearch.study import unwritten
+from cnnsearch.study.outages import Outages, StorageAway
 
 MOST = 100
 """The largest number of pending writes."""
@@ -27,21 +33,63 @@ class WriteBehindStorage(BaseStorage):
     trials are read from the storage each time, so that other processes may queue points.
 
     Errors of the storage are raised by the method that writes. The next `write` tries the failed writes again.
+    While a server does not answer, writes and the ends of trials are pending, and everything else waits for it. If it
+    does not answer for too long, the pending writes are saved to a file for the next run, and nothing more is written.
+
+    Attributes:
+        outages: whether the server answers.
     """
 
-    def __init__(self, storage: BaseStorage, study_id: int) -> None:
+    def __init__(
+        self, storage: BaseStorage, study_id: int, is_server: bool = False, unwritten_file: Path | None = None
+    ) -> None:
         self._storage, self._study = storage, study_id
-        self._unwritten: deque[Callable[[], None]] = deque()
+        self.outages, self._file = Outages(is_server), unwritten_file
+        # MLflow's thread reads and writes the study's attributes
+        self._lock = threading.RLock()
+        self._attributes: dict[str, Any] = {}
+        self._unwritten: deque[unwritten.Write] = deque()
         self._since = 0.0
         self._trials: dict[int, FrozenTrial] = {}
         self._distributions: dict[str, BaseDistribution] = {}
         self._read()
 
     def write(self) -> None:
-        """Write all pending changes, in their order."""
-        while self._unwritten:
-            self._unwritten[0]()
-            self._unwritten.popleft()
+        """Write all pending changes, in their order, unless the server does not answer at the moment.
+
+        Raises:
+            StorageAway: if it did not answer for too long; from then on nothing is written.
+        """
+        if self.outages.given_up:
+            return
+        with self._lock:
+            try:
+                while self._unwritten and self.outages.attempt(self._unwritten[0].to, self._storage):
+                    self._unwritten.popleft()
+                if self.outages.away and not self._unwritten:
+                    self.answers()
+            except StorageAway:
+                self._save()
+                raise
+
+    def answers(self) -> bool:
+        """Whether the server answers at the moment; a file always does."""
+        return self.outages.answers(self._storage.get_study_user_attrs, self._study)
+
+    def _call(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of `work`; it waits for a server that does not answer."""
+        try:
+            return self.outages.call(work, *arguments)
+        except StorageAway:
+            self._save()
+            raise
+
+    def _save(self) -> None:
+        """Save the pending writes for the next run, once."""
+        with self._lock:
+            if self._unwritten and self._file:
+                unwritten.save(self._file, self._study, self._unwritten)
+            self._unwritten.clear()
 
     # -- pending writes ------------------------------------------------------------------------
 
@@ -56,24 +104,24 @@ class WriteBehindStorage(BaseStorage):
         check_distribution_compatibility(self._distributions.setdefault(param_name, distribution), distribution)
         self._note(trial_id, "params", param_name, distribution.to_external_repr(param_value_internal))
         self._note(trial_id, "distributions", param_name, distribution)
-        self._later(self._storage.set_trial_param, trial_id, param_name, param_value_internal, distribution)
+        self._later("set_trial_param", trial_id, param_name, param_value_internal, distribution)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         """Set the value of an epoch."""
         self._note(trial_id, "intermediate_values", step, intermediate_value)
-        self._later(self._storage.set_trial_intermediate_value, trial_id, step, intermediate_value)
+        self._later("set_trial_intermediate_value", trial_id, step, intermediate_value)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute."""
         value = _plain(value)
         self._note(trial_id, "user_attrs", key, value)
-        self._later(self._storage.set_trial_user_attr, trial_id, key, value)
+        self._later("set_trial_user_attr", trial_id, key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute of Optuna's own."""
         value = _plain(value)
         self._note(trial_id, "system_attrs", key, value)
-        self._later(self._storage.set_trial_system_attr, trial_id, key, value)
+        self._later("set_trial_system_attr", trial_id, key, value)
 
     def _note(self, trial_id: int, field: str, key: Any, value: Any) -> None:
         # a copy: trials that were returned earlier must not change
@@ -82,9 +130,16 @@ class WriteBehindStorage(BaseStorage):
         setattr(changed, field, {**getattr(changed, field), key: value})
         self._trials[trial_id] = changed
 
-    def _later(self, write: Callable[..., None], *arguments: Any) -> None:
-        self._since = self._since if self._unwritten else time.monotonic()
-        self._unwritten.append(lambda: write(*arguments))
+    def set_study_user_attr_later(self, key: str, value: Any) -> None:
+        """Write an attribute of the study with the next pending writes."""
+        self._later("set_study_user_attr", self._study, key, _plain(value))
+
+    def _later(self, method: str, *arguments: Any) -> None:
+        if self.outages.given_up:
+            return
+        with self._lock:
+            self._since = self._since if self._unwritten else time.monotonic()
+            self._unwritten.append(unwritten.Write(method, arguments))
         if len(self._unwritten) >= MOST or time.monotonic() - self._since > LONGEST:
             self.write()
 
@@ -92,16 +147,50 @@ class WriteBehindStorage(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Start a trial, or queue one."""
-        trial_id = self._storage.create_new_trial(study_id, template_trial)
-        self._know(self._storage.get_trial(trial_id))
+        trial_id: int = self._call(self._create, study_id, template_trial)
+        self._know(self._call(self._storage.get_trial, trial_id))
         return trial_id
+
+    def _create(self, study_id: int, template: FrozenTrial | None) -> int:
+        if self.outages.away and template is None:
+            # the connection may have ended after the trial was created: only this process adds running trials
+            for trial in self._storage.get_all_trials(self._study, deepcopy=False):
+                if trial.state == TrialState.RUNNING and trial._trial_id not in self._trials:
+                    return int(trial._trial_id)
+        return self._storage.create_new_trial(study_id, template)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Start a waiting trial, or end one."""
         self.write()
-        done = self._storage.set_trial_state_values(trial_id, state, values)
-        self._know(self._storage.get_trial(trial_id))
+        if state.is_finished() and self.outages.is_server:
+            self.check_trial_is_updatable(trial_id, self._trials[trial_id].state)
+            self._end(trial_id, state, values)
+            return True
+        done: bool = self._call(self._start, trial_id, state, values)
+        self._know(self._call(self._storage.get_trial, trial_id))
         return done
+
+    def _start(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
+        done = self._storage.set_trial_state_values(trial_id, state, values)
+        if not done and self.outages.away:
+            # the connection may have ended after the trial was started
+            return self._storage.get_trial(trial_id).state == state
+        return done
+
+    def _end(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> None:
+        """End a trial. If the server does not answer, it is ended here, and in the storage later."""
+        with self._lock:
+            plain = None if values is None else [float(value) for value in values]
+            self._unwritten.append(unwritten.Write("set_trial_state_values", (trial_id, state, plain)))
+            self.write()
+            if not self._unwritten and not self.outages.given_up:
+                self._know(self._call(self._storage.get_trial, trial_id))
+                return
+        ended = copy.copy(self._trials[trial_id])
+        ended.state, ended.datetime_complete = state, datetime.datetime.now()
+        if plain is not None:
+            ended.values = plain
+        self._know(ended)
 
     # -- reads ----------------------------------------------------------------------------
 
@@ -123,7 +212,9 @@ class WriteBehindStorage(BaseStorage):
 
     def _read(self) -> None:
         self.write()
-        for trial in self._storage.get_all_trials(self._study, deepcopy=False):
+        if self.outages.given_up or self._unwritten:
+            return
+        for trial in self._call(lambda: self._storage.get_all_trials(self._study, deepcopy=False)):
             if self._trials.get(trial._trial_id) is not trial:
                 self._know(trial)
 
@@ -144,11 +235,13 @@ class WriteBehindStorage(BaseStorage):
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Write an attribute."""
-        self._storage.set_study_user_attr(study_id, key, value)
+        if not self.outages.given_up:
+            self._call(self._storage.set_study_user_attr, study_id, key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Write an attribute of Optuna's own."""
-        self._storage.set_study_system_attr(study_id, key, value)
+        if not self.outages.given_up:
+            self._call(self._storage.set_study_system_attr, study_id, key, value)
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """The study's number."""
@@ -163,12 +256,14 @@ class WriteBehindStorage(BaseStorage):
         return self._storage.get_study_directions(study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """The study's attributes."""
-        return self._storage.get_study_user_attrs(study_id)
+        """The study's attributes; those that were read last if the server does not answer any more."""
+        if not self.outages.given_up:
+            self._attributes = self._call(self._storage.get_study_user_attrs, study_id)
+        return self._attributes
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """The study's attributes of Optuna's own."""
-        return self._storage.get_study_system_attrs(study_id)
+        return dict(self._call(self._storage.get_study_system_attrs, study_id))
 
     def get_all_studies(self) -> list[Any]:
         """Every study of the storage."""

@@ -77,6 +77,7 @@ def _searched(
 ) -> tuple[Study, End]:
     """The search of `run`, within its lock."""
     study = begin(config, known)
+    study.watch_outages(callbacks.on_note, lambda: stop.requested)
     lease.take(study)
     if opening and opening.default:
         study.remember(default=opening.default)

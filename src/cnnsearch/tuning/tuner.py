@@ -56,7 +56,7 @@ class Tuner(Generic[A]):
         self._not_described = 0
         self._memory: dict[int, tuple[int, int]] = {}
         self._leased = time.monotonic()
-        self._ending = False
+        self._ending = self._storage_away = False
 
     def run(self) -> End:
         """Run trials until the source ends. Trials that run then are interrupted.
@@ -80,7 +80,7 @@ class Tuner(Generic[A]):
     def _end(self) -> End | None:
         if self.stop.requested:
             return End(EndReason.INTERRUPTED)
-        return self.source.end(idle=not self.active and not self.busy)
+        return self.source.end(idle=not self.active and not self.busy and not self._storage_away)
 
     def _step(self) -> None:
         """Wait for one event and handle it."""
@@ -91,6 +91,8 @@ class Tuner(Generic[A]):
         self.source.check_time()
         self._supervise()
         self.callbacks.on_step_end()
+        if self._storage_away:
+            self._assign_trials()
         if event is None:
             self.source.show_status()
         else:
@@ -202,6 +204,9 @@ class Tuner(Generic[A]):
         """Give a trial to each free worker while the source has one."""
         if self._ending or self.stop.requested:
             return
+        self._storage_away = self.study.away
+        if self._storage_away:
+            return
         for slot in self.launcher.slots:
             if slot in self.active or slot in self.busy or not self.launcher.ready(slot):
                 continue
@@ -236,7 +241,7 @@ class Tuner(Generic[A]):
         now = time.monotonic()
         if now - self._leased > lease.SECONDS / 4:
             self._leased = now
-            lease.take(self.study)
+            lease.renew(self.study)
         for slot, trial in list(self.active.items()):
             found = self.limits.broken(trial, now, self.launcher.memory(slot), self.source.ended())
             if found:
