@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from cnnsearch.cli.main import main
 from tests import servers
-from tests.forked_workers import forked_workers
+from tests.forked_workers import Subprocess, forked_workers
 
 collect_ignore = ["packages"]
 """Packages with tests of their own, run where they are installed."""
@@ -123,10 +123,10 @@ def restored(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def workers_forked() -> Iterator[None]:
+def workers_forked() -> Iterator[Subprocess]:
     """Searches that run in this process fork their workers, which saves them the import of Keras."""
-    with forked_workers():
-        yield
+    with forked_workers() as forking:
+        yield forking
 
 
 @pytest.fixture(scope="session")

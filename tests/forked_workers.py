@@ -18,11 +18,10 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from cnnsearch.tuning.launchers import local
-
-WORKER = "cnnsearch.training.worker"
+from cnnsearch.tuning.launchers import worker_process
 
 READ_AT_IMPORT = ("PYTHONPATH", "KERAS_", "JAX_", "XLA_FLAGS", "TF_ENABLE")
 """How the variables begin that Python or a backend reads when it starts."""
@@ -39,7 +38,7 @@ def read_at_import(environment: dict[str, str]) -> dict[str, str]:
 class ForkedProcess:
     """A worker forked by a server; the part of `subprocess.Popen` that a launcher uses."""
 
-    def __init__(self, server: socket.socket, stderr: int, environment: dict[str, str]) -> None:
+    def __init__(self, server: socket.socket, stderr: int, environment: dict[str, str], folder: str) -> None:
         source, stdin = os.pipe()
         stdout, target = os.pipe()
         self._status, status = os.pipe()
@@ -49,7 +48,7 @@ class ForkedProcess:
         for descriptor in (source, target, status, given):
             os.close(descriptor)
         with os.fdopen(request, "w") as file:
-            json.dump({"environment": environment, "folder": str(os.getcwd())}, file)  # noqa: PTH109
+            json.dump({"environment": environment, "folder": folder}, file)
         self.stdin, self.stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
         self.pid = int(self._line())
         self.returncode: int | None = None
@@ -76,27 +75,29 @@ class ForkedProcess:
 
 
 class Subprocess(types.ModuleType):
-    """The module `subprocess` as the local launcher sees it: workers are forked from a server."""
+    """The module `subprocess` as `worker_process` sees it: workers are forked from a server."""
 
     def __init__(self) -> None:
         super().__init__("subprocess")
         self._server: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._began = read_at_import(dict(os.environ))
+        self.forked = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
 
-    def Popen(self, command: list[str], *, env: dict[str, str], stderr: Any, **options: Any) -> Any:
-        """Fork a worker. A worker with another backend or path is started, because the server's imports differ."""
-        if read_at_import(env) != self._began:
-            return subprocess.Popen(command, env=env, stderr=stderr, **options)
+    def Popen(self, command: list[str], *, env: dict[str, str], stderr: Any, cwd: Path | None, **options: Any) -> Any:
+        """Fork a worker. One with another module, backend or path is started, because it imports something else."""
+        if command[-1] != worker_process.WORKER or read_at_import(env) != self._began:
+            return subprocess.Popen(command, env=env, stderr=stderr, cwd=cwd, **options)
         if self._server is None:
             self._server, theirs = socket.socketpair()
             with theirs:
                 line = [sys.executable, __file__, str(theirs.fileno())]
                 self._process = subprocess.Popen(line, env=env, pass_fds=[theirs.fileno()], start_new_session=True)
-        return ForkedProcess(self._server, stderr.fileno(), env)
+        self.forked += 1
+        return ForkedProcess(self._server, stderr.fileno(), env, str(cwd or Path.cwd()))
 
     def close(self) -> None:
         if self._server is not None and self._process is not None:
@@ -105,14 +106,14 @@ class Subprocess(types.ModuleType):
 
 
 @contextlib.contextmanager
-def forked_workers() -> Iterator[None]:
-    """Fork the workers of the searches that run in this process."""
+def forked_workers() -> Iterator[Subprocess]:
+    """Fork the workers of the searches that run in this process; gives what counts them."""
     forking = Subprocess()
-    local.subprocess = forking  # type: ignore[attr-defined]
+    worker_process.subprocess = forking  # type: ignore[attr-defined]
     try:
-        yield
+        yield forking
     finally:
-        local.subprocess = subprocess  # type: ignore[attr-defined]
+        worker_process.subprocess = subprocess  # type: ignore[attr-defined]
         forking.close()
 
 
@@ -126,10 +127,10 @@ def import_all() -> None:
     from cnnsearch.training.device import import_keras
 
     import_keras()
-    for name in ("mlflow.keras", "mlflow.pyfunc", "cnnsearch.training.compiled.tensorflow", WORKER):
+    for name in ("mlflow.keras", "mlflow.pyfunc", "cnnsearch.training.compiled.tensorflow", worker_process.WORKER):
         importlib.import_module(name)
     # it will be the main module
-    del sys.modules[WORKER]
+    del sys.modules[worker_process.WORKER]
 
 
 def serve(control: socket.socket) -> dict[str, Any]:
@@ -193,5 +194,5 @@ def become(descriptors: list[int]) -> dict[str, Any]:
 if __name__ == "__main__":
     import_all()
     serve(socket.socket(fileno=int(sys.argv[1])))
-    sys.argv = [WORKER]
-    runpy.run_module(WORKER, run_name="__main__", alter_sys=True)
+    sys.argv = [worker_process.WORKER]
+    runpy.run_module(worker_process.WORKER, run_name="__main__", alter_sys=True)
