@@ -11,6 +11,9 @@ from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
 from cnnsearch.data.dataset import Images, Labels
 
+CELL = 1.28
+"""The height of an image with its label on a sheet; its width is 1."""
+
 
 def confusion(y: Labels, probabilities: NDArray[Any], classes: Sequence[str], title: str) -> Figure:
     """The confusion matrix: true classes in rows, predicted classes in columns."""
@@ -44,15 +47,23 @@ def mistakes(
 
 
 def sheet(images: Images, labels: Sequence[str], title: str, columns: int = 10) -> Figure:
-    """8-bit images in rows, each below its label. Of images with 2 or more than 4 channels the first is shown."""
+    """8-bit images in rows, each below its label. Of images with 2 or more than 4 channels the first is shown.
+
+    All are drawn on the same axes: axes of their own would take seconds.
+    """
     rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(columns * 0.9, rows * 1.15 + 0.5), layout="constrained")
-    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        axes.set_axis_off()
-        if place < len(images):
-            image = images[place]
-            axes.imshow(image if image.shape[-1] in (3, 4) else image[..., 0], cmap="gray", vmin=0, vmax=255)
-            axes.set_title(labels[place], fontsize=7)
+    axes = figure.subplots()
+    axes.set_axis_off()
+    height, width = (0.85 * side / max(images.shape[1:3]) for side in images.shape[1:3])
+    for place, (image, label) in enumerate(zip(images, labels, strict=True)):
+        left, bottom = place % columns + (1 - width) / 2, (place // columns + 1) * CELL
+        shown = image if image.shape[-1] in (3, 4) else image[..., 0]
+        axes.imshow(
+            shown, cmap="gray", vmin=0, vmax=255, extent=(left, left + width, bottom, bottom - height), aspect="equal"
+        )
+        axes.text(left + width / 2, bottom - height - 0.03, label, fontsize=7, ha="center", va="bottom")
+    axes.set(xlim=(0, columns), ylim=(rows * CELL, 0))
     figure.suptitle(title)
     return figure
 
