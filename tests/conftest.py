@@ -54,6 +54,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
+UNUSED = ("jax", "matplotlib", "sklearn")
+"""What Keras and TensorFlow import if it is installed. It takes half of the time of their import."""
+
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
 TINY = ("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
@@ -80,6 +83,20 @@ def cnnsearch(folder: Path, *arguments: str, **environment: str) -> Done:
     )
 
 
+def python(folder: Path, code: str, without: tuple[str, ...] = (), **environment: str) -> Done:
+    """Python `code` in `folder`, in a process of its own that cannot import the packages `without` and UNUSED."""
+    first = f"import sys; sys.modules.update(dict.fromkeys({(*UNUSED, *without)}))\n"
+    return subprocess.run(
+        [sys.executable, "-c", first + code],
+        cwd=folder,
+        env=surroundings(**environment),
+        capture_output=True,
+        text=True,
+        timeout=580,
+        check=False,
+    )
+
+
 def invoke(folder: Path, *arguments: str, **environment: str) -> Done:
     """`cnnsearch ARGUMENTS` in `folder`, in this process, where MLflow and Keras are already imported.
 
@@ -88,18 +105,25 @@ def invoke(folder: Path, *arguments: str, **environment: str) -> Done:
     """
     if not environment.keys().isdisjoint(AT_ITS_START):
         return cnnsearch(folder, *arguments, **environment)
-    with restored(folder), warnings.catch_warnings():
+    with working_in(folder, **environment), warnings.catch_warnings():
         warnings.simplefilter("default")
-        given = surroundings(**environment)
+        # as `python -m cnnsearch` has it
+        sys.argv = ["cnnsearch", *arguments]
+        done = CliRunner().invoke(main, arguments, prog_name="cnnsearch", catch_exceptions=False)
+    return subprocess.CompletedProcess(sys.argv, done.exit_code, done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def working_in(folder: Path, **environment: str) -> Iterator[None]:
+    """Work in `folder` and import from it, with these `surroundings`; all is restored."""
+    given = surroundings(**environment)
+    with restored(folder):
         os.environ.clear()
         os.environ.update(given)
         os.chdir(folder)
-        # as `python -m cnnsearch` has them
-        sys.argv = ["cnnsearch", *arguments]
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()
-        done = CliRunner().invoke(main, arguments, prog_name="cnnsearch", catch_exceptions=False)
-    return subprocess.CompletedProcess(sys.argv, done.exit_code, done.stdout, done.stderr)
+        yield
 
 
 @contextlib.contextmanager

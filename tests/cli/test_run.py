@@ -18,7 +18,7 @@ from cnnsearch.spaces.plan import Plan
 from cnnsearch.study import lease, listing
 from cnnsearch.study import study as studies
 from cnnsearch.study.trial import COUNTED
-from tests.conftest import TINY, Run, cnnsearch, invoke
+from tests.conftest import TINY, Run, cnnsearch, invoke, python
 from tests.forked_workers import Subprocess
 
 
@@ -91,9 +91,12 @@ found = mlflow.search_logged_models(experiment_ids=["1"], output_format="list")
 model = mlflow.pyfunc.load_model(found[0].model_uri)
 answer = model.predict(np.zeros((3, 8, 8, 1), "float32"))
 print("ANSWER", np.asarray(answer).shape)
+print(open(mlflow.pyfunc.get_model_dependencies(found[0].model_uri)).read())
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=searched, capture_output=True, text=True, check=False)
+    done = python(searched, code, without=("cnnsearch",))
     assert "ANSWER (3, 10)" in done.stdout, done.stderr
+    needed = [line for line in done.stdout.splitlines() if line.startswith(("keras==", "numpy==", "tensorflow=="))]
+    assert len(needed) == 3
 
 
 def test_leaderboard_in_every_format(searched: Path, study: studies.Study) -> None:
@@ -142,7 +145,7 @@ def test_one_job_and_one_seed_give_the_same_leaderboard_twice(run: Run) -> None:
     boards = []
     for name in ("a", "b"):
         done = run(
-            "run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", "--study", name, "--seed", "7", *TINY
+            "run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1", "--study", name, "--seed", "7", *TINY
         )
         assert done.returncode == 0, done.stderr
         rows = json.loads(run("leaderboard", name, "--format", "json").stdout)
@@ -178,7 +181,7 @@ def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path:
     assert states == ["RUNNING"]
     # what was written behind its back is enough to go on with what was kept
     point = opened.optuna.trials[0].params
-    going_on = cnnsearch(tmp_path, *command, "--epochs", "5000", "--timeout", "15", MLFLOW_TRACKING_URI=store)
+    going_on = invoke(tmp_path, *command, "--epochs", "5000", "--timeout", "8", MLFLOW_TRACKING_URI=store)
     assert (
         going_on.returncode == 1
         and "No trial of digits_cnn completed: none ended within the time limit." in going_on.stderr

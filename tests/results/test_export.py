@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -15,7 +13,7 @@ from PIL import Image
 from cnnsearch.results.export.evaluation import Evaluation
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study import listing
-from tests.conftest import Run, invoke
+from tests.conftest import Run, invoke, python
 
 FILES = {
     "model.keras",
@@ -63,15 +61,13 @@ def test_keras_alone_runs_the_model_which_has_no_augmentation(exported: Path, tm
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype("float32")
     np.save(tmp_path / "images.npy", images)
     code = f"""
-import sys
-sys.modules["cnnsearch"] = None
 import keras, numpy as np
 model = keras.saving.load_model({str(exported / "model.keras")!r})
 answer = model.predict(np.load({str(tmp_path / "images.npy")!r}), verbose=0)
 np.save({str(tmp_path / "answer.npy")!r}, answer)
 print("LAYERS", *(type(layer).__name__ for layer in model.layers))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python(tmp_path, code, without=("cnnsearch",))
     assert "LAYERS Rescaling" in done.stdout, done.stderr
     assert "Random" not in done.stdout and "Noise" not in done.stdout
     answer = np.load(tmp_path / "answer.npy")

@@ -28,7 +28,8 @@ from sklearn.datasets import load_digits
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.results import registry
 from cnnsearch.spaces import plugins
-from tests.conftest import cnnsearch, invoke
+from cnnsearch.study import listing
+from tests.conftest import cnnsearch, invoke, python, working_in
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,14 @@ def test_each_unreadable_file_is_one_line_and_the_others_are_predicted(
     assert re.search(r"a\.png +\d +0\.\d{4} +\d 0\.\d{4}$", row.rstrip())
 
 
+ALONE = """
+import os, runpy
+for number in range(2):
+    os.replace(f"picture-{number}.png", "picture.png")
+    runpy.run_path("snippet.py")
+"""
+
+
 def test_the_cards_program_gives_the_same_result_without_cnnsearch(
     exported: Path, pictures: Path, said: dict[str, dict[str, float]], tmp_path: Path
 ) -> None:
@@ -130,14 +139,14 @@ def test_the_cards_program_gives_the_same_result_without_cnnsearch(
     for name in ("model.keras", "labels.json"):
         (tmp_path / name).write_bytes((exported / name).read_bytes())
     # a rotated picture that is resized and made grey, and one with a transparent part
-    for file in (pictures / "b.jpg", pictures / "more" / "c.png"):
+    files = (pictures / "b.jpg", pictures / "more" / "c.png")
+    for number, file in enumerate(files):
         with Image.open(file) as image:
-            image.save(tmp_path / "picture.png", exif=image.getexif())
-        alone = "import runpy, sys; sys.modules['cnnsearch'] = None; runpy.run_path('snippet.py')"
-        command = [sys.executable, "-I", "-c", alone]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        name, probability = done.stdout.split()
+            image.save(tmp_path / f"picture-{number}.png", exif=image.getexif())
+    done = python(tmp_path, ALONE, without=("cnnsearch",))
+    assert done.returncode == 0, done.stderr
+    for file, line in zip(files, done.stdout.splitlines(), strict=True):
+        name, probability = line.split()
         expected = said[file.name]
         assert name == max(expected, key=expected.__getitem__)
         assert float(probability) == pytest.approx(expected[name], abs=1e-5)
@@ -194,24 +203,6 @@ def test_a_served_model_gives_the_same_result(
 # -- the registry ----------------------------------------------------------------------------------
 
 
-AGAIN = """
-from pathlib import Path
-from mlflow import MlflowClient
-from cnnsearch.results import registry
-from cnnsearch.study import listing
-
-def again():
-    print(registry.register(listing.load("digits_cnn", Path("runs")), Path("served"), "digits"))
-
-client = MlflowClient("sqlite:///mlflow.db")
-again()
-client.set_model_version_tag("digits", "1", registry.ACCURACY, "0.01")
-again()
-client.set_model_version_tag("digits", "3", "cnnsearch.split_seed", "7")
-again()
-"""
-
-
 def test_a_better_version_becomes_champion_and_others_challengers(searched: Path, exported: Path) -> None:
     client = MlflowClient(f"sqlite:///{searched / 'mlflow.db'}")
 
@@ -221,15 +212,16 @@ def test_a_better_version_becomes_champion_and_others_challengers(searched: Path
     first = client.get_model_version("digits", "1")
     before = client.get_run(first.run_id).info
     assert before.status == "FINISHED" and {*registry.SAME, registry.ACCURACY} <= set(first.tags)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
 
-    def python(code: str) -> str:
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=searched, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def again() -> str:
+        with working_in(searched):
+            return str(registry.register(listing.load("digits_cnn", Path("runs")), Path("served"), "digits"))
 
-    same, better, other = python(AGAIN).splitlines()
+    same = again()
+    client.set_model_version_tag("digits", "1", registry.ACCURACY, "0.01")
+    better = again()
+    client.set_model_version_tag("digits", "3", "cnnsearch.split_seed", "7")
+    other = again()
     assert same.startswith("version 2 of digits in MLflow's registry, challenger: ") and "which is not lower" in same
     assert better.startswith("version 3 of digits in MLflow's registry, champion: ") and "against 0.0100" in better
     assert "challenger: version 3 was measured on other validation data" in other
@@ -241,7 +233,8 @@ def test_a_better_version_becomes_champion_and_others_challengers(searched: Path
 
     promote = shlex.split(other.partition("To promote it: ")[2])
     assert promote[:2] == ["python", "-c"]
-    python(promote[2])
+    with working_in(searched):
+        exec(promote[2], {})
     assert version("champion") == 4
 
 

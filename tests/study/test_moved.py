@@ -16,7 +16,7 @@ from cnnsearch.study import study as studies
 from cnnsearch.study.config import study_folder
 from cnnsearch.study.trial import ATTRIBUTE, COUNTED, Trial
 from cnnsearch.tuning.callbacks import mlflow
-from tests.conftest import cnnsearch
+from tests.conftest import invoke
 
 OLD = Path(__file__).parents[1] / "old_runs" / "0.1.0"
 SPACE = ("--space", "digits_cnn", "--set", "filters.first=[8,16]", "--jobs", "1", "--confirm", "0", "--keep", "1")
@@ -54,7 +54,7 @@ def test_paused_and_interrupted_trials_are_resumed_elsewhere_and_a_copy_leaves_t
     first, copy = tmp_path / "first", tmp_path / "copy"
     shutil.copytree(OLD, first / "runs")
     shutil.copy(blank_mlflow, first / "mlflow.db")
-    done = cnnsearch(first, "run", *SPACE, *PAUSED, "--study", "paused", "--trials", "3")
+    done = invoke(first, "run", *SPACE, *PAUSED, "--study", "paused", "--trials", "3")
     assert done.returncode == 0, done.stderr
     after = trained(first / "runs", "paused")
     resumed = [record for record in after.values() if record.resumed]
@@ -63,13 +63,13 @@ def test_paused_and_interrupted_trials_are_resumed_elsewhere_and_a_copy_leaves_t
 
     shutil.copytree(first, copy)
     before = contents(first)
-    done = cnnsearch(copy, "run", *SPACE, *INTERRUPTED, "--study", "interrupted", "--trials", "1")
+    done = invoke(copy, "run", *SPACE, *INTERRUPTED, "--study", "interrupted", "--trials", "1")
     assert done.returncode == 0, done.stderr
     (again,) = trained(copy / "runs", "interrupted").values()
     assert again.resumed == 40 and again.epochs == len(again.history) == 60
     assert (copy / "runs" / "interrupted" / "checkpoints" / f"trial-{again.number:05d}.keras").is_file()
     # one more trial of a study that has a run in the store that was copied along
-    done = cnnsearch(copy, "run", *SPACE, *PAUSED, "--study", "paused", "--trials", "3", "--confirm", "1x1")
+    done = invoke(copy, "run", *SPACE, *PAUSED, "--study", "paused", "--trials", "3", "--confirm", "1x1")
     assert done.returncode == 0, done.stderr
     assert contents(first) == before
 
