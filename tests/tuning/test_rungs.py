@@ -270,7 +270,7 @@ def paused(number: int, value: float, folder: Path) -> ActiveTrial:
     history = ({"val_accuracy": value},)
     record = Trial(number, state="waiting", history=history)
     trial = optuna.create_study().ask()
-    return ActiveTrial(trial, record, folder / "none", 0.0, 0.0, history=list(history), resumable=True)
+    return ActiveTrial(trial, record, str(folder / "none"), 0.0, 0.0, history=list(history), resumable=True)
 
 
 @pytest.mark.slow

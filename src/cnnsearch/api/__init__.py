@@ -7,6 +7,7 @@ from typing import Any
 from cnnsearch.api.inputs import SearchInputs
 from cnnsearch.api.keywords import changed, known_keywords, parsed
 from cnnsearch.api.result import Result, import_optuna
+from cnnsearch.core.checkpoint_address import redacted
 
 Found = Result
 """The old name of `Result`."""
@@ -65,6 +66,7 @@ def search(
     json: bool = False,
     runs: str | Path = "runs",
     storage: str = "",
+    checkpoints: str | Path = "",
     plugins: str | Path | Sequence[str | Path] = (),
 ) -> Result:
     """Search: train candidates of a space and rank them. The same call resumes the study.
@@ -120,6 +122,8 @@ def search(
         json: print one JSON object per line instead of the progress.
         runs: the folder of studies and checkpoints.
         storage: Optuna's storage address; empty: a SQLite file in `runs`.
+        checkpoints: where checkpoints of trials in training are written: a folder, or such as "s3://bucket/folder";
+            empty: where the study wrote them before, else in `runs`.
         plugins: folders or files of your own plugins; their code is run.
 
     Returns:
@@ -182,8 +186,9 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
 
 def _call(inputs: SearchInputs, options: dict[str, Any]) -> str:
     """The call as a line of Python, for the study's record. An object is a name."""
-    from cnnsearch.study.address import redacted
+    from cnnsearch.study import address
 
-    shown = {name: redacted(str(value)) if name == "storage" else value for name, value in options.items()}
+    hidden = {"storage": address.redacted, "checkpoints": redacted}
+    shown = {name: hidden[name](str(value)) if name in hidden else value for name, value in options.items()}
     parts = [*inputs.arguments, *(f"{name}={value!r}" for name, value in shown.items())]
     return f"cnnsearch.search({', '.join(parts)})"

@@ -8,6 +8,7 @@ from cnnsearch.cli.options import (
     MACHINES,
     MOST_USED,
     OUTPUT,
+    PLACES,
     RESULTS,
     SEARCH,
     SPEED,
@@ -233,6 +234,18 @@ machine_options = option_group(
     ),
 )
 
+place_options = option_group(
+    PLACES,
+    spec(
+        "--checkpoints",
+        default="",
+        metavar="ADDRESS",
+        shown="as before; in --runs for a new study",
+        help="Where checkpoints of trials in training are written: a folder, or s3://BUCKET/FOLDER. Give credentials "
+        "by environment variables or a credentials file.",
+    ),
+)
+
 output_options = option_group(
     OUTPUT,
     spec("--quiet", is_flag=True, help="Print only the top of the leaderboard."),
@@ -247,5 +260,6 @@ run_options = combined(
     result_options,
     speed_options,
     machine_options,
+    place_options,
     output_options,
 )

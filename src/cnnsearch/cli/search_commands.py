@@ -9,6 +9,7 @@ import click
 from cnnsearch.cli import interruption
 from cnnsearch.cli.options import GroupedCommand, option, study_options
 from cnnsearch.cli.run_options import run_options
+from cnnsearch.core.checkpoint_address import redacted_in
 
 
 @click.command(cls=GroupedCommand)
@@ -26,7 +27,8 @@ def run(quiet: bool, json_lines: bool, **given: Any) -> None:
     from cnnsearch.tuning import run as tuning
 
     shown = display.choose(json_lines, quiet)
-    line = shlex.join(["cnnsearch", *(address.redacted_in(word, config.study.storage) for word in sys.argv[1:])])
+    words = [address.redacted_in(word, config.study.storage) for word in sys.argv[1:]]
+    line = shlex.join(["cnnsearch", *(redacted_in(word, given["checkpoints"]) for word in words)])
     try:
         with shown:
             study, end = tuning.run(config, (shown, leaderboard.LeaderboardFiles()), line)

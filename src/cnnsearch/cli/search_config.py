@@ -7,7 +7,7 @@ from typing import Any
 from cnnsearch.cli.dataset_option import dataset_use, with_picture_options
 from cnnsearch.cli.quantities import seconds
 from cnnsearch.cli.resources import resources
-from cnnsearch.core import metrics
+from cnnsearch.core import checkpoint_address, metrics
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import parent_plugins, plugins
 from cnnsearch.spaces import recipes as recipe_points
@@ -43,6 +43,7 @@ def search_config(
     recipe: tuple[str, ...],
     recipes: bool,
     space_from_study: bool,
+    checkpoints: str,
     **given: Any,
 ) -> SearchConfig:
     """The checked configuration of a command line, or of a call from Python with a space and a dataset as objects.
@@ -76,6 +77,7 @@ def search_config(
         costs=costs,
         recipes=wanted,
         only_recipes=only_recipes,
+        checkpoints=checkpoint_address.checked(checkpoints) if checkpoints else "",
         confirm=_confirmed(confirm, 0 if only_recipes else CONFIRMED),
         **places,
         **_with_space_defaults(given, found),

@@ -197,7 +197,13 @@ class Evaluated(Trained):
 
 @dataclass(frozen=True, kw_only=True)
 class Paused(Trained):
-    """The trial was paused at a rung. Its checkpoint is written."""
+    """The trial was paused at a rung.
+
+    Attributes:
+        saved: whether its checkpoint was written.
+    """
+
+    saved: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,14 +286,16 @@ class RunTrial(Message):
     Attributes:
         seed: the seed of its weights and batches.
         limited: whether the limits of size and latency apply to it.
-        state: the path of its checkpoint.
+        state: the address of its checkpoint.
         resume: whether to resume from that checkpoint.
+        earlier: the address of an older checkpoint, from which to resume if the other does not exist; or empty.
     """
 
     seed: int
     limited: bool
     state: str
     resume: bool
+    earlier: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,8 @@ class StudyConfig:
         costs: what is minimized besides the metric, such as `params`.
         runs: the folder with all studies.
         storage: the address of Optuna's storage; empty: a SQLite file in `runs`.
+        checkpoints: the address to which checkpoints of trials in training are written, perhaps with credentials;
+            empty: where the study wrote them before, else in its folder.
         plugins: folders and files with plugins.
         brought: digests of the function and the arrays that were given from Python, by `function` and `data`.
     """
@@ -36,6 +38,7 @@ class StudyConfig:
     costs: tuple[str, ...] = ()
     seed: int = 0
     storage: str = ""
+    checkpoints: str = field(default="", repr=False)
     plugins: tuple[Path, ...] = ()
     brought: dict[str, Any] = field(default_factory=dict)
 

@@ -2,12 +2,15 @@
 
 import contextlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
 
-from cnnsearch.core.errors import StudyError
+from cnnsearch.core import checkpoint_store
+from cnnsearch.core.checkpoint_address import redacted
+from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.study import disk, lease, listing
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study.config import study_folder
@@ -55,11 +58,17 @@ class Deletion(NamedTuple):
             lines.append(f"{self.place} is a link. It is removed; the files in {self.place.resolve()} stay.")
         elif self.files:
             lines.append(f"Files in {self.place}: {disk.text(sum(map(disk.size, self.files)))}.")
+        lines += [f"Its checkpoints of trials in training at {redacted(each)}." for each in self.elsewhere]
         if self.runs:
             lines.append(f"{len(self.runs[1])} runs in MLflow. `mlflow gc` deletes their artifacts from the disk.")
         elif self.study.fact("mlflow"):
             lines.append("Its runs in MLflow are kept; --mlflow deletes them, too.")
         return "\n".join(lines)
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """The addresses of its folders with checkpoints that are not in `place`."""
+        return self.study.training_checkpoints.folders
 
 
 def find(name: str, runs: Path, storage: str, mlflow: bool) -> Deletion:
@@ -100,15 +109,27 @@ def delete(deletion: Deletion, runs: Path, storage: str) -> str:
             raise StudyError(
                 f"Study '{name}' is deleted, but {error.filename} cannot be removed: {reason}. Remove it by hand."
             ) from error
+    left = _delete_checkpoints(deletion.elsewhere)
     if link:
         place.unlink()
-        return ""
+        return left
     (place / ".lock").unlink(missing_ok=True)
     try:
         place.rmdir()
     except OSError:
-        return f"{place} stays: it has files that cnnsearch did not write."
-    return ""
+        return f"{place} stays: it has files that cnnsearch did not write. {left}".strip()
+    return left
+
+
+def _delete_checkpoints(folders: Iterable[str]) -> str:
+    """Delete folders with checkpoints; a line about those that cannot be deleted, or an empty text."""
+    left = []
+    for folder in folders:
+        try:
+            checkpoint_store.delete_folder(folder)
+        except (OSError, CnnsearchError) as error:
+            left.append(f"{redacted(folder)} cannot be deleted: {error}. Delete it by hand.")
+    return " ".join(left)
 
 
 def _delete_runs(client: Any, identifiers: list[str]) -> None:

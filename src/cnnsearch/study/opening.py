@@ -3,13 +3,15 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import optuna
 import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
+from cnnsearch.core import checkpoint_store
+from cnnsearch.core.checkpoint_address import redacted
 from cnnsearch.core.errors import StudyError
 from cnnsearch.core.version import VERSION
 from cnnsearch.data.pixel_values import BYTES
@@ -20,7 +22,8 @@ from cnnsearch.study.address import server
 from cnnsearch.study.config import SearchConfig, StudyConfig, maximize
 from cnnsearch.study.lease import refuse_if_held
 from cnnsearch.study.storage import make_folder, open_storage, storage_errors
-from cnnsearch.study.study import FORMAT, Study, now, state_of
+from cnnsearch.study.study import FORMAT, Study, now
+from cnnsearch.study.training_checkpoints import FACT, TrainingCheckpoints, new_fact
 from cnnsearch.study.trial import ATTRIBUTE, COUNTED, from_optuna
 from cnnsearch.study.write_behind import WriteBehindStorage
 
@@ -114,13 +117,38 @@ def _nothing_done(study: optuna.Study, config: StudyConfig) -> bool:
         ended = from_optuna(t)
         return ended.state in COUNTED and not (mended and ended.state == "failed")
 
-    busy = any(
-        t.state == TrialState.RUNNING
-        or counts(t)
-        or (t.state == TrialState.WAITING and "state" in t.user_attrs and state_of(config.folder, t).exists())
-        for t in study.get_trials(deepcopy=False)
-    )
-    return ATTRIBUTE in study.user_attrs and not busy
+    trials = study.get_trials(deepcopy=False)
+    busy = any(trial.state == TrialState.RUNNING or counts(trial) for trial in trials)
+    return ATTRIBUTE in study.user_attrs and not busy and not _resumable(study, trials, config)
+
+
+def _resumable(study: optuna.Study, trials: list[FrozenTrial], config: StudyConfig) -> bool:
+    """Whether one of the trials has a checkpoint, as far as is known."""
+    places = TrainingCheckpoints(config.folder, study.user_attrs.get(f"{ATTRIBUTE}:{FACT}"), config.checkpoints)
+    requeued = [trial.user_attrs for trial in trials if trial.state == TrialState.WAITING]
+    stored = [known[name] for known in requeued for name in ("state", "earlier") if "state" in known and name in known]
+    return bool(places.existing(map(places.found, stored), if_unknown=True))
+
+
+def use_checkpoints(study: Study, given: str, note: Callable[[str], None]) -> None:
+    """Write checkpoints to the address `given`; if it is empty, where the study wrote them before.
+
+    `note` is called with a line for the user.
+
+    Raises:
+        CnnsearchError: if the address of an earlier run cannot be used. `given` was tried before.
+    """
+    known = study.fact(FACT)
+    if known is None and not given:
+        return
+    if not given:
+        given = str(known["address"]).removeprefix("file://")
+        checkpoint_store.probe(given)
+        note(f"Checkpoints are written to {redacted(given)}, as in the run before.")
+    fact = new_fact(known or {}, given, study.name, study.folder)
+    if fact != known:
+        study.remember_fact(FACT, fact)
+    study.training_checkpoints = TrainingCheckpoints(study.folder, fact, given)
 
 
 def check_same(study: Study, config: StudyConfig) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.study import moved
 from cnnsearch.study.config import maximize
 from cnnsearch.study.sampler_view import SamplerView
+from cnnsearch.study.training_checkpoints import FACT, TrainingCheckpoints
 from cnnsearch.study.trial import ATTRIBUTE, Trial, from_optuna
 from cnnsearch.study.write_behind import WriteBehindStorage
 
@@ -36,6 +36,11 @@ class Study:
     def sampler_view(self) -> SamplerView:
         """The study in the form that its sampler reads."""
         return SamplerView(self.name, self.optuna._storage, self.optuna.sampler, self.optuna.pruner)
+
+    @functools.cached_property
+    def training_checkpoints(self) -> TrainingCheckpoints:
+        """Where the checkpoints of its trials in training are. A run may name another address."""
+        return TrainingCheckpoints(self.folder, self.fact(FACT))
 
     def use_sampler(self, sampler: Any) -> None:
         """Use this sampler from now on."""
@@ -140,11 +145,6 @@ class Study:
 def now() -> str:
     """The present time in ISO 8601, with the time zone."""
     return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
-
-
-def state_of(folder: Path, trial: FrozenTrial | optuna.Trial) -> Path:
-    """The file with the training state of a requeued trial; `folder` is the study's."""
-    return moved.own_file(folder, "epochs", str(trial.user_attrs["state"]))
 
 
 def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:

@@ -1,6 +1,5 @@
 """The queue of a study: interrupted trials, the default, recipes and controlled trials, which come before draws."""
 
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -8,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study.config import TunerConfig, trial_seed
-from cnnsearch.study.study import Study, state_of
+from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED
 
 
@@ -77,7 +76,11 @@ def _open_origins(study: Study) -> set[str]:
 def resumable_trials(study: Study) -> list[FrozenTrial]:
     """The requeued trials that have a checkpoint."""
     waiting = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return [trial for trial in waiting if "state" in trial.user_attrs and state_of(study.folder, trial).is_file()]
+    requeued = {
+        trial.number: set(checkpoint_addresses(study, trial)) for trial in waiting if "state" in trial.user_attrs
+    }
+    found = study.training_checkpoints.existing(set().union(*requeued.values()))
+    return [trial for trial in waiting if found & requeued.get(trial.number, set())]
 
 
 def requeue(
@@ -93,11 +96,14 @@ def requeue(
     `retried`: its worker was lost, which may happen only once. `low_fidelity`: the metric of that evaluation.
     `moved`: its machine was lost, too.
     """
-    kept_in = state_of(study.folder, trial) if "state" in trial.user_attrs else state_file(study.folder, trial.number)
-    state = kept_in.relative_to(study.folder).as_posix()
+    state, earlier = (
+        address and study.training_checkpoints.stored(address) for address in checkpoint_addresses(study, trial)
+    )
     kept: tuple[str, ...] = ("origin", "retried", "moves")
     again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
     attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
+    if earlier:
+        attributes["earlier"] = earlier
     if moved:
         attributes["moves"] = trial.user_attrs.get("moves", 0) + 1
     if low_fidelity is not None:
@@ -113,6 +119,12 @@ def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
     return int(trial.user_attrs.get("seed", trial_seed(study.info["seed"], trial.number)))
 
 
-def state_file(folder: Path, number: int) -> Path:
-    """The file of a trial's checkpoint."""
-    return folder / "epochs" / f"trial-{number:05d}.npz"
+def checkpoint_addresses(study: Study, trial: FrozenTrial | optuna.Trial) -> tuple[str, str]:
+    """The address of a trial's checkpoint, and the address of an older one in another folder, or an empty text."""
+    places, known = study.training_checkpoints, trial.user_attrs
+    if "state" not in known:
+        return places.file(trial.number), ""
+    state = places.found(str(known["state"]))
+    if not places.is_current(state):
+        return places.file(trial.number), state
+    return state, places.found(str(known["earlier"])) if "earlier" in known else ""

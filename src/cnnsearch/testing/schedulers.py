@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnsearch.core.messages import Decision
@@ -96,7 +95,7 @@ def _simulated(scheduler: TrialScheduler) -> Simulation:
 
     trial: Any = None
     new = [
-        ActiveTrial(trial, Trial(number), Path("none"), started=0.0, last_message=0.0, resumable=True)
+        ActiveTrial(trial, Trial(number), "none", started=0.0, last_message=0.0, resumable=True)
         for number in range(TRIALS)
     ]
     every, running, wrong = list(new), list[ActiveTrial](), list[str]()

@@ -1,15 +1,17 @@
 """Saves the state of a training after an epoch, so that an interrupted or paused trial can be resumed."""
 
 import json
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from cnnsearch.core import checkpoint_store
+from cnnsearch.core.checkpoint_address import redacted
 from cnnsearch.training.lazy_keras import Callback
 
 FORMAT = 1
@@ -44,10 +46,10 @@ class Checkpoint:
                 variable.assign(value)
 
 
-def load(path: Path, key: str) -> Checkpoint | None:
+def load(address: str, key: str) -> Checkpoint | None:
     """The checkpoint of the candidate with this key; None if there is none that can be used."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with checkpoint_store.read(address) as file, np.load(file, allow_pickle=False) as archive:
             facts = json.loads(str(archive["facts"]))
             if facts["format"] != FORMAT or facts["key"] != key:
                 return None
@@ -55,7 +57,10 @@ def load(path: Path, key: str) -> Checkpoint | None:
                 kind: [archive[f"{kind}{number}"] for number in range(facts["counts"][kind])]
                 for kind in ("variables", "optimizer", "weights")
             }
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        _log(f"the checkpoint {redacted(address)} cannot be read: {error}")
         return None
     return Checkpoint(facts["epoch"], facts["facts"], callbacks=facts["callbacks"], **arrays)
 
@@ -68,12 +73,22 @@ class CheckpointWriter(Callback):
     """
 
     def __init__(
-        self, path: Path, key: str, model: Any, others: Sequence[Any], facts: Facts, must: Callable[[], bool] = bool
+        self,
+        address: str,
+        key: str,
+        model: Any,
+        others: Sequence[Any],
+        facts: Facts,
+        must: Callable[[], bool] = bool,
+        tried: Callable[[bool], object] = bool,
     ) -> None:
-        """`others` are the callbacks whose state is saved; `must` returns whether this epoch has to be saved."""
+        """`others` are the callbacks whose state is saved; `must` returns whether this epoch has to be saved.
+
+        `tried` is called with whether a checkpoint was written.
+        """
         super().__init__()
-        self._must = must
-        self._path, self._key, self._whole, self._others, self._facts = path, key, model, others, facts
+        self._must, self._tried = must, tried
+        self._address, self._key, self._whole, self._others, self._facts = address, key, model, others, facts
         self._wrote, self._took = time.monotonic(), 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -82,13 +97,15 @@ class CheckpointWriter(Callback):
         if spared and not self._must():
             return
         try:
-            self._write(epoch + 1)
-        except OSError:
-            self._path.unlink(missing_ok=True)
+            checkpoint_store.write(self._address, lambda file: self._write(file, epoch + 1))
+            self._tried(True)
+        except OSError as error:
+            self._tried(False)
+            _log(f"the checkpoint {redacted(self._address)} is not written: {error}")
         self._wrote = time.monotonic()
         self._took = self._wrote - started
 
-    def _write(self, epoch: int) -> None:
+    def _write(self, file: IO[bytes], epoch: int) -> None:
         facts = self._facts()
         arrays = {
             "variables": _arrays(self._whole.variables),
@@ -104,11 +121,7 @@ class CheckpointWriter(Callback):
             "callbacks": [_plain_state(other) for other in self._others],
         }
         named = {f"{kind}{number}": item for kind, items in arrays.items() for number, item in enumerate(items)}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(file, facts=json.dumps(told), **named)
-        partial.replace(self._path)
+        np.savez(file, facts=json.dumps(told), **named)
 
 
 class CallbackRestorer(Callback):
@@ -122,6 +135,11 @@ class CallbackRestorer(Callback):
         for other, state in self._states:
             for name, value in state.items():
                 setattr(other, name, value)
+
+
+def _log(text: str) -> None:
+    """Write a line to the worker's log."""
+    print(f"cnnsearch: {text}", file=sys.stderr)
 
 
 def _arrays(variables: Sequence[Any]) -> list[Any]:

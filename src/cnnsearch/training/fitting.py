@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnsearch.core import metrics as computed_metrics
@@ -21,16 +20,18 @@ class CheckpointOptions(NamedTuple):
     """How the state of a training is saved and resumed.
 
     Attributes:
-        path: the checkpoint's file.
+        address: the checkpoint's address.
         key: the candidate's key.
         saved: the state to resume from.
         pauses: whether the training ends at this epoch to be resumed later, so that its state must be saved.
+        tried: is called with whether a checkpoint was written.
     """
 
-    path: Path
+    address: str
     key: str
     saved: checkpoint.Checkpoint | None = None
     pauses: Callable[[], bool] = bool
+    tried: Callable[[bool], object] = bool
 
 
 def fit(
@@ -89,9 +90,9 @@ def keywords(data: TrainingData, epochs: int, callbacks: list[Any]) -> dict[str,
     }
 
 
-def resumed(candidate: Candidate, path: Path, key: str) -> checkpoint.Checkpoint | None:
+def resumed(candidate: Candidate, address: str, key: str) -> checkpoint.Checkpoint | None:
     """The saved state of this candidate's training, loaded into its model; None if the training begins anew."""
-    saved = checkpoint.load(path, key)
+    saved = checkpoint.load(address, key)
     if saved is None:
         return None
     try:
@@ -181,8 +182,9 @@ def _fit_resumable(
     """`fit` from the epoch at which the training was interrupted, if it was; its state is saved for the next time."""
     callbacks, own, first = [*candidate.callbacks, reporter], candidate.callbacks, 0
     if keep is not None:
+        when = keep.pauses, keep.tried
         callbacks.append(
-            checkpoint.CheckpointWriter(keep.path, keep.key, candidate.model, own, reporter.facts, keep.pauses)
+            checkpoint.CheckpointWriter(keep.address, keep.key, candidate.model, own, reporter.facts, *when)
         )
     if keep is not None and keep.saved is not None:
         reporter.resume(keep.saved)

@@ -27,7 +27,7 @@ class TrialRunner:
     def __init__(self, context: WorkerContext, connection: Connection, trial: int) -> None:
         self._context, self._connection, self._trial = context, connection, trial
         self._started = time.perf_counter()
-        self._decision = Decision.CONTINUE
+        self._decision, self._saved = Decision.CONTINUE, False
         self._trainer: Any = None
 
     def run(self, assignment: messages.RunTrial) -> None:
@@ -72,7 +72,7 @@ class TrialRunner:
         result, candidate = self._train(hp, proposal, assignment)
         facts = self._facts(result, candidate)
         if self._decision is Decision.PAUSE:
-            self._connection.send(messages.Paused(**facts))
+            self._connection.send(messages.Paused(saved=self._saved, **facts))
             return
         from cnnsearch.training import model_io
 
@@ -148,12 +148,19 @@ class TrialRunner:
         """The CheckpointOptions of the training. What an earlier run saved is loaded and reported."""
         from cnnsearch.training import fitting
 
-        path = Path(assignment.state)
-        saved = fitting.resumed(candidate, path, key) if assignment.resume else None
+        address, saved = assignment.state, None
+        for place in filter(None, (address, assignment.earlier)) if assignment.resume else ():
+            saved = saved or fitting.resumed(candidate, place, key)
+        self._saved = saved is not None
         if saved is not None:
             resumed = messages.Resumed(trial=self._trial, history=saved.facts["history"])
             self._decision = self._connection.ask(resumed, messages.Go).decision
-        return fitting.CheckpointOptions(path, key, saved, lambda: self._decision is Decision.PAUSE)
+        return fitting.CheckpointOptions(
+            address, key, saved, lambda: self._decision is Decision.PAUSE, self._note_checkpoint
+        )
+
+    def _note_checkpoint(self, saved: bool) -> None:
+        self._saved = saved
 
     def _ask_for_value(self, name: str, distribution: Distribution) -> Value:
         question = messages.Draw(trial=self._trial, name=name, distribution=distribution.to_dict())

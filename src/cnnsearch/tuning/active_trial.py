@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnsearch.core.messages import Message, RunTrial
@@ -23,7 +23,9 @@ class ActiveTrial:
 
     Attributes:
         trial: Optuna's trial; `record`: what is known of it.
-        state: the file of its checkpoint; `resume`: whether its training resumes from there.
+        state: the address of its checkpoint; `resume`: whether its training resumes from there.
+        earlier: the address of an older checkpoint, which is read if the other does not exist; or empty.
+        has_checkpoint: whether there is a checkpoint to resume from. It may take seconds.
         started: when the worker got it; `last_message`: when the worker last sent a message.
         history: the metrics of each epoch; `reported`: how many of them Optuna and MLflow have.
         spent: seconds that it was trained before its last pause.
@@ -33,10 +35,12 @@ class ActiveTrial:
 
     trial: optuna.Trial
     record: Trial
-    state: Path
+    state: str
     started: float
     last_message: float
     resume: bool = False
+    earlier: str = ""
+    has_checkpoint: Callable[[], bool] = bool
     history: list[dict[str, float]] = field(default_factory=list)
     reported: int = 0
     spent: float = 0.0
@@ -75,6 +79,7 @@ class ActiveTrial:
             trial=self.number,
             seed=self.record.seed,
             limited=not self.by_name,
-            state=str(self.state),
+            state=self.state,
             resume=self.resume,
+            earlier=self.earlier,
         )

@@ -4,12 +4,13 @@ import math
 import time
 from collections.abc import Iterable
 
+from cnnsearch.core import checkpoint_store
 from cnnsearch.core.metric_names import matching_metric
 from cnnsearch.spaces import plugins
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import lease, trial_queue
 from cnnsearch.study.config import SearchConfig
-from cnnsearch.study.opening import begin
+from cnnsearch.study.opening import begin, use_checkpoints
 from cnnsearch.study.opening import begun as begun_study
 from cnnsearch.study.resumed_config import with_stored_training
 from cnnsearch.study.storage import lock_study, storage_errors
@@ -45,6 +46,8 @@ def run(config: SearchConfig, callbacks: Iterable[TunerCallback], line: str) -> 
         storage_errors(config.study.storage, config.study.runs),
         SignalHandler().listening() as stop,
     ):
+        if config.study.checkpoints:
+            checkpoint_store.probe(config.study.checkpoints)
         config, opening = _opened(config, known, stop, all_callbacks)
         try:
             return _searched(config, known, opening, all_callbacks, stop, line)
@@ -119,11 +122,13 @@ def _tuned(
     session = Session(study, Limits(config.tuner.trial_timeout, config.resources.memory), stop, callbacks)
     with stop.deferred():
         recorder = TrialRecorder(study, callbacks)
+        # before `use_checkpoints`: with the address of the run that was killed
         recorder.requeue_stale()
         source = SearchSource(config, known, study, recorder, callbacks, began)
         left = source.missing() + len(to_confirm(config, study, source.leaders))
         if not left and not callbacks.needs_workers(study):
             return End(EndReason.COMPLETE)
+        use_checkpoints(study, config.study.checkpoints, callbacks.on_note)
         jobs = config.resources.workers(left)
         launcher = opening.launcher if opening else registry.launcher(config, jobs, known)
         try:

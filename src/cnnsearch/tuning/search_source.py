@@ -1,5 +1,6 @@
 """The trials of a search: interrupted ones first, then queued points, then what the sampler draws."""
 
+import functools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -9,7 +10,6 @@ from cnnsearch.core.errors import PluginError
 from cnnsearch.core.messages import Describe, Described, Draw, Evaluated, Message, Paused, Proposed, Ready, Saved
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import opening, samplers, trial_queue
-from cnnsearch.study import study as studies
 from cnnsearch.study.config import SearchConfig, trial_seed
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
@@ -157,12 +157,17 @@ class SearchSource:
             return None
         origin = str(trial.user_attrs.get("origin", "sampler"))
         seed, now = trial_queue.seed_of(self._study, trial), time.monotonic()
-        earlier, folder = trial.user_attrs.get("state"), self.config.study.folder.resolve()
-        state = studies.state_of(folder, trial) if earlier else trial_queue.state_file(folder, trial.number)
-        # without a checkpoint the low-fidelity evaluation is repeated, so that the trial has a rank there
-        low_fidelity = trial.user_attrs.get("look") if state.is_file() else None
-        record = Trial(number=trial.number, origin=origin, seed=seed, look=low_fidelity)
-        return ActiveTrial(trial, record, state, now, now, resume=earlier is not None)
+        state, earlier = trial_queue.checkpoint_addresses(self._study, trial)
+        record = Trial(number=trial.number, origin=origin, seed=seed, look=trial.user_attrs.get("look"))
+        started = ActiveTrial(trial, record, state, now, now, earlier=earlier)
+        if "state" in trial.user_attrs:
+            places = self._study.training_checkpoints
+            started.resume = True
+            started.has_checkpoint = functools.cache(lambda: bool(places.existing(filter(None, (state, earlier)))))
+        if record.look is not None and not started.has_checkpoint():
+            # without a checkpoint the low-fidelity evaluation is repeated, so that the trial has a rank there
+            started.record = replace(record, look=None)
+        return started
 
     def missing(self) -> int:
         """How many trials have not started yet."""
@@ -311,3 +316,4 @@ class SearchSource:
             else:
                 del self._lifecycle.scheduler.paused[trial.number]
                 self.interrupt(trial)
+        self._lifecycle.close()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar
 
+from cnnsearch.core.checkpoint_address import local_path, redacted
 from cnnsearch.core.messages import (
     Completed,
     Decision,
@@ -29,6 +30,7 @@ from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.checkpoint_deleter import CheckpointDeleter
 from cnnsearch.tuning.checkpoint_manager import CheckpointManager
 from cnnsearch.tuning.runtime_model import Budget
 from cnnsearch.tuning.trial_decisions import TrialDecisions
@@ -36,6 +38,8 @@ from cnnsearch.tuning.trial_recorder import TrialRecorder
 from cnnsearch.tuning.trial_source import Reaction, WorkerAction
 
 FULL = "Free some space, and run the same command again."
+
+UNREACHABLE = "See that this address can be reached and written, and run the same command again."
 
 RECENT = 200
 """The runtime model uses this many of the last trials."""
@@ -67,6 +71,7 @@ class TrialLifecycle:
         self._decisions = TrialDecisions(config, known, study, callbacks)
         self.scheduler = self._decisions.scheduler
         self.checkpoints = CheckpointManager(config.study.folder / "checkpoints", config.tuner.keep, study.maximize)
+        self._deleter = CheckpointDeleter()
         self.budget = Budget(config)
         self.problem = ""
         for trial in recorder.trials:
@@ -149,6 +154,9 @@ class TrialLifecycle:
         if not isinstance(message.metrics.get(metric), int | float):
             reason = f"epoch {message.epoch} reports no number as {metric}"
             return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
+        if trial.earlier and not trial.history:
+            place = redacted(trial.earlier)
+            self._callbacks.on_note(f"Trial {trial.number} starts from its first epoch: no checkpoint at {place}.")
         trial.history.append(message.metrics)
         decision = self._decisions.after_epoch(trial)
         answer = Go(trial=trial.number, id=message.id, decision=decision)
@@ -164,9 +172,10 @@ class TrialLifecycle:
         return self._on_paused(trial, message)
 
     def _on_paused(self, trial: ActiveTrial, message: Trained) -> Reaction:
-        if trial.history and not trial.state.is_file():
+        if isinstance(message, Paused) and not message.saved:
             # without a checkpoint it cannot be resumed; it is interrupted, and the next run trains it again
-            self.problem = f"{trial.state} cannot be written. {FULL}"
+            mend = FULL if local_path(trial.state) else UNREACHABLE
+            self.problem = f"{redacted(trial.state)} cannot be written. {mend}"
             return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
         trial.spent += message.seconds
         trial.record = replace(self._as_trained(trial, message), state="waiting")
@@ -223,10 +232,20 @@ class TrialLifecycle:
         self._infeasible(done)
 
     def _close(self, trial: ActiveTrial, done: Trial) -> None:
-        trial.state.unlink(missing_ok=True)
+        self._delete_checkpoints(trial)
         kept = self._recorder.close(done, trial.trial)
         self._decisions.note_ended(kept)
         self._ended(kept)
+
+    def _delete_checkpoints(self, trial: ActiveTrial) -> None:
+        places = self._study.training_checkpoints
+        if trial.resume or trial.history:
+            # a copy of a study leaves the checkpoints of the original
+            self._deleter.delete(filter(places.owns, filter(None, (trial.state, trial.earlier))))
+
+    def close(self) -> None:
+        """Wait until the checkpoints of ended trials are deleted, but not for long."""
+        self._deleter.close()
 
     def _as_trained(self, trial: ActiveTrial, message: Trained) -> Trial:
         evaluated = isinstance(message, Evaluated)

@@ -30,8 +30,9 @@ class RungScheduler(TrialScheduler):
             self._rungs.ended(ended)
 
     def fidelity(self, trial: ActiveTrial) -> float:
-        new = trial.record.look is None and not trial.state.is_file()
-        return self._rungs.fidelity if new and self._may_pause(trial) else 0.0
+        fidelity = self._rungs.fidelity
+        evaluated = not fidelity or trial.record.look is not None or not self._may_pause(trial)
+        return 0.0 if evaluated or trial.has_checkpoint() else fidelity
 
     def on_trial_result(self, trial: ActiveTrial) -> Decision:
         if self._pauses_here(trial):
