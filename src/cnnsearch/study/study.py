@@ -1,5 +1,6 @@
 """A study: an Optuna study and the facts that cnnsearch stores with it."""
 
+import contextlib
 import datetime
 import functools
 from collections.abc import Callable
@@ -84,6 +85,20 @@ class Study:
         """The model file of a trial; None if it does not exist."""
         path = moved.own_file(self.folder, "checkpoints", kept.checkpoint)
         return path if kept.checkpoint and path.is_file() else None
+
+    def log(self, number: int) -> Path | None:
+        """The file with what a trial printed; None if it printed nothing."""
+        path = self._log_file(number)
+        return path if path.is_file() else None
+
+    def add_to_log(self, number: int, printed: bytes) -> None:
+        """Add what a trial printed to its log. A full disk is ignored."""
+        if printed:
+            with contextlib.suppress(OSError), self._log_file(number).open("ab") as log:
+                log.write(printed)
+
+    def _log_file(self, number: int) -> Path:
+        return self.folder / "logs" / f"trial-{number:05d}.log"
 
     def trials(self) -> list[Trial]:
         """Every trial's record, in the order of their numbers."""

@@ -130,7 +130,7 @@ class Tuner(Generic[A]):
         if reaction.answer:
             self.launcher.reply(slot, reaction.answer)
         if reaction.action is not WorkerAction.CONTINUE:
-            self.active.pop(slot, None)
+            self._take(slot)
         if reaction.after:
             reaction.after()
         if reaction.action is WorkerAction.SAVE_MODEL:
@@ -170,7 +170,7 @@ class Tuner(Generic[A]):
         raise CnnsearchError(message.message)
 
     def _on_lost(self, slot: int, lost: LostWorker) -> None:
-        if trial := self.active.pop(slot, None):
+        if trial := self._take(slot):
             self.source.on_lost(trial, lost)
         if slot in self.describing:
             self._not_described += 1
@@ -190,7 +190,7 @@ class Tuner(Generic[A]):
         if answer:
             self.launcher.reply(slot, answer)
         elif isinstance(message, Question):
-            if trial := self.active.pop(slot, None):
+            if trial := self._take(slot):
                 self.source.interrupt(trial)
             self._restart(slot)
         elif slot not in self.active:
@@ -214,7 +214,15 @@ class Tuner(Generic[A]):
             if trial is None:
                 return
             self.active[slot] = trial
+            self.launcher.printed(slot)
             self.launcher.submit(slot, trial.assignment())
+
+    def _take(self, slot: int) -> A | None:
+        """Take the trial from its worker; None if it has none. What the worker printed is the trial's log."""
+        trial = self.active.pop(slot, None)
+        if trial:
+            self.study.add_to_log(trial.number, self.launcher.printed(slot))
+        return trial
 
     def _free(self, slot: int) -> None:
         first, now = self._memory.get(slot, (0, 0))
@@ -245,7 +253,7 @@ class Tuner(Generic[A]):
         for slot, trial in list(self.active.items()):
             found = self.limits.broken(trial, now, self.launcher.memory(slot), self.source.ended())
             if found:
-                del self.active[slot]
+                self._take(slot)
                 self.source.on_failure(trial, *found)
                 self._restart(slot)
         for slot, since in list(self.busy.items()):

@@ -87,6 +87,8 @@ class MlflowCallback(TunerCallback):
         if trial.state in STATUS:
             self._runs.ended[trial.number] = trial
             self._later(self._runs.log_ended, trial)
+            if self._runs.study and (log := self._runs.study.log(trial.number)):
+                self._later(self._runs.log_text, trial, log)
 
     def on_repeat_end(self, result: RepeatResult) -> None:
         """Log a training on a new seed as a run below the trial's run."""

@@ -238,6 +238,11 @@ class StudyRuns:
         if run_id and not self.client.list_artifacts(run_id, "checkpoint"):
             self.client.log_artifact(run_id, str(path), "checkpoint")
 
+    def log_text(self, done: Trial, path: Path) -> None:
+        """Write the log of a trial to its run."""
+        if run_id := self._of_trials.get(done.number) or self._earlier_run(done.number):
+            self.client.log_artifact(run_id, str(path), "log")
+
     def _earlier_run(self, number: int) -> str | None:
         """The run of a trial that an earlier `run` trained."""
         query = f"tags.`mlflow.parentRunId` = '{self.parent}' and tags.`cnnsearch.trial` = '{number}'"

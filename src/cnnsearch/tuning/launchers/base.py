@@ -68,6 +68,9 @@ class Launcher(Protocol):
     def memory(self, slot: int) -> int:
         """Bytes of memory of the worker in `slot`; 0 if they are not known."""
 
+    def printed(self, slot: int) -> bytes:
+        """What the worker in `slot` printed since the last call."""
+
     def note(self, slot: int, text: str) -> None:
         """Write a line to the log of the worker in `slot`."""
 

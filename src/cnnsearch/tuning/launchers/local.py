@@ -57,7 +57,7 @@ class LocalLauncher:
         if message is None:
             lost = worker.lost()
             if not worker.ready:
-                self._starts.failed(lost, worker.log, worker.end_of_log())
+                self._starts.failed(lost, worker.log, worker.reader.last_lines())
             return WorkerEvent(worker.slot, lost)
         if isinstance(message, Ready):
             worker.ready = True
@@ -72,6 +72,9 @@ class LocalLauncher:
 
     def memory(self, slot: int) -> int:
         return self._workers[slot].held()
+
+    def printed(self, slot: int) -> bytes:
+        return self._workers[slot].reader.new() if slot in self._workers else b""
 
     def note(self, slot: int, text: str) -> None:
         self._workers[slot].note(text)

@@ -89,6 +89,12 @@ class RayCluster:
         return float(sum(node["Resources"].get(resource, 0) for node in self._nodes if node["Alive"]))
 
 
+def last_line(text: str) -> str:
+    """The last line of an error's text: Ray's errors hold whole tracebacks of other processes."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return one_line(lines[-1])[:300] if lines else ""
+
+
 def connection_lost(reason: str) -> CnnsearchError:
     """The error of a search that cannot reach its cluster."""
     return CnnsearchError(
@@ -123,7 +129,7 @@ def _connect(address: str, cores: int) -> None:
             except ConnectionError:
                 _start_local(max(cores, host.cores()), quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
-        reason = one_line(str(error))[:300] or type(error).__name__
+        reason = last_line(str(error)) or type(error).__name__
         where = f"Ray at {address} cannot be reached" if address else "Ray cannot be started on this machine"
         raise CnnsearchError(f"{where}: {reason}") from error
 

@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 
 import ray
 
-from cnnsearch.core.errors import CnnsearchError, one_line
+from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.messages import Answer, Keep, LogModel, Message, Ready, RunTrial, Saved, UseMetric
 from cnnsearch.data import shared_memory
 from cnnsearch.study.config import SearchConfig, worker_environment
 from cnnsearch.tuning.launchers import worker_files
 from cnnsearch.tuning.launchers.base import LostWorker, WorkerEvent
+from cnnsearch.tuning.launchers.log_reader import LogReader
 from cnnsearch.tuning.launchers.node_folder import write_file
-from cnnsearch.tuning.launchers.ray_cluster import FOLLOW, RayCluster, connection_lost
+from cnnsearch.tuning.launchers.ray_cluster import FOLLOW, RayCluster, connection_lost, last_line
 from cnnsearch.tuning.launchers.ray_worker import OWN, Assignment, NodeFacts, RayWorker, Received, versions
 from cnnsearch.tuning.launchers.worker_process import StartCheck, WorkerProcess
 
@@ -46,7 +47,7 @@ class RemoteWorker:
     """
 
     def __init__(self, slot: int, actor: Any, log: Path) -> None:
-        self.slot, self.actor, self.log = slot, actor, log
+        self.slot, self.actor, self.log, self.reader = slot, actor, log, LogReader(log)
         self.life, self.memory = -1, 0
         self.ready = self.placed = self.started = False
         self.node = ""
@@ -56,14 +57,6 @@ class RemoteWorker:
         if content:
             with self.log.open("ab") as log:
                 log.write(content)
-
-    def end_of_log(self, lines: int = 3) -> str:
-        """The last lines of its log."""
-        try:
-            text = self.log.read_bytes()[-4000:].decode("utf-8", "replace")
-        except OSError:
-            return ""
-        return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
 
 
 class Arrival(NamedTuple):
@@ -223,6 +216,9 @@ class RayLauncher:
             answer = replace(answer, path=f"{OWN}{own}")
         worker.actor.send.remote(worker.life, answer, {})
 
+    def printed(self, slot: int) -> bytes:
+        return self._workers[slot].reader.new() if slot in self._workers else b""
+
     def note(self, slot: int, text: str) -> None:
         self._workers[slot].append_log(f"cnnsearch: {text}\n".encode())
 
@@ -265,7 +261,7 @@ class RayLauncher:
             return None
         if isinstance(what, LostWorker):
             if not worker.ready and not what.machine:
-                self._starts.failed(what, worker.log, worker.end_of_log())
+                self._starts.failed(what, worker.log, worker.reader.last_lines())
             what = replace(what, log=worker.log.name)
         if isinstance(what, Ready):
             worker.ready = True
@@ -288,10 +284,10 @@ class RayLauncher:
         except GONE as error:
             return self._on_gone(worker, error)
         except ray.exceptions.RayTaskError as error:
-            reason = one_line(str(error.cause or error))[:300]
+            reason = last_line(str(error.cause or error))
             raise CnnsearchError(f"A worker on {worker.node or 'a node'} cannot start: {reason}") from error
         except Exception as error:
-            raise connection_lost(one_line(str(error))[:300] or type(error).__name__) from error
+            raise connection_lost(last_line(str(error)) or type(error).__name__) from error
         if isinstance(result, NodeFacts):
             self._check_versions(result)
             worker.placed, worker.node = True, result.name
@@ -303,9 +299,9 @@ class RayLauncher:
 
     def _on_gone(self, worker: RemoteWorker, error: Exception) -> WorkerEvent | None:
         """An actor has ended: its node was lost, or Ray ended it."""
-        reason = one_line(str(error))
-        if "creation task" in reason:
-            raise CnnsearchError(f"A worker cannot start on a node of the cluster: {_last_line(str(error))}") from error
+        reason = last_line(str(error))
+        if "creation task" in str(error):
+            raise CnnsearchError(f"A worker cannot start on a node of the cluster: {last_line(str(error))}") from error
         worker.append_log(f"cnnsearch: {reason}\n".encode())
         worker.placed = False
         lost = LostWorker(-9, False, worker.log.name, 0, machine=True)
@@ -372,7 +368,7 @@ class RayLauncher:
         process, self._loader = self._loader, None
         loaded = shared_memory.read(Path(self._shared.name))
         if loaded is None:
-            lines = process.end_of_log() if process else ""
+            lines = process.reader.last_lines() if process else ""
             raise CnnsearchError(f"The data cannot be loaded: {lines or 'the process that loads them was ended'}")
         self._data = [ray.put(loaded)]
         for worker in self._workers.values():
@@ -387,8 +383,3 @@ class RayLauncher:
                 process.end()
                 process.process.wait()
         self._shared.cleanup()
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return one_line(lines[-1])[:300] if lines else "no reason given"

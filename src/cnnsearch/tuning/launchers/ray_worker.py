@@ -17,6 +17,7 @@ from cnnsearch.core import host
 from cnnsearch.core.messages import Keep, Message, Paused, RunTrial, Saved
 from cnnsearch.study.config import worker_environment
 from cnnsearch.tuning.launchers.base import LostWorker
+from cnnsearch.tuning.launchers.log_reader import LogReader
 from cnnsearch.tuning.launchers.node_folder import NodeFolder, write_file
 from cnnsearch.tuning.launchers.worker_process import Arrival, WorkerProcess
 
@@ -105,10 +106,11 @@ class RayWorker:
         self._folder = NodeFolder(f"{search}-{context.get_node_id()[:12]}")
         self._inbox: queue.Queue[Arrival] = queue.Queue()
         self._worker: WorkerProcess | None = None
-        self._life, self._logged, self._limit = -1, 0, 0
+        self._life, self._limit = -1, 0
         self._own = self._folder.path / "workers" / str(os.getpid())
         self._own.mkdir(parents=True, exist_ok=True)
         self._log = self._own / "worker.log"
+        self._printed = LogReader(self._log)
         self._files = WrittenFiles(self._own)
 
     def facts(self) -> NodeFacts:
@@ -173,7 +175,9 @@ class RayWorker:
                 break
             found.append((worker.slot, self._lost(worker) if message is None else message))
             wait = 0.0
-        return Received(found, self._check_memory(), self._new_log(), self._files.written(what for _, what in found))
+        return Received(
+            found, self._check_memory(), self._printed.new(), self._files.written(what for _, what in found)
+        )
 
     def remove(self) -> None:
         """End the worker and remove the folder of this node."""
@@ -192,16 +196,6 @@ class RayWorker:
         if held > self._limit:
             worker.end()
         return held
-
-    def _new_log(self) -> bytes:
-        try:
-            with self._log.open("rb") as log:
-                log.seek(self._logged)
-                new = log.read()
-        except OSError:
-            return b""
-        self._logged += len(new)
-        return new
 
 
 class WrittenFiles:

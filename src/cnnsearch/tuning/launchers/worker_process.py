@@ -14,6 +14,7 @@ from cnnsearch.core.host import held_by
 from cnnsearch.core.message_encoding import FROM_WORKER, InvalidMessageError, decode, encode
 from cnnsearch.core.messages import Message
 from cnnsearch.tuning.launchers.base import LostWorker
+from cnnsearch.tuning.launchers.log_reader import LogReader
 
 WORKER = "cnnsearch.training.worker"
 """The module of a worker."""
@@ -37,7 +38,7 @@ class WorkerProcess:
     ) -> None:
         """Start the process. `settings` is what it gets first, `module` what it runs, `folder` its current folder."""
         self.slot, self.log = slot, log
-        self._log_began = log.stat().st_size if log.exists() else 0
+        self.reader = LogReader(log)
         self.ready = self.invalid = False
         self.memory = 0
         with log.open("ab") as stderr:
@@ -69,11 +70,6 @@ class WorkerProcess:
         """Write a line of the parent to this worker's log."""
         with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
             log.write(f"cnnsearch: {text}\n")
-
-    def end_of_log(self, lines: int = 3) -> str:
-        """The last lines that the worker printed."""
-        text = self.log.read_bytes()[self._log_began :].decode("utf-8", "replace")
-        return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
 
     def held(self) -> int:
         """Bytes of memory that the process holds, or held at the last call if it has ended."""
