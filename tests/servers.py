@@ -268,3 +268,50 @@ def s3(folder: Path) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+# -- Ray -------------------------------------------------------------------------------------------------------------
+
+
+class RayNodes:
+    """A Ray cluster of several nodes on this machine. Its head has no cores; each node has one.
+
+    Attributes:
+        address: for `--address`.
+    """
+
+    def __init__(self, nodes: int, **head: Any) -> None:
+        """`head` are further arguments of `ray start --head`."""
+        from ray._private import ray_constants
+        from ray.cluster_utils import Cluster
+
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # else Ray replaces loopback by this machine's address
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        self._cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **head}
+        )
+        self.address = str(self._cluster.address)
+        self.nodes = [self.add() for _ in range(nodes)]
+
+    def add(self, **given: Any) -> Any:
+        """Start a node with one core. `given` are further arguments of `ray start`."""
+        return self._cluster.add_node(**{"num_cpus": 1, **given})
+
+    def kill(self, node: Any) -> None:
+        """Kill the processes of a node."""
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def stop(self) -> None:
+        """Stop every node."""
+        self._cluster.shutdown()
+
+
+@contextlib.contextmanager
+def ray_nodes(nodes: int, **head: Any) -> Iterator[RayNodes]:
+    """A Ray cluster with so many nodes."""
+    started = RayNodes(nodes, **head)
+    try:
+        yield started
+    finally:
+        started.stop()

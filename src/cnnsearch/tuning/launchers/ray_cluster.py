@@ -1,10 +1,13 @@
 """The connection to a Ray cluster: the one of an address, the one that this machine belongs to, or a new local one."""
 
+import contextlib
 import math
 import os
 import signal
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import ray
@@ -18,6 +21,9 @@ FOLLOW = 2.0
 
 LOST = 45.0
 """The search ends if the head of the cluster gives no answer for so many seconds. Ray ends the process after 60."""
+
+PROBE = 10.0
+"""Seconds that a cluster may take to accept a connection."""
 
 GPU_PER_TRIAL = 0.25
 """The part of a GPU that a trial gets if the user names none."""
@@ -122,7 +128,9 @@ def _connect(address: str, cores: int) -> None:
     try:
         with _own_signals():
             if address:
-                ray.init(address, **quiet)
+                _probe(address)
+                with _loopback_kept("127.0.0.1" in address or "localhost" in address):
+                    ray.init(address, **quiet)
                 return
             try:
                 ray.init("auto", **quiet)
@@ -137,12 +145,32 @@ def _connect(address: str, cores: int) -> None:
 def _start_local(cores: int, quiet: dict[str, Any]) -> None:
     """Start Ray on this machine. It listens on the loopback interface only."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # with it Ray replaces 127.0.0.1 by this machine's address, and listens on every interface
-    clustered, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
-    try:
+    with _loopback_kept(True):
         ray.init("local", num_cpus=cores, include_dashboard=False, **quiet)
+
+
+def _probe(address: str) -> None:
+    """Check that something listens at HOST:PORT or ray://HOST:PORT. Ray itself would try for minutes.
+
+    Raises:
+        OSError: if nothing does.
+        ValueError: if it is no such address.
+    """
+    name, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
+    if not name or not port.isdecimal():
+        raise ValueError("expected HOST:PORT or ray://HOST:PORT")
+    socket.create_connection((name.strip("[]"), int(port)), timeout=PROBE).close()
+
+
+@contextlib.contextmanager
+def _loopback_kept(kept: bool) -> Iterator[None]:
+    """Inside, Ray uses 127.0.0.1. Else it replaces it by this machine's address and listens on every interface."""
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = before and not kept
+    try:
+        yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = clustered
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 class _own_signals:

@@ -42,15 +42,17 @@ class RemoteWorker:
 
     Attributes:
         life: counts its processes. Messages of an earlier one are dropped.
-        ready: whether the process has loaded data and backend; `placed`: whether the actor has a node.
+        ready: whether the process has loaded data and backend.
+        started: whether the process was started.
+        node: where the actor is; None while it waits for room, and if its node was lost.
         memory: bytes that the process held at the last answer.
     """
 
     def __init__(self, slot: int, actor: Any, log: Path) -> None:
         self.slot, self.actor, self.log, self.reader = slot, actor, log, LogReader(log)
         self.life, self.memory = -1, 0
-        self.ready = self.placed = self.started = False
-        self.node = ""
+        self.ready = self.started = False
+        self.node: NodeFacts | None = None
 
     def append_log(self, content: bytes) -> None:
         """Add what the process printed to the log in the study's folder."""
@@ -123,7 +125,7 @@ class RayLauncher:
 
     def restart(self, slot: int) -> None:
         worker = self._workers.get(slot)
-        if worker and worker.placed:
+        if worker and worker.node:
             self._start(worker)
         else:
             self.stop(slot)
@@ -137,7 +139,7 @@ class RayLauncher:
         self._end_local()
         try:
             # the workers of a node have one folder
-            nodes = {worker.node: worker for worker in self._workers.values() if worker.placed}
+            nodes = {worker.node.id: worker for worker in self._workers.values() if worker.node}
             if removed := [worker.actor.remove.remote() for worker in nodes.values()]:
                 ray.wait(removed, num_returns=len(removed), timeout=5)
             for slot in self.slots:
@@ -162,7 +164,7 @@ class RayLauncher:
         if not self._follows:
             return
         self.fill()
-        waiting = [slot for slot in self.slots if not self._workers[slot].placed]
+        waiting = [slot for slot in self.slots if not self._workers[slot].node]
         for slot in waiting[: max(0, len(self._workers) - self._wanted())]:
             self.stop(slot)
 
@@ -285,12 +287,13 @@ class RayLauncher:
             return self._on_gone(worker, error)
         except ray.exceptions.RayTaskError as error:
             reason = last_line(str(error.cause or error))
-            raise CnnsearchError(f"A worker on {worker.node or 'a node'} cannot start: {reason}") from error
+            where = worker.node.name if worker.node else "a node"
+            raise CnnsearchError(f"A worker on {where} cannot start: {reason}") from error
         except Exception as error:
             raise connection_lost(last_line(str(error)) or type(error).__name__) from error
         if isinstance(result, NodeFacts):
             self._check_versions(result)
-            worker.placed, worker.node = True, result.name
+            worker.node = result
             self._start(worker)
         elif isinstance(result, Received):
             self._call(worker, "receive")
@@ -303,7 +306,7 @@ class RayLauncher:
         if "creation task" in str(error):
             raise CnnsearchError(f"A worker cannot start on a node of the cluster: {last_line(str(error))}") from error
         worker.append_log(f"cnnsearch: {reason}\n".encode())
-        worker.placed = False
+        worker.node = None
         lost = LostWorker(-9, False, worker.log.name, 0, machine=True)
         return self._event(worker, worker.life, lost)
 
@@ -372,7 +375,7 @@ class RayLauncher:
             raise CnnsearchError(f"The data cannot be loaded: {lines or 'the process that loads them was ended'}")
         self._data = [ray.put(loaded)]
         for worker in self._workers.values():
-            if worker.placed and not worker.started:
+            if worker.node and not worker.started:
                 self._start(worker)
         return None
 

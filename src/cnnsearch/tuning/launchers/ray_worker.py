@@ -36,11 +36,12 @@ class NodeFacts:
     """The node of an actor.
 
     Attributes:
-        name: the machine's name and address.
+        name: the machine's name and address; `id`: Ray's name of the node.
         versions: those of Python and of the packages COMPARED; empty for one that is not installed.
     """
 
     name: str
+    id: str
     versions: dict[str, str]
 
 
@@ -102,8 +103,8 @@ class RayWorker:
     """The actor. Methods of one concurrency group run one after another, so messages keep their order."""
 
     def __init__(self, search: str) -> None:
-        context = ray.get_runtime_context()
-        self._folder = NodeFolder(f"{search}-{context.get_node_id()[:12]}")
+        self._node = str(ray.get_runtime_context().get_node_id())
+        self._folder = NodeFolder(f"{search}-{self._node[:12]}")
         self._inbox: queue.Queue[Arrival] = queue.Queue()
         self._worker: WorkerProcess | None = None
         self._life, self._limit = -1, 0
@@ -115,7 +116,7 @@ class RayWorker:
 
     def facts(self) -> NodeFacts:
         """The node and its versions."""
-        return NodeFacts(f"{socket.gethostname()} ({ray.util.get_node_ip_address()})", versions())
+        return NodeFacts(f"{socket.gethostname()} ({ray.util.get_node_ip_address()})", self._node, versions())
 
     def start(self, assignment: Assignment, files: list[Any], data: list[Any]) -> None:
         """Start the worker's process; an earlier one ends. `files` and `data` hold one reference each.

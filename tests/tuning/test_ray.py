@@ -1,0 +1,169 @@
+"""Searches on a Ray cluster of several nodes, and on a local Ray: real processes, a real loss of a node."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from tests import servers
+from tests.conftest import cnnsearch, surroundings
+
+PLUGIN = '''
+from pathlib import Path
+from cnnsearch import dimension
+
+@dimension
+def width_of_file(hp, plan):
+    """The width that a file beside this plugin names."""
+    print("drawn in", Path(__file__).parent)
+    hp.Choice("width", [int(word) for word in (Path(__file__).parent / "widths.txt").read_text().split()])
+    return plan
+'''
+
+SPACE = """
+dataset = "digits"
+dimensions = [{ use = "conv_depth", min = 1, max = 1 }, { use = "filters", first = [24, 32] }, { use = "width_of_file" },
+  { use = "learning_rate", min = 1e-3, max = 1e-2 }]
+"""
+
+SCRIPT = '''
+import sys
+import cnnsearch
+from sklearn.datasets import load_digits
+
+UNITS = 16
+
+def build(hp):
+    import keras
+    layers = [keras.layers.Flatten(), keras.layers.Dense(hp.Int("units", UNITS, 64)), keras.layers.Dense(10, "softmax")]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+digits = load_digits()
+cnnsearch.search(build, (digits.images[:300, ..., None], digits.target[:300]), trials=500, epochs=1, launcher="ray",
+    jobs=1, confirm=0)
+'''
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[servers.RayNodes]:
+    """A cluster of two nodes."""
+    with servers.ray_nodes(2) as started:
+        yield started
+
+
+def wait_for(found: Callable[[], object], process: "subprocess.Popen[str]", seconds: float = 240) -> None:
+    """Wait until `found` returns something true, while `process` runs."""
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def left_on_nodes() -> list[Path]:
+    """The folders of searches on this machine's nodes."""
+    return list((Path(tempfile.gettempdir()) / f"cnnsearch-{os.getuid()}").glob("*"))
+
+
+def test_a_node_that_is_lost_costs_no_trial_and_one_that_joins_is_used(
+    tmp_path: Path, cluster: servers.RayNodes
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "widths.py").write_text(PLUGIN)
+    (tmp_path / "mine" / "widths.txt").write_text("1 2")
+    (tmp_path / "wide.toml").write_text(SPACE)
+    line = ["run", "--space", "wide.toml", "--plugins", "mine", "--trials", "3", "--epochs", "40", "--seed", "3"]
+    line += ["--scheduler", "none", "--pruner", "none", "--jobs", "auto", "--address", cluster.address]
+    with subprocess.Popen(
+        [sys.executable, "-m", "cnnsearch", *line],
+        cwd=tmp_path,
+        env=surroundings(CNNSEARCH_RUN_JOBS="auto"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        # both trials have a checkpoint here, which came from their nodes
+        wait_for(lambda: len(list(tmp_path.glob("runs/wide/epochs/*.npz"))) == 2, run)
+        cluster.kill(cluster.nodes.pop())
+        cluster.nodes.append(cluster.add())
+        output, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, output
+    study = optuna.load_study(study_name="wide", storage=f"sqlite:///{tmp_path}/runs/cnnsearch.db")
+    trials = study.get_trials()
+    kept = [trial.user_attrs["cnnsearch"] for trial in trials]
+    assert [trial.state.name for trial in trials].count("COMPLETE") == 3
+    assert not [trial for trial in trials if not trial.state.is_finished()]
+    lost = [record for record in kept if record["state"] == "interrupted"]
+    assert lost and all("machine was lost" in record["reason"] for record in lost), kept
+    # the trial that had a checkpoint went on from it, and was not trained from its start
+    assert sum(record.get("resumed", 0) > 0 for record in kept) == 1, kept
+    assert not [trial for trial in trials if "retried" in trial.user_attrs]
+    runs = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = runs.get_experiment_by_name("cnnsearch") or runs.search_experiments()[0]
+    children = [run for run in runs.search_runs([experiment.experiment_id]) if "cnnsearch.trial" in run.data.tags]
+    assert len(children) == 3 and {run.info.status for run in children} == {"FINISHED"}
+    log = next(Path(runs.download_artifacts(children[0].info.run_id, "log", str(tmp_path))).iterdir()).read_text()
+    assert "drawn in" in log and str(tmp_path) not in log
+    # the models came back, and nothing is left on the nodes
+    assert cnnsearch(tmp_path, "export", "--best", "wide").returncode == 0
+    assert not left_on_nodes() and not list(tmp_path.glob("runs/wide/epochs/*"))
+
+
+def test_a_node_with_another_version_is_named_in_one_line(tmp_path: Path, cluster: servers.RayNodes) -> None:
+    other = tmp_path / "other" / "cnnsearch-9.9.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: cnnsearch\nVersion: 9.9.9\n")
+    for node in cluster.nodes:
+        cluster.kill(node)
+    paths = os.pathsep.join([str(other.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    cluster.add(env_vars={"PYTHONPATH": paths})
+    done = cnnsearch(tmp_path, "run", "--space", "digits_cnn", "--address", cluster.address)
+    assert done.returncode == 2
+    assert "has cnnsearch 9.9.9, and this machine has cnnsearch" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_address_without_a_cluster_is_one_line(tmp_path: Path) -> None:
+    for address in (f"127.0.0.1:{servers.free_port()}", f"ray://127.0.0.1:{servers.free_port()}", "head"):
+        done = cnnsearch(tmp_path, "run", "--space", "digits_cnn", "--address", address)
+        assert done.returncode == 2
+        assert f"Ray at {address} cannot be reached" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_local_ray_listens_on_loopback_only_and_ends_with_its_search(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    with subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=surroundings(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        wait_for(lambda: list(tmp_path.glob("runs/build/checkpoints/trial-00001.*")), run)
+        family = psutil.Process(run.pid).children(recursive=True)
+        open_to = {
+            each.laddr.ip
+            for process in family
+            if process.is_running()
+            for each in process.net_connections("inet")
+            if each.status == psutil.CONN_LISTEN
+        }
+        run.send_signal(signal.SIGINT)
+        output, _ = run.communicate(timeout=60)
+    assert any("raylet" in " ".join(process.cmdline() if process.is_running() else []) for process in family) or open_to
+    assert open_to and all(ip.removeprefix("::ffff:") == "127.0.0.1" for ip in open_to), open_to
+    assert run.returncode != 0 and "The same call resumes it." in output, output
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive and not left_on_nodes()
