@@ -35,7 +35,7 @@ dimensions = [{ use = "conv_depth", min = 1, max = 1 }, { use = "filters", first
   { use = "learning_rate", min = 1e-3, max = 1e-2 }]
 """
 
-SCRIPT = '''
+SCRIPT = """
 import sys
 import cnnsearch
 from sklearn.datasets import load_digits
@@ -52,7 +52,7 @@ def build(hp):
 digits = load_digits()
 cnnsearch.search(build, (digits.images[:300, ..., None], digits.target[:300]), trials=500, epochs=1, launcher="ray",
     jobs=1, confirm=0)
-'''
+"""
 
 
 @pytest.fixture(scope="module")

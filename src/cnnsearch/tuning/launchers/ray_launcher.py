@@ -33,6 +33,9 @@ FORWARDED = ("KERAS_BACKEND", "KERAS_HOME", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMI
 DATA_PROCESS = "cnnsearch.training.data_process"
 """The module that loads the data on the parent's machine."""
 
+CLOSING = 5.0
+"""Seconds that actors may take to end their workers, and then to remove their files."""
+
 GONE = (ray.exceptions.RayActorError, ray.exceptions.ActorUnavailableError)
 """The errors of an actor that is not there any more."""
 
@@ -86,6 +89,7 @@ class RayLauncher:
         self._arrivals: queue.Queue[Arrival | tuple[WorkerProcess, Message | None]] = queue.Queue()
         self._events: deque[tuple[RemoteWorker, int, Message | LostWorker]] = deque()
         self._workers: dict[int, RemoteWorker] = {}
+        self._stopped: list[tuple[RemoteWorker, Any]] = []
         self._starts, self._followed = StartCheck(), 0.0
         self._files: list[Any] = []
         self._data: list[Any] = []
@@ -132,18 +136,24 @@ class RayLauncher:
             self._place(slot)
 
     def stop(self, slot: int) -> None:
-        if worker := self._workers.pop(slot, None):
+        worker = self._workers.pop(slot, None)
+        if worker and worker.node:
+            # the actor removes its node's folder in the end
+            self._stopped.append((worker, worker.actor.stop.remote()))
+        elif worker:
             ray.kill(worker.actor)
 
     def close(self) -> None:
         self._end_local()
         try:
-            # the workers of a node have one folder
-            nodes = {worker.node.id: worker for worker in self._workers.values() if worker.node}
-            if removed := [worker.actor.remove.remote() for worker in nodes.values()]:
-                ray.wait(removed, num_returns=len(removed), timeout=5)
             for slot in self.slots:
                 self.stop(slot)
+            _wait([stopped for _, stopped in self._stopped])
+            # the workers of a node have one folder
+            nodes = {worker.node.id: worker for worker, _ in self._stopped if worker.node}
+            _wait([worker.actor.remove.remote() for worker in nodes.values()])
+            for worker, _ in self._stopped:
+                ray.kill(worker.actor)
         except Exception:
             # the cluster is gone, and its actors with it
             pass
@@ -386,3 +396,9 @@ class RayLauncher:
                 process.end()
                 process.process.wait()
         self._shared.cleanup()
+
+
+def _wait(calls: list[Any]) -> None:
+    """Wait until calls of actors are done, or CLOSING seconds."""
+    if calls:
+        ray.wait(calls, num_returns=len(calls), timeout=CLOSING)
