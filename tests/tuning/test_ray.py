@@ -31,8 +31,8 @@ def width_of_file(hp, plan):
 
 SPACE = """
 dataset = "digits"
-dimensions = [{ use = "conv_depth", min = 1, max = 1 }, { use = "filters", first = [24, 32] }, { use = "width_of_file" },
-  { use = "learning_rate", min = 1e-3, max = 1e-2 }]
+dimensions = [{ use = "conv_depth", min = 1, max = 1 }, { use = "filters", first = [24, 32] },
+  { use = "width_of_file" }, { use = "learning_rate", min = 1e-3, max = 1e-2 }]
 """
 
 SCRIPT = """

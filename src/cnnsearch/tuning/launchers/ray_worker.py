@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from cnnsearch.core import host
-from cnnsearch.core.messages import Keep, Message, Paused, RunTrial, Saved
+from cnnsearch.core.messages import Completed, Failed, Keep, Message, Paused, RunTrial, Saved
 from cnnsearch.study.config import worker_environment
 from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.launchers.log_reader import LogReader
@@ -226,9 +226,8 @@ class WrittenFiles:
     def located(self, message: Message) -> Message:
         """The message with paths of this node."""
         if isinstance(message, RunTrial) and message.state.startswith(OWN):
-            if self._checkpoint:
-                self._checkpoint.unlink(missing_ok=True)
-            self._checkpoint, self._changed = self._path(message.state), 0
+            self._forget_checkpoint()
+            self._checkpoint = self._path(message.state)
             return replace(message, state=str(self._checkpoint))
         if isinstance(message, Keep) and message.path.startswith(OWN):
             self._model = self._path(message.path)
@@ -239,6 +238,9 @@ class WrittenFiles:
     def written(self, messages: Iterable[object]) -> dict[str, bytes]:
         """The files to copy after these messages, by their path in the study's folder."""
         kinds = {type(message) for message in messages}
+        if kinds & {Completed, Failed}:
+            # the parent has deleted its copy
+            self._forget_checkpoint()
         due = Paused in kinds or time.monotonic() - self._copied > self.EVERY
         found = self._content(self._checkpoint) if due else {}
         if Saved in kinds and self._model:
@@ -246,6 +248,11 @@ class WrittenFiles:
             self._model.unlink(missing_ok=True)
             self._model = None
         return found
+
+    def _forget_checkpoint(self) -> None:
+        if self._checkpoint:
+            self._checkpoint.unlink(missing_ok=True)
+        self._checkpoint, self._changed = None, 0
 
     def _path(self, given: str) -> Path:
         return self._folder / given.removeprefix(OWN)
