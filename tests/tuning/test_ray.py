@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -14,8 +15,12 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from cnnsearch.core.messages import Failed, Paused, RunTrial
+from cnnsearch.tuning.launchers.ray_worker import OWN, WrittenFiles
 from tests import servers
 from tests.conftest import cnnsearch, surroundings
+
+PAUSED = Paused(trial=3, score=0.5, best_epoch=1, epochs=1, seconds=1, params=1, rss=1, reads="")
 
 PLUGIN = '''
 from pathlib import Path
@@ -167,3 +172,19 @@ def test_a_local_ray_listens_on_loopback_only_and_ends_with_its_search(tmp_path:
     assert run.returncode != 0 and "The same call resumes it." in output, output
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive and not left_on_nodes()
+
+
+def test_a_worker_that_resumes_its_own_trial_finds_the_checkpoint(tmp_path: Path) -> None:
+    files = WrittenFiles(tmp_path)
+    given = RunTrial(trial=3, seed=1, limited=False, state=f"{OWN}epochs/trial-00003.npz", resume=False)
+    at = files.located(given)
+    assert isinstance(at, RunTrial)
+    files.add({"epochs/trial-00003.npz": b"first"})
+    assert files.written([PAUSED]) == {"epochs/trial-00003.npz": b"first"}
+    assert files.located(replace(given, resume=True)) == replace(at, resume=True)
+    files.add({"epochs/trial-00003.npz": b"second"})
+    assert Path(at.state).read_bytes() == b"second"
+    # unchanged files are not copied again, and those of an ended trial never
+    assert files.written([PAUSED]) and not files.written([PAUSED])
+    Path(at.state).write_bytes(b"third")
+    assert not files.written([Failed(trial=3, kind="oom", reason="", seconds=1, rss=1)])

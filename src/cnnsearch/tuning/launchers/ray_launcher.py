@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import ray
 
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.core.messages import Answer, Keep, LogModel, Message, Ready, RunTrial, Saved, UseMetric
+from cnnsearch.core.messages import Answer, Keep, LogModel, Message, Paused, Ready, RunTrial, Saved, UseMetric
 from cnnsearch.data import shared_memory
 from cnnsearch.study.config import SearchConfig, worker_environment
 from cnnsearch.tuning.launchers import worker_files
@@ -216,16 +216,17 @@ class RayLauncher:
             return
         files: dict[str, bytes] = {}
         if isinstance(assignment, RunTrial):
-            own, path = self._own(assignment.state), Path(assignment.state)
-            if own and assignment.resume and path.is_file():
-                files[own] = path.read_bytes()
-            assignment = replace(assignment, state=f"{OWN}{own}") if own else assignment
+            for path in (assignment.state, assignment.earlier):
+                if assignment.resume and (own := self._own(path)) and Path(path).is_file():
+                    files[own] = Path(path).read_bytes()
+            state, earlier = self._on_node(assignment.state), self._on_node(assignment.earlier)
+            assignment = replace(assignment, state=state, earlier=earlier)
         worker.actor.send.remote(worker.life, assignment, files)
 
     def reply(self, slot: int, answer: Answer) -> None:
         worker = self._workers[slot]
-        if isinstance(answer, Keep) and (own := self._own(answer.path)):
-            answer = replace(answer, path=f"{OWN}{own}")
+        if isinstance(answer, Keep):
+            answer = replace(answer, path=self._on_node(answer.path))
         worker.actor.send.remote(worker.life, answer, {})
 
     def printed(self, slot: int) -> bytes:
@@ -327,6 +328,8 @@ class RayLauncher:
         for life, what in received.messages:
             if problem and isinstance(what, Saved):
                 what = replace(what, problem=problem)
+            elif problem and isinstance(what, Paused):
+                what = replace(what, saved=False)
             self._events.append((worker, life, what))
 
     def _write(self, files: dict[str, bytes]) -> str:
@@ -338,6 +341,11 @@ class RayLauncher:
             except OSError as error:
                 problem = f"{self._folder / name} cannot be written: {error.strerror or error}"
         return problem
+
+    def _on_node(self, path: str) -> str:
+        """A path as a worker gets it: one in the study's folder begins with OWN."""
+        own = self._own(path)
+        return f"{OWN}{own}" if own else path
 
     def _own(self, path: str) -> str:
         """The path in the study's folder; empty for an address, and for a path elsewhere."""

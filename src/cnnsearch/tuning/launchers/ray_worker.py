@@ -150,8 +150,10 @@ class RayWorker:
         """Send a message to the worker, after these files were written. `life` is the process that it is meant for."""
         if self._worker is None or life != self._life:
             return
+        message = self._files.located(message)
+        # now, because `located` removes the checkpoint of the trial before, which may be the same trial
         self._files.add(files)
-        self._worker.send(self._files.located(message))
+        self._worker.send(message)
 
     def note(self, text: str) -> None:
         """Write a line to the worker's log."""
@@ -228,7 +230,9 @@ class WrittenFiles:
         if isinstance(message, RunTrial) and message.state.startswith(OWN):
             self._forget_checkpoint()
             self._checkpoint = self._path(message.state)
-            return replace(message, state=str(self._checkpoint))
+            message = replace(message, state=str(self._checkpoint))
+        if isinstance(message, RunTrial) and message.earlier.startswith(OWN):
+            message = replace(message, earlier=str(self._path(message.earlier)))
         if isinstance(message, Keep) and message.path.startswith(OWN):
             self._model = self._path(message.path)
             self._model.parent.mkdir(parents=True, exist_ok=True)
