@@ -18,11 +18,9 @@ from cnnsearch.cli.options import (
     option_group,
     spec,
 )
+from cnnsearch.study.samplers import PRUNERS, SAMPLERS
+from cnnsearch.tuning.registry import LAUNCHERS, SCHEDULERS
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "grid")
-PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
-SCHEDULERS = ("auto", "halving", "topk", "none")
-LAUNCHERS = ("local", "ray")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 most_used_options = option_group(
@@ -112,7 +110,7 @@ search_options = option_group(
         shown="0, no limit",
         help="Do not train candidates that need more milliseconds for one image in Keras.",
     ),
-    spec("--sampler", default="tpe", type=PluginChoice(SAMPLERS), help="How the next candidate is chosen."),
+    spec("--sampler", default="tpe", type=PluginChoice(tuple(SAMPLERS)), help="How the next candidate is chosen."),
     spec(
         "--cost-aware/--no-cost-aware",
         default=False,
@@ -137,7 +135,7 @@ length_options = option_group(
     spec(
         "--scheduler",
         default="auto",
-        type=PluginChoice(SCHEDULERS),
+        type=PluginChoice(tuple(SCHEDULERS)),
         shown="halving; none if epochs are short, or with --pruner or costs",
         help="Train each trial to a first rung. Only the best of each rung are promoted to the next rung.",
     ),
@@ -208,7 +206,7 @@ machine_options = option_group(
     spec(
         "--launcher",
         default="local",
-        type=PluginChoice(LAUNCHERS),
+        type=PluginChoice(tuple(LAUNCHERS)),
         help="What starts the workers: this machine alone, or a Ray cluster.",
     ),
     spec(

@@ -1,12 +1,20 @@
 """The order of a study's trials."""
 
 import math
+from collections.abc import Iterable
 
 from cnnsearch.study.confirmation import confirmed
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
 
 SHOWN = (*COUNTED, "refused")
+
+
+def best_first(trials: Iterable[Trial], maximize: bool) -> list[Trial]:
+    """The trials that have a score, the best first; of equal ones the one with the lowest number first."""
+    scored = [(trial.score, trial) for trial in trials if trial.score is not None]
+    sign = -1 if maximize else 1
+    return [trial for _, trial in sorted(scored, key=lambda each: (sign * each[0], each[1].number))]
 
 
 def ranked(study: Study) -> list[Trial]:

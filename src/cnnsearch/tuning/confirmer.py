@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from cnnsearch.core.messages import (
     Decision,
-    Described,
     EpochEnded,
     Failed,
     Go,
@@ -15,17 +14,17 @@ from cnnsearch.core.messages import (
     Ready,
     Repeated,
     RepeatTrial,
-    Saved,
 )
 from cnnsearch.study import opening
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Repeat, repeat_seed
+from cnnsearch.study.ranking import best_first
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.progress import RepeatResult
-from cnnsearch.tuning.trial_source import End, EndReason, Reaction, WorkerAction
+from cnnsearch.tuning.trial_source import End, EndReason, Reaction, TrialSource, WorkerAction
 
 SHARE = 0.2
 """The largest part of the time limit that is kept for confirmation (docs/benchmarks/confirming.md)."""
@@ -46,9 +45,8 @@ def missing(study: Study, trials: Iterable[Trial], chosen: Iterable[int], seeds:
 
 def leaders(trials: Iterable[Trial], top: int, maximize: bool) -> list[int]:
     """The numbers of the `top` complete trials with the best search scores."""
-    complete = [trial for trial in trials if trial.state == "complete" and trial.score is not None]
-    sign = -1 if maximize else 1
-    return [trial.number for trial in sorted(complete, key=lambda r: (sign * (r.score or 0.0), r.number))[:top]]
+    complete = (trial for trial in trials if trial.state == "complete")
+    return [trial.number for trial in best_first(complete, maximize)[:top]]
 
 
 def reserve(
@@ -114,10 +112,8 @@ class ActiveRepeat:
         return RepeatTrial(trial=self.number, seed=self.repeat.seed, plan=record.plan, values=record.params)
 
 
-class Confirmer:
+class Confirmer(TrialSource[ActiveRepeat]):
     """Gives repeats of the best trials to the tuner and keeps their scores in the study.
-
-    See `TrialSource` for what each method does.
 
     Attributes:
         waiting: the repeats that are not trained yet.
@@ -137,16 +133,10 @@ class Confirmer:
         self._retried: set[tuple[int, int]] = set()
         self.waiting = list(waiting)
 
-    def attach(self, active: Mapping[int, ActiveRepeat]) -> None:
-        pass
-
     def on_ready(self, message: Ready) -> Message | None:
         opening.check_same_data(self._study, message.dataset)
         self._callbacks.on_study_begin(self._study)
         return None
-
-    def on_described(self, message: Described) -> None:
-        pass
 
     def next(self) -> ActiveRepeat | None:
         repeat = next(filter(self._in_time, self.waiting), None)
@@ -172,9 +162,6 @@ class Confirmer:
         reason = f"{message.kind}: {message.reason}"
         return Reaction(WorkerAction.RESTART, after=lambda: self._keep(trial, reason=reason, seconds=message.seconds))
 
-    def on_saved(self, message: Saved) -> None:
-        pass
-
     def on_failure(self, trial: ActiveRepeat, kind: str, reason: str) -> None:
         self._keep(trial, reason=f"{kind}: {reason}")
 
@@ -192,12 +179,6 @@ class Confirmer:
 
     def ended(self) -> list[Trial]:
         return list(self._records.values())
-
-    def check_time(self) -> None:
-        pass
-
-    def show_status(self) -> None:
-        pass
 
     def end(self, idle: bool) -> End | None:
         if time.monotonic() >= self._until:

@@ -1,20 +1,18 @@
 """Reproduction: one trial of a study trained again with its own seed."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import ClassVar
 
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.messages import (
     Decision,
-    Described,
     EpochEnded,
     Failed,
     Go,
     Message,
     Ready,
     Repeated,
-    Saved,
 )
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.study import Study
@@ -22,13 +20,11 @@ from cnnsearch.study.trial import Trial
 from cnnsearch.tuning import supervisor
 from cnnsearch.tuning.confirmer import ActiveRepeat
 from cnnsearch.tuning.launchers.base import LostWorker
-from cnnsearch.tuning.trial_source import End, EndReason, Reaction, WorkerAction
+from cnnsearch.tuning.trial_source import End, EndReason, Reaction, TrialSource, WorkerAction
 
 
-class Reproducer:
+class Reproducer(TrialSource[ActiveRepeat]):
     """Gives one trial to the tuner, to be trained for as many epochs as it had. Nothing is stored.
-
-    See `TrialSource` for what each method does.
 
     Attributes:
         result: what the worker sent at the end; None before.
@@ -42,16 +38,10 @@ class Reproducer:
         self.result: Repeated | None = None
         self.failure: tuple[str, str] | None = None
 
-    def attach(self, active: Mapping[int, ActiveRepeat]) -> None:
-        pass
-
     def on_ready(self, message: Ready) -> Message | None:
         if message.dataset["fingerprint"] != self._study.info["data"]["fingerprint"]:
             raise data_changed(str(message.dataset["name"]), self._study)
         return None
-
-    def on_described(self, message: Described) -> None:
-        pass
 
     def next(self) -> ActiveRepeat | None:
         if not self._waiting:
@@ -76,9 +66,6 @@ class Reproducer:
     def _on_failed(self, trial: ActiveRepeat, message: Failed) -> Reaction:
         return Reaction(WorkerAction.RESTART, after=lambda: self.on_failure(trial, message.kind, message.reason))
 
-    def on_saved(self, message: Saved) -> None:
-        pass
-
     def on_failure(self, trial: ActiveRepeat, kind: str, reason: str) -> None:
         self.failure = kind, reason
 
@@ -89,17 +76,8 @@ class Reproducer:
         else:
             self._waiting = self._retried = True
 
-    def interrupt(self, trial: ActiveRepeat) -> None:
-        pass
-
     def ended(self) -> list[Trial]:
         return [self._record]
-
-    def check_time(self) -> None:
-        pass
-
-    def show_status(self) -> None:
-        pass
 
     def end(self, idle: bool) -> End | None:
         if self.failure:

@@ -20,7 +20,7 @@ from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.progress import Running, TuningStatus
 from cnnsearch.tuning.trial_lifecycle import FULL, TrialLifecycle
 from cnnsearch.tuning.trial_recorder import TrialRecorder
-from cnnsearch.tuning.trial_source import End, EndReason, Reaction, WorkerAction
+from cnnsearch.tuning.trial_source import End, EndReason, Reaction, TrialSource, WorkerAction
 
 SAME_FAILURES = 10
 """This many failures of one kind in a row end the search: further trials would fail, too."""
@@ -32,10 +32,8 @@ HELP_SAMPLER = 3
 """After this many of them, candidates are drawn at random, because the sampler may repeat its best candidates."""
 
 
-class SearchSource:
+class SearchSource(TrialSource[ActiveTrial]):
     """Gives the trials of one `cnnsearch run`, until the study has as many as `config` asks for.
-
-    See `TrialSource` for what each method does.
 
     Attributes:
         leaders: the best trials, which are to be confirmed.

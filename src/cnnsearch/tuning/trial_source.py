@@ -98,12 +98,13 @@ class Active(Protocol):
 A = TypeVar("A", bound=Active)
 
 
-class TrialSource(Protocol, Generic[A]):
+class TrialSource(Generic[A]):
     """Gives the tuner its trials and handles the messages about them.
 
     The tuner calls `attach` once; `on_ready` for each worker that has started; `next` when a worker is free;
     `on_message` and `on_saved` for the messages of a worker; `on_failure`, `on_lost` or `interrupt` if a trial does not
-    end by itself. It calls `check_time` and `end` at every step.
+    end by itself. It calls `check_time` and `end` at every step. A source defines the methods that it needs; `next`,
+    `on_message`, `on_failure`, `on_lost`, `ended` and `end` always.
     """
 
     def attach(self, active: Mapping[int, A]) -> None:
@@ -111,30 +112,36 @@ class TrialSource(Protocol, Generic[A]):
 
     def on_ready(self, message: Ready) -> Message | None:
         """A worker has started. Returns its assignment if it has to do something before its first trial."""
+        return None
 
     def on_described(self, message: Described) -> None:
         """A worker has done that assignment."""
 
     def next(self) -> A | None:
         """The next trial; None if there is none to begin now."""
+        raise NotImplementedError
 
     def on_message(self, trial: A, message: Message) -> Reaction:
         """Handle a message about the trial of its worker."""
+        raise NotImplementedError
 
     def on_saved(self, message: Saved) -> None:
         """A worker has saved a model."""
 
     def on_failure(self, trial: A, kind: str, reason: str) -> None:
         """The supervisor ended the worker of this trial. `kind` is one of `errors.FAILURES`; `reason` says why."""
+        raise NotImplementedError
 
     def on_lost(self, trial: A, lost: LostWorker) -> None:
         """The worker of this trial ended by itself."""
+        raise NotImplementedError
 
     def interrupt(self, trial: A) -> None:
         """The tuner ends before this trial has ended."""
 
     def ended(self) -> list[Trial]:
         """The trials that have ended. The supervisor estimates from them how long an epoch may take."""
+        raise NotImplementedError
 
     def check_time(self) -> None:
         """Check whether the time limit is over."""
@@ -144,3 +151,4 @@ class TrialSource(Protocol, Generic[A]):
 
     def end(self, idle: bool) -> End | None:
         """How the tuner ends now; None: it continues. `idle`: no worker has a trial or saves a model."""
+        raise NotImplementedError

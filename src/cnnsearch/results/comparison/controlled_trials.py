@@ -12,6 +12,7 @@ from cnnsearch.results.comparison.evidence import CONTROLLED, Comparison, Eviden
 from cnnsearch.results.comparison.levels import Level
 from cnnsearch.results.comparison.points import Points, Values
 from cnnsearch.study.config import SearchConfig, TunerConfig
+from cnnsearch.study.ranking import best_first
 from cnnsearch.study.resumed_config import stored_config
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import CONTROLLED_ORIGIN, COUNTED, Trial
@@ -54,12 +55,12 @@ def controlled_groups(
     A controlled trial is never a base, so the same call finds the same groups after the controlled trials are trained.
     No trial is in two groups, so the differences are independent.
     """
-    records, levels, sign = study.trials(), known.levels(name), 1 if study.maximize else -1
+    records, levels = study.trials(), known.levels(name)
     values = {case.number: case.values for case in known.cases if name in case.values}
-    bases = [
-        record for record in records if record.number in values and not record.origin.startswith(CONTROLLED_ORIGIN)
-    ]
-    bases.sort(key=lambda record: (-sign * (record.score or 0), record.number))
+    known_trials = (record for record in records if record.number in values)
+    bases = best_first(
+        (record for record in known_trials if not record.origin.startswith(CONTROLLED_ORIGIN)), study.maximize
+    )
     base_levels = {base.number: levels.label_of(values[base.number][name]) for base in bases}
     found: list[ControlledGroup] = []
     taken: set[str] = set()
