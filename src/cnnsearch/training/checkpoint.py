@@ -11,12 +11,15 @@ from typing import IO, Any
 import numpy as np
 
 from cnnsearch.core import checkpoint_store
-from cnnsearch.core.checkpoint_address import redacted
+from cnnsearch.core.checkpoint_address import local_path, redacted
 from cnnsearch.training.lazy_keras import Callback
 
 FORMAT = 1
 SHARE = 0.05
 """The part of the training's time that writing may take."""
+
+PATIENCE, AGAIN = 60.0, 3.0
+"""Seconds for which a checkpoint that a trial needs to pause is sent again, and seconds between two tries."""
 
 Facts = Callable[[], dict[str, Any]]
 """What is saved besides the variables: plain data, and `weights`, a list of arrays."""
@@ -92,18 +95,33 @@ class CheckpointWriter(Callback):
         self._wrote, self._took = time.monotonic(), 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        started = time.monotonic()
+        started, must = time.monotonic(), self._must()
         spared = self.model.stop_training or (started - self._wrote) * SHARE < self._took
-        if spared and not self._must():
+        if spared and not must:
             return
-        try:
-            checkpoint_store.write(self._address, lambda file: self._write(file, epoch + 1))
-            self._tried(True)
-        except OSError as error:
-            self._tried(False)
-            _log(f"the checkpoint {redacted(self._address)} is not written: {error}")
+        saved = self._save(epoch + 1)
+        if must and not saved and local_path(self._address) is None:
+            saved = self._save_later(epoch + 1, started + PATIENCE)
+        self._tried(saved)
         self._wrote = time.monotonic()
         self._took = self._wrote - started
+
+    def _save_later(self, epoch: int, until: float) -> bool:
+        """Try again until it works or the time is over; whether it worked. `until` is a time of `time.monotonic`."""
+        while time.monotonic() < until:
+            time.sleep(AGAIN)
+            if self._save(epoch):
+                return True
+        return False
+
+    def _save(self, epoch: int) -> bool:
+        """Write a checkpoint; whether that worked."""
+        try:
+            checkpoint_store.write(self._address, lambda file: self._write(file, epoch))
+        except OSError as error:
+            _log(f"the checkpoint {redacted(self._address)} is not written: {error}")
+            return False
+        return True
 
     def _write(self, file: IO[bytes], epoch: int) -> None:
         facts = self._facts()

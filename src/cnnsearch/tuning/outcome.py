@@ -32,7 +32,9 @@ def _nothing_completed(opened: Study, end: End) -> str:
     if any(trial.state == "complete" for trial in trials):
         return ""
     if not trials:
-        return f"No trial of {opened.name} completed: {end.problem or 'none ended within the time limit'}."
+        return (
+            f"No trial of {opened.name} completed: {(end.problem or 'none ended within the time limit').rstrip('.')}."
+        )
     counts = Counter(trial.failure or trial.state for trial in trials)
     kinds = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
     reasons = Counter(f"{trial.failure}: {trial.reason}" for trial in trials if trial.failure)
