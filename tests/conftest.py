@@ -54,8 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
-UNUSED = ("jax", "matplotlib", "sklearn")
-"""What Keras and TensorFlow import if it is installed. It takes half of the time of their import."""
+WITHOUT_UNUSED = "import sys\nsys.modules.update(dict.fromkeys(('jax', 'matplotlib', 'sklearn')))\n"
+"""Code that hides what Keras and TensorFlow import if it is installed: half of the time of their import."""
 
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
@@ -84,10 +84,10 @@ def cnnsearch(folder: Path, *arguments: str, **environment: str) -> Done:
 
 
 def python(folder: Path, code: str, without: tuple[str, ...] = (), **environment: str) -> Done:
-    """Python `code` in `folder`, in a process of its own that cannot import the packages `without` and UNUSED."""
-    first = f"import sys; sys.modules.update(dict.fromkeys({(*UNUSED, *without)}))\n"
+    """Python `code` in `folder`, in a process of its own that cannot import the packages `without`."""
+    hidden = f"sys.modules.update(dict.fromkeys({without}))\n"
     return subprocess.run(
-        [sys.executable, "-c", first + code],
+        [sys.executable, "-c", WITHOUT_UNUSED + hidden + code],
         cwd=folder,
         env=surroundings(**environment),
         capture_output=True,

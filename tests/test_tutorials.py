@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "tutorials"
-SHORT = {"CNNSEARCH_RUN_EPOCHS": "2"}
+SHORT = {"CNNSEARCH_RUN_EPOCHS": "2", "CNNSEARCH_RUN_CONFIRM": "2x2", "CNNSEARCH_RUN_JOBS": "1"}
 """What makes the searches of a test short, where a page says nothing else. Their output has the same form."""
 
 

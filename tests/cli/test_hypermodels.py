@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults
+from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults, replay
 from cnnsearch.training.candidate import from_hypermodel
 from tests.conftest import Run
 
@@ -56,5 +56,6 @@ def test_keras_tuners_own_hypermodels_build(name: str, draw: object, monkeypatch
     candidate = from_hypermodel(theirs, hp, 32)
     assert candidate.labels == "onehot" and hp.values
     if name == "HyperXception" and draw is defaults:
+        candidate = from_hypermodel(theirs, HyperParameters(replay({"num_residual_blocks": 2})), 32)
         pixels, labels = np.zeros((4, 32, 32, 3), "float32"), np.eye(10, dtype="float32")[:4]
         assert np.isfinite(candidate.model.train_on_batch(pixels, labels)).all()

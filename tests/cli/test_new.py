@@ -10,7 +10,7 @@ import pytest
 from cnnsearch.cli import scaffold
 from cnnsearch.cli.scaffold import KINDS
 from cnnsearch.core.errors import CnnsearchError
-from tests.conftest import Run
+from tests.conftest import WITHOUT_UNUSED, Run
 
 NAMES = {
     "dimension": "soft_noise",
@@ -41,8 +41,10 @@ def test_all_that_is_written_is_green(run: Run, tmp_path: Path) -> None:
         assert written and all((tmp_path / path).is_file() for path in written)
     install = ("pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target", "site")
     python(tmp_path, *install, "./cnnsearch-haze")
+    (tmp_path / "site" / "without_unused.py").write_text(WITHOUT_UNUSED)
     path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
-    tests = ("pytest", "-q", "--import-mode=prepend", "-p", "no:cacheprovider", "mine", "cnnsearch-haze/tests")
+    options = ("-q", "-p", "without_unused", "-p", "no:cacheprovider", "--import-mode=prepend")
+    tests = ("pytest", *options, "mine", "cnnsearch-haze/tests")
     said = python(tmp_path, *tests, PYTHONPATH=path)
     # 2 dimensions of 13 contracts and 2 tests, 2 spaces of 10, a dataset of 6 and a test, a trainer of 6,
     # a scheduler of 4, a callback of 3
