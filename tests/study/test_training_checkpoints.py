@@ -11,6 +11,7 @@ from cnnsearch.study import deletion, listing, opening, trial_queue
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.callbacks.base import Callbacks
+from cnnsearch.tuning.checkpoint_deleter import CheckpointDeleter
 from cnnsearch.tuning.trial_recorder import TrialRecorder
 
 
@@ -93,6 +94,23 @@ def test_a_copy_of_a_study_writes_to_a_folder_of_its_own_and_a_moved_one_to_the_
     assert deletion.delete(found, tmp_path / "moved", "") == ""
     assert not Path(first.training_checkpoints.folder).exists() and not (tmp_path / "moved" / "s").exists()
     assert listing.load("s", tmp_path / "copy").name == "s"
+
+
+def test_what_a_killed_run_left_is_deleted_but_not_what_a_trial_needs(tmp_path: Path) -> None:
+    study = study_in(tmp_path / "runs")
+    opening.use_checkpoints(study, str(tmp_path / "a"), print)
+    # trial 0 is interrupted and trial 1 resumes it; so are trials 2 and 3, but trial 3 has ended
+    assert requeued(study).user_attrs["state"].endswith("/trial-00000.npz")
+    study.optuna.tell(requeued(study), 0.5)
+    places = study.training_checkpoints
+    for number in range(5):
+        write(places.file(number))
+    left = trial_queue.left_checkpoints(study)
+    assert left == {places.file(2), places.file(3)}
+    deleter = CheckpointDeleter()
+    deleter.delete_all(places.folder, left)
+    deleter.close()
+    assert checkpoint_store.names(places.folder) == {f"trial-0000{number}.npz" for number in (0, 1, 4)}
 
 
 def test_a_store_that_does_not_answer_is_not_asked_again_and_again(

@@ -68,8 +68,8 @@ def read(address: str) -> bytes:
     """What is in a file."""
     files, path = _opened(address)
     with _errors(address):
-        # the largest file is not known before
-        return bytes(_within(10 * TRANSFER, lambda: files.cat_file(path)))
+        # its size is not known before
+        return bytes(_within(5 * TRANSFER, lambda: files.cat_file(path)))
 
 
 def write(address: str, content: bytes) -> None:

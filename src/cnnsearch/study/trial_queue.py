@@ -83,6 +83,14 @@ def resumable_trials(study: Study) -> list[FrozenTrial]:
     return [trial for trial in waiting if found & requeued.get(trial.number, set())]
 
 
+def left_checkpoints(study: Study) -> set[str]:
+    """The addresses of checkpoints that a killed run may have left: those of ended trials that no trial resumes."""
+    trials, places = study.optuna.get_trials(deepcopy=False), study.training_checkpoints
+    open_ = [trial for trial in trials if not trial.state.is_finished() and "state" in trial.user_attrs]
+    needed = {address for trial in open_ for address in checkpoint_addresses(study, trial)}
+    return {places.file(trial.number) for trial in trials if trial.state.is_finished()} - needed
+
+
 def requeue(
     study: Study,
     trial: FrozenTrial,

@@ -72,6 +72,7 @@ class SearchSource(TrialSource[ActiveTrial]):
 
     def attach(self, active: Mapping[int, ActiveTrial]) -> None:
         self._active = active
+        self._lifecycle.delete_left_checkpoints()
 
     # -- before the first trial -------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from cnnsearch.core.messages import (
 )
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import study as studies
+from cnnsearch.study import trial_queue
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
@@ -242,6 +243,11 @@ class TrialLifecycle:
         if trial.resume or trial.history:
             # a copy of a study leaves the checkpoints of the original
             self._deleter.delete(filter(places.owns, filter(None, (trial.state, trial.earlier))))
+
+    def delete_left_checkpoints(self) -> None:
+        """Delete what a run that was killed left at the address of `--checkpoints`."""
+        if self._study.training_checkpoints.folders:
+            self._deleter.delete_all(self._study.training_checkpoints.folder, trial_queue.left_checkpoints(self._study))
 
     def close(self) -> None:
         """Wait until the checkpoints of ended trials are deleted, but not for long."""
