@@ -1,5 +1,6 @@
 """Searches on a Ray cluster of several nodes, and on a local Ray: real processes, a real loss of a node."""
 
+import json
 import os
 import signal
 import subprocess
@@ -125,14 +126,49 @@ def test_a_node_that_is_lost_costs_no_trial_and_one_that_joins_is_used(
     assert not left_on_nodes() and not list(tmp_path.glob("runs/wide/epochs/*"))
 
 
-def test_a_node_with_another_version_is_named_in_one_line(tmp_path: Path, cluster: servers.RayNodes) -> None:
-    other = tmp_path / "other" / "cnnsearch-9.9.9.dist-info"
+def with_another_version(folder: Path) -> dict[str, str]:
+    """The environment of a node on which cnnsearch has another version."""
+    other = folder / "other" / "cnnsearch-9.9.9.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: cnnsearch\nVersion: 9.9.9\n")
+    return {"PYTHONPATH": os.pathsep.join([str(other.parent), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def test_doctor_names_nodes_versions_and_servers_and_creates_nothing(
+    tmp_path: Path, cluster: servers.RayNodes, postgres: servers.Postgres
+) -> None:
+    cluster.kill(cluster.nodes.pop())
+    cluster.nodes.append(cluster.add(env_vars=with_another_version(tmp_path)))
+    storage, tracking = postgres.database("doctor"), f"http://me:secret@127.0.0.1:{servers.free_port()}"
+    line = ["doctor", "--json", "--address", cluster.address, "--storage", storage, "--checkpoints", "shared"]
+    done = cnnsearch(tmp_path, *line, MLFLOW_TRACKING_URI=tracking)
+    assert done.stdout, done.stderr
+    rows = {(row["name"], row["found"]): row["good"] for row in json.loads(done.stdout)}
+    found = {name: text for name, text in rows if not name.startswith("node")}
+    nodes = {text: good for (name, text), good in rows.items() if name.startswith("node")}
+    assert done.returncode == 1 and "secret" not in done.stdout and not list(tmp_path.glob("shared/*"))
+    assert any("it has left the cluster" in text for text in nodes)
+    assert any("no trial fits on it" in text for text in nodes)
+    assert [good for text, good in nodes.items() if text.endswith("room for 1 trial; the same versions")] == [True]
+    assert [good for text, good in nodes.items() if "it has cnnsearch 9.9.9 instead of " in text] == [False]
+    assert found["room"].startswith("for 2 trials at the same time, each with 1 core")
+    assert found["checkpoints"].endswith("can be written, read and deleted on this machine and on 2 nodes")
+    assert found["storage"].endswith("/doctor can be opened; it has no studies yet") and "***@" in found["storage"]
+    assert "***@127.0.0.1" in found["mlflow"] and "refused" in found["mlflow"]
+
+
+def test_a_folder_of_checkpoints_that_is_not_shared_is_found(tmp_path: Path) -> None:
+    from cnnsearch.tuning.launchers import ray_nodes
+
+    (tmp_path / "marker").touch()
+    assert not ray_nodes.answer(str(tmp_path), str(tmp_path / "marker")).checkpoints
+    assert "it is another folder" in ray_nodes.answer(str(tmp_path / "here"), str(tmp_path / "here/marker")).checkpoints
+
+
+def test_a_node_with_another_version_is_named_in_one_line(tmp_path: Path, cluster: servers.RayNodes) -> None:
     for node in cluster.nodes:
         cluster.kill(node)
-    paths = os.pathsep.join([str(other.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    cluster.add(env_vars={"PYTHONPATH": paths})
+    cluster.add(env_vars=with_another_version(tmp_path))
     done = cnnsearch(tmp_path, "run", "--space", "digits_cnn", "--address", cluster.address)
     assert done.returncode == 2
     assert "has cnnsearch 9.9.9, and this machine has cnnsearch" in done.stderr

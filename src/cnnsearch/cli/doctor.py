@@ -6,8 +6,9 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
+from cnnsearch.cli import cluster_checks
+from cnnsearch.cli.cluster_checks import Check, ClusterOptions
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.gpus import gpus
 from cnnsearch.spaces import plugins as catalog
@@ -18,25 +19,9 @@ from cnnsearch.study.storage import make_folder, storage_url
 PACKAGES = ("optuna", "keras", "tensorflow", "jax", "torch", "keras-tuner", "mlflow", "numpy", "scikit-learn")
 
 
-class Check(NamedTuple):
-    """The result of one check.
-
-    Attributes:
-        good: whether it passed.
-        name: what was checked.
-        found: the details, as text.
-    """
-
-    good: bool
-    name: str
-    found: str
-
-
-def examine(runs: Path, storage: str, plugins: tuple[Path, ...]) -> list[Check]:
-    """Check everything that a search needs."""
-    known = catalog.load(plugins)
-    broken = [f"{e.kind} {e.name} ({e.origin}): {e.problem}" for e in known.entries if e.problem]
-    return [
+def examine(runs: Path, storage: str, plugins: tuple[Path, ...], options: ClusterOptions) -> list[Check]:
+    """Check everything that a search needs, with a cluster also its nodes and its servers."""
+    found = [
         Check(True, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Check(True, "cores", str(os.cpu_count())),
         Check(True, "packages", _versions()),
@@ -44,14 +29,22 @@ def examine(runs: Path, storage: str, plugins: tuple[Path, ...]) -> list[Check]:
         Check(True, "gpus", ", ".join(gpus()) or "none found; candidates train on the CPU"),
         _data(),
         _writable(runs),
+    ]
+    if options.cluster:
+        return [*found, _plugins(plugins), *cluster_checks.examine(options, runs, storage)]
+    return [
+        *found,
         Check(True, "storage", storage_url(runs) if not storage else "given with --storage"),
         Check(True, "mlflow", tracking_uri().partition("://")[0] + " store"),
-        Check(
-            not broken,
-            "plugins",
-            "; ".join(broken) or f"{len(known.entries)} plugins and spaces, none broken",
-        ),
+        *cluster_checks.checkpoints(options.checkpoints),
+        _plugins(plugins),
     ]
+
+
+def _plugins(plugins: tuple[Path, ...]) -> Check:
+    known = catalog.load(plugins)
+    broken = [f"{e.kind} {e.name} ({e.origin}): {e.problem}" for e in known.entries if e.problem]
+    return Check(not broken, "plugins", "; ".join(broken) or f"{len(known.entries)} plugins and spaces, none broken")
 
 
 def _versions() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cnnsearch.cli.options import GroupedCommand, option, study_options
+from cnnsearch.cli.run_options import machine_options, place_options
 
 
 @click.command(cls=GroupedCommand)
@@ -30,13 +31,30 @@ def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plug
 
 @click.command(cls=GroupedCommand)
 @option("--json", "as_json", is_flag=True, help="As JSON.")
+@machine_options
+@place_options
 @study_options
-def doctor(as_json: bool, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
-    """Show versions, backend, GPUs, data and write access: what works here and what does not."""
+def doctor(
+    as_json: bool,
+    launcher: str,
+    address: str,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
+    checkpoints: str,
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Show versions, backend, GPUs, data and write access: what works here and what does not.
+
+    With --launcher ray also the nodes of the cluster, and whether storage, MLflow and checkpoints can be reached.
+    """
     from cnnsearch.cli import doctor as checks
     from cnnsearch.cli import tables
+    from cnnsearch.cli.cluster_checks import ClusterOptions
 
-    found = checks.examine(runs, storage, plugins)
+    options = ClusterOptions(launcher, address, cpus_per_trial, gpus_per_trial, checkpoints)
+    found = checks.examine(runs, storage, plugins, options)
     if as_json:
         click.echo(json.dumps([check._asdict() for check in found], indent=1))
     else:

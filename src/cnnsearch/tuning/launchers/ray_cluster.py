@@ -35,6 +35,7 @@ class RayCluster:
     Attributes:
         cpus: how many cores a trial gets.
         gpus: how many GPUs a trial gets.
+        local: whether Ray was started on this machine for this connection, and ends with it.
     """
 
     def __init__(self, address: str, jobs: int, cpus: float, gpus: float | None) -> None:
@@ -45,8 +46,7 @@ class RayCluster:
         """
         self.cpus = cpus
         self._own = not ray.is_initialized()
-        if self._own:
-            _connect(address, math.ceil(jobs * cpus))
+        self.local = self._own and _connect(address, math.ceil(jobs * cpus))
         self._nodes: list[dict[str, Any]] = ray.nodes()
         self._answered = time.monotonic()
         self.gpus = gpus if gpus is not None else GPU_PER_TRIAL * bool(self._total("GPU"))
@@ -57,7 +57,7 @@ class RayCluster:
     @property
     def room(self) -> int:
         """How many trials fit on the nodes that are there now."""
-        return sum(_room(node["Resources"], self.cpus, self.gpus) for node in self._nodes if node["Alive"])
+        return sum(trials_that_fit(node["Resources"], self.cpus, self.gpus) for node in self._nodes if node["Alive"])
 
     @property
     def nodes(self) -> int:
@@ -109,15 +109,17 @@ def connection_lost(reason: str) -> CnnsearchError:
     )
 
 
-def _room(resources: dict[str, float], cpus: float, gpus: float) -> int:
+def trials_that_fit(resources: dict[str, float], cpus: float, gpus: float) -> int:
     """How many trials fit on a node with these resources."""
     shares = [resources.get(name, 0) / each for name, each in (("CPU", cpus), ("GPU", gpus)) if each]
     # a third of a GPU fits three times
     return int(min(shares, default=0) + 1e-6)
 
 
-def _connect(address: str, cores: int) -> None:
+def _connect(address: str, cores: int) -> bool:
     """Connect to the cluster at `address`; without one, to this machine's, or start a local Ray with enough `cores`.
+
+    Returns whether a local Ray was started.
 
     Raises:
         CnnsearchError: if it cannot be reached.
@@ -131,11 +133,13 @@ def _connect(address: str, cores: int) -> None:
                 _probe(address)
                 with _loopback_kept("127.0.0.1" in address or "localhost" in address):
                     ray.init(address, **quiet)
-                return
+                return False
             try:
                 ray.init("auto", **quiet)
+                return False
             except ConnectionError:
                 _start_local(max(cores, host.cores()), quiet)
+                return True
     except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
         reason = last_line(str(error)) or type(error).__name__
         where = f"Ray at {address} cannot be reached" if address else "Ray cannot be started on this machine"
