@@ -38,6 +38,8 @@ class BestModelCallback(TunerCallback):
         best, mlflow = unlogged(study), self._mlflow
         if best is None:
             return
+        # a run that trains nothing has not opened the store yet
+        mlflow.on_study_begin(study)
         if not launcher.slots:
             launcher.fill(most=1)
         slot = next(filter(launcher.ready, launcher.slots), launcher.slots[0])
