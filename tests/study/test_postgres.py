@@ -1,9 +1,13 @@
 """Studies in PostgreSQL, on a real server."""
 
 import contextlib
+import os
+import re
+import shlex
 import subprocess
 import sys
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +15,15 @@ import optuna
 import psutil
 import psycopg
 import pytest
+from mlflow import MlflowClient
 
 from cnnsearch.core.errors import StudyError
 from cnnsearch.study import address, outages, unwritten
 from cnnsearch.study.storage import open_storage
+from cnnsearch.study.trial import ATTRIBUTE
 from cnnsearch.study.write_behind import WriteBehindStorage
-from tests.conftest import TINY, Run, surroundings
-from tests.servers import PASSWORD, Postgres
+from tests.conftest import TINY, Run, invoke, surroundings
+from tests.servers import PASSWORD, Postgres, mlflow
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,7 @@ def test_an_address_gets_an_installed_driver_and_is_shown_without_a_password(
 ) -> None:
     assert address.with_driver(given) == used
     assert address.redacted(given) == (shown or "postgresql://h/d?user=u&password=***")
+    assert address.redacted_in(f"--storage={given}", given) == f"--storage={address.redacted(given)}"
 
 
 def test_what_is_wrong_with_a_server_is_one_line_without_the_password(run: Run, postgres: Postgres) -> None:
@@ -75,38 +82,93 @@ def test_a_missing_driver_is_named_with_what_installs_it(storage: str, expected:
     assert done.stderr.count("\n") == 1 and "word" not in done.stderr
 
 
-def test_a_study_in_postgresql_from_its_search_to_its_deletion(
-    run: Run, postgres: Postgres, tmp_path: Path, store: str
+@pytest.mark.timeout(900)
+def test_the_page_about_postgresql_works_while_the_server_is_restarted(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = postgres.database("study")
-    place = {
-        "CNNSEARCH_STORAGE": postgres.address("study", password=False, scheme="postgres"),
-        "PGPASSWORD": PASSWORD,
+    """Its commands in their order: a study on two servers to its deletion. No password is stored or shown."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "postgresql.md").read_text("utf-8")
+    page = page.replace("PASSWORD", PASSWORD.replace(":", "\\:")).replace("5432", str(postgres.port))
+    for name, value in {"PGPASSFILE": ".pgpass", "HOME": ".", "PGPORT": str(postgres.port)}.items():
+        monkeypatch.setenv(name, value if value.isdigit() else str(tmp_path / value))
+    monkeypatch.setenv("PATH", str(postgres.programs), prepend=os.pathsep)
+    environment, said, lines = dict[str, str](), list[str](), set[str]()
+    with contextlib.ExitStack() as stack:
+        blocks = re.findall(r"(?ms)^```sh\n(.*?)^```$", page)
+        for words in (shlex.split(line) for line in "".join(blocks).splitlines()):
+            if words[0] == "export":
+                environment.update([words[1].split("=", 1)])
+            elif words[0] == "mlflow":
+                server = stack.enter_context(mlflow(tmp_path, environment.pop("MLFLOW_BACKEND_STORE_URI")))
+            elif words[0] != "cnnsearch":
+                line = shlex.join(words).replace("'>'", ">").replace("'~/", "~/'")
+                assert words[0] == "pip" or subprocess.run(["bash", "-c", line], check=True)
+            else:
+                environment["MLFLOW_TRACKING_URI"] = server.uri
+                if words[1] == "delete":
+                    check_runs(server.uri, environment["CNNSEARCH_STORAGE"])
+                    stored = contents(postgres, "studies") + contents(postgres, "mlflow")
+                with watched(lines), contextlib.nullcontext() if said else restarted(postgres, tmp_path / "runs"):
+                    said.append(followed(words[1:], tmp_path, environment))
+    files = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert PASSWORD.encode() in files.pop(".pgpass").replace(b"\\", b"")
+    assert lines and "model.keras" in files
+    for secret in (PASSWORD, urllib.parse.quote(PASSWORD, safe="")):
+        assert secret not in stored + "".join([*lines, *said]) and secret.encode() not in b"".join(files.values())
+    assert not optuna.get_all_study_names(open_storage(Path(), postgres.address("studies")))
+
+
+def followed(words: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """What a command of the page prints; a search is made short."""
+    short = {"6": "2", "8": "3"}
+    line = [short.get(word, word) for word in words] + [*TINY] * (words[0] == "run")
+    done = invoke(folder, *line, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def check_runs(uri: str, storage: str) -> None:
+    """Check that MLflow has one ended run for each of 3 trials, with its state and score."""
+    trials = optuna.load_study(study_name="digits_cnn", storage=open_storage(Path(), storage)).get_trials()
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("cnnsearch/digits_cnn")
+    runs = client.search_runs([experiment.experiment_id])
+    found = {
+        int(run.data.tags["cnnsearch.trial"]): (run.data.tags["cnnsearch.state"], run.data.metrics["score"])
+        for run in runs
+        if run.info.status != "RUNNING" and "cnnsearch.trial" in run.data.tags
     }
-    with watched() as lines:
-        said = [run("run", "--space", "digits_cnn", "--trials", "2", *TINY, **place)]
-        # the same study under another spelling of its address, with the password in it
-        said.append(run("run", "--space", "digits_cnn", "--trials", "3", *TINY, "--storage", storage))
-    assert "2 of 3 trials are done" in said[1].stdout
-    said.append(run("leaderboard", **place))
-    assert said[2].stdout.count("complete") == 3
-    said.append(run("export", "--best", "-o", "model", **place))
-    assert (tmp_path / "model" / "model.keras").is_file()
-    (folder,) = [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
-    with psycopg.connect(storage.replace("+psycopg", "")) as connection:
-        tables = [row[0] for row in connection.execute("select tablename from pg_tables where schemaname = 'public'")]
-        stored = "".join(str(connection.execute(f'select * from "{name}"').fetchall()) for name in tables)
-    assert "***@127.0.0.1" in stored
-    files = [*tmp_path.rglob("*"), Path(store.removeprefix("sqlite:///"))]
-    written = b"".join(path.read_bytes() for path in files if path.is_file())
-    assert b"***@127.0.0.1" in written
-    said.append(run("delete", "digits_cnn", "--yes", **place))
-    assert not folder.exists() and not optuna.get_all_study_names(open_storage(Path(), storage))
-    assert any("cnnsearch.training.worker" in line for line in lines)
-    every = stored + "".join([*lines, *(done.stdout + done.stderr for done in said)])
-    for secret in (PASSWORD, storage.partition("cnnsearch:")[2].partition("@")[0]):
-        assert secret not in every and secret.encode() not in written
-    assert [done.returncode for done in said] == [0] * len(said)
+    assert len(runs) == 1 + 3
+    assert found == {trial.number: (trial.user_attrs[ATTRIBUTE]["state"], trial.value) for trial in trials}
+
+
+def contents(server: Postgres, name: str) -> str:
+    """All that is in the tables of a database, as text."""
+    address = server.address(name, scheme="postgresql")
+    with psycopg.connect(address) as connection:
+        tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+        return "".join(str(connection.execute(f'select * from "{table}"').fetchall()) for (table,) in tables)
+
+
+@contextlib.contextmanager
+def restarted(server: Postgres, runs: Path) -> Iterator[None]:
+    """Restart the server once, when the first trial of a search has saved its model."""
+    ended, done = threading.Event(), list[bool]()
+
+    def watch() -> None:
+        while not (done or ended.wait(0.1)):
+            if list(runs.glob("*/checkpoints/*")):
+                server.restart()
+                done.append(True)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    assert done
 
 
 def test_writes_and_ends_of_trials_wait_for_a_server_that_is_away(
@@ -162,9 +224,9 @@ def test_writes_and_ends_of_trials_wait_for_a_server_that_is_away(
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[set[str]]:
-    """The command lines of the processes that this process starts, as `ps` shows them."""
-    lines, ended = set[str](), threading.Event()
+def watched(lines: set[str]) -> Iterator[None]:
+    """Add the command lines of the processes that this process starts, as `ps` shows them."""
+    ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.3):
@@ -175,7 +237,7 @@ def watched() -> Iterator[set[str]]:
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield lines
+        yield
     finally:
         ended.set()
         thread.join()
