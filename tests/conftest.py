@@ -30,20 +30,9 @@ settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 LONGEST = (
-    *(
-        "tutorials",
-        "backend_jax",
-        "predict",
-        "run",
-        "formats",
-        "places",
-        "export",
-        "examples",
-        "kills",
-        "stop",
-        "hostile",
-    ),
-    *("packaging", "array_runs", "classifiers"),
+    *("tutorials", "backend_jax", "packaging", "examples", "backbones", "predict", "run", "recipes", "kills", "stop"),
+    *("formats", "ensemble_refit", "hostile", "classifiers", "places", "majority", "compare", "ray", "postgres"),
+    *("checkpoints_by_address", "from_python", "array_runs", "contracts", "moved", "export"),
 )
 """Files that take longest. They begin first, so that the workers end at about the same time."""
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -60,7 +61,37 @@ def candidate(space: Space, recipe: str, images: int) -> Candidate:
     return from_plan(pretrained.without_weights(plan), images)
 
 
-@pytest.mark.parametrize(("space", "recipe"), SHIPPED)
+def kinds(space: Space, recipe: str) -> tuple[object, ...]:
+    """The kinds of layers of a recipe's plan, and how they learn; a model has none and is a kind of its own."""
+    if space.model:
+        return space.name, recipe
+    plan = recipes.point(space, KNOWN, recipe)[1]
+    layers = {
+        each if isinstance(each, str) else each[0] for block in (*plan.stem, *plan.blocks) for each in block.layers
+    }
+    return (
+        space.name,
+        plan.stem_rate > 0,
+        frozenset(layers),
+        plan.head.layers,
+        plan.head.reduce,
+        plan.optimizer[0],
+        str(plan.augment),
+    )
+
+
+def by_kinds() -> list[Any]:
+    """The shipped recipes; those whose kinds an earlier one has are further cases."""
+    known: set[tuple[object, ...]] = set()
+    cases = []
+    for space, recipe in SHIPPED:
+        found = kinds(space_of(space), recipe)
+        cases.append(pytest.param(space, recipe, marks=[pytest.mark.slow] if found in known else []))
+        known.add(found)
+    return cases
+
+
+@pytest.mark.parametrize(("space", "recipe"), by_kinds())
 def test_a_shipped_recipe_builds_trains_a_step_and_exports(space: str, recipe: str, tmp_path: Path) -> None:
     found, generator = space_of(space), np.random.default_rng(0)
     x = generator.integers(0, 256, (16, *found.input_shape), "uint8")
