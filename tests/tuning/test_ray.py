@@ -57,7 +57,7 @@ def build(hp):
 
 digits = load_digits()
 cnnsearch.search(build, (digits.images[:300, ..., None], digits.target[:300]), trials=500, epochs=1, launcher="ray",
-    jobs=1, confirm=0)
+    address="local", jobs=1, confirm=0)
 """
 
 

@@ -11,7 +11,17 @@ from cnnsearch.spaces import plugin_options
 from cnnsearch.spaces.overrides import setting
 from cnnsearch.spaces.plugins import Catalog, Entry, load
 from cnnsearch.spaces.space import GIVEN_TO_TRAINERS
-from cnnsearch.testing import callbacks, datasets, dimensions, hypermodels, makers, schedulers, spaces, trainers
+from cnnsearch.testing import (
+    callbacks,
+    datasets,
+    dimensions,
+    hypermodels,
+    launchers,
+    makers,
+    schedulers,
+    spaces,
+    trainers,
+)
 from cnnsearch.testing.contracts import Subject, check_contracts
 from cnnsearch.training.device import import_keras
 
@@ -27,7 +37,7 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "callback": callbacks.subject,
     "sampler": makers.sampler,
     "pruner": makers.pruner,
-    "launcher": makers.launcher,
+    "launcher": launchers.subject,
 }
 
 BUILT = ("dimension", "space", "trainer")

@@ -214,7 +214,7 @@ machine_options = option_group(
         default="",
         metavar="ADDRESS",
         shown="the cluster of this machine, else a new Ray on it",
-        help="The Ray cluster: ray://HOST:10001, or HOST:6379.",
+        help="The Ray cluster: ray://HOST:10001, HOST:6379, or local for a new Ray on this machine.",
     ),
     spec(
         "--cpus-per-trial",

@@ -1,4 +1,4 @@
-"""The contracts of samplers, pruners and launchers."""
+"""The contracts of samplers and pruners."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,6 @@ from cnnsearch.testing.contracts import Contract, Subject, contract, has_a_summa
 
 SAMPLER_CONTRACTS = [Contract("has_a_summary", has_a_summary, False)]
 PRUNER_CONTRACTS = [Contract("has_a_summary", has_a_summary, False)]
-LAUNCHER_CONTRACTS = [Contract("has_a_summary", has_a_summary, False)]
 
 
 class Sampler(Subject):
@@ -23,12 +22,6 @@ class Pruner(Subject):
     contracts = PRUNER_CONTRACTS
 
 
-class Launcher(Subject):
-    """A function that makes a launcher. It is not called: that would start workers."""
-
-    contracts = LAUNCHER_CONTRACTS
-
-
 def sampler(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Sampler:
     """The sampler of a catalog's entry."""
     return Sampler(function, given, "sampler", ("seed",))
@@ -37,11 +30,6 @@ def sampler(function: Callable[..., Any], given: dict[str, Any], catalog: Catalo
 def pruner(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Pruner:
     """The pruner of a catalog's entry."""
     return Pruner(function, given, "pruner", ("epochs",))
-
-
-def launcher(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Launcher:
-    """The launcher of a catalog's entry."""
-    return Launcher(function, given, "launcher", ("config", "jobs"))
 
 
 @contract(SAMPLER_CONTRACTS)

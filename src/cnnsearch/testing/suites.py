@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.plugins import load
-from cnnsearch.testing import callbacks, datasets, dimensions, hypermodels, schedulers, spaces, trainers
+from cnnsearch.testing import callbacks, datasets, dimensions, hypermodels, launchers, schedulers, spaces, trainers
 from cnnsearch.testing.contracts import Contract, Subject, check_contract
 
 
@@ -102,6 +102,18 @@ class CallbackSuite:
         return callbacks.Callback(_raw(cls, "callback"))
 
 
+class LauncherSuite:
+    """`class TestMine(LauncherSuite): launcher = mine`; `resources` is optional, such as `{"address": "head:6379"}`."""
+
+    launcher: Any
+    resources: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def subject(cls) -> Subject:
+        """The plugin that is checked."""
+        return launchers.Launcher(_raw(cls, "launcher"), None, cls.resources)
+
+
 @functools.cache
 def _subject(suite: Any) -> Subject:
     """One subject for each suite, so that a check can use what an earlier check found."""
@@ -126,6 +138,7 @@ for _suite, _contracts in (
     (TrainerSuite, trainers.CONTRACTS),
     (SchedulerSuite, schedulers.CONTRACTS),
     (CallbackSuite, callbacks.CONTRACTS),
+    (LauncherSuite, launchers.CONTRACTS),
 ):
     for _each in _contracts:
         setattr(_suite, f"test_{_each.name}", _test(_each))

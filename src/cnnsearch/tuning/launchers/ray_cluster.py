@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private.utils import read_ray_address
 
 from cnnsearch.core import host
 from cnnsearch.core.errors import CnnsearchError, one_line
@@ -21,6 +22,9 @@ FOLLOW = 2.0
 
 LOST = 45.0
 """The search ends if the head of the cluster gives no answer for so many seconds. Ray ends the process after 60."""
+
+LOCAL = "local"
+"""The address that means a new Ray on this machine."""
 
 PROBE = 10.0
 """Seconds that a cluster may take to accept a connection."""
@@ -119,7 +123,7 @@ def trials_that_fit(resources: dict[str, float], cpus: float, gpus: float) -> in
 def _connect(address: str, cores: int) -> bool:
     """Connect to the cluster at `address`; without one, to this machine's, or start a local Ray with enough `cores`.
 
-    Returns whether a local Ray was started.
+    The address LOCAL always starts one. Returns whether a local Ray was started.
 
     Raises:
         CnnsearchError: if it cannot be reached.
@@ -129,21 +133,32 @@ def _connect(address: str, cores: int) -> bool:
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     try:
         with _own_signals():
-            if address:
-                _probe(address)
-                with _loopback_kept("127.0.0.1" in address or "localhost" in address):
-                    ray.init(address, **quiet)
-                return False
-            try:
-                ray.init("auto", **quiet)
-                return False
-            except ConnectionError:
+            found = address or _cluster_here()
+            if found in ("", LOCAL):
                 _start_local(max(cores, host.cores()), quiet)
                 return True
+            _probe(found)
+            with _loopback_kept("127.0.0.1" in found or "localhost" in found):
+                ray.init(found, **quiet)
+            return False
     except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
         reason = last_line(str(error)) or type(error).__name__
         where = f"Ray at {address} cannot be reached" if address else "Ray cannot be started on this machine"
         raise CnnsearchError(f"{where}: {reason}") from error
+
+
+def _cluster_here() -> str:
+    """The address of the cluster that this machine belongs to; empty if there is none that answers."""
+    if given := os.environ.get("RAY_ADDRESS", ""):
+        return given
+    # `ray start` writes it to a file, which may be of a cluster that has ended
+    found = str(read_ray_address() or "")
+    try:
+        if found:
+            _probe(found)
+        return found
+    except (OSError, ValueError):
+        return ""
 
 
 def _start_local(cores: int, quiet: dict[str, Any]) -> None:
