@@ -11,15 +11,17 @@ from cnnsearch.core.errors import CnnsearchError, PluginError
 from cnnsearch.spaces import parent_plugins, plugins
 from cnnsearch.study import samplers
 from cnnsearch.study.study import Study
-from cnnsearch.testing import callbacks, check_contracts, schedulers
+from cnnsearch.testing import LauncherSuite, callbacks, check_contracts, schedulers
 from cnnsearch.tuning.callbacks.base import Callbacks
+from cnnsearch.tuning.launchers.local import LocalLauncher
 from cnnsearch.tuning.schedulers.rung_scheduler import RungScheduler
 from cnnsearch.tuning.trial_source import End, EndReason
 from tests.conftest import TINY, Run
 
 MINE = '''
 import optuna
-from cnnsearch import TunerCallback, callback, pruner, sampler
+from cnnsearch import TunerCallback, callback, launcher, pruner, sampler
+from cnnsearch.tuning.launchers.local import LocalLauncher
 
 
 @callback
@@ -28,6 +30,13 @@ class Fails(TunerCallback):
 
     def on_epoch_end(self, trial, epoch, metrics):
         raise ValueError("the disk of my own\\nis full")
+
+
+@launcher
+def noted(config, jobs):
+    """Processes of this machine; the number of workers is written to a file."""
+    (config.study.runs / "workers.txt").write_text(str(jobs))
+    return LocalLauncher(config, jobs)
 
 
 @sampler
@@ -43,6 +52,10 @@ def broken(epochs):
 '''
 
 
+class TestLocalLauncher(LauncherSuite):
+    launcher = LocalLauncher
+
+
 @pytest.fixture
 def known(tmp_path: Path) -> plugins.Catalog:
     (tmp_path / "mine.py").write_text(MINE)
@@ -52,8 +65,9 @@ def known(tmp_path: Path) -> plugins.Catalog:
 def test_a_callback_that_fails_ends_the_search_in_order(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     line = ("run", "--space", "digits_cnn", "--plugins", "mine.py", "--trials", "2", *TINY)
-    done = run(*line, "--callback", "Fails", "--sampler", "always_the_same")
+    done = run(*line, "--callback", "Fails", "--sampler", "always_the_same", "--launcher", "noted")
     assert done.returncode == 2
+    assert (tmp_path / "runs" / "workers.txt").read_text() == "1"
     assert done.stderr.splitlines()[-1] == (
         "Error: The callback Fails failed in on_epoch_end: ValueError: the disk of my own\\nis full"
     )

@@ -41,6 +41,16 @@ dimensions = [{ use = "conv_depth", min = 1, max = 1 }, { use = "filters", first
   { use = "width_of_file" }, { use = "learning_rate", min = 1e-3, max = 1e-2 }]
 """
 
+LAUNCHER = '''
+from cnnsearch import launcher
+from cnnsearch.tuning.launchers.ray_launcher import RayLauncher
+
+@launcher
+def on_ray(config, jobs):
+    """A Ray of its own."""
+    return RayLauncher(config.changed(address="local"), jobs)
+'''
+
 SCRIPT = """
 import sys
 import cnnsearch
@@ -180,6 +190,12 @@ def test_an_address_without_a_cluster_is_one_line(tmp_path: Path) -> None:
         done = cnnsearch(tmp_path, "run", "--space", "digits_cnn", "--address", address)
         assert done.returncode == 2
         assert f"Ray at {address} cannot be reached" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_launcher_keeps_the_contracts(tmp_path: Path) -> None:
+    (tmp_path / "on_ray.py").write_text(LAUNCHER)
+    done = cnnsearch(tmp_path, "check", "on_ray.py")
+    assert done.returncode == 0 and "3 kept" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_local_ray_listens_on_loopback_only_and_ends_with_its_search(tmp_path: Path) -> None:
