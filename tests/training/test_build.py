@@ -14,6 +14,7 @@ from cnnsearch.spaces import sentences
 from cnnsearch.spaces.layer_specs import REDUCTIONS, WORDS
 from cnnsearch.spaces.plan import Block, Head, Plan
 from cnnsearch.training.build import callbacks, compile_, core, layer, learning_rate, training_model
+from tests.conftest import WITHOUT_UNUSED
 
 # Keras hands its own variables to NumPy without the `copy` that NumPy 2 asks for
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -200,7 +201,7 @@ def test_a_saved_core_loads_where_this_package_is_not(tmp_path: Path, pixels: Pi
         models[str(tmp_path / f"{name}.keras")] = model
         model.save(tmp_path / f"{name}.keras")
     np.save(tmp_path / "pixels.npy", pixels)
-    command = [sys.executable, "-I", "-c", RELOAD, str(tmp_path / "pixels.npy"), *models]
+    command = [sys.executable, "-I", "-c", WITHOUT_UNUSED + RELOAD, str(tmp_path / "pixels.npy"), *models]
     subprocess.run(command, check=True, timeout=120)
     for path, model in models.items():
         np.testing.assert_allclose(np.load(f"{path}.npy"), model.predict(pixels, verbose=0), atol=1e-6)
