@@ -34,7 +34,7 @@ PARENT = {
     "cnnsearch.tuning.search_source:SearchSource.tell": "display",
     "cnnsearch.tuning.tuner:Tuner._step": "the loop itself",
     "cnnsearch.tuning.tuner:Tuner.run": "begin and end",
-    "cnnsearch.tuning.callbacks.mlflow_runs:StudyRuns.log_epoch": MLFLOW,
+    "cnnsearch.tuning.callbacks.mlflow_runs:StudyRuns.log_epochs": MLFLOW,
     "cnnsearch.tuning.callbacks.mlflow_runs:StudyRuns._log_end": MLFLOW,
 }
 

@@ -21,8 +21,10 @@ class SamplerView(optuna.Study):
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
         found = super()._get_trials(deepcopy, None, use_cache)
-        shown = [_as_pruned(trial) if _is_paused(trial) else trial for trial in found]
-        return [trial for trial in shown if states is None or trial.state in states]
+        running = super()._get_trials(False, (TrialState.RUNNING,), False)
+        if paused := {trial.number for trial in running if _is_paused(trial)}:
+            found = [_as_pruned(trial) if trial.number in paused else trial for trial in found]
+        return found if states is None else [trial for trial in found if trial.state in states]
 
 
 def _is_paused(trial: FrozenTrial) -> bool:

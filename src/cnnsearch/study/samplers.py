@@ -14,9 +14,9 @@ FIRST = 5
 
 
 def _tpe(seed: int) -> Any:
-    from optuna.samplers import TPESampler
+    from cnnsearch.study.tpe import RememberingTPESampler
 
-    return TPESampler(seed=seed, n_startup_trials=FIRST, multivariate=True, constant_liar=True)
+    return RememberingTPESampler(seed=seed, n_startup_trials=FIRST, multivariate=True, constant_liar=True)
 
 
 def _gp(seed: int) -> Any:

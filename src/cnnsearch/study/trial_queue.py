@@ -48,8 +48,8 @@ def _named(study: Study, origins: set[str]) -> list[FrozenTrial]:
 
 def _interrupted(study: Study) -> list[FrozenTrial]:
     # the waiting trials that this process knows: the storage is not read for them
-    every = study.optuna.get_trials(deepcopy=False)
-    return [trial for trial in every if trial.state == TrialState.WAITING and "state" in trial.user_attrs]
+    some = study.optuna.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
+    return [trial for trial in some if trial.state == TrialState.WAITING and "state" in trial.user_attrs]
 
 
 def enqueue_recipes(study: Study, config: TunerConfig) -> None:

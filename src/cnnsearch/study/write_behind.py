@@ -15,8 +15,10 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from cnnsearch.study import unwritten
+from cnnsearch.study import bulk_write, unwritten
 from cnnsearch.study.outages import Outages, StorageAway
+
+ENDED = [state for state in TrialState if state.is_finished()]
 
 MOST = 100
 """The largest number of pending writes."""
@@ -29,8 +31,8 @@ class WriteBehindStorage(BaseStorage):
     """An Optuna storage for a study to which only this process adds running trials.
 
     Parameters, attributes and intermediate values of a running trial are pending until `write`, until a trial ends, or
-    until there are MOST of them or LONGEST is over, because each write is a transaction of some milliseconds. Waiting
-    trials are read from the storage each time, so that other processes may queue points.
+    until there are MOST of them or LONGEST is over, because a transaction takes some milliseconds. They are written in
+    one transaction. Waiting trials are read from the storage each time, so that other processes may queue points.
 
     Errors of the storage are raised by the method that writes. The next `write` tries the failed writes again.
     While a server does not answer, writes and the ends of trials are pending, and everything else waits for it. If it
@@ -48,9 +50,13 @@ class WriteBehindStorage(BaseStorage):
         # MLflow's thread reads and writes the study's attributes
         self._lock = threading.RLock()
         self._attributes: dict[str, Any] = {}
+        self._database = bulk_write.database(storage)
         self._unwritten: deque[unwritten.Write] = deque()
         self._since = 0.0
         self._trials: dict[int, FrozenTrial] = {}
+        # a study has many ended trials and few others
+        self._open: set[int] = set()
+        self._in_order = True
         self._distributions: dict[str, BaseDistribution] = {}
         self._read()
 
@@ -64,13 +70,21 @@ class WriteBehindStorage(BaseStorage):
             return
         with self._lock:
             try:
-                while self._unwritten and self.outages.attempt(self._unwritten[0].to, self._storage):
-                    self._unwritten.popleft()
+                while self._unwritten and (written := self._write_first()):
+                    for _ in range(written):
+                        self._unwritten.popleft()
                 if self.outages.away and not self._unwritten:
                     self.answers()
             except StorageAway:
                 self._save()
                 raise
+
+    def _write_first(self) -> int:
+        """Write the first pending changes, together if they can be; returns how many were written."""
+        together = bulk_write.first(self._unwritten) if self._database else []
+        if together:
+            return len(together) * self.outages.attempt(bulk_write.write, self._database, together)
+        return int(self.outages.attempt(self._unwritten[0].to, self._storage))
 
     def answers(self) -> bool:
         """Whether the server answers at the moment; a file always does."""
@@ -147,25 +161,27 @@ class WriteBehindStorage(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Start a trial, or queue one."""
-        trial_id: int = self._call(self._create, study_id, template_trial)
-        self._know(self._call(self._storage.get_trial, trial_id))
-        return trial_id
+        made: FrozenTrial = self._call(self._create, study_id, template_trial)
+        self._know(made)
+        return made._trial_id
 
-    def _create(self, study_id: int, template: FrozenTrial | None) -> int:
+    def _create(self, study_id: int, template: FrozenTrial | None) -> FrozenTrial:
         if self.outages.away and template is None:
             # the connection may have ended after the trial was created: only this process adds running trials
             for trial in self._storage.get_all_trials(self._study, deepcopy=False):
                 if trial.state == TrialState.RUNNING and trial._trial_id not in self._trials:
-                    return int(trial._trial_id)
-        return self._storage.create_new_trial(study_id, template)
+                    return trial
+        if self._database and template is None:
+            return bulk_write.create(self._database, study_id)
+        return self._storage.get_trial(self._storage.create_new_trial(study_id, template))
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Start a waiting trial, or end one."""
-        self.write()
-        if state.is_finished() and self.outages.is_server:
+        if state.is_finished():
             self.check_trial_is_updatable(trial_id, self._trials[trial_id].state)
             self._end(trial_id, state, values)
             return True
+        self.write()
         done: bool = self._call(self._start, trial_id, state, values)
         self._know(self._call(self._storage.get_trial, trial_id))
         return done
@@ -181,11 +197,15 @@ class WriteBehindStorage(BaseStorage):
         """End a trial. If the server does not answer, it is ended here, and in the storage later."""
         with self._lock:
             plain = None if values is None else [float(value) for value in values]
-            self._unwritten.append(unwritten.Write("set_trial_state_values", (trial_id, state, plain)))
-            self.write()
-            if not self._unwritten and not self.outages.given_up:
-                self._know(self._call(self._storage.get_trial, trial_id))
-                return
+            end = unwritten.Write("set_trial_state_values", (trial_id, state, plain))
+            self._unwritten.append(end)
+            try:
+                self.write()
+            except Exception:
+                if not self.outages.is_server:
+                    # the trial has not ended
+                    self._unwritten.remove(end)
+                raise
         ended = copy.copy(self._trials[trial_id])
         ended.state, ended.datetime_complete = state, datetime.datetime.now()
         if plain is not None:
@@ -196,7 +216,11 @@ class WriteBehindStorage(BaseStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial."""
-        return copy.deepcopy(self._trials[trial_id])
+        found = copy.copy(self._trials[trial_id])
+        # what is in them is never changed
+        for field in ("params", "distributions", "user_attrs", "system_attrs", "intermediate_values"):
+            setattr(found, field, dict(getattr(found, field)))
+        return found
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -204,11 +228,29 @@ class WriteBehindStorage(BaseStorage):
         """All trials in the order of their numbers, or those in `states`."""
         # the caller is about to start a waiting trial
         if states is not None and TrialState.WAITING in states and TrialState.RUNNING not in states:
-            self._read()
-        found = [trial for trial in self._trials.values() if states is None or trial.state in states]
-        # a trial that another process queued may be read after later ones
-        found.sort(key=lambda trial: trial.number)
+            self._read_waiting()
+        if not self._in_order:
+            # a trial that another process queued may be read after later ones
+            self._trials = dict(sorted(self._trials.items(), key=lambda each: each[1].number))
+            self._in_order = True
+        if states is not None and not any(state in states for state in ENDED):
+            among = (self._trials[trial_id] for trial_id in sorted(self._open, key=self._number))
+            found = [trial for trial in among if trial.state in states]
+        else:
+            found = [trial for trial in self._trials.values() if states is None or trial.state in states]
         return copy.deepcopy(found) if deepcopy else found
+
+    def _number(self, trial_id: int) -> int:
+        return self._trials[trial_id].number
+
+    def _read_waiting(self) -> None:
+        """Read the waiting trials that other processes queued."""
+        if self._database is None or self.outages.given_up:
+            self._read()
+            return
+        for trial_id in self._call(bulk_write.waiting, self._database, self._study):
+            if trial_id not in self._trials:
+                self._know(self._call(self._storage.get_trial, trial_id))
 
     def _read(self) -> None:
         self.write()
@@ -219,7 +261,13 @@ class WriteBehindStorage(BaseStorage):
                 self._know(trial)
 
     def _know(self, trial: FrozenTrial) -> None:
+        last = next(reversed(self._trials.values()), trial)
+        self._in_order = self._in_order and (trial._trial_id in self._trials or last.number <= trial.number)
         self._trials[trial._trial_id] = trial
+        if trial.state.is_finished():
+            self._open.discard(trial._trial_id)
+        else:
+            self._open.add(trial._trial_id)
         for name, distribution in trial.distributions.items():
             self._distributions.setdefault(name, distribution)
 

@@ -17,6 +17,9 @@ from cnnsearch.tuning.trial_source import A, End, EndReason, Reaction, TrialSour
 GROWTH = 1 << 30
 """A worker is restarted if it holds this many bytes more than in its first trial: Keras does not free all memory."""
 
+CHECK = 0.5
+"""Seconds between two checks of the time limit and of all workers."""
+
 QUIET = 0.02
 """Seconds. If no message comes for this long, no worker waits for an answer, and the storage is written."""
 
@@ -55,7 +58,7 @@ class Tuner(Generic[A]):
         self.describing: set[int] = set()
         self._not_described = 0
         self._memory: dict[int, tuple[int, int]] = {}
-        self._leased = time.monotonic()
+        self._leased, self._checked = time.monotonic(), 0.0
         self._ending = self._storage_away = False
 
     def run(self) -> End:
@@ -88,8 +91,10 @@ class Tuner(Generic[A]):
         if event is None:
             self.study.write()
             event = self.launcher.poll(0.5)
-        self.source.check_time()
-        self._supervise()
+        if time.monotonic() - self._checked > CHECK:
+            self._checked = time.monotonic()
+            self.source.check_time()
+            self._supervise()
         self.callbacks.on_step_end()
         if self._storage_away:
             self._assign_trials()

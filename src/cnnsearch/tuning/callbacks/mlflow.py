@@ -17,10 +17,16 @@ from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning.callbacks import mlflow_recovery
 from cnnsearch.tuning.callbacks.base import Callbacks, TunerCallback
 from cnnsearch.tuning.callbacks.mlflow_recovery import RepeatHistory
-from cnnsearch.tuning.callbacks.mlflow_runs import STATUS, StudyRuns
+from cnnsearch.tuning.callbacks.mlflow_runs import STATUS, Epoch, StudyRuns
 from cnnsearch.tuning.outcome import DONE
 from cnnsearch.tuning.progress import RepeatResult
 from cnnsearch.tuning.trial_source import End, EndReason
+
+EVERY = 2.0
+"""Seconds between two writes of the epochs of trials in training."""
+
+SHARE = 0.1
+"""The part of the time that these writes may take."""
 
 RETRY = 10
 """Seconds between two attempts to reach a store that did not answer."""
@@ -49,6 +55,8 @@ class MlflowCallback(TunerCallback):
         self._warned = False
         self._away = False
         self._asked = 0.0
+        self._writing: Future[None] | None = None
+        self._wrote, self._took = time.monotonic(), 0.0
 
     def on_setup(self) -> None:
         """Import MLflow while the first worker starts; the import takes seconds."""
@@ -67,20 +75,28 @@ class MlflowCallback(TunerCallback):
             self._opening = self._thread.submit(self._open)
 
     def on_step_end(self) -> None:
-        """Check that the store was opened.
+        """Check that the store was opened, and write the epochs of trials in training from time to time.
 
         Raises:
             CnnsearchError: if it cannot be; it names the store and how to use another.
         """
         if self._opening is not None and self._opening.done():
             self._opening.result()
+        due = time.monotonic() - self._wrote > max(EVERY, self._took / SHARE)
+        if due and self._runs.has_epochs and (self._writing is None or self._writing.done()):
+            self._writing = self._later(self._write_epochs)
+
+    def _write_epochs(self) -> None:
+        began = time.monotonic()
+        try:
+            self._runs.log_epochs()
+        finally:
+            self._wrote = time.monotonic()
+            self._took = self._wrote - began
 
     def on_epoch_end(self, trial: Trial, epoch: int, metrics: dict[str, float]) -> None:
-        """Log one epoch of a trial. The first one creates the trial's run."""
-        at = time.time()
-        self._later(
-            self._runs.log_epoch, trial, epoch, dict(metrics), at, lost=lambda: self._runs.miss(trial.number, epoch, at)
-        )
+        """Log one epoch of a trial, at the latest when the trial ends. The first one creates the trial's run."""
+        self._runs.add_epoch(trial, Epoch(epoch, dict(metrics), time.time()))
 
     def on_trial_end(self, trial: Trial) -> None:
         """Log how a trial ended. Duplicates were never trained and have no run."""
@@ -171,10 +187,10 @@ class MlflowCallback(TunerCallback):
         else:
             mlflow_recovery.clear(self._runs.study.folder)
 
-    def _later(self, write: Callable[..., None], *what: Any, lost: Callable[[], None] = lambda: None) -> None:
+    def _later(self, write: Callable[..., None], *what: Any) -> Future[None]:
         def attempt() -> None:
-            if self._away and not self._is_back():
-                lost()
+            if self._away:
+                self._is_back()
             if not self._runs.parent or self._away:
                 return
             try:
@@ -182,11 +198,10 @@ class MlflowCallback(TunerCallback):
             except Exception as error:
                 if store.is_outage(error):
                     self._lose()
-                    lost()
                 else:
                     self.problem(f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}")
 
-        self._thread.submit(attempt)
+        return self._thread.submit(attempt)
 
     def _lose(self) -> None:
         """Note that the store does not answer. From now on it is tried every RETRY seconds."""

@@ -1,9 +1,10 @@
 """The runs of one study in MLflow's store: an experiment for the space, a run for the study, a run for each trial."""
 
 import platform
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study import moved
@@ -14,9 +15,29 @@ from cnnsearch.tuning.callbacks.mlflow_recovery import RepeatHistory
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 """The status of a trial's run, by the trial's state."""
 
+DRAWING = 0.05
+"""The part of the time that drawing curves may take."""
+
+DRAWN = 2.0
+"""Seconds of drawing that are always allowed: about 40 figures."""
+
+MOST_METRICS = 900
+"""The most metrics in one call; MLflow's own limit is 1000."""
+
+BEST = 10
+"""So many of the best trials have their curves at the end of a search, whatever drawing took."""
+
+
+class Epoch(NamedTuple):
+    """The metrics of an epoch, and the time at which it ended."""
+
+    epoch: int
+    metrics: dict[str, float]
+    at: float
+
 
 class StudyRuns:
-    """Writes the runs of a study. All methods except `miss` are called in one thread.
+    """Writes the runs of a study. All methods except `add_epoch` are called in one thread.
 
     It uses MLflow's client, because MLflow's fluent API is bound to threads and loses the parent run.
 
@@ -38,7 +59,11 @@ class StudyRuns:
         self._data: list[Any] = []
         self._tags: dict[str, str] = {}
         self._of_trials: dict[int, str] = {}
+        self._new: dict[int, tuple[Trial, list[Epoch]]] = {}
+        self._lock = threading.Lock()
         self._missed: dict[int, dict[int, float]] = {}
+        self._began, self._drawing = time.monotonic(), 0.0
+        self._undrawn: set[int] = set()
         self._sent: set[int | tuple[int, int]] = set()
 
     def connect(self, uri: str) -> None:
@@ -142,20 +167,20 @@ class StudyRuns:
     def log_ended(self, done: Trial) -> None:
         """Write how a trial ended, with the epochs that the store missed."""
         if done.number in self._sent:
+            self._take(done.number)
             return  # it was written with the missing epochs
         if done.number in self._missed and self.study is not None:
             self._log_missing(done, str(self.study.info["metric"]))
         else:
-            self._log_end(done)
+            self._log_end(done, self._take(done.number))
 
     def _log_missing(self, done: Trial, metric: str) -> None:
         """Write the missing epochs of a trial, and how it ended."""
         there = {point.step for point in self.client.get_metric_history(self._run(done), metric)}
-        times = self._missed.get(done.number, {})
-        for epoch, metrics in enumerate(done.history, 1):
-            if epoch not in there:
-                self.log_epoch(done, epoch, metrics, times.get(epoch, time.time()))
-        self._log_end(done)
+        times = self._missed.get(done.number, {}) | {each.epoch: each.at for each in self._take(done.number)}
+        every = enumerate(done.history, 1)
+        missing = [Epoch(epoch, metrics, times.get(epoch, time.time())) for epoch, metrics in every]
+        self._log_end(done, [each for each in missing if each.epoch not in there])
         self._missed.pop(done.number, None)
 
     def _run(self, trial: Trial) -> str:
@@ -166,16 +191,44 @@ class StudyRuns:
             self._of_trials[trial.number] = run.info.run_id
         return self._of_trials[trial.number]
 
-    def log_epoch(self, trial: Trial, epoch: int, metrics: dict[str, float], at: float) -> None:
-        """Write one epoch of a trial."""
-        if trial.number in self._sent:
-            return  # it was written with the missing epochs
-        self.client.log_batch(self._run(trial), metrics=store.metrics(metrics, epoch, at))
+    def add_epoch(self, trial: Trial, epoch: Epoch) -> None:
+        """Add an epoch to those that `log_epochs` or the end of the trial writes. Called in any thread."""
+        with self._lock:
+            self._new.setdefault(trial.number, (trial, []))[1].append(epoch)
 
-    def _log_end(self, done: Trial) -> None:
+    @property
+    def has_epochs(self) -> bool:
+        """Whether there are epochs to write."""
+        return bool(self._new)
+
+    def _take(self, number: int) -> list[Epoch]:
+        with self._lock:
+            return self._new.pop(number, (None, []))[1]
+
+    def log_epochs(self) -> None:
+        """Write the new epochs of all trials, those of a trial together."""
+        for number, (trial, _) in list(self._new.items()):
+            epochs = self._take(number)
+            if number not in self._sent:
+                self._batch(trial, epochs)
+
+    def _batch(self, trial: Trial, epochs: list[Epoch], **more: Any) -> None:
+        """Write epochs, and `more` of the arguments of MLflow's `log_batch`, in one call if they are not too many."""
+        metrics = [each for epoch in epochs for each in store.metrics(epoch.metrics, epoch.epoch, epoch.at)]
+        metrics += more.pop("metrics", [])
+        try:
+            run_id = self._run(trial)
+            for start in range(0, max(1, len(metrics)), MOST_METRICS):
+                self.client.log_batch(run_id, metrics=metrics[start : start + MOST_METRICS], **more)
+                more = {}
+        except Exception:
+            for epoch in epochs:
+                self._missed.setdefault(trial.number, {})[epoch.epoch] = epoch.at
+            raise
+
+    def _log_end(self, done: Trial, epochs: list[Epoch]) -> None:
         from mlflow.entities import Param, RunTag
 
-        run_id = self._run(done)
         facts = {
             "score": done.score,
             "best_epoch": done.best_epoch,
@@ -191,21 +244,32 @@ class StudyRuns:
             "reason": done.reason[:500],
         }
         params = {**done.params, "seed": done.seed}
-        self.client.log_batch(
-            run_id,
+        self._batch(
+            done,
+            epochs,
             metrics=store.metrics({key: value for key, value in facts.items() if value is not None}, done.epochs),
             params=[Param(store.name(key), str(value)) for key, value in params.items()],
             tags=[RunTag(f"cnnsearch.{key}", value) for key, value in tags.items() if value],
         )
+        run_id = self._run(done)
         if done.plan:
             self.client.log_text(run_id, done.plan, "plan.json")
-        # MLflow draws single metrics itself; a figure takes longer than all other writes of a trial
         if done.state == "complete" and len(done.history) > 1:
-            from cnnsearch.study.curves import curves
-
-            self.client.log_figure(run_id, curves(done), "curves.png")
+            if self._drawing <= DRAWN + DRAWING * (time.monotonic() - self._began):
+                self._draw(done)
+            else:
+                self._undrawn.add(done.number)
         self.client.set_terminated(run_id, STATUS[done.state])
         self._sent.add(done.number)
+
+    def _draw(self, done: Trial) -> None:
+        """Write the figure of a trial's metrics. It takes longer than all other writes of a trial."""
+        from cnnsearch.study.curves import curves
+
+        began = time.thread_time()
+        self.client.log_figure(self._run(done), curves(done), "curves.png")
+        self._undrawn.discard(done.number)
+        self._drawing += time.thread_time() - began
 
     def log_repeat(self, done: RepeatHistory) -> None:
         """Write a training on a new seed as a run below the trial's run."""
@@ -224,11 +288,12 @@ class StudyRuns:
         }
         name = f"trial {repeat.trial}, seed {repeat.seed}"
         run_id = self.client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
-        for epoch, metrics in enumerate(history, 1):
-            self.client.log_batch(run_id, metrics=store.metrics(metrics, epoch))
+        found = [each for epoch, metrics in enumerate(history, 1) for each in store.metrics(metrics, epoch)]
         if repeat.score is not None:
             facts = {"score": repeat.score, "epochs": repeat.epochs, "seconds": repeat.seconds}
-            self.client.log_batch(run_id, metrics=store.metrics(facts, repeat.epochs))
+            found += store.metrics(facts, repeat.epochs)
+        for start in range(0, len(found), MOST_METRICS):
+            self.client.log_batch(run_id, metrics=found[start : start + MOST_METRICS])
         self.client.set_terminated(run_id, "FINISHED" if repeat.score is not None else "FAILED")
         self._sent.add((repeat.trial, repeat.seed))
 
@@ -251,6 +316,7 @@ class StudyRuns:
 
     def delete(self, done: Trial) -> None:
         """Delete the run of a trial."""
+        self._take(done.number)
         run_id = self._of_trials.pop(done.number, None)
         if run_id:
             self.client.delete_run(run_id)
@@ -263,10 +329,9 @@ class StudyRuns:
         if best is not None and best.score is not None:
             self.client.log_batch(self.parent, metrics=store.metrics({"best_score": best.score}, best.number))
             self.client.set_tag(self.parent, "cnnsearch.best_trial", str(best.number))
+        for record in records[:BEST]:
+            if record.number in self._undrawn:
+                self._draw(record)
         for path in files:
             self.client.log_artifact(self.parent, str(path))
         self.client.set_terminated(self.parent, status)
-
-    def miss(self, number: int, epoch: int, at: float) -> None:
-        """Note that the store does not have an epoch, and the time at which the epoch ended."""
-        self._missed.setdefault(number, {})[epoch] = at
