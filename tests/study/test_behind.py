@@ -113,6 +113,17 @@ def test_it_writes_before_a_trial_ends_and_if_many_writes_are_pending(tmp_path: 
     assert len(stored(tmp_path)[1].intermediate_values) == MOST + 2
 
 
+def test_a_later_value_of_a_study_attribute_does_not_replace_a_newer_one(tmp_path: Path) -> None:
+    study = begun(tmp_path)
+    behind = study._storage
+    assert isinstance(behind, WriteBehindStorage)
+    behind.set_study_user_attr_later("owner", 1)
+    behind.set_study_user_attr_later("other", 1)
+    study.set_user_attr("owner", None)
+    behind.write()
+    assert study.user_attrs == {"owner": None, "other": 1}
+
+
 def test_other_choices_raise_an_error_at_once(tmp_path: Path) -> None:
     study = begun(tmp_path)
     study.ask().suggest_categorical("kind", ["a", "b"])

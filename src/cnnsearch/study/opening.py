@@ -54,9 +54,7 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
     # it depends on the number of trials: the same seed would draw the same first points again
     seed = config.study.seed + 7919 * len(study.get_trials(deepcopy=False))
     sampler = samplers.sampler(config.tuner.sampler, seed, known)
-    behind = WriteBehindStorage(study._storage, study._study_id, server(config.study.storage) is not None, missed)
-    study = optuna.load_study(study_name=study.study_name, storage=behind, sampler=sampler, pruner=study.pruner)
-    opened = Study(study, config.study.folder, behind)
+    opened = behind_writes(study, config.study, sampler)
     if opened.info:
         check_same(opened, config.study)
         opened.store_folder()
@@ -69,6 +67,16 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
             created=now(),
         )
     return opened
+
+
+def behind_writes(study: optuna.Study, config: StudyConfig, sampler: Any = None) -> Study:
+    """The study with writes that do not wait, neither for a worker nor for a server (`WriteBehindStorage`)."""
+    is_server = server(config.storage) is not None
+    behind = WriteBehindStorage(study._storage, study._study_id, is_server, config.folder / unwritten.FILE)
+    opened = optuna.load_study(
+        study_name=study.study_name, storage=behind, sampler=sampler or study.sampler, pruner=study.pruner
+    )
+    return Study(opened, config.folder, behind)
 
 
 def begun(config: StudyConfig) -> dict[str, Any] | None:

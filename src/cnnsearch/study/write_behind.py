@@ -283,8 +283,14 @@ class WriteBehindStorage(BaseStorage):
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Write an attribute."""
-        if not self.outages.given_up:
-            self._call(self._storage.set_study_user_attr, study_id, key, value)
+        if self.outages.given_up:
+            return
+        with self._lock:
+            # an earlier value that is still pending must not replace this one
+            earlier = ("set_study_user_attr", (study_id, key))
+            kept = [each for each in self._unwritten if (each.method, each.arguments[:2]) != earlier]
+            self._unwritten = deque(kept)
+        self._call(self._storage.set_study_user_attr, study_id, key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Write an attribute of Optuna's own."""

@@ -13,6 +13,7 @@ from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import lease, listing, ranking
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Repeat
+from cnnsearch.study.opening import behind_writes
 from cnnsearch.study.resumed_config import stored_config
 from cnnsearch.study.storage import lock_study, storage_errors
 from cnnsearch.study.study import Study
@@ -91,6 +92,8 @@ def confirm(
     all_callbacks = Callbacks([*callbacks, *registry.callbacks((), known)])
     with lock_study(made.study.folder, opened.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
         lease.refuse_if_held(opened)
+        opened = behind_writes(opened.optuna, made.study)
+        opened.watch_outages(all_callbacks.on_note, lambda: stop.requested)
         lease.take(opened)
         all_callbacks.on_setup()
         session = Session(opened, Limits(made.tuner.trial_timeout, made.resources.memory), stop, all_callbacks)
