@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnnsearch.cli import describe, doctor, search_config
+from cnnsearch.cli import cluster_checks, describe, doctor, search_config
 from cnnsearch.cli.main import main
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import definition, plugin_options, plugins, pretrained, recipes, space_file
@@ -390,6 +390,8 @@ def cli(folder: Path) -> Iterator[CliRunner]:
         patch.setattr(search_config, "points_checked", checked_here)
         patch.setattr(os, "execv", begins)
         patch.setattr(doctor, "_backend", lambda: doctor.Check(True, "keras backend", "not asked"))
+        # it may start Ray
+        patch.setattr(cluster_checks, "examine", lambda *_: [])
         yield CliRunner()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from mlflow import MlflowClient
 from cnnsearch.core.messages import Failed, Paused, RunTrial
 from cnnsearch.tuning.launchers.ray_worker import OWN, WrittenFiles
 from tests import servers
-from tests.conftest import cnnsearch, surroundings
+from tests.conftest import TINY, cnnsearch, surroundings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "many-machines.md").read_text("utf-8")
 
 PAUSED = Paused(trial=3, score=0.5, best_epoch=1, epochs=1, seconds=1, params=1, rss=1, reads="")
 
@@ -92,6 +95,28 @@ def left_on_nodes() -> list[Path]:
     return list((Path(tempfile.gettempdir()) / f"cnnsearch-{os.getuid()}").glob("*"))
 
 
+def page_commands(heading: str) -> list[list[str]]:
+    """The commands of the first shell block under a heading of the page on many machines, without their comments."""
+    block = PAGE.partition(f"## {heading}\n")[2].partition("```sh\n")[2].partition("```")[0]
+    found = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert found
+    return found
+
+
+def test_the_commands_of_the_page_for_two_workstations_run(tmp_path: Path, cluster: servers.RayNodes) -> None:
+    from ray.scripts.scripts import cli
+
+    for line in [*page_commands("Two workstations"), *page_commands("Security")]:
+        if line[0] == "ray":
+            known = {name for option in cli.commands[line[1]].params for name in option.opts}
+            assert {word for word in line if word.startswith("--")} <= known
+        if line[0] == "cnnsearch":
+            some = ["2" if word == "20" else word for word in line[1:]] + [*TINY] * (line[1] == "run")
+            done = cnnsearch(tmp_path, *some, RAY_ADDRESS=cluster.address)
+            assert done.returncode == 0, done.stdout + done.stderr
+    assert "digits_cnn: val_accuracy on digits" in done.stdout and done.stdout.count("complete") == 2
+
+
 def test_a_node_that_is_lost_costs_no_trial_and_one_that_joins_is_used(
     tmp_path: Path, cluster: servers.RayNodes
 ) -> None:
@@ -150,13 +175,15 @@ def test_doctor_names_nodes_versions_and_servers_and_creates_nothing(
     cluster.kill(cluster.nodes.pop())
     cluster.nodes.append(cluster.add(env_vars=with_another_version(tmp_path)))
     storage, tracking = postgres.database("doctor"), f"http://me:secret@127.0.0.1:{servers.free_port()}"
-    line = ["doctor", "--json", "--address", cluster.address, "--storage", storage, "--checkpoints", "shared"]
-    done = cnnsearch(tmp_path, *line, MLFLOW_TRACKING_URI=tracking)
+    (words,) = page_commands("See what the cluster has")
+    line = [word.replace("/shared", "shared") for word in words[1:]]
+    servers_given = {"RAY_ADDRESS": cluster.address, "CNNSEARCH_STORAGE": storage, "MLFLOW_TRACKING_URI": tracking}
+    done = cnnsearch(tmp_path, *line, "--json", **servers_given)
     assert done.stdout, done.stderr
     rows = {(row["name"], row["found"]): row["good"] for row in json.loads(done.stdout)}
     found = {name: text for name, text in rows if not name.startswith("node")}
     nodes = {text: good for (name, text), good in rows.items() if name.startswith("node")}
-    assert done.returncode == 1 and "secret" not in done.stdout and not list(tmp_path.glob("shared/*"))
+    assert done.returncode == 1 and "secret" not in done.stdout and not list(tmp_path.glob("shared/*/*"))
     assert any("it has left the cluster" in text for text in nodes)
     assert any("no trial fits on it" in text for text in nodes)
     assert [good for text, good in nodes.items() if text.endswith("room for 1 trial; the same versions")] == [True]
