@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from mkdocs_click._docs import make_command_docs
 
@@ -251,6 +252,16 @@ def test_commands_and_options_in_the_guides_exist() -> None:
         for words in (line.partition("#")[0].split() for line in lines if line.startswith("cnnsearch ")):
             known = {name for option in main.commands[words[1]].params for name in option.opts}
             assert {word for word in words if word.startswith("-")} <= known, words
+
+
+def test_the_files_for_clusters_use_options_that_exist() -> None:
+    folder = ROOT / "examples" / "cluster"
+    job = yaml.safe_load((folder / "kuberay.yaml").read_text("utf-8"))
+    script = (folder / "slurm.sh").read_text("utf-8").replace("\\\n", " ")
+    known = {name for option in main.commands["run"].params for name in option.opts}
+    for text in (job["spec"]["entrypoint"], script.partition(" -- ")[2]):
+        words = text.split()
+        assert words[:2] == ["cnnsearch", "run"] and {word for word in words if word.startswith("-")} <= known, words
 
 
 def test_the_glossary_is_sorted_and_each_name_in_it_is_a_class() -> None:

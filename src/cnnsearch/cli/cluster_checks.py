@@ -194,8 +194,8 @@ def _checkpoints_of_nodes(cluster: Any, folder: str) -> list[Check]:
         return []
     answers = [(node.name, node.answer) for node in cluster.nodes if node.answer]
     wrong = [f"on {name}: {answer.checkpoints}" for name, answer in answers if answer.checkpoints]
-    where = f"on this machine and on {_counted(len(answers), 'node')}"
-    return [_checkpoints(folder, "; ".join(wrong), where)]
+    where = f"and on {_counted(len(answers), 'node')}" if answers else "alone: no node answered"
+    return [_checkpoints(folder, "; ".join(wrong), f"on this machine {where}")]
 
 
 def _counted(number: float, one: str, several: str = "") -> str:
