@@ -49,6 +49,7 @@ WITHOUT_UNUSED = "import sys\nsys.modules.update(dict.fromkeys(('jax', 'matplotl
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
 TINY = ("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
+DETERMINISM = "tensorflow.python.util._pywrap_determinism"
 AT_ITS_START = ("PYTHONPATH", "KERAS_BACKEND", "JAX_PLATFORMS")
 """Variables that a process reads when it starts, or when it imports Keras."""
 
@@ -121,6 +122,8 @@ def restored(folder: Path) -> Iterator[None]:
     here, known, paths, line = Path.cwd(), dict(os.environ), list(sys.path), sys.argv
     keras = sys.modules.get("keras")
     policy = keras.config.dtype_policy() if keras else None
+    determinism = sys.modules.get(DETERMINISM)
+    deterministic = determinism.is_enabled() if determinism else False
     try:
         yield
     finally:
@@ -133,6 +136,9 @@ def restored(folder: Path) -> Iterator[None]:
                 del sys.modules[name]
         if keras:
             keras.config.set_dtype_policy(policy)
+        # a command sets TF_DETERMINISTIC_OPS, which TensorFlow reads once: then `fit` without a seed would be an error
+        if determinism := sys.modules.get(DETERMINISM):
+            determinism.enable(deterministic)
 
 
 @pytest.fixture(scope="session", autouse=True)
