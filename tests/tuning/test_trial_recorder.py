@@ -105,3 +105,17 @@ def test_statistics_have_the_best_trial_the_failures_and_the_time() -> None:
     assert low.best is not None and low.best.number == 4
     assert high.ended == 5 and high.seconds == 12
     assert high.failures == {"oom": 1}, "an infeasible candidate is no failure"
+
+
+def test_a_trial_that_loses_its_machine_counts_the_losses_at_the_same_epoch(tracker: MlflowCallback) -> None:
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
+    study, recorded = Study(made), []
+    recorder = TrialRecorder(study, tracker)
+    made.enqueue_trial({"x": 0.5}, user_attrs={"state": "epochs/trial-00000.npz", "seed": 0})
+    for resumed in (0, 0, 3, 3):
+        trial = made.ask()
+        trial.suggest_float("x", 0, 1)
+        recorded.append(trial_queue.moves(trial.user_attrs, resumed))
+        recorder.interrupt(Trial(trial.number, resumed=resumed), trial, moved=True)
+    assert recorded == [0, 1, 0, 1]

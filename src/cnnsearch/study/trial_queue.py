@@ -1,5 +1,6 @@
 """The queue of a study: interrupted trials, the default, recipes and controlled trials, which come before draws."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -8,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study.config import TunerConfig, trial_seed
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED
+from cnnsearch.study.trial import ATTRIBUTE, COUNTED
 
 
 def missing_recipes(study: Study, config: TunerConfig) -> list[str]:
@@ -107,19 +108,29 @@ def requeue(
     state, earlier = (
         address and study.training_checkpoints.stored(address) for address in checkpoint_addresses(study, trial)
     )
-    kept: tuple[str, ...] = ("origin", "retried", "moves")
+    kept: tuple[str, ...] = ("origin", "retried", "moves", "moved_from")
     again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
     attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
     if earlier:
         attributes["earlier"] = earlier
     if moved:
-        attributes["moves"] = trial.user_attrs.get("moves", 0) + 1
+        resumed = trial.user_attrs.get(ATTRIBUTE, {}).get("resumed", 0)
+        attributes["moves"] = moves(trial.user_attrs, resumed) + 1
+        attributes["moved_from"] = max(resumed, trial.user_attrs.get("moved_from", 0))
     if low_fidelity is not None:
         attributes["look"] = low_fidelity
     # a trial that was interrupted while it was drawn keeps its fixed values
     fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     if fixed:
         study.optuna.enqueue_trial(fixed, user_attrs=attributes)
+
+
+def moves(attributes: Mapping[str, Any], resumed: int) -> int:
+    """How often a trial has lost its machine, since it resumed from a later epoch than before the last loss.
+
+    `attributes` are those of Optuna's trial, `resumed` the epoch from which it was resumed now.
+    """
+    return 0 if resumed > attributes.get("moved_from", 0) else int(attributes.get("moves", 0))
 
 
 def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:

@@ -214,9 +214,8 @@ class SearchSource(TrialSource[ActiveTrial]):
 
     def on_lost(self, trial: ActiveTrial, lost: LostWorker) -> None:
         known = trial.trial.user_attrs
-        kind, reason = supervisor.failure_of_lost_worker(
-            lost, self.config.resources.memory, "retried" in known, known.get("moves", 0)
-        )
+        moves = trial_queue.moves(known, trial.record.resumed)
+        kind, reason = supervisor.failure_of_lost_worker(lost, self.config.resources.memory, "retried" in known, moves)
         if kind:
             self._lifecycle.fail(trial, kind, reason)
         else:

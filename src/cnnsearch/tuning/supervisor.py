@@ -47,19 +47,19 @@ class Limits:
 
 
 MACHINES = 10
-"""A trial fails if it loses its machine more often than this: it may be what ends the machines."""
+"""A trial fails if it loses its machine more often than this and ends no further epoch: it may be the cause."""
 
 
 def failure_of_lost_worker(lost: LostWorker, allowed: int, retried: bool, moves: int = 0) -> tuple[str, str]:
     """The kind of failure and the reason of a trial whose worker ended; an empty kind: the trial is requeued.
 
     `allowed` are the bytes of memory that the worker could hold, 0 for the machine's; `retried`: it had its chance;
-    `moves`: how often it has lost its machine before.
+    `moves`: how often it has lost its machine before, since its last further epoch.
     """
     code = lost.code
     if lost.machine:
         lost_too = "its machine was lost, or no longer reached"
-        return ("killed", f"{lost_too}, for the {moves + 1}th time") if moves >= MACHINES else ("", lost_too)
+        return ("killed", f"{lost_too}, {moves + 1} times at the same epoch") if moves >= MACHINES else ("", lost_too)
     how = f"its worker process ended by {'signal' if code < 0 else 'exit code'} {abs(code)}"
     if lost.invalid:
         how = f"its worker sent an invalid message; see {lost.log}"
