@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import filelock
 
@@ -33,22 +33,35 @@ class NodeFolder:
     """
 
     def __init__(self, search: str) -> None:
-        """`search` is different for each search and node.
+        """`search` is different for each search and node. The folder is made by `fill`."""
+        self.path = Path(tempfile.gettempdir()) / f"cnnsearch-{os.getuid()}" / search
+        self._held: IO[str] | None = None
+
+    def _make(self) -> None:
+        """Make the folder and hold its lock until this process ends.
 
         Raises:
             OSError: if the folder cannot be made, or another user owns it.
         """
-        parent = Path(tempfile.gettempdir()) / f"cnnsearch-{os.getuid()}"
+        parent = self.path.parent
         parent.mkdir(mode=0o700, exist_ok=True)
         if parent.stat().st_uid != os.getuid():
             raise PermissionError(f"{parent} belongs to another user")
         _sweep(parent)
-        self.path = parent / search
+        self._held = self._hold()
         for name in ("data", "study", "runs", MODULES):
             (self.path / name).mkdir(parents=True, exist_ok=True)
-        # until this process ends
-        self._held = (self.path / KEEP).open("a")
-        fcntl.flock(self._held, fcntl.LOCK_SH)
+
+    def _hold(self) -> IO[str]:
+        # until the lock is held, another process may remove the folder
+        while True:
+            self.path.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                held = (self.path / KEEP).open("a")
+                fcntl.flock(held, fcntl.LOCK_SH)
+                if os.fstat(held.fileno()).st_nlink:
+                    return held
+                held.close()
 
     @property
     def data(self) -> Path:
@@ -69,8 +82,10 @@ class NodeFolder:
         """Write the files and the data, if no other worker has done so. `files`: contents, by path in the folder.
 
         Raises:
-            OSError: if they cannot be written.
+            OSError: if they cannot be written, or another user owns the folder.
         """
+        if self._held is None:
+            self._make()
         with filelock.FileLock(self.path / "lock"):
             if (self.path / "filled").exists():
                 return
@@ -80,8 +95,9 @@ class NodeFolder:
             (self.path / "filled").touch()
 
     def remove(self) -> None:
-        """Remove the folder."""
+        """Remove the folder, and those of other searches and lost nodes that no process uses."""
         shutil.rmtree(self.path, ignore_errors=True)
+        _sweep(self.path.parent)
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """A worker's configuration with the paths of this node. `given` has paths in the folder instead."""
@@ -104,7 +120,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 def _sweep(parent: Path) -> None:
     """Remove the folders of searches that have ended without removing them."""
-    for folder in parent.iterdir():
+    for folder in parent.glob("*"):
         with contextlib.suppress(OSError), (folder / KEEP).open("a") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

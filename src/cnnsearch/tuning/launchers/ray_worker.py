@@ -1,9 +1,11 @@
 """A worker on a node of a Ray cluster: an actor that starts the worker's process there and carries its messages."""
 
+import contextlib
 import os
 import platform
 import queue
 import socket
+import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +25,9 @@ from cnnsearch.tuning.launchers.worker_process import Arrival, WorkerProcess
 
 HEARTBEAT = 2.0
 """Seconds after which an actor answers, also if its worker sent nothing."""
+
+ENDING = 2.0
+"""Seconds that a killed process may take to end."""
 
 OWN = "{own}/"
 """Stands for the worker's own folder in the paths of messages."""
@@ -109,7 +114,6 @@ class RayWorker:
         self._worker: WorkerProcess | None = None
         self._life, self._limit = -1, 0
         self._own = self._folder.path / "workers" / str(os.getpid())
-        self._own.mkdir(parents=True, exist_ok=True)
         self._log = self._own / "worker.log"
         self._printed = LogReader(self._log)
         self._files = WrittenFiles(self._own)
@@ -126,6 +130,7 @@ class RayWorker:
         """
         self.stop()
         self._folder.fill(lambda: ray.get(files[0]), lambda: ray.get(data[0]))
+        self._own.mkdir(parents=True, exist_ok=True)
         self._limit = assignment.memory or self._share(assignment.cpus)
         self._life, self._files = assignment.life, WrittenFiles(self._own)
         self._worker = WorkerProcess(
@@ -162,9 +167,12 @@ class RayWorker:
 
     def stop(self) -> None:
         """End the worker's process at once."""
-        if self._worker:
-            self._worker.end()
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker:
+            worker.end()
+            # it must not write files after this
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(ENDING)
 
     @ray.method(concurrency_group="receive")  # type: ignore[untyped-decorator]
     def receive(self) -> Received:
