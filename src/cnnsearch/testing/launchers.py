@@ -93,7 +93,7 @@ def carries_a_trial(launcher: Launcher) -> None:
 
 @contract(CONTRACTS)
 def restarts_and_stops_a_worker(launcher: Launcher) -> None:
-    """A restarted worker gets ready again, without events of the one before; a stopped one leaves its slot."""
+    """A restarted worker gets ready again, without events of the one before; a stopped slot can be filled again."""
     with launcher.started() as (started, _):
         next_message(launcher, started, Ready)
         started.restart(0)
@@ -105,6 +105,8 @@ def restarts_and_stops_a_worker(launcher: Launcher) -> None:
             raise launcher.broken(f"after stop(0) it has the slots {started.slots}", "A stopped slot is empty")
         if (event := started.poll(1.0)) is not None:
             raise launcher.broken(f"a stopped worker sent {event}", "Drop the messages of a stopped worker")
+        started.fill()
+        next_message(launcher, started, Ready)
 
 
 def next_message(launcher: Launcher, started: Any, kind: type[Message]) -> Any:

@@ -1,17 +1,20 @@
 """The connection to a Ray cluster: the one of an address, the one that this machine belongs to, or a new local one."""
 
+import atexit
 import contextlib
+import logging
 import math
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 from ray._private.utils import read_ray_address
 
 from cnnsearch.core import host
@@ -20,7 +23,7 @@ from cnnsearch.core.errors import CnnsearchError, one_line
 FOLLOW = 2.0
 """Seconds between two looks at the nodes of a cluster."""
 
-LOST = 45.0
+LOST = 35.0
 """The search ends if the head of the cluster gives no answer for so many seconds. Ray ends the process after 60."""
 
 LOCAL = "local"
@@ -68,19 +71,28 @@ class RayCluster:
         """The number of nodes that are there now."""
         return sum(node["Alive"] for node in self._nodes)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the cluster has not answered for LOST seconds."""
+        return time.monotonic() - self._answered > LOST
+
     def check(self) -> None:
         """Check that the cluster answers.
 
         Raises:
             CnnsearchError: if it has not answered for LOST seconds.
         """
-        silent = time.monotonic() - self._answered
-        if silent > LOST:
-            raise connection_lost(f"it has not answered for {silent:.0f} s")
+        if self.is_lost:
+            raise connection_lost(f"it has not answered for {time.monotonic() - self._answered:.0f} s")
 
     def close(self) -> None:
         """Close the connection, if it was opened here. A local Ray that was started here ends."""
         self._closed.set()
+        if self.is_lost:
+            # Ray would wait for an answer without end, and a process that ends without its shutdown may crash
+            atexit.unregister(ray.shutdown)
+            atexit.register(_leave)
+            return
         self._follower.join(timeout=FOLLOW)
         if self._own:
             with _own_signals():
@@ -131,6 +143,7 @@ def _connect(address: str, cores: int) -> bool:
     # lost workers are reported as failures of their trials
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    _silence()
     try:
         with _own_signals():
             found = address or _cluster_here()
@@ -159,6 +172,19 @@ def _cluster_here() -> str:
         return found
     except (OSError, ValueError):
         return ""
+
+
+def _leave() -> None:
+    """End this process without Ray's shutdown."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(connection_lost("").exit_code)
+
+
+def _silence() -> None:
+    """Make Ray print nothing here. It would print pages about each lost node to stdout, where a search's events are."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    worker.print_to_stdstream = lambda *given, **named: None
 
 
 def _start_local(cores: int, quiet: dict[str, Any]) -> None:

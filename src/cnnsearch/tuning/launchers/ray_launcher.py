@@ -1,10 +1,12 @@
 """Workers on a Ray cluster. Each slot is an actor, which starts a worker's process on its node."""
 
+import contextlib
 import math
 import os
 import queue
 import secrets
 import tempfile
+import threading
 import time
 from collections import deque
 from concurrent.futures import Future
@@ -36,8 +38,17 @@ DATA_PROCESS = "cnnsearch.training.data_process"
 CLOSING = 5.0
 """Seconds that actors may take to end their workers, and then to remove their files."""
 
-GONE = (ray.exceptions.RayActorError, ray.exceptions.ActorUnavailableError)
-"""The errors of an actor that is not there any more."""
+GONE = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.OutOfMemoryError,
+)
+"""The errors of an actor that is not there any more, or whose answer was lost with its node."""
+
+DATA_LOST = 5
+"""The search ends if Ray loses the data more often than this."""
 
 
 class RemoteWorker:
@@ -47,15 +58,22 @@ class RemoteWorker:
         life: counts its processes. Messages of an earlier one are dropped.
         ready: whether the process has loaded data and backend.
         started: whether the process was started.
+        receives: whether a call of `receive` has no answer yet.
         node: where the actor is; None while it waits for room, and if its node was lost.
         memory: bytes that the process held at the last answer.
     """
 
-    def __init__(self, slot: int, actor: Any, log: Path) -> None:
-        self.slot, self.actor, self.log, self.reader = slot, actor, log, LogReader(log)
+    def __init__(self, slot: int, actor: Any, logs: Path) -> None:
+        self.actor = actor
         self.life, self.memory = -1, 0
-        self.ready = self.started = False
+        self.ready = self.started = self.receives = False
         self.node: NodeFacts | None = None
+        self.use_slot(slot, logs)
+
+    def use_slot(self, slot: int, logs: Path) -> None:
+        """Be the worker of this slot."""
+        self.slot, self.log = slot, logs / f"worker-{slot}.log"
+        self.reader = LogReader(self.log)
 
     def append_log(self, content: bytes) -> None:
         """Add what the process printed to the log in the study's folder."""
@@ -89,14 +107,15 @@ class RayLauncher:
         self._arrivals: queue.Queue[Arrival | tuple[WorkerProcess, Message | None]] = queue.Queue()
         self._events: deque[tuple[RemoteWorker, int, Message | LostWorker]] = deque()
         self._workers: dict[int, RemoteWorker] = {}
-        self._stopped: list[tuple[RemoteWorker, Any]] = []
-        self._starts, self._followed = StartCheck(), 0.0
+        self._stopped: list[RemoteWorker] = []
+        self._stops: list[Any] = []
+        self._starts, self._followed, self._lost, self._closed = StartCheck(), 0.0, 0, False
         self._files: list[Any] = []
         self._data: list[Any] = []
         self._logger: tuple[WorkerProcess, RemoteWorker, LogModel] | None = None
         self._search, self._versions = secrets.token_hex(6), versions()
         shared_memory.sweep(self._folder)
-        self._settings, files = worker_files.for_nodes(config)
+        self._settings, self._contents = worker_files.for_nodes(config)
         self._shared = tempfile.TemporaryDirectory(
             prefix=shared_memory.PREFIX, dir=self._folder, ignore_cleanup_errors=True
         )
@@ -104,7 +123,6 @@ class RayLauncher:
         self._loader: WorkerProcess | None = self._local_process("data", DATA_PROCESS)
         try:
             self._cluster = RayCluster(resources.address, 0 if self._follows else jobs, resources.cpus, resources.gpus)
-            self._files = [ray.put(files)]
         except BaseException:
             self._end_local()
             raise
@@ -138,27 +156,36 @@ class RayLauncher:
     def stop(self, slot: int) -> None:
         worker = self._workers.pop(slot, None)
         if worker and worker.node:
-            # the actor removes its node's folder in the end
-            self._stopped.append((worker, worker.actor.stop.remote()))
+            # the actor keeps its place for another worker, and removes its node's folder in the end
+            self._stopped.append(worker)
+            self._stops.append(worker.actor.stop.remote())
         elif worker:
             ray.kill(worker.actor)
 
     def close(self) -> None:
+        if self._closed:
+            # a call of Ray would start a new local Ray
+            return
+        self._closed = True
         self._end_local()
-        try:
+        # in a thread: Ray waits without end for the answer of a lost head
+        ending = threading.Thread(target=self._end_actors, daemon=True)
+        ending.start()
+        ending.join(3 * CLOSING)
+        self._cluster.close()
+
+    def _end_actors(self) -> None:
+        """End the actors and their workers, and remove the folders of their nodes."""
+        # the cluster may be gone, and its actors with it
+        with contextlib.suppress(Exception):
             for slot in self.slots:
                 self.stop(slot)
-            _wait([stopped for _, stopped in self._stopped])
+            _wait(self._stops)
             # the workers of a node have one folder
-            nodes = {worker.node.id: worker for worker, _ in self._stopped if worker.node}
+            nodes = {worker.node.id: worker for worker in self._stopped if worker.node}
             _wait([worker.actor.remove.remote() for worker in nodes.values()])
-            for worker, _ in self._stopped:
+            for worker in self._stopped:
                 ray.kill(worker.actor)
-        except Exception:
-            # the cluster is gone, and its actors with it
-            pass
-        finally:
-            self._cluster.close()
 
     def _wanted(self) -> int:
         """The number of slots: with `--jobs auto` as many as there is room for."""
@@ -179,14 +206,22 @@ class RayLauncher:
             self.stop(slot)
 
     def _place(self, slot: int) -> None:
-        """Ask Ray for an actor. Ray places it as soon as a node has room."""
+        """Use an actor whose worker was stopped, or ask Ray for one. Ray places it as soon as a node has room."""
+        if spare := next((worker for worker in self._stopped if worker.node), None):
+            self._stopped.remove(spare)
+            spare.use_slot(slot, self._logs)
+            self._workers[slot] = spare
+            if not spare.receives:
+                self._receive(spare)
+            self._start(spare)
+            return
         options = {"num_cpus": self._cluster.cpus, "num_gpus": self._cluster.gpus, "max_restarts": 0}
         actor_class: Any = ray.remote(concurrency_groups={"receive": 1})(RayWorker)
         actor = actor_class.options(**options).remote(self._search)
-        worker = RemoteWorker(slot, actor, self._logs / f"worker-{slot}.log")
+        worker = RemoteWorker(slot, actor, self._logs)
         self._workers[slot] = worker
         self._call(worker, "facts")
-        self._call(worker, "receive")
+        self._receive(worker)
 
     def _start(self, worker: RemoteWorker) -> None:
         """Start a process in a placed actor, as soon as the data is loaded."""
@@ -221,7 +256,8 @@ class RayLauncher:
                     files[own] = Path(path).read_bytes()
             state, earlier = self._on_node(assignment.state), self._on_node(assignment.earlier)
             assignment = replace(assignment, state=state, earlier=earlier)
-        worker.actor.send.remote(worker.life, assignment, files)
+        # if it fails, the trial would wait for ever
+        self._call(worker, "send", worker.life, assignment, files)
 
     def reply(self, slot: int, answer: Answer) -> None:
         worker = self._workers[slot]
@@ -288,18 +324,26 @@ class RayLauncher:
         future = getattr(worker.actor, what).remote(*arguments).future()
         future.add_done_callback(lambda done: self._arrivals.put(Arrival(worker, what, done)))
 
+    def _receive(self, worker: RemoteWorker) -> None:
+        """Ask an actor for what its worker sent."""
+        worker.receives = True
+        self._call(worker, "receive")
+
     def _on_call(self, arrival: Arrival) -> WorkerEvent | None:
         worker = arrival.worker
+        worker.receives &= arrival.what != "receive"
         if self._workers.get(worker.slot) is not worker:
+            if arrival.future.exception():
+                # no other worker can use its place
+                worker.node = None
             return None
         try:
             result = arrival.future.result()
+        except ray.exceptions.RayTaskError as error:
+            self._on_task_error(arrival, error)
+            return None
         except GONE as error:
             return self._on_gone(worker, error)
-        except ray.exceptions.RayTaskError as error:
-            reason = last_line(str(error.cause or error))
-            where = worker.node.name if worker.node else "a node"
-            raise CnnsearchError(f"A worker on {where} cannot start: {reason}") from error
         except Exception as error:
             raise connection_lost(last_line(str(error)) or type(error).__name__) from error
         if isinstance(result, NodeFacts):
@@ -307,9 +351,24 @@ class RayLauncher:
             worker.node = result
             self._start(worker)
         elif isinstance(result, Received):
-            self._call(worker, "receive")
+            self._receive(worker)
             self._take(worker, result)
         return None
+
+    def _on_task_error(self, arrival: Arrival, error: Any) -> None:
+        """A method of an actor raised an error. If Ray has lost the data, they are given to it once more.
+
+        Raises:
+            CnnsearchError: if it was another error, or if that does not help.
+        """
+        worker, what = arrival.worker, "cannot start" if arrival.what == "start" else "failed"
+        if isinstance(error.cause, ray.exceptions.ObjectLostError) and self._lost < DATA_LOST:
+            self._lost += 1
+            self._put_data()
+            self._start(worker)
+            return
+        where = worker.node.name if worker.node else "a node"
+        raise CnnsearchError(f"A worker on {where} {what}: {last_line(str(error.cause or error))}") from error
 
     def _on_gone(self, worker: RemoteWorker, error: Exception) -> WorkerEvent | None:
         """An actor has ended: its node was lost, or Ray ended it."""
@@ -387,15 +446,22 @@ class RayLauncher:
         if message is not None:
             return WorkerEvent(-1, message)
         process, self._loader = self._loader, None
-        loaded = shared_memory.read(Path(self._shared.name))
-        if loaded is None:
-            lines = process.reader.last_lines() if process else ""
-            raise CnnsearchError(f"The data cannot be loaded: {lines or 'the process that loads them was ended'}")
-        self._data = [ray.put(loaded)]
+        self._put_data(process.reader.last_lines() if process else "")
         for worker in self._workers.values():
             if worker.node and not worker.started:
                 self._start(worker)
         return None
+
+    def _put_data(self, lines: str = "") -> None:
+        """Give the data and the workers' files to Ray. `lines`: what the process printed that loaded the data.
+
+        Raises:
+            CnnsearchError: if it did not load them.
+        """
+        loaded = shared_memory.read(Path(self._shared.name))
+        if loaded is None:
+            raise CnnsearchError(f"The data cannot be loaded: {lines or 'the process that loads them was ended'}")
+        self._files, self._data = [ray.put(self._contents)], [ray.put(loaded)]
 
     def _end_local(self) -> None:
         """End the processes of this machine, and remove the data."""
