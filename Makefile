@@ -1,11 +1,12 @@
 # make demo: a virtual environment, the package, and a real search on bundled digits (under 4 minutes)
 # make test: the same, then every check and test; make long: the tests again with their further cases
+# make cluster-test: only the tests of a Ray cluster with PostgreSQL, MLflow and an S3 server; it starts and stops all of it
 # make setup: the virtual environment with everything that a developer needs; make docs: the documentation site, in site/
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup check docs long clean
+.PHONY: demo test setup check docs long cluster-test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cnnsearch run --space digits_cnn --trials 12 --runs demo/runs
@@ -31,6 +32,9 @@ docs: $(VENV)/.installed-dev
 
 long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "slow or not slow" --hypothesis-profile default
+
+cluster-test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/faults/test_cluster.py tests/tuning/test_ray.py -m "slow or not slow"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cnnsearch needs Python 3.11 or later: make PYTHON=python3.11')"

@@ -302,6 +302,10 @@ class RayNodes:
         """Kill the processes of a node."""
         self._cluster.remove_node(node, allow_graceful=False)
 
+    def lose_head(self) -> None:
+        """Kill the process of the head that knows the cluster."""
+        self._cluster.head_node.kill_gcs_server()
+
     def stop(self) -> None:
         """Stop every node."""
         self._cluster.shutdown()

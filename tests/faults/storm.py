@@ -90,15 +90,16 @@ def check(folder: Path, trials: int) -> None:
     assert len(set(keys)) == len(keys), "a plan was trained twice"
     for each in counted:
         assert len(each.history) == each.epochs
-    _check_mlflow(folder, {each.number: each for each in counted})
+    check_mlflow(f"sqlite:///{folder / 'mlflow.db'}", "cnnsearch/storm", {each.number: each for each in counted})
     _check_leaderboard(folder, counted)
     assert not list((folder / "runs" / "storm").rglob("*.partial*"))
     assert not list((folder / "runs" / "storm" / "epochs").glob("*.npz")), "a training's state was left behind"
 
 
-def _check_mlflow(folder: Path, counted: dict[int, Any]) -> None:
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("cnnsearch/storm")
+def check_mlflow(uri: str, name: str, counted: dict[int, Any]) -> None:
+    """Check that the runs of an experiment are the trials that ended, by number."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(name)
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
