@@ -116,7 +116,8 @@ def _marked(given: str) -> Iterator[tuple[str, str, str]]:
             checkpoint_store.probe(folder)
             marker = checkpoint_address.joined(folder, f".probe-{uuid.uuid4().hex}")
             checkpoint_store.write(marker, lambda file: None)
-    except (CnnsearchError, OSError) as error:
+    # ValueError: a path with characters that no file name can have
+    except (CnnsearchError, OSError, ValueError) as error:
         problem = error.message if isinstance(error, CnnsearchError) else str(error)
     try:
         yield folder, marker, problem
