@@ -29,7 +29,7 @@ from cnnsearch.spaces.sentences import BLOCK_WORDS, HEAD_WORDS, WORDS
 from cnnsearch.spaces.space_file import KEYS, RECIPE_KEYS
 from cnnsearch.study import confirmation
 from cnnsearch.study.trial import FIELDS
-from cnnsearch.testing import callbacks, datasets, dimensions, hypermodels, makers, schedulers, trainers
+from cnnsearch.testing import callbacks, datasets, dimensions, hypermodels, launchers, makers, schedulers, trainers
 from cnnsearch.testing import spaces as space_files
 
 ROOT = Path(__file__).parents[1]
@@ -150,6 +150,7 @@ CONTRACTED = {
     "a callback": callbacks.CONTRACTS,
     "a sampler": makers.SAMPLER_CONTRACTS,
     "a pruner": makers.PRUNER_CONTRACTS,
+    "a launcher": launchers.CONTRACTS,
 }
 
 
