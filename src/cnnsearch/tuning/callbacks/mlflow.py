@@ -114,6 +114,7 @@ class MlflowCallback(TunerCallback):
 
     def on_trial_interrupt(self, trial: Trial) -> None:
         """Delete the run of an interrupted trial. The trial that resumes it has a new run."""
+        self._runs.interrupted.add(trial.number)
         self._later(self._runs.delete, trial)
 
     def problem(self, text: str) -> None:

@@ -54,6 +54,8 @@ class StudyRuns:
         self.client: Any = None
         self.parent = ""
         self.ended: dict[int, Trial] = {}
+        # numbers of trials whose runs are to be deleted, also if the store was away when they were interrupted
+        self.interrupted: set[int] = set()
         self.repeats: list[RepeatHistory] = []
         self._experiment = ""
         self._data: list[Any] = []
@@ -140,7 +142,8 @@ class StudyRuns:
                 self._of_trials[number] = run.info.run_id
             elif number in ended:
                 self._of_trials[number] = run.info.run_id
-            elif run.info.run_id not in self._of_trials.values():
+            elif number in self.interrupted or run.info.run_id not in self._of_trials.values():
+                self._of_trials.pop(number, None)
                 self.client.delete_run(run.info.run_id)
         for number, record in ended.items():
             if number not in whole:
