@@ -17,12 +17,9 @@ from tests.faults import cluster
 @pytest.mark.parametrize("s3", [pytest.param(False, marks=pytest.mark.slow, id="ray"), pytest.param(True, id="s3")])
 def test_a_search_loses_nothing_when_a_node_and_servers_are_lost(tmp_path: Path, s3: bool) -> None:
     harm = cluster.Harm(kills=1, every=(10, 20), parents=1, mlflow_away=5)
-    try:
-        with cluster.site(tmp_path, 2, s3) as here:
-            cluster.rage(here, 6, 10, 0, harm, 1000)
-            found = cluster.check(here, 6)
-    except servers.NoServer as error:
-        pytest.skip(str(error))
+    with cluster.site(tmp_path, 2, s3) as here:
+        cluster.rage(here, 6, 10, 0, harm, 1000)
+        found = cluster.check(here, 6)
     assert {what for what, _ in harm.done} >= {"node", "postgres", "mlflow", "parent"}
     assert found["complete"] + found["pruned"] == 6 and found["lost_with_node"] and found["resumed"], found
 
