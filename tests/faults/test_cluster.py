@@ -24,6 +24,7 @@ def test_a_search_loses_nothing_when_a_node_and_servers_are_lost(tmp_path: Path,
     assert found["complete"] + found["pruned"] == 6 and found["lost_with_node"] and found["resumed"], found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_search_whose_cluster_ends_says_so_and_resumes_on_another(tmp_path: Path) -> None:
     (tmp_path / "chaos.py").write_text(cluster.MODEL)
