@@ -13,7 +13,7 @@ from cnnsearch.study import address as addresses
 from cnnsearch.study import mlflow_store, server_errors
 from cnnsearch.study.schema import sqlite_file
 from cnnsearch.study.storage import LIBPQ, storage_errors, storage_url
-from cnnsearch.tuning.registry import CLUSTERS
+from cnnsearch.tuning.registry import CLUSTERS, cluster_launcher
 
 NODES = {"ray": "cnnsearch.tuning.launchers.ray_nodes"}
 """The modules that ask the nodes of a cluster, by launcher. They import its package."""
@@ -45,9 +45,7 @@ class ClusterOptions(NamedTuple):
     @property
     def cluster(self) -> str:
         """The launcher of a cluster; empty for one that starts workers on this machine."""
-        if self.address and self.launcher == "local":
-            return next(iter(CLUSTERS))
-        return self.launcher if self.launcher in CLUSTERS else ""
+        return cluster_launcher(self.launcher, self.address)
 
 
 def examine(options: ClusterOptions, runs: Path, storage: str) -> list[Check]:

@@ -6,7 +6,7 @@ from cnnsearch.cli.quantities import size
 from cnnsearch.core import gpus as graphics
 from cnnsearch.core import host
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.tuning.registry import CLUSTERS
+from cnnsearch.tuning.registry import cluster_launcher
 
 
 def resources(
@@ -17,12 +17,10 @@ def resources(
     Raises:
         CnnsearchError: if a value is wrong, or there is no GPU.
     """
-    if address and launcher == "local":
-        launcher = next(iter(CLUSTERS))
-    if launcher in CLUSTERS:
+    if cluster := cluster_launcher(launcher, address):
         each = cpus or 1.0
         own = {"jobs": jobs or 0, "threads": max(1, int(each)), "cpus": each, "gpus": gpus}
-        return {**own, "launcher": launcher, "address": address, "memory": _worker_memory(memory) if memory else 0}
+        return {**own, "launcher": cluster, "address": address, "memory": _worker_memory(memory) if memory else 0}
     workers, threads = host.workers_and_threads(jobs or _that_fit(cpus, gpus))
     return {
         "jobs": workers,

@@ -26,6 +26,13 @@ SCHEDULERS = dict.fromkeys(
 TRACKERS = {"mlflow": "cnnsearch.tuning.callbacks.best_model:mlflow_callbacks"}
 
 
+def cluster_launcher(launcher: str, address: str) -> str:
+    """The launcher of a cluster; empty for one that starts workers on this machine. An `address` means a cluster."""
+    if address and launcher == "local":
+        return next(iter(CLUSTERS))
+    return launcher if launcher in CLUSTERS else ""
+
+
 def launcher(config: SearchConfig, jobs: int, known: Catalog) -> Launcher:
     """The launcher of a search, which has started `jobs` workers.
 

@@ -67,11 +67,6 @@ class RayCluster:
         return sum(trials_that_fit(node["Resources"], self.cpus, self.gpus) for node in self._nodes if node["Alive"])
 
     @property
-    def nodes(self) -> int:
-        """The number of nodes that are there now."""
-        return sum(node["Alive"] for node in self._nodes)
-
-    @property
     def is_lost(self) -> bool:
         """Whether the cluster has not answered for LOST seconds."""
         return time.monotonic() - self._answered > LOST

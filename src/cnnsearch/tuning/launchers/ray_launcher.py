@@ -11,9 +11,8 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import ray
 
@@ -27,7 +26,7 @@ from cnnsearch.tuning.launchers.log_reader import LogReader
 from cnnsearch.tuning.launchers.node_folder import write_file
 from cnnsearch.tuning.launchers.ray_cluster import FOLLOW, RayCluster, connection_lost, last_line
 from cnnsearch.tuning.launchers.ray_worker import OWN, Assignment, NodeFacts, RayWorker, Received, versions
-from cnnsearch.tuning.launchers.worker_process import StartCheck, WorkerProcess
+from cnnsearch.tuning.launchers.worker_process import WORKER, StartCheck, WorkerProcess
 
 FORWARDED = ("KERAS_BACKEND", "KERAS_HOME", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS")
 """The environment variables of the parent that workers get, too."""
@@ -423,11 +422,9 @@ class RayLauncher:
 
     # -- processes of this machine --------------------------------------------------------------------
 
-    def _local_process(self, name: str, module: str = "") -> WorkerProcess:
-        settings = self._config.for_worker(Path(self._shared.name))
-        make = partial(WorkerProcess, module=module) if module else WorkerProcess
-        environment = worker_environment(1, None)
-        return make(-1, self._arrivals, environment, self._logs / f"{name}.log", settings)  # type: ignore[arg-type]
+    def _local_process(self, name: str, module: str = WORKER) -> WorkerProcess:
+        settings, inbox = self._config.for_worker(Path(self._shared.name)), cast(Any, self._arrivals)
+        return WorkerProcess(-1, inbox, worker_environment(1, None), self._logs / f"{name}.log", settings, module)
 
     def _on_local(self, process: WorkerProcess, message: Message | None) -> WorkerEvent | None:
         if process is self._loader:

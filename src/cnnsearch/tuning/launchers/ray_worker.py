@@ -160,11 +160,6 @@ class RayWorker:
         self._files.add(files)
         self._worker.send(message)
 
-    def note(self, text: str) -> None:
-        """Write a line to the worker's log."""
-        if self._worker:
-            self._worker.note(text)
-
     def stop(self) -> None:
         """End the worker's process at once."""
         worker, self._worker = self._worker, None

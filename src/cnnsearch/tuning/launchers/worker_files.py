@@ -32,7 +32,9 @@ def for_nodes(config: SearchConfig) -> tuple[dict[str, Any], dict[str, bytes]]:
     plugins = [_travelling(folder, f"plugins/{number}", files) for number, folder in enumerate(config.study.plugins)]
     model = _model(config, files)
     if sum(map(len, files.values())) > MOST:
-        raise CnnsearchError(f"The folders of --plugins have more than {MOST >> 20} MB, too much to send to workers.")
+        raise CnnsearchError(
+            f"--plugins and the files beside the model have more than {MOST >> 20} MB, too much to send to workers."
+        )
     space: Space = replace(config.study.space, model=model)
     return config.for_worker() | {"space": space.to_dict(), "plugins": plugins}, files
 
@@ -48,10 +50,14 @@ def _model(config: SearchConfig, files: dict[str, bytes]) -> str:
         path = Path(module).resolve()
         _add_modules(path.parent, files)
         return f"{PLACE}/{MODULES}/{path.name}:{name}"
-    elif module:
-        # an installed module needs none of them
+    elif module and _is_here(module.partition(".")[0]):
         _add_modules(Path.cwd(), files)
     return model
+
+
+def _is_here(name: str) -> bool:
+    """Whether a module is in the current folder, and not an installed one."""
+    return Path(f"{name}.py").is_file() or Path(name).is_dir()
 
 
 def _add_modules(folder: Path, files: dict[str, bytes]) -> None:
