@@ -42,7 +42,12 @@ class Jobs(click.ParamType[int | None]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
         """The number; None for `auto`."""
-        return None if value == "auto" else click.IntRange(1).convert(value, param, ctx)
+        if value == "auto":
+            return None
+        try:
+            return click.IntRange(1).convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is neither a number of trials, 1 or more, nor 'auto'.", param, ctx)
 
 
 class Option(click.Option):
