@@ -52,18 +52,22 @@ class ForkedProcess:
         self.stdin, self.stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
         self.pid = int(self._line())
         self.returncode: int | None = None
-        self._lock = threading.Lock()
+        self._waiting, self._ending = threading.Lock(), threading.Lock()
 
     def kill(self) -> None:
-        if self.returncode is None and not select.select([self._status], [], [], 0)[0]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+        with self._ending:
+            # `wait` closes the pipe in another thread
+            if self.returncode is None and not select.select([self._status], [], [], 0)[0]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        with self._lock:
+        with self._waiting:
             if self.returncode is None:
-                self.returncode = int(self._line())
-                os.close(self._status)
+                code = int(self._line())
+                with self._ending:
+                    os.close(self._status)
+                    self.returncode = code
         return self.returncode
 
     def _line(self) -> bytes:
