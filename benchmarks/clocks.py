@@ -31,7 +31,7 @@ PARENT = {
     "cnnsearch.study.write_behind:WriteBehindStorage.write": "Optuna: write",
     "cnnsearch.tuning.trial_recorder:finish": "Optuna: tell",
     "cnnsearch.tuning.trial_recorder:TrialRecorder._frozen": "Optuna: read back",
-    "cnnsearch.tuning.search_source:SearchSource.tell": "display",
+    "cnnsearch.tuning.search_source:SearchSource.show_status": "display",
     "cnnsearch.tuning.tuner:Tuner._step": "the loop itself",
     "cnnsearch.tuning.tuner:Tuner.run": "begin and end",
     "cnnsearch.tuning.callbacks.mlflow_runs:StudyRuns.log_epochs": MLFLOW,
@@ -41,7 +41,7 @@ PARENT = {
 WORKER = {
     "cnnsearch.training.worker:Worker.__init__": "starting",
     "cnnsearch.training.worker:Worker.describe_machine": "starting",
-    "cnnsearch.training.worker_context:load_dataset": "data",
+    "cnnsearch.training.worker_context:load_parts": "data",
     "cnnsearch.training.connection:Connection.receive": "waiting for the parent",
     "cnnsearch.training.connection:Connection.send": "waiting for the parent",
     "cnnsearch.training.worker:Worker._with_seed": "between trials",

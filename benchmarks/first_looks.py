@@ -48,11 +48,10 @@ def main(tasks: tuple[str, ...], plans: int, half: bool, table: bool) -> None:
 
 def look(name: str, plans: int, half: bool) -> None:
     """Train the plans of a task that are not there yet."""
+    import keras
     from peer_arms import Task
 
-    from cnnsearch.training.device import set_precision
-
-    set_precision("mixed_bfloat16" if half else "float32")
+    keras.config.set_dtype_policy("mixed_bfloat16" if half else "float32")
     told = f"{name}{HALF * half}"
     task, generator = Task("mnist_cnn" if name == "mnist_full" else name, 0), random.Random(7)
     for number in range(plans):
@@ -82,7 +81,6 @@ def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> tuple[li
 
     from cnnsearch.training import fitting
     from cnnsearch.training.candidate import from_plan
-    from cnnsearch.training.device import set_precision
     from cnnsearch.training.training_data import TrainingData
 
     precision = keras.config.dtype_policy().name
@@ -100,7 +98,7 @@ def train(task: Any, plan: Any, seed: int, part: float, epochs: int) -> tuple[li
 
     fitting.train(one, None, None, data, epochs, "val_accuracy", note)
     keras.backend.clear_session()
-    set_precision(precision)
+    keras.config.set_dtype_policy(precision)
     return curve, [round(b - a, 3) for a, b in itertools.pairwise(ends)]
 
 

@@ -126,7 +126,7 @@ def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
     from cnnsearch.training import fitting
     from cnnsearch.training.candidate import from_plan
     from cnnsearch.training.compiled import jax as compiled_epochs
-    from cnnsearch.training.device import set_precision
+    from cnnsearch.training.device import auto_precision
     from cnnsearch.training.training_data import TrainingData
 
     compiled_epochs.OPTIONS = compiled_epochs.OPTIONS if options is None else json.loads(options)
@@ -140,7 +140,7 @@ def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
     made = Task(space, 0)
     images = TrainingData(made.x, made.y, made.x_val, made.y_val, 0)
     for number, (plan, macs) in enumerate(islice(drawn(made), plans)):
-        set_precision("auto")
+        keras.config.set_dtype_policy(auto_precision(None))
         keras.utils.set_random_seed(number)
         compiled.clear()
         began = time.perf_counter()

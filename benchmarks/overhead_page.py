@@ -36,8 +36,8 @@ The trials as shipped are 33% faster on digits and 32% faster on MNIST. With Ker
 bare script.
 
 Method: the same plans are trained by a bare script (`bare`), by `cnnsearch run --no-lean` (`fit`) and by cnnsearch as
-shipped (`shipped`), with one worker. `fit` is in float32, as the bare script. `shipped` is in half precision where
-that is the default, such as on a CPU with AMX. `start` is the time from the launch to the first trial: Python, Keras
+shipped (`shipped`), with one worker. `fit` is in float32, as the bare script. `shipped` is in half precision, which
+was the default on that CPU. `start` is the time from the launch to the first trial: Python, Keras
 and the data, and for cnnsearch two processes. `end` is the time after the last trial. A negative number beside `bare`
 is time saved.
 

@@ -1,6 +1,7 @@
 """Checks what works on this machine: versions, backend, GPUs, data, write access."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -25,7 +26,7 @@ def examine(runs: Path, storage: str, plugins: tuple[Path, ...], options: Cluste
         Check(True, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Check(True, "cores", str(os.cpu_count())),
         Check(True, "packages", _versions()),
-        _backend(),
+        *_backend(runs),
         Check(True, "gpus", ", ".join(gpus()) or "none found; candidates train on the CPU"),
         _data(),
         _writable(runs),
@@ -57,18 +58,19 @@ def _versions() -> str:
     return ", ".join(found)
 
 
-def _backend() -> Check:
-    """The backend, asked in another process: a backend that crashes must not end this one."""
-    code = "import keras; print(keras.backend.backend(), *keras.distribution.list_devices())"
+def _backend(runs: Path) -> list[Check]:
+    """The backend and the default precision, asked in another process: a backend that crashes must not end this one."""
     result = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-m", "cnnsearch.training.backend_check", str(runs)],
         capture_output=True,
         text=True,
         env=worker_environment(0, None),
         check=False,
     )
-    last = (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines()[-1:]
-    return Check(result.returncode == 0, "keras backend", " ".join(last))
+    if result.returncode:
+        return [Check(False, "keras backend", " ".join(result.stderr.strip().splitlines()[-1:]))]
+    answer = json.loads(result.stdout.strip().splitlines()[-1])
+    return [Check(True, name, found) for name, found in answer]
 
 
 def _data() -> Check:

@@ -289,6 +289,7 @@ class RunTrial(Message):
         state: the address of its checkpoint.
         resume: whether to resume from that checkpoint.
         earlier: the address of an older checkpoint, from which to resume if the other does not exist; or empty.
+        precision: the study's precision; empty: the worker's own.
     """
 
     seed: int
@@ -296,6 +297,7 @@ class RunTrial(Message):
     state: str
     resume: bool
     earlier: str = ""
+    precision: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,11 +307,13 @@ class RepeatTrial(Message):
     Attributes:
         plan: its plan as JSON; empty for the model of a hypermodel.
         values: its hyperparameters.
+        precision: the study's precision; empty: the worker's own.
     """
 
     seed: int
     plan: str
     values: dict[str, Any]
+    precision: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

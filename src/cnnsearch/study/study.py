@@ -72,6 +72,11 @@ class Study:
         """The costs that are minimized besides the metric, such as `params`."""
         return tuple(self.info.get("costs", ()))
 
+    @property
+    def precision(self) -> str:
+        """The precision of all its trials; empty if no worker has needed Keras yet."""
+        return str(self.info.get("machine", {}).get("precision") or "")
+
     def check_begun(self) -> None:
         """Check that the study has begun.
 

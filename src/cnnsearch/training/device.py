@@ -7,12 +7,14 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cnnsearch.core import gpus
 from cnnsearch.core.host import cores
 from cnnsearch.study.config import GPU_SHARE
+from cnnsearch.training import half_precision
+from cnnsearch.training.half_precision import Timings
 
 UNUSED = ("matplotlib", "sklearn")
 """What Keras imports if it is installed: for plots of images, and for scikit-learn's estimators."""
@@ -61,15 +63,6 @@ def backend_to_come() -> str:
         return ""
 
 
-def set_precision(name: str, plans: bool = True) -> None:
-    """Set Keras' precision policy. `auto` is the faster one of mixed_bfloat16 and float32."""
-    import keras
-
-    if name == "auto":
-        name = "mixed_bfloat16" if half_precision_is_faster(plans) else "float32"
-    keras.config.set_dtype_policy(name)
-
-
 def limit_gpu_memory() -> None:
     """Limit TensorFlow or PyTorch to this worker's share of its GPU's memory. JAX reads a variable instead."""
     import keras
@@ -97,25 +90,17 @@ def on_gpu() -> bool:
     return any("gpu" in device.lower() for device in devices())
 
 
-def half_precision_is_faster(plans: bool) -> bool:
-    """Whether mixed_bfloat16 trains faster here: on a GPU, and `plans` with TensorFlow on a CPU that has AMX.
+def auto_precision(timings: Callable[[], Timings] | None) -> str:
+    """What the precision `auto` is: mixed_bfloat16 on a GPU, or with TensorFlow where the `timings` show that it pays.
 
-    With AMX an epoch took 0.4 to 0.55 of its time in float32; with AVX512_BF16 alone 0.9 to 1.4, with neither up to
-    3.5 (networks of mnist_cnn and cifar10_cnn). An author's models stay in float32 on a CPU, as some of TensorFlow's
-    gradients in bfloat16 are wrong there. Plans avoid these cases (`build`).
+    Without `timings` it is float32 on a CPU: an author's models stay in it, as some of TensorFlow's gradients in
+    bfloat16 are wrong there. Plans avoid these cases (`build`). With JAX on a CPU half precision was not tried.
     """
     import keras
 
-    return on_gpu() or (plans and keras.backend.backend() == "tensorflow" and "amx_bf16" in _features())
-
-
-def _features() -> set[str]:
-    """The features of the CPU, as Linux names them; empty if they are not known."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())
+    measurable = timings is not None and keras.backend.backend() == "tensorflow"
+    faster = on_gpu() or (measurable and timings is not None and half_precision.is_faster(timings()))
+    return "mixed_bfloat16" if faster else "float32"
 
 
 def devices() -> list[str]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from cnnsearch.training import lazy_keras
+from cnnsearch.training import half_precision, lazy_keras
 from cnnsearch.training.device import (
+    auto_precision,
     devices,
     import_keras,
     keep_compiled,
     limit_gpu_memory,
-    set_precision,
     without_unused,
 )
 
@@ -31,10 +31,19 @@ class KerasSession:
         if not lazy_keras.is_loaded():
             lazy_keras.FirstImport(self._importing)
 
-    def start(self) -> None:
-        """Import Keras and set it up."""
+    def start(self, height: int, width: int) -> None:
+        """Import Keras and set it up, for images of this size."""
         import_keras()
         self._set_up()
+        if self._precision == "auto":
+            side = half_precision.side_of(height, width)
+            self.use_precision(auto_precision(lambda: half_precision.measured(side, self._runs)))
+
+    def use_precision(self, name: str) -> None:
+        """Use this precision from now on, also if Keras is imported later. An empty `name` changes nothing."""
+        if name and name != self._precision:
+            self._precision = name
+            self._set_precision()
 
     def seed(self, seed: int) -> None:
         """Set the random seed of Python, NumPy, and the backends that are loaded."""
@@ -52,7 +61,7 @@ class KerasSession:
         if lazy_keras.is_loaded():
             sys.modules["keras"].backend.clear_session(free_memory=False)
             # Keras forgets its policy with the session
-            set_precision(self._precision, self._plans)
+            self._set_precision()
 
     def facts(self) -> dict[str, Any]:
         """The backend, its devices, the precision, and Keras' version, as in `messages.Ready`."""
@@ -85,5 +94,12 @@ class KerasSession:
         # the first import may have been that of TensorFlow
         import_keras()
         limit_gpu_memory()
-        set_precision(self._precision, self._plans)
+        if self._precision == "auto" and not self._plans:
+            self._precision = auto_precision(None)
+        self._set_precision()
         keep_compiled(self._runs)
+
+    def _set_precision(self) -> None:
+        # with plans, `auto` is decided when the size of the images is known
+        if self._is_set_up and self._precision != "auto":
+            sys.modules["keras"].config.set_dtype_policy(self._precision)

@@ -127,20 +127,20 @@ class Worker:
 
     def run_trial(self, assignment: messages.RunTrial) -> None:
         """Draw, train and report a trial."""
-        self._with_seed(assignment.seed, lambda: self._runner(assignment).run(assignment))
+        self._with_seed(assignment, lambda runner: runner.run(assignment))
 
     def repeat_trial(self, assignment: messages.RepeatTrial) -> None:
         """Train the candidate of an earlier trial again, with another seed."""
-        self._with_seed(assignment.seed, lambda: self._runner(assignment).repeat(assignment))
+        self._with_seed(assignment, lambda runner: runner.repeat(assignment))
 
-    def _runner(self, assignment: messages.Message) -> TrialRunner:
-        return TrialRunner(self._context, self._connection, assignment.trial)
-
-    def _with_seed(self, seed: int, train: Callable[[], None]) -> None:
-        """Call `train` with this random seed, and free the memory of its models."""
-        self._context.keras.seed(seed)
+    def _with_seed(
+        self, assignment: messages.RunTrial | messages.RepeatTrial, train: Callable[[TrialRunner], None]
+    ) -> None:
+        """Call `train` with the assignment's precision and random seed, and free the memory of its models."""
+        self._context.keras.use_precision(assignment.precision)
+        self._context.keras.seed(assignment.seed)
         try:
-            train()
+            train(TrialRunner(self._context, self._connection, assignment.trial))
         finally:
             self._context.keras.clear()
             gc.collect()

@@ -86,7 +86,7 @@ class WorkerContext:
         self.default_plan = spaces.start_plan(self.space, self.shape, self.classes, config.epochs, (low, high))
         self.hypermodel = self._hypermodel()
         if self.hypermodel is None or any(map(is_imported_by, (self.hypermodel, self.trainer()))):
-            self.keras.start()
+            self.keras.start(*self.shape[:2])
         self._programs: Any = None
 
     def _hypermodel(self) -> Any:

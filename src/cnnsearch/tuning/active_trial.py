@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cnnsearch.core.messages import Message, RunTrial
+from cnnsearch.core.messages import RunTrial
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study.trial import CONTROLLED_ORIGIN, Trial
 
@@ -73,7 +73,7 @@ class ActiveTrial:
             return self.record
         return replace(self.record, epochs=len(self.history), seconds=self.last_message - self.started)
 
-    def assignment(self) -> Message:
+    def assignment(self) -> RunTrial:
         """The message that makes a worker train it."""
         return RunTrial(
             trial=self.number,

@@ -106,7 +106,7 @@ class ActiveRepeat:
         """When the worker got it; repeats are not paused."""
         return self.started
 
-    def assignment(self) -> Message:
+    def assignment(self) -> RepeatTrial:
         """The message that makes a worker train it."""
         record = self.record
         return RepeatTrial(trial=self.number, seed=self.repeat.seed, plan=record.plan, values=record.params)

@@ -84,6 +84,8 @@ class SearchSource(TrialSource[ActiveTrial]):
         opening.check_same_data(self._study, message.dataset)
         names = ("backend", "keras", "precision", "lean", "devices", "python")
         machine = {name: getattr(message, name) for name in names}
+        # the first worker decides: all trials have one precision
+        machine["precision"] = self._study.precision or message.precision
         if not message.keras:
             # an earlier worker may have imported it later
             machine |= {name: known for name, known in self._study.info.get("machine", {}).items() if known}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from cnnsearch.core.messages import Answer, Described, Message, Ready, Saved
+from cnnsearch.core.messages import Answer, Described, Message, Ready, RepeatTrial, RunTrial, Saved
 from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.launchers.base import LostWorker
 
@@ -91,7 +91,7 @@ class Active(Protocol):
     @property
     def since(self) -> float: ...
 
-    def assignment(self) -> Message:
+    def assignment(self) -> RunTrial | RepeatTrial:
         """What a worker is sent."""
 
 

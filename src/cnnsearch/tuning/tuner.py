@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar, Generic
 
 from cnnsearch.core.errors import CnnsearchError
@@ -220,7 +221,8 @@ class Tuner(Generic[A]):
                 return
             self.active[slot] = trial
             self.launcher.printed(slot)
-            self.launcher.submit(slot, trial.assignment())
+            # workers on other machines may have chosen another one
+            self.launcher.submit(slot, replace(trial.assignment(), precision=self.study.precision))
 
     def _take(self, slot: int) -> A | None:
         """Take the trial from its worker; None if it has none. What the worker printed is the trial's log."""
