@@ -58,6 +58,7 @@ def search(
     cost_aware: bool = False,
     keep: int = 5,
     confirm: str | int = "auto",
+    prior: str | Path = "none",
     recipe: str | Sequence[str] = (),
     recipes: bool = False,
     default: bool = True,
@@ -114,6 +115,8 @@ def search(
         cost_aware: skip most of the expensive candidates at first, and fewer later.
         keep: how many of the best models stay on disk.
         confirm: "KxS": train the best K trials again on S new seeds; 0: do not; "auto": 3x3, or 0 with `recipe`.
+        prior: what other studies teach: "auto": the shipped prior and the finished studies of this storage with the
+            same dimensions; the name of a study of this storage; or a .json file. Its points are trained first.
         recipe: train only this recipe of the space, or these.
         recipes: train all recipes of the space first.
         default: whether the space's default point is trained first.

@@ -117,6 +117,12 @@ search_options = option_group(
         help="Skip most expensive candidates early in the search. Not with --sampler grid.",
     ),
     spec("--default/--no-default", default=True, help="Train the space's default point first."),
+    spec(
+        "--prior",
+        default="none",
+        metavar="PRIOR",
+        help="What other studies teach comes first: none, auto, a study of this storage, or a .json file.",
+    ),
     spec("--recipes", is_flag=True, help="Train all recipes of the space first."),
     spec("--recipe", multiple=True, metavar="NAME", help="Train only this recipe of the space. May be repeated."),
     spec(

@@ -44,6 +44,7 @@ def search_config(
     recipes: bool,
     space_from_study: bool,
     checkpoints: str,
+    prior: str,
     **given: Any,
 ) -> SearchConfig:
     """The checked configuration of a command line, or of a call from Python with a space and a dataset as objects.
@@ -85,7 +86,16 @@ def search_config(
     with points_checked(found, made.study.plugins, wanted):
         # meanwhile: Optuna takes as long to import as the process to draw
         importlib.import_module("cnnsearch.tuning.run")
-    return _with_stored_space(made) if space_from_study else made
+    made = _with_stored_space(made) if space_from_study else made
+    return made if prior == "none" else _with_prior(made, prior)
+
+
+def _with_prior(config: SearchConfig, asked: str) -> SearchConfig:
+    """`config` with the prior that `--prior` names."""
+    # it imports Optuna
+    from cnnsearch.study import prior
+
+    return config.changed(prior=prior.found(asked, config.study))
 
 
 def _check_names(given: dict[str, Any], known: plugins.Catalog) -> None:

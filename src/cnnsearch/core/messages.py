@@ -4,7 +4,7 @@ Each message carries the number of the trial that it is about. A worker that nee
 sends a `Question`; the answer carries the question's `id`. A launcher only carries them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -97,6 +97,7 @@ class Described(Message):
         controlled: the complete point of each controlled trial, by its origin.
         metrics: the names of the metrics that the default point's model reports; empty if not known.
         machine: `backend`, `keras`, `precision` and `devices` as in Ready; here Keras may have been imported since.
+        prior: for each point of a prior the nearest complete point of the space; empty if there is none.
     """
 
     values: dict[str, Any]
@@ -104,6 +105,7 @@ class Described(Message):
     controlled: dict[str, Any]
     metrics: list[str]
     machine: dict[str, Any]
+    prior: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,12 +266,14 @@ class Describe(Message):
         controlled: the incomplete point of each controlled trial, by its origin.
         metric: the metric that the user asked for, empty for none; None if the model's metrics are not wanted.
         own_fit: whether a hypermodel's own `fit` may be called to find out its metrics.
+        prior: the values of the points of a prior, which may be of another space.
     """
 
     recipes: dict[str, Any]
     controlled: dict[str, Any]
     metric: str | None = None
     own_fit: bool = True
+    prior: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

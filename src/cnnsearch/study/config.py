@@ -8,6 +8,7 @@ from typing import Any
 
 from cnnsearch.core.gpus import MEMORY_SHARE
 from cnnsearch.core.metric_names import RETURNED
+from cnnsearch.spaces.prior import Prior
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study.address import without_driver
 
@@ -94,6 +95,7 @@ class TunerConfig:
         default: whether the space's default point is trained first.
         recipes: points to train first, by the name of the recipe; if `only_recipes`, nothing else is trained.
         controlled: points with their seeds, by origin. If there are any, nothing else is trained.
+        prior: points to train after the default point and the recipes, and weights for the sampler.
     """
 
     trials: int
@@ -110,6 +112,7 @@ class TunerConfig:
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
     only_recipes: bool = False
     controlled: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
+    prior: Prior = field(default_factory=Prior)
 
 
 @dataclass(frozen=True)

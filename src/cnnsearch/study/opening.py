@@ -53,7 +53,7 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
             study = _create(config, known)
     # it depends on the number of trials: the same seed would draw the same first points again
     seed = config.study.seed + 7919 * len(study.get_trials(deepcopy=False))
-    sampler = samplers.sampler(config.tuner.sampler, seed, known)
+    sampler = samplers.sampler(config.tuner.sampler, seed, known, config.tuner.prior.weights)
     opened = behind_writes(study, config.study, sampler)
     if opened.info:
         check_same(opened, config.study)

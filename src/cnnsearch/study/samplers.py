@@ -8,15 +8,22 @@ from typing import Any
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import parent_plugins
 from cnnsearch.spaces.plugins import Catalog
+from cnnsearch.spaces.prior import Weights
 
 FIRST = 5
 """TPE draws at random until this many trials have ended (docs/benchmarks/samplers.md)."""
 
 
-def _tpe(seed: int) -> Any:
+def _tpe(seed: int, weights: Weights | None = None) -> Any:
     from cnnsearch.study.tpe import RememberingTPESampler
 
-    return RememberingTPESampler(seed=seed, n_startup_trials=FIRST, multivariate=True, constant_liar=True)
+    return RememberingTPESampler(weights, seed=seed, n_startup_trials=FIRST, multivariate=True, constant_liar=True)
+
+
+def _random(seed: int, weights: Weights) -> Any:
+    from cnnsearch.study.prior_weights import WeightedRandomSampler
+
+    return WeightedRandomSampler(seed, weights)
 
 
 def _gp(seed: int) -> Any:
@@ -62,19 +69,24 @@ SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
 }
 """For each sampler, the function that makes it and the packages it needs; the extra of its name installs them."""
 
+WEIGHTED: dict[str, Callable[[int, Weights], Any]] = {"tpe": _tpe, "random": _random}
+"""The samplers that take the weights of a prior."""
+
 PRUNERS = ("median", "percentile", "halving", "hyperband", "none")
 
 NO_PLUGINS = Catalog(())
 
 
-def sampler(name: str, seed: int, known: Catalog = NO_PLUGINS) -> Any:
-    """The Optuna sampler of this name; `known` has those of plugins.
+def sampler(name: str, seed: int, known: Catalog = NO_PLUGINS, weights: Weights | None = None) -> Any:
+    """The Optuna sampler of this name; `known` has those of plugins. `weights` of a prior are used by WEIGHTED only.
 
     Raises:
         CnnsearchError: if there is none, or a package that it needs is not installed.
     """
     if name not in SAMPLERS:
         return parent_plugins.make("sampler", name, {}, known, seed)
+    if weights and name in WEIGHTED:
+        return WEIGHTED[name](seed, weights)
     make, needs = SAMPLERS[name]
     for package in needs:
         try:

@@ -11,6 +11,9 @@ from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from cnnsearch.spaces.prior import Weights
+from cnnsearch.study.prior_weights import PriorWeights
+
 READ = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 Place = tuple[float, ...]
@@ -18,14 +21,17 @@ Place = tuple[float, ...]
 
 
 class RememberingTPESampler(TPESampler):
-    """Draws the same points as `TPESampler`.
+    """Draws the same points as `TPESampler`, unless a prior weighs values.
 
     TPE sorts all trials and converts their parameters for each draw, which takes most of its time in a study of
     thousands of trials. Here that is done once for each trial that ended.
+
+    `weights` of a prior multiply the acquisition function, as in πBO (Hvarfner et al. 2022), and bias random draws.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, weights: Weights | None = None, **options: Any) -> None:
         super().__init__(**options)
+        self._prior = PriorWeights(weights or {})
         self._tables: dict[tuple[Any, ...], dict[int, tuple[FrozenTrial, tuple[float, ...] | None]]] = {}
         self._places: dict[int, tuple[FrozenTrial, Place]] = {}
 
@@ -38,8 +44,23 @@ class RememberingTPESampler(TPESampler):
         good = self._build_parzen_estimator(study, search_space, below, handle_below=True)
         rest = self._build_parzen_estimator(study, search_space, above, handle_below=False)
         samples = good.sample(self._rng.rng, self._n_ei_candidates)
-        chosen = self._compare(samples, self._compute_acquisition_func(samples, good, rest))
+        values = self._compute_acquisition_func(samples, good, rest)
+        if self._prior:
+            power = self._prior.power(study)
+            for name, each in search_space.items():
+                values = values + power * self._prior.logs(name, each, list(map(each.to_external_repr, samples[name])))
+        chosen = self._compare(samples, values)
         return {name: each.to_external_repr(chosen[name]) for name, each in search_space.items()}
+
+    def sample_independent(
+        self, study: Any, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        def draw() -> Any:
+            return super(RememberingTPESampler, self).sample_independent(study, trial, param_name, param_distribution)
+
+        if self._prior and self._prior.ended(study) < self._n_startup_trials:
+            return self._prior.drawn(study, param_name, param_distribution, draw, self._rng.rng)
+        return draw()
 
     def _split(
         self, trials: list[FrozenTrial], direction: StudyDirection

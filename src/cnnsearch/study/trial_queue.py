@@ -1,11 +1,14 @@
-"""The queue of a study: interrupted trials, the default, recipes and controlled trials, which come before draws."""
+"""The queue of a study: interrupted trials, the default, recipes, points of a prior and controlled trials."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from cnnsearch.spaces.prior import ORIGIN as PRIOR
+from cnnsearch.spaces.prior import Prior
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study.config import TunerConfig, trial_seed
 from cnnsearch.study.study import Study
@@ -59,6 +62,32 @@ def enqueue_recipes(study: Study, config: TunerConfig) -> None:
     for name in missing_recipes(study, config):
         if ORIGIN + name not in queued:
             study.optuna.enqueue_trial(config.recipes[name], user_attrs={"origin": ORIGIN + name})
+
+
+def has_prior(study: Study) -> bool:
+    """Whether points of a prior were queued in this study, in this run or before."""
+    return any(
+        str(trial.user_attrs.get("origin", "")).startswith(PRIOR) for trial in study.optuna.get_trials(deepcopy=False)
+    )
+
+
+def enqueue_prior(study: Study, prior: Prior, nearest: Iterable[dict[str, Any]]) -> str:
+    """Queue the points of a prior; returns a line for the user.
+
+    `nearest` has for each of its points the nearest point of this space. One that is empty, or equal to the default
+    point or to an earlier one, is left out.
+    """
+    known, counts = [study.info.get("default", {})], Counter[str]()
+    for point, values in zip(prior.points, nearest, strict=True):
+        if values and values not in known:
+            known.append(values)
+            counts[point.source] += 1
+            study.optuna.enqueue_trial(values, user_attrs={"origin": PRIOR + point.source})
+    study.remember_fact("prior", dict(counts))
+    if not counts:
+        return f"Prior: no point of {', '.join(prior.sources)} differs from the default point in this space."
+    told = ", ".join(f"{count} of {source}" for source, count in counts.items())
+    return f"Prior: points that were good in other studies come first ({told})."
 
 
 def enqueue_controlled(study: Study, config: TunerConfig) -> None:

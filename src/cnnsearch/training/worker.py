@@ -11,6 +11,7 @@ from cnnsearch.core import messages
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.spaces import recipes
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults, replay
+from cnnsearch.spaces.prior import replay_projected
 from cnnsearch.training.connection import Connection, follow_parent, take_pipes
 from cnnsearch.training.device import BY_SHAPE, backend_to_come
 from cnnsearch.training.mlflow_model import log_mlflow_model
@@ -64,7 +65,7 @@ class Worker:
         )
 
     def describe(self, assignment: messages.Describe) -> None:
-        """Send the space's default point, and the complete points of the recipes and controlled trials."""
+        """Send the space's default point, and the complete points of recipes, controlled trials and a prior."""
         context, hp = self._context, HyperParameters(defaults)
         try:
             default = context.draw(hp)
@@ -82,9 +83,12 @@ class Worker:
             self._connection.send(messages.Fatal(message=f"the default point of {context.space.name} fails: {error}"))
         else:
             controlled = {origin: self._complete(values) for origin, values in assignment.controlled.items()}
+            prior = [self._nearest(values) for values in assignment.prior]
             machine = context.keras.facts()
             self._connection.send(
-                messages.Described(values=point, recipes=points, controlled=controlled, metrics=names, machine=machine)
+                messages.Described(
+                    values=point, recipes=points, controlled=controlled, metrics=names, machine=machine, prior=prior
+                )
             )
 
     def _reported_metrics(self, default: Any, hp: HyperParameters, asked: str, own_fit: bool) -> list[str]:
@@ -119,6 +123,16 @@ class Worker:
         except TrialFailure:
             # the trial will fail with the same error and report it
             return values
+        return hp.values
+
+    def _nearest(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The point of this space that is nearest to a point of another space; empty if there is none."""
+        hp = HyperParameters(replay_projected(values))
+        try:
+            self._context.draw(hp)
+        except Exception:
+            # two values that another space never had together
+            return {}
         return hp.values
 
     def use_metric(self, assignment: messages.UseMetric) -> None:

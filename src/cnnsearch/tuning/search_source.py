@@ -5,10 +5,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from cnnsearch.core.errors import PluginError
 from cnnsearch.core.messages import Describe, Described, Draw, Evaluated, Message, Paused, Proposed, Ready, Saved
 from cnnsearch.spaces.plugins import Catalog
+from cnnsearch.spaces.prior import ORIGIN as PRIOR
+from cnnsearch.spaces.prior import PriorPoint
 from cnnsearch.study import opening, samplers, trial_queue
 from cnnsearch.study.config import SearchConfig, trial_seed
 from cnnsearch.study.study import Study
@@ -98,10 +101,17 @@ class SearchSource(TrialSource[ActiveTrial]):
         tuner, model = self.config.tuner, self.config.study.space.model
         recipes = {name: tuner.recipes[name] for name in trial_queue.missing_recipes(self._study, tuner)}
         controlled = {origin: values for origin, (values, _) in tuner.controlled.items()} if model else {}
-        if "default" in self._study.info and not (recipes or controlled):
-            self._enqueue()
+        prior = [point.values for point in self._prior_points()]
+        if "default" in self._study.info and not (recipes or controlled or prior):
+            self._enqueue([])
             return None
-        return Describe(recipes=recipes, controlled=controlled)
+        return Describe(recipes=recipes, controlled=controlled, prior=prior)
+
+    def _prior_points(self) -> tuple[PriorPoint, ...]:
+        """The points of the prior, if this run queues them."""
+        tuner = self.config.tuner
+        alone = tuner.only_recipes or tuner.controlled
+        return () if alone or not tuner.prior.points or trial_queue.has_prior(self._study) else tuner.prior.points
 
     def on_described(self, message: Described) -> None:
         # only now are they complete
@@ -113,16 +123,18 @@ class SearchSource(TrialSource[ActiveTrial]):
         if "default" not in self._study.info:
             machine = {**self._study.info["machine"], **message.machine}
             self._study.remember(default=message.values, machine=machine)
-        self._enqueue()
+        self._enqueue(message.prior)
 
-    def _enqueue(self) -> None:
-        """Queue the trials that come before those of the sampler."""
+    def _enqueue(self, prior: list[dict[str, Any]]) -> None:
+        """Queue the trials that come before those of the sampler; `prior` has the points of the prior in this space."""
         if self.config.tuner.controlled:
             trial_queue.enqueue_controlled(self._study, self.config.tuner)
             return
         if self.config.tuner.default and not self.config.tuner.only_recipes:
             trial_queue.enqueue_default(self._study, self._study.info["default"])
         trial_queue.enqueue_recipes(self._study, self.config.tuner)
+        if prior:
+            self._callbacks.on_note(trial_queue.enqueue_prior(self._study, self.config.tuner.prior, prior))
 
     # -- the next trial ---------------------------------------------------------------------------
 
@@ -251,6 +263,9 @@ class SearchSource(TrialSource[ActiveTrial]):
         self.leaders = [each for each in best if each.number in top]
 
     def _on_infeasible(self, record: Trial) -> None:
+        if record.origin.startswith(PRIOR):
+            # it says nothing about the sampler
+            return
         if self.config.tuner.only_recipes:
             # no other candidate can replace a recipe
             self._problem = f"{record.origin} is not trained: {record.reason}"
@@ -266,7 +281,8 @@ class SearchSource(TrialSource[ActiveTrial]):
     def _use_own_sampler(self) -> None:
         if self._infeasible >= HELP_SAMPLER:
             seed = self.config.study.seed + 7919 * len(self._recorder.trials)
-            self._study.use_sampler(samplers.sampler(self.config.tuner.sampler, seed, self._known))
+            weights = self.config.tuner.prior.weights
+            self._study.use_sampler(samplers.sampler(self.config.tuner.sampler, seed, self._known, weights))
         self._infeasible = 0
 
     # -- time, status and end -------------------------------------------------------------------

@@ -24,6 +24,7 @@ from cnnsearch.core.messages import (
     Verdict,
 )
 from cnnsearch.spaces.plugins import Catalog
+from cnnsearch.spaces.prior import ORIGIN as PRIOR
 from cnnsearch.study import study as studies
 from cnnsearch.study import trial_queue
 from cnnsearch.study.config import SearchConfig
@@ -120,8 +121,9 @@ class TrialLifecycle:
         return Reaction(WorkerAction.NEW_TRIAL, Verdict(trial=trial.number, id=message.id, train=False), after)
 
     def _over_budget(self, trial: ActiveTrial, epochs: int) -> bool:
-        """Whether this candidate is skipped. Queued and resumed trials are never skipped."""
-        if trial.record.origin != "sampler" or trial.spent or "state" in trial.trial.user_attrs:
+        """Whether this candidate is skipped. Points that the user asked for and resumed trials are never skipped."""
+        asked = trial.record.origin != "sampler" and not trial.record.origin.startswith(PRIOR)
+        if asked or trial.spent or "state" in trial.trial.user_attrs:
             return False
         begun = self._recorder.statistics.ended + len(self.scheduler.paused)
         return self.budget.should_skip(trial.record, self.scheduler.next_stop(trial, epochs), self.known(), begun)

@@ -3,6 +3,7 @@
 from cnnsearch.results.majority import ACCURACIES, Majority
 from cnnsearch.results.report.facts import Facts, duration
 from cnnsearch.results.report.page import Command, Tile
+from cnnsearch.spaces.prior import ORIGIN as PRIOR
 from cnnsearch.study.confirmation import Confirmed, optimism
 from cnnsearch.study.trial import Trial
 
@@ -114,7 +115,10 @@ def _result(known: Facts) -> str:
     if best.origin == "default":
         return f"Trial {best.number}, the space's default point, {epoch}: the search found nothing better."
     choices = known.differing_choices(best, known.study.info.get("default", {}), 4)
-    text = f"Trial {best.number}, {origins.get(best.origin, best.origin)}, {epoch}."
+    origin = origins.get(best.origin, best.origin)
+    if best.origin.startswith(PRIOR):
+        origin = f"a point of the prior {best.origin.removeprefix(PRIOR)}"
+    text = f"Trial {best.number}, {origin}, {epoch}."
     return text + (f" It differs from the default point, a plain network, in {choices}." if choices else "")
 
 

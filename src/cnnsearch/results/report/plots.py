@@ -26,7 +26,11 @@ from cnnsearch.results.report.drawing import (
 )
 from cnnsearch.results.report.drawing import scores as score_axis
 from cnnsearch.results.report.importance import Importance
+from cnnsearch.spaces.prior import ORIGIN as PRIOR
 from cnnsearch.study.trial import Trial
+
+NO_RECIPE = ("sampler", "default", PRIOR)
+"""Beginnings of the origins of trials that are no recipe."""
 
 
 class Point(NamedTuple):
@@ -46,7 +50,8 @@ def history(axes: Axes, records: Sequence[Trial], metric: str, maximize: bool) -
         ("pruned", "o", GREY, [(r, s) for r, s in trained if r.state == "pruned"]),
         ("complete", "o", BLUE, [(r, s) for r, s in complete if r.origin == "sampler"]),
         ("default point", "s", GREEN, [(r, s) for r, s in complete if r.origin == "default"]),
-        ("recipe", "D", ORANGE, [(r, s) for r, s in complete if r.origin not in ("sampler", "default")]),
+        ("prior", "P", BLUE, [(r, s) for r, s in complete if r.origin.startswith(PRIOR)]),
+        ("recipe", "D", ORANGE, [(r, s) for r, s in complete if not r.origin.startswith(NO_RECIPE)]),
     )
     for name, marker, colour, own in kinds:
         scatter(axes, [r.number for r, _ in own], [score for _, score in own], far, colour, marker, name)

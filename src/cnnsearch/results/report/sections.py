@@ -8,6 +8,7 @@ from cnnsearch.results.comparison.compare import compare
 from cnnsearch.results.report.drawing import brief
 from cnnsearch.results.report.facts import Facts, duration
 from cnnsearch.results.report.page import Command, Section, table
+from cnnsearch.spaces.prior import ORIGIN as PRIOR
 from cnnsearch.study import mlflow_store
 from cnnsearch.study.trial import Trial
 
@@ -28,6 +29,9 @@ def board(known: Facts) -> Section:
             "Confirmed trials come first, by their mean over new seeds with its 95% interval. A tie is a trial whose "
             "interval overlaps the interval of the first."
         )
+    if taken := [record for record in known.trials if record.origin.startswith(PRIOR)]:
+        plural = "s were" if len(taken) > 1 else " was"
+        text += f" {len(taken)} trial{plural} taken from a prior: points that were good in other studies (see origin)."
     ended = [row for row in known.rows if row["state"] == "complete"]
     tables = []
     if known.best is not None:
