@@ -23,7 +23,21 @@ from cnnsearch.training.candidate import from_plan
 from cnnsearch.spaces.plan import Block, Plan
 drawn = np.random.default_rng(1)
 x, y = drawn.integers(0, 256, (70, 8, 8, 1), "uint8"), np.eye(10, dtype="float32")[drawn.integers(0, 10, 70)]
-plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),), batch_size=32)
+def drawn_plan(rate, noise, smoothing, decay, schedule):
+    return Plan(
+        (8, 8, 1),
+        10,
+        (Block("conv norm act pool drop", filters=4, rate=rate, bias=False),),
+        augment=(("GaussianNoise", {"stddev": noise}),),
+        loss=("CategoricalCrossentropy", {"label_smoothing": smoothing}),
+        optimizer=("AdamW", {"learning_rate": decay, "weight_decay": decay}),
+        schedule=schedule,
+        batch_size=32,
+        epochs=2,
+    )
+
+
+plan = drawn_plan(0.3, 0.05, 0.1, 0.01, (0.1, 1.0, 0.1))
 again = np.resize(np.arange(70), 96)
 compiled.order = lambda seed, epoch, count: np.arange(count)
 measures = metrics.measures("val_auc", y[:40].argmax(1))
@@ -44,6 +58,21 @@ for weights in (None, drawn.random(70).astype("float32")):
     assert set(curves[0]) == set(curves[1]) and len(curves[0]["val_loss"]) == len(curves[0]["val_auc"]) == 2
     for name, values in curves[0].items():
         np.testing.assert_allclose(values, curves[1][name], rtol=2e-4, atol=1e-5, err_msg=name)
+
+from cnnsearch.training.compiled.jax import Program
+from cnnsearch.training.compiled.programs import CompiledCandidates
+traced, plain = [], Program._trained
+Program._trained = lambda *given: traced.append(1) or plain(*given)
+other, curves, shared = drawn_plan(0.5, 0.2, 0.02, 0.002, (1.0, 0.5, 0.0)), [], CompiledCandidates()
+for kept in (CompiledCandidates(), shared, shared):
+    keras.utils.set_random_seed(3)
+    one, told = (plan if kept is shared and not kept._kept else other), keras.callbacks.History()
+    compiled.fit(kept.reuse(one, from_plan(one, 70)).model, data, epochs=2, callbacks=[told])
+    curves.append(told.history)
+assert len(traced) == 2, "the third has the program of the second"
+assert curves[0] != curves[1]
+for name, values in curves[0].items():
+    np.testing.assert_allclose(values, curves[2][name], rtol=1e-6, err_msg=name)
 """
 
 

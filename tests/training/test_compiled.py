@@ -13,6 +13,7 @@ from cnnsearch.training import compiled
 from cnnsearch.training.candidate import Candidate, from_plan
 from cnnsearch.training.compiled import fused, programs
 from cnnsearch.training.compiled.programs import MOST, CompiledCandidates
+from cnnsearch.training.compiled.tensorflow import Program
 from cnnsearch.training.training_data import TrainingData
 from tests.conftest import TINY, Run
 
@@ -145,6 +146,49 @@ def test_an_equal_plan_takes_over_the_program_and_is_trained_as_if_it_had_its_ow
     again = kept.reuse(plan, candidate(plan))
     assert again.model is first.model and again.core is first.core
     assert curve(again) == alone
+
+
+def test_plans_that_differ_in_numbers_alone_share_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, kept, traced = PLANS["all"], CompiledCandidates(), []
+    other = first.each_block(rate=0.5).replace(
+        augment=(("RandomAffine", {"rotation": 25.0, "shift": 0.02}), ("GaussianNoise", {"stddev": 0.2})),
+        loss=("CategoricalCrossentropy", {"label_smoothing": 0.02}),
+        optimizer=("AdamW", {"learning_rate": 0.002}),
+        schedule=(1.0, 0.5, 0.0),
+    )
+    plain = Program._trained
+    monkeypatch.setattr(Program, "_trained", lambda *given: traced.append(1) or plain(*given))
+    alone = {plan: curve(candidate(plan)) for plan in (first, other)}
+    assert len(traced) == 2 and alone[first] != alone[other]
+    for plan in (first, other, first):
+        shared = kept.reuse(plan, candidate(plan))
+        for mine, theirs in zip(curve(shared), alone[plan], strict=True):
+            assert mine == pytest.approx(theirs, rel=1e-6)
+    assert len(traced) == 3
+    (drop,) = (layer for layer in shared.core.layers if isinstance(layer, keras.layers.Dropout))
+    assert drop.rate == 0.3 and shared.model.loss.get_config()["label_smoothing"] == 0.1
+
+
+def test_without_a_number_the_program_is_another_one() -> None:
+    kept, plan = CompiledCandidates(), PLANS["all"]
+    model = kept.reuse(plan, candidate(plan)).model
+    less = (
+        plan.each_block(rate=0.0),
+        plan.replace(augment=()),
+        plan.replace(loss=("CategoricalCrossentropy", {})),
+        plan.replace(schedule=()),
+        plan.replace(schedule=(1.0, 0.5)),
+    )
+    for other in less:
+        assert kept.reuse(other, candidate(other)).model is not model
+
+
+def test_a_low_fidelity_evaluation_shares_the_program_of_the_training_after_it() -> None:
+    kept, plan = CompiledCandidates(), PLANS["all"].replace(batch_size=32)
+    look = kept.reuse(plan, from_plan(plan, 50, passes=1))
+    full = kept.reuse(plan, from_plan(plan, 100))
+    assert full.model is look.model
+    assert full.model.optimizer._learning_rate.steps_per_epoch == 4
 
 
 def test_a_rate_alone_is_no_reason_to_compile_and_is_taken_over_too() -> None:

@@ -125,10 +125,13 @@ class Factors(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
 
     def __call__(self, step: Any) -> Any:
         epoch = keras.ops.cast(step, "float32") / self.steps_per_epoch
-        factors = keras.ops.convert_to_tensor(np.asarray(self.factors, "float32"))
+        # in a compiled program base, factors and steps are its arguments
+        given = np.asarray(self.factors, "float32") if isinstance(self.factors, tuple) else self.factors
+        factors = keras.ops.convert_to_tensor(given)
+        count = factors.shape[0]
         # a tent over each epoch's start: the two whose sum is not 0 interpolate between them
-        at = keras.ops.minimum(epoch, len(self.factors) - 1.0)
-        near = keras.ops.relu(1 - keras.ops.abs(at - np.arange(len(self.factors), dtype="float32")))
+        at = keras.ops.minimum(epoch, count - 1.0)
+        near = keras.ops.relu(1 - keras.ops.abs(at - np.arange(count, dtype="float32")))
         return self.base * keras.ops.sum(near * factors)
 
     def get_config(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+RADIAN = math.pi / 180
 MODES = ("nearest", "constant", "reflect", "wrap")
 
 
@@ -67,7 +68,7 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         """The eight numbers for each image that map a point of the output to a point of the input."""
         count, height, width = shape[0], float(shape[1]), float(shape[2])
         draw = keras.random.uniform((6, count), -1.0, 1.0, seed=self.generator)
-        turn, slant = draw[0] * math.radians(self.rotation), ops.tan(draw[1] * math.radians(self.shear))
+        turn, slant = draw[0] * (self.rotation * RADIAN), ops.tan(draw[1] * (self.shear * RADIAN))
         scale = 1 / (1 + draw[2] * self.zoom)
         mirror = ops.where(draw[3] < 0, -1.0, 1.0) if self.flip else ops.ones_like(turn)
         cos, sin = ops.cos(turn) * scale, ops.sin(turn) * scale

@@ -139,5 +139,4 @@ class WorkerContext:
         self._programs = self._programs or CompiledCandidates()
         passes = 0 if split is self.split else 1
         made = with_kind("invalid", lambda: from_plan(plan, len(split.x), self.config.compiled and plain, passes))
-        # with a scaled schedule a program fits no other candidate
-        return made if passes and plan.schedule else self._programs.reuse(plan, made)
+        return self._programs.reuse(plan, made)

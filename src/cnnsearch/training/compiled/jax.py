@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.core.errors import out_of_memory
+from cnnsearch.training.compiled import shared_numbers
 
 COMPILED = 2 * 2**30
 """Bytes of compiled programs that are kept."""
@@ -109,6 +110,7 @@ class Program:
         self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
         self._train: tuple[Any, ...] = ()
         self._val: tuple[Any, ...] = ()
+        self._slots = shared_numbers.slots(model)
         self._epoch = compiled(self._trained, donate_argnums=0)
         self._validate = compiled(functools.partial(self._evaluated, keep=False))
         self._answers = compiled(functools.partial(self._evaluated, keep=True))
@@ -128,7 +130,7 @@ class Program:
     def epoch(self, order: Any) -> tuple[float, float]:
         """Train on the images in this `order`; the mean loss and the accuracy during the epoch."""
         rows = _batches(order, self._batch)
-        state, sums = self._epoch(self._state(), self._train, rows)
+        state, sums = self._epoch(self._state(), self._numbers(), self._train, rows)
         for variables, values in zip(self._variables(), state, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
@@ -148,7 +150,7 @@ class Program:
         count = len(self._val[0])
         rows = _batches(np.arange(count), self._validation_batch)
         counts = (np.arange(rows.size) < count).astype("float32").reshape(rows.shape)
-        sums, answers = program(trained, fixed, *self._val, rows, counts)
+        sums, answers = program(trained, fixed, self._numbers(), *self._val, rows, counts)
         loss, right = sums.tolist()
         kept = None if answers is None else np.asarray(answers).reshape(rows.size, -1)[:count]
         return loss / count, right / count, kept
@@ -160,12 +162,22 @@ class Program:
     def _state(self) -> tuple[list[Any], ...]:
         return tuple([variable.value for variable in variables] for variables in self._variables())
 
-    def _trained(self, state: Any, data: tuple[Any, ...], rows: Any) -> Any:
+    def _numbers(self) -> list[Any]:
+        """The numbers as arguments. Python's floats take the type of what they are combined with."""
+        found = shared_numbers.values(self._slots)
+        return [np.asarray(each, "float32") if isinstance(each, tuple) else float(each) for each in found]
+
+    def _trained(self, state: Any, numbers: list[Any], data: tuple[Any, ...], rows: Any) -> Any:
         """Train on all batches of images, labels and, if there are any, weights."""
-        state, sums = jax.lax.scan(lambda carry, part: self._step(carry, *(each[part] for each in data)), state, rows)
+        with shared_numbers.bound(self._slots, numbers):
+            state, sums = jax.lax.scan(
+                lambda carry, part: self._step(carry, *(each[part] for each in data)), state, rows
+            )
         return state, sums.sum(0)
 
-    def _evaluated(self, trained: Any, fixed: Any, x: Any, y: Any, rows: Any, counts: Any, *, keep: bool) -> Any:
+    def _evaluated(
+        self, trained: Any, fixed: Any, numbers: list[Any], x: Any, y: Any, rows: Any, counts: Any, *, keep: bool
+    ) -> Any:
         """The sum of the losses and the number of right answers, and with `keep` the answers (steps, batch, classes).
 
         `counts` is 1 for each image that counts, else 0.
@@ -178,7 +190,8 @@ class Program:
             sums = jnp.stack([loss * len(rows), (right * counts).sum()])
             return carry, (sums, answers.astype("float32") if keep else None)
 
-        sums, answers = jax.lax.scan(look, None, (rows, counts))[1]
+        with shared_numbers.bound(self._slots, numbers):
+            sums, answers = jax.lax.scan(look, None, (rows, counts))[1]
         return sums.sum(0), answers
 
     def _step(self, state: Any, x: Any, y: Any, weights: Any = None) -> Any:
@@ -195,7 +208,7 @@ class Program:
     ) -> Any:
         """The mean of the weighted losses, plus `share` of the losses that layers add."""
         answers, fixed, more = self._model.stateless_call(trained, fixed, x, training=training, return_losses=True)
-        return self._model.loss(y, answers, weights) + share * sum(more), (answers, fixed)
+        return shared_numbers.loss(self._model, y, answers, weights) + share * sum(more), (answers, fixed)
 
 
 def _batches(order: Any, batch: int) -> NDArray[np.int32]:

@@ -1,25 +1,20 @@
-"""Keeps compiled candidates, so that a candidate with an equal plan reuses the program and does not compile.
+"""Keeps compiled candidates, so that a candidate of the same architecture reuses the program and does not compile.
 
-A trial that is resumed, and the same plan with another seed, have equal plans.
+A trial that is resumed, the same plan with another seed, a low-fidelity evaluation and the training after it have one
+architecture. So have plans that differ only in the numbers of `shared_numbers`.
 """
 
 from collections import OrderedDict
 from typing import Any
 
 from cnnsearch.spaces.plan import Plan
+from cnnsearch.training.compiled import shared_numbers
 
 MOST = 8
 """The number of candidates that are kept, each with its weights, its optimizer and its program."""
 
 MOST_PARAMS = 10_000_000
 """The number of parameters that all kept candidates may have: with their optimizers about 120 MB."""
-
-
-def key(plan: Plan) -> str:
-    """The key of a plan's program. It does not depend on a constant learning rate, on epochs or on callbacks."""
-    if not plan.schedule:
-        plan = plan.configure("optimizer", learning_rate=0)
-    return plan.replace(callbacks=(), epochs=1).key
 
 
 class CompiledCandidates:
@@ -32,12 +27,14 @@ class CompiledCandidates:
         """The Candidate `new` with its own initial weights, in the compiled model of an earlier one if there is one."""
         if not new.compiled:
             return new
-        found = self._kept.pop(key(plan), None)
+        key = shared_numbers.key(plan)
+        found = self._kept.pop(key, None)
         if found is not None:
+            shared_numbers.copy(found.model, new.model)
             for into, by in zip(_variables(found.model), _variables(new.model), strict=True):
                 into.assign(by)
             new = new._replace(model=found.model, core=found.core)
-        self._kept[key(plan)] = new
+        self._kept[key] = new
         while len(self._kept) > MOST or sum(each.core.count_params() for each in self._kept.values()) > MOST_PARAMS:
             self._kept.popitem(last=False)
         return new

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from cnnsearch.training.compiled import fused
+from cnnsearch.training.compiled import fused, shared_numbers
 
 
 def limit_gpu_memory(mib: int) -> None:
@@ -31,6 +32,7 @@ class Program:
         self._validate: Any = None
         self._answers: Any = None
         self._weighted = False
+        self._slots = shared_numbers.slots(model)
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any, weights: Any = None) -> None:
         """Set the images (n, height, width, channels), with any n, and the one-hot labels (n, classes).
@@ -44,9 +46,10 @@ class Program:
             kinds = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in self._train]
             weight = [tf.TensorSpec((None,), "float32")] if weighted else []
             rows = tf.TensorSpec((None,), "int32")
-            self._epoch = tf.function(self._trained, [rows, *kinds, *weight], autograph=False)
-            self._validate = tf.function(self._evaluated, kinds, autograph=False)
-            self._answers = tf.function(self._answered, kinds, autograph=False)
+            numbers = [tf.TensorSpec(np.shape(number), "float32") for number in self._numbers()]
+            self._epoch = tf.function(self._trained, [numbers, rows, *kinds, *weight], autograph=False)
+            self._validate = tf.function(self._evaluated, [numbers, *kinds], autograph=False)
+            self._answers = tf.function(self._answered, [numbers, *kinds], autograph=False)
         self._weighted = weighted
         if weighted:
             self._train = (*self._train, tf.constant(weights))
@@ -55,38 +58,46 @@ class Program:
         """Free the memory of the images, but keep the program."""
         self._train = self._val = ()
 
+    def _numbers(self) -> list[Any]:
+        return [tf.constant(number, "float32") for number in shared_numbers.values(self._slots)]
+
     def epoch(self, order: Any) -> tuple[float, float]:
         """Train on the images in this `order`; the mean loss and the accuracy during the epoch."""
         with _traced_well():
-            loss, right = self._epoch(tf.constant(order), *self._train).numpy().tolist()
+            loss, right = self._epoch(self._numbers(), tf.constant(order), *self._train).numpy().tolist()
         return loss / len(order), right / len(order)
 
     def validate(self) -> tuple[float, float]:
         """The mean loss and the accuracy on the validation images."""
         with _traced_well():
-            loss, right = self._validate(*self._val).numpy().tolist()
+            loss, right = self._validate(self._numbers(), *self._val).numpy().tolist()
         return loss / len(self._val[0]), right / len(self._val[0])
 
     def answers(self) -> tuple[float, float, Any]:
         """The results of `validate`, and the answers (n, classes) to the validation images."""
         with _traced_well():
-            sums, answers = self._answers(*self._val)
+            sums, answers = self._answers(self._numbers(), *self._val)
         loss, right = sums.numpy().tolist()
         return loss / len(self._val[0]), right / len(self._val[0]), answers.numpy()
 
-    def _trained(self, order: Any, x: Any, y: Any, weights: Any = None) -> Any:
+    def _trained(self, numbers: list[Any], order: Any, x: Any, y: Any, weights: Any = None) -> Any:
         def step(at: Any, end: Any) -> Any:
             rows = order[at:end]
             return self._step(
                 tf.gather(x, rows), tf.gather(y, rows), None if weights is None else tf.gather(weights, rows)
             )
 
-        return _over(tf.size(order), self._batch, step)
+        with shared_numbers.bound(self._slots, numbers):
+            return _over(tf.size(order), self._batch, step)
 
-    def _evaluated(self, x: Any, y: Any) -> Any:
-        return _over(tf.shape(x)[0], self._validation_batch, lambda at, end: self._evaluate_batch(x[at:end], y[at:end]))
+    def _evaluated(self, numbers: list[Any], x: Any, y: Any) -> Any:
+        def step(at: Any, end: Any) -> Any:
+            return self._evaluate_batch(x[at:end], y[at:end])
 
-    def _answered(self, x: Any, y: Any) -> Any:
+        with shared_numbers.bound(self._slots, numbers):
+            return _over(tf.shape(x)[0], self._validation_batch, step)
+
+    def _answered(self, numbers: list[Any], x: Any, y: Any) -> Any:
         """The results of `_evaluated`, and the answers of all batches."""
         count, batch = tf.shape(x)[0], self._validation_batch
         kept = tf.TensorArray("float32", (count + batch - 1) // batch, infer_shape=False)
@@ -98,7 +109,8 @@ class Program:
             return end, sums, kept.write(at // batch, tf.cast(answers, "float32"))
 
         start = (tf.constant(0), tf.zeros(2), kept)
-        _, sums, kept = tf.while_loop(lambda at, *_: at < count, body, start, parallel_iterations=1)
+        with shared_numbers.bound(self._slots, numbers):
+            _, sums, kept = tf.while_loop(lambda at, *_: at < count, body, start, parallel_iterations=1)
         return sums, kept.concat()
 
     def _step(self, x: Any, y: Any, weights: Any) -> Any:
@@ -140,7 +152,7 @@ def _over(count: Any, batch: int, step: Any) -> Any:
 
 
 def _loss(model: Any, y: Any, answers: Any, weights: Any = None) -> Any:
-    return tf.add_n([tf.cast(model.loss(y, answers, weights), "float32"), *model.losses])
+    return tf.add_n([tf.cast(shared_numbers.loss(model, y, answers, weights), "float32"), *model.losses])
 
 
 def _sums(loss: Any, y: Any, answers: Any) -> Any:
