@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import ray
@@ -31,6 +31,9 @@ LOCAL = "local"
 
 PROBE = 10.0
 """Seconds that a cluster may take to accept a connection."""
+
+TOGETHER = 8
+"""The most workers that one actor carries. Each actor costs about a second of CPU to start, and they end together."""
 
 GPU_PER_TRIAL = 0.25
 """The part of a GPU that a trial gets if the user names none."""
@@ -65,6 +68,19 @@ class RayCluster:
     def room(self) -> int:
         """How many trials fit on the nodes that are there now."""
         return sum(trials_that_fit(node["Resources"], self.cpus, self.gpus) for node in self._nodes if node["Alive"])
+
+    def largest(self, workers: int, present: Iterable[tuple[int, str]]) -> int:
+        """How many of these workers one new actor should carry: as many as a node has room for, at most TOGETHER.
+
+        Workers with GPUs have an actor each, because Ray chooses their GPU. `present`: the size of each actor, and its
+        node's id, empty for one that Ray has not placed yet.
+        """
+        if self.gpus:
+            return 1
+        fit = {
+            node["NodeID"]: trials_that_fit(node["Resources"], self.cpus, 0) for node in self._nodes if node["Alive"]
+        }
+        return largest_group(workers, fit, present)
 
     @property
     def is_lost(self) -> bool:
@@ -125,6 +141,17 @@ def trials_that_fit(resources: dict[str, float], cpus: float, gpus: float) -> in
     shares = [resources.get(name, 0) / each for name, each in (("CPU", cpus), ("GPU", gpus)) if each]
     # a third of a GPU fits three times
     return int(min(shares, default=0) + 1e-6)
+
+
+def largest_group(workers: int, fit: Mapping[str, int], present: Iterable[tuple[int, str]]) -> int:
+    """See `RayCluster.largest`. `fit`: how many workers fit on each node."""
+    room = dict(fit)
+    # those without a node last, because they get what is left
+    for size, node in sorted(present, key=lambda each: not each[1]):
+        chosen = node or max(room, key=lambda each: room[each], default="")
+        if chosen in room:
+            room[chosen] -= size
+    return max(1, min(workers, TOGETHER, max(room.values(), default=1)))
 
 
 def _connect(address: str, cores: int) -> bool:

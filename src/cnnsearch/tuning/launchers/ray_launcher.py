@@ -1,6 +1,7 @@
-"""Workers on a Ray cluster. Each slot is an actor, which starts a worker's process on its node."""
+"""Workers on a Ray cluster. Actors start their processes on the nodes and carry their messages."""
 
 import contextlib
+import itertools
 import math
 import os
 import queue
@@ -9,10 +10,9 @@ import tempfile
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import ray
 
@@ -22,10 +22,10 @@ from cnnsearch.data import shared_memory
 from cnnsearch.study.config import SearchConfig, worker_environment
 from cnnsearch.tuning.launchers import worker_files
 from cnnsearch.tuning.launchers.base import LostWorker, WorkerEvent
-from cnnsearch.tuning.launchers.log_reader import LogReader
 from cnnsearch.tuning.launchers.node_folder import write_file
 from cnnsearch.tuning.launchers.ray_cluster import FOLLOW, RayCluster, connection_lost, last_line
-from cnnsearch.tuning.launchers.ray_worker import OWN, Assignment, NodeFacts, RayWorker, Received, versions
+from cnnsearch.tuning.launchers.ray_remote import Arrival, RemoteActor, RemoteWorker
+from cnnsearch.tuning.launchers.ray_worker import OWN, Assignment, NodeFacts, Received, versions
 from cnnsearch.tuning.launchers.worker_process import WORKER, StartCheck, WorkerProcess
 
 FORWARDED = ("KERAS_BACKEND", "KERAS_HOME", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS")
@@ -50,45 +50,6 @@ DATA_LOST = 5
 """The search ends if Ray loses the data more often than this."""
 
 
-class RemoteWorker:
-    """The actor in a slot, as the parent sees it.
-
-    Attributes:
-        life: counts its processes. Messages of an earlier one are dropped.
-        ready: whether the process has loaded data and backend.
-        started: whether the process was started.
-        receives: whether a call of `receive` has no answer yet.
-        node: where the actor is; None while it waits for room, and if its node was lost.
-        memory: bytes that the process held at the last answer.
-    """
-
-    def __init__(self, slot: int, actor: Any, logs: Path) -> None:
-        self.actor = actor
-        self.life, self.memory = -1, 0
-        self.ready = self.started = self.receives = False
-        self.node: NodeFacts | None = None
-        self.use_slot(slot, logs)
-
-    def use_slot(self, slot: int, logs: Path) -> None:
-        """Be the worker of this slot."""
-        self.slot, self.log = slot, logs / f"worker-{slot}.log"
-        self.reader = LogReader(self.log)
-
-    def append_log(self, content: bytes) -> None:
-        """Add what the process printed to the log in the study's folder."""
-        if content:
-            with self.log.open("ab") as log:
-                log.write(content)
-
-
-class Arrival(NamedTuple):
-    """The answer of an actor to a call: `what` was called, and its future result."""
-
-    worker: RemoteWorker
-    what: str
-    future: "Future[Any]"
-
-
 class RayLauncher:
     """Starts workers on a Ray cluster; see `Launcher` for what each method does.
 
@@ -106,7 +67,8 @@ class RayLauncher:
         self._arrivals: queue.Queue[Arrival | tuple[WorkerProcess, Message | None]] = queue.Queue()
         self._events: deque[tuple[RemoteWorker, int, Message | LostWorker]] = deque()
         self._workers: dict[int, RemoteWorker] = {}
-        self._stopped: list[RemoteWorker] = []
+        self._actors: list[RemoteActor] = []
+        self._lives = itertools.count()
         self._stops: list[Any] = []
         self._starts, self._followed, self._lost, self._closed = StartCheck(), 0.0, 0, False
         self._files: list[Any] = []
@@ -134,9 +96,7 @@ class RayLauncher:
         return sorted(self._workers)
 
     def fill(self, most: int = 0) -> None:
-        for slot in range(most or self._wanted()):
-            if slot not in self._workers:
-                self._place(slot)
+        self._place([slot for slot in range(most or self._wanted()) if slot not in self._workers])
 
     def ready(self, slot: int) -> bool:
         return slot in self._workers and self._workers[slot].ready
@@ -146,20 +106,30 @@ class RayLauncher:
 
     def restart(self, slot: int) -> None:
         worker = self._workers.get(slot)
-        if worker and worker.node:
+        if worker and worker.actor.node and not worker.actor.lost:
             self._start(worker)
         else:
             self.stop(slot)
-            self._place(slot)
+            self._place([slot])
 
     def stop(self, slot: int) -> None:
         worker = self._workers.pop(slot, None)
-        if worker and worker.node:
-            # the actor keeps its place for another worker, and removes its node's folder in the end
-            self._stopped.append(worker)
-            self._stops.append(worker.actor.stop.remote())
-        elif worker:
-            ray.kill(worker.actor)
+        if worker is None:
+            return
+        actor = worker.actor
+        actor.workers.remove(worker)
+        if actor.node and not actor.lost:
+            # it stays for other workers, and removes its node's folder in the end
+            self._stops.append(actor.handle.stop.remote(worker.life))
+        elif not actor.workers:
+            self._end(actor)
+
+    def _end(self, actor: RemoteActor) -> None:
+        """End an actor that carries no worker."""
+        if not actor.lost:
+            actor.end()
+        if actor in self._actors:
+            self._actors.remove(actor)
 
     def close(self) -> None:
         if self._closed:
@@ -181,10 +151,10 @@ class RayLauncher:
                 self.stop(slot)
             _wait(self._stops)
             # the workers of a node have one folder
-            nodes = {worker.node.id: worker for worker in self._stopped if worker.node}
-            _wait([worker.actor.remove.remote() for worker in nodes.values()])
-            for worker in self._stopped:
-                ray.kill(worker.actor)
+            nodes = {actor.node.id: actor for actor in self._actors if actor.node}
+            _wait([actor.handle.remove.remote() for actor in nodes.values()])
+            for actor in list(self._actors):
+                self._end(actor)
 
     def _wanted(self) -> int:
         """The number of slots: with `--jobs auto` as many as there is room for."""
@@ -197,39 +167,53 @@ class RayLauncher:
             return
         self._followed = now
         self._cluster.check()
+        for actor in [actor for actor in self._actors if actor.is_too_large]:
+            self._split(actor)
         if not self._follows:
             return
         self.fill()
-        waiting = [slot for slot in self.slots if not self._workers[slot].node]
+        waiting = [slot for slot in self.slots if not self._workers[slot].actor.node]
         for slot in waiting[: max(0, len(self._workers) - self._wanted())]:
             self.stop(slot)
 
-    def _place(self, slot: int) -> None:
-        """Use an actor whose worker was stopped, or ask Ray for one. Ray places it as soon as a node has room."""
-        if spare := next((worker for worker in self._stopped if worker.node), None):
-            self._stopped.remove(spare)
-            spare.use_slot(slot, self._logs)
-            self._workers[slot] = spare
-            if not spare.receives:
-                self._receive(spare)
-            self._start(spare)
-            return
-        options = {"num_cpus": self._cluster.cpus, "num_gpus": self._cluster.gpus, "max_restarts": 0}
-        actor_class: Any = ray.remote(concurrency_groups={"receive": 1})(RayWorker)
-        actor = actor_class.options(**options).remote(self._search)
-        worker = RemoteWorker(slot, actor, self._logs)
-        self._workers[slot] = worker
-        self._call(worker, "facts")
-        self._receive(worker)
+    def _split(self, actor: RemoteActor) -> None:
+        """Replace an actor that waits for room by smaller ones."""
+        slots = [worker.slot for worker in actor.workers]
+        for slot in slots:
+            self.stop(slot)
+        self._place(slots, most=1)
+
+    def _place(self, slots: list[int], most: int = 0) -> None:
+        """Start workers in these slots: in actors that have room for more, else in new ones.
+
+        Ray places a new actor as soon as a node has room. `most`: how many workers it may carry; 0: as many as fit.
+        """
+        for done, slot in enumerate(slots):
+            actor = next((actor for actor in self._actors if actor.free), None)
+            if actor is None:
+                present = [(actor.size, actor.node.id if actor.node else "") for actor in self._actors]
+                actor = self._new_actor(most or self._cluster.largest(len(slots) - done, present))
+            worker = self._workers[slot] = RemoteWorker(slot, actor, self._logs)
+            actor.workers.append(worker)
+            if actor.node:
+                self._start(worker)
+
+    def _new_actor(self, size: int) -> RemoteActor:
+        actor = RemoteActor(size, self._cluster.cpus, self._cluster.gpus, self._search)
+        self._actors.append(actor)
+        self._call(actor, None, "facts")
+        self._call(actor, None, "receive")
+        return actor
 
     def _start(self, worker: RemoteWorker) -> None:
         """Start a process in a placed actor, as soon as the data is loaded."""
-        worker.life += 1
+        before, worker.life = worker.life, next(self._lives)
         worker.ready, worker.started = False, bool(self._data)
         if self._data:
             resources = self._config.resources
             assignment = Assignment(
                 life=worker.life,
+                replaces=before,
                 settings=self._settings,
                 threads=max(1, math.floor(self._cluster.cpus)),
                 environment={name: os.environ[name] for name in FORWARDED if name in os.environ},
@@ -238,7 +222,7 @@ class RayLauncher:
                 cpus=self._cluster.cpus,
                 workers=len(self._workers),
             )
-            self._call(worker, "start", assignment, self._files, self._data)
+            self._call(worker.actor, worker, "start", assignment, self._files, self._data)
 
     # -- messages -----------------------------------------------------------------------------------
 
@@ -256,13 +240,13 @@ class RayLauncher:
             state, earlier = self._on_node(assignment.state), self._on_node(assignment.earlier)
             assignment = replace(assignment, state=state, earlier=earlier)
         # if it fails, the trial would wait for ever
-        self._call(worker, "send", worker.life, assignment, files)
+        self._call(worker.actor, worker, "send", worker.life, assignment, files)
 
     def reply(self, slot: int, answer: Answer) -> None:
         worker = self._workers[slot]
         if isinstance(answer, Keep):
             answer = replace(answer, path=self._on_node(answer.path))
-        worker.actor.send.remote(worker.life, answer, {})
+        worker.actor.handle.send.remote(worker.life, answer, {})
 
     def printed(self, slot: int) -> bytes:
         return self._workers[slot].reader.new() if slot in self._workers else b""
@@ -275,7 +259,7 @@ class RayLauncher:
         self._settings |= {"metric": metric}
         for worker in self._workers.values():
             if worker.started:
-                worker.actor.send.remote(worker.life, UseMetric(metric=metric), {})
+                worker.actor.handle.send.remote(worker.life, UseMetric(metric=metric), {})
 
     def requeue(self, events: list[WorkerEvent]) -> None:
         back = []
@@ -299,8 +283,9 @@ class RayLauncher:
                 if left <= 0:
                     return None
                 continue
-            event = self._on_call(arrival) if isinstance(arrival, Arrival) else self._on_local(*arrival)
-            if event:
+            if isinstance(arrival, Arrival):
+                self._on_call(arrival)
+            elif event := self._on_local(*arrival):
                 return event
 
     def _event(self, worker: RemoteWorker, life: int, what: Message | LostWorker) -> WorkerEvent | None:
@@ -318,41 +303,33 @@ class RayLauncher:
 
     # -- calls of actors ------------------------------------------------------------------------------
 
-    def _call(self, worker: RemoteWorker, what: str, *arguments: Any) -> None:
+    def _call(self, actor: RemoteActor, worker: RemoteWorker | None, what: str, *arguments: Any) -> None:
         """Call a method of an actor. Its result arrives in `poll`."""
-        future = getattr(worker.actor, what).remote(*arguments).future()
-        future.add_done_callback(lambda done: self._arrivals.put(Arrival(worker, what, done)))
+        future = getattr(actor.handle, what).remote(*arguments).future()
+        future.add_done_callback(lambda done: self._arrivals.put(Arrival(actor, worker, what, done)))
 
-    def _receive(self, worker: RemoteWorker) -> None:
-        """Ask an actor for what its worker sent."""
-        worker.receives = True
-        self._call(worker, "receive")
-
-    def _on_call(self, arrival: Arrival) -> WorkerEvent | None:
-        worker = arrival.worker
-        worker.receives &= arrival.what != "receive"
-        if self._workers.get(worker.slot) is not worker:
-            if arrival.future.exception():
-                # no other worker can use its place
-                worker.node = None
-            return None
+    def _on_call(self, arrival: Arrival) -> None:
+        actor, worker = arrival.actor, arrival.worker
+        if actor.lost:
+            return
         try:
             result = arrival.future.result()
-        except ray.exceptions.RayTaskError as error:
-            self._on_task_error(arrival, error)
-            return None
         except GONE as error:
-            return self._on_gone(worker, error)
+            self._on_gone(actor, error)
+        except ray.exceptions.RayTaskError as error:
+            if worker is None or self._workers.get(worker.slot) is worker:
+                self._on_task_error(arrival, error)
         except Exception as error:
             raise connection_lost(last_line(str(error)) or type(error).__name__) from error
-        if isinstance(result, NodeFacts):
-            self._check_versions(result)
-            worker.node = result
-            self._start(worker)
-        elif isinstance(result, Received):
-            self._receive(worker)
-            self._take(worker, result)
-        return None
+        else:
+            if isinstance(result, NodeFacts):
+                self._check_versions(result)
+                actor.node = result
+                for each in actor.workers:
+                    self._start(each)
+            elif isinstance(result, Received):
+                self._call(actor, None, "receive")
+                self._take(actor, result)
 
     def _on_task_error(self, arrival: Arrival, error: Any) -> None:
         """A method of an actor raised an error. If Ray has lost the data, they are given to it once more.
@@ -360,35 +337,39 @@ class RayLauncher:
         Raises:
             CnnsearchError: if it was another error, or if that does not help.
         """
-        worker, what = arrival.worker, "cannot start" if arrival.what == "start" else "failed"
-        if isinstance(error.cause, ray.exceptions.ObjectLostError) and self._lost < DATA_LOST:
+        what = "cannot start" if arrival.what == "start" else "failed"
+        if isinstance(error.cause, ray.exceptions.ObjectLostError) and self._lost < DATA_LOST and arrival.worker:
             self._lost += 1
             self._put_data()
-            self._start(worker)
+            self._start(arrival.worker)
             return
-        where = worker.node.name if worker.node else "a node"
+        where = arrival.actor.node.name if arrival.actor.node else "a node"
         raise CnnsearchError(f"A worker on {where} {what}: {last_line(str(error.cause or error))}") from error
 
-    def _on_gone(self, worker: RemoteWorker, error: Exception) -> WorkerEvent | None:
-        """An actor has ended: its node was lost, or Ray ended it."""
+    def _on_gone(self, actor: RemoteActor, error: Exception) -> None:
+        """An actor has ended with its workers: its node was lost, or Ray ended it."""
         reason = last_line(str(error))
         if "creation task" in str(error):
-            raise CnnsearchError(f"A worker cannot start on a node of the cluster: {last_line(str(error))}") from error
-        worker.append_log(f"cnnsearch: {reason}\n".encode())
-        worker.node = None
-        lost = LostWorker(-9, False, worker.log.name, 0, machine=True)
-        return self._event(worker, worker.life, lost)
+            raise CnnsearchError(f"A worker cannot start on a node of the cluster: {reason}") from error
+        actor.lost = True
+        self._actors.remove(actor)
+        for worker in actor.workers:
+            worker.append_log(f"cnnsearch: {reason}\n".encode())
+            lost = LostWorker(-9, False, worker.log.name, 0, machine=True)
+            self._events.append((worker, worker.life, lost))
 
-    def _take(self, worker: RemoteWorker, received: Received) -> None:
-        worker.memory = received.memory
-        worker.append_log(received.log)
-        problem = self._write(received.files)
+    def _take(self, actor: RemoteActor, received: Received) -> None:
+        """Take what an actor tells about its workers."""
+        workers = {worker.life: worker for worker in actor.workers}
+        problems = {}
+        for life, report in received.reports.items():
+            if worker := workers.get(life):
+                worker.memory = report.memory
+                worker.append_log(report.log)
+                problems[life] = self._write(report.files)
         for life, what in received.messages:
-            if problem and isinstance(what, Saved):
-                what = replace(what, problem=problem)
-            elif problem and isinstance(what, Paused):
-                what = replace(what, saved=False)
-            self._events.append((worker, life, what))
+            if worker := workers.get(life):
+                self._events.append((worker, life, unsaved(what, problems[life])))
 
     def _write(self, files: dict[str, bytes]) -> str:
         """Write files to the study's folder; why one cannot be written, or an empty text."""
@@ -445,7 +426,7 @@ class RayLauncher:
         process, self._loader = self._loader, None
         self._put_data(process.reader.last_lines() if process else "")
         for worker in self._workers.values():
-            if worker.node and not worker.started:
+            if worker.actor.node and not worker.started:
                 self._start(worker)
         return None
 
@@ -467,6 +448,15 @@ class RayLauncher:
                 process.end()
                 process.process.wait()
         self._shared.cleanup()
+
+
+def unsaved(what: Message | LostWorker, problem: str) -> Message | LostWorker:
+    """A worker's message; if its files could not be written here, one that says so. `problem`: why not, or empty."""
+    if problem and isinstance(what, Saved):
+        return replace(what, problem=problem)
+    if problem and isinstance(what, Paused):
+        return replace(what, saved=False)
+    return what
 
 
 def _wait(calls: list[Any]) -> None:

@@ -1,12 +1,14 @@
-"""A worker on a node of a Ray cluster: an actor that starts the worker's process there and carries its messages."""
+"""Workers on a node of a Ray cluster: an actor that starts their processes there and carries their messages."""
 
 import contextlib
 import os
 import platform
 import queue
+import shutil
 import socket
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -24,7 +26,7 @@ from cnnsearch.tuning.launchers.node_folder import NodeFolder, write_file
 from cnnsearch.tuning.launchers.worker_process import Arrival, WorkerProcess
 
 HEARTBEAT = 2.0
-"""Seconds after which an actor answers, also if its worker sent nothing."""
+"""Seconds after which an actor answers, also if its workers sent nothing, and checks their memory."""
 
 ENDING = 2.0
 """Seconds that a killed process may take to end."""
@@ -55,7 +57,8 @@ class Assignment:
     """How a worker's process is started.
 
     Attributes:
-        life: counts the processes of a slot. What an earlier one sends is dropped.
+        life: the number of the process; no other process of the search has it.
+        replaces: the process that ends first; -1 for none.
         settings: its configuration, with `{node}` for the folder on the node.
         threads: its threads.
         environment: further environment variables.
@@ -66,6 +69,7 @@ class Assignment:
     """
 
     life: int
+    replaces: int
     settings: dict[str, Any]
     threads: int
     environment: dict[str, str]
@@ -76,20 +80,31 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Received:
-    """What an actor tells about its worker.
+class Report:
+    """What an actor tells about a worker besides its messages.
 
     Attributes:
-        messages: what the worker sent since the last answer, with the life that sent it.
         memory: bytes that it holds.
-        log: what it printed since the last answer.
-        files: the files that it wrote since the last answer, by their path in the study's folder.
+        log: what it printed since the last report.
+        files: the files that it wrote since the last report, by their path in the study's folder.
     """
 
-    messages: list[tuple[int, Message | LostWorker]]
     memory: int
     log: bytes
     files: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Received:
+    """What an actor tells about its workers.
+
+    Attributes:
+        messages: what they sent since the last answer, with the process that sent it.
+        reports: of the processes that sent something; of all of them after HEARTBEAT seconds.
+    """
+
+    messages: list[tuple[int, Message | LostWorker]]
+    reports: dict[int, Report]
 
 
 def versions() -> dict[str, str]:
@@ -104,104 +119,134 @@ def _version(name: str) -> str:
         return ""
 
 
-class RayWorker:
+class NodeWorker:
+    """A worker's process on this node, with a folder of its own."""
+
+    def __init__(self, assignment: Assignment, node: NodeFolder, inbox: "queue.Queue[Arrival]") -> None:
+        self._own = node.path / "workers" / f"{os.getpid()}-{assignment.life}"
+        self._own.mkdir(parents=True)
+        log = self._own / "worker.log"
+        self._printed, self._files = LogReader(log), WrittenFiles(self._own)
+        self._limit = assignment.memory or share_of_memory(assignment.cpus)
+        self._process = WorkerProcess(
+            assignment.life,
+            inbox,
+            {**environment(assignment), **assignment.environment},
+            log,
+            node.settings(assignment.settings),
+            folder=node.modules,
+        )
+
+    def send(self, message: Message, files: Mapping[str, bytes]) -> None:
+        """Send a message to the process, after these files were written.
+
+        Raises:
+            OSError: if they cannot be written.
+        """
+        message = self._files.located(message)
+        # now, because `located` removes the checkpoint of the trial before, which may be the same trial
+        self._files.add(files)
+        self._process.send(message)
+
+    def lost(self) -> LostWorker:
+        """The event that says how the process ended."""
+        process = self._process
+        return LostWorker(process.process.returncode, process.invalid, process.log.name, process.memory, self._limit)
+
+    def report(self, messages: Iterable[object]) -> Report:
+        """What came with these messages. A process that holds more memory than its limit is ended."""
+        held = self._process.held()
+        if held > self._limit:
+            self._process.end()
+        return Report(held, self._printed.new(), self._files.written(messages))
+
+    def stop(self) -> None:
+        """End the process at once, and remove its folder."""
+        self._process.end()
+        # it must not write files after this
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.process.wait(ENDING)
+        shutil.rmtree(self._own, ignore_errors=True)
+
+
+def environment(assignment: Assignment) -> dict[str, str]:
+    """The environment of a worker's process. Ray chose the actor's GPU, if it has one."""
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES") if assignment.gpus else None
+    beside = max(1, round(1 / assignment.gpus)) if assignment.gpus else 1
+    return worker_environment(assignment.threads, gpu, beside, assignment.workers)
+
+
+def share_of_memory(cpus: float) -> int:
+    """The bytes of this node's memory that belong to a worker with so many cores."""
+    return int(host.WORKERS_SHARE * host.memory() * min(1.0, max(cpus, 0.1) / host.cores()))
+
+
+class RayWorkers:
     """The actor. Methods of one concurrency group run one after another, so messages keep their order."""
 
     def __init__(self, search: str) -> None:
         self._node = str(ray.get_runtime_context().get_node_id())
         self._folder = NodeFolder(f"{search}-{self._node[:12]}")
         self._inbox: queue.Queue[Arrival] = queue.Queue()
-        self._worker: WorkerProcess | None = None
-        self._life, self._limit = -1, 0
-        self._own = self._folder.path / "workers" / str(os.getpid())
-        self._log = self._own / "worker.log"
-        self._printed = LogReader(self._log)
-        self._files = WrittenFiles(self._own)
+        self._workers: dict[int, NodeWorker] = {}
+        self._reported = 0.0
 
     def facts(self) -> NodeFacts:
         """The node and its versions."""
         return NodeFacts(f"{socket.gethostname()} ({ray.util.get_node_ip_address()})", self._node, versions())
 
     def start(self, assignment: Assignment, files: list[Any], data: list[Any]) -> None:
-        """Start the worker's process; an earlier one ends. `files` and `data` hold one reference each.
+        """Start a worker's process. `files` and `data` hold one reference each.
 
         Raises:
             OSError: if files cannot be written on this node.
         """
-        self.stop()
+        self.stop(assignment.replaces)
         self._folder.fill(lambda: ray.get(files[0]), lambda: ray.get(data[0]))
-        self._own.mkdir(parents=True, exist_ok=True)
-        self._limit = assignment.memory or self._share(assignment.cpus)
-        self._life, self._files = assignment.life, WrittenFiles(self._own)
-        self._worker = WorkerProcess(
-            assignment.life,
-            self._inbox,
-            {**self._environment(assignment), **assignment.environment},
-            self._log,
-            self._folder.settings(assignment.settings),
-            folder=self._folder.modules,
-        )
-
-    def _environment(self, assignment: Assignment) -> dict[str, str]:
-        gpu = os.environ.get("CUDA_VISIBLE_DEVICES") if assignment.gpus else None
-        beside = max(1, round(1 / assignment.gpus)) if assignment.gpus else 1
-        return worker_environment(assignment.threads, gpu, beside, assignment.workers)
-
-    def _share(self, cpus: float) -> int:
-        """The part of the node's memory that belongs to a worker with so many cores."""
-        return int(host.WORKERS_SHARE * host.memory() * min(1.0, max(cpus, 0.1) / host.cores()))
+        self._workers[assignment.life] = NodeWorker(assignment, self._folder, self._inbox)
 
     def send(self, life: int, message: Message, files: Mapping[str, bytes]) -> None:
-        """Send a message to the worker, after these files were written. `life` is the process that it is meant for."""
-        if self._worker is None or life != self._life:
-            return
-        message = self._files.located(message)
-        # now, because `located` removes the checkpoint of the trial before, which may be the same trial
-        self._files.add(files)
-        self._worker.send(message)
+        """Send a message to a process, if it was not stopped, after these files were written.
 
-    def stop(self) -> None:
-        """End the worker's process at once."""
-        worker, self._worker = self._worker, None
-        if worker:
-            worker.end()
-            # it must not write files after this
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(ENDING)
+        Raises:
+            OSError: if they cannot be written.
+        """
+        if worker := self._workers.get(life):
+            worker.send(message, files)
+
+    def stop(self, life: int) -> None:
+        """End a process at once."""
+        if worker := self._workers.pop(life, None):
+            worker.stop()
 
     @ray.method(concurrency_group="receive")  # type: ignore[untyped-decorator]
     def receive(self) -> Received:
-        """What the worker sent, at once if there is something, else after HEARTBEAT seconds."""
-        found: list[tuple[int, Message | LostWorker]] = []
+        """What the workers sent, at once if there is something, else after HEARTBEAT seconds."""
+        found: dict[int, list[Message | LostWorker]] = defaultdict(list)
         wait = HEARTBEAT
         while True:
             try:
-                worker, message = self._inbox.get(timeout=wait)
+                process, message = self._inbox.get(timeout=wait)
             except queue.Empty:
                 break
-            found.append((worker.slot, self._lost(worker) if message is None else message))
             wait = 0.0
-        return Received(
-            found, self._check_memory(), self._printed.new(), self._files.written(what for _, what in found)
-        )
+            # None: it was stopped
+            if worker := self._workers.get(process.slot):
+                found[process.slot].append(worker.lost() if message is None else message)
+        if due := time.monotonic() - self._reported >= HEARTBEAT:
+            self._reported = time.monotonic()
+        reports = {
+            life: worker.report(found.get(life, ()))
+            for life, worker in list(self._workers.items())
+            if due or life in found
+        }
+        return Received([(life, what) for life, messages in found.items() for what in messages], reports)
 
     def remove(self) -> None:
-        """End the worker and remove the folder of this node."""
-        self.stop()
+        """End all workers and remove the folder of this node."""
+        for life in list(self._workers):
+            self.stop(life)
         self._folder.remove()
-
-    def _lost(self, worker: WorkerProcess) -> LostWorker:
-        return LostWorker(worker.process.returncode, worker.invalid, worker.log.name, worker.memory, self._limit)
-
-    def _check_memory(self) -> int:
-        """The worker's memory. A worker that holds more than its limit is ended."""
-        worker = self._worker
-        if worker is None:
-            return 0
-        held = worker.held()
-        if held > self._limit:
-            worker.end()
-        return held
 
 
 class WrittenFiles:
