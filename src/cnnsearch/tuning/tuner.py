@@ -11,6 +11,7 @@ from cnnsearch.study import lease
 from cnnsearch.study.study import Study
 from cnnsearch.tuning import supervisor
 from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.event_queue import EventQueue
 from cnnsearch.tuning.launchers.base import Launcher, LostWorker, WorkerEvent
 from cnnsearch.tuning.signals import SignalHandler
 from cnnsearch.tuning.trial_source import A, End, EndReason, Reaction, TrialSource, WorkerAction
@@ -54,6 +55,7 @@ class Tuner(Generic[A]):
     ) -> None:
         self.study, self.source, self.launcher, self.limits = study, source, launcher, limits
         self.stop, self.callbacks = stop, callbacks
+        self._events = EventQueue(launcher)
         self.active: dict[int, A] = {}
         self.busy: dict[int, float] = {}
         self.describing: set[int] = set()
@@ -78,7 +80,8 @@ class Tuner(Generic[A]):
             self._ending = True
             for slot in list(self.active):
                 self.source.interrupt(self.active.pop(slot))
-                self.launcher.stop(slot)
+                self._stop(slot)
+            self._events.put_back()
         return end
 
     def _end(self) -> End | None:
@@ -88,10 +91,10 @@ class Tuner(Generic[A]):
 
     def _step(self) -> None:
         """Wait for one event and handle it."""
-        event = self.launcher.poll(QUIET)
+        event = self._events.next(QUIET)
         if event is None:
             self.study.write()
-            event = self.launcher.poll(0.5)
+            event = self._events.next(0.5)
         if time.monotonic() - self._checked > CHECK:
             self._checked = time.monotonic()
             self.source.check_time()
@@ -112,7 +115,7 @@ class Tuner(Generic[A]):
             self._step()
         for slot in list(self.busy):
             del self.busy[slot]
-            self.launcher.stop(slot)
+            self._stop(slot)
 
     # -- events -----------------------------------------------------------------------------------
 
@@ -242,9 +245,14 @@ class Tuner(Generic[A]):
         self.describing.discard(slot)
         self._memory.pop(slot, None)
         if self._ending:
-            self.launcher.stop(slot)
+            self._stop(slot)
         else:
+            self._events.drop(slot)
             self.launcher.restart(slot)
+
+    def _stop(self, slot: int) -> None:
+        self._events.drop(slot)
+        self.launcher.stop(slot)
 
     def _note_memory(self, slot: int, message: Message) -> None:
         held = getattr(message, "rss", 0)
