@@ -31,6 +31,7 @@ from cnnsearch.core.messages import (
     Resumed,
     RunTrial,
     Saved,
+    Used,
     UseMetric,
     Verdict,
 )
@@ -38,7 +39,7 @@ from cnnsearch.core.messages import (
 FROM_WORKER: dict[str, type[Message]] = {
     kind.__name__: kind
     for kind in (
-        *(Loading, Ready, Described, Fatal, Logged, Draw, Proposed, Resumed, EpochEnded),
+        *(Loading, Ready, Described, Fatal, Logged, Draw, Used, Proposed, Resumed, EpochEnded),
         *(Evaluated, Paused, Completed, Saved, Repeated, Failed),
     )
 }

@@ -134,6 +134,13 @@ class Draw(Question):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Used(Message):
+    """The trial uses the certain values of these hyperparameters, in this order; see `Drawn`."""
+
+    names: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proposed(Question):
     """A candidate is drawn. Is it to be trained? Answered by Verdict.
 
@@ -334,9 +341,15 @@ class LogModel(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn(Answer):
-    """The value of a hyperparameter."""
+    """The value of a hyperparameter.
+
+    Attributes:
+        certain: the distribution and the value of others that the sampler has drawn already, by name. The worker need
+            not ask for them; it sends `Used`.
+    """
 
     value: Any
+    certain: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,12 @@
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.study import moved
@@ -165,6 +166,31 @@ class Study:
 def now() -> str:
     """The present time in ISO 8601, with the time zone."""
     return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def certain(trial: optuna.Trial, asked: Mapping[str, dict[str, Any]], queued: bool) -> dict[str, Any]:
+    """The values of a trial that do not depend on its further questions: those that it used, and what its sampler drew.
+
+    `asked`: the distributions of earlier questions, by name. A value is certain only for an equal distribution.
+    `queued`: whether the trial's values were chosen before, so that its sampler draws none.
+    """
+    values, space = trial.params, trial.distributions
+    if not queued:
+        values = {**trial.relative_params, **values}
+        space = {**(trial.relative_search_space or {}), **space}
+    return {
+        name: value for name, value in values.items() if name in asked and space.get(name) == _distribution(asked[name])
+    }
+
+
+def _distribution(asked: dict[str, Any]) -> BaseDistribution:
+    """Optuna's distribution for one of ours; a choice's values may be of any kind."""
+    if asked["kind"] == "choice":
+        return CategoricalDistribution(asked["choices"])
+    if asked["kind"] == "int":
+        step = 1 if asked["log"] else int(asked["step"] or 1)
+        return IntDistribution(int(asked["low"]), int(asked["high"]), log=asked["log"], step=step)
+    return FloatDistribution(asked["low"], asked["high"], log=asked["log"], step=asked["step"])
 
 
 def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:

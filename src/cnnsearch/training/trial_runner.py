@@ -1,5 +1,6 @@
 """Runs one trial, or one repeat of a trial: draws a candidate, proposes it, trains it and reports the result."""
 
+import json
 import os
 import time
 import traceback
@@ -10,12 +11,12 @@ from typing import Any
 from cnnsearch.core import messages
 from cnnsearch.core.errors import CnnsearchError, TrialFailure, reason
 from cnnsearch.core.host import rss
-from cnnsearch.core.messages import Decision
+from cnnsearch.core.messages import Decision, Question
 from cnnsearch.spaces.distributions import Distribution, Value
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study.config import GPU_SHARE
-from cnnsearch.training.connection import Connection
+from cnnsearch.training.connection import AnswerType, Connection
 from cnnsearch.training.failures import failure
 from cnnsearch.training.proposal import Proposal, propose
 from cnnsearch.training.worker_context import WorkerContext
@@ -29,6 +30,8 @@ class TrialRunner:
         self._started = time.perf_counter()
         self._decision, self._saved = Decision.CONTINUE, False
         self._trainer: Any = None
+        self._certain: dict[str, list[Any]] = {}
+        self._used: list[str] = []
 
     def run(self, assignment: messages.RunTrial) -> None:
         """Draw, train and report a trial."""
@@ -45,7 +48,7 @@ class TrialRunner:
         except Exception as error:
             traceback.print_exc()
             if isinstance(error, CnnsearchError) and not isinstance(error, TrialFailure):
-                self._connection.send(messages.Fatal(trial=self._trial, message=error.message))
+                self._send(messages.Fatal(trial=self._trial, message=error.message))
                 return
             typed, share = failure(error, "plugin_error"), os.environ.get(GPU_SHARE)
             hint = (
@@ -54,7 +57,7 @@ class TrialRunner:
                 else ""
             )
             message = typed.message + (hint if typed.kind == "oom" else "")
-            self._connection.send(
+            self._send(
                 messages.Failed(trial=self._trial, kind=typed.kind, reason=message, seconds=self._seconds(), rss=rss())
             )
 
@@ -63,7 +66,7 @@ class TrialRunner:
         proposal = propose(self._context, hp, assignment.limited, plain=self._trainer is None)
         fields = proposal._asdict()
         del fields["build"]
-        verdict = self._connection.ask(messages.Proposed(trial=self._trial, **fields), messages.Verdict)
+        verdict = self._ask(messages.Proposed(trial=self._trial, **fields), messages.Verdict)
         if not verdict.train:
             return
         if verdict.fidelity:
@@ -72,14 +75,14 @@ class TrialRunner:
         result, candidate = self._train(hp, proposal, assignment)
         facts = self._facts(result, candidate)
         if self._decision is Decision.PAUSE:
-            self._connection.send(messages.Paused(saved=self._saved, **facts))
+            self._send(messages.Paused(saved=self._saved, **facts))
             return
         from cnnsearch.training import model_io
 
         suffix = model_io.formats(candidate.core)[0]
         completed = messages.Completed(stopped=result.stopped, format=suffix, **facts)
-        problem, unsaved = _save(candidate.core, self._connection.ask(completed, messages.Keep).path)
-        self._connection.send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
+        problem, unsaved = _save(candidate.core, self._ask(completed, messages.Keep).path)
+        self._send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
 
     def _train(self, hp: HyperParameters, proposal: Proposal, assignment: messages.RunTrial) -> tuple[Any, Any]:
         """Train a proposal on all data, up to its end or a pause: its TrainingResult and its Candidate."""
@@ -112,7 +115,7 @@ class TrialRunner:
         data = training_data.for_candidate(candidate, some, context.classes)
         result = fitting.train(candidate, None, None, data, 1, context.metric, lambda epoch, metrics: True)
         facts = self._facts(result, candidate) | {"best_epoch": 0, "epochs": 0}
-        self._connection.send(messages.Evaluated(**facts))
+        self._send(messages.Evaluated(**facts))
 
     def _facts(self, result: Any, candidate: Any) -> dict[str, Any]:
         """The fields of `messages.Trained`."""
@@ -140,7 +143,7 @@ class TrialRunner:
         data = training_data.for_candidate(candidate, context.split, context.classes)
         result = fitting.train(candidate, trainer, hp, data, epochs, context.metric, self._report_epoch)
         score, history = result.score, result.history
-        self._connection.send(
+        self._send(
             messages.Repeated(trial=self._trial, score=score, history=history, seconds=self._seconds(), rss=rss())
         )
 
@@ -154,7 +157,7 @@ class TrialRunner:
         self._saved = saved is not None
         if saved is not None:
             resumed = messages.Resumed(trial=self._trial, history=saved.facts["history"])
-            self._decision = self._connection.ask(resumed, messages.Go).decision
+            self._decision = self._ask(resumed, messages.Go).decision
         return fitting.CheckpointOptions(
             address, key, saved, lambda: self._decision is Decision.PAUSE, self._note_checkpoint
         )
@@ -163,14 +166,35 @@ class TrialRunner:
         self._saved = saved
 
     def _ask_for_value(self, name: str, distribution: Distribution) -> Value:
-        question = messages.Draw(trial=self._trial, name=name, distribution=distribution.to_dict())
-        value: Value = self._connection.ask(question, messages.Drawn).value
-        return value
+        asked = distribution.to_dict()
+        certain, value = self._certain.get(name, (None, None))
+        # as JSON, True is not 1
+        if certain and json.dumps(certain) == json.dumps(asked):
+            self._used.append(name)
+            return value
+        answer = self._ask(messages.Draw(trial=self._trial, name=name, distribution=asked), messages.Drawn)
+        self._certain |= answer.certain
+        found: Value = answer.value
+        return found
+
+    def _ask(self, question: Question, answer_type: type[AnswerType]) -> AnswerType:
+        self._tell_used()
+        return self._connection.ask(question, answer_type)
+
+    def _send(self, message: messages.Message) -> None:
+        self._tell_used()
+        self._connection.send(message)
+
+    def _tell_used(self) -> None:
+        """Tell the parent which certain values were used since it was told last."""
+        if self._used:
+            self._connection.send(messages.Used(trial=self._trial, names=self._used))
+            self._used = []
 
     def _report_epoch(self, epoch: int, metrics: dict[str, float]) -> bool:
         """Report an epoch; whether the trial continues."""
         ended = messages.EpochEnded(trial=self._trial, epoch=epoch, metrics=metrics)
-        self._decision = self._connection.ask(ended, messages.Go).decision
+        self._decision = self._ask(ended, messages.Go).decision
         return self._decision is Decision.CONTINUE
 
     def _seconds(self) -> float:

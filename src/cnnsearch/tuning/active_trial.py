@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnsearch.core.messages import RunTrial
 from cnnsearch.spaces.recipes import ORIGIN
@@ -31,6 +31,7 @@ class ActiveTrial:
         spent: seconds that it was trained before its last pause.
         resumable: whether it can be paused and resumed.
         added: whether the scheduler knows it.
+        certain: the distributions and values that its worker knows without asking.
     """
 
     trial: optuna.Trial
@@ -46,6 +47,7 @@ class ActiveTrial:
     spent: float = 0.0
     resumable: bool = False
     added: bool = False
+    certain: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def number(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from cnnsearch.core.errors import PluginError
-from cnnsearch.core.messages import Describe, Described, Draw, Evaluated, Message, Paused, Proposed, Ready, Saved
+from cnnsearch.core.messages import Describe, Described, Draw, Evaluated, Message, Paused, Proposed, Ready, Saved, Used
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.spaces.prior import ORIGIN as PRIOR
 from cnnsearch.spaces.prior import PriorPoint
@@ -210,7 +210,7 @@ class SearchSource(TrialSource[ActiveTrial]):
             self._noted_rungs = True
             if described := self._lifecycle.scheduler.described:
                 self._callbacks.on_note(described)
-        if not isinstance(message, Draw):
+        if not isinstance(message, Draw | Used):
             self.show_status()
 
     def on_saved(self, message: Saved) -> None:

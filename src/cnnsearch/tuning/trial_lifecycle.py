@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from cnnsearch.core.checkpoint_address import local_path, redacted
 from cnnsearch.core.messages import (
@@ -21,6 +21,7 @@ from cnnsearch.core.messages import (
     Proposed,
     Resumed,
     Trained,
+    Used,
     Verdict,
 )
 from cnnsearch.spaces.plugins import Catalog
@@ -74,6 +75,7 @@ class TrialLifecycle:
         self.scheduler = self._decisions.scheduler
         self.checkpoints = CheckpointManager(config.study.folder / "checkpoints", config.tuner.keep, study.maximize)
         self._deleter = CheckpointDeleter()
+        self._asked: dict[str, dict[str, Any]] = {}
         self.budget = Budget(config)
         self.problem = ""
         for trial in recorder.trials:
@@ -89,8 +91,24 @@ class TrialLifecycle:
     # -- before the training ----------------------------------------------------------------------
 
     def _on_draw(self, trial: ActiveTrial, message: Draw) -> Reaction:
+        # a worker that resumes a trial does not know what the trial used before
+        first = not trial.certain or message.name in trial.trial.distributions
         value = studies.suggest(trial.trial, message.name, message.distribution)
-        return Reaction(WorkerAction.CONTINUE, Drawn(trial=trial.number, id=message.id, value=value))
+        if first:
+            found = studies.certain(trial.trial, self._asked, queued=trial.record.origin != "sampler")
+            trial.certain = {name: [self._asked[name], each] for name, each in found.items()}
+        self._asked[message.name] = message.distribution
+        certain = trial.certain if first else {}
+        return Reaction(WorkerAction.CONTINUE, Drawn(trial=trial.number, id=message.id, value=value, certain=certain))
+
+    def _on_used(self, trial: ActiveTrial, message: Used) -> Reaction:
+        unknown = set(message.names) - set(trial.certain)
+        if unknown:
+            reason = f"its worker used a value of {min(unknown)}, which no answer had"
+            return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
+        for name in message.names:
+            studies.suggest(trial.trial, name, trial.certain[name][0])
+        return Reaction(WorkerAction.CONTINUE)
 
     def _on_proposed(self, trial: ActiveTrial, message: Proposed) -> Reaction:
         trial.record = replace(
@@ -270,6 +288,7 @@ class TrialLifecycle:
 
     HANDLERS: ClassVar[dict[type[Message], Callable[..., Reaction]]] = {
         Draw: _on_draw,
+        Used: _on_used,
         Proposed: _on_proposed,
         Resumed: _on_resumed,
         EpochEnded: _on_epoch,
