@@ -1,28 +1,27 @@
 """What the parent of many workers costs: searches whose trials only sleep, so all other time is the search's own.
 
-    python benchmarks/many_workers.py run --workers 64 --seconds 10 --trials 1500 [--server] [--launcher NAME]
+    python benchmarks/many_workers.py run --workers 64 --seconds 10 --trials 1500 [--mlflow WHERE] [--nodes 4]
     python benchmarks/many_workers.py table
 
 A row of `benchmarks/results/many_workers.json` has: the share of the workers' time that they slept, from the start of
-the first trial to the start of the last one; trials a second; the CPU seconds of the parent for a trial, in each tenth
-of the trials; its memory at the end of each tenth; and the CPU seconds of MLflow's server, if `--server` starts one
-(else MLflow is written to a SQLite file).
+the first trial to the start of the last one, and the same for the last nine tenths of the trials (`busy_later`), when
+all workers have started; trials a second; the CPU seconds of the parent for a trial, in each tenth of the trials; its
+memory at the end of each tenth; and the CPU seconds of MLflow's server, if there is one.
 """
 
+import contextlib
 import json
+import math
 import os
 import platform
 import shlex
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,9 @@ import click
 import psutil
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from tests import servers  # noqa: E402
+
 RESULTS = HERE / "results" / "many_workers.json"
 MACHINE = f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
 MIB = 1 << 20
@@ -48,18 +50,33 @@ def main() -> None:
 @click.option("--trials", default=1500, show_default=True)
 @click.option("--epochs", default=3, show_default=True)
 @click.option("--sampler", default="tpe", show_default=True)
-@click.option("--server", is_flag=True, help="MLflow's server by its address; else MLflow's SQLite file.")
-@click.option("--launcher", default="local", show_default=True)
+@click.option(
+    "--mlflow",
+    type=click.Choice(["SQLite", "server on SQLite", "server on PostgreSQL"]),
+    default="SQLite",
+    show_default=True,
+)
+@click.option("--nodes", default=0, show_default=True, help="A Ray cluster of so many nodes; 0: local processes.")
 @click.option("--options", default="", help="More options of `cnnsearch run`.")
 @click.option("--source", default="", help="The folder `src` of another version of cnnsearch.")
 @click.option("--label", default="", help="What is measured, such as `before`.")
-def run(source: str, label: str, server: bool, **asked: Any) -> None:
+def run(source: str, label: str, mlflow: str, nodes: int, **asked: Any) -> None:
     """Measure one search."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = clean(Path(folder), source, asked["seconds"])
-        with started_server(Path(folder), environment) if server else no_server() as (uri, process):
-            row = measured(Path(folder), {**environment, **uri}, process, **asked)
-    keep({"label": label, "mlflow": "server" if server else "SQLite", **asked, **row, "machine": MACHINE})
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        environment = clean(folder, source, asked["seconds"])
+        os.environ |= environment
+        server = None
+        if mlflow != "SQLite":
+            places = {"server on SQLite": f"sqlite:///{folder / 'server.db'}"}
+            place = places.get(mlflow) or stack.enter_context(servers.postgres()).database("mlflow")
+            server = stack.enter_context(servers.mlflow(folder, place))
+            environment |= {"MLFLOW_TRACKING_URI": server.uri}
+        if nodes:
+            environment |= {"RAY_ADDRESS": stack.enter_context(ray_cluster(nodes, asked["workers"]))}
+        row = measured(folder, environment, server and server.pid, bool(nodes), **asked)
+    launcher = f"Ray, {nodes} nodes" if nodes else "local"
+    keep({"label": label, "mlflow": mlflow, "launcher": launcher, **asked, **row, "machine": MACHINE})
 
 
 @main.command()
@@ -76,52 +93,21 @@ def clean(folder: Path, source: str, seconds: float) -> dict[str, str]:
     return {**kept, **other, "SLEEPING_SECONDS": str(seconds), "SLEEPING_LOG": str(folder / "slept"), "COLUMNS": "160"}
 
 
-@contextmanager
-def no_server() -> Iterator[tuple[dict[str, str], None]]:
-    """MLflow's SQLite file in the present folder."""
-    yield {}, None
+@contextlib.contextmanager
+def ray_cluster(nodes: int, workers: int) -> Iterator[str]:
+    """The address of a Ray cluster on this machine, whose nodes together have a core for each worker."""
+    with servers.ray_nodes(0) as cluster:
+        for _ in range(nodes):
+            cluster.add(num_cpus=math.ceil(workers / nodes))
+        yield cluster.address
 
 
-@contextmanager
-def started_server(
-    folder: Path, environment: dict[str, str]
-) -> Iterator[tuple[dict[str, str], "subprocess.Popen[bytes]"]]:
-    """MLflow's server with one process for requests, on a SQLite file."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    places = [
-        "--backend-store-uri",
-        f"sqlite:///{folder / 'server.db'}",
-        "--artifacts-destination",
-        str(folder / "art"),
-    ]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, *words, *places], env=environment, stdout=log, stderr=log)
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            time.sleep(0.5)
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=1)
-                break
-            except OSError:
-                continue
-        yield {"MLFLOW_TRACKING_URI": uri}, process
-    finally:
-        every = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-        for each in every:
-            each.terminate()
-        process.wait()
-
-
-def measured(folder: Path, environment: dict[str, str], server: Any, **asked: Any) -> dict[str, Any]:
+def measured(folder: Path, environment: dict[str, str], server: int | None, ray: bool, **asked: Any) -> dict[str, Any]:
     """One search: what its parent and MLflow's server took."""
     words = ["--space", f"{HERE / 'sleeping.py'}:Sleeping", "--dataset", "digits", "--study", "sleeping", "--quiet"]
     words += ["--jobs", str(asked["workers"]), "--trials", str(asked["trials"]), "--epochs", str(asked["epochs"])]
     words += ["--sampler", asked["sampler"], "--confirm", "0", "--pruner", "none"]
-    words += [] if asked["launcher"] == "local" else ["--launcher", asked["launcher"]]
+    words += ["--launcher", "ray"] if ray else []
     words += shlex.split(asked["options"])
     began = time.time()
     with (folder / "said").open("w") as said:
@@ -129,7 +115,7 @@ def measured(folder: Path, environment: dict[str, str], server: Any, **asked: An
             [sys.executable, "-m", "cnnsearch", "run", *words], cwd=folder, env=environment, stdout=said, stderr=said
         )
     seen: list[tuple[float, float, float]] = []
-    served = Watch(server.pid) if server else None
+    served = Watch(server) if server else None
     watcher = threading.Thread(target=watch, args=(process, seen, served))
     watcher.start()
     _, status, _ = os.wait4(process.pid, 0)
@@ -171,27 +157,34 @@ def watch(process: "subprocess.Popen[Any]", seen: list[tuple[float, float, float
                 served.note()
         except psutil.Error:
             pass
-        time.sleep(0.2)
+        time.sleep(1)
 
 
 def shares(
     slept: list[tuple[float, float, float]], seen: list[tuple[float, float, float]], asked: dict[str, Any]
 ) -> dict[str, Any]:
     """The workers' busy share, the trials a second, and by tenths of the trials the parent's CPU and memory."""
-    first, last = slept[0][0], slept[-1][0]
-    # the last trials end after `last`
-    asleep = sum(seconds * min(1.0, (last - began) / max(1e-9, ended - began)) for began, ended, seconds in slept)
+    first, last, later = slept[0][0], slept[-1][0], slept[len(slept) // PARTS][0]
     ends = sorted(ended for _, ended, _ in slept)
     marks = [first, *(ends[max(0, len(ends) * part // PARTS - 1)] for part in range(1, PARTS + 1))]
     at = [next((each for each in seen if each[0] >= mark), seen[-1]) for mark in marks]
     each = len(ends) / PARTS
     return {
-        "busy": round(asleep / asked["workers"] / (last - first), 4),
+        "busy": round(asleep(slept, first, last) / asked["workers"] / (last - first), 4),
+        "busy_later": round(asleep(slept, later, last) / asked["workers"] / (last - later), 4),
         "per_second": round((len(slept) - 1) / (last - first), 2),
         "cpu_ms": [round(1000 * (b[1] - a[1]) / each, 1) for a, b in pairwise(at)],
         "cpu_all": round(seen[-1][1], 1),
         "mib": [round(found[2], 1) for found in at],
     }
+
+
+def asleep(slept: list[tuple[float, float, float]], first: float, last: float) -> float:
+    """The seconds that all workers slept between two moments."""
+    return sum(
+        seconds * max(0.0, min(last, ended) - max(first, began)) / max(1e-9, ended - began)
+        for began, ended, seconds in slept
+    )
 
 
 def rows() -> list[dict[str, Any]]:
@@ -212,26 +205,40 @@ KIND = ("label", "launcher", "mlflow", "workers", "seconds", "trials", "sampler"
 
 def markdown(every: list[dict[str, Any]]) -> str:
     """A row for each kind of search: the median of its runs, with the least and the most in brackets."""
-    head = [*KIND, "n", "busy %", "trials/s", "CPU ms a trial", "in the first tenth", "in the last", "MiB", "server ms"]
+    head = [
+        *KIND,
+        "n",
+        "busy %",
+        "later %",
+        "trials/s",
+        "CPU ms a trial",
+        "in the first tenth",
+        "in the last",
+        "MiB",
+        "server ms",
+    ]
     lines = [head, ["---"] * len(head)]
     for kind in dict.fromkeys(tuple(row[name] for name in KIND) for row in every):
         same = [row for row in every if tuple(row[name] for name in KIND) == kind]
         server = [1000 * row["server_cpu"] / row["trials"] for row in same if row["server_cpu"]]
         numbers = [
             spread([100 * row["busy"] for row in same], 1),
+            spread([100 * row["busy_later"] for row in same if "busy_later" in row], 1),
             spread([row["per_second"] for row in same], 1),
             spread([statistics.fmean(row["cpu_ms"]) for row in same], 0),
             spread([row["cpu_ms"][0] for row in same], 0),
             spread([row["cpu_ms"][-1] for row in same], 0),
             f"{same[0]['mib'][0]:.0f} to {same[0]['mib'][-1]:.0f}",
-            spread(server, 0) if server else "",
+            spread(server, 0),
         ]
         lines.append([*map(str, kind), str(len(same)), *numbers])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def spread(values: list[float], digits: int) -> str:
-    """The median; for several values with the least and the most."""
+    """The median; for several values with the least and the most. Empty without values."""
+    if not values:
+        return ""
     text = f"{statistics.median(values):.{digits}f}"
     return text if len(values) == 1 else f"{text} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 

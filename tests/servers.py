@@ -210,6 +210,12 @@ class Mlflow:
         """The server's log."""
         return self.folder / "server.log"
 
+    @property
+    def pid(self) -> int:
+        """The server's process. Its worker is a child of it."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server and wait until it answers from its database. The port is the same each time."""
         line = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
