@@ -14,6 +14,7 @@ from optuna.storages import BaseStorage
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.study import schema, server_errors
 from cnnsearch.study.address import server, with_driver
+from cnnsearch.study.bulk_read import Database
 
 
 def storage_url(runs: Path, storage: str = "") -> str:
@@ -34,11 +35,11 @@ def open_storage(runs: Path, storage: str = "") -> BaseStorage:
     """
     url = storage_url(runs, storage)
     if server(url) is None:
-        return optuna.storages.get_storage(url)
+        return optuna.storages.get_storage(Database(url))
     kind = sqlalchemy.make_url(url)
     wait = {name: value for name, value in LIBPQ.items() if name not in kind.query}
     options = {"pool_pre_ping": True, "connect_args": wait if "+psycopg" in kind.drivername else {}}
-    database = optuna.storages.RDBStorage(url, engine_kwargs=options)
+    database = Database(url, engine_kwargs=options)
     opened = optuna.storages.get_storage(database)
     # else a notebook has one more connection after each call
     weakref.finalize(opened, database.engine.dispose)

@@ -33,6 +33,7 @@ class Study:
         self.folder = moved.home(folder.resolve(), known)
         """The folder of the study's files. It is found anew each time, because a runs folder may be moved."""
         self.info: dict[str, Any] = moved.with_current_paths(known, self.folder)
+        self._ended: dict[int, Trial] = {}
 
     @functools.cached_property
     def sampler_view(self) -> SamplerView:
@@ -108,7 +109,16 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Every trial's record, in the order of their numbers."""
-        return [from_optuna(trial) for trial in self.optuna.get_trials(deepcopy=False)]
+        found = []
+        for trial in self.optuna.get_trials(deepcopy=False):
+            record = self._ended.get(trial.number)
+            if record is None:
+                record = from_optuna(trial)
+                if trial.state.is_finished():
+                    # Optuna never changes a trial that has ended
+                    self._ended[trial.number] = record
+            found.append(record)
+        return found
 
     def remember(self, **facts: Any) -> None:
         """Add facts to `info`."""
