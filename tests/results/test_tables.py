@@ -27,7 +27,7 @@ BOARD = [row(1), row(2, tie="="), FAILED]
 def printed(board: list[leaderboard.Row], width: int) -> list[str]:
     console = Console(width=width, file=io.StringIO(), color_system=None)
     with console.capture() as captured:
-        console.print(leaderboard.to_table(board, "a study", width))
+        console.print(leaderboard.TerminalTable(board, width).text("a study"))
     return captured.get().splitlines()
 
 
@@ -37,13 +37,13 @@ def test_a_trial_has_one_line_that_fits(width: int) -> None:
     assert title.strip() == "a study" and "mean over seeds" in header and "hyperparameters" in header
     assert len(lines) == 3 and all(len(line) <= width for line in lines)
     assert all("hyperparameter_0=0" in line and "0.9875 ± 0.0078" in line for line in lines[:2])
-    assert "the loss was nan" in lines[2] and leaderboard.is_cut(BOARD, width)
-    assert ("pareto:" in leaderboard.caption(BOARD, width)) == ("pareto" in header)
+    assert "the loss was nan" in lines[2] and leaderboard.TerminalTable(BOARD, width).is_cut
+    assert ("pareto:" in leaderboard.TerminalTable(BOARD, width).caption()) == ("pareto" in header)
 
 
 def test_wide_has_everything() -> None:
     lines = printed(BOARD, leaderboard.WIDE)
-    assert len(lines) == 5 and not leaderboard.is_cut(BOARD, leaderboard.WIDE)
+    assert len(lines) == 5 and not leaderboard.TerminalTable(BOARD, leaderboard.WIDE).is_cut
     assert all(CHOICES in line for line in lines[2:]) and REASON in lines[4] and "494" in lines[2]
 
 
@@ -55,5 +55,6 @@ def test_hyperparameters_that_do_not_fit_are_counted() -> None:
 
 
 def test_what_was_too_large_to_train_is_not_called_failed() -> None:
-    said = leaderboard.caption([*BOARD, row(None, state="too_large"), row(None, state="too_large")]).splitlines()
+    too_large = [row(None, state="too_large"), row(None, state="too_large")]
+    said = leaderboard.TerminalTable(BOARD).caption([*BOARD, *too_large]).splitlines()
     assert said[-2:] == ["not trained: 2 too_large", "failed: 1 nan"]

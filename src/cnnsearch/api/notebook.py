@@ -101,7 +101,7 @@ def summary_html(opened: Study, headline: str) -> str:
     board = leaderboard.rows(opened, ROWS, choices=6)
     parts = [f"<p><b>{html.escape(opened.name)}</b>: {html.escape(headline)}</p>"]
     if board:
-        below = (leaderboard.caption(board), *majority.lines(opened))
+        below = (leaderboard.TerminalTable(board, leaderboard.WIDE).caption(), *majority.lines(opened))
         parts.append(table_html(*leaderboard.text_cells(board)))
         parts += [f"<p><small>{html.escape(line)}</small></p>" for line in below]
     return "<div>" + "".join([*parts, *_plots(opened)]) + "</div>"

@@ -12,7 +12,7 @@ ROWS = 5
 def text(opened: Study) -> str:
     """The headline of a study and the top of its leaderboard."""
     board = leaderboard.rows(opened, ROWS, choices=6)
-    table = tables.text(leaderboard.to_table(board, "", tables.width())) if board else ""
+    table = tables.text(leaderboard.TerminalTable(board, tables.width()).text("")) if board else ""
     return f"Result({opened.name!r}, {headline(opened)})\n{table}".rstrip()
 
 

@@ -15,11 +15,20 @@ from cnnsearch.core.gpus import gpus
 from cnnsearch.core.host import stderr_to
 from cnnsearch.study.config import worker_environment
 
+ROWS = 50
+"""How many rows of the leaderboard a terminal shows if --top is not given."""
+
 
 @click.command(cls=GroupedCommand)
 @click.argument("study", required=False)
 @format_option
-@option("--top", default=0, metavar="N", type=click.IntRange(0), shown="all", help="Show only the first N rows.")
+@option(
+    "--top",
+    metavar="N",
+    type=click.IntRange(0),
+    shown=f"{ROWS} in the table, all in other formats",
+    help="Show only the first N rows; 0: all.",
+)
 @option("--sort", default="", metavar="COLUMN", shown="the rank", help="Sort by COLUMN. -COLUMN: largest first.")
 @option(
     "--where",
@@ -32,7 +41,7 @@ from cnnsearch.study.config import worker_environment
 def leaderboard(
     study: str | None,
     form: str,
-    top: int,
+    top: int | None,
     sort: str,
     where: tuple[str, ...],
     wide: bool,
@@ -48,19 +57,22 @@ def leaderboard(
 
     opened = listing.load(study, runs, storage)
     choices = {record.number: record.params for record in opened.trials()}
-    rows = board.filtered(board.rows(opened), where, sort, choices)[: top or None]
+    every = board.filtered(board.rows(opened), where, sort, choices)
     if form != "table":
-        click.echo(board.FORMATS[form](rows).rstrip("\n"))
+        click.echo(board.FORMATS[form](every[: top or None]).rstrip("\n"))
         return
-    if not rows:
+    if not every:
         click.echo(f"{opened.name}: no trial {'matches' if where else 'has ended yet'}.")
         return
-    title = f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"
+    rows = every[: (ROWS if top is None else top) or None]
     columns = board.WIDE if wide else tables.width()
-    tables.show(board.to_table(rows, title, columns), columns)
-    if board.is_cut(rows, columns):
+    table = board.TerminalTable(rows, columns)
+    tables.show(table.text(f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"), columns)
+    if len(rows) < len(every):
+        click.echo(f"The first {len(rows)} of {len(every):,} rows. All rows: --top 0")
+    if table.is_cut:
         click.echo("All columns and hyperparameters: --wide")
-    for line in (board.caption(rows, columns), *majority.lines(opened)):
+    for line in (table.caption(every), *majority.lines(opened)):
         click.echo(line)
 
 

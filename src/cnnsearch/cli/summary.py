@@ -56,10 +56,11 @@ def where(runs: Path, storage: str = "") -> str:
 
 
 def _show(opened: Study, board: list[leaderboard.Row]) -> None:
-    tables.show(leaderboard.to_table(board, f"{opened.name}: the best by {opened.info['metric']}", tables.width()))
-    if leaderboard.is_cut(board, tables.width()):
+    table = leaderboard.TerminalTable(board, tables.width())
+    tables.show(table.text(f"{opened.name}: the best by {opened.info['metric']}"))
+    if table.is_cut:
         click.echo(f"All columns and hyperparameters: cnnsearch leaderboard --wide {opened.name}")
-    for line in (leaderboard.caption(board, tables.width()), *majority.lines(opened), *_confidence(opened)):
+    for line in (table.caption(), *majority.lines(opened), *_confidence(opened)):
         click.echo(line)
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +17,7 @@ def width() -> int:
     return Console().width if sys.stdout.isatty() or os.environ.get("COLUMNS") else 200
 
 
-def show(table: Table, columns: int = 0) -> None:
+def show(table: RenderableType, columns: int = 0) -> None:
     """Print a table of at most so many characters in a line; 0: of the terminal's."""
     Console(width=columns or width(), highlight=False).print(table)
 
@@ -32,7 +32,7 @@ def plain(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     show(table)
 
 
-def text(table: Table) -> str:
+def text(table: RenderableType) -> str:
     """A table as text without colours, at most as wide as a line."""
     console = Console(width=width(), highlight=False, file=io.StringIO(), color_system=None)
     with console.capture() as captured:

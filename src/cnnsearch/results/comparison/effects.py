@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 COVERAGE = 0.95
 """The share of intervals that contain the true difference."""
@@ -81,7 +81,7 @@ def mixed_model(y: Array, fixed: Array, random: Array) -> list[Effect]:
 
 def t_quantile(freedom: float) -> float:
     """Half the width of the interval in standard errors, for these degrees of freedom."""
-    return float(stats.t.ppf((1 + COVERAGE) / 2, freedom))
+    return float(stdtrit(freedom, (1 + COVERAGE) / 2))
 
 
 def _solve(y: Array, x: Array, variance: Array) -> tuple[Array, Array, float]:

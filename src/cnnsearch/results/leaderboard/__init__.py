@@ -11,7 +11,7 @@ from cnnsearch.results.leaderboard.formats import (
     write_files,
 )
 from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, rows
-from cnnsearch.results.leaderboard.terminal_table import WIDE, caption, is_cut, to_table
+from cnnsearch.results.leaderboard.terminal_table import WIDE, TerminalTable
 
 __all__ = [
     "COLUMNS",
@@ -19,14 +19,12 @@ __all__ = [
     "WIDE",
     "LeaderboardFiles",
     "Row",
-    "caption",
+    "TerminalTable",
     "filtered",
-    "is_cut",
     "rows",
     "text_cells",
     "to_csv",
     "to_json",
     "to_markdown",
-    "to_table",
     "write_files",
 ]

@@ -1,14 +1,16 @@
 """The leaderboard as a table for a terminal, and the caption that explains its signs."""
 
 from collections import Counter
+from collections.abc import Container, Iterator
 
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Group
 from rich.text import Text
 
 from cnnsearch.core.errors import FAILURES, one_line
 from cnnsearch.results.leaderboard.formats import TITLES, cell, used_columns
 from cnnsearch.results.leaderboard.ranked_rows import Row
-from cnnsearch.results.leaderboard.table_layout import Layout, fitted
+from cnnsearch.results.leaderboard.table_layout import GAP, Layout, fitted
 
 LEFT_ALIGNED = ("state", "origin", "choices", "reason", "tie", "pareto")
 LEAST_WIDTH = {"choices": 34, "reason": 24}
@@ -24,47 +26,69 @@ WIDE = 100_000
 """A width that every table fits into."""
 
 
-def to_table(board: list[Row], title: str, width: int = 200) -> Table:
-    """The rows as a rich table of at most `width` characters, one line a trial.
+class TerminalTable:
+    """Rows of the leaderboard that fit into `width` characters, one line a trial. They are laid out once.
 
     Columns of OPTIONAL are left out and hyperparameters are shortened until it fits. Without the column `reason` a
     failed trial shows its reason in place of its hyperparameters.
     """
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    columns = _layout(board, width).columns
-    for column, (header, *_) in columns.items():
-        table.add_column(header, justify="left" if column in LEFT_ALIGNED else "right", no_wrap=True)
-    for row, *cells in zip(board, *(cells[1:] for cells in columns.values()), strict=True):
-        style = {"complete": "", "pruned": "dim"}.get(row["state"], "red")
-        table.add_row(*map(Text, cells), style=style)
-    return table
+
+    def __init__(self, board: list[Row], width: int = 200) -> None:
+        self._board, self._layout = board, _layout(board, width)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the table leaves out columns or hyperparameters."""
+        return self._layout.cut
+
+    def text(self, title: str) -> Group:
+        """The title, the header and the rows."""
+        # a table of rich takes 20 times as long: seconds for some thousand rows
+        columns = [_aligned(column, cells) for column, cells in self._layout.columns.items()]
+        header, *lines = ((GAP * " ").join(cells).rstrip() for cells in zip(*columns, strict=True))
+        found = [Text(title, "table.title"), Text(header, "table.header")]
+        for row, cells in zip(self._board, lines, strict=True):
+            found.append(Text(cells, {"complete": "", "pruned": "dim"}.get(row["state"], "red")))
+        for line in found:
+            line.no_wrap, line.overflow = True, "ignore"
+        return Group(*found[0 if title else 1 :])
+
+    def caption(self, every: list[Row] | None = None) -> str:
+        """The meaning of the signs of the table and the number of failures, a line for each; empty if there are none.
+
+        Columns that the table leaves out are not explained. `every`: the rows whose failures are counted, if the table
+        has only some of them.
+        """
+        shown = self._layout.columns
+        return "\n".join([*_signs(shown), *_failures(self._board if every is None else every)])
 
 
-def is_cut(board: list[Row], width: int) -> bool:
-    """Whether a table of this width leaves out columns or hyperparameters."""
-    return _layout(board, width).cut
-
-
-def caption(board: list[Row], width: int = WIDE) -> str:
-    """The meaning of the signs of the table and the number of failures, a line for each; empty if there are none.
-
-    `width` is that of the table: columns that it leaves out are not explained.
-    """
-    parts, shown = [], _layout(board, width).columns
+def _signs(shown: Container[str]) -> Iterator[str]:
     if "mean" in shown:
-        parts.append("mean over seeds: over n new seeds, ± half the width of its 95% interval")
-        parts.append("score: the search score, from the training that the trial was chosen by")
+        yield "mean over seeds: over n new seeds, ± half the width of its 95% interval"
+        yield "score: the search score, from the training that the trial was chosen by"
     if "tie" in shown:
-        parts.append("=: the interval overlaps the interval of the first trial")
+        yield "=: the interval overlaps the interval of the first trial"
     if "pareto" in shown:
-        parts.append("pareto: no trial with as few multiply-adds (or as low a searched cost) has a better score")
+        yield "pareto: no trial with as few multiply-adds (or as low a searched cost) has a better score"
+
+
+def _failures(board: list[Row]) -> Iterator[str]:
     ended = Counter(row["state"] for row in board if row["state"] in FAILURES)
-    too_large = ended.pop("too_large", 0)
-    if too_large:
-        parts.append(f"not trained: {too_large} too_large")
+    if too_large := ended.pop("too_large", 0):
+        yield f"not trained: {too_large} too_large"
     if ended:
-        parts.append("failed: " + ", ".join(f"{number} {kind}" for kind, number in ended.items()))
-    return "\n".join(parts)
+        yield "failed: " + ", ".join(f"{number} {kind}" for kind, number in ended.items())
+
+
+def _aligned(column: str, cells: list[str]) -> list[str]:
+    """The cells of a column with spaces, so that all are as wide as the widest. Some letters are two columns wide."""
+    sizes = [cell_len(cell) for cell in cells]
+    widest = max(sizes)
+    spaces = [" " * (widest - size) for size in sizes]
+    if column in LEFT_ALIGNED:
+        return [cell + space for cell, space in zip(cells, spaces, strict=True)]
+    return [space + cell for cell, space in zip(cells, spaces, strict=True)]
 
 
 def _layout(board: list[Row], width: int) -> Layout:
