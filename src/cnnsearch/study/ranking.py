@@ -1,6 +1,7 @@
 """The order of a study's trials."""
 
 import math
+import random
 from collections.abc import Iterable
 
 from cnnsearch.study.confirmation import confirmed
@@ -15,6 +16,13 @@ def best_first(trials: Iterable[Trial], maximize: bool) -> list[Trial]:
     scored = [(trial.score, trial) for trial in trials if trial.score is not None]
     sign = -1 if maximize else 1
     return [trial for _, trial in sorted(scored, key=lambda each: (sign * each[0], each[1].number))]
+
+
+def some(trials: list[Trial], most: int) -> list[Trial]:
+    """At most so many of the trials, in their order. Of more, they are chosen by chance, the same ones each time."""
+    if len(trials) <= most:
+        return trials
+    return [trials[place] for place in sorted(random.Random(0).sample(range(len(trials)), most))]
 
 
 def ranked(study: Study) -> list[Trial]:

@@ -1,18 +1,22 @@
 """The importance of each hyperparameter (functional ANOVA), compared with the importance that chance alone gives."""
 
 import random
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import optuna
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+import numpy as np
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
+from cnnsearch.results.report import fanova
+from cnnsearch.study.ranking import some
 from cnnsearch.study.study import Study
 
 MIN_TRIALS = 15
 """With fewer complete trials no importance is computed."""
+
+MOST = 500
+"""Of more complete trials so many are used, chosen by chance: the time grows with their number."""
 
 SHUFFLES = 19
 """The number of shuffles. A hyperparameter without effect exceeds all 19 by chance once in twenty times."""
@@ -34,33 +38,36 @@ class Importance(NamedTuple):
 def importances(study: Study) -> tuple[Importance, ...]:
     """The importance of each hyperparameter that all complete trials have; those above chance first, then by share.
 
-    Functional ANOVA (Hutter, Hoos and Leyton-Brown 2014) in Optuna's implementation, over the ranks of the complete
-    trials: with scores instead of ranks, one very bad trial would outweigh all others. Empty below MIN_TRIALS.
+    Functional ANOVA over the ranks of the complete trials, at most of MOST: with scores instead of ranks, one very bad
+    trial would outweigh all others. Empty below MIN_TRIALS.
     """
-    scores = {record.number: record.score for record in study.trials() if record.state == "complete"}
-    if len(scores) < MIN_TRIALS:
+    complete = [record for record in study.trials() if record.state == "complete"]
+    if len(complete) < MIN_TRIALS:
         return ()
-    trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if trial.number in scores]
-    order = sorted(scores, key=lambda number: scores[number] or 0.0)
-    ranks = [order.index(trial.number) for trial in trials]
-    found = _shares(trials, ranks)
-    shuffled = [_shares(trials, random.Random(seed).sample(ranks, len(ranks))) for seed in range(SHUFFLES)]
+    complete = some(complete, MOST)
+    numbers = {record.number for record in complete}
+    trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if trial.number in numbers]
+    order = sorted(complete, key=lambda record: record.score or 0.0)
+    rank = {record.number: float(place) for place, record in enumerate(order)}
+    ranks = [rank[trial.number] for trial in trials]
+    space = {name: distribution for name, distribution in sorted(_shared(trials).items()) if not distribution.single()}
+    varied = {name: d for name, d in space.items() if len({str(trial.params[name]) for trial in trials}) > 1}
+    if not varied:
+        return ()
+    points = fanova.encoded([trial.params for trial in trials], space)
+    found = {name: share for name, share in fanova.shares(points, np.array(ranks)).items() if name in varied}
+    shuffled = [
+        fanova.shares(points, np.array(random.Random(seed).sample(ranks, len(ranks)))) for seed in range(SHUFFLES)
+    ]
     chance = {name: max(shares.get(name, 0.0) for shares in shuffled) for name in found}
     rows = [Importance(name, share, chance[name]) for name, share in found.items()]
     return tuple(sorted(rows, key=lambda row: (not row.above_chance, -row.share, row.name)))
 
 
-def _shares(trials: Sequence[FrozenTrial], ranks: Sequence[int]) -> dict[str, float]:
-    """The share of each hyperparameter that has more than one value."""
-    with warnings.catch_warnings():
-        # Optuna warns that conditional hyperparameters are left out; the report says so itself.
-        warnings.simplefilter("ignore")
-        study = optuna.create_study()
-        study.add_trials([_with_value(trial, rank) for trial, rank in zip(trials, ranks, strict=True)])
-        found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(n_trees=16, seed=0), normalize=False)
-    varied = {name for name in found if len({str(trial.params[name]) for trial in trials}) > 1}
-    return {name: float(share) for name, share in found.items() if name in varied}
-
-
-def _with_value(trial: FrozenTrial, value: float) -> FrozenTrial:
-    return optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=value)
+def _shared(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """The hyperparameters that every trial has with the same distribution."""
+    found = dict(trials[0].distributions)
+    for trial in trials:
+        own = trial.distributions
+        found = {name: distribution for name, distribution in found.items() if own.get(name) == distribution}
+    return found
