@@ -22,6 +22,9 @@ from cnnsearch.study.study import Study
 from cnnsearch.tuning import run
 from cnnsearch.tuning.callbacks.base import TunerCallback
 
+SHOWN = 10
+"""How many trials with outlying scores are named."""
+
 
 def compare(study: Study, plugins: tuple[Path, ...], by: str) -> EffectTable:
     """The effect of each hyperparameter that `by` names, from the complete trials of the study.
@@ -29,7 +32,7 @@ def compare(study: Study, plugins: tuple[Path, ...], by: str) -> EffectTable:
     Raises:
         StudyError: if there is no such hyperparameter, or too few trials for any comparison.
     """
-    known = evidence.evidence(study, Points(study, plugins))
+    known = evidence.evidence(study, Points(study, plugins), evidence.MOST)
     names = evidence.matching_names(known.space, by, study.name)
     found = evidence.comparisons(known, names)
     if not found:
@@ -138,12 +141,14 @@ def _row(found: Comparison, study: Study) -> Row:
 def _notes(study: Study, known: Evidence, found: list[Comparison], missing: list[str]) -> list[str]:
     """How reliable the comparisons of a study's own trials are; `missing` hyperparameters could not be compared."""
     pruned = sum(record.state == "pruned" for record in study.trials())
-    notes = [
-        f"From {len(known.cases)} complete trials. n is the number of pairs, or of trials with one of both values."
-    ]
+    compared = f"{len(known.cases)} complete trials"
+    if known.complete:
+        compared = f"{len(known.cases) + len(known.outliers)} of {known.complete:,} complete trials, chosen by chance"
+    notes = [f"From {compared}. n is the number of pairs, or of trials with one of both values."]
     if known.outliers:
-        scores = ", ".join(f"{case.number} ({case.score:.4f})" for case in known.outliers)
-        notes.append(f"These trials are left out, because their scores are far from all others: {scores}.")
+        scores = ", ".join(f"{case.number} ({case.score:.4f})" for case in known.outliers[:SHOWN])
+        more = f" and {len(known.outliers) - SHOWN} more" if len(known.outliers) > SHOWN else ""
+        notes.append(f"These trials are left out, because their scores are far from all others: {scores}{more}.")
     if pruned:
         notes.append(
             f"{pruned} pruned trials are left out, because their scores are from fewer epochs. They were the worse "

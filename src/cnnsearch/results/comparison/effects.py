@@ -68,10 +68,14 @@ def mixed_model(y: Array, fixed: Array, random: Array) -> list[Effect]:
     x = np.column_stack([fixed, np.ones(n)])
     if n <= k + 1 or np.linalg.matrix_rank(x) <= k:
         raise ValueError(f"{n} trials are too few to estimate {k} differences")
-    values, vectors = np.linalg.eigh(random @ random.T)
-    values = np.clip(values, 0, None)
-    x, y = vectors.T @ x, vectors.T @ (y - y.mean())
-    ratio = max(VARIANCE_RATIOS, key=lambda ratio: _restricted_likelihood(y, x, 1 + ratio * values))
+    y = y - y.mean()
+    vectors, singular, _ = np.linalg.svd(random, full_matrices=False)
+    # the other columns have a part that lies outside of `random`, where the variance is that of the noise alone
+    rest = np.column_stack([x, y])
+    rest = np.linalg.qr(rest - vectors @ (vectors.T @ rest), mode="r")
+    x, y = np.vstack([vectors.T @ x, rest[:, :-1]]), np.concatenate([vectors.T @ y, rest[:, -1]])
+    values = np.concatenate([singular**2, np.zeros(len(rest))])
+    ratio = max(VARIANCE_RATIOS, key=lambda ratio: _restricted_likelihood(y, x, 1 + ratio * values, n))
     variance = 1 + ratio * values
     beta, inverse, residual = _solve(y, x, variance)
     freedom = max(1.0, n - k - 1 - float((1 - 1 / variance).sum()))
@@ -91,8 +95,8 @@ def _solve(y: Array, x: Array, variance: Array) -> tuple[Array, Array, float]:
     return beta, inverse, float(((y - x @ beta) ** 2 / variance).sum())
 
 
-def _restricted_likelihood(y: Array, x: Array, variance: Array) -> Any:
-    """The restricted log-likelihood without its constant term."""
+def _restricted_likelihood(y: Array, x: Array, variance: Array, n: int) -> Any:
+    """The restricted log-likelihood of `n` cases without its constant term."""
     _, inverse, residual = _solve(y, x, variance)
-    freedom = len(y) - x.shape[1]
+    freedom = n - x.shape[1]
     return -freedom * np.log(residual) - np.log(variance).sum() + np.linalg.slogdet(inverse)[1]

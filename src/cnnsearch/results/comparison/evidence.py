@@ -1,9 +1,8 @@
 """The effect of each hyperparameter value against a reference value, from matched pairs or from a model."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from cnnsearch.results.comparison.effects import Array, Effect
 from cnnsearch.results.comparison.levels import Levels, distributions, levels, position_of
 from cnnsearch.results.comparison.points import Points, Values
 from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.study.ranking import some
 from cnnsearch.study.study import Study
 
 MIN_PAIRS = 5
@@ -26,6 +26,9 @@ MIN_TRIALS, MIN_PER_LEVEL = 15, 3
 OUTLIER_RANGES = 3.0
 """A score this many interquartile ranges below the lower quartile is an outlier (Tukey, Exploratory Data Analysis,
 1977)."""
+
+MOST = 300
+"""Of more complete trials so many are compared, chosen by chance: each one is drawn again, which takes milliseconds."""
 
 MATCHED, MODELLED, CONTROLLED = "matched pairs", "modelled", "controlled pairs"
 
@@ -47,12 +50,14 @@ class Evidence:
         space: the distribution of each hyperparameter.
         default: the default point.
         outliers: trials that are left out. One training of 83% among many of 99% would hide all other effects.
+        complete: the number of all complete trials, if only some are compared; else 0.
     """
 
     cases: tuple[Case, ...]
     space: dict[str, Distribution]
     default: Values
     outliers: tuple[Case, ...] = ()
+    complete: int = 0
 
     def levels(self, name: str) -> Levels:
         """The levels of one hyperparameter."""
@@ -84,21 +89,22 @@ class Comparison(NamedTuple):
     how: str
 
 
-def evidence(study: Study, points: Points) -> Evidence:
-    """The complete trials of a study.
+def evidence(study: Study, points: Points, most: int = 0) -> Evidence:
+    """The complete trials of a study, or so many of them, chosen by chance.
 
     Pruned trials are left out, because their scores are from fewer epochs. Failed trials have no score.
     """
+    complete = [record for record in study.trials() if record.state == "complete"]
+    chosen = some(complete, most) if most else complete
     cases = [
-        Case(record.number, record.score, points.simplest(record))
-        for record in study.trials()
-        if record.state == "complete" and record.score is not None
+        Case(record.number, record.score, points.simplest(record)) for record in chosen if record.score is not None
     ]
     found = outliers(cases, study.maximize)
     space = distributions(study.optuna.get_trials(deepcopy=False))
     default = points.draw(study.info.get("default", {})) if points.can_draw else None
     simplest = points.simplified(default).values if default else study.info.get("default", {})
-    return Evidence(tuple(case for case in cases if case not in found), space, simplest, found)
+    left = tuple(case for case in cases if case not in found)
+    return Evidence(left, space, simplest, found, len(complete) if len(chosen) < len(complete) else 0)
 
 
 def outliers(cases: list[Case], maximize: bool) -> tuple[Case, ...]:
@@ -156,7 +162,7 @@ def matched_differences(name: str, ones: list[Case], others: list[Case]) -> list
     All pairs that share a trial make one difference together, so the differences are independent.
     """
     groups: list[tuple[set[int], set[int]]] = []
-    for one, other in product(ones, others):
+    for one, other in _equal_in_shared(name, ones, others):
         if _is_match(one.values, other.values, name):
             mine = [group for group in groups if one.number in group[0] or other.number in group[1]]
             merged = (
@@ -166,6 +172,18 @@ def matched_differences(name: str, ones: list[Case], others: list[Case]) -> list
             groups = [group for group in groups if group not in mine] + [merged]
     scores = {case.number: case.score for case in (*ones, *others)}
     return [fmean(scores[n] for n in left) - fmean(scores[n] for n in right) for left, right in groups]
+
+
+def _equal_in_shared(name: str, ones: list[Case], others: list[Case]) -> Iterator[tuple[Case, Case]]:
+    """The pairs that are equal in all hyperparameters that every trial has, except `name`: few of all pairs."""
+    cases = [*ones, *others]
+    shared = sorted(set(cases[0].values).intersection(*(case.values for case in cases)) - {name}) if cases else []
+    found: dict[tuple[Any, ...], list[Case]] = defaultdict(list)
+    for other in others:
+        found[tuple(other.values[key] for key in shared)].append(other)
+    for one in ones:
+        for other in found.get(tuple(one.values[key] for key in shared), ()):
+            yield one, other
 
 
 def _is_match(one: Values, other: Values, name: str) -> bool:
