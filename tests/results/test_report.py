@@ -13,10 +13,12 @@ import numpy as np
 import optuna
 import pytest
 from mlflow import MlflowClient
+from optuna.importance import FanovaImportanceEvaluator
 
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.results import report
-from cnnsearch.results.report import facts, importance, model_images, plots
+from cnnsearch.results import leaderboard, report
+from cnnsearch.results.comparison import evidence
+from cnnsearch.results.report import drawing, facts, fanova, importance, model_images, plots
 from cnnsearch.results.report.plots import Point
 from cnnsearch.results.report.study_cost import study_cost
 from cnnsearch.spaces import plugins
@@ -279,6 +281,50 @@ def test_only_the_hyperparameter_that_decides_the_score_is_above_chance(tmp_path
     read = page(tmp_path / "report.html")
     assert "Above chance: a/y." in read.sections["importance"]
     assert "Importance not above chance." in read.sections["slices"]
+
+
+def test_a_large_study_draws_and_shows_some_of_its_trials_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made(tmp_path, [])
+    for number in range(30):
+        end(study, complete(number, 0.5), by="a/y")
+    for constant in (
+        "importance.MOST",
+        "plot_sections.MOST",
+        "plot_sections.POINTS",
+        "drawing.POINTS",
+        "sections.ROWS",
+    ):
+        monkeypatch.setattr(f"cnnsearch.results.report.{constant}", 20)
+    monkeypatch.setattr(evidence, "MOST", 20)
+    report.write(study, tmp_path / "report.html")
+    read = page(tmp_path / "report.html")
+    assert "The first 20 of 30 rows" in read.sections["leaderboard"]
+    assert "over the ranks of 20 of the 30 complete trials, chosen by chance" in read.sections["importance"]
+    assert "20 of 30 complete trials, chosen by chance" in read.sections["effects"]
+    assert "At most 20 points of each kind are drawn" in read.sections["history"]
+    assert "At most 20 points of each kind are drawn" in read.sections["slices"]
+    assert len(leaderboard.to_csv(leaderboard.rows(study)).splitlines()) == 31
+
+
+def test_points_are_thinned_evenly() -> None:
+    found = drawing.thinned(range(10_000))
+    assert len(found) == drawing.POINTS and found[0] == 0 and found[1] == 10
+    assert drawing.thinned([3, 1, 2]) == [3, 1, 2]
+
+
+def test_shares_are_those_of_optuna() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(20):
+        trial = study.ask()
+        value = trial.suggest_float("a", 0.01, 1, log=True) + trial.suggest_int("b", 8, 64, step=8) / 64
+        study.tell(trial, value + (trial.suggest_categorical("c", ["x", "y", None]) == "x"))
+    expected = FanovaImportanceEvaluator(n_trees=fanova.TREES, seed=0).evaluate(study)
+    points = fanova.encoded(
+        [trial.params for trial in study.trials], dict(sorted(study.trials[0].distributions.items()))
+    )
+    assert fanova.shares(points, np.array([trial.value for trial in study.trials])) == pytest.approx(expected)
 
 
 def test_the_pareto_front_is_what_no_other_point_beats() -> None:

@@ -4,12 +4,19 @@ import datetime
 import importlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial
+
+HEAD = ("number", "state", "datetime_start", "datetime_complete")
+PARAM = ("param_name", "param_value", "distribution_json")
+VALUE = ("objective", "value", "value_type")
+STEP = ("step", "intermediate_value", "intermediate_value_type")
+ATTRIBUTE = ("key", "value_json")
+"""The columns of Optuna's tables that are read."""
 
 
 class Database(RDBStorage):
@@ -37,42 +44,23 @@ def trials(storage: RDBStorage, study_id: int, after: int = -1) -> list[FrozenTr
     """
     from sqlalchemy import select
 
-    models = importlib.import_module("optuna.storages._rdb.models")
-    trial = models.TrialModel
-    these = (trial.study_id == study_id, trial.trial_id > after)
+    models = _models()
     with storage.engine.connect() as connection:
-        studies = select(models.StudyModel.study_id).where(models.StudyModel.study_id == study_id)
-        if connection.execute(studies).first() is None:
+        study = models.StudyModel.study_id
+        if connection.execute(select(study).where(study == study_id)).first() is None:
             raise KeyError(f"there is no study of id {study_id}")
-
-        def rows(table: Any, order: Any, *columns: Any) -> Any:
-            wanted = select(table.trial_id, *columns).join(trial, trial.trial_id == table.trial_id)
-            return connection.execute(wanted.where(*these).order_by(order))
-
-        moments = trial.__table__.c
-        wanted = select(trial.trial_id, trial.number, trial.state, moments.datetime_start, moments.datetime_complete)
+        rows = _Rows(connection, models.TrialModel, study_id, after)
         # first, as a trial that is added meanwhile may have rows below
-        heads = connection.execute(wanted.where(*these).order_by(trial.trial_id)).all()
-        param, value, step = models.TrialParamModel, models.TrialValueModel, models.TrialIntermediateValueModel
-        user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
-        params, distributions = _params(
-            rows(param, param.param_id, param.param_name, param.param_value, param.distribution_json)
-        )
-        values = _by_trial(
-            (id_, at, value.stored_repr_to_value(stored, kind))
-            for id_, at, stored, kind in rows(value, value.objective, value.objective, value.value, value.value_type)
-        )
-        steps = _by_trial(
-            (id_, at, step.stored_repr_to_intermediate_value(stored, kind))
-            for id_, at, stored, kind in rows(
-                step, step.step, step.step, step.intermediate_value, step.intermediate_value_type
-            )
-        )
-        user_attrs, system_attrs = (
-            _by_trial(
-                (id_, key, json.loads(text)) for id_, key, text in rows(table, id_column, table.key, table.value_json)
-            )
-            for table, id_column in ((user, user.trial_user_attribute_id), (system, system.trial_system_attribute_id))
+        heads = rows.heads()
+        if not heads:
+            return []
+        params, distributions = _params(rows.of(models.TrialParamModel, "param_id", *PARAM))
+        value, step = models.TrialValueModel, models.TrialIntermediateValueModel
+        values = _by_trial(rows.of(value, "objective", *VALUE), value.stored_repr_to_value)
+        steps = _by_trial(rows.of(step, "step", *STEP), step.stored_repr_to_intermediate_value)
+        user = _by_trial(rows.of(models.TrialUserAttributeModel, "trial_user_attribute_id", *ATTRIBUTE), json.loads)
+        system = _by_trial(
+            rows.of(models.TrialSystemAttributeModel, "trial_system_attribute_id", *ATTRIBUTE), json.loads
         )
     return [
         FrozenTrial(
@@ -84,8 +72,8 @@ def trials(storage: RDBStorage, study_id: int, after: int = -1) -> list[FrozenTr
             datetime_complete=_local(end),
             params=params.get(id_, {}),
             distributions=distributions.get(id_, {}),
-            user_attrs=user_attrs.get(id_, {}),
-            system_attrs=system_attrs.get(id_, {}),
+            user_attrs=user.get(id_, {}),
+            system_attrs=system.get(id_, {}),
             intermediate_values=steps.get(id_, {}),
             trial_id=id_,
         )
@@ -93,12 +81,42 @@ def trials(storage: RDBStorage, study_id: int, after: int = -1) -> list[FrozenTr
     ]
 
 
+class _Rows(NamedTuple):
+    """Reads the rows of a study's trials whose id is larger than `after`."""
+
+    connection: Any
+    trial: Any
+    study_id: int
+    after: int
+
+    def heads(self) -> Any:
+        """Id, number, state and times of each trial, in the order of their ids."""
+        from sqlalchemy import select
+
+        columns = self.trial.__table__.c
+        wanted = select(columns.trial_id, *(columns[name] for name in HEAD))
+        return self._execute(wanted.order_by(columns.trial_id)).all()
+
+    def of(self, model: Any, order: str, *names: str) -> Any:
+        """The id of the trial and these columns of the rows of one table, in this order."""
+        from sqlalchemy import select
+
+        columns = model.__table__.c
+        wanted = select(columns.trial_id, *(columns[name] for name in names))
+        return self._execute(wanted.join(self.trial, self.trial.trial_id == columns.trial_id).order_by(columns[order]))
+
+    def _execute(self, wanted: Any) -> Any:
+        return self.connection.execute(
+            wanted.where(self.trial.study_id == self.study_id, self.trial.trial_id > self.after)
+        )
+
+
 def latest(storage: BaseStorage) -> dict[int, datetime.datetime]:
     """When a trial of each study last ended or, if it runs, began, by the id of the study."""
     from sqlalchemy import func, select
 
-    database = getattr(storage, "_backend", storage)
-    trial = importlib.import_module("optuna.storages._rdb.models").TrialModel
+    database: Any = getattr(storage, "_backend", storage)
+    trial = _models().TrialModel
     columns = trial.__table__.c
     moment = func.max(func.coalesce(columns.datetime_complete, columns.datetime_start))
     with database.engine.connect() as connection:
@@ -128,8 +146,13 @@ def _params(rows: Iterable[Any]) -> tuple[dict[int, dict[str, Any]], dict[int, d
     return params, distributions
 
 
-def _by_trial(rows: Iterable[tuple[int, Any, Any]]) -> dict[int, dict[Any, Any]]:
+def _by_trial(rows: Iterable[Any], read: Callable[..., Any]) -> dict[int, dict[Any, Any]]:
+    """By the id of the trial, the key of each row and what `read` makes of its other columns."""
     found: dict[int, dict[Any, Any]] = defaultdict(dict)
-    for id_, key, value in rows:
-        found[id_][key] = value
+    for id_, key, *stored in rows:
+        found[id_][key] = read(*stored)
     return found
+
+
+def _models() -> Any:
+    return importlib.import_module("optuna.storages._rdb.models")

@@ -72,7 +72,7 @@ def mixed_model(y: Array, fixed: Array, random: Array) -> list[Effect]:
     vectors, singular, _ = np.linalg.svd(random, full_matrices=False)
     # the other columns have a part that lies outside of `random`, where the variance is that of the noise alone
     rest = np.column_stack([x, y])
-    rest = np.linalg.qr(rest - vectors @ (vectors.T @ rest), mode="r")
+    rest = np.linalg.qr(rest - vectors @ (vectors.T @ rest)).R
     x, y = np.vstack([vectors.T @ x, rest[:, :-1]]), np.concatenate([vectors.T @ y, rest[:, -1]])
     values = np.concatenate([singular**2, np.zeros(len(rest))])
     ratio = max(VARIANCE_RATIOS, key=lambda ratio: _restricted_likelihood(y, x, 1 + ratio * values, n))

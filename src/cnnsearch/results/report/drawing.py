@@ -4,7 +4,7 @@ import io
 import random
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -36,7 +36,12 @@ STYLE: Any = {
 SIZE = (4.7, 3.1)
 """Inches. On a phone the letters are then as large as the text around the plot."""
 
+POINTS = 1000
+"""A plot draws at most so many points of one kind."""
+
 Draw = Callable[[Axes], None]
+
+Item = TypeVar("Item")
 
 
 def svg(draw: Draw, size: tuple[float, float] = SIZE) -> bytes:
@@ -71,6 +76,12 @@ def reach(scores: Sequence[float], maximize: bool) -> Reach:
     return Reach(end if best != end and abs(worst - best) > abs(end - best) else None, maximize)
 
 
+def thinned(items: Sequence[Item]) -> Sequence[Item]:
+    """At most POINTS of the items, evenly spaced."""
+    count = len(items)
+    return items if count <= POINTS else [items[place * count // POINTS] for place in range(POINTS)]
+
+
 def scatter(
     axes: Axes,
     x: Sequence[float],
@@ -80,8 +91,8 @@ def scatter(
     marker: str = "o",
     label: str = "",
 ) -> None:
-    """Points; those beyond the end of the axis are drawn at its end as open triangles."""
-    points = list(zip(x, scores, strict=True))
+    """Points, at most POINTS; those beyond the end of the axis are drawn at its end as open triangles."""
+    points = thinned(list(zip(x, scores, strict=True)))
     inside = [point for point in points if not far.beyond(point[1])]
     outside = [a for a, b in points if far.beyond(b)]
     if inside:

@@ -1,5 +1,6 @@
 """Everything that a report needs from a study, read once."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,12 @@ class Facts:
             return None
         return Evaluation(self.best.score, 0.0, int(self.study.info["data"]["images"]["val"])).interval[0]
 
-    @property
+    @functools.cached_property
+    def by_number(self) -> dict[int, Trial]:
+        """All trials by their numbers."""
+        return {record.number: record for record in self.trials}
+
+    @functools.cached_property
     def ties(self) -> list[int]:
         """The trials that may be as good as the best: their intervals overlap its interval.
 
@@ -98,7 +104,7 @@ class Facts:
     def mean_or_score(self, trial: int) -> float:
         """A complete trial's mean over new seeds, or its search score if there are none."""
         found = self.means.get(trial)
-        return found.mean if found else next(r.score or 0.0 for r in self.complete if r.number == trial)
+        return found.mean if found else self.by_number[trial].score or 0.0
 
     def score_text(self, value: float | None) -> str:
         """A score as text: `99.61%` for an accuracy, four digits for other metrics."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
 
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.data import pixel_values
@@ -85,7 +84,8 @@ def confusion_table(y: Labels, predicted: NDArray[Any], classes: Sequence[str]) 
     """The confusion matrix, mistakes shaded by their number; None for more than MAX_CLASSES classes."""
     if len(classes) > MAX_CLASSES:
         return None
-    counts = confusion_matrix(y, predicted, labels=np.arange(len(classes)))
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (y, predicted), 1)
     errors = counts * (1 - np.eye(len(classes), dtype=int))
     shade = 0.75 * errors / max(1, errors.max())
     rows = tuple(

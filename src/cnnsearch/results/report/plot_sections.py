@@ -4,8 +4,9 @@ from functools import partial
 from typing import Any
 
 from cnnsearch.results.report import plots
+from cnnsearch.results.report.drawing import POINTS
 from cnnsearch.results.report.facts import Facts, duration
-from cnnsearch.results.report.importance import MIN_TRIALS, SHUFFLES, Importance
+from cnnsearch.results.report.importance import MIN_TRIALS, MOST, SHUFFLES, Importance
 from cnnsearch.results.report.page import Picture, Section, Table, plot, table
 from cnnsearch.results.report.plots import Point
 
@@ -24,6 +25,7 @@ def history(known: Facts) -> Section:
     draw = partial(plots.history, records=known.trials, metric=known.metric, maximize=known.study.maximize)
     alt = f"{known.metric} of every trial in the order of the trials, with the best so far"
     caption = "Triangles: scores too bad for the axis. Pruned trials: their scores when they were pruned."
+    caption += _thinned(len(known.trials))
     return Section("history", title, pictures=(plot(draw, alt, caption, size=(5.2, 3.2)),))
 
 
@@ -65,9 +67,13 @@ def importance(known: Facts) -> Section:
         return Section("importance", title, (text,))
     above = [row.name for row in rows if row.above_chance]
     first = f"Above chance: {', '.join(above)}." if above else "No hyperparameter is above chance."
+    count = len(known.complete)
+    trials = f"the {count} complete trials"
+    if count > MOST:
+        trials = f"{MOST} of the {count:,} complete trials, chosen by chance"
     paragraphs = (
-        f"{first} The bars are importances by functional ANOVA (Optuna's fANOVA) over the ranks of the "
-        f"{len(known.complete)} complete trials: the share of the variance that each hyperparameter explains. The red "
+        f"{first} The bars are importances by functional ANOVA (Optuna's fANOVA) over the ranks of {trials}: the "
+        "share of the variance that each hyperparameter explains. The red "
         f"mark is the largest importance in {SHUFFLES} shuffles of the ranks. One of {SHUFFLES + 1} hyperparameters "
         "exceeds its mark by chance.",
         "An importance does not say which value is better, nor by how much. It holds for the region that the search "
@@ -101,25 +107,36 @@ def slices(known: Facts) -> Section:
     return Section("slices", title, (text,), tuple(pictures))
 
 
+def _thinned(count: int) -> str:
+    """What a caption says of a plot of so many trials."""
+    return f" At most {POINTS:,} points of each kind are drawn, evenly spaced." if count > POINTS else ""
+
+
 def _slice(known: Facts, row: Importance) -> Picture:
-    values, scores = _values(known, row.name), [record.score or 0.0 for record in known.complete]
+    values, scores = _values(known, row.name)
     same: Any = {"metric": known.metric, "maximize": known.study.maximize}
     draw = partial(plots.slices, name=row.name, values=values, scores=scores, **same)
     caption = "Importance above chance." if row.above_chance else "Importance not above chance."
+    caption += _thinned(len(values))
     return plot(draw, f"{known.metric} against {row.name}", caption)
 
 
 def _pair(known: Facts, one: str, other: str) -> Picture:
-    both = list(zip(_values(known, one), _values(known, other), strict=True))
-    scores = [record.score or 0.0 for record in known.complete]
+    both, scores = _values(known, one, other)
     same: Any = {"metric": known.metric, "maximize": known.study.maximize}
     draw = partial(plots.pair, names=(one, other), values=both, scores=scores, **same)
-    caption = "The two most important hyperparameters; the ring marks the best trial."
+    caption = "The two most important hyperparameters; the ring marks the best trial." + _thinned(len(both))
     return plot(draw, f"{one} against {other}, coloured by {known.metric}", caption)
 
 
-def _values(known: Facts, name: str) -> list[Any]:
-    return [record.params[name] for record in known.complete]
+def _values(known: Facts, *names: str) -> tuple[list[Any], list[float]]:
+    """The values and the scores of the complete trials that have these hyperparameters; of one name its plain values.
+
+    In a large study importances are of some trials only, and others may not have the same hyperparameters.
+    """
+    having = [record for record in known.complete if all(name in record.params for name in names)]
+    values = [tuple(record.params[name] for name in names) for record in having]
+    return [value[0] for value in values] if len(names) == 1 else values, [record.score or 0.0 for record in having]
 
 
 def curves(known: Facts) -> Section:
@@ -159,7 +176,8 @@ def tradeoff(known: Facts) -> Section:
         if len(points) > 1:
             front = ", ".join(str(point.trial) for point in plots.pareto_front(points, known.study.maximize))
             alt = f"{known.metric} against {label}; on the Pareto front: trials {front}"
-            pictures.append(plot(partial(plots.tradeoff, points=points, cost_name=label, **same), alt))
+            draw = partial(plots.tradeoff, points=points, cost_name=label, **same)
+            pictures.append(plot(draw, alt, _thinned(len(points)).strip()))
     measured = sum(bool(row["milliseconds"]) for row in rows)
     text = [
         "The Pareto front: the trials that no other trial beats in both score and cost. The labels are trial numbers."

@@ -23,6 +23,7 @@ from cnnsearch.results.report.drawing import (
     scatter,
     short,
     spread,
+    thinned,
 )
 from cnnsearch.results.report.drawing import scores as score_axis
 from cnnsearch.results.report.importance import Importance
@@ -55,16 +56,25 @@ def history(axes: Axes, records: Sequence[Trial], metric: str, maximize: bool) -
     )
     for name, marker, colour, own in kinds:
         scatter(axes, [r.number for r, _ in own], [score for _, score in own], far, colour, marker, name)
-    failed = [record.number for record in records if record.state == "failed"]
+    failed = thinned([record.number for record in records if record.state == "failed"])
     if failed:
         places = axes.get_xaxis_transform()
         axes.scatter(failed, [0.03] * len(failed), marker="x", color=RED, s=25, transform=places, label="failed")
-    best = max if maximize else min
-    so_far = [best(score for _, score in complete[: end + 1]) for end in range(len(complete))]
-    axes.step([r.number for r, _ in complete], so_far, where="post", color=BLUE, alpha=0.5, label="best so far")
+    numbers, so_far = _best_so_far([(r.number, score) for r, score in complete], maximize)
+    axes.step(numbers, so_far, where="post", color=BLUE, alpha=0.5, label="best so far")
     axes.set(xlabel="trial")
     score_axis(axes, metric)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+
+
+def _best_so_far(scored: Sequence[tuple[int, float]], maximize: bool) -> tuple[list[int], list[float]]:
+    """The trials that were better than all before, and the last one, with the best score at that moment."""
+    found: list[tuple[int, float]] = []
+    for number, score in scored:
+        if not found or (score > found[-1][1] if maximize else score < found[-1][1]):
+            found.append((number, score))
+    ends = [*found, (scored[-1][0], found[-1][1])] if found else []
+    return [number for number, _ in ends], [score for _, score in ends]
 
 
 def cost(axes: Axes, rows: dict[str, dict[str, float]]) -> None:
@@ -127,7 +137,16 @@ def pair(
     end = reach(scores, maximize).end
     low, high = (end, None) if maximize else (None, end)
     x, y = spread(across, ticks), spread(up, other, seed=1)
-    points = axes.scatter(x, y, c=scores, cmap="viridis" if maximize else "viridis_r", s=38, vmin=low, vmax=high)
+    shown = thinned(range(len(scores)))
+    points = axes.scatter(
+        [x[place] for place in shown],
+        [y[place] for place in shown],
+        c=[scores[place] for place in shown],
+        cmap="viridis" if maximize else "viridis_r",
+        s=38,
+        vmin=low,
+        vmax=high,
+    )
     best = scores.index(max(scores) if maximize else min(scores))
     axes.scatter([x[best]], [y[best]], s=110, facecolors="none", edgecolors=RED, linewidths=1.5)
     label(axes, "x", names[0], across, ticks)

@@ -20,6 +20,9 @@ HEADER = (
 TOP = 10
 """The number of leaderboard rows that are shown without a click."""
 
+ROWS = 500
+"""The number of leaderboard rows on the page; 10,000 would be 3 MB."""
+
 
 def board(known: Facts) -> Section:
     """The leaderboard: the top, and the whole of it folded."""
@@ -39,18 +42,23 @@ def board(known: Facts) -> Section:
             " The last column has the hyperparameters that differ from those of the first, trial "
             f"{known.best.number}; all of these are listed below."
         )
-        tables.append(table(HEADER, [_board_row(known, row) for row in ended[:TOP]]))
+        best = known.best
+        tables.append(table(HEADER, [(*_board_row(known, row), _differences(known, row, best)) for row in ended[:TOP]]))
     if len(known.rows) > len(ended[:TOP]):
-        rows = [(*_board_row(known, row)[:-1], row["state"], row["choices"], row["reason"]) for row in known.rows]
+        shown, count = known.rows[:ROWS], len(known.rows)
+        rows = [(*_board_row(known, row), row["state"], row["choices"], row["reason"]) for row in shown]
         header = (*HEADER[:-1], "state", "differs from the default point in", "reason")
-        tables.append(table(header, rows, f"All {len(rows)} rows", folded=True))
+        title = f"All {count} rows"
+        if count > ROWS:
+            title = f"The first {ROWS} of {count:,} rows (all: cnnsearch leaderboard {known.study.name} --format csv)"
+        tables.append(table(header, rows, title, folded=True))
     return Section("leaderboard", "Leaderboard", (text if ended else "No trial is complete.",), tables=tuple(tables))
 
 
 def _board_row(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:
     mean, first = known.means.get(row["trial"]), known.best
-    record = next(record for record in known.trials if record.number == row["trial"])
-    tie = "first" if record == first else "tie" if record.number in known.ties else ""
+    record = known.by_number[row["trial"]]
+    tie = "first" if first and record.number == first.number else "tie" if record.number in known.ties else ""
     return (
         row["rank"],
         row["trial"],
@@ -64,8 +72,13 @@ def _board_row(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:
         f"{row['best_epoch']} of {row['epochs']}" if row["best_epoch"] else None,
         duration(row["seconds"]) if row["seconds"] else None,
         "" if record.origin == "sampler" else record.origin,
-        known.differing_choices(record, first.choices, 2) if first and record != first else "",
     )
+
+
+def _differences(known: Facts, row: dict[str, Any], first: Trial) -> str:
+    """The hyperparameters of a row that differ from those of the first."""
+    record = known.by_number[row["trial"]]
+    return "" if record.number == first.number else known.differing_choices(record, first.choices, 2)
 
 
 def recipes(known: Facts) -> Section:
