@@ -26,8 +26,10 @@ HERE = Path(__file__).parent
 POINTS = HERE / "results" / "prior" / "points.jsonl"
 SPACE = HERE / "spaces" / "prior.toml"
 SHIPPED = HERE.parent / "search_spaces" / "priors" / "small_cnn.json"
-PORTFOLIO = 10
+PORTFOLIO = 8
 """How many points."""
+MOST_OF = 0.8
+"""A dataset with fewer than this share of the points of another one is not used."""
 MACHINE = f"{platform.system()} {platform.machine()}, one core of {os.cpu_count()}"
 DEFAULT = -1
 """The number of the default point."""
@@ -134,7 +136,7 @@ def learnt(trainings: list[dict[str, Any]], without: str = "", wrong: bool = Fal
 
 
 class Recorded:
-    """The recorded trainings of points that all datasets have.
+    """The recorded trainings of points that all datasets have. Datasets with few points are left out.
 
     Attributes:
         values: the hyperparameters of each point, without those that are the same in all points.
@@ -143,8 +145,9 @@ class Recorded:
     """
 
     def __init__(self, trainings: list[dict[str, Any]]) -> None:
-        self._rows = trainings
-        self.datasets = sorted({row["dataset"] for row in trainings})
+        counts = Counter(row["dataset"] for row in trainings)
+        self.datasets = sorted(name for name, count in counts.items() if count >= MOST_OF * max(counts.values()))
+        self._rows = trainings = [row for row in trainings if row["dataset"] in self.datasets]
         best = {(row["dataset"], row["point"]): max(row["curve"]) for row in trainings}
         every = sorted({row["point"] for row in trainings})
         self.points = [point for point in every if all((name, point) in best for name in self.datasets)]

@@ -82,3 +82,19 @@ def test_the_shipped_prior_is_for_spaces_with_its_dimensions(tmp_path: Path, mon
     assert prior.shipped(["a", "b", "c"]).sources == ["small"]
     assert prior.shipped(["a", "b", "other"]).points
     assert not prior.shipped(["a", "other", "another"]).points
+
+
+def test_the_shipped_prior_fits_the_shipped_spaces_of_its_family() -> None:
+    catalog = plugins.load()
+    for name in ("digits_cnn", "mnist_cnn", "fashion_mnist_cnn", "cifar10_cnn"):
+        found = space.check(space.load(name, catalog), catalog)
+        fitting = prior.shipped([use.name for use in found.dimensions])
+        assert fitting.sources == ["small_cnn"] and fitting.weights
+        nearest = []
+        for point in fitting.points:
+            hp = HyperParameters(prior.replay_projected(point.values))
+            space.draw(found, catalog, hp, space.start_plan(found, found.input_shape, 10))
+            nearest.append(hp.values)
+        # most points stay different ones in the nearest space
+        assert sum(values not in nearest[:at] for at, values in enumerate(nearest)) > len(nearest) / 2
+    assert not prior.shipped(["backbone", "head", "learning_rate", "augmentation"]).points

@@ -16,7 +16,7 @@ ORIGIN = "prior "
 """The origin of a trial whose point came from a prior is this and the name of the prior."""
 
 MATCH = 2 / 3
-"""A shipped prior is used if it knows at least this share of the dimensions of a space."""
+"""A shipped prior is used if it and the space share at least this part of their dimensions."""
 
 Weights = Mapping[str, tuple[tuple[Value, float], ...]]
 """By the full name of a hyperparameter, values that were good, each with its weight."""
@@ -100,11 +100,12 @@ def _is_weighted(given: Any) -> bool:
 
 
 def shipped(dimensions: Iterable[str]) -> Prior:
-    """The shipped prior that knows most dimensions of a space; an empty one if each knows less than MATCH of them."""
+    """The shipped prior that shares most dimensions with a space; an empty one if each shares less than MATCH."""
     wanted, best, most = set(dimensions), Prior(), 0.0
     for path in sorted((shipped_folder() / "search_spaces" / "priors").glob("*.json")):
         found = from_file(path)
-        share = len(wanted & found.dimensions) / max(1, len(wanted))
+        # of both: a space with few dimensions, all of them known, may be for quite other networks
+        share = len(wanted & found.dimensions) / max(1, len(wanted), len(found.dimensions))
         if share >= MATCH and share > most:
             best, most = found, share
     return best
