@@ -222,14 +222,16 @@ def run(tasks: tuple[str, ...], seeds: int, trials: int) -> None:
     from peers_results import goal
     from peers_results import rows as raced
 
-    done = {(row["task"], row["arm"], row["seed"]) for row in rows(RESULTS / "runs.jsonl")}
+    points = len(Recorded(recorded()).points)
+    done = {(row["task"], row["arm"], row["seed"], row["points"]) for row in rows(RESULTS / "runs.jsonl")}
     for seed in range(FIRST, FIRST + seeds):
         for task in tasks:
             for at in range(len(RUN_ARMS)):
                 # another arm begins with each seed
                 arm = RUN_ARMS[(at + seed) % len(RUN_ARMS)]
-                if (task, arm, seed) not in done:
-                    keep(RESULTS / "runs.jsonl", one_run(task, arm, seed, trials, goal(raced(task))))
+                if (task, arm, seed, points) not in done:
+                    row = one_run(task, arm, seed, trials, goal(raced(task)))
+                    keep(RESULTS / "runs.jsonl", row | {"points": points})
 
 
 def one_run(task: str, arm: str, seed: int, trials: int, target: float) -> dict[str, Any]:

@@ -23,8 +23,9 @@ def write(found: dict[str, Rows], recorded: Any, machine: str) -> None:
     count = len(recorded.points)
     pools = [row for row in found["pools"] if row["points"] == count]
     landscapes = whole([row for row in found["landscapes"] if row["points"] == count])
-    parts = [HEAD, conclusion(pools, landscapes, found["runs"]), RULE]
-    parts += [pool_part(pools), landscape_part(landscapes), run_part(found["runs"])]
+    runs = [row for row in found["runs"] if row["points"] == count]
+    parts = [HEAD, conclusion(pools, landscapes, runs), RULE]
+    parts += [pool_part(pools), landscape_part(landscapes), run_part(runs)]
     datasets = ", ".join(f"{each['dataset']} ({each['family']}, {each['images']})" for each in recorded.studies())
     datasets = f"* Datasets, with their family and their number of training images: {datasets}."
     datasets = textwrap.fill(datasets, 120, subsequent_indent="  ", break_on_hyphens=False)
@@ -149,8 +150,9 @@ def conclusion(pools: Rows, landscapes: Rows, runs: Rows) -> str:
     if pools:
         gain, cost = (over_families(paired(pools, "dataset", *COMPARED[name])) for name in ("gain", "cost"))
         sentences.append(
-            f"It is not shown yet. Among recorded points, a search without a prior needed {gain} times the epochs of a "
-            f"search that trained the portfolio first. A deliberately wrong portfolio cost {cost} times the epochs."
+            f"No gain is shown so far. Among recorded points, a search without a prior needed {gain} times the epochs "
+            f"of a search that trained the portfolio first. A deliberately wrong portfolio cost {cost} times the "
+            "epochs."
         )
     if landscapes:
         told = [
@@ -247,8 +249,10 @@ METHOD = """## Method
   mean over families of the mean over their datasets of the regret of the best chosen point. The regret of a point is
   how far its best validation accuracy is below the best of all points, divided by how far the median point is below it.
 * The weight of a value is how often it was among the best quarter of points, divided by how often it was tried.
-* Limits: few points, few updates (8 epochs of at most 2,000 images of at most 16x16 pixels) and small networks. Points
-  that learn fast are preferred. One training of each point, so the order of neighbours is partly noise.
+* Limits: few points. Five points of the shipped portfolio together contain the best point of every dataset; the other
+  three are nearer to the median point of a dataset than to its best.
+* Few updates (8 epochs of at most 2,000 images of at most 16x16 pixels) and small networks: points that learn fast are
+  preferred. Each point was trained once, so the order of neighbours is partly noise.
 * Commands: `CNNSEARCH_DATA=DIR python benchmarks/learn_prior.py record`, `python benchmarks/learn_prior.py learn`,
   `python benchmarks/prior.py pools`, `landscapes`, `run`, `table`. All resume where they were stopped. The page is
   written by `table`.
