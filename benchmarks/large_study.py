@@ -1,14 +1,14 @@
 """How long the commands that read a study take, for an ordinary study and for one of 10,000 trials.
 
     python benchmarks/large_study.py make FOLDER [--trials N]
-    python benchmarks/large_study.py run [--trials N]… [--times N] [--label WORD] [--source FOLDER]
+    python benchmarks/large_study.py run FOLDER… [--times N] [--label WORD] [--source FOLDER]
     python benchmarks/large_study.py table
 
 `make` runs a real search of 6 trials of mnist_cnn on digits with new seeds for the best two, and adds trials that were
 not trained until there are N: points of the space by chance with their real plans and costs, invented scores and
 curves, and states as in a real search (complete, pruned, failed, infeasible). No invented score is better than those
-of the real trials, so the best model is a real one. `run` makes a study of each size and measures each command N
-times. Rows go to `benchmarks/results/large_study.json`; `--source` measures another version of cnnsearch.
+of the real trials, so the best model is a real one. `run` measures each command N times in each of these folders.
+Rows go to `benchmarks/results/large_study.json`; `--source` measures another version of cnnsearch.
 """
 
 import importlib
@@ -19,7 +19,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -89,19 +88,18 @@ def make(folder: Path, trials: int) -> None:
 
 
 @main.command()
-@click.option("--trials", "sizes", multiple=True, type=int, default=(30, 200, 10_000), show_default=True)
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--times", default=3, show_default=True)
-@click.option("--label", default="", help="What is measured, such as `before`.")
+@click.option("--label", default="now", show_default=True, help="What is measured, such as `before`.")
 @click.option("--source", default="", help="The folder `src` of another version of cnnsearch.")
 @click.option("--only", multiple=True, type=click.Choice([*COMMANDS]), help="Measure only this command.")
-def run(sizes: tuple[int, ...], times: int, label: str, source: str, only: tuple[str, ...]) -> None:
-    """Measure the commands on a study of each size."""
-    for trials in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, __file__, "make", folder, "--trials", str(trials)], check=True)
-            for name in only or COMMANDS:
-                used = [call(Path(folder), COMMANDS[name], source) for _ in range(times)]
-                keep({"label": label, "trials": trials, "command": name, "used": used, "machine": MACHINE})
+def run(folders: tuple[Path, ...], times: int, label: str, source: str, only: tuple[str, ...]) -> None:
+    """Measure the commands on the studies that `make` made."""
+    for folder in folders:
+        trials = len(listing.load("large", folder / "runs").trials())
+        for name in only or COMMANDS:
+            used = [call(folder, COMMANDS[name], source) for _ in range(times)]
+            keep({"label": label, "trials": trials, "command": name, "used": used, "machine": MACHINE})
 
 
 @main.command()

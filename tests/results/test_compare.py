@@ -97,6 +97,29 @@ def test_strong_effects_come_first_and_are_clear() -> None:
     assert first.effect.excludes_zero and second.effect.excludes_zero
 
 
+@pytest.mark.parametrize("columns", [3, 80])
+def test_the_model_gives_what_generalized_least_squares_gives(columns: int) -> None:
+    """Whether there are more trials than columns or fewer: a matrix of all trials would give the same."""
+    generator = np.random.default_rng(columns)
+    fixed = generator.integers(0, 2, (50, 1)).astype(float)
+    random = generator.normal(size=(50, columns))
+    y = fixed[:, 0] + random @ generator.normal(size=columns) + generator.normal(size=50)
+    random -= random.mean(axis=0)
+    x = np.column_stack([fixed, np.ones(50)])
+
+    def solved(ratio: float) -> tuple[float, float]:
+        """The restricted likelihood and the coefficient for one ratio of variances."""
+        covariance = np.eye(50) + ratio * random @ random.T
+        weights = np.linalg.inv(covariance)
+        beta = np.linalg.solve(x.T @ weights @ x, x.T @ weights @ y)
+        residual = (y - x @ beta) @ weights @ (y - x @ beta)
+        likelihood = -48 * np.log(residual) - np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(x.T @ weights @ x)[1]
+        return float(likelihood), float(beta[0])
+
+    (found,) = effects.mixed_model(y, fixed, random)
+    assert found.difference == pytest.approx(max(map(solved, effects.VARIANCE_RATIOS))[1])
+
+
 def test_pairs_that_share_a_trial_make_one_difference() -> None:
     on = {"drop": "on", "rate": 0.2, "size": 3}
     cases = [

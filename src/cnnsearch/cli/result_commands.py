@@ -68,11 +68,11 @@ def leaderboard(
     columns = board.WIDE if wide else tables.width()
     table = board.TerminalTable(rows, columns)
     tables.show(table.text(f"{opened.name}: {opened.info['metric']} on {opened.info['dataset'][0]}"), columns)
-    if len(rows) < len(every):
+    if top is None and len(rows) < len(every):
         click.echo(f"The first {len(rows)} of {len(every):,} rows. All rows: --top 0")
     if table.is_cut:
         click.echo("All columns and hyperparameters: --wide")
-    for line in (table.caption(every), *majority.lines(opened)):
+    for line in (table.caption(every if top is None else rows), *majority.lines(opened)):
         click.echo(line)
 
 
