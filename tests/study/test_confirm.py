@@ -13,10 +13,11 @@ import numpy as np
 import optuna
 import pytest
 from mlflow import MlflowClient
+from scipy import stats
 
 from cnnsearch.results import leaderboard
 from cnnsearch.spaces.space import Space, Use
-from cnnsearch.study import ranking
+from cnnsearch.study import confirmation, ranking
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Confirmed, Repeat, optimism, summarised
 from cnnsearch.study.study import Study
@@ -262,3 +263,8 @@ def test_rows_are_sorted_and_filtered(run: Run, searched: Path) -> None:
     ):
         done = run("leaderboard", "--runs", str(searched / "runs"), *arguments)
         assert done.returncode == 2 and said in done.stderr
+
+
+def test_the_quantile_is_students() -> None:
+    for freedom in (*range(1, 31), 100, 999):
+        assert confirmation._quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-9)

@@ -95,7 +95,25 @@ def repeat_seed(study: Study, trial: int, turn: int) -> int:
 
 
 def _quantile(freedom: int) -> float:
-    # scipy.stats has the same function, but takes half a second to import
-    from scipy.special import stdtrit
+    """Student's t that COVERED of the distribution lies within, on both sides of 0.
 
-    return float(stdtrit(freedom, (1 + COVERED) / 2))
+    scipy has this function, but takes as long to import as all the rest of a leaderboard.
+    """
+    low, high = 0.0, 1.0
+    while _within(high, freedom) < COVERED:
+        high *= 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _within(middle, freedom) < COVERED else (low, middle)
+    return high
+
+
+def _within(t: float, freedom: int) -> float:
+    """The share of Student's t distribution between -t and t (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    odd = freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    series = 0.0
+    for power in range(1 + odd, freedom, 2):
+        series += term
+        term *= math.cos(angle) ** 2 * power / (power + 1)
+    return 2 / math.pi * (angle + math.sin(angle) * series) if odd else math.sin(angle) * series
