@@ -28,7 +28,7 @@ MACHINE = f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(
 CASES: dict[str, tuple[str, ...]] = {
     "numbers": ("--space", str(HERE / "spaces" / "digits_numbers.toml"), "--trials", "24"),
     "mnist_cnn on digits": ("--space", "mnist_cnn", "--dataset", "digits", "--trials", "20"),
-    "low-fidelity": ("--space", str(HERE / "spaces" / "mnist_scheduled.toml"), "--trials", "20"),
+    "low-fidelity": ("--space", str(HERE / "spaces" / "mnist_scheduled.toml"), "--trials", "12"),
 }
 ARMS = ("own", "shared")
 FOLDER, ARM = "SHARED_PROGRAMS_FOLDER", "SHARED_PROGRAMS_ARM"
