@@ -248,7 +248,8 @@ def one_run(task: str, arm: str, seed: int, trials: int, target: float) -> dict[
         if process.poll() is None:
             end(process)
         events = sorted(logged(folder, launched))
-    spent = next((count for count, event in enumerate(events, 1) if event.value >= target - NEAR), 0)
+    # rounded as the target
+    spent = next((count for count, event in enumerate(events, 1) if round(event.value, 6) >= target - NEAR), 0)
     row = {"task": task, "arm": arm, "seed": seed, "reached": bool(spent), "epochs": spent or len(events)}
     return row | {"trials": trials, "seconds": round(time.time() - launched, 1), "machine": machine()}
 
