@@ -8,13 +8,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
+from cnnsearch.core.messages import Decision
 from cnnsearch.study import listing
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning import runtime_model
+from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.runtime_model import (
     DRAWS,
     Budget,
@@ -23,6 +26,7 @@ from cnnsearch.tuning.runtime_model import (
     over_cost_budget,
     remaining_seconds,
 )
+from cnnsearch.tuning.time_limit import TimeLimit
 from tests.conftest import TINY, Run
 
 BOARD = Path(__file__).parents[2] / "benchmarks" / "results" / "mnist_cnn_50" / "leaderboard.csv"
@@ -150,12 +154,58 @@ def test_skipped_candidates_are_not_counted(run: Run, tmp_path: Path) -> None:
     assert not {record.number for record in passed} & {row["trial"] for row in board}
 
 
+def unfinished(number: int, *scores: float) -> ActiveTrial:
+    """A trial of a study of its own that has so many epochs with these scores, and can be paused."""
+    history = [{"val_accuracy": score} for score in scores]
+    trial = optuna.create_study().ask()
+    return ActiveTrial(trial, Trial(number), "", 0.0, 0.0, history=history, resumable=True)
+
+
+def test_at_the_time_limit_only_the_best_trial_ends() -> None:
+    options: dict[str, Any] = {**BEGUN, "epochs": 3, "timeout": 60.0, "metric": "val_accuracy"}
+    limit = TimeLimit(SearchConfig.of(trials=10, **options), maximize=True)
+    best, other, last = unfinished(1, 0.5, 0.9), unfinished(2, 0.7), unfinished(3, 0.1, 0.2, 0.3)
+    assert limit.decide(best, Decision.CONTINUE) is Decision.CONTINUE
+    ended = [Trial(0, "complete", score=0.8), Trial(4, "pruned", score=0.95)]
+    limit.reach([unfinished(5), other, best, last], ended)
+    assert limit.best is best and limit.decide(best, Decision.CONTINUE) is Decision.STOP
+    assert limit.reason(best, 2) == "the time limit ended it after 2 of 3 epochs" and not limit.reason(other, 1)
+    # the next run resumes what is paused; a trial with all its epochs ends as always
+    assert limit.decide(other, Decision.CONTINUE) is Decision.PAUSE
+    assert limit.decide(replace(other, resumable=False), Decision.CONTINUE) is Decision.CONTINUE
+    assert limit.decide(last, Decision.CONTINUE) is Decision.CONTINUE
+    assert not limit.is_over([other, best]) and limit.is_over([other])
+
+
+def test_at_the_time_limit_no_trial_ends_that_is_worse_than_a_complete_one() -> None:
+    options: dict[str, Any] = {**BEGUN, "epochs": 3, "timeout": 60.0, "metric": "val_loss"}
+    limit = TimeLimit(SearchConfig.of(trials=10, **options), maximize=False)
+    losses = unfinished(1)
+    losses.history.append({"val_loss": 0.3})
+    limit.reach([losses], [Trial(0, "complete", score=0.2)])
+    assert limit.best is None and limit.is_over([losses])
+    assert limit.decide(losses, Decision.CONTINUE) is Decision.PAUSE
+
+
+@pytest.mark.slow
+def test_at_the_time_limit_the_trial_with_the_best_epoch_ends_with_its_model(run: Run, tmp_path: Path) -> None:
+    line = ("run", "--space", "digits_cnn", "--trials", "500", "--jobs", "1", "--epochs", "40")
+    done = run(*line, "--timeout", "40", "--confirm", "0", "--scheduler", "topk")
+    assert done.returncode == 0 and "The time limit is reached" in done.stdout, done.stdout + done.stderr
+    records = listing.load(None, tmp_path / "runs").trials()
+    best = max((epoch["val_accuracy"] for record in records for epoch in record.history), default=0)
+    complete = [record for record in records if record.state == "complete"]
+    assert max(record.score or 0 for record in complete) == pytest.approx(best)
+    assert any("the time limit ended it after" in record.reason for record in complete)
+    assert run("export", "--best").returncode == 0
+
+
 @pytest.mark.slow
 def test_a_limited_time_ends_with_the_last_trial_that_could_end(run: Run, tmp_path: Path) -> None:
     """With predictions as they are, one trial a worker may still be cut."""
     line = ("run", "--space", "digits_cnn", "--trials", "500", "--jobs", "1", "--pruner", "none", *TINY)
     done = run(*line, "--timeout", "30")
-    assert done.returncode == 0 and "The time is up" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "The time limit is reached" in done.stdout, done.stdout + done.stderr
     opened = listing.load(None, tmp_path / "runs")
     states = [record.state for record in opened.trials()]
     assert states.count("interrupted") <= 1 and states.count("passed") <= DRAWS

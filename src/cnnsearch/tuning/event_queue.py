@@ -32,6 +32,10 @@ class EventQueue:
         self._events.remove(chosen)
         return chosen
 
+    def has(self, slot: int) -> bool:
+        """Whether an event of this slot was not handled yet, such as that its worker is ready."""
+        return any(event.slot == slot for event in self._events)
+
     def drop(self, slot: int) -> None:
         """Forget the events of a worker that is ended."""
         self._events = [event for event in self._events if event.slot != slot]

@@ -55,7 +55,7 @@ class SearchSource(TrialSource[ActiveTrial]):
         self.config, self._study, self._recorder, self._callbacks = config, study, recorder, callbacks
         self._known, self._began = known, began
         self._start, self._infeasible, self._problem = 0.0, 0, ""
-        self._noted_rungs = self._noted_unsaved = self._timed_out = False
+        self._noted_rungs = self._noted_unsaved = False
         self._last_failures: deque[str] = deque(maxlen=SAME_FAILURES)
         self._active: Mapping[int, ActiveTrial] = {}
         self._repeats = Counter(repeat["trial"] for repeat in study.repeats())
@@ -70,6 +70,7 @@ class SearchSource(TrialSource[ActiveTrial]):
             self._on_ended,
             self._on_infeasible,
         )
+        self._time_limit = self._lifecycle.time_limit
         for record in recorder.trials:
             self._note_leader(record)
 
@@ -139,8 +140,11 @@ class SearchSource(TrialSource[ActiveTrial]):
     # -- the next trial ---------------------------------------------------------------------------
 
     def next(self) -> ActiveTrial | None:
-        if self._problem or self._timed_out:
+        if self._problem:
             return None
+        if self._time_limit.reached:
+            best = self._time_limit.best
+            return self._resumed(best) if best and best.number in self._lifecycle.scheduler.paused else None
         if paused := self._to_resume():
             return self._resumed(paused)
         return self._new() if self.missing() else None
@@ -289,12 +293,17 @@ class SearchSource(TrialSource[ActiveTrial]):
 
     def check_time(self) -> None:
         config, now = self.config, time.monotonic()
-        if config.tuner.timeout and not self._timed_out:
+        if config.tuner.timeout and not self._time_limit.reached:
             begun = self._start, self._repeats, self._workers()
             kept = confirmer.reserve(config, self.leaders, self._study.maximize, *begun)
             until = self._began + config.tuner.timeout - kept
             self._lifecycle.budget.note(until, self._lifecycle.known())
-            self._timed_out = now > until
+            if now > until:
+                self._time_limit.reach(self._unfinished(), self._recorder.trials)
+
+    def _unfinished(self) -> list[ActiveTrial]:
+        """The running and the paused trials."""
+        return [*self._active.values(), *self._lifecycle.scheduler.paused.values()]
 
     def _workers(self) -> int:
         """How many trials train at the same time."""
@@ -315,13 +324,14 @@ class SearchSource(TrialSource[ActiveTrial]):
     def end(self, idle: bool) -> End | None:
         if self._problem:
             return End(EndReason.FAILED, self._problem)
-        if self._timed_out:
-            return End(EndReason.TIMEOUT)
+        if self._time_limit.reached:
+            return End(EndReason.TIMEOUT) if self._time_limit.is_over(self._unfinished()) else None
         if not idle or self.missing() or self._to_resume():
             return None
         if self._lifecycle.budget.closed or self._to_resume(in_time=lambda trial: True):
             self._callbacks.on_note("No further trial would end in the time that is left.")
-            return End(EndReason.TIMEOUT)
+            self._time_limit.reach(self._unfinished(), self._recorder.trials)
+            return self.end(idle)
         return End(EndReason.EXHAUSTED if self._exhausted() else EndReason.COMPLETE)
 
     def finish(self, end: End) -> None:

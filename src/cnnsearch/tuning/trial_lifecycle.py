@@ -36,6 +36,7 @@ from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.checkpoint_deleter import CheckpointDeleter
 from cnnsearch.tuning.checkpoint_manager import CheckpointManager
 from cnnsearch.tuning.runtime_model import Budget
+from cnnsearch.tuning.time_limit import TimeLimit
 from cnnsearch.tuning.trial_decisions import TrialDecisions
 from cnnsearch.tuning.trial_recorder import TrialRecorder
 from cnnsearch.tuning.trial_source import Reaction, WorkerAction
@@ -54,6 +55,7 @@ class TrialLifecycle:
     Attributes:
         scheduler: decides which trials pause, resume and stop.
         budget: decides which candidates are trained in the time that is left.
+        time_limit: decides how the search ends when the time is up.
         problem: the reason to end the search; empty if there is none.
     """
 
@@ -75,6 +77,7 @@ class TrialLifecycle:
         self.scheduler = self._decisions.scheduler
         self.checkpoints = CheckpointManager(config.study.folder / "checkpoints", config.tuner.keep, study.maximize)
         self._deleter = CheckpointDeleter()
+        self.time_limit = TimeLimit(config, study.maximize)
         self._asked: dict[str, dict[str, Any]] = {}
         self.budget = Budget(config)
         self.problem = ""
@@ -168,6 +171,7 @@ class TrialLifecycle:
         else:
             trial.record = replace(trial.record, resumed=len(trial.history))
             decision = self._decisions.after_resume(trial)
+        decision = self.time_limit.decide(trial, decision)
         return Reaction(WorkerAction.CONTINUE, Go(trial=trial.number, id=message.id, decision=decision))
 
     def _on_epoch(self, trial: ActiveTrial, message: EpochEnded) -> Reaction:
@@ -179,7 +183,7 @@ class TrialLifecycle:
             place = redacted(trial.earlier)
             self._callbacks.on_note(f"Trial {trial.number} starts from its first epoch: no checkpoint at {place}.")
         trial.history.append(message.metrics)
-        decision = self._decisions.after_epoch(trial)
+        decision = self.time_limit.decide(trial, self._decisions.after_epoch(trial))
         answer = Go(trial=trial.number, id=message.id, decision=decision)
         # the worker continues before this epoch is stored
         return Reaction(WorkerAction.CONTINUE, answer, lambda: self._decisions.record_epoch(trial))
@@ -197,6 +201,9 @@ class TrialLifecycle:
             # without a checkpoint it cannot be resumed; it is interrupted, and the next run trains it again
             mend = FULL if local_path(trial.state) else UNREACHABLE
             self.problem = f"{redacted(trial.state)} cannot be written. {mend}"
+            return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
+        if self.time_limit.reached:
+            # it is no rung of the scheduler
             return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
         trial.spent += message.seconds
         trial.record = replace(self._as_trained(trial, message), state="waiting")
@@ -217,7 +224,9 @@ class TrialLifecycle:
 
     def _on_completed(self, trial: ActiveTrial, message: Completed) -> Reaction:
         trial.spent += message.seconds
-        done = replace(self._as_trained(trial, message), state="pruned" if message.stopped else "complete")
+        reason = self.time_limit.reason(trial, message.epochs) if message.stopped else ""
+        state = "pruned" if message.stopped and not reason else "complete"
+        done = replace(self._as_trained(trial, message), state=state, reason=reason)
         path = self.checkpoints.offer(done, self._recorder.saved, message.format)
         # relative to the study's folder, because the folder may be moved
         done = replace(done, checkpoint=f"checkpoints/{path.name}" if path else "")

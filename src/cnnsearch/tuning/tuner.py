@@ -104,6 +104,9 @@ class Tuner(Generic[A]):
             self._assign_trials()
         if event is None:
             self.source.show_status()
+            if not (self.active or self.busy):
+                # at a time limit the source may have one trial more
+                self._assign_trials()
         else:
             self._handle(event)
 
@@ -217,7 +220,8 @@ class Tuner(Generic[A]):
         if self._storage_away:
             return
         for slot in self.launcher.slots:
-            if slot in self.active or slot in self.busy or not self.launcher.ready(slot):
+            taken = slot in self.active or slot in self.busy
+            if taken or self._events.has(slot) or not self.launcher.ready(slot):
                 continue
             trial = self.source.next()
             if trial is None:
