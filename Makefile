@@ -1,12 +1,14 @@
 # make demo: a virtual environment, the package, and a real search on bundled digits (under 4 minutes)
-# make test: the same, then every check and test; make long: the tests again with their further cases
+# make test: the same, then the checks and tests; make long: all tests again with their further cases
+# make documents: the tests that follow the tutorials, guides, examples and notebooks, and those of a small Ray cluster
 # make cluster-test: only the tests of a Ray cluster with PostgreSQL, MLflow and an S3 server; it starts and stops all of it
 # make setup: the virtual environment with everything that a developer needs; make docs: the documentation site, in site/
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test setup check docs long cluster-test clean
+.PHONY: demo test setup check docs documents long cluster-test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cnnsearch run --space digits_cnn --trials 12 --runs demo/runs
@@ -23,7 +25,10 @@ check: $(VENV)/.installed-dev docs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/$(PYTEST) -m "not slow and not documents and not cluster"
+
+documents: $(VENV)/.installed-dev
+	$(BIN)/$(PYTEST) -m "(documents or cluster) and not slow"
 
 setup: $(VENV)/.installed-dev
 
@@ -31,10 +36,10 @@ docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 long: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "slow or not slow" --hypothesis-profile default
+	$(BIN)/$(PYTEST) -m "slow or not slow" --hypothesis-profile default
 
 cluster-test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest tests/faults/test_cluster.py tests/tuning/test_ray.py -m "slow or not slow"
+	$(BIN)/python -m pytest -m cluster
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'cnnsearch needs Python 3.11 or later: make PYTHON=python3.11')"

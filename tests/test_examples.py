@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+pytestmark = pytest.mark.documents
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FEW = {"TRIALS": "2", "EPOCHS": "1", "CONFIRM": "0", "SPACE": '"digits_cnn"'}
 """The constants of the programs that a test changes; the rest of a program is what a user copies."""

@@ -12,6 +12,8 @@ import pytest
 
 from tests.test_docs import AUTHORS, SPACES, files
 
+pytestmark = pytest.mark.documents
+
 MODELS = """
 def build(hp):
     import keras

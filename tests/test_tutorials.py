@@ -17,6 +17,8 @@ import nbclient
 import nbformat
 import pytest
 
+pytestmark = pytest.mark.documents
+
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "tutorials"
 SHORT = {"CNNSEARCH_RUN_EPOCHS": "2", "CNNSEARCH_RUN_CONFIRM": "2x2", "CNNSEARCH_RUN_JOBS": "1"}

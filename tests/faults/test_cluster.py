@@ -12,6 +12,8 @@ from tests import servers
 from tests.conftest import surroundings
 from tests.faults import cluster
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("s3", [pytest.param(False, marks=pytest.mark.slow, id="ray"), pytest.param(True, id="s3")])

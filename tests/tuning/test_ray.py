@@ -22,6 +22,8 @@ from cnnsearch.tuning.launchers.ray_worker import OWN, WrittenFiles
 from tests import servers
 from tests.conftest import TINY, cnnsearch, surroundings
 
+pytestmark = pytest.mark.cluster
+
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "many-machines.md").read_text("utf-8")
 
 PAUSED = Paused(trial=3, score=0.5, best_epoch=1, epochs=1, seconds=1, params=1, rss=1, reads="")
