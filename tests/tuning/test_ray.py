@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 
 from cnnsearch.core.messages import Failed, Paused, RunTrial
-from cnnsearch.tuning.launchers.ray_worker import OWN, WrittenFiles
+from cnnsearch.tuning.launchers.written_files import OWN, WrittenFiles
 from tests import servers
 from tests.conftest import TINY, cnnsearch, surroundings
 

@@ -100,15 +100,14 @@ class Tuner(Generic[A]):
             self.source.check_time()
             self._supervise()
         self.callbacks.on_step_end()
-        if self._storage_away:
-            self._assign_trials()
         if event is None:
             self.source.show_status()
-            if not (self.active or self.busy):
-                # at a time limit the source may have one trial more
-                self._assign_trials()
         else:
             self._handle(event)
+        # at a time limit the source may have one trial more
+        idle = event is None and not (self.active or self.busy)
+        if self._storage_away or idle:
+            self._assign_trials()
 
     def _settle(self) -> None:
         """Wait until workers have saved their models, and stop those that take too long."""

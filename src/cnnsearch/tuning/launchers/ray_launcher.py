@@ -25,8 +25,9 @@ from cnnsearch.tuning.launchers.base import LostWorker, WorkerEvent
 from cnnsearch.tuning.launchers.node_folder import write_file
 from cnnsearch.tuning.launchers.ray_cluster import FOLLOW, RayCluster, connection_lost, last_line
 from cnnsearch.tuning.launchers.ray_remote import Arrival, RemoteActor, RemoteWorker
-from cnnsearch.tuning.launchers.ray_worker import OWN, Assignment, NodeFacts, Received, versions
+from cnnsearch.tuning.launchers.ray_worker import Assignment, NodeFacts, Received, versions
 from cnnsearch.tuning.launchers.worker_process import WORKER, StartCheck, WorkerProcess
+from cnnsearch.tuning.launchers.written_files import OWN
 
 FORWARDED = ("KERAS_BACKEND", "KERAS_HOME", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS")
 """The environment variables of the parent that workers get, too."""
