@@ -1,0 +1,123 @@
+"""Is the model that a search names at its time limit as good as the best epoch that the search has seen?
+
+    CNNSEARCH_DATA=DIR python benchmarks/time_limit.py run [--task digits] [--seeds 100 120] [--source OLD/src]
+    python benchmarks/time_limit.py table
+
+Each run is one `cnnsearch run --timeout` of two workers. Its row in `benchmarks/results/time_limit.jsonl` has the best
+validation score of all epochs of all trials, and the score of the trial that `export --best` takes. What is in the file
+is not measured again.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import click
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "time_limit.jsonl"
+MACHINE = f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
+
+
+class Task(NamedTuple):
+    """What is searched, and for how many seconds."""
+
+    seconds: int
+    options: tuple[str, ...]
+
+
+TASKS = {
+    "digits": Task(30, ("--space", "mnist_cnn", "--dataset", "digits", "--epochs", "12")),
+    "mnist": Task(60, ("--space", "mnist_cnn", "--dataset", "mnist", "--set", "dataset.limit=6000", "--epochs", "9")),
+    "cifar": Task(90, ("--space", "cifar10_cnn", "--set", "dataset.limit=6000", "--epochs", "12")),
+}
+
+READ = """
+import json, sys
+from pathlib import Path
+from cnnsearch.study import listing, ranking
+study = listing.load(None, Path("runs"))
+metric, trials = study.info["metric"], study.trials()
+seen = [epoch[metric] for trial in trials for epoch in trial.history if metric in epoch]
+ranked = ranking.ranked(study)
+named = ranked[0] if ranked and ranked[0].state == "complete" else None
+facts = {"named": named and named.score, "named_epochs": named and named.epochs, "seen": max(seen, default=None)}
+print(json.dumps({**facts, "trials": len(trials), "complete": sum(trial.state == "complete" for trial in trials)}))
+"""
+
+
+@click.group()
+def main() -> None:
+    """Measure, or show what was measured."""
+
+
+@main.command()
+@click.option("--task", "tasks", type=click.Choice(tuple(TASKS)), multiple=True, default=tuple(TASKS))
+@click.option(
+    "--seeds", nargs=2, type=int, default=(100, 120), show_default=True, help="The first, and one past the last."
+)
+@click.option("--source", default="", help="The folder `src` of another version of cnnsearch.")
+@click.option("--label", default="now", show_default=True, help="The name of the version.")
+def run(tasks: tuple[str, ...], seeds: tuple[int, int], source: str, label: str) -> None:
+    """Measure the searches that are not in the file yet."""
+    done = {(row["label"], row["task"], row["seed"]) for row in rows()}
+    for seed in range(*seeds):
+        for task in tasks:
+            if (label, task, seed) not in done:
+                row = {"label": label, "task": task, "seed": seed, **measured(TASKS[task], seed, source)}
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps({**row, "machine": MACHINE}) + "\n")
+                click.echo(json.dumps(row))
+
+
+@main.command()
+def table() -> None:
+    """Print the table."""
+    click.echo(markdown(rows()))
+
+
+def measured(task: Task, seed: int, source: str) -> dict[str, Any]:
+    """One search."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_RUN", "MLFLOW_"))}
+    environment = {**kept, **({"PYTHONPATH": source} if source else {})}
+    line = [*task.options, "--trials", "1000", "--jobs", "2", "--timeout", str(task.seconds), "--seed", str(seed)]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "cnnsearch", "run", *line, "--quiet"]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if done.returncode not in (0, 1):
+            raise click.ClickException(done.stderr[-2000:])
+        read = subprocess.run(
+            [sys.executable, "-c", READ], cwd=folder, env=environment, capture_output=True, check=True
+        )
+        found: dict[str, Any] = json.loads(read.stdout)
+        return {"seconds": task.seconds, **found}
+
+
+def rows() -> list[dict[str, Any]]:
+    """What was measured."""
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def markdown(every: list[dict[str, Any]]) -> str:
+    """A row for each version and task."""
+    lines = ["| version | task | seconds | n | no model | as good as the best epoch | points worse, mean |"]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for label, task in dict.fromkeys((row["label"], row["task"]) for row in every):
+        same = [row for row in every if (row["label"], row["task"]) == (label, task)]
+        some = [row for row in same if row["named"] is not None and row["seen"] is not None]
+        worse = [100 * max(0.0, row["seen"] - row["named"]) for row in some]
+        mean = f"{fmean(worse):.2f}" if worse else ""
+        good = sum(each < 1e-6 for each in worse)
+        counts = [str(len(same)), str(sum(row["named"] is None for row in same)), f"{good} of {len(some)}", mean]
+        lines.append("| " + " | ".join([label, task, str(same[0]["seconds"]), *counts]) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
