@@ -389,7 +389,7 @@ def cli(folder: Path) -> Iterator[CliRunner]:
         # not in a process of its own for each command
         patch.setattr(search_config, "points_checked", checked_here)
         patch.setattr(os, "execv", begins)
-        patch.setattr(doctor, "_backend", lambda: doctor.Check(True, "keras backend", "not asked"))
+        patch.setattr(doctor, "_backend", lambda runs: [doctor.Check(True, "keras backend", "not asked")])
         # it may start Ray
         patch.setattr(cluster_checks, "examine", lambda *_: [])
         yield CliRunner()
