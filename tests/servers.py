@@ -308,6 +308,10 @@ class RayNodes:
         """Kill the processes of a node."""
         self._cluster.remove_node(node, allow_graceful=False)
 
+    def settle(self) -> None:
+        """Wait until the head knows which nodes are there."""
+        self._cluster.wait_for_nodes(timeout=60)
+
     def lose_head(self) -> None:
         """Kill the process of the head that knows the cluster."""
         self._cluster.head_node.kill_gcs_server()

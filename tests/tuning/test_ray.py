@@ -178,6 +178,7 @@ def test_doctor_names_nodes_versions_and_servers_and_creates_nothing(
 ) -> None:
     cluster.kill(cluster.nodes.pop())
     cluster.nodes.append(cluster.add(env_vars=with_another_version(tmp_path)))
+    cluster.settle()
     storage, tracking = postgres.database("doctor"), f"http://me:secret@127.0.0.1:{servers.free_port()}"
     (words,) = page_commands("See what the cluster has")
     line = [word.replace("/shared", "shared") for word in words[1:]]
