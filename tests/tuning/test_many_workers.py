@@ -44,15 +44,20 @@ def test_what_the_sampler_has_drawn_is_certain_after_the_first_question() -> Non
     for number in range(12):
         trial = study.ask()
         suggest(trial, "rate", ASKED["rate"])
-        found = certain(trial, ASKED, queued=False)
+        found = certain(trial, ASKED)
         values = {name: suggest(trial, name, asked) for name, asked in ASKED.items()}
         assert found == (values if number >= 5 else {"rate": values["rate"]})
         study.tell(trial, values["rate"])
     trial = study.ask()
     # another range is asked for, so that the value may be another one
     narrow = {**ASKED, "width": {**ASKED["width"], "high": 32}}
-    assert set(certain(trial, narrow, queued=False)) == {"rate", "kept"}
-    assert certain(trial, {}, queued=False) == {} == certain(trial, ASKED, queued=True)
+    assert set(certain(trial, narrow)) == {"rate", "kept"}
+    assert certain(trial, {}) == {}
+    # an interrupted trial is queued with its values, and no others are drawn for it
+    study.enqueue_trial({"rate": 0.5, "width": 16, "kept": None})
+    trial = study.ask()
+    suggest(trial, "rate", ASKED["rate"])
+    assert certain(trial, ASKED) == {"rate": 0.5}
 
 
 def test_a_sampler_that_draws_one_by_one_has_no_certain_values() -> None:
@@ -60,7 +65,7 @@ def test_a_sampler_that_draws_one_by_one_has_no_certain_values() -> None:
     for _ in range(3):
         trial = study.ask()
         rate = suggest(trial, "rate", ASKED["rate"])
-        assert certain(trial, ASKED, queued=False) == {"rate": rate}
+        assert certain(trial, ASKED) == {"rate": rate}
         for name, asked in ASKED.items():
             suggest(trial, name, asked)
         study.tell(trial, rate)

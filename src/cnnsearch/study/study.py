@@ -178,14 +178,14 @@ def now() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
-def certain(trial: optuna.Trial, asked: Mapping[str, dict[str, Any]], queued: bool) -> dict[str, Any]:
+def certain(trial: optuna.Trial, asked: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The values of a trial that do not depend on its further questions: those that it used, and what its sampler drew.
 
     `asked`: the distributions of earlier questions, by name. A value is certain only for an equal distribution.
-    `queued`: whether the trial's values were chosen before, so that its sampler draws none.
     """
     values, space = trial.params, trial.distributions
-    if not queued:
+    # the values of a queued trial were chosen before, and its sampler draws none of them
+    if not trial._fixed_params:
         values = {**trial.relative_params, **values}
         space = {**(trial.relative_search_space or {}), **space}
     return {

@@ -98,7 +98,7 @@ class TrialLifecycle:
         first = not trial.certain or message.name in trial.trial.distributions
         value = studies.suggest(trial.trial, message.name, message.distribution)
         if first:
-            found = studies.certain(trial.trial, self._asked, queued=trial.record.origin != "sampler")
+            found = studies.certain(trial.trial, self._asked)
             trial.certain = {name: [self._asked[name], each] for name, each in found.items()}
         self._asked[message.name] = message.distribution
         certain = trial.certain if first else {}
@@ -110,7 +110,9 @@ class TrialLifecycle:
             reason = f"its worker used a value of {min(unknown)}, which no answer had"
             return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
         for name in message.names:
-            studies.suggest(trial.trial, name, trial.certain[name][0])
+            asked, told = trial.certain[name]
+            if (value := studies.suggest(trial.trial, name, asked)) != told:
+                raise AssertionError(f"trial {trial.number}: {name} is {value!r}, but its worker was told {told!r}")
         return Reaction(WorkerAction.CONTINUE)
 
     def _on_proposed(self, trial: ActiveTrial, message: Proposed) -> Reaction:
