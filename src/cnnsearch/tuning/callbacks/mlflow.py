@@ -52,7 +52,7 @@ class MlflowCallback(TunerCallback):
         self._thread = ThreadPoolExecutor(1, "mlflow")
         self._opening: Future[None] | None = None
         self._runs = StudyRuns()
-        self._warned = False
+        self._warned = self._failed = False
         self._away = False
         self._asked = 0.0
         self._writing: Future[None] | None = None
@@ -169,6 +169,9 @@ class MlflowCallback(TunerCallback):
             self.problem(str(error).partition("\n")[0])
         # try once more, even if the last attempt was less than RETRY seconds ago
         self._asked = 0.0
+        if status and self._failed:
+            # a server that is being restarted refuses some writes; what they missed is written now
+            self._later(self._runs.connect, store.tracking_uri())
         if not status:
             self._later(lambda: self._runs.client.delete_run(self._runs.parent))
         else:
@@ -200,6 +203,7 @@ class MlflowCallback(TunerCallback):
                 if store.is_outage(error):
                     self._lose()
                 else:
+                    self._failed = True
                     self.problem(f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}")
 
         return self._thread.submit(attempt)
