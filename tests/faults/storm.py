@@ -106,6 +106,8 @@ def check_mlflow(uri: str, name: str, counted: dict[int, Any]) -> None:
     assert len(parents) == 1 and parents[0].info.status == "FINISHED"
     children = {int(run.data.tags["cnnsearch.trial"]): run for run in runs if run not in parents}
     assert len(children) == len(runs) - 1, "a trial has two runs"
+    open_runs = {number: run.info.status for number, run in children.items() if "cnnsearch.state" not in run.data.tags}
+    assert not open_runs, f"runs without a state, by trial: {open_runs}; {[(n, n in counted) for n in open_runs]}"
     assert {number for number, run in children.items() if run.data.tags["cnnsearch.state"] in COUNTED} == set(counted)
     for number, each in counted.items():
         run = children[number]
