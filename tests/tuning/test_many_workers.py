@@ -3,6 +3,7 @@
 from typing import Any
 
 import optuna
+from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler, TPESampler
 
 from cnnsearch.core.messages import Completed, Draw, EpochEnded, Message
@@ -79,3 +80,17 @@ def test_an_actor_carries_as_many_workers_as_a_node_has_room_for() -> None:
     assert largest_group(3, {"a": 12}, []) == 3
     # Ray places it when there is room again
     assert largest_group(5, {"a": 2}, [(2, "a")]) == 1 == largest_group(5, {}, [])
+
+
+def test_a_value_that_optuna_does_not_use_is_not_certain() -> None:
+    class Outside(RandomSampler):
+        """A sampler whose value is not in the range, so that Optuna draws another one."""
+
+        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+            return {"rate": FloatDistribution(1e-4, 1, log=True)}
+
+        def sample_relative(self, study: Any, trial: Any, space: Any) -> Any:
+            return {"rate": 2.0}
+
+    trial = optuna.create_study(sampler=Outside(seed=3)).ask()
+    assert certain(trial, ASKED) == {} and suggest(trial, "rate", ASKED["rate"]) <= 1

@@ -11,6 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
+from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.study import moved
 from cnnsearch.study.config import maximize
 from cnnsearch.study.sampler_view import SamplerView
@@ -188,9 +189,12 @@ def certain(trial: optuna.Trial, asked: Mapping[str, dict[str, Any]]) -> dict[st
     if not trial._fixed_params:
         values = {**trial.relative_params, **values}
         space = {**(trial.relative_search_space or {}), **space}
-    return {
-        name: value for name, value in values.items() if name in asked and space.get(name) == _distribution(asked[name])
-    }
+    return {name: value for name, value in values.items() if _is_certain(value, space.get(name), asked.get(name))}
+
+
+def _is_certain(value: Any, known: BaseDistribution | None, asked: dict[str, Any] | None) -> bool:
+    """Whether Optuna uses a drawn value: it draws another one if a sampler's value is not in the distribution."""
+    return asked is not None and known == _distribution(asked) and Distribution.from_dict(asked).contains(value)
 
 
 def _distribution(asked: dict[str, Any]) -> BaseDistribution:

@@ -88,8 +88,7 @@ class TrialLifecycle:
         """Handle a worker's message about its trial."""
         if handler := self.HANDLERS.get(type(message)):
             return handler(self, trial, message)
-        reason = f"its worker sent {type(message).__name__}, which no search asks for"
-        return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
+        return self._unfit(trial, f"its worker sent {type(message).__name__}, which no search asks for")
 
     # -- before the training ----------------------------------------------------------------------
 
@@ -107,13 +106,17 @@ class TrialLifecycle:
     def _on_used(self, trial: ActiveTrial, message: Used) -> Reaction:
         unknown = set(message.names) - set(trial.certain)
         if unknown:
-            reason = f"its worker used a value of {min(unknown)}, which no answer had"
-            return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
+            return self._unfit(trial, f"its worker used a value of {min(unknown)}, which no answer had")
         for name in message.names:
             asked, told = trial.certain[name]
             if (value := studies.suggest(trial.trial, name, asked)) != told:
-                raise AssertionError(f"trial {trial.number}: {name} is {value!r}, but its worker was told {told!r}")
+                reason = f"the sampler gave {name} the value {value!r} after its worker was told {told!r}"
+                return self._unfit(trial, reason)
         return Reaction(WorkerAction.CONTINUE)
+
+    def _unfit(self, trial: ActiveTrial, reason: str) -> Reaction:
+        """End a trial whose worker does something else than its record says; the worker is replaced."""
+        return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
 
     def _on_proposed(self, trial: ActiveTrial, message: Proposed) -> Reaction:
         trial.record = replace(
@@ -179,8 +182,7 @@ class TrialLifecycle:
     def _on_epoch(self, trial: ActiveTrial, message: EpochEnded) -> Reaction:
         metric = self._config.study.metric
         if not isinstance(message.metrics.get(metric), int | float):
-            reason = f"epoch {message.epoch} reports no number as {metric}"
-            return Reaction(WorkerAction.RESTART, after=lambda: self.fail(trial, "plugin_error", reason))
+            return self._unfit(trial, f"epoch {message.epoch} reports no number as {metric}")
         if trial.earlier and not trial.history:
             place = redacted(trial.earlier)
             self._callbacks.on_note(f"Trial {trial.number} starts from its first epoch: no checkpoint at {place}.")
@@ -199,13 +201,13 @@ class TrialLifecycle:
         return self._on_paused(trial, message)
 
     def _on_paused(self, trial: ActiveTrial, message: Trained) -> Reaction:
-        if isinstance(message, Paused) and not message.saved:
+        unsaved = isinstance(message, Paused) and not message.saved
+        if unsaved:
             # without a checkpoint it cannot be resumed; it is interrupted, and the next run trains it again
             mend = FULL if local_path(trial.state) else UNREACHABLE
             self.problem = f"{redacted(trial.state)} cannot be written. {mend}"
-            return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
-        if self.time_limit.reached:
-            # it is no rung of the scheduler
+        # at the time limit it is no rung of the scheduler
+        if unsaved or self.time_limit.reached:
             return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
         trial.spent += message.seconds
         trial.record = replace(self._as_trained(trial, message), state="waiting")
