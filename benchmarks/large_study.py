@@ -23,11 +23,11 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from scaling import Used
 from sqlalchemy.orm import Session
 
 from cnnsearch.results.comparison.levels import position_of
@@ -37,6 +37,7 @@ from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study import bulk_write, listing
+from cnnsearch.study.optuna_distributions import to_optuna
 from cnnsearch.study.storage import open_storage
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
@@ -60,14 +61,6 @@ COMMANDS = {
     "report": ("report", "large"),
     "compare": ("compare", "large"),
 }
-
-
-class Used(NamedTuple):
-    """What a command took: seconds of wall and CPU, and the most memory in MiB."""
-
-    wall: float
-    cpu: float
-    mib: float
 
 
 @click.group()
@@ -231,7 +224,7 @@ def history(score: float, epochs: int) -> list[dict[str, float]]:
 def writes(trial_id: int, done: Trial, hp: HyperParameters) -> Iterator[Write]:
     """What a search writes to Optuna for this trial."""
     for name, distribution in hp.space.items():
-        kind = optuna_distribution(distribution)
+        kind = to_optuna(distribution)
         yield Write("set_trial_param", (trial_id, name, kind.to_internal_repr(hp.values[name]), kind))
     for epoch, metrics in enumerate(done.history, 1):
         yield Write("set_trial_intermediate_value", (trial_id, epoch, metrics["val_accuracy"]))
@@ -239,15 +232,6 @@ def writes(trial_id: int, done: Trial, hp: HyperParameters) -> Iterator[Write]:
     ended = {"complete": TrialState.COMPLETE, "refused": TrialState.PRUNED, "failed": TrialState.PRUNED}
     values = [done.score] if done.state == "complete" else None
     yield Write(bulk_write.END, (trial_id, ended.get(done.state, TrialState.PRUNED), values))
-
-
-def optuna_distribution(found: Distribution) -> BaseDistribution:
-    """The same distribution in Optuna's form."""
-    if found.kind == "choice":
-        return CategoricalDistribution(found.choices)
-    if found.kind == "int":
-        return IntDistribution(int(found.low), int(found.high), found.log, 1 if found.log else int(found.step or 1))
-    return FloatDistribution(found.low, found.high, found.log, found.step)
 
 
 # -- results ---------------------------------------------------------------------------------------

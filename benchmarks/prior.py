@@ -24,7 +24,7 @@ import random
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +125,22 @@ def pruned(draws: Iterator[list[float]], target: float) -> int:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner())
+    return one_by_one(study, lambda trial: next(draws, None), target)
+
+
+def one_by_one(study: Any, trained: Callable[[Any], list[float] | None], target: float) -> int:
+    """The epochs of a search by Optuna's sampler and pruner until the target, at most LONGEST, one trial after another.
+
+    `trained` gives the curve of a trial; None ends the search.
+    """
+    import optuna
+
     spent = 0
-    for curve in draws:
-        trial = study.ask()
+    while spent < LONGEST and (curve := trained(trial := study.ask())) is not None:
         for epoch, value in enumerate(curve):
             spent += 1
-            if value >= target or spent >= LONGEST:
-                return spent
+            if value >= target:
+                return min(spent, LONGEST)
             trial.report(value, epoch)
             if trial.should_prune():
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -169,6 +178,7 @@ def search(arm: str, known: Any, seed: int, target: float) -> int:
     """The epochs until a search of a landscape reaches the target."""
     import optuna
     from rung_samplers import EPOCHS, Drawn, begun
+    from samplers import asked
 
     from cnnsearch.study import samplers
     from cnnsearch.study.sampler_view import SamplerView
@@ -186,31 +196,9 @@ def search(arm: str, known: Any, seed: int, target: float) -> int:
     for point in first:
         study.enqueue_trial(point)
     if not own:
-        return one_by_one(study, landscape, target)
+        return one_by_one(study, lambda trial: landscape.trained(landscape.land.point(asked(trial)))[0], target)
     scheduler = Rungs("halving", EPOCHS, LOW_FIDELITY_UPDATES, maximize=True, low_fidelity=False)
     return searched([], scheduler, lambda: begun(study, landscape), target)
-
-
-def one_by_one(study: Any, landscape: Any, target: float) -> int:
-    """The epochs of a search by Optuna's sampler and pruner, one trial after another."""
-    import optuna
-    from samplers import asked
-
-    spent = 0
-    while spent < LONGEST:
-        trial = study.ask()
-        curve, _ = landscape.trained(landscape.land.point(asked(trial)))
-        for epoch, value in enumerate(curve):
-            spent += 1
-            if value >= target:
-                return spent
-            trial.report(value, epoch)
-            if trial.should_prune():
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                break
-        else:
-            study.tell(trial, max(curve))
-    return LONGEST
 
 
 @main.command()

@@ -8,8 +8,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.prior import Weights, projected
+from cnnsearch.study.optuna_distributions import from_optuna
 
 FADE = 5.0
 """After n trials a weight counts with the power FADE / n, but never with more than 1. This is the rule of πBO (Hvarfner
@@ -64,7 +64,7 @@ class PriorWeights:
         """The good values that this distribution has, with weights whose sum is 1."""
         key = name, repr(distribution)
         if key not in self._known:
-            own = _own(distribution)
+            own = from_optuna(distribution)
             pairs = [(projected(value, own), weight) for value, weight in self._weights.get(name, ())]
             pairs = [(value, weight) for value, weight in pairs if weight and own.contains(value)]
             total = sum(weight for _, weight in pairs)
@@ -86,15 +86,6 @@ class WeightedRandomSampler(RandomSampler):
             return super(WeightedRandomSampler, self).sample_independent(study, trial, param_name, param_distribution)
 
         return self._prior.drawn(study, param_name, param_distribution, draw, self._rng.rng)
-
-
-def _own(distribution: BaseDistribution) -> Distribution:
-    """Optuna's distribution as one of ours."""
-    if isinstance(distribution, CategoricalDistribution):
-        return Distribution("choice", distribution.choices[0], tuple(distribution.choices))
-    known: Any = distribution
-    kind = "int" if type(distribution).__name__.startswith("Int") else "float"
-    return Distribution(kind, known.low, (), known.low, known.high, known.step, known.log)
 
 
 def _weight(value: Any, good: list[tuple[Any, float]], distribution: BaseDistribution) -> float:

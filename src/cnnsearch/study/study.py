@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.study import moved
 from cnnsearch.study.config import maximize
+from cnnsearch.study.optuna_distributions import to_optuna
 from cnnsearch.study.sampler_view import SamplerView
 from cnnsearch.study.training_checkpoints import FACT, TrainingCheckpoints
 from cnnsearch.study.trial import ATTRIBUTE, Trial, from_optuna
@@ -194,17 +195,10 @@ def certain(trial: optuna.Trial, asked: Mapping[str, dict[str, Any]]) -> dict[st
 
 def _is_certain(value: Any, known: BaseDistribution | None, asked: dict[str, Any] | None) -> bool:
     """Whether Optuna uses a drawn value: it draws another one if a sampler's value is not in the distribution."""
-    return asked is not None and known == _distribution(asked) and Distribution.from_dict(asked).contains(value)
-
-
-def _distribution(asked: dict[str, Any]) -> BaseDistribution:
-    """Optuna's distribution for one of ours; a choice's values may be of any kind."""
-    if asked["kind"] == "choice":
-        return CategoricalDistribution(asked["choices"])
-    if asked["kind"] == "int":
-        step = 1 if asked["log"] else int(asked["step"] or 1)
-        return IntDistribution(int(asked["low"]), int(asked["high"]), log=asked["log"], step=step)
-    return FloatDistribution(asked["low"], asked["high"], log=asked["log"], step=asked["step"])
+    if known is None or asked is None:
+        return False
+    ours = Distribution.from_dict(asked)
+    return known == to_optuna(ours) and ours.contains(value)
 
 
 def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
@@ -214,12 +208,12 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
         CnnsearchError: if the sampler cannot draw it, or an earlier trial of the study had other choices for it.
     """
     try:
-        if asked["kind"] == "choice":
-            return trial.suggest_categorical(name, asked["choices"])
-        if asked["kind"] == "int":
-            step = 1 if asked["log"] else int(asked["step"] or 1)
-            return trial.suggest_int(name, int(asked["low"]), int(asked["high"]), step=step, log=asked["log"])
-        return trial.suggest_float(name, asked["low"], asked["high"], step=asked["step"], log=asked["log"])
+        known: Any = to_optuna(Distribution.from_dict(asked))
+        if isinstance(known, CategoricalDistribution):
+            return trial.suggest_categorical(name, known.choices)
+        if isinstance(known, IntDistribution):
+            return trial.suggest_int(name, known.low, known.high, step=known.step, log=known.log)
+        return trial.suggest_float(name, known.low, known.high, step=known.step, log=known.log)
     except ValueError as error:
         reason = str(error).partition("\n")[0]
         mend = "Its choices must be the same in every trial of a study."

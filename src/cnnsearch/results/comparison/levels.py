@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.study.optuna_distributions import from_optuna
 
 MAX_VALUES = 3
 """A numeric hyperparameter with at most this many values is compared value by value."""
@@ -75,14 +75,5 @@ def distributions(trials: Iterable[FrozenTrial]) -> dict[str, Distribution]:
     for trial in trials:
         for name, distribution in trial.distributions.items():
             if name not in found and not distribution.single():
-                found[name] = _from_optuna(distribution)
+                found[name] = from_optuna(distribution)
     return found
-
-
-def _from_optuna(distribution: BaseDistribution) -> Distribution:
-    if isinstance(distribution, CategoricalDistribution):
-        return Distribution("choice", distribution.choices[0], tuple(distribution.choices))
-    fields = vars(distribution)
-    kind = "int" if type(distribution).__name__ == "IntDistribution" else "float"
-    low, high, log = fields["low"], fields["high"], fields["log"]
-    return Distribution(kind, low, low=low, high=high, step=None if log else fields["step"], log=log)
