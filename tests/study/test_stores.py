@@ -152,6 +152,41 @@ def test_what_a_server_missed_is_sent_when_it_is_back_or_by_the_next_run(
         assert len(client.get_metric_history(told.info.run_id, "val_accuracy")) == 2
 
 
+def test_what_a_store_refuses_is_written_once_more_at_the_end(
+    tmp_path: Path, blank_mlflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(blank_mlflow, tmp_path / "mlflow.db")
+    shutil.copytree(OLD, tmp_path / "runs")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    whole = listing.load("finished", tmp_path / "runs")
+    records = {record.number: record for record in whole.trials()}
+    empty = optuna.create_study(study_name="finished")
+    empty.set_user_attr(ATTRIBUTE, whole.info)
+    said: list[str] = []
+    tracker = tracker_of(said)
+    tracker.on_study_begin(studies.Study(empty, whole.folder))
+    settled(tracker)
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        # an error of a kind that is no outage
+        abort = "SELECT RAISE(ABORT, 'refused')"
+        condition = "NEW.key = 'cnnsearch.state'"
+        database.execute(f"CREATE TRIGGER refuses BEFORE INSERT ON tags WHEN {condition} BEGIN {abort}; END")
+        database.commit()
+        feed(tracker, records[0])
+        settled(tracker)
+        assert len(said) == 1 and "does not answer" not in said[0], said
+        database.execute("DROP TRIGGER refuses")
+        database.commit()
+    feed(tracker, records[1])
+    tracker.close("FINISHED", [records[0], records[1]])
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("cnnsearch/digits_cnn")
+    runs = client.search_runs([experiment.experiment_id], "tags.`cnnsearch.trial` LIKE '%'")
+    states = {int(run.data.tags["cnnsearch.trial"]): run.data.tags["cnnsearch.state"] for run in runs}
+    assert states == {number: records[number].state for number in (0, 1)} and len(runs) == 2
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
 def test_a_server_that_cannot_be_reached_is_told_before_the_search(tmp_path: Path) -> None:
     began = time.monotonic()
     done = cnnsearch(tmp_path, "run", "--space", "digits_cnn", MLFLOW_TRACKING_URI="http://me:secret@127.0.0.1:9")

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import zip_longest
 from pathlib import Path
 
-from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.spaces import prior as priors
 from cnnsearch.spaces.definition import Space
 from cnnsearch.spaces.prior import Prior, PriorPoint
@@ -44,7 +44,11 @@ def found(asked: str, config: StudyConfig) -> Prior:
         return priors.from_file(Path(asked))
     if asked == config.name:
         raise CnnsearchError(f"--prior {asked}: a study cannot be its own prior. Name another one, or a .json file.")
-    prior = of_study(listing.load(asked, config.runs, config.storage), OF_STUDY)
+    try:
+        prior = of_study(listing.load(asked, config.runs, config.storage), OF_STUDY)
+    except StudyError as error:
+        expected = "Expected none, auto, a study of this storage, or a .json file."
+        raise CnnsearchError(f"--prior {asked}: {error.message.partition('. ')[0].rstrip('.')}. {expected}") from error
     if not prior.points:
         raise CnnsearchError(f"--prior {asked}: that study has no complete trial. Name another one, or a .json file.")
     return prior
