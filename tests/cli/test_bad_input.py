@@ -40,7 +40,7 @@ def refused(done: object, *parts: str) -> None:
         (("--space", "digits_cnn", "--set", "filters.first=[0]"), ("filters",)),
         (("--space", "digits_cnn", "--set", "nonsense"), ("expected DIMENSION.OPTION=VALUE",)),
         (("--space", "digits_cnn", "--timeout", "soon"), ("'soon' is not a duration",)),
-        (("--space", "digits_cnn", "--prior", "nosuch"), ("--prior nosuch: ", "Expected none, auto, a study")),
+        (("--space", "digits_cnn", "--prior", "nosuch"), ("--prior nosuch: ", "takes none, auto, a study")),
         (("--space", "digits_cnn", "--jobs", "many"), ("'many' is neither a number of trials, 1 or more, nor 'auto'",)),
         (("--space", "digits_cnn", "--study", "../up"), ("cannot be the name of a study",)),
         (("--space", "digits_cnn", "--plugins", "nowhere"), ("nowhere", "no such folder")),

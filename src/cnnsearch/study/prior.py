@@ -47,8 +47,8 @@ def found(asked: str, config: StudyConfig) -> Prior:
     try:
         prior = of_study(listing.load(asked, config.runs, config.storage), OF_STUDY)
     except StudyError as error:
-        expected = "Expected none, auto, a study of this storage, or a .json file."
-        raise CnnsearchError(f"--prior {asked}: {error.message.partition('. ')[0].rstrip('.')}. {expected}") from error
+        expected = "--prior takes none, auto, a study of this storage, or a .json file."
+        raise CnnsearchError(f"--prior {asked}: {error.message} {expected}") from error
     if not prior.points:
         raise CnnsearchError(f"--prior {asked}: that study has no complete trial. Name another one, or a .json file.")
     return prior
