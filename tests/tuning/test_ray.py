@@ -28,7 +28,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "many-machines.md").read
 
 PAUSED = Paused(trial=3, score=0.5, best_epoch=1, epochs=1, seconds=1, params=1, rss=1, reads="")
 
+# Its trials start to train together: the first four workers that draw a point wait for each other.
 PLUGIN = '''
+import os
+import time
 from pathlib import Path
 from cnnsearch import dimension
 
@@ -36,7 +39,13 @@ from cnnsearch import dimension
 def width_of_file(hp, plan):
     """The width that a file beside this plugin names."""
     print("drawn in", Path(__file__).parent)
-    hp.Choice("width", [int(word) for word in (Path(__file__).parent / "widths.txt").read_text().split()])
+    widths, met = (Path(__file__).parent / "widths.txt").read_text().splitlines()
+    hp.Choice("width", [int(word) for word in widths.split()])
+    if Path(met).parent not in Path(__file__).parents:  # the plugin of a node, not the search's own
+        (Path(met) / str(os.getpid())).touch()
+        deadline = time.monotonic() + 120
+        while len(os.listdir(met)) < 4 and time.monotonic() < deadline:
+            time.sleep(0.1)
     return plan
 '''
 
@@ -124,7 +133,8 @@ def test_a_node_that_is_lost_costs_no_trial_and_one_that_joins_is_used(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "widths.py").write_text(PLUGIN)
-    (tmp_path / "mine" / "widths.txt").write_text("1 2")
+    (tmp_path / "met").mkdir()
+    (tmp_path / "mine" / "widths.txt").write_text(f"1 2\n{tmp_path / 'met'}")
     (tmp_path / "wide.toml").write_text(SPACE)
     line = ["run", "--space", "wide.toml", "--plugins", "mine", "--trials", "4", "--epochs", "30", "--seed", "3"]
     line += ["--scheduler", "none", "--pruner", "none", "--jobs", "auto", "--address", cluster.address]
@@ -140,6 +150,7 @@ def test_a_node_that_is_lost_costs_no_trial_and_one_that_joins_is_used(
     ) as run:
         # all trials have a checkpoint here, which came from their nodes
         wait_for(lambda: len(list(tmp_path.glob("runs/wide/epochs/*.npz"))) == 4, run)
+        assert len(list((tmp_path / "met").iterdir())) == 4
         cluster.kill(cluster.nodes.pop())
         cluster.nodes.append(cluster.add())
         output, _ = run.communicate(timeout=300)
