@@ -15,17 +15,8 @@ from cnnsearch.tuning.callbacks.mlflow_recovery import RepeatHistory
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 """The status of a trial's run, by the trial's state."""
 
-DRAWING = 0.05
-"""The part of the time that drawing curves may take."""
-
-DRAWN = 2.0
-"""Seconds of drawing that are always allowed: about 40 figures."""
-
 MOST_METRICS = 900
 """The most metrics in one call; MLflow's own limit is 1000."""
-
-BEST = 10
-"""So many of the best trials have their curves at the end of a search, whatever drawing took."""
 
 
 class Epoch(NamedTuple):
@@ -64,8 +55,6 @@ class StudyRuns:
         self._new: dict[int, tuple[Trial, list[Epoch]]] = {}
         self._lock = threading.Lock()
         self._missed: dict[int, dict[int, float]] = {}
-        self._began, self._drawing = time.monotonic(), 0.0
-        self._undrawn: set[int] = set()
         self._sent: set[int | tuple[int, int]] = set()
 
     def connect(self, uri: str) -> None:
@@ -257,22 +246,8 @@ class StudyRuns:
         run_id = self._run(done)
         if done.plan:
             self.client.log_text(run_id, done.plan, "plan.json")
-        if done.state == "complete" and len(done.history) > 1:
-            if self._drawing <= DRAWN + DRAWING * (time.monotonic() - self._began):
-                self._draw(done)
-            else:
-                self._undrawn.add(done.number)
         self.client.set_terminated(run_id, STATUS[done.state])
         self._sent.add(done.number)
-
-    def _draw(self, done: Trial) -> None:
-        """Write the figure of a trial's metrics. It takes longer than all other writes of a trial."""
-        from cnnsearch.study.curves import curves
-
-        began = time.thread_time()
-        self.client.log_figure(self._run(done), curves(done), "curves.png")
-        self._undrawn.discard(done.number)
-        self._drawing += time.thread_time() - began
 
     def log_repeat(self, done: RepeatHistory) -> None:
         """Write a training on a new seed as a run below the trial's run."""
@@ -332,9 +307,6 @@ class StudyRuns:
         if best is not None and best.score is not None:
             self.client.log_batch(self.parent, metrics=store.metrics({"best_score": best.score}, best.number))
             self.client.set_tag(self.parent, "cnnsearch.best_trial", str(best.number))
-        for record in records[:BEST]:
-            if record.number in self._undrawn:
-                self._draw(record)
         for path in files:
             self.client.log_artifact(self.parent, str(path))
         self.client.set_terminated(self.parent, status)

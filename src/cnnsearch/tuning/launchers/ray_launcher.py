@@ -229,7 +229,7 @@ class RayLauncher:
 
     def submit(self, slot: int, assignment: Message) -> None:
         worker = self._workers[slot]
-        if isinstance(assignment, LogModel):
+        if isinstance(assignment, LogModel) and not self._cluster.local:
             # only this machine surely reaches MLflow's store
             self._logger = self._local_process("mlflow"), worker, assignment
             return
