@@ -59,6 +59,39 @@ for weights in (None, drawn.random(70).astype("float32")):
     for name, values in curves[0].items():
         np.testing.assert_allclose(values, curves[1][name], rtol=2e-4, atol=1e-5, err_msg=name)
 
+from cnnsearch.spaces.weight_training import Averaging
+own = Plan(
+    (8, 8, 1),
+    10,
+    (
+        Block((("Conv2D", {"filters": 8, "kernel_size": 2}), "act")),
+        Block(("conv", "pool", ("BatchNormalization", {"scale": False}), "act"), filters=12, bias=False),
+    ),
+    augment=(("AlternatingFlip", {}),),
+    optimizer=("SGD", {"learning_rate": 0.05, "momentum": 0.85, "nesterov": True, "weight_decay": 0.01}),
+    schedule=(0.2, 1.0, 0.1),
+    schedule_at=(0, 0.4, 2),
+    epochs=2,
+    initial=(("^block1_1_conv2d$", ("Whitening", {})), ("_conv2d$", ("Dirac", {}))),
+    groups=(("block1_1.*kernel", {"rate": 0}), ("/bias$", {"decay": False, "until": 1}), ("/beta$", {"rate": 64})),
+    mixing=(("MixUp", {"alpha": 0.5}),),
+    averaging=Averaging(1, 0.7, 3),
+    batch_size=32,
+)
+curves = []
+for by_epochs in (True, False):
+    keras.utils.set_random_seed(3)
+    made, told = from_plan(own, 64, x=x), keras.callbacks.History()
+    if by_epochs:
+        data = TrainingData(x[:64], y[:64], x[:40], y[:40], 32)
+        compiled.fit(made.model, data, epochs=2, callbacks=[*made.callbacks, told])
+    else:
+        given = {"validation_data": (x[:40], y[:40]), "callbacks": [*made.callbacks, told]}
+        made.model.fit(x[:64], y[:64], 32, 2, verbose=0, shuffle=False, **given)
+    curves.append(told.history)
+for name, values in curves[0].items():
+    np.testing.assert_allclose(values, curves[1][name], rtol=2e-4, atol=1e-5, err_msg=name)
+
 from cnnsearch.training.compiled.jax import Program
 from cnnsearch.training.compiled.programs import CompiledCandidates
 traced, plain = [], Program._trained

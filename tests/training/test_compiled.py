@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cnnsearch.core import metrics
 from cnnsearch.spaces.plan import Block, Head, Plan
+from cnnsearch.spaces.weight_training import Averaging
 from cnnsearch.training import compiled
 from cnnsearch.training.candidate import Candidate, from_plan
 from cnnsearch.training.compiled import fused, programs
@@ -19,6 +20,7 @@ from tests.conftest import TINY, Run
 
 # a bias before a normalisation has a gradient of rounding alone, which Adam makes as large as any
 AUGMENT = (("RandomAffine", {"rotation": 10.0, "shift": 0.1}), ("GaussianNoise", {"stddev": 0.05}))
+NORM = ("BatchNormalization", {"momentum": 0.6, "scale": False})
 PLANS = {
     "plain": Plan((8, 8, 1), 10, (Block("conv act pool", filters=4),)),
     "all": Plan(
@@ -39,6 +41,29 @@ PLANS = {
         optimizer=("SGD", {"learning_rate": 0.1}),
         class_weight="balanced",
     ),
+    "own weights": Plan(
+        (8, 8, 1),
+        10,
+        (
+            Block((("Conv2D", {"filters": 8, "kernel_size": 2}), "act")),
+            Block(("conv", "pool", NORM, "act"), filters=12, bias=False, activation="gelu"),
+        ),
+        Head("max"),
+        (("AlternatingFlip", {}), ("RandomErasing", {"factor": [1, 1], "scale": [0.1, 0.1], "fill_value": 0.5})),
+        optimizer=("SGD", {"learning_rate": 0.05, "momentum": 0.85, "nesterov": True, "weight_decay": 0.01}),
+        schedule=(0.2, 1.0, 0.1),
+        schedule_at=(0, 0.4, 2),
+        epochs=2,
+        initial=(("^block1_1_conv2d$", ("Whitening", {})), ("_conv2d$", ("Dirac", {}))),
+        groups=(
+            ("block1_1_conv2d/kernel", {"rate": 0}),
+            ("block1_1_conv2d/bias", {"decay": False, "until": 1}),
+            ("/beta$", {"rate": 64}),
+        ),
+        mixing=(("MixUp", {"alpha": 0.5}),),
+        averaging=Averaging(2, 0.7, 3, True),
+    ),
+    "averaged": Plan((8, 8, 1), 10, optimizer=("SGD", {"learning_rate": 0.5}), averaging=Averaging(1, 0.9)),
     "amsgrad": Plan((8, 8, 1), 10, optimizer=("Adam", {"learning_rate": 0.01, "amsgrad": True})),
 }
 
@@ -53,17 +78,19 @@ def images(weighted: bool = False) -> TrainingData:
 
 def candidate(plan: Plan) -> Candidate:
     keras.utils.set_random_seed(3)
-    return from_plan(plan.replace(batch_size=32), 100)
+    return from_plan(plan.replace(batch_size=32), 100, x=images().x)
 
 
 @pytest.mark.parametrize("name", PLANS)
 def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, told, fitted = images(name == "weighted"), Told(), candidate(PLANS[name]).model
-    given = {"sample_weight": data.weights, "validation_data": (data.x_val, data.y_val)}
+    data, told, by_fit = images(name == "weighted"), Told(), candidate(PLANS[name])
+    given = {"sample_weight": data.weights, "validation_data": (data.x_val, data.y_val), "callbacks": by_fit.callbacks}
+    fitted = by_fit.model
     history = fitted.fit(data.x, data.y, 32, 2, verbose=0, shuffle=False, **given).history
     monkeypatch.setattr(compiled, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
-    model = candidate(PLANS[name]).model
-    compiled.fit(model, data, epochs=2, callbacks=[told])
+    made = candidate(PLANS[name])
+    model = made.model
+    compiled.fit(model, data, epochs=2, callbacks=[*made.callbacks, told])
     assert set(told.logs[0]) == set(history)
     for key, values in history.items():
         np.testing.assert_allclose([logs[key] for logs in told.logs], values, rtol=2e-4, atol=1e-5, err_msg=key)

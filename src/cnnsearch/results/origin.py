@@ -29,8 +29,8 @@ class Source(NamedTuple):
     space: spaces.Space
     known: catalog.Catalog
 
-    def candidate(self, pretrained: bool = False, images: int = 0) -> Any:
-        """A new candidate of the trial, for `images` training images; 0 means as many as in the study.
+    def candidate(self, pretrained: bool = False, x: Images | None = None) -> Any:
+        """A new candidate of the trial, to be trained on the images `x`; None if its weights are loaded.
 
         Pretrained weights of the plan are loaded only if `pretrained`.
         """
@@ -40,8 +40,8 @@ class Source(NamedTuple):
         if self.chosen.plan:
             plan = Plan.from_json(self.chosen.plan)
             plan = plan if pretrained else without_weights(plan)
-            count = images or int(data["images"]["train"])
-            return from_plan(plan, count, bool(self.study.info["machine"].get("lean")))
+            count = int(data["images"]["train"]) if x is None else len(x)
+            return from_plan(plan, count, bool(self.study.info["machine"].get("lean")), x=x)
         shape, classes = tuple(data["input_shape"]), len(data["classes"])
         hypermodel = spaces.hypermodel(self.space.located(self.study.folder), self.known, shape, classes)
         hp = HyperParameters(replay(self.chosen.params))
@@ -66,7 +66,7 @@ class Origin(NamedTuple):
 
     def candidate(self, pretrained: bool = False) -> Any:
         """A new candidate of the trial; pretrained weights of the plan are loaded only if `pretrained`."""
-        return self.source.candidate(pretrained, len(self.parts.x))
+        return self.source.candidate(pretrained, self.parts.x)
 
     @property
     def source(self) -> Source:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -19,20 +20,14 @@ from cnnsearch.spaces.sentences import (
     sentence,
     spec,
 )
+from cnnsearch.spaces.weight_training import Averaging, check_group, check_patterns, check_whole
 
-NEWER = ("value_range", "class_weight")
+NEWER = ("value_range", "class_weight", "schedule_at", "initial", "groups", "mixing", "averaging")
 """Fields of a plan that version 0.1.0 did not have. They are not written if they have their defaults, so that plans
 of version 0.1.0 keep their keys."""
 
 CLASS_WEIGHTS = ("none", "balanced")
 """What has equal weight in the loss: each image (`none`) or each class (`balanced`)."""
-
-
-def _whole(stage: Any, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(stage, name)
-        require(type(value) is int, f"{name} must be a whole number, got {value!r}")
-        require(value >= least, f"{name} must be at least {least}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -67,8 +62,8 @@ class Block:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", check_words(sentence(self.layers), BLOCK_WORDS, "a block", self._numbers()))
         object.__setattr__(self, "rate", float(self.rate))
-        _whole(self, 1, "filters", "kernel", "pool")
-        _whole(self, 0, "down_kernel")
+        check_whole(self, 1, "filters", "kernel", "pool")
+        check_whole(self, 0, "down_kernel")
         require(self.padding in ("same", "valid"), f"padding must be 'same' or 'valid', got {self.padding!r}")
         require(0 <= self.rate < 1, f"a dropout rate must be in [0, 1), got {self.rate}")
 
@@ -150,6 +145,15 @@ class Plan:
         value_range: (low, high) of the pixels of the training images; the model's first layer maps them to 0 and 1.
         class_weight: one of CLASS_WEIGHTS. With `balanced` an image of a class counts n / (k * images of the class) in
             the training loss, for n training images of k classes; validation is not weighted.
+        schedule_at: the epochs of the factors in `schedule`, if they are not 0, 1, 2, …; such as (0, 2.3, 10).
+        initial: how the first weights of layers are computed: pairs of a regular expression and an initializer. The
+            first expression that is found in the name of a layer, such as `block1_1_conv2d`, is used. Some
+            initializers compute the weights from the training images.
+        groups: weights that are trained differently: pairs of a regular expression and a part of GROUP. The first
+            expression that is found in the path of a weight, such as `block1_2_batchnormalization/beta`, is used.
+        mixing: Keras layers for training only that change the images and the labels of a batch together, after
+            `augment`, such as MixUp.
+        averaging: how the trained weights are averaged; None: they are not.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -170,6 +174,11 @@ class Plan:
     stem_rate: float = 1.0
     value_range: tuple[float, float] = (0.0, 255.0)
     class_weight: str = "none"
+    schedule_at: tuple[float, ...] = ()
+    initial: tuple[tuple[str, Spec], ...] = ()
+    groups: tuple[Spec, ...] = ()
+    mixing: tuple[Spec, ...] = ()
+    averaging: Averaging | None = None
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -179,19 +188,33 @@ class Plan:
         set_field(self, "stem_rate", float(self.stem_rate))
         set_field(self, "schedule", tuple(float(factor) for factor in self.schedule))
         set_field(self, "value_range", tuple(float(end) for end in self.value_range))
-        for name in ("augment", "callbacks"):
+        set_field(self, "schedule_at", tuple(float(epoch) for epoch in self.schedule_at))
+        set_field(self, "initial", tuple((pattern, spec(item)) for pattern, item in self.initial))
+        for name in ("augment", "callbacks", "groups", "mixing"):
             set_field(self, name, tuple(spec(item) for item in getattr(self, name)))
         for name in ("loss", "optimizer"):
             set_field(self, name, spec(getattr(self, name)))
         shape = self.input_shape
         require(len(shape) == 3 and min(shape) >= 1, f"input_shape must be three sides of at least 1, got {shape}")
-        _whole(self, 1, "classes", "batch_size", "epochs")
+        check_whole(self, 1, "classes", "batch_size", "epochs")
         require(self.stem_rate >= 0, f"stem_rate must be at least 0, got {self.stem_rate}")
         ends = self.value_range
         right = len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf
         require(right, f"value_range must be a low and a higher number, got {ends}")
         known, got = ", ".join(CLASS_WEIGHTS), self.class_weight
         require(got in CLASS_WEIGHTS, f"class_weight must be one of {known}, got {got!r}")
+        self._check_schedule()
+        check_patterns("initial", (pattern for pattern, _ in self.initial))
+        check_patterns("groups", (pattern for pattern, _ in self.groups))
+        for pattern, group in self.groups:
+            check_group(pattern, group)
+
+    def _check_schedule(self) -> None:
+        at, factors = self.schedule_at, self.schedule
+        if at:
+            require(len(at) == len(factors), f"schedule_at must have {len(factors)} epochs as schedule, got {len(at)}")
+            rising = at[0] == 0 and all(a < b < math.inf for a, b in itertools.pairwise(at))
+            require(rising, f"schedule_at must begin with 0 and rise, got {at}")
 
     def __eq__(self, other: object) -> bool:
         # by key: 1 == 1.0 inside a configuration would make equal plans with unequal hashes
@@ -236,6 +259,8 @@ class Plan:
         try:
             fields = json.loads(text)
             stages = {name: tuple(Block(**block) for block in fields.pop(name, ())) for name in ("blocks", "stem")}
+            if fields.get("averaging"):
+                fields["averaging"] = Averaging(**fields["averaging"])
             return cls(**fields | stages | {"head": Head(**fields.pop("head"))})
         except (TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"this is not a plan: {' '.join(str(error).split())}") from error

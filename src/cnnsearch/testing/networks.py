@@ -78,6 +78,7 @@ def build_networks(plan: Plan) -> Networks:
 
     plan = without_weights(plan)
     core = build.core(plan)
+    build.set_initial_weights(plan, core, random_images(plan.input_shape))
     model = build.training_model(plan, core)
     build.compile_(model, plan, STEPS)
     model.run_eagerly = True

@@ -59,7 +59,7 @@ class Trainer(Subject):
         from cnnsearch.training import fitting, training_data
         from cnnsearch.training.candidate import from_plan
 
-        candidate = from_plan(plan, IMAGES)
+        candidate = from_plan(plan, IMAGES, x=_split(plan).x)
         before = candidate.core.get_weights()
         data = training_data.for_candidate(candidate, _split(plan), plan.classes)
         hp = HyperParameters(defaults)

@@ -2,20 +2,23 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from cnnsearch.core.errors import nearest
+from cnnsearch.data.dataset import Images
 from cnnsearch.data.pixel_values import BYTES
 from cnnsearch.spaces import layer_specs, pretrained
 from cnnsearch.spaces.layer_specs import REDUCTIONS, Stage
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.sentences import Spec, paths
-from cnnsearch.training import layers
+from cnnsearch.training import adjusted_optimizer, batch_layers, initial_weights, layers
 from cnnsearch.training import pretrained as backbones
+from cnnsearch.training.adjusted_optimizer import Group
+from cnnsearch.training.learning_rates import Factors
 
 
 def core(plan: Plan) -> keras.Sequential:
@@ -31,7 +34,44 @@ def core(plan: Plan) -> keras.Sequential:
     if not plan.stem_rate:
         for part in stem(model):
             part.trainable = False
+    for variable in model.trainable_variables if plan.groups else ():
+        variable.trainable = adjusted_optimizer.group_of(plan, variable).rate > 0
     return model
+
+
+def set_initial_weights(plan: Plan, core_model: keras.Sequential, x: Images | None) -> None:
+    """Set the weights that the plan's `initial` names, some of them from the training images `x`.
+
+    Without images those keep their random values, which is enough for a model whose weights are loaded afterwards.
+
+    Raises:
+        ValueError: if there is no such initializer, or it does not fit the layer.
+    """
+    for part in core_model._flatten_layers(include_self=False) if plan.initial else ():
+        found = next((spec for pattern, spec in plan.initial if re.search(pattern, part.name)), None)
+        if found is None:
+            continue
+        if not hasattr(part, "kernel"):
+            raise ValueError(f"initial names {part.name}, and {part.name} has no kernel")
+        initializer = make("initializer", found)
+        if isinstance(initializer, initial_weights.LayerInitializer):
+            initializer.set_weights(part, _inputs(core_model, part, x))
+        else:
+            part.kernel.assign(initializer(part.kernel.shape))
+
+
+def _inputs(model: keras.Sequential, part: keras.layers.Layer, x: Images | None) -> Callable[[int], Any]:
+    """A function that gives what the layer `part` of `model` receives for the first images of `x`."""
+
+    def inputs(count: int) -> Any:
+        if x is None:
+            return None
+        if part not in model.layers:
+            raise ValueError(f"{part.name} is inside a fork; only other layers can be computed from images")
+        before = keras.Sequential([keras.Input(model.input_shape[1:]), *model.layers[: model.layers.index(part)]])
+        return before.predict(np.asarray(x[:count], "float32"), batch_size=256, verbose=0)
+
+    return inputs
 
 
 def training_model(plan: Plan, core_model: keras.Sequential) -> keras.Sequential:
@@ -40,7 +80,9 @@ def training_model(plan: Plan, core_model: keras.Sequential) -> keras.Sequential
     Without augmentation it is a second model too: a compiled core would save this package's classes with it.
     """
     scaling, *rest = core_model.layers
-    return keras.Sequential([_pixels(plan), scaling, *map(layer, plan.augment), *rest])
+    changes = [*map(layer, plan.augment), *(batch_layers.Mixing(layer(spec)) for spec in plan.mixing)]
+    kind = batch_layers.MixedModel if plan.mixing else keras.Sequential
+    return kind([_pixels(plan), scaling, *changes, *rest])
 
 
 def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: float) -> None:
@@ -49,18 +91,29 @@ def compile_(model: keras.Sequential, plan: Plan, steps_per_epoch: float) -> Non
     Raises:
         ValueError: if the loss or the optimizer does not exist, or does not take its configuration.
     """
+    groups = _groups(plan, model)
     optimizer = make("optimizer", plan.optimizer)
-    if plan.stem_rate not in (0, 1):
-        slow = {id(variable) for part in stem(model) for variable in part.trainable_variables}
-        optimizer = _two_rates(optimizer, plan.stem_rate, [id(v) in slow for v in model.trainable_variables])
+    optimizer = adjusted_optimizer.adjusted(optimizer, groups, plan.averaging, steps_per_epoch, plan.epochs)
     if plan.schedule:
         base = float(optimizer.learning_rate)
-        optimizer.learning_rate = Factors(base, plan.schedule, steps_per_epoch)
+        optimizer.learning_rate = Factors(base, plan.schedule, steps_per_epoch, plan.schedule_at)
     # a metric by name guesses the kind of accuracy from shapes
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     model.compile(optimizer=optimizer, loss=make("loss", plan.loss), metrics=[accuracy])
     # variables that do not exist yet make `fit` trace its step twice
     model.optimizer.build(model.trainable_variables)
+
+
+def _groups(plan: Plan, model: keras.Sequential) -> list[Group]:
+    """How each of the model's trainable variables is trained; the rate of the stem's is `stem_rate`."""
+    groups = [adjusted_optimizer.group_of(plan, variable) for variable in model.trainable_variables]
+    if plan.stem_rate in (0, 1):
+        return groups
+    slow = {id(variable) for part in stem(model) for variable in part.trainable_variables}
+    return [
+        group._replace(rate=group.rate * plan.stem_rate) if id(variable) in slow else group
+        for group, variable in zip(groups, model.trainable_variables, strict=True)
+    ]
 
 
 def stem(model: keras.Model) -> list[keras.layers.Layer]:
@@ -87,11 +140,18 @@ def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
     return [make("callback", spec) for spec in plan.callbacks]
 
 
+def part_callbacks(model: keras.Model) -> list[keras.callbacks.Callback]:
+    """New callbacks that parts of a compiled model need. They come before all others."""
+    numbers = [batch_layers.EpochNumbers()] if batch_layers.epoch_variables(model) else []
+    return numbers + [adjusted_optimizer.AveragedWeights()] * adjusted_optimizer.averages(model.optimizer)
+
+
 def parts(plan: Plan) -> Iterator[tuple[str, Spec]]:
     """Every Keras object that `plan` names: its kind and its spec, the arguments of `make`."""
     stages: list[Stage] = [*plan.stem, *plan.blocks, plan.head]
     specs = [spec for stage in stages for spec in _named(stage, layer_specs.specs(stage, plan.classes))]
-    yield from (("layer", spec) for spec in [*specs, *plan.augment])
+    yield from (("layer", spec) for spec in [*specs, *plan.augment, *plan.mixing])
+    yield from (("initializer", spec) for _, spec in plan.initial)
     yield "loss", plan.loss
     yield "optimizer", plan.optimizer
     yield from (("callback", spec) for spec in plan.callbacks)
@@ -113,29 +173,6 @@ def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
         return backbones.build(layer_name=name or kind.lower(), **config)
     named = {"name": name, **config} if name else config
     return make("layer", (kind, named))
-
-
-@keras.saving.register_keras_serializable("cnnsearch")
-class Factors(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """The rate `base` times `factors`: one for the start of each epoch and one for the end, linear in between."""
-
-    def __init__(self, base: float, factors: tuple[float, ...], steps_per_epoch: float) -> None:
-        super().__init__()
-        self.base, self.factors, self.steps_per_epoch = base, tuple(factors), steps_per_epoch
-
-    def __call__(self, step: Any) -> Any:
-        epoch = keras.ops.cast(step, "float32") / self.steps_per_epoch
-        # in a compiled program base, factors and steps are its arguments
-        given = np.asarray(self.factors, "float32") if isinstance(self.factors, tuple) else self.factors
-        factors = keras.ops.convert_to_tensor(given)
-        count = factors.shape[0]
-        # a tent over each epoch's start: the two whose sum is not 0 interpolate between them
-        at = keras.ops.minimum(epoch, count - 1.0)
-        near = keras.ops.relu(1 - keras.ops.abs(at - np.arange(count, dtype="float32")))
-        return self.base * keras.ops.sum(near * factors)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"base": self.base, "factors": self.factors, "steps_per_epoch": self.steps_per_epoch}
 
 
 def _pixels(plan: Plan) -> Any:
@@ -233,27 +270,12 @@ def _named(stage: Stage, found: list[Spec | None]) -> Iterator[Spec]:
                 yield from _named(stage, list(layer_specs.along(path, stage)))
 
 
-def _two_rates(optimizer: keras.optimizers.Optimizer, factor: float, slow: list[bool]) -> keras.optimizers.Optimizer:
-    """`optimizer` made anew to change the variables that are `slow`, by their order, at `factor` times its rate.
-
-    Rates by layer are from Howard and Ruder (arXiv 1801.06146). Keras' MultiOptimizer has no learning rate that
-    callbacks could lower, and scaled gradients would change nothing for Adam.
-    """
-    kind: Any = type(optimizer)
-
-    class TwoRates(kind):  # type: ignore[misc]
-        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            slowed = slow[self._get_variable_index(variable)]
-            super().update_step(gradient, variable, learning_rate * factor if slowed else learning_rate)
-
-    return TwoRates.from_config(optimizer.get_config())
-
-
 STEPPING = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 """Convolutions of images. Their strides are left out along a side of one pixel."""
 
 KINDS: dict[str, tuple[Any, type]] = {
     "layer": (keras.layers, keras.layers.Layer),
+    "initializer": (keras.initializers, keras.initializers.Initializer),
     "loss": (keras.losses, keras.losses.Loss),
     "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
     "callback": (keras.callbacks, keras.callbacks.Callback),
@@ -282,7 +304,8 @@ def _classes(module: Any, base: type) -> Iterator[tuple[str, type]]:
     """All classes by name. Keras' own come last, so that a registered class never replaces one of them."""
     registered = keras.saving.get_custom_objects()
     short = {key.rpartition(">")[2]: value for key, value in registered.items()}
-    for name, value in {**short, **registered, **vars(module), **vars(layers)}.items():
+    own = {**vars(initial_weights), **vars(batch_layers), **vars(layers)}
+    for name, value in {**short, **registered, **own, **vars(module)}.items():
         if inspect.isclass(value) and issubclass(value, base):
             yield name, value
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnsearch.core.errors import TrialFailure
+from cnnsearch.data.dataset import Images
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.training import heads, model_io
 from cnnsearch.training.lazy_keras import is_model
@@ -36,20 +37,23 @@ class Candidate(NamedTuple):
     reads: str = "softmax"
 
 
-def from_plan(plan: Plan, images: int, by_epochs: bool = True, passes: int = 0) -> Candidate:
+def from_plan(plan: Plan, images: int, by_epochs: bool = True, passes: int = 0, x: Images | None = None) -> Candidate:
     """The candidate that `plan` describes, compiled for a training set of that many images.
 
     Args:
         by_epochs: whether an epoch may be one compiled program; else it is always Keras' `fit`.
         passes: a schedule is scaled to so many passes over the images; 0: to the plan's epochs.
+        x: the training images; a plan may compute first weights from them. None if its weights are loaded afterwards.
     """
     from cnnsearch.training import build
 
     core = build.core(plan)
+    build.set_initial_weights(plan, core, x)
     model = build.training_model(plan, core)
     steps = math.ceil(images / plan.batch_size)
     build.compile_(model, plan, steps * passes / plan.epochs if passes else steps)
-    made = Candidate(model, core, plan.batch_size, build.callbacks(plan), "onehot")
+    callbacks = [*build.part_callbacks(model), *build.callbacks(plan)]
+    made = Candidate(model, core, plan.batch_size, callbacks, "onehot")
     return made._replace(compiled=by_epochs, class_weight=plan.class_weight)
 
 

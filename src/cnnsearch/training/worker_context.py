@@ -138,5 +138,6 @@ class WorkerContext:
 
         self._programs = self._programs or CompiledCandidates()
         passes = 0 if split is self.split else 1
-        made = with_kind("invalid", lambda: from_plan(plan, len(split.x), self.config.compiled and plain, passes))
+        by_epochs = self.config.compiled and plain
+        made = with_kind("invalid", lambda: from_plan(plan, len(split.x), by_epochs, passes, split.x))
         return self._programs.reuse(plan, made)

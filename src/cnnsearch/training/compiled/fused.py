@@ -36,9 +36,9 @@ def _call(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> An
     """`BatchNormalization.call` for images (n, height, width, channels). Keras handles all other inputs."""
     if not _suits(layer, inputs) or mask is not None:
         return _by_keras(layer, inputs, training=training, mask=mask)
-    scale, offset, mean, variance = (
-        tf.cast(each, "float32") for each in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
-    )
+    mean, variance = (tf.cast(each, "float32") for each in (layer.moving_mean, layer.moving_variance))
+    scale = tf.cast(layer.gamma, "float32") if layer.scale else tf.ones_like(mean)
+    offset = tf.cast(layer.beta, "float32") if layer.center else tf.zeros_like(mean)
     learns = bool(training and layer.trainable)
     if learns:
         mean = variance = tf.zeros([0])
@@ -62,7 +62,7 @@ def _call(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> An
 def _suits(layer: Any, inputs: Any) -> bool:
     """Whether the layer has no special options and normalises the last of four axes."""
     # Keras 3.12 knew no renormalisation
-    plain = layer.scale and layer.center and not layer.synchronized and not getattr(layer, "renorm", False)
+    plain = not layer.synchronized and not getattr(layer, "renorm", False)
     return bool(plain and len(inputs.shape) == 4 and layer.axis in (-1, 3))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.core.errors import out_of_memory
+from cnnsearch.training.batch_layers import mixed_labels
 from cnnsearch.training.compiled import shared_numbers
 
 COMPILED = 2 * 2**30
@@ -208,6 +209,7 @@ class Program:
     ) -> Any:
         """The mean of the weighted losses, plus `share` of the losses that layers add."""
         answers, fixed, more = self._model.stateless_call(trained, fixed, x, training=training, return_losses=True)
+        y = mixed_labels(self._model, y) if training else y
         return shared_numbers.loss(self._model, y, answers, weights) + share * sum(more), (answers, fixed)
 
 

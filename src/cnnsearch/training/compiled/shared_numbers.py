@@ -14,8 +14,9 @@ import keras
 from keras import ops
 
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.training.build import Factors
+from cnnsearch.training.adjusted_optimizer import is_adjusted
 from cnnsearch.training.layers import RandomAffine
+from cnnsearch.training.learning_rates import Factors
 
 Dropout, GaussianNoise = keras.layers.Dropout, keras.layers.GaussianNoise
 CategoricalCrossentropy = keras.losses.CategoricalCrossentropy
@@ -31,7 +32,9 @@ NUMBERS: dict[str, tuple[str, ...]] = {
 
 KNOWN = (Dropout, GaussianNoise, RandomAffine, CategoricalCrossentropy)
 OPTIMIZERS = tuple(getattr(keras.optimizers, name) for name in ("Adam", "AdamW", "Nadam", "RMSprop", "SGD"))
-SCHEDULE = ("base", "factors", "steps_per_epoch")
+SCHEDULE = ("base", "factors", "steps_per_epoch", "at")
+LENGTH = ("steps_per_epoch", "epochs")
+"""The attributes of an optimizer of our own that are arguments."""
 
 _dropout_by_keras, _noise_by_keras = Dropout.call, GaussianNoise.call
 
@@ -52,9 +55,11 @@ def key(plan: Plan) -> str:
     )
     name, config = written["optimizer"]
     config.pop("learning_rate", None)
-    # with two rates it is an optimizer of our own
-    written["optimizer"] = _without_numbers(name, config) if plan.stem_rate in (0, 1) else [name, config]
-    return json.dumps({**written, "schedule": len(plan.schedule), "callbacks": [], "epochs": 1}, sort_keys=True)
+    # with groups of weights or averages it is an optimizer of our own
+    adjusted = plan.stem_rate not in (0, 1) or plan.groups or plan.averaging
+    written["optimizer"] = [name, config] if adjusted else _without_numbers(name, config)
+    written |= {"schedule": len(plan.schedule), "schedule_at": len(plan.schedule_at)}
+    return json.dumps({**written, "initial": [], "callbacks": [], "epochs": 1}, sort_keys=True)
 
 
 def _without_numbers(name: str, config: dict[str, Any]) -> list[Any]:
@@ -68,7 +73,9 @@ def slots(model: Any) -> list[Slot]:
     found = [each for each in (*model._flatten_layers(), model.loss) if type(each) in KNOWN]
     found += [model.optimizer] if type(model.optimizer) in OPTIMIZERS else []
     named = [(each, name) for each in found for name in NUMBERS[type(each).__name__] if _lifted(each, name)]
-    return named + [(schedule, name) for name in SCHEDULE if isinstance(schedule, Factors)]
+    named += [(model.optimizer, name) for name in LENGTH if is_adjusted(model.optimizer)]
+    rates = SCHEDULE if isinstance(schedule, Factors) else ()
+    return named + [(schedule, name) for name in rates if getattr(schedule, name) != ()]
 
 
 def _lifted(each: Any, name: str) -> bool:

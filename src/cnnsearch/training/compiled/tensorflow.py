@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cnnsearch.training.batch_layers import mixed_labels
 from cnnsearch.training.compiled import fused, shared_numbers
 
 
@@ -118,7 +119,7 @@ class Program:
         model = self._model
         with tf.GradientTape() as tape:
             answers = model(x, training=True)
-            loss = _loss(model, y, answers, weights)
+            loss = _loss(model, mixed_labels(model, y), answers, weights)
         variables = model.trainable_weights
         model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return _sums(loss, y, answers)
