@@ -1,7 +1,7 @@
 """The names that a plugin author and a notebook use; importing them brings in nothing heavy."""
 
 from cnnsearch import old_paths
-from cnnsearch.api import Found, load, search
+from cnnsearch.api import Found, load, optimize, search
 from cnnsearch.api.result import Result
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.messages import Decision
@@ -42,6 +42,7 @@ __all__ = [
     "dimension",
     "launcher",
     "load",
+    "optimize",
     "pruner",
     "sampler",
     "scheduler",

@@ -1,6 +1,6 @@
 """`search` and `load`: the functions for notebooks and scripts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from cnnsearch.api.inputs import SearchInputs
 from cnnsearch.api.keywords import changed, known_keywords, parsed
 from cnnsearch.api.result import Result, import_optuna
 from cnnsearch.core.checkpoint_address import redacted
+from cnnsearch.spaces.objective import OptunaObjective
 
 Found = Result
 """The old name of `Result`."""
@@ -45,6 +46,7 @@ def search(
     callback: str | Sequence[str] = (),
     seed: int = 0,
     metric: str | None = None,
+    direction: str | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
     image_size: str | int | None = None,
     skip_unreadable: bool = False,
@@ -101,6 +103,7 @@ def search(
         callback: a plugin's callback, or several.
         seed: the random seed of the data split, the sampler and each trial.
         metric: the metric to optimize, such as "val_accuracy" or "val_loss"; None: the space's.
+        direction: "minimize" or "maximize", for an Optuna objective; None: "minimize", or what the metric's name says.
         set: changes of the space: `{"filters.first": [8, 16]}`.
         image_size: resize the pictures of a folder to this width and height, such as "96x64"; 96: 96x96; None: the
             space's size, else the pictures' one size, else their median.
@@ -162,6 +165,27 @@ def load(
     options = {"runs": runs, "storage": storage, "plugins": plugins}
     given = parsed("leaderboard", changed(load, options))
     return Result(study, given["runs"], given["storage"], given["plugins"])
+
+
+def optimize(objective: Callable[[Any], float], n_trials: int = 50, **options: Any) -> Result:
+    """Run an Optuna objective, a function of one `trial` that trains for itself and returns a number.
+
+    It may use `trial.suggest_*`, `report`, `should_prune` and `set_user_attr`, raise `optuna.TrialPruned`, and use the
+    pruning callback of optuna-integration. It is called in worker processes. The same call resumes the study.
+
+    Args:
+        objective: the function; cloudpickle sends it to the workers.
+        n_trials: how many trials the study has at the end. Those of earlier calls count.
+        options: keywords of `search`, such as `direction`, `metric`, `study`, `timeout`, `jobs`, `sampler`, `pruner`.
+
+    Returns:
+        The study. Its `optuna` is the Optuna study, with `best_params` and `best_value`.
+
+    Raises:
+        CnnsearchError: for a mistake that the user can correct; the message is one line.
+        KeyboardInterrupt: if the search was stopped. Every finished trial is kept; the same call resumes it.
+    """
+    return search(OptunaObjective(objective), trials=n_trials, **options)
 
 
 def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> Result:

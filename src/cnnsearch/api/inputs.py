@@ -9,9 +9,14 @@ from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.data import from_python
-from cnnsearch.spaces import pickled_model
+from cnnsearch.spaces import data_files, pickled_model
 from cnnsearch.spaces.definition import STUDY, Use
+from cnnsearch.spaces.objective import OptunaObjective, is_objective
+from cnnsearch.spaces.self_training import SelfTraining
+from cnnsearch.spaces.space import objective_space
 from cnnsearch.study.config import SearchConfig
+
+LATER = "validation_data and test_data"
 
 
 class SearchInputs:
@@ -26,10 +31,18 @@ class SearchInputs:
     """
 
     def __init__(self, space: Any, dataset: Any = None, validation: Any = None, test: Any = None) -> None:
-        self._model = None if isinstance(space, str | Path) else pickled_model.pickled(space)
+        # a tuner brings the files of its data
+        files = getattr(space, "files", None)
+        space = OptunaObjective(space) if is_objective(space) else space
+        self._own = space if isinstance(space, SelfTraining) else None
+        self._model = None if isinstance(space, str | Path) else pickled_model.pickled(space, files)
         self._data, self._use = None, ""
         self.named = {"space": self._model.name if self._model else str(space)}
         self.arguments = [self._model.name if self._model else repr(str(space))]
+        if self._model and self._own:
+            if any(given is not None for given in (dataset, validation, test)):
+                raise CnnsearchError(f"{self._model.name} reads its own data. Leave out dataset, {LATER}.")
+            return
         if self._model and dataset is None:
             name = self._model.name
             raise CnnsearchError(
@@ -38,7 +51,7 @@ class SearchInputs:
         if dataset is None or from_python.is_named(dataset):
             if validation is not None or test is not None:
                 raise CnnsearchError(
-                    f"validation_data and test_data are only for images and labels from Python. The dataset is "
+                    f"{LATER} are only for images and labels from Python. The dataset is "
                     f"{'that of the space' if dataset is None else repr(str(dataset))}, which has its own parts."
                 )
             self.named |= {} if dataset is None else {"dataset": str(dataset)}
@@ -54,10 +67,14 @@ class SearchInputs:
         digests: dict[str, Any] = {}
         if self._model:
             found["space"], digests["function"] = self._model.space(), self._model.parts
+            if self._own:
+                found |= {**self._own.settings, "space": objective_space(found["space"], self._own.batch_size)}
             digests["python"] = ".".join(platform.python_version_tuple()[:2])
         if self._data:
             found["dataset"] = Use("stored", {"path": f"{STUDY}{self._use}"})
             digests["data"] = from_python.digests(self._data)
+        if self._own and self._own.digests:
+            digests["data"] = self._own.digests
         return {**found, "brought": digests}
 
     @contextmanager
@@ -82,6 +99,8 @@ class SearchInputs:
         except StudyError:
             _remove(written)
             raise
+        if self._model and self._model.files is not None:
+            data_files.remove_unused(config.study.folder, self._model.files.names)
         data = str(config.study.dataset.options.get("path", ""))
         for prefix, used in ((pickled_model.PREFIX, config.study.space.model), (stored.PREFIX, data)):
             if used.startswith(STUDY):

@@ -162,5 +162,7 @@ def _running_trials(running: tuple[Running, ...]) -> Table:
     table = Table.grid(padding=(0, 2))
     for run in running:
         bar = "█" * run.epoch + "░" * (run.epochs - run.epoch) if run.epochs <= BAR_EPOCHS else ""
-        table.add_row(f"trial {run.number}", bar, f"epoch {run.epoch}/{run.epochs}", clock(run.seconds))
+        table.add_row(
+            f"trial {run.number}", bar, f"epoch {run.epoch}" + f"/{run.epochs}" * bool(run.epochs), clock(run.seconds)
+        )
     return table

@@ -29,7 +29,7 @@ most_used_options = option_group(
         "--space",
         required=True,
         metavar="SPACE",
-        help="A space's name, a TOML file, or file.py:NAME or module:NAME of a hypermodel.",
+        help="A space's name, a TOML file, or file.py:NAME or module:NAME of a hypermodel or an Optuna objective.",
     ),
     spec(
         "--dataset",
@@ -81,6 +81,12 @@ search_options = option_group(
         metavar="NAME",
         shown="the space's",
         help="The metric to optimize: val_accuracy, val_loss, val_auc, val_f1_macro, val_balanced_accuracy, …",
+    ),
+    spec(
+        "--direction",
+        type=click.Choice(("minimize", "maximize")),
+        shown="minimize; with --metric, what the name says",
+        help="For an Optuna objective: whether a smaller or a larger value is better.",
     ),
     spec(
         "--objective",

@@ -59,6 +59,15 @@ def search_config(
     pictures = {name: given.pop(name) for name in PICTURE_OPTIONS}
     found, used = _checked_space(space, dataset, pictures, settings, known)
     given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
+    if given.get("direction") and not found.trains_itself:
+        raise CnnsearchError("--direction is for Optuna objectives. The metrics of a model have their own direction.")
+    if found.trains_itself and given["launcher"] in registry.CLUSTERS:
+        raise CnnsearchError(
+            f"{found.where} trains for itself, with data of its own. Its workers run on this machine: leave out "
+            f"--launcher {given['launcher']}."
+        )
+    # only a whole training of such a function shows its default point
+    given["default"] &= not found.trains_itself
     given["scheduler"], given["pruner"] = scheduler_and_pruner(given["scheduler"], given["pruner"], costs)
     places = resources(
         given.pop("launcher"),
@@ -73,13 +82,14 @@ def search_config(
         space=found,
         dataset=used,
         name=_checked_name(study or found.name),
+        direction=given.pop("direction", None) or "",
         timeout=seconds(timeout),
         trial_timeout=seconds(trial_timeout),
         costs=costs,
         recipes=wanted,
         only_recipes=only_recipes,
         checkpoints=checkpoint_address.checked(checkpoints) if checkpoints else "",
-        confirm=_confirmed(confirm, 0 if only_recipes else CONFIRMED),
+        confirm=_confirmed(confirm, 0 if only_recipes or found.trains_itself else CONFIRMED),
         **places,
         **_with_space_defaults(given, found),
     )
@@ -121,6 +131,8 @@ def _checked_space(
 ) -> tuple[Space, Use]:
     """The space with the dataset, its options and the changes of the command line; and its dataset."""
     found = space if isinstance(space, Space) else spaces.load(space, known)
+    if dataset and found.trains_itself:
+        raise CnnsearchError(f"{found.where} is an Optuna objective, which reads its own data. Leave out --dataset.")
     if dataset:
         use = dataset if isinstance(dataset, Use) else dataset_use(dataset, known)
         found = replace(found, dataset=use, input_shape=(), image_size=found.input_shape[:2])

@@ -31,6 +31,7 @@ from cnnsearch.core.messages import (
     Resumed,
     RunTrial,
     Saved,
+    SetAttribute,
     Used,
     UseMetric,
     Verdict,
@@ -40,7 +41,7 @@ FROM_WORKER: dict[str, type[Message]] = {
     kind.__name__: kind
     for kind in (
         *(Loading, Ready, Described, Fatal, Logged, Draw, Used, Proposed, Resumed, EpochEnded),
-        *(Evaluated, Paused, Completed, Saved, Repeated, Failed),
+        *(Evaluated, Paused, Completed, Saved, Repeated, Failed, SetAttribute),
     )
 }
 """What a worker may send, by the name in the line."""

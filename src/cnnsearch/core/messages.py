@@ -252,6 +252,14 @@ class Repeated(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SetAttribute(Message):
+    """Store this value, plain data, as an attribute of the trial in Optuna's study."""
+
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failed(Message):
     """A trial failed: the kind of failure (a key of `errors.FAILURES`), and why."""
 

@@ -8,6 +8,9 @@ from cnnsearch.core.errors import nearest
 RETURNED = "default_objective"
 """KerasTuner's name for the number that an author's own `fit` returns; it is minimised."""
 
+OBJECTIVE = "value"
+"""The name of what an Optuna objective returns, if the user names none; it is minimised, as in Optuna."""
+
 ACCURACIES = ("acc", "accuracy")
 
 

@@ -19,6 +19,10 @@ STUDY = "{study}/"
 """The prefix of a file name that stands for the study's own folder, because that folder may be moved."""
 
 
+NO_DATA = "none"
+"""The dataset of a space whose function trains for itself: that function has its own data."""
+
+
 class Use(NamedTuple):
     """A plugin by name, with the options that a space gives it."""
 
@@ -55,6 +59,11 @@ class Space:
     where: str = ""
     input_shape: tuple[int, ...] = ()
     image_size: tuple[int, ...] = ()
+
+    @property
+    def trains_itself(self) -> bool:
+        """Whether the model is a function that trains for itself, such as an Optuna objective (`self_training`)."""
+        return self.dataset is not None and self.dataset.name == NO_DATA
 
     @property
     def picture_size(self) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnsearch.core.errors import PluginError, one_line
+from cnnsearch.spaces import data_files
 from cnnsearch.spaces.definition import STUDY, Space
 from cnnsearch.spaces.own_code import OwnCode, installed_places
 from cnnsearch.spaces.space_file import plain_name
@@ -28,12 +29,17 @@ HEAD = b"cnnsearch hypermodel, Python "
 
 
 class Pickled(NamedTuple):
-    """A hypermodel as bytes, with its name, the digests of its parts, and its fingerprint."""
+    """A hypermodel as bytes, with its name, the digests of its parts, and its fingerprint.
+
+    Attributes:
+        files: what it keeps in files of its own (`data_files`).
+    """
 
     name: str
     content: bytes
     parts: dict[str, str]
     fingerprint: str
+    files: data_files.DataFiles | None = None
 
     @property
     def file(self) -> str:
@@ -46,6 +52,8 @@ class Pickled(NamedTuple):
 
     def write(self, folder: Path) -> list[Path]:
         """Write it to a study's folder, completely or not at all. The result lists the new file, if any."""
+        if self.files is not None:
+            self.files.write(folder)
         if (folder / self.file).is_file():
             return []
         partial = folder / f".{self.file}.partial"
@@ -53,8 +61,11 @@ class Pickled(NamedTuple):
         return [partial.replace(folder / self.file)]
 
 
-def pickled(hypermodel: Any) -> Pickled:
+def pickled(hypermodel: Any, files: data_files.DataFiles | None = None) -> Pickled:
     """A function `build(hp)`, a HyperModel, or a function of an Optuna `trial` as bytes.
+
+    Args:
+        files: takes the large arrays and datasets in it; None: they are part of the bytes.
 
     Raises:
         PluginError: if it is none of these, or uses something that cannot be pickled; the message names it.
@@ -65,9 +76,9 @@ def pickled(hypermodel: Any) -> Pickled:
             "space's name, a TOML file or file.py:NAME."
         )
     code = OwnCode(hypermodel)
-    content = _dumped({"hypermodel": hypermodel, "named": _registered(code.named)}, hypermodel, code.modules)
+    content = _dumped({"hypermodel": hypermodel, "named": _registered(code.named)}, hypermodel, code.modules, files)
     lines = HEAD + _python().encode() + b"\n" + json.dumps(_paths()).encode() + b"\n"
-    return Pickled(_name_of(hypermodel), lines + content, code.parts, code.fingerprint)
+    return Pickled(_name_of(hypermodel), lines + content, code.parts, code.fingerprint, files)
 
 
 def load(path: Path) -> Any:
@@ -88,7 +99,8 @@ def load(path: Path) -> Any:
         paths, _, pickled = content.partition(b"\n")
         # at the end, so that no module there hides an installed package
         sys.path += [place for place in json.loads(paths) if place not in sys.path and os.access(place, os.R_OK)]
-        found = pickle.loads(pickled)
+        with data_files.within(path.parent):
+            found = pickle.loads(pickled)
     # pickle raises errors of many types
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(str(error))[:300]}"
@@ -99,19 +111,22 @@ def load(path: Path) -> Any:
     return found["hypermodel"]
 
 
-def _dumped(content: dict[str, Any], hypermodel: Any, modules: set[str]) -> bytes:
+def _dumped(
+    content: dict[str, Any], hypermodel: Any, modules: set[str], files: data_files.DataFiles | None = None
+) -> bytes:
     import cloudpickle
 
+    dumps = files.dumps if files is not None else cloudpickle.dumps
     try:
         with _by_value(modules):
-            return bytes(cloudpickle.dumps(content))
+            return bytes(dumps(content))
     # pickle raises errors of many types
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(str(error))[:200]}"
     try:
         # a module may have values that cannot be pickled; then workers import it from its path
         with _by_value(set()):
-            return bytes(cloudpickle.dumps(content))
+            return bytes(dumps(content))
     except Exception:
         culprit, name = _culprit(hypermodel), getattr(hypermodel, "__name__", type(hypermodel).__name__)
         raise PluginError(

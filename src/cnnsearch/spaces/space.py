@@ -12,9 +12,10 @@ from typing import Any
 from cnnsearch.core import metrics
 from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError, nearest
 from cnnsearch.core.host import process_restored
-from cnnsearch.spaces import pickled_model, plugin_options
+from cnnsearch.core.metric_names import OBJECTIVE
+from cnnsearch.spaces import objective, pickled_model, plugin_options
 from cnnsearch.spaces.decorators import ATTRIBUTE
-from cnnsearch.spaces.definition import DEFAULTS, STUDY, Space, Use, tuples
+from cnnsearch.spaces.definition import DEFAULTS, NO_DATA, STUDY, Space, Use, tuples
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.spaces.overrides import override
 from cnnsearch.spaces.plan import Plan
@@ -86,7 +87,8 @@ def check_options(space: Space, catalog: Catalog) -> Space:
         function = catalog.get("dimension", use.name, f"{where}: ").function
         assert function is not None
         dimensions.append(Use(use.name, plugin_options.checked(function, use.options, where, use.name)))
-    dataset = check_dataset(space.dataset, catalog, where) if space.dataset else None
+    has_data = space.dataset is not None and not space.trains_itself
+    dataset = check_dataset(space.dataset, catalog, where) if space.dataset and has_data else space.dataset
     if space.model:
         _check_model(space.model, catalog, where)
     space = dataclasses.replace(
@@ -216,6 +218,8 @@ def _for_hp(found: Any) -> Any:
     """`found`; a function of an Optuna `trial` is wrapped as a function of `hp`."""
     if isinstance(found, type) or hasattr(found, "build") or not callable(found):
         return found
+    if objective.is_objective(found):
+        return objective.OptunaObjective(found)
     if getattr(found, ATTRIBUTE, "") == "space" or list(inspect.signature(found).parameters)[:1] != ["trial"]:
         return found
 
@@ -239,7 +243,20 @@ def _by_import_string(reference: str, where: str = "--space") -> Space:
         raise SpaceError(f"{where} {reference}: {module} does not import: there is no such module.")
     # many files call it `build`, so the file's name says more
     own = Path(module).name.removesuffix(".py") if name == "build" else name
-    return Space(name=plain_name(own), model=reference, where=reference)
+    found = Space(name=plain_name(own), model=reference, where=reference)
+    return objective_space(found) if _is_objective(module, name) else found
+
+
+def objective_space(space: Space, batch_size: int = DEFAULTS["batch_size"]) -> Space:
+    """The space of a function that trains for itself: it has its own data, and its number of epochs is not known."""
+    defaults = {**DEFAULTS, "epochs": 0, "metric": OBJECTIVE, "batch_size": batch_size}
+    return dataclasses.replace(space, dataset=Use(NO_DATA, {}), defaults=defaults)
+
+
+def _is_objective(module: str, name: str) -> bool:
+    """Whether a function is an Optuna objective. No code is run."""
+    file = module if module.endswith(".py") else f"{module.replace('.', '/')}.py"
+    return objective.source_has_objective(Path(file), name)
 
 
 def _may_import(module: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.gpus import MEMORY_SHARE
-from cnnsearch.core.metric_names import RETURNED
+from cnnsearch.core.metric_names import OBJECTIVE, RETURNED
 from cnnsearch.spaces.prior import Prior
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study.address import without_driver
@@ -28,6 +28,7 @@ class StudyConfig:
             empty: where the study wrote them before, else in its folder.
         plugins: folders and files with plugins.
         brought: digests of the function and the arrays that were given from Python, by `function` and `data`.
+        direction: "maximize" or "minimize" for a metric of the user's own; empty: what the metric's name says.
     """
 
     space: Space
@@ -42,6 +43,12 @@ class StudyConfig:
     checkpoints: str = field(default="", repr=False)
     plugins: tuple[Path, ...] = ()
     brought: dict[str, Any] = field(default_factory=dict)
+    direction: str = ""
+
+    @property
+    def maximize(self) -> bool:
+        """Whether a larger metric is better."""
+        return maximize(self.metric, self.direction)
 
     @property
     def folder(self) -> Path:
@@ -60,6 +67,7 @@ class StudyConfig:
             "validation": self.space.defaults["validation"],
             "batch_size": self.space.defaults["batch_size"],
             **({"brought": self.brought} if self.brought else {}),
+            **({"direction": self.direction} if self.direction else {}),
         }
 
 
@@ -96,6 +104,8 @@ class TunerConfig:
         recipes: points to train first, by the name of the recipe; if `only_recipes`, nothing else is trained.
         controlled: points with their seeds, by origin. If there are any, nothing else is trained.
         prior: points to train after the default point and the recipes, and weights for the sampler.
+        failures: the search ends when so many trials in a row failed, of whatever kind; 0: the usual rule.
+        factor: each rung has this many times the epochs of the rung before it.
     """
 
     trials: int
@@ -113,6 +123,8 @@ class TunerConfig:
     only_recipes: bool = False
     controlled: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
     prior: Prior = field(default_factory=Prior)
+    failures: int = 0
+    factor: int = 3
 
 
 @dataclass(frozen=True)
@@ -188,6 +200,7 @@ class SearchConfig:
             "seed": study.seed,
             "epochs": study.epochs,
             "metric": study.metric,
+            "maximize": study.maximize,
             **asdict(training),
             "runs": str(study.runs.resolve()),
             "folder": str(study.folder.resolve()),
@@ -217,9 +230,11 @@ LESS_IS_BETTER = {"crossentropy", "divergence", "false", "hinge", "mae", "mape",
 """Words in the names of metrics that are better when smaller, besides `loss` and `error`."""
 
 
-def maximize(metric: str) -> bool:
-    """Whether a larger value of `metric` is better. `metric` is a name that Keras uses."""
-    if metric == RETURNED:
+def maximize(metric: str, direction: str = "") -> bool:
+    """Whether a larger value of `metric` is better: as `direction` says, or else as its name in Keras says."""
+    if direction:
+        return direction == "maximize"
+    if metric in (RETURNED, OBJECTIVE):
         return False
     return not (set(metric.split("_")) & LESS_IS_BETTER or any(word in metric for word in ("loss", "error")))
 

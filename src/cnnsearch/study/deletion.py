@@ -31,6 +31,8 @@ OWN = (
     "data-*",
     "hypermodel-*.pkl",
     ".hypermodel-*",
+    "input-*",
+    ".input-*",
 )
 """Patterns of the files that cnnsearch writes to the folder of a study."""
 

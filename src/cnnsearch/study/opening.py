@@ -19,7 +19,7 @@ from cnnsearch.spaces.definition import Space
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import moved, samplers, unwritten
 from cnnsearch.study.address import server
-from cnnsearch.study.config import SearchConfig, StudyConfig, maximize
+from cnnsearch.study.config import SearchConfig, StudyConfig
 from cnnsearch.study.lease import refuse_if_held
 from cnnsearch.study.storage import make_folder, open_storage, storage_errors
 from cnnsearch.study.study import FORMAT, Study, now
@@ -107,7 +107,7 @@ def _create_once(config: SearchConfig, known: Catalog) -> optuna.Study:
     return optuna.create_study(
         storage=open_storage(config.study.runs, config.study.storage),
         study_name=config.study.name,
-        directions=[MORE if maximize(config.study.metric) else LESS, *(LESS for _ in config.study.costs)],
+        directions=[MORE if config.study.maximize else LESS, *(LESS for _ in config.study.costs)],
         pruner=samplers.pruner(config.tuner.pruner, config.study.epochs, known),
         load_if_exists=True,
     )
@@ -181,11 +181,11 @@ def check_same(study: Study, config: StudyConfig) -> None:
         )
     old = {"costs": [], **old, "dataset": moved.without_path(old["dataset"])}
     new["dataset"] = moved.without_path(new["dataset"])
-    for key in ("dataset", "epochs", "metric", "costs", "seed", "validation", "batch_size"):
-        if old.get(key, new[key]) != new[key]:
+    for key in ("dataset", "epochs", "metric", "direction", "costs", "seed", "validation", "batch_size"):
+        if old.get(key, new.get(key)) != new.get(key):
             raise StudyError(
-                f"Study '{study.name}' was started with {key} {_brief(old[key])}. This command has {_brief(new[key])}. "
-                f"Use the study's value, {anew}"
+                f"Study '{study.name}' was started with {key} {_brief(old[key])}. This command has "
+                f"{_brief(new.get(key))}. Use the study's value, {anew}"
             )
 
 

@@ -120,7 +120,7 @@ def pruner(name: str, epochs: int, known: Catalog = NO_PLUGINS) -> Any:
         # prunes only the worst quarter: the mildest pruner was best in Optuna's own study (optuna#2906)
         "percentile": lambda: pruners.PercentilePruner(75.0, n_startup_trials=5, n_warmup_steps=first),
         "halving": lambda: pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
-        "hyperband": lambda: pruners.HyperbandPruner(min_resource=1, max_resource=max(epochs, 1), reduction_factor=3),
+        "hyperband": lambda: pruners.HyperbandPruner(min_resource=1, max_resource=epochs or "auto", reduction_factor=3),
         "none": pruners.NopPruner,
     }
     return makers[name]()

@@ -69,7 +69,7 @@ class Study:
     @property
     def maximize(self) -> bool:
         """Whether a larger metric is better."""
-        return maximize(str(self.info["metric"]))
+        return maximize(str(self.info["metric"]), str(self.info.get("direction", "")))
 
     @property
     def costs(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from cnnsearch.data.dataset import Dataset
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
+from cnnsearch.spaces.definition import NO_DATA
 
 
 def loading_context(space: spaces.Space, runs: Path, tell: Callable[[int, int], None] | None = None) -> loading.Loading:
@@ -72,4 +73,18 @@ def dataset_facts(data: Dataset, parts: Split) -> dict[str, Any]:
         "value_range": list(pixel_values.value_range(parts.x)),
         **(data.facts or {}),
         **({"notes": list(data.notes)} if data.notes else {}),
+    }
+
+
+def own_facts(images: int) -> dict[str, Any]:
+    """What the study records about the data of a function that trains for itself: how much it trains on, if known."""
+    return {
+        "name": NO_DATA,
+        "fingerprint": NO_DATA,
+        "input_shape": [],
+        "classes": [],
+        "images": {"train": images},
+        "counts": {},
+        "dtype": "",
+        "value_range": list(pixel_values.BYTES),
     }

@@ -1,6 +1,7 @@
 """Runs one trial, or one repeat of a trial: draws a candidate, proposes it, trains it and reports the result."""
 
 import json
+import math
 import os
 import time
 import traceback
@@ -10,14 +11,16 @@ from typing import Any
 
 from cnnsearch.core import messages
 from cnnsearch.core.errors import CnnsearchError, TrialFailure, reason
-from cnnsearch.core.host import rss
+from cnnsearch.core.host import process_restored, rss
 from cnnsearch.core.messages import Decision, Question
 from cnnsearch.spaces.distributions import Distribution, Value
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.self_training import Outcome
 from cnnsearch.study.config import GPU_SHARE
 from cnnsearch.training.connection import AnswerType, Connection
 from cnnsearch.training.failures import failure
+from cnnsearch.training.own_trial import NotTrained, SelfTrainedTrial
 from cnnsearch.training.proposal import Proposal, propose
 from cnnsearch.training.worker_context import WorkerContext
 
@@ -62,6 +65,9 @@ class TrialRunner:
             )
 
     def _run(self, assignment: messages.RunTrial) -> None:
+        if self._context.space.trains_itself:
+            self._run_own(assignment)
+            return
         hp, self._trainer = HyperParameters(self._ask_for_value), self._context.trainer()
         proposal = propose(self._context, hp, assignment.limited, plain=self._trainer is None)
         fields = proposal._asdict()
@@ -83,6 +89,42 @@ class TrialRunner:
         completed = messages.Completed(stopped=result.stopped, format=suffix, **facts)
         problem, unsaved = _save(candidate.core, self._ask(completed, messages.Keep).path)
         self._send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
+
+    def _run_own(self, assignment: messages.RunTrial) -> None:
+        """Run a trial whose function trains for itself."""
+        trial = SelfTrainedTrial(self._context, assignment, self._ask, self._send, self._ask_for_value)
+        try:
+            with process_restored():
+                outcome = self._context.hypermodel.train(trial)
+            if not trial.history:
+                # a trial has one report at least
+                trial.report(outcome.metrics or {trial.metric: outcome.score})
+        except NotTrained:
+            return
+        facts = self._own_facts(trial, outcome)
+        if trial.paused and trial.resumable:
+            self._send(messages.Paused(saved=trial.saved, **facts))
+            return
+        keep = self._ask(messages.Completed(stopped=outcome.pruned, format=outcome.format, **facts), messages.Keep)
+        save = outcome.save
+        problem, unsaved = _saved(lambda path: save(path), keep.path) if save else ("", "")
+        outcome.rest()
+        self._send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
+
+    def _own_facts(self, trial: SelfTrainedTrial, outcome: Outcome) -> dict[str, Any]:
+        """The fields of `messages.Trained`."""
+        if not math.isfinite(outcome.score):
+            raise TrialFailure("nan", f"the {trial.metric} was {outcome.score:g}")
+        return {
+            "trial": self._trial,
+            "score": outcome.score,
+            "best_epoch": outcome.best_epoch,
+            "epochs": len(trial.history),
+            "seconds": self._seconds(),
+            "params": outcome.params,
+            "rss": rss(),
+            "reads": "",
+        }
 
     def _train(self, hp: HyperParameters, proposal: Proposal, assignment: messages.RunTrial) -> tuple[Any, Any]:
         """Train a proposal on all data, up to its end or a pause: its TrainingResult and its Candidate."""
@@ -134,6 +176,9 @@ class TrialRunner:
         from cnnsearch.training import fitting, training_data
 
         context = self._context
+        if context.space.trains_itself:
+            self._repeat_own(assignment)
+            return
         hp, trainer = HyperParameters(replay(assignment.values)), context.trainer()
         if assignment.plan:
             plan = Plan.from_json(assignment.plan)
@@ -145,6 +190,22 @@ class TrialRunner:
         score, history = result.score, result.history
         self._send(
             messages.Repeated(trial=self._trial, score=score, history=history, seconds=self._seconds(), rss=rss())
+        )
+
+    def _repeat_own(self, assignment: messages.RepeatTrial) -> None:
+        trial = SelfTrainedTrial(self._context, assignment, self._ask, self._send, replay(assignment.values))
+        with process_restored():
+            outcome = self._context.hypermodel.train(trial)
+        outcome.rest()
+        facts = self._own_facts(trial, outcome)
+        self._send(
+            messages.Repeated(
+                trial=self._trial,
+                score=facts["score"],
+                history=trial.history or [{trial.metric: outcome.score}],
+                seconds=facts["seconds"],
+                rss=facts["rss"],
+            )
         )
 
     def _resume(self, candidate: Any, assignment: messages.RunTrial, key: str) -> Any:
@@ -202,15 +263,20 @@ class TrialRunner:
 
 
 def _save(core: Any, path: str) -> tuple[str, str]:
-    """Save a model to `path`, if it is not empty.
+    """Save a model to `path`, if it is not empty; returns what `_saved` does."""
+    from cnnsearch.training import model_io
+
+    return _saved(lambda file: model_io.save(core, file), path)
+
+
+def _saved(save: Callable[[Path], None], path: str) -> tuple[str, str]:
+    """Call `save` with `path`, if it is not empty.
 
     Returns why the file cannot be written, and why the model cannot be saved; both empty if it was saved.
     """
-    from cnnsearch.training import model_io
-
     try:
         if path:
-            model_io.save(core, Path(path))
+            save(Path(path))
     except OSError as error:
         return f"{path} cannot be written: {error.strerror or error}", ""
     except Exception as error:

@@ -58,7 +58,8 @@ class Worker:
         found = self._context.keras.facts()
         return messages.Ready(
             dataset=self._context.facts,
-            low_fidelity=(found["backend"] or backend_to_come()) not in BY_SHAPE,
+            low_fidelity=not self._context.space.trains_itself
+            and (found["backend"] or backend_to_come()) not in BY_SHAPE,
             lean=self._context.config.compiled,
             python=platform.python_version(),
             **found,
@@ -67,6 +68,11 @@ class Worker:
     def describe(self, assignment: messages.Describe) -> None:
         """Send the space's default point, and the complete points of recipes, controlled trials and a prior."""
         context, hp = self._context, HyperParameters(defaults)
+        if context.space.trains_itself:
+            # only a whole training shows its hyperparameters
+            told: dict[str, Any] = {"values": {}, "recipes": {}, "controlled": assignment.controlled}
+            self._connection.send(messages.Described(metrics=[], machine=context.keras.facts(), **told))
+            return
         try:
             default = context.draw(hp)
             point = dict(hp.values)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core import metrics
+from cnnsearch.core.errors import PluginError
 from cnnsearch.core.host import process_restored
 from cnnsearch.data import shared_memory
 from cnnsearch.data.splits import Split
@@ -13,7 +14,8 @@ from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.training.dataset_loading import load_parts, loading_context
+from cnnsearch.spaces.self_training import SelfTraining
+from cnnsearch.training.dataset_loading import load_parts, loading_context, own_facts
 from cnnsearch.training.failures import with_kind
 from cnnsearch.training.keras_session import KerasSession
 from cnnsearch.training.lazy_keras import is_imported_by
@@ -30,6 +32,7 @@ class WorkerConfig:
         plugins: folders with plugins.
         epochs: the number of epochs of a trial at full length.
         metric: the metric that is the score; empty if it is not known yet.
+        maximize: whether a larger value of the metric is better, as the user says.
         compiled: whether plans may be trained by compiled epochs.
         runs: the folder with all studies.
         folder: the folder of this study.
@@ -50,6 +53,7 @@ class WorkerConfig:
     runs: str
     folder: str
     shared: str
+    maximize: bool = True
 
 
 class WorkerContext:
@@ -77,6 +81,10 @@ class WorkerContext:
         self.catalog = plugins.load([Path(folder) for folder in config.plugins])
         self.space = spaces.Space.from_dict(config.space).located(Path(config.folder))
         self.keras = KerasSession(config.precision, not self.space.model, Path(config.runs))
+        self._programs: Any = None
+        if self.space.trains_itself:
+            self._use_own_function()
+            return
         # before Keras is imported, so that an error in the dataset is reported within a second
         self.split, self.facts = self._shared_data(tell)
         self.shape, self.classes = tuple(self.facts["input_shape"]), len(self.facts["classes"])
@@ -87,7 +95,17 @@ class WorkerContext:
         self.hypermodel = self._hypermodel()
         if self.hypermodel is None or any(map(is_imported_by, (self.hypermodel, self.trainer()))):
             self.keras.start(*self.shape[:2])
-        self._programs: Any = None
+
+    def _use_own_function(self) -> None:
+        """Load a function that trains for itself, which has its own data."""
+        self.shape, self.classes = (), 0
+        self.hypermodel = self._hypermodel()
+        if not isinstance(self.hypermodel, SelfTraining):
+            raise PluginError(
+                f"{self.space.where or self.space.name} has no data, and its function does not train for itself. Name "
+                "a dataset with --dataset."
+            )
+        self.facts = own_facts(self.hypermodel.images)
 
     def _hypermodel(self) -> Any:
         made = (self.space, self.catalog, self.shape, self.classes)

@@ -60,7 +60,7 @@ def _opened(
     config: SearchConfig, known: Catalog, stop: SignalHandler, callbacks: TunerCallback
 ) -> tuple[SearchConfig, Opening | None]:
     """`config` with its metric settled, and the workers that built a model for that, if they did."""
-    if not config.study.space.model:
+    if not config.study.space.model or config.study.space.trains_itself:
         return config, None
     begun = begun_study(config.study)
     if begun is None:

@@ -56,7 +56,7 @@ class SearchSource(TrialSource[ActiveTrial]):
         self._known, self._began = known, began
         self._start, self._infeasible, self._problem = 0.0, 0, ""
         self._noted_rungs = self._noted_unsaved = False
-        self._last_failures: deque[str] = deque(maxlen=SAME_FAILURES)
+        self._last_failures: deque[str] = deque(maxlen=max(SAME_FAILURES, config.tuner.failures))
         self._active: Mapping[int, ActiveTrial] = {}
         self._repeats = Counter(repeat["trial"] for repeat in study.repeats())
         self.leaders: list[Trial] = []
@@ -254,12 +254,17 @@ class SearchSource(TrialSource[ActiveTrial]):
             self._last_failures.append(record.failure)
             self.show_status(record)
         if record.failure and record.state == "failed":
-            # those of earlier runs do not count: the user may have corrected the cause
-            last = self._last_failures
-            if len(last) == SAME_FAILURES and set(last) == {record.failure}:
-                self._problem = (
-                    f"{SAME_FAILURES} trials in a row failed as '{record.failure}'; the last: {record.reason}"
-                )
+            self._problem = self._problem or self._many_failures(record)
+
+    def _many_failures(self, record: Trial) -> str:
+        """The reason to end the search if too many trials failed in a row, of which `record` is the last; or empty."""
+        # those of earlier runs do not count: the user may have corrected the cause
+        last, most = list(self._last_failures), self.config.tuner.failures
+        if most and len(last) >= most and all(last[-most:]):
+            return f"{most} trials in a row failed; the last: {record.reason}"
+        if len(last) >= SAME_FAILURES and set(last[-SAME_FAILURES:]) == {record.failure}:
+            return f"{SAME_FAILURES} trials in a row failed as '{record.failure}'; the last: {record.reason}"
+        return ""
 
     def _note_leader(self, record: Trial) -> None:
         best = [*self.leaders, record]

@@ -31,6 +31,7 @@ class TrialDecisions:
             maximize=study.maximize,
             pruner=config.tuner.pruner,
             should_prune=self.should_prune,
+            factor=config.tuner.factor,
         )
         self.scheduler = registry.scheduler(context, known)
 
@@ -52,7 +53,7 @@ class TrialDecisions:
 
     def should_prune(self, trial: ActiveTrial) -> bool:
         """Whether the pruner stops a trial after its last epoch. Recipes and controlled trials are not pruned."""
-        if self._config.tuner.pruner == "none" or trial.by_name or len(trial.history) >= self._config.study.epochs:
+        if self._config.tuner.pruner == "none" or trial.by_name or self._is_full(trial):
             return False
         self.record_epoch(trial)
         seen = [metrics[self._config.study.metric] for metrics in trial.history]
@@ -87,5 +88,9 @@ class TrialDecisions:
         if not isinstance(decision, Decision):
             name = self._config.tuner.scheduler
             raise PluginError(f"The scheduler '{name}' returned {decision!r}. Expected a cnnsearch.Decision.")
-        ends = not trial.resumable or len(trial.history) >= self._config.study.epochs
+        ends = not trial.resumable or self._is_full(trial)
         return Decision.CONTINUE if decision is Decision.PAUSE and ends else decision
+
+    def _is_full(self, trial: ActiveTrial) -> bool:
+        """Whether a trial has all its epochs. An objective's number of reports may not be known: then it is 0."""
+        return 0 < self._config.study.epochs <= len(trial.history)

@@ -20,6 +20,7 @@ from cnnsearch.core.messages import (
     Paused,
     Proposed,
     Resumed,
+    SetAttribute,
     Trained,
     Used,
     Verdict,
@@ -112,6 +113,10 @@ class TrialLifecycle:
             if (value := studies.suggest(trial.trial, name, asked)) != told:
                 reason = f"the sampler gave {name} the value {value!r} after its worker was told {told!r}"
                 return self._unfit(trial, reason)
+        return Reaction(WorkerAction.CONTINUE)
+
+    def _on_attribute(self, trial: ActiveTrial, message: SetAttribute) -> Reaction:
+        trial.trial.set_user_attr(message.name, message.value)
         return Reaction(WorkerAction.CONTINUE)
 
     def _unfit(self, trial: ActiveTrial, reason: str) -> Reaction:
@@ -231,7 +236,7 @@ class TrialLifecycle:
         reason = self.time_limit.reason(trial, message.epochs) if message.stopped else ""
         state = "pruned" if message.stopped and not reason else "complete"
         done = replace(self._as_trained(trial, message), state=state, reason=reason)
-        path = self.checkpoints.offer(done, self._recorder.saved, message.format)
+        path = self.checkpoints.offer(done, self._recorder.saved, message.format) if message.format else None
         # relative to the study's folder, because the folder may be moved
         done = replace(done, checkpoint=f"checkpoints/{path.name}" if path else "")
         answer = Keep(trial=trial.number, id=message.id, path=str(path or ""))
@@ -302,6 +307,7 @@ class TrialLifecycle:
     HANDLERS: ClassVar[dict[type[Message], Callable[..., Reaction]]] = {
         Draw: _on_draw,
         Used: _on_used,
+        SetAttribute: _on_attribute,
         Proposed: _on_proposed,
         Resumed: _on_resumed,
         EpochEnded: _on_epoch,

@@ -16,11 +16,11 @@ PATIENCE = 120.0
 
 
 def unlogged(study: Study) -> Trial | None:
-    """The best trial, if MLflow does not have its model yet."""
+    """The best trial, if MLflow does not have its model yet. A function that trains for itself has none for it."""
     best = next((record for record in ranking.ranked(study) if record.state == "complete"), None)
     if best is None or study.checkpoint(best) is None or study.fact("logged") == best.number:
         return None
-    return best
+    return best if study.info["data"]["input_shape"] else None
 
 
 class BestModelCallback(TunerCallback):

@@ -25,7 +25,7 @@ class RungScheduler(TrialScheduler):
     def on_start(self, images: int, low_fidelity: bool) -> None:
         context = self.context
         updates = max(1, math.ceil(images / context.batch_size))
-        self._rungs = Rungs(context.name, context.epochs, updates, context.maximize, low_fidelity)
+        self._rungs = Rungs(context.name, context.epochs, updates, context.maximize, low_fidelity, context.factor)
         for ended in self._ended:
             self._rungs.ended(ended)
 

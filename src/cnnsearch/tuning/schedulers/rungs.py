@@ -7,6 +7,7 @@ evaluation, which is a short training on a part of the images, is the first rung
 training starts with new weights.
 """
 
+import functools
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -71,7 +72,7 @@ class RungTrial(NamedTuple):
         return self.paused and (len(self.values) == rung if rung >= 1 else not self.values)
 
 
-def rungs(epochs: int, updates: int, low_fidelity: bool = True) -> tuple[float, ...]:
+def rungs(epochs: int, updates: int, low_fidelity: bool = True, factor: int = REDUCTION_FACTOR) -> tuple[float, ...]:
     """The epochs after which trials are compared; the last one is the full length.
 
     9 epochs give (1, 3, 9). If epochs are short, the first rungs are left out. If they are long, the first rung is a
@@ -81,10 +82,11 @@ def rungs(epochs: int, updates: int, low_fidelity: bool = True) -> tuple[float, 
         epochs: the epochs of a trial at full length.
         updates: the updates of the weights in one epoch.
         low_fidelity: whether the first rung may be a low-fidelity evaluation.
+        factor: each rung has this many times the epochs of the rung before it.
     """
     found, length = {float(epochs)}, float(epochs)
-    while length > REDUCTION_FACTOR / 2 + 0.5:
-        length /= REDUCTION_FACTOR
+    while length > factor / 2 + 0.5:
+        length /= factor
         found.add(max(1.0, float(round(length))))
     compared = sorted(rung for rung in found if rung == epochs or rung * updates >= MIN_UPDATES)
     part = LOW_FIDELITY_UPDATES / updates
@@ -92,9 +94,9 @@ def rungs(epochs: int, updates: int, low_fidelity: bool = True) -> tuple[float, 
     return tuple(first + compared)
 
 
-def halving(count: int, first: bool, more_to_come: bool) -> int:
+def halving(count: int, first: bool, more_to_come: bool, first_share: Fraction = FIRST_SHARE) -> int:
     """A share of the rung. When no new trials come, at least one trial is promoted."""
-    share = count * (FIRST_SHARE if first else LATER_SHARE)
+    share = count * (first_share if first else LATER_SHARE)
     return int(share) if more_to_come else max(1, round(share))
 
 
@@ -123,7 +125,15 @@ come.
 class Rungs:
     """Ranks the trials of a search at each rung, and chooses which are promoted and which are pruned."""
 
-    def __init__(self, name: str, epochs: int, updates: int, maximize: bool, low_fidelity: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        epochs: int,
+        updates: int,
+        maximize: bool,
+        low_fidelity: bool = True,
+        factor: int = REDUCTION_FACTOR,
+    ) -> None:
         """Set the rungs.
 
         Args:
@@ -132,10 +142,13 @@ class Rungs:
             updates: the updates of the weights in one epoch with the space's default batch size.
             maximize: whether a larger metric is better.
             low_fidelity: whether the first rung may be a low-fidelity evaluation.
+            factor: each rung has this many times the epochs of the rung before it.
         """
         name = automatic(updates) if name == "auto" else name
-        every = rungs(epochs, updates, low_fidelity)
+        every = rungs(epochs, updates, low_fidelity, factor)
         self._promoted = SCHEDULERS.get(name)
+        if self._promoted is halving:
+            self._promoted = functools.partial(halving, first_share=Fraction(1, factor))
         self._rungs = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
         self._sign = 1 if maximize else -1
         self._ended: dict[float, list[tuple[float, int]]] = {rung: [] for rung in self._rungs[:-1]}
