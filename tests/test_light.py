@@ -22,7 +22,7 @@ def loaded_after(code: str, folder: Path, **environment: str) -> set[str]:
 
 
 def test_importing_the_package_and_the_commands_stays_light(tmp_path: Path) -> None:
-    loaded = loaded_after("import cnnsearch, cnnsearch.cli.main", tmp_path)
+    loaded = loaded_after("import cnnsearch, cnnsearch.cli.main, cnnsearch.keras_tuner", tmp_path)
     assert "click" in loaded
     assert not loaded.intersection(HEAVY)
 

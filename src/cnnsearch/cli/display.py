@@ -48,7 +48,7 @@ class Plain(Quiet):
 
     def on_status(self, progress: TuningStatus) -> None:
         if progress.done is not None:
-            print(f"[{progress.statistics.ended}/{progress.trials}] {trial_line(progress.done, progress)}", flush=True)
+            print(f"[{progress.counted}] {trial_line(progress.done, progress)}", flush=True)
 
     def on_repeat_end(self, result: RepeatResult) -> None:
         self.on_note(new_seed_line(result))
@@ -140,7 +140,7 @@ def panel(progress: TuningStatus) -> Group:
     statistics = progress.statistics
     left = "" if progress.left is None else f"  about {clock(progress.left)} left"
     counts = "  ".join([f"{len(progress.running)} running", *_counts(statistics)])
-    line = f"{statistics.ended}/{progress.trials} trials  {counts}  {clock(progress.seconds)} elapsed{left}"
+    line = f"{progress.counted} trials  {counts}  {clock(progress.seconds)} elapsed{left}"
     lines: list[Any] = [Text(line, style="bold")]
     if statistics.best is not None:
         best = statistics.best

@@ -89,4 +89,6 @@ def _show_next_steps(opened: Study, ended: str, config: SearchConfig, board: lis
     if not any(row["state"] == "complete" for row in board):
         return
     click.echo("\nSee every trial:   cnnsearch ui")
+    if config.study.space.trains_itself:
+        return
     click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where(config.study.runs)}")

@@ -19,8 +19,8 @@ STUDY = "{study}/"
 """The prefix of a file name that stands for the study's own folder, because that folder may be moved."""
 
 
-NO_DATA = "none"
-"""The dataset of a space whose function trains for itself: that function has its own data."""
+NO_DATA = "own data"
+"""The dataset of a space whose function trains for itself. No dataset plugin can have this name."""
 
 
 class Use(NamedTuple):

@@ -105,7 +105,8 @@ class TunerConfig:
         controlled: points with their seeds, by origin. If there are any, nothing else is trained.
         prior: points to train after the default point and the recipes, and weights for the sampler.
         failures: the search ends when so many trials in a row failed, of whatever kind; 0: the usual rule.
-        factor: each rung has this many times the epochs of the rung before it.
+        factor: each rung has this many times the epochs of the rung before it, however few updates an epoch has; 0:
+            the usual rungs.
     """
 
     trials: int
@@ -124,7 +125,7 @@ class TunerConfig:
     controlled: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
     prior: Prior = field(default_factory=Prior)
     failures: int = 0
-    factor: int = 3
+    factor: int = 0
 
 
 @dataclass(frozen=True)

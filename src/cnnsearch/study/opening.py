@@ -179,13 +179,14 @@ def check_same(study: Study, config: StudyConfig) -> None:
             f"Study '{study.name}' was started with {what} = {before}. The space now has {after}. "
             f"Resume with the study's own space: --space-from-study, {anew}"
         )
-    old = {"costs": [], **old, "dataset": moved.without_path(old["dataset"])}
+    old = {"costs": [], "direction": "", **old, "dataset": moved.without_path(old["dataset"])}
+    new = {"direction": "", **new}
     new["dataset"] = moved.without_path(new["dataset"])
     for key in ("dataset", "epochs", "metric", "direction", "costs", "seed", "validation", "batch_size"):
-        if old.get(key, new.get(key)) != new.get(key):
+        if old.get(key, new[key]) != new[key]:
             raise StudyError(
                 f"Study '{study.name}' was started with {key} {_brief(old[key])}. This command has "
-                f"{_brief(new.get(key))}. Use the study's value, {anew}"
+                f"{_brief(new[key])}. Use the study's value, {anew}"
             )
 
 

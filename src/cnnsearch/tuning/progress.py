@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.trial import COUNTED, Trial
 
+UNLIMITED = 1_000_000
+"""The number of trials of a search that ends when the space is exhausted."""
+
 
 class Running(NamedTuple):
     """A trial in training."""
@@ -100,10 +103,15 @@ class TuningStatus:
     done: Trial | None = None
 
     @property
+    def counted(self) -> str:
+        """How many trials have ended, of how many; without the latter if they end with the space."""
+        return f"{self.statistics.ended}" + (f"/{self.trials}" if self.trials < UNLIMITED else "")
+
+    @property
     def left(self) -> float | None:
         """Seconds until the last trial ends, estimated from the mean so far; None before the first trial has ended."""
         ended = self.statistics.ended
-        if not ended:
+        if not ended or self.trials >= UNLIMITED:
             return None
         mean = self.statistics.seconds / ended
         open_trials = self.trials - ended

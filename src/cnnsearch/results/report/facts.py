@@ -80,9 +80,11 @@ class Facts:
     @property
     def lower_limit(self) -> float | None:
         """The lower end of Wilson's interval of the best trial's score; None if the metric is not accuracy."""
-        if self.best is None or self.best.score is None or self.study.info["metric"] != "val_accuracy":
+        # a function that trains for itself does not say how many images it validates on
+        images = int(self.study.info["data"]["images"].get("val", 0))
+        if self.best is None or self.best.score is None or self.study.info["metric"] != "val_accuracy" or not images:
             return None
-        return Evaluation(self.best.score, 0.0, int(self.study.info["data"]["images"]["val"])).interval[0]
+        return Evaluation(self.best.score, 0.0, images).interval[0]
 
     @functools.cached_property
     def by_number(self) -> dict[int, Trial]:

@@ -24,7 +24,7 @@ class SchedulerContext:
         metric: the metric that is the score; `maximize`: whether more of it is better.
         pruner: the name of the pruner, "none" if trials are not pruned.
         should_prune: asks the pruner whether a trial stops after its last epoch; False without a pruner.
-        factor: each rung has this many times the epochs of the rung before it.
+        factor: each rung has this many times the epochs of the rung before it, as the user says; 0: the usual rungs.
     """
 
     name: str
@@ -34,7 +34,7 @@ class SchedulerContext:
     maximize: bool
     pruner: str
     should_prune: Callable[[ActiveTrial], bool]
-    factor: int = 3
+    factor: int = 0
 
 
 class TrialScheduler:

@@ -72,7 +72,7 @@ class RungTrial(NamedTuple):
         return self.paused and (len(self.values) == rung if rung >= 1 else not self.values)
 
 
-def rungs(epochs: int, updates: int, low_fidelity: bool = True, factor: int = REDUCTION_FACTOR) -> tuple[float, ...]:
+def rungs(epochs: int, updates: int, low_fidelity: bool = True, factor: int = 0) -> tuple[float, ...]:
     """The epochs after which trials are compared; the last one is the full length.
 
     9 epochs give (1, 3, 9). If epochs are short, the first rungs are left out. If they are long, the first rung is a
@@ -82,13 +82,15 @@ def rungs(epochs: int, updates: int, low_fidelity: bool = True, factor: int = RE
         epochs: the epochs of a trial at full length.
         updates: the updates of the weights in one epoch.
         low_fidelity: whether the first rung may be a low-fidelity evaluation.
-        factor: each rung has this many times the epochs of the rung before it.
+        factor: each rung has this many times the epochs of the rung before it, and short epochs count too; 0: the usual
+            rungs.
     """
     found, length = {float(epochs)}, float(epochs)
-    while length > factor / 2 + 0.5:
-        length /= factor
+    reduction = factor or REDUCTION_FACTOR
+    while length > reduction / 2 + 0.5:
+        length /= reduction
         found.add(max(1.0, float(round(length))))
-    compared = sorted(rung for rung in found if rung == epochs or rung * updates >= MIN_UPDATES)
+    compared = sorted(rung for rung in found if rung == epochs or factor or rung * updates >= MIN_UPDATES)
     part = LOW_FIDELITY_UPDATES / updates
     first = [part] if low_fidelity and part <= MAX_FIDELITY and epochs > 1 else []
     return tuple(first + compared)
@@ -132,7 +134,7 @@ class Rungs:
         updates: int,
         maximize: bool,
         low_fidelity: bool = True,
-        factor: int = REDUCTION_FACTOR,
+        factor: int = 0,
     ) -> None:
         """Set the rungs.
 
@@ -142,12 +144,12 @@ class Rungs:
             updates: the updates of the weights in one epoch with the space's default batch size.
             maximize: whether a larger metric is better.
             low_fidelity: whether the first rung may be a low-fidelity evaluation.
-            factor: each rung has this many times the epochs of the rung before it.
+            factor: as in `rungs`.
         """
         name = automatic(updates) if name == "auto" else name
         every = rungs(epochs, updates, low_fidelity, factor)
         self._promoted = SCHEDULERS.get(name)
-        if self._promoted is halving:
+        if factor and self._promoted is halving:
             self._promoted = functools.partial(halving, first_share=Fraction(1, factor))
         self._rungs = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
         self._sign = 1 if maximize else -1

@@ -1,0 +1,284 @@
+"""The study of a tuner: the search that fills it, and its trials as KerasTuner's Trial objects."""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner.engine import trial as kt_trials
+
+from cnnsearch import api
+from cnnsearch.core.errors import CnnsearchError, StudyError, nearest
+from cnnsearch.keras_tuner import tf_data, training
+from cnnsearch.spaces.data_files import DataFiles
+from cnnsearch.study import deletion, listing
+from cnnsearch.study.config import study_folder
+from cnnsearch.study.trial import COUNTED, Trial
+
+GIVEN = (
+    *("space", "dataset", "validation_data", "test_data", "trials", "study", "epochs", "sampler", "seed", "metric"),
+    *("direction", "objective", "set", "image_size", "skip_unreadable", "group_by", "max_params", "max_macs"),
+    *("max_latency", "compiled", "recipe", "recipes", "default", "space_from_study", "runs", "prior"),
+)
+"""Keywords of `search` that the arguments of the tuner give."""
+
+STATUS = {"complete": "COMPLETED", "pruned": "STOPPED", "failed": "FAILED", "running": "RUNNING", "waiting": "RUNNING"}
+"""KerasTuner's status by a trial's state. Other trials do not count, and are not shown."""
+
+FIT = ("x", "y", "batch_size", "epochs")
+"""The first parameters of Keras' `fit`."""
+
+BATCH_SIZE = 32
+"""Keras' default."""
+
+
+def checked_options(options: dict[str, Any]) -> dict[str, Any]:
+    """More options of the search.
+
+    Raises:
+        ValueError: if neither KerasTuner nor `cnnsearch.search` has one.
+    """
+    known = [name for name in inspect.signature(api.search).parameters if name not in GIVEN]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ValueError(f"Unrecognized arguments {unknown} for the tuner.{nearest(unknown[0], known)}")
+    return options
+
+
+def folder(tuner: Any) -> Path:
+    """The study's folder."""
+    return study_folder(Path(tuner.directory), tuner.project_name, str(tuner.options.get("storage", "")))
+
+
+def result(tuner: Any) -> Any:
+    """The study as a Result.
+
+    Raises:
+        StudyError: if there is none yet.
+    """
+    return api.load(tuner.project_name, **_place(tuner))
+
+
+def delete(tuner: Any) -> None:
+    """Delete the study, if there is one. Its runs in MLflow stay."""
+    place = _place(tuner)
+    try:
+        found = deletion.find(tuner.project_name, place["runs"], place["storage"], mlflow=False)
+    except StudyError:
+        return
+    deletion.delete(found, **place)
+
+
+def _place(tuner: Any) -> dict[str, Any]:
+    return {"runs": Path(tuner.directory), "storage": str(tuner.options.get("storage", ""))}
+
+
+# -- the search ---------------------------------------------------------------------------------------
+
+
+def search(tuner: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Train the missing trials of the study.
+
+    Raises:
+        CnnsearchError: for a mistake that the user can correct.
+        RuntimeError: if too many trials in a row failed.
+    """
+    oracle, resumable = tuner.oracle, _is_resumable(tuner)
+    named = _with_epochs(oracle, given, named)
+    own = _training(tuner, given, named, resumable)
+    options = {
+        **oracle.search_options(resumable),
+        "study": tuner.project_name,
+        "runs": tuner.directory,
+        "seed": oracle.seed,
+        "metric": oracle.objective.name,
+        "direction": {"max": "maximize", "min": "minimize"}[oracle.objective.direction],
+        "precision": keras.config.dtype_policy().name,
+        "quiet": named.get("verbose") == 0,
+        **({"epochs": epochs} if (epochs := _epochs(given, named, tuner)) else {}),
+        **tuner.options,
+    }
+    try:
+        api.search(own, **options)
+    except CnnsearchError as error:
+        raise _as_keras_tuner(error) from None
+
+
+def _as_keras_tuner(error: CnnsearchError) -> Exception:
+    """An error as KerasTuner raises it, if it has such an error."""
+    text = error.message.removeprefix("The search stopped: ")
+    kind, colon, rest = text.partition(": ")
+    fatal: Any = getattr(keras_tuner.errors, kind, None) if colon else None
+    if isinstance(fatal, type) and issubclass(fatal, keras_tuner.errors.FatalError):
+        made: Exception = fatal(rest)
+        return made
+    if " trials in a row failed" in text:
+        return RuntimeError(f"Number of consecutive failures exceeded the limit: {text}")
+    return error
+
+
+def _is_resumable(tuner: Any) -> bool:
+    """Whether Keras' own `fit` trains the models, so that a training can be paused and resumed."""
+    base = _base(tuner)
+    own = (type(tuner).run_trial is base.run_trial, type(tuner)._build_and_fit_model is base._build_and_fit_model)
+    fit = getattr(type(tuner.hypermodel), "fit", None) is keras_tuner.HyperModel.fit
+    return all(own) and fit and tuner.executions_per_trial == 1
+
+
+def _base(tuner: Any) -> Any:
+    """The class of this package that a tuner is of."""
+    return next(kind for kind in type(tuner).__mro__ if kind.__module__ == "cnnsearch.keras_tuner.tuners")
+
+
+def _with_epochs(oracle: Any, given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """`named` with the epochs of Hyperband, which says how many a trial has."""
+    most = getattr(oracle, "max_epochs", None)
+    return named if most is None or len(given) > FIT.index("epochs") else {**named, "epochs": most}
+
+
+def _epochs(given: tuple[Any, ...], named: Mapping[str, Any], tuner: Any) -> int:
+    """The epochs of a trial; 0 if they are not known."""
+    known = dict(zip(FIT, given, strict=False)).get("epochs", named.get("epochs"))
+    if known is None and not _is_resumable(tuner):
+        return 0
+    return int(known or 1)
+
+
+def _training(tuner: Any, given: tuple[Any, ...], named: dict[str, Any], resumable: bool) -> Any:
+    """What the workers run: the tuner with the arguments of `search`.
+
+    Raises:
+        CnnsearchError: if an argument cannot be sent to the workers.
+    """
+    files = DataFiles(tf_data.reduced)
+    try:
+        arguments = files.dumps((given, named))
+    # pickle raises errors of many types
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+        raise CnnsearchError(
+            f"An argument of search() cannot be sent to the worker processes ({reason}). Give arrays, a "
+            "tf.data.Dataset made of TensorFlow's operations, a keras.utils.PyDataset, or a new generator."
+        ) from error
+    own = training.TunerTraining(tuner, arguments, folder(tuner).resolve(), resumable)
+    own.batch_size = _batch_size(given, named)
+    own.images = _images(given, named, own.batch_size)
+    own.settings = {
+        "failures": tuner.oracle.max_consecutive_failed_trials,
+        "factor": getattr(tuner.oracle, "factor", 0),
+    }
+    own.digests = _digests(given, named)
+    own.files = files
+    return own
+
+
+def _batch_size(given: tuple[Any, ...], named: Mapping[str, Any]) -> int:
+    known = dict(zip(FIT, given, strict=False)).get("batch_size", named.get("batch_size"))
+    return int(known or BATCH_SIZE)
+
+
+def _images(given: tuple[Any, ...], named: Mapping[str, Any], batch_size: int) -> int:
+    """How many examples a trial trains on in an epoch; 0 if not known."""
+    x = given[0] if given else named.get("x")
+    if named.get("steps_per_epoch"):
+        return int(named["steps_per_epoch"]) * batch_size
+    first: Any = next(iter(x.values()), None) if isinstance(x, dict) else x
+    first = first[0] if isinstance(first, list | tuple) and first else first
+    shape = getattr(first, "shape", None)
+    if shape is not None and len(shape):
+        return round(int(shape[0]) * (1 - float(named.get("validation_split") or 0)))
+    try:
+        # a dataset has the length of its batches
+        return len(first) * batch_size
+    except TypeError:
+        return 0
+
+
+def _digests(given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, str]:
+    """A digest of each array among the arguments, by its name. Other data are compared by their form alone."""
+    every = {**dict(zip((*FIT, *map(str, range(len(given)))), given, strict=False)), **named}
+    left_out = ("callbacks", "verbose", "epochs", "batch_size")
+    return {name: tf_data.digest(value) for name, value in every.items() if name not in left_out}
+
+
+# -- the trials ---------------------------------------------------------------------------------------
+
+
+def trials(tuner: Any) -> dict[str, Any]:
+    """The trials of the study by their id; empty if there is no study yet."""
+    found = _stored(tuner)
+    if found is None:
+        return {}
+    records, attributes = found
+    every = [_trial(tuner, record, attributes[record.number]) for record in records if record.state in STATUS]
+    return {each.trial_id: each for each in every}
+
+
+def _stored(tuner: Any) -> tuple[list[Trial], dict[int, dict[str, Any]]] | None:
+    """The records of the study's trials, and what the workers stored of their hyperparameters, by number."""
+    api.result.import_optuna()
+    place = _place(tuner)
+    if not place["storage"] and not (place["runs"] / "cnnsearch.db").is_file():
+        return None
+    try:
+        study = listing.load(tuner.project_name, **place)
+    except StudyError:
+        return None
+    known = {
+        each.number: each.user_attrs.get(training.ATTRIBUTE, {}) for each in study.optuna.get_trials(deepcopy=False)
+    }
+    return study.trials(), known
+
+
+def _trial(tuner: Any, record: Trial, config: dict[str, Any]) -> Any:
+    """A trial as KerasTuner has it."""
+    hp = keras_tuner.HyperParameters.from_config(config) if config else keras_tuner.HyperParameters()
+    if not config:
+        hp.values = dict(record.params)
+    name = training.trial_id_of(record.number, tuner.oracle.max_trials)
+    found = kt_trials.Trial(hp, name, STATUS[record.state], record.reason or None)
+    if record.score is None or record.state not in COUNTED:
+        return found
+    found.score, found.best_step = record.score, max(0, record.best_epoch - 1)
+    best = record.history[record.best_epoch - 1] if 0 < record.best_epoch <= len(record.history) else {}
+    objective = tuner.oracle.objective
+    for metric, value in {**best, objective.name: record.score}.items():
+        if not found.metrics.exists(metric):
+            found.metrics.register(metric, _direction(metric, objective))
+        found.metrics.update(metric, value, step=found.best_step)
+    return found
+
+
+def _direction(metric: str, objective: Any) -> str:
+    from cnnsearch.study.config import maximize
+
+    if metric == objective.name:
+        return str(objective.direction)
+    return "max" if maximize(metric) else "min"
+
+
+def checkpoint(tuner: Any, trial: Any) -> Path:
+    """The file with the model of a trial.
+
+    Raises:
+        StudyError: if it is no longer on disk.
+    """
+    study = listing.load(tuner.project_name, **_place(tuner))
+    record = next(each for each in study.trials() if each.number == int(trial.trial_id))
+    path = study.checkpoint(record)
+    if path is None:
+        kept = tuner.options.get("keep", 5)
+        raise StudyError(
+            f"The model of trial {trial.trial_id} is not on disk: the study keeps its {kept} best models. Give the "
+            "tuner a larger keep=, such as keep=20, before the search."
+        )
+    return path
+
+
+def build_config(tuner: Any, trial: Any) -> dict[str, Any]:
+    """The shapes with which a trial's model was built."""
+    found = _stored(tuner)
+    assert found is not None
+    return dict(found[1][int(trial.trial_id)].get("build", {}))

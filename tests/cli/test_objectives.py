@@ -1,0 +1,147 @@
+"""An Optuna objective, which trains for itself and returns a number, runs as it is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cnnsearch
+from cnnsearch.core.errors import TrialFailure
+from cnnsearch.spaces import objective as objectives
+from cnnsearch.spaces.hyperparameters import replay
+from tests.conftest import Run, working_in
+
+OBJECTIVE = '''
+import optuna
+
+OFFSET = 20
+
+
+def objective(trial):
+    """A nested choice, reports, pruning and attributes; no Keras."""
+    x = trial.suggest_float("x", -5, 5)
+    kind = trial.suggest_categorical("kind", ["flat", "steep"])
+    slope = trial.suggest_int("slope", 1, 3) if kind == "steep" else 1
+    trial.set_user_attr("total", x + slope)
+    for step in range(OFFSET):
+        trial.report(slope * (x - 1) ** 2 + OFFSET - step, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned(f"pruned at {step}")
+    return slope * (x - 1) ** 2
+'''
+
+
+def test_an_objective_runs_from_the_command_line_and_resumes(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(OBJECTIVE)
+    line = ("run", "--space", "script.py:objective", "--jobs", "1", "--trials")
+    first = run(*line, "4")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "objective: the best by value" in first.stdout and "default" not in first.stdout
+    again = run(*line, "14", "--json")
+    assert again.returncode == 0, again.stdout + again.stderr
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    scores = [row["score"] for row in rows if row["state"] == "complete"]
+    assert len(rows) == 14 and scores == sorted(scores)
+    pruned = [row for row in rows if row["state"] == "pruned"]
+    assert pruned and all(row["epochs"] < 20 for row in pruned)
+    optuna_study = cnnsearch.load("objective", runs=tmp_path / "runs").optuna
+    assert optuna_study.direction.name == "MINIMIZE" and optuna_study.best_value == scores[0]
+    assert optuna_study.best_trial.user_attrs["total"] == pytest.approx(
+        optuna_study.best_params["x"] + optuna_study.best_params.get("slope", 1)
+    )
+    other = run(*line, "15", "--direction", "maximize")
+    assert other.returncode == 2 and "started with direction" in other.stderr
+
+
+def test_an_objective_is_known_without_running_its_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("raise SystemExit('run')\n\n\ndef objective(trial):\n    return 1.0\n")
+    with_data = run("run", "--space", "bad.py:objective", "--dataset", "digits")
+    assert with_data.returncode == 2 and "reads its own data. Leave out --dataset." in with_data.stderr
+    cluster = run("run", "--space", "bad.py:objective", "--launcher", "ray")
+    assert cluster.returncode == 2 and "Its workers run on this machine" in cluster.stderr
+    model = run("run", "--space", "digits_cnn", "--direction", "maximize")
+    assert model.returncode == 2 and "--direction is for Optuna objectives" in model.stderr
+
+
+def test_optimize_takes_a_function_with_what_it_uses(tmp_path: Path, store: str) -> None:
+    import optuna
+
+    weight = 3.0
+
+    def measure(trial: Any) -> float | None:
+        x = trial.suggest_float("x", -5, 5, step=0.5)
+        if x > 3:
+            raise optuna.TrialPruned
+        if x < -3:
+            return None
+        return weight * x
+
+    with working_in(tmp_path, MLFLOW_TRACKING_URI=store):
+        found = cnnsearch.optimize(measure, n_trials=12, direction="maximize", study="sums", jobs=1, quiet=True, seed=1)
+        rows = found.leaderboard().to_dict("records")
+    states = {row["state"] for row in rows}
+    assert found.optuna.best_value == 3.0 * found.optuna.best_params["x"] <= 9
+    # pruned before its first report: not counted; None: failed, as in Optuna
+    assert states <= {"complete", "failed", "refused"} and "complete" in states
+    reasons = {row["state"]: row["reason"] for row in rows}
+    assert "returned NoneType; expected a number" in reasons.get("failed", "returned NoneType; expected a number")
+    assert "before its first report" in reasons.get("refused", "before its first report")
+
+
+class FakeTrial:
+    """What a worker gives a function, without a worker: fixed values, and no pruning."""
+
+    metric, maximize, goes_on, number = "value", False, True, 0
+
+    def __init__(self, **values: Any) -> None:
+        self.history: list[dict[str, float]] = []
+        self.draw = replay(values)
+
+    def report(self, metrics: dict[str, float]) -> bool:
+        self.history.append(metrics)
+        return self.goes_on
+
+
+def test_an_objective_gets_the_trial_of_optuna() -> None:
+    def function(trial: Any) -> float:
+        assert trial.suggest_loguniform("rate", 1e-4, 1e-1) == 0.01
+        assert trial.suggest_discrete_uniform("drop", 0, 1, 0.25) == 0.5
+        assert trial.suggest_uniform("free", 0, 1) == 0.3 and trial.suggest_int("size", 2, 64, log=True) == 8
+        assert trial.params == {"rate": 0.01, "drop": 0.5, "free": 0.3, "size": 8}
+        for step, value in ((0, 3.0), (1, 2.0), (1, 9.0), (2, 4.0)):
+            trial.report(value, step)
+        return 2.0
+
+    trial = FakeTrial(rate=0.01, drop=0.5, free=0.3, size=8)
+    outcome = objectives.OptunaObjective(function).train(trial)  # type: ignore[arg-type]
+    # the second report of a step is ignored
+    assert [each["value"] for each in trial.history] == [3.0, 2.0, 4.0]
+    assert (outcome.score, outcome.best_epoch, outcome.pruned) == (2.0, 2, False)
+    with pytest.raises(TrialFailure, match="several objectives"):
+        objectives.OptunaObjective(lambda trial: (1.0, 2.0)).train(FakeTrial())  # type: ignore[arg-type]
+    with pytest.raises(TrialFailure, match="reported nan"):
+        objectives.OptunaObjective(lambda trial: trial.report(float("nan"), 0)).train(FakeTrial())  # type: ignore[arg-type]
+
+
+def test_which_functions_are_objectives(tmp_path: Path) -> None:
+    text = """
+def build(trial):
+    return Model(trial.suggest_int("a", 1, 2))
+def my_objective(trial):
+    return 1.0
+def reporting(trial):
+    def inside():
+        trial.report(1, 1)
+    return inside() or 2
+def other(hp):
+    return hp.report
+"""
+    expected = {"build": False, "my_objective": True, "reporting": True, "other": False}
+    (tmp_path / "them.py").write_text(text)
+    functions: dict[str, Any] = {}
+    exec(text, functions)
+    for name, is_objective in expected.items():
+        assert objectives.source_has_objective(tmp_path / "them.py", name) == is_objective
+        assert objectives.is_objective(functions[name]) == is_objective
+    assert not objectives.source_has_objective(tmp_path / "none.py", "build")

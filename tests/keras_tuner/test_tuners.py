@@ -1,0 +1,196 @@
+"""The parts of KerasTuner's tuners here: names, oracles, hyperparameters, results, and how data travel."""
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from keras_tuner.src.engine import tuner_utils
+
+import cnnsearch.keras_tuner as ours
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.keras_tuner import studies, tf_data, training
+from cnnsearch.keras_tuner.hyperparameters import DrawnHyperParameters
+from cnnsearch.spaces.data_files import DataFiles, within
+from cnnsearch.spaces.hyperparameters import defaults
+
+
+def build(hp: Any) -> Any:
+    model = keras.Sequential([keras.layers.Dense(hp.Int("units", 1, 3))])
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_other_names_are_keras_tuners_own() -> None:
+    assert ours.HyperModel is keras_tuner.HyperModel and ours.Objective is keras_tuner.Objective
+    assert ours.errors is keras_tuner.errors and ours.applications.HyperResNet is keras_tuner.applications.HyperResNet
+    assert issubclass(ours.tuners.RandomSearch, keras_tuner.Tuner) and "Hyperband" in dir(ours)
+    with pytest.raises(AttributeError, match="has no SklearnTuner"):
+        ours.SklearnTuner  # noqa: B018
+    assert not hasattr(ours, "Unheard")
+
+
+@pytest.mark.parametrize(("epochs", "factor"), [(1, 3), (3, 3), (10, 3), (50, 3), (100, 4), (16, 2)])
+def test_hyperband_has_as_many_configurations_as_keras_tuners(epochs: int, factor: int) -> None:
+    theirs = keras_tuner.oracles.HyperbandOracle("val_loss", max_epochs=epochs, factor=factor)
+    expected = sum(theirs._get_size(bracket, 0) for bracket in range(theirs._get_num_brackets()))
+    tuner = ours.Hyperband(build, "val_loss", max_epochs=epochs, factor=factor)
+    assert tuner.oracle.max_trials == expected
+    assert tuner.oracle.search_options(resumable=True)["scheduler"] == "halving"
+    assert tuner.oracle.search_options(resumable=False)["pruner"] == "hyperband"
+
+
+def test_an_oracle_may_be_named_or_keras_tuners() -> None:
+    named = ours.Tuner("bayesian", build, objective="val_loss", max_trials=7, seed=3)
+    assert (named.oracle.sampler, named.oracle.max_trials, named.oracle.seed) == ("tpe", 7, 3)
+    theirs = keras_tuner.oracles.GridSearchOracle(objective="val_loss", max_trials=4)
+    assert ours.Tuner(theirs, build).oracle.search_options(True) == {"sampler": "grid", "trials": 4}
+    for oracle in (ours.oracles.RandomSearch("val_loss", 2), ours.oracles.Hyperband("val_loss", 3)):
+        assert ours.Tuner(oracle, build).oracle is oracle
+    with pytest.raises(ValueError, match="Expected `oracle` argument"):
+        ours.Tuner("best", build)
+
+
+def test_what_has_no_meaning_is_one_warning_and_what_is_wrong_an_error() -> None:
+    with pytest.warns(UserWarning, match="alpha, beta have no meaning in cnnsearch") as found:
+        ours.BayesianOptimization(build, "val_loss", alpha=1.0, beta=1.0)
+    assert len(found) == 1
+    with pytest.warns(UserWarning, match="distribution_strategy has no meaning"):
+        ours.RandomSearch(build, "val_loss", distribution_strategy=object())
+    with pytest.raises(ValueError, match="Did you mean 'jobs'"):
+        ours.RandomSearch(build, "val_loss", job=2)
+    with pytest.raises(ValueError, match="Could not infer optimization direction"):
+        ours.RandomSearch(build, "val_thing")
+    with pytest.raises(ValueError, match="hypermodel=None"):
+        ours.RandomSearch(objective="val_loss")
+    with pytest.raises(ValueError, match="hyperband_iterations is 0"):
+        ours.Hyperband(build, "val_loss", hyperband_iterations=0)
+
+
+def drawn(oracle: Any, draw: Any = defaults) -> DrawnHyperParameters:
+    return DrawnHyperParameters(draw, oracle)
+
+
+def test_hyperparameters_are_drawn_once_and_only_where_they_are_active() -> None:
+    asked: list[str] = []
+
+    def last(name: str, distribution: Any) -> Any:
+        asked.append(name)
+        return distribution.choices[-1] if distribution.kind == "choice" else distribution.high
+
+    hp = drawn(ours.oracles.RandomSearch("val_loss"), last)
+    assert hp.Choice("kind", ["mlp", "cnn"]) == "cnn" and hp.Boolean("flag") is True
+    with hp.conditional_scope("kind", ["mlp"]):
+        assert hp.Int("width", 1, 4) is None
+    with hp.conditional_scope("kind", ["cnn"]):
+        assert hp.Float("rate", 0.0, 0.5) == 0.5
+    assert hp.Int("size", 2, 32, step=2, sampling="log") == 32 and type(hp.get("size")) is int
+    assert hp.Choice("kind", ["mlp", "cnn"]) == "cnn" and hp.Fixed("depth", 3) == 3
+    assert asked == ["kind", "flag", "rate", "size", "depth"]
+    copied = keras_tuner.HyperParameters.from_config(hp.get_config())
+    assert copied.values == hp.values and type(hp.copy()) is keras_tuner.HyperParameters
+
+
+def test_given_hyperparameters_come_first() -> None:
+    given = keras_tuner.HyperParameters()
+    given.Fixed("rate", 0.1)
+    hp = drawn(ours.oracles.RandomSearch("val_loss", hyperparameters=given, tune_new_entries=False))
+    assert hp.Float("rate", 0.5, 1.0) == 0.1 and hp.Int("other", 3, 9, default=5) == 5
+    closed = drawn(ours.oracles.RandomSearch("val_loss", hyperparameters=given, allow_new_entries=False))
+    assert closed.Float("rate", 0.5, 1.0) == 0.1
+    with pytest.raises(RuntimeError, match="found new entries"):
+        closed.Int("other", 3, 9)
+
+
+def test_a_grid_has_the_values_of_keras_tuners() -> None:
+    asked: dict[str, Any] = {}
+
+    def first(name: str, distribution: Any) -> Any:
+        asked[name] = distribution.choices
+        return distribution.choices[0]
+
+    hp = drawn(ours.oracles.GridSearch("val_loss"), first)
+    hp.Float("rate", 0.0, 1.0)
+    hp.Int("units", 8, 32, step=8)
+    hp.Int("powers", 2, 16, step=2, sampling="log")
+    assert asked["units"] == (8, 16, 24, 32) and asked["powers"] == (2, 4, 8, 16) and len(asked["rate"]) == 10
+
+
+def history(**values: list[float]) -> Any:
+    made = keras.callbacks.History()
+    made.history = values
+    return made
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        3.0,
+        np.float32(2.0),
+        {"val_loss": 1.0, "other": 2.0},
+        history(val_loss=[3.0, 1.0, 2.0], loss=[1.0, 2.0, 3.0]),
+        [history(val_loss=[3.0, 1.0], loss=[1.0, 2.0]), history(val_loss=[5.0, 7.0], loss=[3.0, 4.0])],
+    ],
+    ids=["number", "numpy", "dict", "history", "list"],
+)
+def test_results_count_as_in_keras_tuner(returned: Any) -> None:
+    objective = keras_tuner.Objective("val_loss", "min")
+    assert dict(training.metrics_of(returned, objective)) == tuner_utils.convert_to_metrics_dict(returned, objective)
+    assert training.best_step(returned, objective) == tuner_utils.get_best_step(returned, objective)
+
+
+def sent(value: Any, folder: Path) -> Any:
+    files = DataFiles(tf_data.reduced)
+    content = files.dumps(value)
+    files.write(folder)
+    with within(folder):
+        return pickle.loads(content)
+
+
+def test_datasets_travel_with_what_they_do(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices((np.arange(10.0), np.arange(10))).map(lambda x, y: (x * 2, y))
+    found = sent({"x": dataset.shuffle(10, seed=1).batch(4), "tensor": tf.constant([1.0, 2.0])}, tmp_path)
+    assert sorted(x for batch in found["x"] for x in batch[0].numpy()) == list(np.arange(10.0) * 2)
+    assert int(found["x"].cardinality()) == 3 and found["tensor"].numpy().tolist() == [1.0, 2.0]
+
+    def elements() -> Any:
+        yield from ((np.float32(number), number) for number in range(3))
+
+    kinds = (tf.TensorSpec((), tf.float32), tf.TensorSpec((), tf.int32))
+    read = tf.data.Dataset.from_generator(elements, output_signature=kinds).batch(2)
+    assert [batch[1].numpy().tolist() for batch in sent(read, tmp_path)] == [[0, 1], [2]]
+    with pytest.raises(CnnsearchError, match="repeats for ever"):
+        sent(read.repeat(), tmp_path)
+
+
+def test_the_digest_of_data_is_that_of_their_content() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    assert tf_data.digest({"a": x, "b": [x, 1]}) == tf_data.digest({"a": x.copy(), "b": [x, 1]})
+    assert tf_data.digest(x) != tf_data.digest(x.T) != tf_data.digest(x + 1)
+    assert studies._images((np.zeros((50, 2)),), {"validation_split": 0.2}, 8) == 40
+    assert studies._images(((n for n in range(3)),), {"steps_per_epoch": 5}, 8) == 40
+    assert studies._images(({"a": np.zeros((50, 2))},), {}, 8) == 50 and studies._images((), {}, 8) == 0
+
+
+def test_the_space_is_known_before_a_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def conditional(hp: Any) -> Any:
+        kind = hp.Choice("kind", ["a", "b"])
+        with hp.conditional_scope("kind", ["b"]):
+            if kind == "b":
+                hp.Int("only_b", 1, 2)
+        return build(hp)
+
+    tuner = ours.RandomSearch(conditional, "val_loss", directory=tmp_path, project_name="space")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        tuner.search_space_summary()
+    assert "only_b (Int)" in capsys.readouterr().out and tuner.oracle.trials == {} and tuner.remaining_trials == 10
+    assert tuner.get_best_models() == [] and tuner.get_best_hyperparameters() == []
+    tuner.reload()
+    tuner.save()
