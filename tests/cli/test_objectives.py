@@ -78,15 +78,16 @@ def test_optimize_takes_a_function_with_what_it_uses(tmp_path: Path, store: str)
         return weight * x
 
     with working_in(tmp_path, MLFLOW_TRACKING_URI=store):
-        found = cnnsearch.optimize(measure, n_trials=12, direction="maximize", study="sums", jobs=1, quiet=True, seed=1)
+        places: dict[str, Any] = {"study": "sums", "jobs": 1, "quiet": True, "seed": 1, "runs": tmp_path / "runs"}
+        found = cnnsearch.optimize(measure, n_trials=12, direction="maximize", **places)
         rows = found.leaderboard().to_dict("records")
     states = {row["state"] for row in rows}
     assert found.optuna.best_value == 3.0 * found.optuna.best_params["x"] <= 9
     # pruned before its first report: not counted; None: failed, as in Optuna
-    assert states <= {"complete", "failed", "refused"} and "complete" in states
+    assert states <= {"complete", "plugin_error", "too_large"} and "complete" in states
     reasons = {row["state"]: row["reason"] for row in rows}
-    assert "returned NoneType; expected a number" in reasons.get("failed", "returned NoneType; expected a number")
-    assert "before its first report" in reasons.get("refused", "before its first report")
+    assert "returned NoneType; expected a number" in reasons.get("plugin_error", "returned NoneType; expected a number")
+    assert "before its first report" in reasons.get("too_large", "before its first report")
 
 
 class FakeTrial:

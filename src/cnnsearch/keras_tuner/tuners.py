@@ -25,6 +25,9 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         executions_per_trial: how many times each trial is trained. The mean counts.
         options: more arguments of the oracle if it is a name, and keywords of `cnnsearch.search`, such as `jobs`,
             `pruner`, `keep`, `confirm` and `timeout`.
+
+    Raises:
+        ValueError: if an argument is wrong or not known.
     """
 
     def __init__(
@@ -71,6 +74,10 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Train the missing trials of the study in worker processes. The arguments go to `run_trial` there.
 
+        Args:
+            fit_args: what Keras' `fit` takes, such as arrays or a dataset, of any shape.
+            fit_kwargs: keywords of Keras' `fit`. With `verbose=0` no progress is shown.
+
         Raises:
             CnnsearchError: for a mistake that the user can correct; the message is one line.
             RuntimeError: if too many trials in a row failed.
@@ -108,6 +115,9 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def get_best_models(self, num_models: int = 1) -> list[Any]:
         """The trained models of the best trials, the best one first.
+
+        Args:
+            num_models: how many.
 
         Raises:
             StudyError: if the model of one of them is no longer on disk.

@@ -1,4 +1,4 @@
-"""Functions that train for themselves: the trial that such a function gets, and what it gives back."""
+"""Functions that train for themselves: the trial that such a function gets, and what it returns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +64,7 @@ class OwnTrial(Protocol):
 
 @dataclass
 class Outcome:
-    """What a function that trains for itself gives back.
+    """What a function that trains for itself returns.
 
     Attributes:
         score: the value of the metric.
