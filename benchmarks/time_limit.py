@@ -3,9 +3,9 @@
     CNNSEARCH_DATA=DIR python benchmarks/time_limit.py run [--task digits] [--seeds 100 120] [--source OLD/src]
     python benchmarks/time_limit.py table
 
-Each run is one `cnnsearch run --timeout` of two workers. Its row in `benchmarks/results/time_limit.jsonl` has the best
-validation score of all epochs of all trials, and the score of the trial that `export --best` takes. What is in the file
-is not measured again.
+Each run is one `cnnsearch run --timeout` of two workers. Its row in `benchmarks/results/time_limit.jsonl` compares the
+trial that `export --best` takes with the trial that had the best epoch: their validation scores, and the accuracies of
+their models on the test set. What is in the file is not measured again.
 """
 
 import json
@@ -44,11 +44,15 @@ from pathlib import Path
 from cnnsearch.study import listing, ranking
 study = listing.load(None, Path("runs"))
 metric, trials = study.info["metric"], study.trials()
-seen = [epoch[metric] for trial in trials for epoch in trial.history if metric in epoch]
+seen = max(((epoch[metric], -trial.number) for trial in trials for epoch in trial.history), default=(None, None))
 ranked = ranking.ranked(study)
 named = ranked[0] if ranked and ranked[0].state == "complete" else None
-facts = {"named": named and named.score, "named_epochs": named and named.epochs, "seen": max(seen, default=None)}
-print(json.dumps({**facts, "trials": len(trials), "complete": sum(trial.state == "complete" for trial in trials)}))
+facts = {"named": named and named.number, "named_score": named and named.score}
+facts |= {"seen": None if seen[1] is None else -seen[1], "seen_score": seen[0]}
+facts |= {"trials": len(trials), "complete": sum(trial.state == "complete" for trial in trials)}
+repeats = sum(repeat["score"] is not None for repeat in study.repeats())
+tested = {result["trial"]: result["accuracy"] for result in study.test_results()}
+print(json.dumps({**facts, "repeats": repeats, "tested": tested}))
 """
 
 
@@ -88,15 +92,22 @@ def measured(task: Task, seed: int, source: str) -> dict[str, Any]:
     environment = {**kept, **({"PYTHONPATH": source} if source else {})}
     line = [*task.options, "--trials", "1000", "--jobs", "2", "--timeout", str(task.seconds), "--seed", str(seed)]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "cnnsearch", "run", *line, "--quiet"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        if done.returncode not in (0, 1):
-            raise click.ClickException(done.stderr[-2000:])
-        read = subprocess.run(
-            [sys.executable, "-c", READ], cwd=folder, env=environment, capture_output=True, check=True
-        )
-        found: dict[str, Any] = json.loads(read.stdout)
-        return {"seconds": task.seconds, **found}
+
+        def python(*words: str) -> str:
+            done = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True)
+            # 1: no trial completed
+            if done.returncode not in (0, 1 if "run" in words else 0):
+                raise click.ClickException(done.stderr[-2000:])
+            return done.stdout
+
+        python("-m", "cnnsearch", "run", *line, "--quiet")
+        found = json.loads(python("-c", READ))
+        for number in {found["named"], found["seen"]} if found["named"] is not None else ():
+            python("-m", "cnnsearch", "export", "--trial", str(number), "--out", f"trial{number}")
+        found |= json.loads(python("-c", READ))
+        tested = found.pop("tested")
+        named, seen = (tested.get(str(found[which])) for which in ("named", "seen"))
+        return {"seconds": task.seconds, **found, "named_test": named, "seen_test": seen}
 
 
 def rows() -> list[dict[str, Any]]:
@@ -106,15 +117,16 @@ def rows() -> list[dict[str, Any]]:
 
 def markdown(every: list[dict[str, Any]]) -> str:
     """A row for each version and task."""
-    lines = ["| version | task | seconds | n | no model | as good as the best epoch | points worse, mean |"]
+    lines = ["| version | task | seconds | n | no model | another trial than the best epoch's | test, points better |"]
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for label, task in dict.fromkeys((row["label"], row["task"]) for row in every):
         same = [row for row in every if (row["label"], row["task"]) == (label, task)]
-        some = [row for row in same if row["named"] is not None and row["seen"] is not None]
-        worse = [100 * max(0.0, row["seen"] - row["named"]) for row in some]
-        mean = f"{fmean(worse):.2f}" if worse else ""
-        good = sum(each < 1e-6 for each in worse)
-        counts = [str(len(same)), str(sum(row["named"] is None for row in same)), f"{good} of {len(some)}", mean]
+        some = [row for row in same if row["named_test"] is not None and row["seen_test"] is not None]
+        better = [100 * (row["named_test"] - row["seen_test"]) for row in some]
+        spread = f" ({min(better):+.2f} to {max(better):+.2f})" if better else ""
+        mean = f"{fmean(better):+.2f}{spread}" if better else ""
+        others = sum(row["named"] != row["seen"] for row in some)
+        counts = [str(len(same)), str(sum(row["named"] is None for row in same)), f"{others} of {len(some)}", mean]
         lines.append("| " + " | ".join([label, task, str(same[0]["seconds"]), *counts]) + " |")
     return "\n".join(lines)
 
