@@ -12,6 +12,8 @@ from tests.conftest import TINY, surroundings
 
 pytest.importorskip("jax")
 
+ON_JAX = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+"""The environment of a process on JAX. Compiling takes most of its time, and its programs may be slow."""
 
 EQUAL = """
 import keras, numpy as np
@@ -146,7 +148,7 @@ def test_what_is_compiled_is_kept_losses_are_those_of_fit_and_xla_is_told_only_w
     batch that was filled up. XLA gets only options that it knows, and works without those that fail.
     """
     kept = f"import sys\nsys.argv = ['', {str(tmp_path / 'kept')!r}]\n{KEPT}"
-    environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": ""}
+    environment = {**ON_JAX, "JAX_COMPILATION_CACHE_DIR": ""}
     # a function for each: they must not share names
     code = "\n".join(f"exec({part!r}, {{}})" for part in (kept, EQUAL, OPTIONS))
     line = [sys.executable, "-c", code]
@@ -180,7 +182,7 @@ def test_search_and_export_on_jax_without_tensorflow(tmp_path: Path, store: str)
         ["export", "--format", "litert", "-o", "lite"],
     )
     path = os.pathsep.join([str(absent), os.environ.get("PYTHONPATH", "")])
-    environment = {"KERAS_BACKEND": "jax", "PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "MLFLOW_TRACKING_URI": store}
+    environment = {**ON_JAX, "PYTHONPATH": path, "MLFLOW_TRACKING_URI": store}
     done = subprocess.run(
         [sys.executable, "-c", STEPS.format(lines=lines)],
         cwd=tmp_path,
