@@ -2,7 +2,7 @@
 
 from cnnsearch import dimension
 
-_NAMES = ("Adam", "AdamW", "Nadam", "RMSprop", "SGD")
+_NAMES = ("Adam", "AdamW", "Nadam", "RMSprop", "SGD", "Muon")
 
 
 @dimension
@@ -13,7 +13,8 @@ def optimizer(hp, plan, *, names=("Adam", "AdamW", "RMSprop", "SGD"), momentum=0
     0.05, the others keep the plan's.
 
     Args:
-        names: `Adam`, `AdamW`, `Nadam`, `RMSprop` or `SGD`.
+        names: `Adam`, `AdamW`, `Nadam`, `RMSprop`, `SGD`, or Keras' `Muon`, which is Muon for dense layers and
+            AdamW for convolutions.
         momentum: Nesterov momentum of SGD; 0 for plain SGD.
         rho: the decay of RMSprop's moving average.
     """
@@ -24,6 +25,7 @@ def optimizer(hp, plan, *, names=("Adam", "AdamW", "RMSprop", "SGD"), momentum=0
     settings = {
         # Keras' own default, written to the plan so that weight_decay can remove it
         "AdamW": {"weight_decay": 0.004},
+        "Muon": {"weight_decay": 0.004},
         "RMSprop": {"rho": rho},
         "SGD": {"learning_rate": 0.05, "momentum": momentum, "nesterov": momentum > 0},
     }

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cnnsearch.training.build import layer
-from cnnsearch.training.layers import MODES, RandomAffine
+from cnnsearch.training.layers import MODES, RandomAffine, RandomShift
 
 Images = NDArray[np.float32]
 
@@ -142,3 +142,13 @@ def test_its_configuration_makes_the_same_layer() -> None:
 def test_nonsense_is_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RandomAffine(**config)
+
+
+def test_a_shift_by_whole_pixels_is_a_window_of_the_reflected_image(images: Images) -> None:
+    many = np.tile(images, (20, 1, 1, 1))
+    found = keras.ops.convert_to_numpy(RandomShift(1, seed=2)(many, training=True))
+    padded = np.pad(many, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+    windows = [padded[:, y : y + 9, x : x + 12] for y in range(3) for x in range(3)]
+    same = np.stack([(window == found).all((1, 2, 3)) for window in windows])
+    assert (same.sum(0) == 1).all() and same.any(1).all(), "each image is one window, and each window is drawn"
+    np.testing.assert_array_equal(RandomShift(1)(many), many)

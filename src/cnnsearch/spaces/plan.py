@@ -76,10 +76,13 @@ class Block:
         return self.replace(layers=rewrite(sentence(self.layers), sentence(old), sentence(new)))
 
     def before_pooling(self, items: tuple[Item, ...] | str) -> Self:
-        """A copy with `items` after its convolutions: before its last `pool`, `avgpool` or `down`."""
+        """A copy with `items` after its convolutions: before the `pool`, `avgpool` or `down` that ends it."""
         layers = sentence(self.layers)
-        closing = [at for at, item in enumerate(layers) if item in ("pool", "avgpool", "down")]
-        at = closing[-1] if closing else len(layers)
+        found = [at for at, item in enumerate(layers) if item in ("conv", "pool", "avgpool", "down")]
+        at = found[-1] if found else len(layers)
+        # a pooling inside a convolution, as in "conv pool norm act", does not end the block
+        inside = layers[at : at + 1] == ("conv",) or (layers[at + 1 : at + 2] == ("norm",) and layers[at] != "down")
+        at = len(layers) if inside else at
         return self.replace(layers=(*layers[:at], *sentence(items), *layers[at:]))
 
     @staticmethod

@@ -86,3 +86,49 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         own = ("rotation", "shift", "shear", "zoom", "flip", "fill_mode", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+@keras.saving.register_keras_serializable("cnnsearch")
+class RandomShift(keras.layers.Layer):  # type: ignore[misc]
+    """Shifts each image by whole pixels; the image is reflected at its edges.
+
+    Keras' RandomTranslation interpolates pixels, and its RandomCrop does not shift each image by its own number.
+    As in airbench94 (arXiv:2404.00498; github.com/KellerJordan/cifar10-airbench, legacy/airbench94.py).
+
+    Args:
+        pixels: the largest shift in each direction, less than the sides of the images.
+        seed: for the same shifts again.
+    """
+
+    def __init__(self, pixels: int = 2, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if pixels < 0:
+            raise ValueError(f"pixels must be at least 0, got {pixels}")
+        self.pixels, self.seed = pixels, seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        if not training or not self.pixels:
+            return images
+        most = 2 * self.pixels + 1
+        shifts = keras.random.randint((2, ops.shape(images)[0]), 0, most, seed=self.generator)
+        for axis in (1, 2):
+            images = self._shifted(images, shifts[axis - 1], axis)
+        return images
+
+    def _shifted(self, images: Any, shifts: Any, axis: int) -> Any:
+        """Images, each shifted along an axis by its own number."""
+        edge = [(self.pixels, self.pixels) if at == axis else (0, 0) for at in range(4)]
+        padded, side = ops.pad(images, edge, mode="reflect"), images.shape[axis]
+        shifted = images
+        # one choice among few windows is faster than gathering rows
+        for start in range(2 * self.pixels + 1):
+            window = padded[:, start : start + side] if axis == 1 else padded[:, :, start : start + side]
+            shifted = ops.where(ops.equal(shifts, start)[:, None, None, None], window, shifted)
+        return shifted
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "pixels": self.pixels, "seed": self.seed}
