@@ -177,7 +177,7 @@ def export(
     Each file is opened in its own runtime, compared with the trained model on 512 validation images, and timed.
     """
     from cnnsearch.results import registry
-    from cnnsearch.results.export import formats
+    from cnnsearch.results.export import ExportOptions, formats, own_model
     from cnnsearch.study import listing
 
     if trial is not None and (best or ensemble):
@@ -189,6 +189,9 @@ def export(
         registry.check_name(register)
         registry.check_formats(names)
     opened = listing.load(study, runs, storage)
+    if own_model.has_own_data(opened):
+        _export_own(opened, trial, out, ExportOptions(names, refit, ensemble or 0), register)
+        return
     # a trial whose model is not on disk, or a refit, is trained in this process
     _prepare_backend(next(iter(gpus()), None))
     from cnnsearch.cli import export_summary
@@ -205,6 +208,19 @@ def export(
         with stderr_to(log):
             registered = registry.register(opened, folder, register)
         click.echo(f"  {registered}")
+
+
+def _export_own(opened: Any, trial: int | None, out: Path | None, options: Any, register: str | None) -> None:
+    """Export a model of a function that trains for itself."""
+    from cnnsearch.results.export import own_model
+
+    if register is not None:
+        raise CnnsearchError(f"--register: study '{opened.name}' {own_model.WHY}.")
+    folder = out or Path("exports") / opened.name
+    card = own_model.export(opened, trial, folder, options)
+    click.echo(f"Exported trial {card['trial']} of study '{opened.name}' to {folder}/model.{card['formats'][0]}")
+    click.echo(f"  {card['metric']} {card['score']:.4f}, {card['params']:,} parameters")
+    click.echo(f"  The study {own_model.WHY}.")
 
 
 @click.command(cls=GroupedCommand)
