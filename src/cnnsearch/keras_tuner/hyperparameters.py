@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras_tuner
+from keras_tuner import errors
 from keras_tuner.engine import hyperparameters as kinds
 
 from cnnsearch.spaces.distributions import Distribution, Value, choice, floats, integers, plain
@@ -18,7 +19,7 @@ class DrawnHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         super().__init__()
         self._draw, self._grid = draw, oracle.sampler == "grid"
         self._new, self._tuned = True, True
-        for each in oracle.hyperparameters.space:
+        for each in oracle.given.space:
             self._retrieve(each)
         self._new, self._tuned = oracle.allow_new_entries, oracle.tune_new_entries
 
@@ -26,10 +27,10 @@ class DrawnHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         """Add a hyperparameter; its value is drawn if it is active and has none.
 
         Raises:
-            RuntimeError: if it is new and `allow_new_entries` is False.
+            FatalRuntimeError: if it is new and `allow_new_entries` is False.
         """
         if not self._new:
-            raise RuntimeError(
+            raise errors.FatalRuntimeError(
                 f"`allow_new_entries` is `False`, but found new entries in the search space: [{hyperparameter}]. "
                 "Please add it to the search space using the `hyperparameters` argument."
             )

@@ -19,6 +19,7 @@ class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
     Attributes:
         tuner: the tuner that it belongs to.
         sampler: the name of the sampler.
+        given: the hyperparameters that the script gave.
         running: the trial that a worker trains now, in that worker; `worker` is what it reports to.
     """
 
@@ -30,8 +31,27 @@ class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
         self.tuner: Any = None
         self.running: Any = None
         self.worker: Any = None
+        self._reading = False
         super().__init__(objective=objective, max_trials=max_trials, **arguments)
+        self.given = self._hyperparameters.copy()
         self.seed = 0 if seed is None else seed
+
+    @property
+    def hyperparameters(self) -> Any:
+        """The hyperparameters that are known: those given, those of the hypermodel, and those of the trials."""
+        if self.tuner is not None and self.running is None and not self._reading:
+            self._reading = True
+            try:
+                self.tuner._explore()
+                for trial in self.trials.values():
+                    self.update_space(trial.hyperparameters)
+            finally:
+                self._reading = False
+        return self._hyperparameters
+
+    @hyperparameters.setter
+    def hyperparameters(self, value: Any) -> None:
+        self._hyperparameters = value
 
     @property
     def trials(self) -> dict[str, Any]:
@@ -63,14 +83,6 @@ class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
         most = int(self.max_trials)
         ended: int = sum(each.status != "RUNNING" for each in self.trials.values())
         return max(0, most - ended)
-
-    def get_space(self) -> Any:
-        """The hyperparameters that are known: those given, those of the hypermodel, and those of the trials."""
-        if self.tuner is not None and self.running is None:
-            self.tuner._explore()
-            for trial in self.trials.values():
-                self.update_space(trial.hyperparameters)
-        return self.hyperparameters.copy()
 
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Any:
         """The old way to report in `run_trial`; it works in a worker.
@@ -105,7 +117,8 @@ class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
         return {"sampler": self.sampler, "trials": self.max_trials or UNLIMITED}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "tuner": None, "running": None, "worker": None, "_display": None}
+        left_out = dict.fromkeys(("tuner", "running", "worker", "_display"))
+        return {**vars(self), **left_out, "_hyperparameters": self.given}
 
 
 def _warn(oracle: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:

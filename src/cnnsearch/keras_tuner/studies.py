@@ -30,6 +30,9 @@ STATUS = {"complete": "COMPLETED", "pruned": "STOPPED", "failed": "FAILED", "run
 FIT = ("x", "y", "batch_size", "epochs")
 """The first parameters of Keras' `fit`."""
 
+NEW_STUDY = "project_name=NAME, or overwrite=True"
+"""How a tuner begins another study."""
+
 BATCH_SIZE = 32
 """Keras' default."""
 
@@ -91,7 +94,7 @@ def search(tuner: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
     options = {
         **oracle.search_options(resumable),
         "study": tuner.project_name,
-        "runs": tuner.directory,
+        "runs": str(tuner.directory),
         "seed": oracle.seed,
         "metric": oracle.objective.name,
         "direction": {"max": "maximize", "min": "minimize"}[oracle.objective.direction],
@@ -114,6 +117,10 @@ def _as_keras_tuner(error: CnnsearchError) -> Exception:
     if isinstance(fatal, type) and issubclass(fatal, keras_tuner.errors.FatalError):
         made: Exception = fatal(rest)
         return made
+    if isinstance(error, StudyError):
+        hint = "To resume with the earlier function, pass space_from_study=True. "
+        text = text.replace("--study NAME", NEW_STUDY).replace("study=NAME", NEW_STUDY).replace(hint, "")
+        return StudyError(text)
     if " trials in a row failed" in text:
         return RuntimeError(f"Number of consecutive failures exceeded the limit: {text}")
     return error

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -25,6 +25,16 @@ ATTRIBUTE = "keras_tuner"
 """The attribute of Optuna's trial with the hyperparameters as KerasTuner's configuration."""
 
 
+class TunerArguments(NamedTuple):
+    """What must be the same when a tuner's study is resumed."""
+
+    tuner: type
+    hypermodel: Any
+    objective: str
+    compiling: tuple[Any, ...]
+    hyperparameters: tuple[Any, ...]
+
+
 class TunerTraining(SelfTraining):
     """Runs the trials of a tuner with the arguments of its `search`."""
 
@@ -36,6 +46,14 @@ class TunerTraining(SelfTraining):
         self.tuner, self._arguments, self._folder, self._resumable = tuner, arguments, folder, resumable
         # the name of the space
         self.__name__ = tuner.project_name
+
+    def own_parts(self) -> Any:
+        """See `SelfTraining`."""
+        tuner, oracle = self.tuner, self.tuner.oracle
+        objective = str(oracle.objective)
+        arguments = (tuner.optimizer, tuner.loss, tuner.metrics, tuner.executions_per_trial, tuner.max_model_size)
+        new = (oracle.tune_new_entries, oracle.allow_new_entries, oracle.given.get_config())
+        return TunerArguments(type(tuner), tuner.hypermodel, objective, arguments, new)
 
     def train(self, trial: OwnTrial) -> Outcome:
         """See `SelfTraining`."""

@@ -1,7 +1,6 @@
 """KerasTuner's tuners, whose trials run in cnnsearch's workers and are stored in a study."""
 
 import inspect
-import os
 import warnings
 from typing import Any
 
@@ -59,7 +58,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.oracle = oracles.oracle_of(oracle, of_oracle)
         self.oracle.tuner = self
         self.hypermodel = _hypermodel(hypermodel)
-        self.directory = os.fspath(directory) if directory else "runs"
+        self.directory = directory or "runs"
         self.project_name = project_name or "untitled_project"
         self.max_model_size, self.executions_per_trial = max_model_size, executions_per_trial
         self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
@@ -364,7 +363,7 @@ class Hyperband(Tuner):
         super().__init__(oracle=oracle, hypermodel=hypermodel, **options)
 
 
-class FunctionHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
+class DefaultHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     """The HyperModel of a function `build(hp)`."""
 
     def __init__(self, function: Any) -> None:
@@ -389,7 +388,7 @@ def _hypermodel(given: Any) -> Any:
             "The `hypermodel` argument should be either a callable with signature `build(hp)` returning a model, or an "
             "instance of `HyperModel`."
         )
-    return FunctionHyperModel(given)
+    return DefaultHyperModel(given)
 
 
 def _warn_of(**given: Any) -> None:

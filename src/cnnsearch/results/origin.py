@@ -107,8 +107,8 @@ def source_of(study: Study, chosen: Trial, plugins: tuple[Path, ...]) -> Source:
     space = spaces.Space.from_dict(study.info["space"])
     if space.trains_itself:
         raise StudyError(
-            f"Study '{study.name}' is of a function that trains for itself, with data of its own: cnnsearch cannot open "
-            "its models. A tuner of cnnsearch.keras_tuner does: get_best_models()."
+            f"Study '{study.name}' is of a function that trains for itself, with data of its own: cnnsearch cannot "
+            "open its models. A tuner of cnnsearch.keras_tuner does: get_best_models()."
         )
     spaces.register(space.located(study.folder))
     return Source(study, chosen, space, known)

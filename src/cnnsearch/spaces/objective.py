@@ -68,6 +68,10 @@ class OptunaObjective(SelfTraining):
         # the name that `functools.partial` has for it
         self.func = function
 
+    def own_parts(self) -> Any:
+        """See `SelfTraining`."""
+        return self.func
+
     def train(self, trial: OwnTrial) -> Outcome:
         """See `SelfTraining`."""
         asked = ObjectiveTrial(trial)

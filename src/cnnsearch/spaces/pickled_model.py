@@ -20,6 +20,7 @@ from cnnsearch.core.errors import PluginError, one_line
 from cnnsearch.spaces import data_files
 from cnnsearch.spaces.definition import STUDY, Space
 from cnnsearch.spaces.own_code import OwnCode, installed_places
+from cnnsearch.spaces.self_training import SelfTraining
 from cnnsearch.spaces.space_file import plain_name
 
 PREFIX, SUFFIX = "hypermodel-", ".pkl"
@@ -75,7 +76,7 @@ def pickled(hypermodel: Any, files: data_files.DataFiles | None = None) -> Pickl
             f"search() got {type(hypermodel).__name__} as its space; expected a function build(hp), a HyperModel, a "
             "space's name, a TOML file or file.py:NAME."
         )
-    code = OwnCode(hypermodel)
+    code = OwnCode(hypermodel.own_parts() if isinstance(hypermodel, SelfTraining) else hypermodel)
     content = _dumped({"hypermodel": hypermodel, "named": _registered(code.named)}, hypermodel, code.modules, files)
     lines = HEAD + _python().encode() + b"\n" + json.dumps(_paths()).encode() + b"\n"
     return Pickled(_name_of(hypermodel), lines + content, code.parts, code.fingerprint, files)

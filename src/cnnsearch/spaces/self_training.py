@@ -108,6 +108,10 @@ class SelfTraining:
         """Not used: it has no model for others to train."""
         raise NotImplementedError
 
+    def own_parts(self) -> Any:
+        """What must be the same when the study is resumed: the user's functions and values."""
+        return self
+
     def train(self, trial: OwnTrial) -> Outcome:
         """Draw, build and train one trial."""
         raise NotImplementedError
