@@ -1,6 +1,6 @@
 # make demo: a virtual environment, the package, and a real search on bundled digits (under 4 minutes)
 # make test: the same, then the checks and tests; make long: all tests again with their further cases
-# make documents: the tests that follow the tutorials, guides, examples and notebooks, and those of a small Ray cluster
+# make documents: the tests that follow the tutorials, guides, examples and notebooks, open a report in Chromium, and use a small Ray cluster
 # make cluster-test: only the tests of a Ray cluster with PostgreSQL, MLflow and an S3 server; it starts and stops all of it
 # make setup: the virtual environment with everything that a developer needs; make docs: the documentation site, in site/
 PYTHON ?= python3

@@ -30,7 +30,15 @@ def test_holds_what_is_shipped_and_nothing_else(wheel: Path) -> None:
         for path in (ROOT / kind).iterdir():
             if path.suffix in (".py", ".toml"):
                 assert f"cnnsearch/_shipped/{kind}/{path.name}" in names
-    assert {"cnnsearch/results/report/report.html", "cnnsearch/py.typed"} <= names
+    report = (
+        "report.html",
+        "report.css",
+        "report.js",
+        "chart_options.js",
+        "vendor/echarts.min.js",
+        "vendor/LICENSE-echarts",
+    )
+    assert {*(f"cnnsearch/results/report/{name}" for name in report), "cnnsearch/py.typed"} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert not any(part in name for name in names for part in ("__pycache__", "tests/", ".npz"))
 

@@ -1,11 +1,8 @@
 """report: every section on one page that loads nothing from a network, for studies of every kind."""
 
-import base64
+import json
 import re
 import shutil
-import subprocess
-from collections.abc import Iterable
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,40 +15,24 @@ from optuna.importance import FanovaImportanceEvaluator
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.results import leaderboard, report
 from cnnsearch.results.comparison import evidence
-from cnnsearch.results.report import drawing, facts, fanova, importance, model_images, plots
-from cnnsearch.results.report.plots import Point
+from cnnsearch.results.export import exported_model
+from cnnsearch.results.origin import origin_of
+from cnnsearch.results.report import facts, fanova, importance, model_images
 from cnnsearch.results.report.study_cost import study_cost
-from cnnsearch.spaces import plugins
-from cnnsearch.spaces import space as spaces
-from cnnsearch.spaces.space import Use
-from cnnsearch.study import listing, opening
-from cnnsearch.study.config import SearchConfig
+from cnnsearch.study import listing
 from cnnsearch.study.confirmation import Repeat
-from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
-from cnnsearch.tuning.trial_recorder import finish
 from tests.conftest import invoke
+from tests.made_studies import complete, end, failed, made
 
 SECTIONS = (
-    *(
-        "leaderboard",
-        "recipes",
-        "history",
-        "cost",
-        "importance",
-        "slices",
-        "effects",
-        "best",
-        "curves",
-        "mistakes",
-        "samples",
-    ),
-    *("tradeoff", "versions", "commands"),
+    *("leaderboard", "recipes", "history", "curves", "cost", "importance", "slices", "effects", "tradeoff", "best"),
+    *("mistakes", "samples", "versions", "commands"),
 )
 
 
 class Read(HTMLParser):
-    """A page's tags, the addresses in it, its alternative texts, and the text of each section."""
+    """A page's tags, the addresses in it, its alternative texts, the text of each section, and its data."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -59,7 +40,9 @@ class Read(HTMLParser):
         self.addresses: list[str] = []
         self.alts: list[str] = []
         self.sections: dict[str, str] = {"": ""}
+        self.scripts: list[str] = []
         self.feed(text)
+        self.data = json.loads(self.scripts[0])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
@@ -67,10 +50,17 @@ class Read(HTMLParser):
         self.addresses += [given[name] or "" for name in ("src", "href", "action") if name in given]
         if tag == "img":
             self.alts.append(given.get("alt") or "")
+        if tag == "script":
+            self.scripts.append("")
+        if "data-alt" in given:
+            self.alts.append(given["data-alt"] or "")
         if tag == "section":
             self.sections[given["id"] or ""] = ""
 
     def handle_data(self, data: str) -> None:
+        if self.lasttag == "script":
+            self.scripts[-1] += data
+            return
         self.sections[list(self.sections)[-1]] += data
 
 
@@ -80,11 +70,12 @@ def page(path: Path) -> Read:
     read = Read(text)
     assert tuple(read.sections)[1:] == SECTIONS
     assert all(address.startswith(("data:image/", "#")) for address in read.addresses)
-    assert not {"script", "link", "iframe"} & set(read.tags) and "url(" not in text and "@import" not in text
+    # the data, and three scripts of which the policy has the digests
+    assert len(read.scripts) == 4 and not {"link", "iframe"} & set(read.tags)
+    policy = re.search('Content-Security-Policy" content="([^"]*)"', text)
+    assert policy and policy[1].startswith("default-src") and "http" not in policy[1]
+    assert policy[1].count("sha256-") == 3 and "unsafe-eval" not in policy[1]
     assert all(read.alts)
-    for svg in re.findall('data:image/svg[+]xml;base64,([^"]+)', text):
-        drawn = base64.b64decode(svg).decode()
-        assert all(link.startswith(("#", "data:image/")) for link in re.findall('href="([^"]*)"', drawn))
     return read
 
 
@@ -107,6 +98,23 @@ def test_a_real_study_has_every_part(reported: Path, searched: Path) -> None:
     assert "too few to estimate importances" in read.sections["importance"]
     assert "cnnsearch run --space digits_cnn --trials 5" in read.sections["commands"]
     assert sum(alt.startswith("validation accuracy") for alt in read.alts) >= 4
+    (data,) = read.data
+    assert data["best"] == best.number and len(data["trials"]["number"]) == 5
+    assert data["trials"]["score"][best.number] == pytest.approx(best.score, abs=1e-6)
+    assert data["curves"][str(best.number)] and data["plans"][str(best.number)][-2][0] == "head"
+
+
+def test_the_mistakes_are_those_that_the_worker_stored(searched: Path) -> None:
+    study = listing.load(None, searched / "runs")
+    best = facts.gather(study).best
+    assert best is not None
+    origin = origin_of(study, best, ())
+    stored = model_images.stored_predictions(origin)
+    assert stored is not None
+    expected = origin.predict(exported_model.trained_model(origin), origin.parts.x_val)
+    assert (stored.predicted == expected.argmax(1)).mean() > 0.99
+    assert (stored.predicted == origin.parts.y_val).mean() == pytest.approx(best.score, abs=0.005)
+    assert stored.confidence == pytest.approx(expected.max(1), abs=0.01)
 
 
 def test_it_is_in_mlflow_too(reported: Path, searched: Path) -> None:
@@ -150,62 +158,7 @@ def test_another_file_is_not_overwritten(reported: Path, searched: Path) -> None
     assert (searched / "thesis.html").read_text() == "<p>mine</p>"
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-def test_nothing_is_wider_than_a_phone(reported: Path, tmp_path: Path) -> None:
-    told = "<script>document.title = `${document.documentElement.scrollWidth} in ${innerWidth}`</script></body>"
-    (tmp_path / "page.html").write_text(reported.read_text("utf-8").replace("</body>", told))
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    opened = [str(CHROMIUM), *options, "--window-size=500,900", "--dump-dom", str(tmp_path / "page.html")]
-    done = subprocess.run(opened, capture_output=True, text=True, timeout=120, check=False)
-    found = re.search("<title>([0-9]+) in ([0-9]+)</title>", done.stdout)
-    assert found, done.stderr
-    assert int(found[1]) <= int(found[2]) <= 500
-
-
 # -- studies made by hand --------------------------------------------------------------------------
-
-
-def made(folder: Path, records: Iterable[Trial]) -> Study:
-    """A study that holds these trials."""
-    space = spaces.load("digits_cnn", plugins.load())
-    study = opening.begin(
-        SearchConfig.of(
-            space=space,
-            dataset=Use("digits", {}),
-            name="made",
-            trials=5,
-            epochs=10,
-            metric="val_accuracy",
-            runs=folder / "runs",
-        )
-    )
-    data = {"name": "digits", "fingerprint": "0", "input_shape": [8, 8, 1], "classes": list("0123456789")}
-    study.remember(data={**data, "images": {"train": 100, "val": 100, "test": 100}})
-    study.optuna.sampler = optuna.samplers.RandomSampler(seed=1)
-    for wanted in records:
-        end(study, wanted)
-    return study
-
-
-def end(study: Study, wanted: Trial, by: str = "") -> None:
-    """One more trial that ended so; its score is what it drew for `by`, if that is named."""
-    trial = study.optuna.ask()
-    for name in ("a/x", "a/y", "a/z"):
-        trial.suggest_float(name, 0, 1)
-    finish(study, trial, replace(wanted, score=trial.params[by]) if by else wanted)
-
-
-def complete(number: int, score: float) -> Trial:
-    history = tuple({"loss": 1 / (n + 1), "val_loss": 1.0, "accuracy": score, "val_accuracy": score} for n in range(3))
-    shape = {"best_epoch": 3, "epochs": 3, "seconds": 6.0, "weights": 100 + number, "macs": 1000 + number}
-    return Trial(number, "complete", score=score, history=history, **shape)
-
-
-def failed(number: int, kind: str, reason: str) -> Trial:
-    return Trial(number, "failed", failure=kind, reason=reason, seconds=4.0)
 
 
 def test_one_trial(tmp_path: Path) -> None:
@@ -230,13 +183,15 @@ def test_the_figure_on_test_is_that_of_the_best_itself(tmp_path: Path) -> None:
 
 
 def test_only_failures_and_their_texts_are_escaped(tmp_path: Path) -> None:
-    hostile = "<img src=http://example.com/x> <script>alert(1)</script>"
+    hostile = "<img src=http://example.com/x> </script><script>alert(1)</script>"
     study = made(tmp_path, [failed(0, "nan", hostile), failed(1, "oom", "too much"), failed(2, "oom", "more")])
     report.write(study, tmp_path / "report.html")
     read = page(tmp_path / "report.html")
     assert "None of 3 trials is complete" in read.sections[""]
     assert "2 oom, 1 nan" in read.sections[""]
     assert hostile in read.sections["cost"]
+    assert read.data[0]["trials"]["reason"] == [hostile, "too much", "more"]
+    assert read.data[0]["trials"]["score"] == [None, None, None]
 
 
 def test_no_trial_at_all(tmp_path: Path) -> None:
@@ -280,7 +235,7 @@ def test_only_the_hyperparameter_that_decides_the_score_is_above_chance(tmp_path
     report.write(study, tmp_path / "report.html")
     read = page(tmp_path / "report.html")
     assert "Above chance: a/y." in read.sections["importance"]
-    assert "Importance not above chance." in read.sections["slices"]
+    assert read.data[0]["importance"][0]["name"] == "a/y" and read.data[0]["importance"][0]["above"]
 
 
 def test_a_large_study_draws_and_shows_some_of_its_trials_and_says_so(
@@ -289,29 +244,17 @@ def test_a_large_study_draws_and_shows_some_of_its_trials_and_says_so(
     study = made(tmp_path, [])
     for number in range(30):
         end(study, complete(number, 0.5), by="a/y")
-    for constant in (
-        "importance.MOST",
-        "plot_sections.MOST",
-        "plot_sections.POINTS",
-        "drawing.POINTS",
-        "sections.ROWS",
-    ):
+    for constant in ("importance.MOST", "chart_sections.MOST", "chart_sections.TRIALS", "payload.TRIALS"):
         monkeypatch.setattr(f"cnnsearch.results.report.{constant}", 20)
     monkeypatch.setattr(evidence, "MOST", 20)
     report.write(study, tmp_path / "report.html")
     read = page(tmp_path / "report.html")
-    assert "The first 20 of 30 rows" in read.sections["leaderboard"]
+    shown = read.data[0]["trials"]
+    assert len(shown["number"]) == 20 and read.data[0]["all_trials"] == 30 and sorted(shown["rank"]) == [*range(1, 21)]
     assert "over the ranks of 20 of the 30 complete trials, chosen by chance" in read.sections["importance"]
     assert "20 of 30 complete trials, chosen by chance" in read.sections["effects"]
-    assert "At most 20 points of each kind are drawn" in read.sections["history"]
-    assert "At most 20 points of each kind are drawn" in read.sections["slices"]
+    assert "The first 20 of 30 trials of the leaderboard are drawn" in read.sections["history"]
     assert len(leaderboard.to_csv(leaderboard.rows(study)).splitlines()) == 31
-
-
-def test_points_are_thinned_evenly() -> None:
-    found = drawing.thinned(range(10_000))
-    assert len(found) == drawing.POINTS and found[0] == 0 and found[1] == 10
-    assert drawing.thinned([3, 1, 2]) == [3, 1, 2]
 
 
 def test_shares_are_those_of_optuna() -> None:
@@ -325,12 +268,6 @@ def test_shares_are_those_of_optuna() -> None:
         [trial.params for trial in study.trials], dict(sorted(study.trials[0].distributions.items()))
     )
     assert fanova.shares(points, np.array([trial.value for trial in study.trials])) == pytest.approx(expected)
-
-
-def test_the_pareto_front_is_what_no_other_point_beats() -> None:
-    points = [Point(1, 0.5, 0), Point(2, 0.4, 1), Point(2, 0.7, 2), Point(3, 0.7, 3), Point(4, 0.9, 4)]
-    assert [point.trial for point in plots.pareto_front(points, maximize=True)] == [0, 2, 4]
-    assert [point.trial for point in plots.pareto_front(points, maximize=False)] == [0, 1]
 
 
 def test_many_classes_have_no_matrix_but_the_most_frequent_confusions() -> None:

@@ -92,7 +92,7 @@ def page_html(content: str) -> str:
     """A whole HTML page as a frame in the output of a cell."""
     return (
         f'<iframe srcdoc="{html.escape(content)}" style="width:100%;height:36em;border:1px solid #ccc" '
-        'sandbox="allow-popups"></iframe>'
+        'sandbox="allow-popups allow-scripts"></iframe>'
     )
 
 
@@ -116,15 +116,14 @@ def table_html(header: list[str], rows: list[list[str]]) -> str:
 
 def _plots(opened: Study) -> list[str]:
     """Pictures as HTML: the scores of all trials and the curves of the best; none before the first score."""
-    from cnnsearch.results.report import page as pages
-    from cnnsearch.results.report import plots
+    from cnnsearch.api import notebook_plots as plots
 
     metric = str(opened.info["metric"])
     ranked = [record for record in ranking.ranked(opened) if record.score is not None]
     if not ranked:
         return []
     same: Any = {"metric": metric, "maximize": opened.maximize}
-    pictures = [pages.plot(partial(plots.history, records=opened.trials(), **same), f"{metric} of every trial")]
+    pictures = [plots.picture(partial(plots.history, records=opened.trials(), **same), f"{metric} of every trial")]
     best = ranked[0]
     lines = {
         name: [epoch[key] for epoch in best.history]
@@ -133,9 +132,5 @@ def _plots(opened: Study) -> list[str]:
     }
     if lines:
         draw = partial(plots.curves, lines=lines, **same)
-        pictures.append(pages.plot(draw, f"{metric} of trial {best.number} over its epochs"))
-    return [
-        f'<img src="{picture.address}" alt="{html.escape(picture.alt)}" title="{html.escape(picture.alt)}" '
-        'style="display:inline-block;background:white;max-width:48%">'
-        for picture in pictures
-    ]
+        pictures.append(plots.picture(draw, f"{metric} of trial {best.number} over its epochs"))
+    return pictures

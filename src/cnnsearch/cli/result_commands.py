@@ -249,7 +249,7 @@ def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plug
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("study", required=False)
+@click.argument("studies", metavar="[STUDY]...", nargs=-1)
 @option(
     "-o",
     "--out",
@@ -259,20 +259,25 @@ def predict(model: Path, images: tuple[Path, ...], top: int, as_json: bool, plug
     help="The file to write.",
 )
 @study_options
-def report(study: str | None, out: Path, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
-    """Write the results of STUDY (default: the latest) as one HTML page that needs no network."""
+def report(studies: tuple[str, ...], out: Path, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
+    """Write the results of STUDY (default: the latest) as one HTML page that needs no network.
+
+    Several studies are shown side by side.
+    """
     from cnnsearch.study import listing
 
-    opened = listing.load(study, runs, storage)
-    opened.check_begun()
+    opened = [listing.load(study, runs, storage) for study in dict.fromkeys(studies or (None,))]
+    for each in opened:
+        each.check_begun()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cnnsearch.cli import summary
     from cnnsearch.results import report as reporting
     from cnnsearch.results.report import findings
 
+    first, *others = opened
     with stderr_to(Path(os.devnull)):
-        known = reporting.write(opened, out, plugins, summary.where(runs, storage))
-        not_logged = reporting.log(opened, out)
+        known = reporting.write(first, out, plugins, summary.where(runs, storage), others)
+        not_logged = reporting.log(first, out)
     click.echo(f"Wrote {out}: {findings.headline(known)}")
     _warn_not_logged(not_logged)
 

@@ -8,18 +8,44 @@ import click
 
 from cnnsearch.cli.options import GroupedCommand, option, study_options
 from cnnsearch.cli.run_options import machine_options, place_options
+from cnnsearch.core.errors import CnnsearchError
 
 
 @click.command(cls=GroupedCommand)
 @option("--optuna", is_flag=True, help="Open Optuna's dashboard instead; needs cnnsearch[dashboard].")
-@option("--port", metavar="N", type=click.IntRange(1, 65535), shown="5000; Optuna: 8080", help="The port of the pages.")
+@option("--live", is_flag=True, help="Open the report of a study instead, kept up to date while its search runs.")
+@option("--study", metavar="NAME", shown="the latest", help="The study that --live shows.")
+@option(
+    "--port",
+    metavar="N",
+    type=click.IntRange(1, 65535),
+    shown="5000; Optuna: 8080; live: 8090",
+    help="The port of the pages.",
+)
 @option(
     "--host", default="127.0.0.1", metavar="HOST", help="The address to serve on. 127.0.0.1: for this machine alone."
 )
 @study_options
-def ui(optuna: bool, port: int | None, host: str, runs: Path, storage: str, plugins: tuple[Path, ...]) -> None:
-    """Show the studies of this folder in MLflow, or the latest in Optuna's dashboard, also while a search runs."""
-    if optuna:
+def ui(
+    optuna: bool,
+    live: bool,
+    study: str | None,
+    port: int | None,
+    host: str,
+    runs: Path,
+    storage: str,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Show the studies here in MLflow, in Optuna's dashboard or as a live report, also while a search runs."""
+    if optuna and live:
+        raise CnnsearchError("--optuna and --live cannot be used together. Give one of them.")
+    if study and not live:
+        raise CnnsearchError("--study names what --live shows. Add --live, or leave out --study.")
+    if live:
+        from cnnsearch.cli import live_page
+
+        live_page.serve(host, port or 8090, study, runs, storage, plugins)
+    elif optuna:
         from cnnsearch.cli import dashboard
 
         dashboard.serve(host, port or 8080, runs, storage)

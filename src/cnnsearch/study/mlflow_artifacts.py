@@ -39,6 +39,20 @@ def update_locations(store: Path) -> None:
             database.execute("insert into experiment_tags (key, value, experiment_id) values (?, ?, ?)", tagged)
 
 
+def local_folder(store: Path, run_id: str) -> Path | None:
+    """The folder of a run's artifacts; None if the store does not have the run, or its artifacts are on a server."""
+    if not run_id or not store.is_file():
+        return None
+    update_locations(store.resolve())
+    query = "select artifact_uri from runs where run_uuid = ? and lifecycle_stage = 'active'"
+    try:
+        with contextlib.closing(sqlite3.connect(store, timeout=30)) as database:
+            found = database.execute(query, (run_id,)).fetchone()
+    except sqlite3.Error:
+        return None  # MLflow raises the error
+    return _path(found[0]) if found and found[0].startswith("file:") else None
+
+
 def _experiments(database: sqlite3.Connection) -> list[tuple[int, str, str, str | None]]:
     query = (
         "select e.experiment_id, e.name, e.artifact_location, t.value from experiments e "

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import platform
+import shutil
 import ssl
 import threading
 import time
@@ -208,7 +209,16 @@ def log_files(study: Study, paths: list[Path], place: str) -> None:
     Raises:
         MlflowException: if the store or the run does not exist.
     """
-    if not study.fact("mlflow"):
+    known, uri = study.fact("mlflow"), tracking_uri()
+    if not known:
+        return
+    # importing MLflow would take most of the time
+    if uri.startswith("sqlite:///") and (
+        found := mlflow_artifacts.local_folder(Path(uri.removeprefix("sqlite:///")), str(known.get("run_id", "")))
+    ):
+        (found / place).mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            shutil.copy2(path, found / place)
         return
     client, _, run_id = parent_run(study)
     for path in paths:

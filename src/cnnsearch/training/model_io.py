@@ -164,6 +164,17 @@ def answers(model: Any, x: Images) -> NDArray[Any]:
     return np.concatenate([answered(part) for part in parts])
 
 
+def answers_at_once(model: Any, x: Images) -> NDArray[Any]:
+    """The same without compiling `model` first, which takes longer than a few batches."""
+    if not is_model(model):
+        return answers(model, x)
+    eager, model.run_eagerly = model.run_eagerly, True
+    try:
+        return answers(model, x)
+    finally:
+        model.run_eagerly, model.predict_function = eager, None
+
+
 def predict(model: Any, x: Images, reads: str = "", classes: int = 0) -> NDArray[Any]:
     """Probabilities (n, classes) in float32 from the answers of `model`; `reads` is as in `heads.read`."""
     found = answers(model, x)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.core import messages
+from cnnsearch.core import messages, prediction_file
 from cnnsearch.core.errors import CnnsearchError, TrialFailure, reason
 from cnnsearch.core.host import process_restored, rss
 from cnnsearch.core.messages import Decision, Question
@@ -87,7 +87,10 @@ class TrialRunner:
 
         suffix = model_io.formats(candidate.core)[0]
         completed = messages.Completed(stopped=result.stopped, format=suffix, **facts)
-        problem, unsaved = _save(candidate.core, self._ask(completed, messages.Keep).path)
+        path = self._ask(completed, messages.Keep).path
+        problem, unsaved = _save(candidate.core, path)
+        if path and not problem:
+            _save_predictions(candidate, proposal.plan, self._context, Path(path))
         self._send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
 
     def _run_own(self, assignment: messages.RunTrial) -> None:
@@ -284,3 +287,23 @@ def _saved(save: Callable[[Path], None], path: str) -> tuple[str, str]:
         traceback.print_exc()
         return "", f"{type(error).__name__}: {reason(error)}"
     return "", ""
+
+
+def _save_predictions(candidate: Any, plan: str, context: WorkerContext, path: Path) -> None:
+    """Write what the model in the file `path` predicts for the validation images, and some augmented images.
+
+    A report shows them. Without this file it computes them itself, so errors are ignored.
+    """
+    from cnnsearch.training import augmented_samples, heads, model_io
+
+    split = context.split
+    try:
+        answers = model_io.answers_at_once(candidate.core, split.x_val)
+        probabilities = heads.read(answers, "" if candidate.reads == "softmax" else candidate.reads, context.classes)
+        found = prediction_file.of(probabilities, split.y_val)
+        if plan and (drawn := Plan.from_json(plan)).augment:
+            some = split.x[augmented_samples.samples(split.y, context.classes)]
+            found = found._replace(augmented=augmented_samples.augmented(drawn, some))
+        prediction_file.write(prediction_file.beside(path), found)
+    except Exception:
+        traceback.print_exc()

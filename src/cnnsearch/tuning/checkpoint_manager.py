@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from cnnsearch.core import prediction_file
 from cnnsearch.study.trial import Trial
 
 BUDGET = 2 << 30
@@ -10,7 +11,9 @@ BUDGET = 2 << 30
 
 
 class CheckpointManager:
-    """Keeps the model files of the `keep` best trials in `folder`, with a total size of at most BUDGET.
+    """Keeps the model files of the `keep` best trials, and their predictions, in `folder`.
+
+    The total size of the models is at most BUDGET.
 
     As on the leaderboard, every complete trial comes before every pruned one.
     """
@@ -36,6 +39,10 @@ class CheckpointManager:
                 kept.add(name)
         for path in self.folder.glob("trial-*.*"):
             if path.name not in kept:
+                path.unlink(missing_ok=True)
+        files = {prediction_file.beside(self.folder / name) for name in kept}
+        for path in self.folder.glob(f"{prediction_file.PREFIX}*"):
+            if path not in files:
                 path.unlink(missing_ok=True)
 
     def _ranked(self, trials: Iterable[Trial]) -> list[Trial]:

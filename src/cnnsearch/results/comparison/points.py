@@ -1,5 +1,9 @@
 """Points of a study's space, drawn again without training: simpler points of the same plan, and changed points."""
 
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,18 +14,38 @@ from cnnsearch.spaces import plugins as catalog
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
+from cnnsearch.spaces.plan import Plan
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
 
 Values = dict[str, Any]
 
 
+CACHED = 2000
+"""At most about so many edits of plans are kept."""
+
+
 class Point(NamedTuple):
-    """The values of all hyperparameters, their distributions, and the key of the plan."""
+    """The values of all hyperparameters, their distributions, the plan, and the plan as text."""
 
     values: Values
     space: dict[str, Distribution]
-    key: str
+    plan: Plan
+    text: str
+
+    @property
+    def key(self) -> str:
+        """The key of the plan."""
+        return self.plan.key
+
+
+class Edit(NamedTuple):
+    """What one dimension made of a plan: the values and distributions that it drew, the plan, and the plan as text."""
+
+    values: Values
+    space: dict[str, Distribution]
+    plan: Plan
+    text: str
 
 
 class Points:
@@ -41,19 +65,49 @@ class Points:
         data = info.get("data")
         self.can_draw = bool(data) and not self._space.model
         self._parents: dict[str, bool] = {}
+        # points differ in few values, so most dimensions edit the same plan in the same way
+        self._edits: dict[tuple[int, str, str], Edit] = {}
+        self._steps = [dataclasses.replace(self._space, dimensions=(use,)) for use in self._space.dimensions]
         if data and self.can_draw:
             shape, classes = tuple(data["input_shape"]), len(data["classes"])
             values = tuple(data.get("value_range", pixel_values.BYTES))
             self._start = spaces.start_plan(self._space, shape, classes, info["epochs"], values)
+            self._start_text = _text(self._start)
 
     def draw(self, values: Values) -> Point | None:
         """The point with these values and the defaults of all others; None if it cannot be drawn."""
-        hp = HyperParameters(replay(values))
         try:
-            plan = spaces.draw(self._space, self._known, hp, self._start, as_space_error=(Exception,))
+            return self._drawn(values, len(self._steps))
         except CnnsearchError:
             return None
-        return Point(dict(hp.values), dict(hp.space), plan.key)
+
+    def _drawn(self, values: Values, steps: int) -> Point:
+        """The point with the plan after the first `steps` dimensions.
+
+        Raises:
+            CnnsearchError: if a dimension raises an error.
+        """
+        own = _by_dimension(values)
+        point = Point({}, {}, self._start, self._start_text)
+        for step, use in enumerate(self._space.dimensions[:steps]):
+            edit = self._edit(step, point, own.get(use.name, {}))
+            point = Point(point.values | edit.values, point.space | edit.space, edit.plan, edit.text)
+        return point
+
+    def _edit(self, step: int, before: Point, own: Values) -> Edit:
+        """What a dimension makes of a plan with its `own` values; the same edit is made once.
+
+        Raises:
+            CnnsearchError: if the dimension raises an error.
+        """
+        place = step, before.text, repr(sorted(own.items()))
+        if place not in self._edits:
+            if len(self._edits) >= CACHED:
+                self._edits.clear()
+            hp = HyperParameters(replay(own))
+            plan = spaces.draw(self._steps[step], self._known, hp, before.plan, as_space_error=(Exception,))
+            self._edits[place] = Edit(hp.values, hp.space, plan, _text(plan))
+        return self._edits[place]
 
     def simplest(self, record: Trial) -> Values:
         """The fewest hyperparameters that give the trial's plan: dropout of rate 0 becomes no dropout.
@@ -79,7 +133,7 @@ class Points:
         they take the middle of their range.
         """
         before, after = self.draw(values), self.draw({**values, name: value})
-        if before is None or after is None or after.key != before.key:
+        if before is None or after is None or after.text != before.text:
             return after
         middles = {
             new: levels.value_at(distribution, 0.5)
@@ -87,11 +141,24 @@ class Points:
             if new not in values and distribution.kind != "choice"
         }
         after = self.draw({**values, name: value, **middles})
-        return after if after is not None and after.key != before.key else None
+        return after if after is not None and after.text != before.text else None
 
     def _same_plan(self, point: Point, name: str) -> list[Point]:
-        """`point`, then the points with another value of this hyperparameter and the same plan."""
-        return [point, *(other for other in self._other_values(point, name) if other.key == point.key)]
+        """`point`, then the points with another value of this hyperparameter, fewer values and the same plan."""
+        shorter = [choice for choice in _other_choices(point, name) if self._draws_fewer(point.values, name, choice)]
+        return [point, *(other for other in self._with(point, name, shorter) if other.text == point.text)]
+
+    def _draws_fewer(self, values: Values, name: str, choice: Any) -> bool:
+        """Whether the dimension of this hyperparameter draws fewer values with another choice."""
+        dimension = name.partition("/")[0]
+        step = [use.name for use in self._space.dimensions].index(dimension)
+        own = _by_dimension(values)[dimension]
+        try:
+            before = self._drawn(values, step)
+            changed = self._edit(step, before, own | {name: choice})
+            return len(changed.values) < len(self._edit(step, before, own).values)
+        except CnnsearchError:
+            return False
 
     def _is_parent(self, point: Point, name: str) -> bool:
         """Whether other hyperparameters depend on this one. It is computed once, as each point costs a millisecond."""
@@ -101,5 +168,24 @@ class Points:
         return self._parents[name]
 
     def _other_values(self, point: Point, name: str) -> list[Point]:
-        choices = (choice for choice in point.space[name].choices if choice != point.values[name])
+        return self._with(point, name, _other_choices(point, name))
+
+    def _with(self, point: Point, name: str, choices: Iterable[Any]) -> list[Point]:
         return [other for choice in choices if (other := self.draw({**point.values, name: choice}))]
+
+
+def _other_choices(point: Point, name: str) -> list[Any]:
+    return [choice for choice in point.space[name].choices if choice != point.values[name]]
+
+
+def _by_dimension(values: Values) -> dict[str, Values]:
+    """Values by the name of their dimension."""
+    found: dict[str, Values] = defaultdict(dict)
+    for name, value in values.items():
+        found[name.partition("/")[0]][name] = value
+    return found
+
+
+def _text(plan: Plan) -> str:
+    """A text that is the same for equal plans; it takes less time than the key."""
+    return json.dumps(vars(plan), sort_keys=True, default=vars)

@@ -2,13 +2,13 @@
 
 import functools
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cnnsearch.core import metrics
 from cnnsearch.results import leaderboard
 from cnnsearch.results.export.evaluation import Evaluation, from_stored
 from cnnsearch.results.majority import Majority, majority
-from cnnsearch.results.report.drawing import brief
 from cnnsearch.results.report.importance import Importance, importances
 from cnnsearch.results.report.study_cost import StudyCost, study_cost
 from cnnsearch.spaces.recipes import ORIGIN
@@ -92,6 +92,17 @@ class Facts:
         return {record.number: record for record in self.trials}
 
     @functools.cached_property
+    def times(self) -> dict[int, tuple[float | None, float | None]]:
+        """When each trial started and ended, in seconds since the start of the first one, by its number."""
+        stored = self.study.optuna.get_trials(deepcopy=False)
+        first = min((trial.datetime_start for trial in stored if trial.datetime_start), default=None)
+
+        def since(moment: datetime | None) -> float | None:
+            return round((moment - first).total_seconds(), 1) if moment and first else None
+
+        return {trial.number: (since(trial.datetime_start), since(trial.datetime_complete)) for trial in stored}
+
+    @functools.cached_property
     def ties(self) -> list[int]:
         """The trials that may be as good as the best: their intervals overlap its interval.
 
@@ -149,8 +160,8 @@ class Facts:
         return f"{self.best_on_test.accuracy:.2%}", "accuracy"
 
 
-def gather(study: Study, options: str = "") -> Facts:
-    """Read a study; `options` are those that a command needs to find it."""
+def gather(study: Study, options: str = "", known_importances: tuple[Importance, ...] | None = None) -> Facts:
+    """Read a study; `options` are those that a command needs to find it. Known importances are not computed again."""
     records, rows = tuple(study.trials()), tuple(leaderboard.rows(study, choices=6))
     known = {record.number: record for record in records}
     return Facts(
@@ -161,11 +172,16 @@ def gather(study: Study, options: str = "") -> Facts:
         means=confirmed(study),
         evaluations={str(each.get("model", each["trial"])): from_stored(each) for each in study.test_results()},
         cost=study_cost(records, int(study.info["epochs"])),
-        importances=importances(study),
+        importances=importances(study) if known_importances is None else known_importances,
         elapsed=_elapsed(study),
         options=options,
         majority=majority(study),
     )
+
+
+def brief(value: Any) -> str:
+    """A value in few characters."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float) -> str:

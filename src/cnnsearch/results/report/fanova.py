@@ -68,20 +68,21 @@ def shares(trials: Encoded, y: Array) -> dict[str, float]:
 
 
 class _Leaves(NamedTuple):
-    """The leaves of a tree: their values, and the box of each, of shape (leaves, columns)."""
+    """The leaves of a tree: their values, and the box of each, of shape (leaves, columns), with its volume."""
 
     values: Array
     low: Array
     high: Array
+    volumes: Array
 
     @property
     def variance(self) -> float:
         """The variance of the tree over the whole space."""
-        return _variance(self.values, np.prod(self.high - self.low, axis=1))
+        return _variance(self.values, self.volumes)
 
     def marginal_variance(self, columns: list[int]) -> float:
         """The variance of the mean over all other columns."""
-        weights = np.prod(np.delete(self.high - self.low, columns, axis=1), axis=1)
+        weights = self.volumes / np.prod(self.high[:, columns] - self.low[:, columns], axis=1)
         # which leaves each part of the space has: the tree is constant within a part
         inside, sizes = np.ones((1, len(self.values)), bool), np.ones(1)
         for column in columns:
@@ -97,17 +98,21 @@ class _Leaves(NamedTuple):
 
 
 def _variance(values: Array, weights: Array) -> float:
-    return float(np.average((values - np.average(values, weights=weights)) ** 2, weights=weights))
+    weights = weights / weights.sum()
+    return float((values - values @ weights) ** 2 @ weights)
 
 
 def _leaves(tree: Any, bounds: Array) -> _Leaves:
     low, high = (np.repeat(side[None], tree.node_count, axis=0) for side in bounds.T)
     left, right, feature, threshold = tree.children_left, tree.children_right, tree.feature, tree.threshold
-    # a child has a larger number than its parent
-    for node in np.flatnonzero(feature >= 0):
-        below, above, column = left[node], right[node], feature[node]
-        low[below] = low[above] = low[node]
-        high[below] = high[above] = high[node]
-        high[below, column] = low[above, column] = threshold[node]
+    nodes = np.zeros(1, int)
+    # all nodes of one depth at a time
+    while (nodes := nodes[feature[nodes] >= 0]).size:
+        below, above, column = left[nodes], right[nodes], feature[nodes]
+        low[below] = low[above] = low[nodes]
+        high[below] = high[above] = high[nodes]
+        high[below, column] = low[above, column] = threshold[nodes]
+        nodes = np.concatenate([below, above])
     ends = feature < 0
-    return _Leaves(tree.value[ends, 0, 0], low[ends], high[ends])
+    low, high = low[ends], high[ends]
+    return _Leaves(tree.value[ends, 0, 0], low, high, np.prod(high - low, axis=1))

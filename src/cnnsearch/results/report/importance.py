@@ -15,7 +15,7 @@ from cnnsearch.study.study import Study
 MIN_TRIALS = 15
 """With fewer complete trials no importance is computed."""
 
-MOST = 500
+MOST = 300
 """Of more complete trials so many are used, chosen by chance: the time grows with their number."""
 
 SHUFFLES = 19

@@ -1,17 +1,28 @@
 """The parts of a report as frozen data, and the HTML page that shows them."""
 
 import base64
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnsearch.results.report.drawing import SIZE, Draw, svg
+from cnnsearch.results.report.payload import Payload, to_json
+
+
+class Chart(NamedTuple):
+    """A chart that `report.js` draws: its kind there, its description for people who cannot see it, and its caption."""
+
+    kind: str
+    alt: str
+    caption: str = ""
 
 
 class Picture(NamedTuple):
@@ -59,15 +70,19 @@ class Command(NamedTuple):
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page: paragraphs, plots, small images, tables and commands, in this order."""
+    """A section of the page: paragraphs, charts, small images, tables and commands, in this order.
+
+    `widget` is a part that `report.js` makes, `leaderboard` or `mistakes`; it is empty where scripts do not run.
+    """
 
     key: str
     title: str
     paragraphs: tuple[str, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    charts: tuple[Chart, ...] = ()
     images: tuple[Picture, ...] = ()
     tables: tuple[Table, ...] = ()
     commands: tuple[Command, ...] = ()
+    widget: str = ""
 
 
 class Tile(NamedTuple):
@@ -79,29 +94,71 @@ class Tile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Page:
-    """A whole report."""
+class StudyPage:
+    """The report of one study: its top, its sections, and the data of its charts."""
 
-    title: str
+    name: str
     kicker: str
     headline: str
     tiles: tuple[Tile, ...]
     points: tuple[tuple[str, str], ...]
     next: tuple[Command, ...]
     sections: tuple[Section, ...]
+    payload: Payload
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report of one study, or of several side by side.
+
+    Attributes:
+        title: the title of the window.
+        headline: the heading above several studies.
+        studies: the report of each study.
+        footer: a note at the end.
+        live: whether a server updates the page.
+    """
+
+    title: str
+    headline: str
+    studies: tuple[StudyPage, ...]
     footer: str
+    live: bool = False
+
+    @property
+    def sections(self) -> tuple[tuple[Section, ...], ...]:
+        """Each section of all studies, beside each other."""
+        return tuple(zip(*(study.sections for study in self.studies), strict=True))
+
+
+SCRIPTS = ("vendor/echarts.min.js", "chart_options.js", "report.js")
+"""The scripts of the page, in their order."""
 
 
 def html(page: Page) -> str:
     """The page as one HTML file that loads nothing from a network."""
     loader = PackageLoader("cnnsearch.results", "report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.get_template("report.html").render(page=page)
+    folder = resources.files("cnnsearch.results.report")
+    scripts = [(folder / name).read_text("utf-8") for name in SCRIPTS]
+    return environment.get_template("report.html").render(
+        page=page,
+        style=Markup((folder / "report.css").read_text("utf-8")),
+        scripts=[Markup(script) for script in scripts],
+        data=Markup(to_json([study.payload for study in page.studies])),
+        policy=_policy(scripts, page.live),
+    )
 
 
-def plot(draw: Draw, alt: str, caption: str = "", size: tuple[float, float] = SIZE) -> Picture:
-    """What `draw` draws as a picture of the page."""
-    return Picture(_address(svg(draw, size), "svg+xml"), alt, caption)
+def _policy(scripts: Sequence[str], live: bool) -> str:
+    """The content security policy: no script runs but these, and nothing is loaded but from the page's own server."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    own = "'self'" if live else "'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; connect-src {own}; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def image(pixels: NDArray[np.uint8], alt: str, caption: str = "", most: int = 128) -> Picture:

@@ -1,13 +1,11 @@
 """The sections of a report that are tables: leaderboard, recipes, effects, best trial, versions, commands."""
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.results.comparison.compare import compare
-from cnnsearch.results.report.drawing import brief
-from cnnsearch.results.report.facts import Facts, duration
-from cnnsearch.results.report.page import Command, Section, table
+from cnnsearch.results.comparison.effect_table import EffectTable
+from cnnsearch.results.report.facts import Facts, brief, duration
+from cnnsearch.results.report.page import Chart, Command, Section, table
 from cnnsearch.spaces.prior import ORIGIN as PRIOR
 from cnnsearch.study import mlflow_store
 from cnnsearch.study.trial import Trial
@@ -18,14 +16,11 @@ HEADER = (
 )
 
 TOP = 10
-"""The number of leaderboard rows that are shown without a click."""
-
-ROWS = 500
-"""The number of leaderboard rows on the page; 10,000 would be 3 MB."""
+"""The number of leaderboard rows that are shown where scripts do not run."""
 
 
 def board(known: Facts) -> Section:
-    """The leaderboard: the top, and the whole of it folded."""
+    """The leaderboard: its top as a table, and the whole of it as a table that sorts and filters."""
     text = f"Trials by {known.metric} in their best epoch, the best first."
     if known.means:
         text = (
@@ -38,21 +33,12 @@ def board(known: Facts) -> Section:
     ended = [row for row in known.rows if row["state"] == "complete"]
     tables = []
     if known.best is not None:
-        text += (
-            " The last column has the hyperparameters that differ from those of the first, trial "
-            f"{known.best.number}; all of these are listed below."
-        )
         best = known.best
-        tables.append(table(HEADER, [(*_board_row(known, row), _differences(known, row, best)) for row in ended[:TOP]]))
-    if len(known.rows) > len(ended[:TOP]):
-        shown, count = known.rows[:ROWS], len(known.rows)
-        rows = [(*_board_row(known, row), row["state"], row["choices"], row["reason"]) for row in shown]
-        header = (*HEADER[:-1], "state", "differs from the default point in", "reason")
-        title = f"All {count} rows"
-        if count > ROWS:
-            title = f"The first {ROWS} of {count:,} rows (all: cnnsearch leaderboard {known.study.name} --format csv)"
-        tables.append(table(header, rows, title, folded=True))
-    return Section("leaderboard", "Leaderboard", (text if ended else "No trial is complete.",), tables=tuple(tables))
+        rows = [(*_board_row(known, row), _differences(known, row, best)) for row in ended[:TOP]]
+        caption = f"The last column has the hyperparameters that differ from those of the first, trial {best.number}."
+        tables.append(table(HEADER, rows, caption))
+    found = Section("leaderboard", "Leaderboard", (text if ended else "No trial is complete.",), tables=tuple(tables))
+    return replace(found, widget="leaderboard") if known.rows else found
 
 
 def _board_row(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:
@@ -112,20 +98,20 @@ def _recipe_row(known: Facts, record: Trial) -> tuple[Any, ...]:
     )
 
 
-def effects(known: Facts, plugins: tuple[Path, ...]) -> Section:
-    """The effect of each value against the default's, as `cnnsearch compare` computes it."""
+def effects(known: Facts, found: EffectTable | str) -> Section:
+    """The effect of each value against the default's, as `cnnsearch compare` computes it, or why there is none."""
     title = "Effect of each hyperparameter"
-    try:
-        found = compare(known.study, plugins, "")
-    except CnnsearchError as error:
-        return Section("effects", title, (error.message,))
+    if isinstance(found, str):
+        return Section("effects", title, (found,))
     header = ("hyperparameter", "value", "reference", "difference", "95% interval", "n", "method", "verdict")
     clear = [_effect_row(known, row) for row in found.rows if row["verdict"] != "unclear"]
     text = "The intervals of these differences do not contain zero:" if clear else "Every interval contains zero."
     tables = [table(header, clear)] if clear else []
     rows = [_effect_row(known, row) for row in found.rows]
     tables.append(table(header, rows, f"All {len(rows)} comparisons", folded=True))
-    return Section("effects", title, (*found.notes, text), tables=tuple(tables))
+    alt = f"Differences in {known.metric} of each value against the reference, with their 95% intervals"
+    chart = Chart("effects", alt, "The largest differences; an interval that contains zero is grey.")
+    return Section("effects", title, (*found.notes, text), (chart,), tables=tuple(tables))
 
 
 def _effect_row(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:

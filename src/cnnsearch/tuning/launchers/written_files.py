@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from cnnsearch.core import prediction_file
 from cnnsearch.core.messages import Completed, Failed, Keep, Message, Paused, RunTrial, Saved
 from cnnsearch.tuning.launchers.node_folder import write_file
 
@@ -13,7 +14,9 @@ OWN = "{own}/"
 
 
 class WrittenFiles:
-    """The files that a worker writes for its trial: its checkpoint and its model. The parent gets copies of them.
+    """The files that a worker writes for its trial: its checkpoint, its model and its predictions.
+
+    The parent gets copies of them.
 
     A checkpoint is copied when the trial pauses, and at most every EVERY seconds before.
     """
@@ -59,8 +62,9 @@ class WrittenFiles:
         due = Paused in kinds or time.monotonic() - self._copied > self.EVERY
         found = self._content(self._checkpoint) if due else {}
         if Saved in kinds and self._model:
-            found |= self._content(self._model)
-            self._model.unlink(missing_ok=True)
+            for path in (self._model, prediction_file.beside(self._model)):
+                found |= self._content(path)
+                path.unlink(missing_ok=True)
             self._model = None
         return found
 

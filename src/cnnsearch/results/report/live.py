@@ -1,0 +1,125 @@
+"""The report of a study while its search runs: its status in words, and the page, composed only when it changed."""
+
+import shlex
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from cnnsearch.core.errors import StudyError
+from cnnsearch.results.report import writer
+from cnnsearch.results.report.facts import duration, gather
+from cnnsearch.results.report.page import html
+from cnnsearch.study import lease
+from cnnsearch.study.study import Study
+from cnnsearch.study.trial import COUNTED
+from cnnsearch.tuning.progress import clock
+
+GROWTH = 1.2
+"""Importances, effects and mistakes are computed anew when there are so many times more complete trials."""
+
+SHOWN = 6
+"""So many running trials are named."""
+
+
+class Status(NamedTuple):
+    """The status of a study as a sentence, and a text that changes whenever the page has to be composed anew."""
+
+    text: str
+    version: str
+
+
+class LiveReport:
+    """The report of a study that another process works on. It only reads the storage."""
+
+    def __init__(self, load: Callable[[], Study], plugins: tuple[Path, ...] = (), options: str = "") -> None:
+        self._load, self._plugins, self._options = load, plugins, options
+        self._study = load()
+        self._lock = threading.Lock()
+        self._version, self._html = "", ""
+        self._extras: writer.Extras | None = None
+        self._complete = 0
+
+    def status(self) -> Status:
+        """Read the storage."""
+        with self._lock:
+            return self._status()
+
+    def html(self) -> str:
+        """The page; it is composed if the study has changed."""
+        with self._lock:
+            status = self._status()
+            if status.version != self._version:
+                self._html, self._version = self._composed(ended=not self._runs()), status.version
+            return self._html
+
+    def _status(self) -> Status:
+        if "data" not in self._study.info:
+            self._study = self._load()
+        records = self._study.trials()
+        ended = sum(record.state in COUNTED for record in records)
+        finished = sum(record.state not in ("running", "waiting") for record in records)
+        repeats, tests, runs = len(self._study.repeats()), len(self._study.test_results()), self._runs()
+        version = f"{finished} {repeats} {tests} {runs}"
+        if not runs:
+            return Status(f"No search runs on this study now. {ended} trials have ended.", version)
+        parts = [f"Running. {ended}{f' of {self._wanted()}' if self._wanted() else ''} trials have ended"]
+        if paused := sum(record.state == "waiting" for record in records):
+            parts.append(f"{paused} are paused at a rung")
+        if repeats:
+            parts.append(f"{repeats} trainings on new seeds")
+        left = self._left(ended)
+        parts.append(f"about {duration(left)} left" if left else "the time left is not known yet")
+        return Status(f"{', '.join(parts)}. {self._running()} Stop the search with Ctrl-C in its terminal.", version)
+
+    def _runs(self) -> bool:
+        """Whether a process works on the study."""
+        try:
+            lease.refuse_if_held(self._study)
+        except StudyError:
+            return True
+        return False
+
+    def _running(self) -> str:
+        """What the running trials are at."""
+        found = []
+        for trial in self._study.optuna.get_trials(deepcopy=False):
+            if trial.datetime_complete is None and trial.datetime_start and trial.number in self._started():
+                since = clock(max(0.0, time.time() - trial.datetime_start.timestamp()))
+                epoch = max(trial.intermediate_values, default=0)
+                score = f", epoch {epoch}: {trial.intermediate_values[epoch]:.4f}" if epoch else ""
+                found.append(f"trial {trial.number} ({since}{score})")
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        return f"Now: {', '.join(found[-SHOWN:])}{more}." if found else ""
+
+    def _started(self) -> set[int]:
+        return {record.number for record in self._study.trials() if record.state == "running"}
+
+    def _wanted(self) -> int:
+        """The number of trials that the last command asked for; 0 if it named none."""
+        words = shlex.split(str(self._study.info.get("command", "")))
+        for word, value in zip(words, [*words[1:], ""], strict=True):
+            found = value if word == "--trials" else word.partition("--trials=")[2]
+            if found.isdigit():
+                return int(found)
+        return 0
+
+    def _left(self, ended: int) -> float:
+        """Seconds until the last trial ends, at the mean speed so far; 0 if it is not known."""
+        starts = [t.datetime_start for t in self._study.optuna.get_trials(deepcopy=False) if t.datetime_start]
+        if not ended or not starts or self._wanted() <= ended:
+            return 0.0
+        return (time.time() - min(starts).timestamp()) / ended * (self._wanted() - ended)
+
+    def _composed(self, ended: bool) -> str:
+        due = self._extras is None or ended or len(self._known_complete()) >= GROWTH * self._complete
+        extras = None if due else self._extras
+        known = gather(self._study, self._options, extras.importances if extras else None)
+        if extras is None:
+            extras = self._extras = writer.extras(known, self._plugins)
+            self._complete = len(known.complete)
+        return html(writer.page([writer.study_page(known, extras)], live=True))
+
+    def _known_complete(self) -> list[int]:
+        return [record.number for record in self._study.trials() if record.state == "complete"]
