@@ -108,6 +108,8 @@ def leaderboard(
 @study_options
 def compare(study: str | None, by: str, controlled: bool, form: str, timeout: str, wide: bool, **given: Any) -> None:
     """Show the effect of each hyperparameter in STUDY (default: the latest): a mean difference and its interval."""
+    if not controlled:
+        _use_one_thread()
     from cnnsearch.cli import comparison_table, display, quantities
     from cnnsearch.results.comparison import compare as comparison
     from cnnsearch.results.comparison.effect_table import FORMATS
@@ -264,6 +266,7 @@ def report(studies: tuple[str, ...], out: Path, runs: Path, storage: str, plugin
 
     Several studies are shown side by side.
     """
+    _use_one_thread()
     from cnnsearch.study import listing
 
     opened = [listing.load(study, runs, storage) for study in dict.fromkeys(studies or (None,))]
@@ -300,6 +303,11 @@ def reproduce(trial: int, study: str | None, runs: Path, storage: str, plugins: 
     except KeyboardInterrupt:
         interruption.stop_without_result()
     click.echo(reproducing.text(found, chosen.resumed))
+
+
+def _use_one_thread() -> None:
+    """Let NumPy compute with one thread: for small matrices more threads take more time, most of it for waiting."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _prepare_backend(gpu: str | None, import_it: bool = True) -> None:
