@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnsearch.study import listing, mlflow_store
+from cnnsearch.study import listing, mlflow_values
 from cnnsearch.training import lazy_keras
 from cnnsearch.training.epoch_callback import EpochReporter
 from tests.conftest import Run, cnnsearch
@@ -46,7 +46,7 @@ def test_a_search_whose_candidates_need_no_keras_does_not_import_it(run: Run, tm
     assert [row["state"] for row in rows] == ["complete", "complete"] and rows[0]["score"] > 0.5
     (study,) = (summary["study"] for summary in listing.summaries(tmp_path / "runs", ""))
     assert [study.info["machine"][name] for name in ("backend", "keras", "precision", "devices")] == ["", "", "", []]
-    assert mlflow_store.versions(study).keys() == {"cnnsearch", "python", "optuna", "mlflow", "numpy"}
+    assert mlflow_values.versions(study).keys() == {"cnnsearch", "python", "optuna", "mlflow", "numpy"}
 
 
 LATE = """

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.metrics import COMPUTED
 from cnnsearch.study import mlflow_store as store
+from cnnsearch.study.mlflow_models import needs, signature, versions_known
 from cnnsearch.study.study import Study
 
 SAME = ("cnnsearch.data_fingerprint", "cnnsearch.split_seed", "cnnsearch.validation_share")
@@ -161,13 +162,13 @@ def _version(
     mlflow.set_tracking_uri(uri)
     mlflow.set_experiment(experiment_id=store.experiment(client, f"cnnsearch/{study.info['space']['name']}", uri))
     classes = card["classes"]
-    with store.versions_known():
+    with versions_known():
         logged = Model.log(
             artifact_path=None,
             name=name,
             flavor=flavor,
             run_id=_run(client, study),
-            signature=store.signature(card["input_shape"], card.get("outputs") or len(classes)),
+            signature=signature(card["input_shape"], card.get("outputs") or len(classes)),
             metadata={"classes": classes},
             **model,
         )
@@ -185,13 +186,16 @@ def _model(folder: Path, card: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         import mlflow.keras
 
         model = keras.saving.load_model(folder / "model.keras", compile=False)
-        return mlflow.keras, {"model": model, "pip_requirements": store.needs("keras", card["versions"]["backend"])}
+        return mlflow.keras, {
+            "model": model,
+            "pip_requirements": needs("keras", card["versions"]["backend"]),
+        }
     if "onnx" in card["formats"]:
         import mlflow.onnx
         import onnx
 
         graph = onnx.load(folder / "model.onnx")
-        return mlflow.onnx, {"onnx_model": graph, "pip_requirements": store.needs("onnx", "onnxruntime")}
+        return mlflow.onnx, {"onnx_model": graph, "pip_requirements": needs("onnx", "onnxruntime")}
     raise CnnsearchError(
         f"Exported to {folder}/, but not registered: MLflow serves model.keras and model.onnx, and the export has "
         f"only {', '.join(card['formats'])}."

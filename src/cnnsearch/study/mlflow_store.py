@@ -3,32 +3,25 @@
 import contextlib
 import http.client
 import importlib
-import json
 import logging
-import math
 import os
-import platform
 import shutil
 import ssl
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.core.version import VERSION
 from cnnsearch.study import mlflow_artifacts, schema
 from cnnsearch.study.study import Study
 
 MOST_RUNS = 50_000
 """The largest number of runs in one answer of MLflow."""
 
-SOURCE = {"mlflow.source.name": "cnnsearch run", "mlflow.source.type": "LOCAL"}
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 """With this tag MLflow 3 shows an experiment in its view of model training, without it in that of GenAI."""
@@ -259,118 +252,3 @@ def _has(client: Any, run_id: str) -> bool:
         if is_outage(error):
             raise
         return False
-
-
-def signature(input_shape: Sequence[int], classes: int) -> Any:
-    """The input and output of a model: raw images (n, *input_shape) as float32, and probabilities (n, classes)."""
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    pixels, answers = (Schema([TensorSpec(np.dtype("float32"), (-1, *shape))]) for shape in (input_shape, (classes,)))
-    return ModelSignature(pixels, answers)
-
-
-def needs(*packages: str) -> list[str]:
-    """The packages a model needs, as pip names them.
-
-    If they are not given, MLflow finds them by loading the model again in another process.
-    """
-    return [f"{name}=={version(name)}" for name in ("numpy", *packages)]
-
-
-@contextlib.contextmanager
-def versions_known() -> Iterator[None]:
-    """Let MLflow log a model without a comparison of the versions in `needs` with the installed ones, which they are.
-
-    MLflow finds the installed versions by reading the list of files of each installed package, which takes seconds.
-    """
-    requirements = importlib.import_module("mlflow.utils.requirements_utils")
-    # private; where MLflow has another name for it, nothing changes
-    name = "_MODULES_TO_PACKAGES"
-    before = getattr(requirements, name, None)
-    if before is not None:
-        yield
-        return
-    setattr(requirements, name, {})
-    try:
-        yield
-    finally:
-        setattr(requirements, name, None)
-
-
-def parent_tags(study: Study) -> dict[str, str]:
-    """The tags of a study's run."""
-    machine = study.info.get("machine", {})
-    return {
-        **child_tags(study),
-        "cnnsearch.study": study.name,
-        "cnnsearch.folder": str(study.folder),
-        "cnnsearch.host": platform.node(),
-        "cnnsearch.devices": ", ".join(machine.get("devices", [])),
-        "cnnsearch.precision": str(machine.get("precision") or "none"),
-        "cnnsearch.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-    }
-
-
-def child_tags(study: Study) -> dict[str, str]:
-    """The tags of every trial's run: source, data and versions."""
-    return {
-        **SOURCE,
-        "cnnsearch.data_fingerprint": study.info["data"]["fingerprint"],
-        "cnnsearch.versions": ", ".join(f"{name} {number}" for name, number in versions(study).items()),
-    }
-
-
-def versions(study: Study) -> dict[str, str]:
-    """The versions of cnnsearch and of the packages that the workers and this process use."""
-    machine = study.info.get("machine", {})
-    found = {"cnnsearch": VERSION, "python": str(machine.get("python"))}
-    # empty for workers that did not need Keras
-    if machine.get("keras") != "":
-        found["keras"] = str(machine.get("keras"))
-    for name in (str(machine.get("backend")), "optuna", "mlflow", "numpy"):
-        if not name:
-            continue
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def parent_params(study: Study) -> dict[str, str]:
-    """The parameters of a study's run."""
-    info = study.info
-    return {
-        "space": info["space"]["name"],
-        "dataset": info["dataset"][0],
-        "data_fingerprint": info["data"]["fingerprint"],
-        "images": str(info["data"]["images"]),
-        "epochs": str(info["epochs"]),
-        "metric": info["metric"],
-        "seed": str(info["seed"]),
-    }
-
-
-def datasets(study: Study) -> list[Any]:
-    """The study's data as an MLflow dataset, with name and fingerprint."""
-    from mlflow.entities import Dataset, DatasetInput
-
-    data = study.info["data"]
-    source = json.dumps({"dataset": study.info["dataset"], "seed": study.info["seed"]})
-    dataset = Dataset(data["name"], data["fingerprint"], "cnnsearch", source, profile=json.dumps(data["images"]))
-    return [DatasetInput(dataset, tags=[])]
-
-
-def metrics(values: dict[str, float], step: int, at: float | None = None) -> list[Any]:
-    """The finite values as MLflow metrics with the time `at` (seconds) or now; MLflow stores inf as 1.8e308."""
-    from mlflow.entities import Metric
-
-    now = int((at or time.time()) * 1000)
-    return [Metric(name(key), value, now, step) for key, value in values.items() if math.isfinite(value)]
-
-
-def name(text: str) -> str:
-    """`text` with the characters that MLflow allows in names; others become `_`."""
-    return "".join(letter if letter.isalnum() or letter in "_-./ :" else "_" for letter in text)

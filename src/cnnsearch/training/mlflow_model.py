@@ -10,7 +10,7 @@ def log_mlflow_model(assignment: LogModel, input_shape: tuple[int, ...]) -> None
     """
     import mlflow
 
-    from cnnsearch.study.mlflow_store import needs, signature, versions_known
+    from cnnsearch.study.mlflow_models import needs, signature, versions_known
     from cnnsearch.training import model_io
 
     mlflow.set_tracking_uri(assignment.uri)

@@ -10,7 +10,7 @@ from cnnsearch.results.export import exported_model
 from cnnsearch.results.export.exporter import ExportOptions
 from cnnsearch.results.export.folder import MARK, check_free, replacing
 from cnnsearch.spaces.space import Space
-from cnnsearch.study import mlflow_store
+from cnnsearch.study import mlflow_values
 from cnnsearch.study.study import Study, now
 
 WHY = "has no test images: its function trains for itself, with data of its own. So its model is not measured"
@@ -47,7 +47,7 @@ def export(study: Study, number: int | None, out: Path, options: ExportOptions) 
         "best_epoch": chosen.best_epoch,
         "seed": chosen.seed,
         "formats": [form],
-        "versions": mlflow_store.versions(study),
+        "versions": mlflow_values.versions(study),
         "exported": now(),
     }
     with replacing(out) as folder:

@@ -7,7 +7,7 @@ from cnnsearch.results.comparison.effect_table import EffectTable
 from cnnsearch.results.report.facts import Facts, brief, duration
 from cnnsearch.results.report.page import Chart, Command, Section, table
 from cnnsearch.spaces.prior import ORIGIN as PRIOR
-from cnnsearch.study import mlflow_store
+from cnnsearch.study import mlflow_values
 from cnnsearch.study.trial import Trial
 
 HEADER = (
@@ -150,7 +150,7 @@ def made_with(known: Facts) -> Section:
         ("most epochs", info["epochs"]),
         ("devices", ", ".join(machine.get("devices", [])) or "not recorded: the workers did not import Keras"),
         ("precision", machine.get("precision", "") or "not recorded: the workers did not import Keras"),
-        *mlflow_store.versions(known.study).items(),
+        *mlflow_values.versions(known.study).items(),
     ]
     text = "The seed split the images once into training, validation and test. This report never uses the test set."
     return Section("versions", "Made with", (text,), tables=(table(("what", "which"), rows),))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnsearch.study import mlflow_store as store
+from cnnsearch.study import mlflow_values as values
 from cnnsearch.study import moved
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial, counts
@@ -62,8 +63,8 @@ class StudyRuns:
         study = self.study
         assert study is not None
         self.client = store.connect(uri)
-        self._data = store.datasets(study)
-        self._tags = store.child_tags(study)
+        self._data = values.datasets(study)
+        self._tags = values.child_tags(study)
         self._experiment = store.experiment(self.client, f"cnnsearch/{study.info['space']['name']}", uri)
         parent = self._earlier_parent(study, uri)
         if self.parent and parent != self.parent:
@@ -100,8 +101,8 @@ class StudyRuns:
 
     def _new_parent(self, study: Study, uri: str) -> str:
         self._delete_orphans(study)
-        run = self.client.create_run(self._experiment, run_name=study.name, tags=store.parent_tags(study))
-        for key, value in store.parent_params(study).items():
+        run = self.client.create_run(self._experiment, run_name=study.name, tags=values.parent_tags(study))
+        for key, value in values.parent_params(study).items():
             self.client.log_param(run.info.run_id, key, value)
         self.client.log_inputs(run.info.run_id, datasets=self._data)
         self.client.log_dict(run.info.run_id, study.info, "study.json")
@@ -206,7 +207,7 @@ class StudyRuns:
 
     def _batch(self, trial: Trial, epochs: list[Epoch], **more: Any) -> None:
         """Write epochs, and `more` of the arguments of MLflow's `log_batch`, in one call if they are not too many."""
-        metrics = [each for epoch in epochs for each in store.metrics(epoch.metrics, epoch.epoch, epoch.at)]
+        metrics = [each for epoch in epochs for each in values.metrics(epoch.metrics, epoch.epoch, epoch.at)]
         metrics += more.pop("metrics", [])
         try:
             run_id = self._run(trial)
@@ -239,8 +240,8 @@ class StudyRuns:
         self._batch(
             done,
             epochs,
-            metrics=store.metrics({key: value for key, value in facts.items() if value is not None}, done.epochs),
-            params=[Param(store.name(key), str(value)) for key, value in params.items()],
+            metrics=values.metrics({key: value for key, value in facts.items() if value is not None}, done.epochs),
+            params=[Param(values.name(key), str(value)) for key, value in params.items()],
             tags=[RunTag(f"cnnsearch.{key}", value) for key, value in tags.items() if value],
         )
         run_id = self._run(done)
@@ -266,10 +267,10 @@ class StudyRuns:
         }
         name = f"trial {repeat.trial}, seed {repeat.seed}"
         run_id = self.client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
-        found = [each for epoch, metrics in enumerate(history, 1) for each in store.metrics(metrics, epoch)]
+        found = [each for epoch, metrics in enumerate(history, 1) for each in values.metrics(metrics, epoch)]
         if repeat.score is not None:
             facts = {"score": repeat.score, "epochs": repeat.epochs, "seconds": repeat.seconds}
-            found += store.metrics(facts, repeat.epochs)
+            found += values.metrics(facts, repeat.epochs)
         for start in range(0, len(found), MOST_METRICS):
             self.client.log_batch(run_id, metrics=found[start : start + MOST_METRICS])
         self.client.set_terminated(run_id, "FINISHED" if repeat.score is not None else "FAILED")
@@ -302,10 +303,10 @@ class StudyRuns:
     def end_parent(self, status: str, records: list[Trial], files: tuple[Path, ...]) -> None:
         """End the study's run; `records` are the study's, ranked."""
         ended: dict[str, float] = {f"trials_{kind}": number for kind, number in counts(records).items()}
-        self.client.log_batch(self.parent, metrics=store.metrics(ended, len(records)))
+        self.client.log_batch(self.parent, metrics=values.metrics(ended, len(records)))
         best = next((record for record in records if record.state == "complete"), None)
         if best is not None and best.score is not None:
-            self.client.log_batch(self.parent, metrics=store.metrics({"best_score": best.score}, best.number))
+            self.client.log_batch(self.parent, metrics=values.metrics({"best_score": best.score}, best.number))
             self.client.set_tag(self.parent, "cnnsearch.best_trial", str(best.number))
         for path in files:
             self.client.log_artifact(self.parent, str(path))
