@@ -1,6 +1,7 @@
 """What the parent of many workers costs: searches whose trials only sleep, so all other time is the search's own.
 
     python benchmarks/many_workers.py run --workers 64 --seconds 10 --trials 1500 [--mlflow WHERE] [--nodes 4]
+    CNNSEARCH_DATA=DIR python benchmarks/many_workers.py memory [--dataset mnist] [--workers 4] [--ray]
     python benchmarks/many_workers.py table
 
 A row of `benchmarks/results/many_workers.json` has: the share of the workers' time that they slept, from the start of
@@ -77,6 +78,40 @@ def run(source: str, label: str, mlflow: str, nodes: int, **asked: Any) -> None:
         row = measured(folder, environment, server and server.pid, bool(nodes), **asked)
     launcher = f"Ray, {nodes} nodes" if nodes else "local"
     keep({"label": label, "mlflow": mlflow, "launcher": launcher, **asked, **row, "machine": MACHINE})
+
+
+@main.command()
+@click.option("--dataset", default="mnist", show_default=True)
+@click.option("--workers", default=4, show_default=True)
+@click.option("--ray", is_flag=True, help="On a local Ray.")
+def memory(dataset: str, workers: int, ray: bool) -> None:
+    """Print the memory of each worker that sleeps: MiB in all, and MiB that no other process shares."""
+    words = ["--space", f"{HERE / 'sleeping.py'}:Sleeping", "--dataset", dataset, "--jobs", str(workers), "--quiet"]
+    words += ["--trials", str(workers), "--epochs", "1", "--confirm", "0"]
+    words += ["--launcher", "ray", "--address", "local"] if ray else []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        environment = clean(folder, "", 30) | {"CNNSEARCH_DATA": os.environ.get("CNNSEARCH_DATA", "")}
+        command = [sys.executable, "-m", "cnnsearch", "run", *words]
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        held: list[tuple[float, float]] = []
+        while process.poll() is None:
+            time.sleep(2)
+            found = [each for each in map(held_by, psutil.Process(process.pid).children(recursive=True)) if each]
+            held = found if len(found) >= len(held) else held
+    for whole, own in held:
+        click.echo(f"{dataset} {'Ray' if ray else 'local'}: {whole:.0f} MiB, {own:.1f} MiB of its own")
+
+
+def held_by(process: psutil.Process) -> tuple[float, float] | None:
+    """The memory of a worker, and that of its own, in MiB; None for another process, or one that has ended."""
+    try:
+        if "cnnsearch.training.worker" not in process.cmdline():
+            return None
+        info = process.memory_full_info()
+        return info.rss / MIB, info.uss / MIB
+    except psutil.Error:
+        return None
 
 
 @main.command()
