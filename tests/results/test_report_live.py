@@ -1,0 +1,109 @@
+"""`ui --live`: the report of a study that another process works on, read from the storage."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cnnsearch.cli import live_page
+from cnnsearch.results.report.live import LiveReport
+from cnnsearch.study import lease, listing
+from tests.browser import CHROMIUM, browser
+from tests.conftest import invoke, surroundings
+from tests.made_studies import complete, end, made
+
+
+def test_the_status_and_the_page_follow_the_study(tmp_path: Path) -> None:
+    study = made(tmp_path, [complete(0, 0.7)])
+    study.remember(command="cnnsearch run --trials 4")
+    report = LiveReport(partial(listing.load, "made", tmp_path / "runs"))
+    assert report.status().text == "No search runs on this study now. 1 trials have ended."
+    # another process works on the study
+    study.remember_fact("owner", {"host": "elsewhere", "pid": 1, "at": time.time()})
+    running = study.optuna.ask()
+    running.report(0.5, 3)
+    study.write()
+    status = report.status()
+    assert "Running. 1 of 4 trials have ended, about" in status.text
+    assert f"trial {running.number} (0:0" in status.text and "epoch 3: 0.5000" in status.text
+    first = report.html()
+    assert "connect-src 'self'".replace("'", "&#39;") in first and "The only trial reaches 70.00%" in first
+    assert report.html() is first
+    end(study, complete(2, 0.9))
+    assert report.status().version != status.version
+    assert "The best of 2 trials reaches 90.00%" in report.html()
+    lease.release(study)
+    assert report.status().text.startswith("No search runs")
+
+
+def test_events_say_when_the_page_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = made(tmp_path, [complete(0, 0.7)])
+    report = LiveReport(partial(listing.load, "made", tmp_path / "runs"))
+    monkeypatch.setattr(live_page, "SECONDS", 0.0)
+
+    async def two() -> list[dict[str, object]]:
+        events = live_page._events(report)
+        first = await anext(events)
+        end(study, complete(1, 0.8))
+        return [json.loads(each.removeprefix("data: ")) for each in (first, await anext(events))]
+
+    first, second = asyncio.run(two())
+    assert not first["changed"] and second["changed"] and "2 trials" in str(second["text"])
+
+
+def test_only_this_machine_may_see_it(tmp_path: Path) -> None:
+    made(tmp_path, [])
+    done = invoke(tmp_path, "ui", "--live", "--host", "0.0.0.0")
+    assert done.returncode == 2 and "0.0.0.0 is an address for others" in done.stderr
+    done = invoke(tmp_path, "ui", "--study", "made")
+    assert done.returncode == 2 and "Add --live" in done.stderr
+
+
+@pytest.mark.documents
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+def test_a_browser_follows_the_study(tmp_path: Path) -> None:
+    study = made(tmp_path, [complete(0, 0.7)])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "cnnsearch", "ui", "--live", "--port", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path, env=surroundings(), stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline().startswith(f"Study 'made' on http://127.0.0.1:{port}/")
+            address = f"http://127.0.0.1:{port}/"
+            until = time.monotonic() + 30
+            while time.monotonic() < until:
+                try:
+                    urllib.request.urlopen(address, timeout=30).close()
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            # a name that another site gave to this machine
+            foreign = urllib.request.Request(address, headers={"Host": "example.com"})
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                urllib.request.urlopen(foreign, timeout=30)
+            with browser(tmp_path / "profile") as opened:
+                opened.open(address)
+                opened.wait("document.getElementById('status').textContent.startsWith('No search runs')")
+                rows = "document.querySelectorAll('.board tbody tr').length"
+                assert opened.run(rows) == 1
+                opened.run("document.querySelector('.board input[type=checkbox]').click()")
+                end(study, complete(1, 0.9))
+                opened.wait(f"{rows} === 2")
+                assert "The best of 2 trials" in opened.run("document.querySelector('h1').textContent")
+                # what the reader chose stays
+                assert opened.run("document.querySelector('.board input[type=checkbox]').checked")
+                assert opened.errors == [] and all(each.startswith((address, "data:")) for each in opened.requests)
+                server.terminate()
+                opened.wait("document.getElementById('status').textContent.includes('has stopped')")
+        finally:
+            server.kill()
