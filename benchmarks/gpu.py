@@ -4,6 +4,7 @@
     CNNSEARCH_DATA=DIR KERAS_BACKEND=jax python benchmarks/gpu.py parts [--plans 2] [--epochs 4] [--options JSON]
     python benchmarks/gpu.py kernels LOG
     python benchmarks/gpu.py table [FILE]…
+    CNNSEARCH_DATA=DIR python benchmarks/gpu.py cifar94 [--minutes 10] [--seeds 3] [--share 0.01] [--out FILE]
 
 In `run` each is `cnnsearch run` of random candidates of a space on all its images, all to their end, in a process and a
 folder of its own, for so many seconds. It counts the epochs and the trials that ended in that time; `nvidia-smi` is
@@ -11,7 +12,8 @@ asked twice a second how much of the time kernels ran and how much memory was ta
 `cnnsearch run` too. `parts` trains random candidates one after another in one process and prints, a line of JSON each,
 the seconds that a candidate takes to be built, compiled and trained for an epoch. `kernels` prints what XLA tried out
 for each instruction, from what `parts --options '{"xla_gpu_dump_autotune_logs_to": "LOG.textproto"}'` leaves. No
-TensorFlow is needed.
+TensorFlow is needed. `cifar94` searches `cifar10_fast` with a target, trains its default point and its recipe
+airbench94, and prints a table and what kept the GPU idle; with a small `--share` of the images it runs on a CPU.
 """
 
 import json
@@ -19,6 +21,7 @@ import os
 import platform
 import random
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -167,6 +170,39 @@ def kernels(log: Path) -> None:
         click.echo(json.dumps({"library": library, "microseconds": microseconds}))
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--minutes", default=10.0, show_default=True, help="For how long the search runs; 0: no search.")
+@click.option("--target", default=0.94, show_default=True, help="The validation accuracy that is looked for.")
+@click.option("--seeds", default=3, show_default=True, help="How often each point is trained; 0: not.")
+@click.option("--epochs", default=10, show_default=True)
+@click.option("--jobs", default=1, show_default=True, help="Workers of the search, on one GPU.")
+@click.option("--share", default=1.0, show_default=True, help="The part of the training images that is used.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS.with_name("cifar94.json"))
+@click.argument("more", nargs=-1)
+def cifar94(
+    minutes: float, target: float, seeds: int, epochs: int, jobs: int, share: float, out: Path, more: tuple[str, ...]
+) -> None:
+    """Search cifar10_fast and train two of its points; what follows `--` goes to `cnnsearch run` too."""
+    import cifar94
+
+    # in this order: a process that has trained keeps most of the GPU's memory
+    found = []
+    if minutes:
+        watched = Watched() if shutil.which("nvidia-smi") else None
+        if watched:
+            watched.start()
+        row = cifar94.searched(share, epochs, minutes, jobs, target, more)
+        if watched:
+            watched.end()
+            row["gpu busy %"] = round(mean(busy for _, busy, _ in watched.told), 1)
+            row["gpu MiB"] = round(max(taken for *_, taken in watched.told))
+        found.append(row)
+    found = [*cifar94.points(share, epochs, seeds, clock), *found]
+    about = {"backend": os.environ.get("KERAS_BACKEND", "tensorflow"), "share": share, "machine": machine()}
+    out.write_text(json.dumps([row | about for row in found], indent=1) + "\n")
+    click.echo(cifar94.table(found))
+
+
 def drawn(made: Any) -> Iterator[tuple[Any, int]]:
     """Plans within the limits of the space of a `peer_arms.Task`, by chance and always the same, with multiply-adds."""
     from cnnsearch.spaces.cost import cost
@@ -221,8 +257,11 @@ def counted(store: Path) -> dict[str, Any]:
 
 def machine() -> str:
     """The class of machine, with its GPU."""
-    gpu = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {gpu.stdout.strip()}"
+    name = "no GPU"
+    if shutil.which("nvidia-smi"):
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        name = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {name}"
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -81,6 +81,14 @@ def test_mixing_is_by_keras(draw, start):
     assert draw("mixing", start, {"kind": "cutmix"})[0].mixing == (("CutMix", {"factor": [0.2, 0.2]}),)
 
 
+def test_more_augmentation(draw, start):
+    crop = ("RandomResizedCrop", {"least": 0.5, "ratio": 1.333333})
+    assert draw("resized_crop", start, {"least": 0.5})[0].augment == (crop,)
+    policy = ("RandAugment", {"value_range": [0, 1], "num_ops": 2, "factor": 0.3})
+    assert draw("rand_augment", start, {"number": 2})[0].augment == (policy,)
+    assert draw("resized_crop", start)[0] == draw("rand_augment", start)[0] == start
+
+
 def test_a_triangle_turns_within_an_epoch(draw, start):
     plan = draw("schedule", start, {"kind": "triangular"}, kinds=("triangular",))[0]
     assert (plan.schedule, plan.schedule_at) == ((0.2, 1.0, 0.07), (0, 2.3, 10))
@@ -106,6 +114,8 @@ def test_a_triangle_turns_within_an_epoch(draw, start):
         ("averaged_weights", {"kinds": ("mean",)}),
         ("crops_and_flips", {"flip": ("up",)}),
         ("crops_and_flips", {"shift": (-1,)}),
+        ("resized_crop", {"least": (0.0,)}),
+        ("rand_augment", {"number": (-1,)}),
         ("mixing", {"kinds": ("blend",)}),
         ("mixing", {"alpha": (2.0,)}),
         ("schedule", {"peak": (1.0,)}),

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cnnsearch.training.build import layer
-from cnnsearch.training.layers import MODES, RandomAffine, RandomShift
+from cnnsearch.training.layers import MODES, RandomAffine, RandomResizedCrop, RandomShift
 
 Images = NDArray[np.float32]
 
@@ -152,3 +152,12 @@ def test_a_shift_by_whole_pixels_is_a_window_of_the_reflected_image(images: Imag
     same = np.stack([(window == found).all((1, 2, 3)) for window in windows])
     assert (same.sum(0) == 1).all() and same.any(1).all(), "each image is one window, and each window is drawn"
     np.testing.assert_array_equal(RandomShift(1)(many), many)
+
+
+def test_a_resized_crop_shows_a_part_of_the_image() -> None:
+    # brightness rises from left to right, so a part has a smaller range of it
+    image = np.broadcast_to(np.arange(20, dtype="float32")[:, None], (64, 20, 20, 1))
+    found = keras.ops.convert_to_numpy(RandomResizedCrop(0.25, 1.0, seed=1)(image, training=True))
+    width = (found[:, 0, -1, 0] - found[:, 0, 0, 0]) / 19
+    assert np.allclose(found, found[:, :1], atol=1e-4) and 0.5 <= width.min() < 0.6 and 0.9 < width.max() <= 1
+    assert (found >= 0).all() and (found <= 19.001).all() and len(np.unique(found[:, 0, 0, 0].round(2))) > 20

@@ -69,7 +69,10 @@ def _inputs(model: keras.Sequential, part: keras.layers.Layer, x: Images | None)
         if part not in model.layers:
             raise ValueError(f"{part.name} is inside a fork; only other layers can be computed from images")
         before = keras.Sequential([keras.Input(model.input_shape[1:]), *model.layers[: model.layers.index(part)]])
-        return before.predict(np.asarray(x[:count], "float32"), batch_size=256, verbose=0)
+        # `predict` would compile a program for it
+        images = np.asarray(x[:count], "float32")
+        parts = (images[start : start + 256] for start in range(0, len(images), 256))
+        return np.concatenate([keras.ops.convert_to_numpy(before(part)) for part in parts])
 
     return inputs
 

@@ -132,3 +132,49 @@ class RandomShift(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pixels": self.pixels, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("cnnsearch")
+class RandomResizedCrop(keras.layers.Layer):  # type: ignore[misc]
+    """Enlarges a random part of each image to the size of the image (Szegedy et al. 2014, arXiv:1409.4842).
+
+    Keras has no such layer: its RandomCrop keeps the scale, and its RandomZoom the centre.
+
+    Args:
+        least: the smallest share of the image's area that a part has, above 0; the largest is 1.
+        ratio: the largest ratio of the part's sides to those of the image, at least 1; the smallest is its inverse.
+        seed: for the same parts again.
+    """
+
+    def __init__(self, least: float = 0.25, ratio: float = 4 / 3, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 < least <= 1 or ratio < 1:
+            raise ValueError(f"least must be above 0 and at most 1, and ratio at least 1; got {least=}, {ratio=}")
+        self.least, self.ratio, self.seed = least, ratio, seed
+        self.generator = keras.random.SeedGenerator(seed)
+        # XLA knows no kernel for TensorFlow's image transform
+        self.supports_jit = keras.backend.backend() != "tensorflow"
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        if not training:
+            return images
+        shape = ops.shape(images)
+        draw = keras.random.uniform((4, shape[0]), seed=self.generator)
+        area = self.least + (1 - self.least) * draw[0]
+        stretch = ops.exp((draw[1] - 0.5) * math.log(self.ratio))
+        # the part is as high and as wide as the image at most
+        high, wide = (ops.minimum(ops.sqrt(area) * each, 1.0) for each in (stretch, 1 / stretch))
+        top, left = draw[2] * (1 - high) * (shape[1] - 1.0), draw[3] * (1 - wide) * (shape[2] - 1.0)
+        zeros = ops.zeros_like(area)
+        parts = ops.stack([wide, zeros, left, zeros, high, top, zeros, zeros], axis=1)
+        # half precision would round the coordinates
+        found = ops.image.affine_transform(
+            ops.cast(images, "float32"), parts, fill_mode="nearest", data_format="channels_last"
+        )
+        return ops.cast(found, images.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "least": self.least, "ratio": self.ratio, "seed": self.seed}
