@@ -306,7 +306,7 @@ def test_each_stored_field_of_a_trial_stands_on_the_page() -> None:
 def test_each_key_of_the_json_events_stands_on_its_page() -> None:
     page = (REFERENCE / "json-events.md").read_text("utf-8")
     source = "".join(
-        inspect.getsource(importlib.import_module(f"cnnsearch.cli.{name}")) for name in ("display", "summary")
+        inspect.getsource(importlib.import_module(f"cnnsearch.cli.{name}")) for name in ("plain_display", "summary")
     )
     found: dict[str, set[str]] = {}
     for node in ast.walk(ast.parse(source)):

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageOps
-from rich.console import Console
 
 from cnnsearch import Dataset
-from cnnsearch.cli import display, main
+from cnnsearch.cli import main
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.data import image_cache, loading
 from cnnsearch.results import predict, prediction_inputs
@@ -112,14 +111,6 @@ def test_predict_sees_a_photo_as_the_search_did(tmp_path: Path, resize: str) -> 
 def test_what_is_for_pictures_alone_says_so(option: tuple[str, ...], words: str) -> None:
     done = CliRunner().invoke(main.main, ["run", "--space", "digits_cnn", *option])
     assert done.exit_code == 2 and words in done.output and done.output.count("\n") == 1
-
-
-def test_a_terminal_shows_how_many_pictures_are_read() -> None:
-    shown = display.LiveDisplay()
-    shown.console = Console(width=80, force_terminal=False)
-    with shown.console.capture() as captured:
-        shown.console.print(display.loading_bar(12_345, 50_000))
-    assert "Reading images" in captured.get() and "12,345 of 50,000" in captured.get()
 
 
 def test_a_search_in_a_folder_of_another_name_does_not_take_it_for_a_class(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from cnnsearch.cli.display import Plain, Quiet, choose
+from cnnsearch.cli.display import choose
+from cnnsearch.cli.plain_display import Plain, Quiet
 from cnnsearch.core.errors import FAILURES
 from cnnsearch.results import leaderboard, majority
 from cnnsearch.study import ranking

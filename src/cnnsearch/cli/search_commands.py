@@ -64,12 +64,12 @@ def run(quiet: bool, json_lines: bool, **given: Any) -> None:
 @study_options
 def confirm(timeout: str, **given: Any) -> None:
     """Train the best trials of STUDY (default: the latest) again on new seeds, and rank them by their mean."""
-    from cnnsearch.cli import display, quantities, summary
+    from cnnsearch.cli import plain_display, quantities, summary
     from cnnsearch.results import leaderboard
     from cnnsearch.tuning import confirm as confirming
 
     seconds = quantities.seconds(timeout)
-    callbacks = (display.Plain(), leaderboard.LeaderboardFiles())
+    callbacks = (plain_display.Plain(), leaderboard.LeaderboardFiles())
     try:
         study, end = confirming.confirm(**given, timeout=seconds, callbacks=callbacks)
     except KeyboardInterrupt:

@@ -117,6 +117,11 @@ class TuningStatus:
         open_trials = self.trials - ended
         return max(0.0, (open_trials * mean - sum(r.seconds for r in self.running)) / max(1, self.jobs))
 
+    def later(self, seconds: float) -> "TuningStatus":
+        """The status so many seconds later, if nothing happened."""
+        running = tuple(run._replace(seconds=run.seconds + seconds) for run in self.running)
+        return replace(self, seconds=self.seconds + seconds, running=running)
+
 
 def main_choices(record: Trial, default: dict[str, Any], most: int = 6) -> str:
     """The choices of a trial that differ from the default point, `most` of them at most."""
