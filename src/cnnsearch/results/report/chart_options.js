@@ -81,7 +81,7 @@ function base(colours) {
     animation: false,
     backgroundColor: "transparent",
     textStyle: { color: colours.ink, fontFamily: "system-ui, sans-serif" },
-    grid: { left: 16, right: 20, top: 40, bottom: 36, containLabel: true },
+    grid: { left: 24, right: 20, top: 40, bottom: 36, containLabel: true },
     legend: { type: "scroll", top: 0, left: 0, right: 0, pageTextStyle: { color: colours.ink }, pageIconColor: colours.blue, textStyle: { color: colours.ink }, itemGap: 12, itemWidth: 14 },
     tooltip: {
       trigger: "item", renderMode: "richText", confine: true, backgroundColor: colours.paper,
@@ -100,7 +100,7 @@ function axis(colours, name, more = {}) {
 
 function scoreAxis(study, colours, more = {}) {
   const labels = { color: colours.ink, formatter: (value) => (study.share ? `${Number((100 * value).toPrecision(4))}%` : compact(value)) };
-  const max = study.share && study.maximize !== false ? (range) => (range.max > 0.9 && range.max <= 1 ? 1 : null) : null;
+  const max = study.share && study.maximize !== false ? (range) => (range.max > 0.9 ? 1 : null) : null;
   return axis(colours, "", { axisLabel: labels, max, ...more });
 }
 
@@ -205,7 +205,7 @@ function searchHistory(study, colours, settings) {
 function intervals(study, confirmed, x, colours) {
   const own = study.trials;
   return {
-    type: "custom", name: "mean over seeds", itemStyle: { color: colours.orange },
+    type: "custom", name: "mean over seeds", clip: true, itemStyle: { color: colours.orange },
     data: confirmed.map((at) => ({ value: [x(at), own.mean[at], own.mean[at] - (own.half[at] || 0), own.mean[at] + (own.half[at] || 0)], at })),
     encode: { x: 0, y: [1, 2, 3] },
     tooltip: { formatter: (given) => trialText(study, given.data.at) },

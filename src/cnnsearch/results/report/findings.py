@@ -189,6 +189,8 @@ def _cost(known: Facts) -> str:
 def _advice(known: Facts) -> str:
     """What to do next, as the figures suggest."""
     best = known.best
+    if best is None and not known.cost.trials:
+        return "No trial has ended yet. Run the command of the search to begin or to resume it."
     if best is None:
         return "Correct the causes of the failures, then run the same command again. It resumes the search."
     sentences = []

@@ -353,7 +353,11 @@ async function update() {
     if (old && !busy) old.replaceChildren(...section.childNodes);
     for (const details of old && open.has(section.id) ? old.querySelectorAll("details") : []) details.open = true;
   }
-  for (const widget of document.querySelectorAll('[data-widget="leaderboard"]')) showBoard(widget, document.activeElement.dataset.key || "");
+  for (const widget of document.querySelectorAll('[data-widget="leaderboard"]')) {
+    const focus = widget.contains(document.activeElement) ? document.activeElement : null;
+    // what the reader is typing stays
+    if (!focus || !focus.matches("input[type=text], select")) showBoard(widget, focus ? focus.dataset.key || "" : "");
+  }
   for (const widget of document.querySelectorAll('[data-widget="mistakes"]')) showMistakes(widget);
   redraw();
   watchCharts(document);

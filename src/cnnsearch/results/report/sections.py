@@ -105,13 +105,13 @@ def effects(known: Facts, found: EffectTable | str) -> Section:
         return Section("effects", title, (found,))
     header = ("hyperparameter", "value", "reference", "difference", "95% interval", "n", "method", "verdict")
     clear = [_effect_row(known, row) for row in found.rows if row["verdict"] != "unclear"]
-    text = "The intervals of these differences do not contain zero:" if clear else "Every interval contains zero."
-    tables = [table(header, clear)] if clear else []
+    tables = [table(header, clear, "The intervals of these differences do not contain zero.")] if clear else []
     rows = [_effect_row(known, row) for row in found.rows]
     tables.append(table(header, rows, f"All {len(rows)} comparisons", folded=True))
     alt = f"Differences in {known.metric} of each value against the reference, with their 95% intervals"
     chart = Chart("effects", alt, "The largest differences; an interval that contains zero is grey.")
-    return Section("effects", title, (*found.notes, text), (chart,), tables=tuple(tables))
+    text = () if clear else ("Every interval contains zero.",)
+    return Section("effects", title, (*found.notes, *text), (chart,), tables=tuple(tables))
 
 
 def _effect_row(known: Facts, row: dict[str, Any]) -> tuple[Any, ...]:
