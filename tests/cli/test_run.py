@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from cnnsearch.core import prediction_file
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study import lease, listing
 from cnnsearch.study import study as studies
@@ -55,7 +56,8 @@ def test_no_plan_is_trained_twice(study: studies.Study) -> None:
 
 def test_keeps_the_best_models_only(searched: Path, study: studies.Study) -> None:
     kept = {path.name for path in (searched / "runs" / "digits_cnn" / "checkpoints").iterdir()}
-    assert kept == {Path(record.checkpoint).name for record in study.trials() if record.score is not None}
+    models = {Path(record.checkpoint) for record in study.trials() if record.score is not None}
+    assert kept == {path.name for model in models for path in (model, prediction_file.beside(model))}
 
 
 def test_mlflow_has_one_parent_and_a_child_a_trial(searched: Path, study: studies.Study) -> None:
