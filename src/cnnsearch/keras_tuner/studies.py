@@ -1,6 +1,7 @@
 """The study of a tuner: the search that fills it, and its trials as KerasTuner's Trial objects."""
 
 import inspect
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,10 @@ def result(tuner: Any) -> Any:
 
 
 def delete(tuner: Any) -> None:
-    """Delete the study, if there is one. Its runs in MLflow stay."""
+    """Delete the study, if there is one, and the folders of its trials. Its runs in MLflow stay."""
     place = _place(tuner)
+    for path in folder(tuner).glob("trial_*"):
+        shutil.rmtree(path, ignore_errors=True)
     try:
         found = deletion.find(tuner.project_name, place["runs"], place["storage"], mlflow=False)
     except StudyError:

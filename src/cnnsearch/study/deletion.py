@@ -96,7 +96,7 @@ def delete(deletion: Deletion, runs: Path, storage: str) -> str:
         StudyError: if a run works on the study, or files cannot be removed.
     """
     name, place = deletion.study.name, deletion.place
-    link = place.is_symlink()
+    link, elsewhere = place.is_symlink(), deletion.elsewhere
     with contextlib.nullcontext() if link else lock_study(place, name):
         if deletion.runs:
             client, identifiers = deletion.runs
@@ -111,7 +111,7 @@ def delete(deletion: Deletion, runs: Path, storage: str) -> str:
             raise StudyError(
                 f"Study '{name}' is deleted, but {error.filename} cannot be removed: {reason}. Remove it by hand."
             ) from error
-    left = _delete_checkpoints(deletion.elsewhere)
+    left = _delete_checkpoints(elsewhere)
     if link:
         place.unlink()
         return left

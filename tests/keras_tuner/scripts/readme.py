@@ -24,3 +24,6 @@ best_model = tuner.get_best_models()[0]
 found = float(best_model.evaluate(x_val, y_val, verbose=0))
 assert abs(found - tuner.oracle.get_best_trials()[0].score) < 1e-4, found
 assert len(tuner.oracle.trials) == 3
+
+tuner = keras_tuner.RandomSearch(build_model, objective="val_loss", max_trials=3, overwrite=True)
+assert not tuner.oracle.trials and not tuner.get_best_models()
