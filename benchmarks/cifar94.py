@@ -163,8 +163,8 @@ def table(rows: list[Row]) -> str:
         cells = ["none" if score is None else f"{score:.4f}", "", str(row["wall s"]), "", ""]
         lines.append([told, str(row["trials"]), *cells, f"{busy} %" if busy is not None else ""])
         idle.append(
-            f"* search: the first trial ended after {row['first trial s']} s; {row['jobs']} workers trained for "
-            f"{row['training share']:.0%} of the time, compiling included; kernels ran for "
+            f"* search: the first trial ended after {row['first trial s']} s; {row['jobs']} at a time, trials trained "
+            f"for {row['training share']:.0%} of the time, compiling included; kernels ran for "
             f"{f'{busy} %' if busy is not None else 'an unknown part'} of it."
         )
     return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", "What kept the GPU idle:", "", *idle])
