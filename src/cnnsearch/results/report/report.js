@@ -364,7 +364,7 @@ async function update() {
 }
 
 dark.addEventListener("change", redraw);
-window.addEventListener("resize", () => { for (const chart of drawn.values()) chart.resize(); });
+window.addEventListener("resize", () => { for (const chart of printing ? [] : drawn.values()) chart.resize(); });
 window.addEventListener("hashchange", showTrial);
 window.addEventListener("beforeprint", () => {
   printing = true;
