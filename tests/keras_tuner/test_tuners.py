@@ -143,6 +143,53 @@ def test_results_count_as_in_keras_tuner(returned: Any) -> None:
     assert training.best_step(returned, objective) == tuner_utils.get_best_step(returned, objective)
 
 
+class OneTrial:
+    """What a worker gives a tuner, without a worker: defaults, and no pruning."""
+
+    number, seed, epochs, metric, maximize, goes_on, paused = 0, 1, 2, "loss", False, True, False
+
+    def __init__(self) -> None:
+        self.history: list[dict[str, float]] = []
+        self.told: dict[str, Any] = {}
+        self.draw = defaults
+
+    def begin(self, key: str = "", params: int = 0, resumable: bool = False) -> None:
+        assert params == 0
+
+    def report(self, metrics: dict[str, float]) -> bool:
+        self.history.append(metrics)
+        return True
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        self.told[name] = value
+
+    def state(self) -> None:
+        return None
+
+    def places(self) -> list[str]:
+        return []
+
+
+@pytest.mark.parametrize("returned", [np.float64(3.0), np.array([3.0])[0], {"loss": 3.0}, [3.0, 3.0]])
+def test_a_fit_may_return_what_keras_tuner_allows_without_a_built_model(returned: Any, tmp_path: Path) -> None:
+    class Own(keras_tuner.HyperModel):  # type: ignore[misc]
+        def build(self, hp: Any) -> Any:
+            return keras.Sequential([keras.layers.Dense(hp.Int("units", 2, 3))])
+
+        def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+            for callback in kwargs["callbacks"]:
+                callback.set_model(model)
+                callback.on_epoch_end(0, {"loss": 5.0})
+            return returned
+
+    tuner = ours.RandomSearch(Own(), keras_tuner.Objective("loss", "min"), directory=tmp_path)
+    trial = OneTrial()
+    own = training.TunerTraining(tuner, pickle.dumps(((), {})), tmp_path, resumable=False)
+    outcome = own.train(trial)  # type: ignore[arg-type]
+    assert (outcome.score, outcome.params, outcome.save, outcome.pruned) == (3.0, 0, None, False)
+    assert trial.history == [{"loss": 5.0}] and trial.told["keras_tuner"]["values"] == {"units": 2}
+
+
 def sent(value: Any, folder: Path) -> Any:
     files = DataFiles(tf_data.reduced)
     content = files.dumps(value)

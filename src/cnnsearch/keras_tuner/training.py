@@ -221,7 +221,8 @@ class WorkerTrial:
         if results is None and trial.history:
             # it was reported by `oracle.update_trial`
             results = []
-        if self.ended or results == [] or results == [None] or (self._executions == 1 and trial.places()):
+        nothing = isinstance(results, list) and results in ([], [None])
+        if self.ended or nothing or (self._executions == 1 and trial.places()):
             # what was reported counts: `fit` returns only the epochs since the training was resumed
             metrics, best = self._best_report()
         else:
@@ -229,7 +230,8 @@ class WorkerTrial:
             metrics = numbers(metrics_of(results, self._objective))
             best = best_step(results, self._objective) + 1 if trial.history else 0
         score = float(self._objective.get_value(metrics) if self._objective.has_value(metrics) else metrics[name])
-        params = int(self._model.count_params()) if self._model is not None else 0
+        # a `fit` of the user's own may never build its model
+        params = int(self._model.count_params()) if self._model is not None and self._model.built else 0
         made = Outcome(score, best, params, metrics={**finite(metrics), name: score})
         made.pruned = not trial.goes_on and not trial.paused
         if self._weights:
