@@ -25,14 +25,14 @@ def test_the_status_and_the_page_follow_the_study(tmp_path: Path) -> None:
     study = made(tmp_path, [complete(0, 0.7)])
     study.remember(command="cnnsearch run --trials 4")
     report = LiveReport(partial(listing.load, "made", tmp_path / "runs"))
-    assert report.status().text == "No search runs on this study now. 1 trials have ended."
+    assert report.status().text == "No search runs on this study now. Trials that have ended: 1."
     # another process works on the study
     study.remember_fact("owner", {"host": "elsewhere", "pid": 1, "at": time.time()})
     running = study.optuna.ask()
     running.report(0.5, 3)
     study.write()
     status = report.status()
-    assert "Running. 1 of 4 trials have ended, about" in status.text
+    assert "Running. Trials that have ended: 1 of 4, about" in status.text
     assert f"trial {running.number} (0:0" in status.text and "epoch 3: 0.5000" in status.text
     first = report.html()
     assert "connect-src 'self'".replace("'", "&#39;") in first and "The only trial reaches 70.00%" in first
@@ -56,7 +56,7 @@ def test_events_say_when_the_page_has_changed(tmp_path: Path, monkeypatch: pytes
         return [json.loads(each.removeprefix("data: ")) for each in (first, await anext(events))]
 
     first, second = asyncio.run(two())
-    assert not first["changed"] and second["changed"] and "2 trials" in str(second["text"])
+    assert not first["changed"] and second["changed"] and "ended: 2" in str(second["text"])
 
 
 def test_only_this_machine_may_see_it(tmp_path: Path) -> None:

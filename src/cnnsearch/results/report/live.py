@@ -63,8 +63,8 @@ class LiveReport:
         repeats, tests, runs = len(self._study.repeats()), len(self._study.test_results()), self._runs()
         version = f"{finished} {repeats} {tests} {runs}"
         if not runs:
-            return Status(f"No search runs on this study now. {ended} trials have ended.", version)
-        parts = [f"Running. {ended}{f' of {self._wanted()}' if self._wanted() else ''} trials have ended"]
+            return Status(f"No search runs on this study now. Trials that have ended: {ended}.", version)
+        parts = [f"Running. Trials that have ended: {ended}{f' of {self._wanted()}' if self._wanted() else ''}"]
         if paused := sum(record.state == "waiting" for record in records):
             parts.append(f"{paused} are paused at a rung")
         if repeats:
@@ -83,9 +83,9 @@ class LiveReport:
 
     def _running(self) -> str:
         """What the running trials are at."""
-        found = []
+        found, started = [], self._started()
         for trial in self._study.optuna.get_trials(deepcopy=False):
-            if trial.datetime_complete is None and trial.datetime_start and trial.number in self._started():
+            if trial.datetime_complete is None and trial.datetime_start and trial.number in started:
                 since = clock(max(0.0, time.time() - trial.datetime_start.timestamp()))
                 epoch = max(trial.intermediate_values, default=0)
                 score = f", epoch {epoch}: {trial.intermediate_values[epoch]:.4f}" if epoch else ""
