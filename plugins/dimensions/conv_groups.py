@@ -27,8 +27,8 @@ def conv_groups(hp, plan, *, min=2, max=3, convs=(2, 1, 3), order=("pool_first",
     if not 1 <= min <= max:
         raise ValueError(f"expected 1 <= min <= max, got min={min} and max={max}")
     # a stem may take one row and one column
-    bears = sorted((1, (sorted(plan.input_shape[:2])[0] - 1).bit_length() - 1))[1]
-    high = sorted((bears, max))[0]
+    poolings = sorted((1, (sorted(plan.input_shape[:2])[0] - 1).bit_length() - 1))[1]
+    high = sorted((poolings, max))[0]
     groups = hp.Int("groups", sorted((min, high))[0], high, default=high)
     count, unit = hp.Choice("convs", convs), "conv norm act "
     if hp.Choice("order", order) == "pool_first":

@@ -22,10 +22,10 @@ def crops_and_flips(hp, plan, *, flip=("alternating", "random", "none"), shift=(
         raise ValueError(f"flip must be among {', '.join(_FLIPS)}, got {flip}")
     if any(side < 0 for side in (*shift, *cutout)):
         raise ValueError(f"shift and cutout must be numbers of at least 0, got {shift} and {cutout}")
-    least = sorted(plan.input_shape[:2])[0]
+    least = min(plan.input_shape[:2])
     mirror, pixels, side = hp.Choice("flip", flip), hp.Choice("shift", shift), hp.Choice("cutout", cutout)
     # an image of one pixel has nothing to reflect
-    pixels, side = sorted((pixels, least - 1))[0], sorted((side, least // 2))[0]
+    pixels, side = min(pixels, least - 1), min(side, least // 2)
     layers = []
     # the flip comes first: which half an image belongs to depends on its pixels
     if mirror != "none":

@@ -32,7 +32,7 @@ class Dirac(LayerInitializer):
 
     def set_weights(self, layer: Any, inputs: Callable[[int], NDArray[np.float32] | None]) -> None:
         shape = tuple(layer.kernel.shape)
-        if len(shape) != 4:
+        if len(shape) != 4 or isinstance(layer, keras.layers.DepthwiseConv2D):
             raise ValueError(f"Dirac is for convolutions, and the kernel of {layer.name} has the shape {shape}")
         # uniform in 1 / sqrt(fan in) either way
         drawn = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")(shape)
