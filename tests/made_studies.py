@@ -38,10 +38,10 @@ def made(folder: Path, records: Iterable[Trial], name: str = "made") -> Study:
     return study
 
 
-def end(study: Study, wanted: Trial, by: str = "") -> None:
-    """One more trial that ended so; its score is what it drew for `by`, if that is named."""
+def end(study: Study, wanted: Trial, by: str = "", more: tuple[str, ...] = ()) -> None:
+    """One more trial that ended so; its score is what it drew for `by`, if that is named. It also draws `more`."""
     trial = study.optuna.ask()
-    for name in ("a/x", "a/y", "a/z"):
+    for name in ("a/x", "a/y", "a/z", *more):
         trial.suggest_float(name, 0, 1)
     trial.set_user_attr("origin", wanted.origin)
     finish(study, trial, replace(wanted, score=trial.params[by]) if by else wanted)

@@ -32,7 +32,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     study = made(folder, [failed(0, "nan", f"{IMAGE} {SCRIPT}"), replace(complete(1, 0.5), state="pruned")])
     for number in range(2, TRIALS):
-        end(study, replace(complete(number, 0.5), origin=f"recipe {IMAGE}" if number == 5 else "sampler"), by="a/y")
+        origin = f"recipe {IMAGE}" if number == 5 else "sampler"
+        # a hyperparameter may have the name of a trial's column
+        end(study, replace(complete(number, 0.5), origin=origin), by="a/y", more=("epochs",))
     best = gather(study).complete[0].number
     for seed in range(3):
         study.add_repeat(Repeat(best, seed, 0.8 + seed / 100)._asdict())
@@ -102,7 +104,7 @@ def test_the_leaderboard_filters_by_any_hyperparameter(opened: Browser) -> None:
     assert len(column(opened, 0)) == TRIALS
     fill = """(() => { const form = document.querySelector('.board form');
         const [name, test] = form.querySelectorAll('select');
-        [name.value, test.value, form.querySelector('input').value] = ['a/y', '≥', '0.5'];
+        [name.value, test.value, form.querySelector('input').value] = ['choice:a/y', '≥', '0.5'];
         form.requestSubmit(); })()"""
     opened.run(fill)
     kept = opened.run("studies[0].choices['a/y'].filter((value) => value >= 0.5).length")
@@ -113,6 +115,22 @@ def test_the_leaderboard_filters_by_any_hyperparameter(opened: Browser) -> None:
     assert not {"a/x", "a/y", "a/z"} <= set(headings(opened)[:12])
     opened.run("document.querySelector('.board input[type=checkbox]').click()")
     assert {"a/x", "a/y", "a/z"} <= set(headings(opened))
+
+
+def test_a_hyperparameter_may_have_the_name_of_a_column(opened: Browser) -> None:
+    opened.run("document.querySelector('.board input[type=checkbox]').click()")
+    trained, chosen = (place for place, text in enumerate(headings(opened)) if text == "epochs")
+    assert {"3"} == set(column(opened, trained)) - {"", "0"}
+    opened.run(f"document.querySelectorAll('.board th button')[{chosen}].click()")
+    values = [float(text) for text in column(opened, chosen) if text]
+    assert len(values) == TRIALS - 2 and values == sorted(values) and all(value < 1 for value in values)
+    opened.run("""(() => { const form = document.querySelector('.board form');
+        const [name, test] = form.querySelectorAll('select');
+        [name.value, test.value, form.querySelector('input').value] = ['choice:epochs', '≥', '0.5'];
+        form.requestSubmit(); })()""")
+    kept = [float(text) for text in column(opened, chosen)]
+    assert kept == [value for value in values if value >= 0.5]
+    assert "epochs ≥ 0.5" in opened.run("document.querySelector('.board form').textContent")
 
 
 def test_every_chart_is_drawn_when_it_is_seen(opened: Browser) -> None:

@@ -123,9 +123,18 @@ function board(place) {
   return boards.get(place);
 }
 
-function valueOf(study, name, at) {
-  const column = study.trials[name] || study.choices[name];
-  return column[at] === undefined ? null : column[at];
+/* The key of a hyperparameter's column. A hyperparameter may have the name of a trial's column, such as `epochs`. */
+const CHOICE = "choice:";
+
+function choiceOf(study, name, at) {
+  const value = study.choices[name][at];
+  return value === undefined ? null : value;
+}
+
+function valueOf(study, key, at) {
+  if (key.startsWith(CHOICE)) return choiceOf(study, key.slice(CHOICE.length), at);
+  const value = study.trials[key][at];
+  return value === undefined ? null : value;
 }
 
 function cellText(study, name, at) {
@@ -157,7 +166,7 @@ function showBoard(widget, focus = "") {
   const columns = COLUMNS.filter(([name]) => study.trials[name].some((value) => value !== null && value !== "" && value !== false));
   const important = study.importance.filter((row) => row.above).map((row) => row.name);
   const names = own.all ? study.names : (important.length ? important : study.names).slice(0, 3);
-  const headings = [...columns, ...names.map((name) => [name, name])];
+  const headings = [...columns, ...names.map((name) => [CHOICE + name, name])];
   const rows = sorted(study, own);
   const shown = rows.slice(0, own.count);
   const again = (key) => showBoard(widget, key);
@@ -200,15 +209,15 @@ function showBoard(widget, focus = "") {
 function boardTools(widget, study, own) {
   const again = (key) => { own.count = PAGE; showBoard(widget, key); };
   const options = (texts) => texts.map(([value, text]) => el("option", { value }, text));
-  const name = el("select", {}, options(COLUMNS.filter(([key]) => key !== "tie")), study.names.length ? el("optgroup", { label: "hyperparameters" }, options(study.names.map((one) => [one, one]))) : null);
+  const name = el("select", {}, options(COLUMNS.filter(([key]) => key !== "tie")), study.names.length ? el("optgroup", { label: "hyperparameters" }, options(study.names.map((one) => [CHOICE + one, one]))) : null);
   const test = el("select", {}, options(Object.keys(TESTS).map((one) => [one, one])));
   const value = el("input", { type: "text", size: "10" });
-  name.value = own.name || (study.names[0] || "state");
+  name.value = own.name || (study.names.length ? CHOICE + study.names[0] : "state");
   test.value = own.test || "=";
   const add = () => {
     own.name = name.value;
     own.test = test.value;
-    own.filters.push({ name: name.value, test: test.value, value: value.value.trim() });
+    own.filters.push({ name: name.value, label: name.selectedOptions[0].textContent, test: test.value, value: value.value.trim() });
     again("filter");
   };
   const form = el("form", { class: "tools", "aria-label": `Filter the trials of ${study.study}` },
@@ -216,7 +225,7 @@ function boardTools(widget, study, own) {
     el("button", { type: "submit", "data-key": "filter" }, "Filter"));
   form.addEventListener("submit", (event) => { event.preventDefault(); add(); });
   own.filters.forEach((filter, at) => {
-    const text = `${filter.name} ${filter.test} ${filter.value}`;
+    const text = `${filter.label} ${filter.test} ${filter.value}`;
     form.append(el("button", { type: "button", "aria-label": `remove the filter ${text}`, on: () => { own.filters.splice(at, 1); again("filter"); } }, `${text} ×`));
   });
   const box = el("input", { type: "checkbox", "data-key": "all", checked: own.all });
@@ -258,7 +267,7 @@ function trialSection(box, place, at) {
   const charts = study.histories[number] ? ["loss", "accuracy"].filter((name) => study.histories[number][name]) : [];
   const figures = charts.map((name) => el("figure", { class: "chart", "data-kind": `trial-${name}`, "data-study": place, "data-number": number, "data-alt": `${name} of trial ${number} in training and validation` }, el("figcaption", {}, `${name[0].toUpperCase()}${name.slice(1)}`)));
   for (const figure of figures) settings.set(`${figure.dataset.kind} ${place}`, { number });
-  const choices = study.names.filter((name) => valueOf(study, name, at) !== null);
+  const choices = study.names.filter((name) => choiceOf(study, name, at) !== null);
   const changed = (name) => name in study.default && study.default[name] !== study.choices[name][at];
   const name = `${study.study}${study.options}`;
   const commands = [
