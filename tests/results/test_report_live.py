@@ -1,6 +1,7 @@
 """`ui --live`: the report of a study that another process works on, read from the storage."""
 
 import asyncio
+import datetime
 import json
 import socket
 import subprocess
@@ -42,6 +43,22 @@ def test_the_status_and_the_page_follow_the_study(tmp_path: Path) -> None:
     assert "The best of 2 trials reaches 90.00%" in report.html()
     lease.release(study)
     assert report.status().text.startswith("No search runs")
+
+
+def test_the_time_left_and_the_wanted_trials_are_those_of_a_resumed_run(tmp_path: Path) -> None:
+    study = made(tmp_path, [complete(0, 0.7)])
+    study.remember(command="cnnsearch run --trials 2")
+    report = LiveReport(partial(listing.load, "made", tmp_path / "runs"))
+    # the first run trained two trials at the same time, two days ago, for 100 seconds
+    ended = study.optuna.get_trials()[0]
+    ended.datetime_start = datetime.datetime.now() - datetime.timedelta(days=2)
+    ended.datetime_complete = ended.datetime_start + datetime.timedelta(seconds=100)
+    study.optuna.add_trial(ended)
+    study.optuna.add_trial(ended)
+    study.remember(command="cnnsearch run --trials 12")
+    study.remember_fact("owner", {"host": "elsewhere", "pid": 1, "at": time.time()})
+    # 9 further trials at 33 seconds each
+    assert "Trials that have ended: 3 of 12, about 5 min" in report.status().text
 
 
 def test_events_say_when_the_page_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

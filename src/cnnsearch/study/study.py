@@ -122,6 +122,10 @@ class Study:
             found.append(record)
         return found
 
+    def reload_info(self) -> None:
+        """Read `info` again: another process may have changed it."""
+        self.info = moved.with_current_paths(dict(self.optuna.user_attrs.get(ATTRIBUTE, {})), self.folder)
+
     def remember(self, **facts: Any) -> None:
         """Add facts to `info`."""
         # read again first: an export may have added facts

@@ -3,7 +3,7 @@
 import shlex
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from cnnsearch.results.report.facts import duration, gather
 from cnnsearch.results.report.page import html
 from cnnsearch.study import lease
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import COUNTED
+from cnnsearch.study.trial import COUNTED, Trial
 from cnnsearch.tuning.progress import clock
 
 GROWTH = 1.2
@@ -34,8 +34,7 @@ class LiveReport:
     """The report of a study that another process works on. It only reads the storage."""
 
     def __init__(self, load: Callable[[], Study], plugins: tuple[Path, ...] = (), options: str = "") -> None:
-        self._load, self._plugins, self._options = load, plugins, options
-        self._study = load()
+        self._study, self._plugins, self._options = load(), plugins, options
         self._lock = threading.Lock()
         self._version, self._html = "", ""
         self._extras: writer.Extras | None = None
@@ -55,8 +54,7 @@ class LiveReport:
             return self._html
 
     def _status(self) -> Status:
-        if "data" not in self._study.info:
-            self._study = self._load()
+        self._study.reload_info()
         records = self._study.trials()
         ended = sum(record.state in COUNTED for record in records)
         finished = sum(record.state not in ("running", "waiting") for record in records)
@@ -69,7 +67,7 @@ class LiveReport:
             parts.append(f"{paused} are paused at a rung")
         if repeats:
             parts.append(f"{repeats} trainings on new seeds")
-        left = self._left(ended)
+        left = self._left(records, ended)
         parts.append(f"about {duration(left)} left" if left else "the time left is not known yet")
         return Status(f"{', '.join(parts)}. {self._running()} Stop the search with Ctrl-C in its terminal.", version)
 
@@ -105,15 +103,26 @@ class LiveReport:
                 return int(found)
         return 0
 
-    def _left(self, ended: int) -> float:
-        """Seconds until the last trial ends, at the mean speed so far; 0 if it is not known."""
-        starts = [t.datetime_start for t in self._study.optuna.get_trials(deepcopy=False) if t.datetime_start]
-        if not ended or not starts or self._wanted() <= ended:
+    def _left(self, records: Sequence[Trial], ended: int) -> float:
+        """Seconds until the last trial ends, at the mean speed so far; 0 if it is not known.
+
+        The time between two runs does not count. Interrupted trials are left out: if a run was killed, the next run
+        stores their end.
+        """
+        wanted, now = self._wanted(), time.time()
+        if not ended or wanted <= ended:
             return 0.0
-        return (time.time() - min(starts).timestamp()) / ended * (self._wanted() - ended)
+        used = {record.number for record in records if record.state != "interrupted"}
+        spans = [
+            (trial.datetime_start.timestamp(), trial.datetime_complete.timestamp() if trial.datetime_complete else now)
+            for trial in self._study.optuna.get_trials(deepcopy=False)
+            if trial.datetime_start and trial.number in used
+        ]
+        return covered(spans) / ended * (wanted - ended)
 
     def _composed(self, ended: bool) -> str:
-        due = self._extras is None or ended or len(self._known_complete()) >= GROWTH * self._complete
+        complete = sum(record.state == "complete" for record in self._study.trials())
+        due = self._extras is None or ended or complete >= GROWTH * self._complete
         extras = None if due else self._extras
         known = gather(self._study, self._options, extras.importances if extras else None)
         if extras is None:
@@ -121,5 +130,11 @@ class LiveReport:
             self._complete = len(known.complete)
         return html(writer.page([writer.study_page(known, extras)], live=True))
 
-    def _known_complete(self) -> list[int]:
-        return [record.number for record in self._study.trials() if record.state == "complete"]
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """The time in which at least one of these spans, each a start and an end, was in progress."""
+    total, until = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
