@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -35,6 +36,14 @@ def test_large_arrays_are_files_that_equal_data_share(tmp_path: Path) -> None:
     (tmp_path / "input-0000.npy").touch()
     remove_unused(tmp_path, names)
     assert [path.name for path in tmp_path.iterdir()] == names
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e5m2"])
+def test_a_large_array_keeps_a_type_that_numpy_does_not_have(name: str, tmp_path: Path) -> None:
+    large = (np.arange(1 << 17) % 8).reshape(2, -1).astype(getattr(ml_dtypes, name))
+    found, names = restored(large, tmp_path)
+    assert len(names) == 1 and found.dtype == large.dtype and found.shape == large.shape
+    assert np.array_equal(found.astype("float32"), large.astype("float32"))
 
 
 def test_a_generator_starts_anew(tmp_path: Path) -> None:

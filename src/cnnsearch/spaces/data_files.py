@@ -67,7 +67,8 @@ class DataFiles:
     def reduced(self, value: Any) -> Any:
         """How `value` is pickled; NotImplemented if it is nothing special."""
         if type(value) is np.ndarray and value.nbytes >= LARGE and not value.dtype.hasobject:
-            return _array, (self.add_array(value),)
+            # the file of another library's type, such as bfloat16, has bytes
+            return _array, (self.add_array(value), *((value.dtype,) if _is_foreign(value) else ()))
         if isinstance(value, types.GeneratorType):
             return _started, _function_of(value)
         if isinstance(value, LOCKS):
@@ -81,7 +82,7 @@ class DataFiles:
         digest = hashlib.sha256(f"{whole.dtype} {whole.shape}".encode())
         digest.update(whole.reshape(-1).view(np.uint8).data)
         name = f"{PREFIX}{digest.hexdigest()[:16]}.npy"
-        self._content[name] = whole
+        self._content[name] = whole.view(np.uint8) if _is_foreign(whole) else whole
         return name
 
     def add_bytes(self, value: bytes) -> str:
@@ -127,9 +128,18 @@ def path_of(name: str) -> Path:
     return _folder / name
 
 
-def _array(name: str) -> Any:
-    """The array in a file. It is mapped: the workers of a machine share its memory until one changes it."""
-    return np.load(path_of(name), mmap_mode="c", allow_pickle=False).view(np.ndarray)
+def _is_foreign(array: Any) -> bool:
+    """Whether another library than NumPy has the type of the elements."""
+    return bool(array.dtype.isbuiltin == 2)
+
+
+def _array(name: str, dtype: Any = None) -> Any:
+    """The array in a file. It is mapped: the workers of a machine share its memory until one changes it.
+
+    `dtype`: the type of its elements, if the file has bytes.
+    """
+    found = np.load(path_of(name), mmap_mode="c", allow_pickle=False).view(np.ndarray)
+    return found if dtype is None else found.view(dtype)
 
 
 def _lock(several: bool) -> Any:
