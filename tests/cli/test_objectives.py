@@ -9,8 +9,8 @@ import pytest
 import cnnsearch
 from cnnsearch.core.errors import TrialFailure
 from cnnsearch.spaces import objective as objectives
-from cnnsearch.spaces.hyperparameters import replay
 from tests.conftest import Run, working_in
+from tests.own_trials import own_trial
 
 OBJECTIVE = '''
 import optuna
@@ -81,27 +81,12 @@ def test_optimize_takes_a_function_with_what_it_uses(tmp_path: Path, store: str)
         places: dict[str, Any] = {"study": "sums", "jobs": 1, "quiet": True, "seed": 1, "runs": tmp_path / "runs"}
         found = cnnsearch.optimize(measure, n_trials=12, direction="maximize", **places)
         rows = found.leaderboard().to_dict("records")
-    states = {row["state"] for row in rows}
     assert found.optuna.best_value == 3.0 * found.optuna.best_params["x"] <= 9
     # pruned before its first report: not counted; None: failed, as in Optuna
-    assert states <= {"complete", "plugin_error", "too_large"} and "complete" in states
     reasons = {row["state"]: row["reason"] for row in rows}
-    assert "returned NoneType; expected a number" in reasons.get("plugin_error", "returned NoneType; expected a number")
-    assert "before its first report" in reasons.get("too_large", "before its first report")
-
-
-class FakeTrial:
-    """What a worker gives a function, without a worker: fixed values, and no pruning."""
-
-    metric, maximize, goes_on, number = "value", False, True, 0
-
-    def __init__(self, **values: Any) -> None:
-        self.history: list[dict[str, float]] = []
-        self.draw = replay(values)
-
-    def report(self, metrics: dict[str, float]) -> bool:
-        self.history.append(metrics)
-        return self.goes_on
+    assert set(reasons) == {"complete", "plugin_error", "too_large"}
+    assert "returned NoneType; expected a number" in reasons["plugin_error"]
+    assert "before its first report" in reasons["too_large"]
 
 
 def test_an_objective_gets_the_trial_of_optuna() -> None:
@@ -114,15 +99,15 @@ def test_an_objective_gets_the_trial_of_optuna() -> None:
             trial.report(value, step)
         return 2.0
 
-    trial = FakeTrial(rate=0.01, drop=0.5, free=0.3, size=8)
-    outcome = objectives.OptunaObjective(function).train(trial)  # type: ignore[arg-type]
+    trial, _ = own_trial(rate=0.01, drop=0.5, free=0.3, size=8)
+    outcome = objectives.OptunaObjective(function).train(trial)
     # the second report of a step is ignored
     assert [each["value"] for each in trial.history] == [3.0, 2.0, 4.0]
     assert (outcome.score, outcome.best_epoch, outcome.pruned) == (2.0, 2, False)
     with pytest.raises(TrialFailure, match="several objectives"):
-        objectives.OptunaObjective(lambda trial: (1.0, 2.0)).train(FakeTrial())  # type: ignore[arg-type]
+        objectives.OptunaObjective(lambda trial: (1.0, 2.0)).train(own_trial()[0])
     with pytest.raises(TrialFailure, match="reported nan"):
-        objectives.OptunaObjective(lambda trial: trial.report(float("nan"), 0)).train(FakeTrial())  # type: ignore[arg-type]
+        objectives.OptunaObjective(lambda trial: trial.report(float("nan"), 0)).train(own_trial()[0])
 
 
 def test_which_functions_are_objectives(tmp_path: Path) -> None:

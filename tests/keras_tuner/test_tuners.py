@@ -13,10 +13,12 @@ from keras_tuner.src.engine import tuner_utils
 
 import cnnsearch.keras_tuner as ours
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.keras_tuner import studies, tf_data, training
+from cnnsearch.keras_tuner import results, studies, tf_data, training
 from cnnsearch.keras_tuner.hyperparameters import DrawnHyperParameters
 from cnnsearch.spaces.data_files import DataFiles, within
 from cnnsearch.spaces.hyperparameters import defaults
+from cnnsearch.training.checkpoint import Checkpoint
+from tests.own_trials import own_trial
 
 
 def build(hp: Any) -> Any:
@@ -139,35 +141,18 @@ def history(**values: list[float]) -> Any:
 )
 def test_results_count_as_in_keras_tuner(returned: Any) -> None:
     objective = keras_tuner.Objective("val_loss", "min")
-    assert dict(training.metrics_of(returned, objective)) == tuner_utils.convert_to_metrics_dict(returned, objective)
-    assert training.best_step(returned, objective) == tuner_utils.get_best_step(returned, objective)
+    assert dict(results.metrics_of(returned, objective)) == tuner_utils.convert_to_metrics_dict(returned, objective)
+    assert results.best_step(returned, objective) == tuner_utils.get_best_step(returned, objective)
 
 
-class OneTrial:
-    """What a worker gives a tuner, without a worker: defaults, and no pruning."""
+LOSS = keras_tuner.Objective("loss", "min")
 
-    number, seed, epochs, metric, maximize, goes_on, paused = 0, 1, 2, "loss", False, True, False
 
-    def __init__(self) -> None:
-        self.history: list[dict[str, float]] = []
-        self.told: dict[str, Any] = {}
-        self.draw = defaults
-
-    def begin(self, key: str = "", params: int = 0, resumable: bool = False) -> None:
-        assert params == 0
-
-    def report(self, metrics: dict[str, float]) -> bool:
-        self.history.append(metrics)
-        return True
-
-    def set_attribute(self, name: str, value: Any) -> None:
-        self.told[name] = value
-
-    def state(self) -> None:
-        return None
-
-    def places(self) -> list[str]:
-        return []
+def trained(tuner: Any, folder: Path) -> tuple[Any, Any, list[Any]]:
+    """The outcome of a tuner's trial, the trial, and what it sent, without the other process."""
+    trial, sent = own_trial(metric="loss")
+    own = training.TunerTraining(tuner, pickle.dumps(((), {})), folder, resumable=False)
+    return own.train(trial), trial, sent
 
 
 @pytest.mark.parametrize("returned", [np.float64(3.0), np.array([3.0])[0], {"loss": 3.0}, [3.0, 3.0]])
@@ -182,12 +167,49 @@ def test_a_fit_may_return_what_keras_tuner_allows_without_a_built_model(returned
                 callback.on_epoch_end(0, {"loss": 5.0})
             return returned
 
-    tuner = ours.RandomSearch(Own(), keras_tuner.Objective("loss", "min"), directory=tmp_path)
-    trial = OneTrial()
-    own = training.TunerTraining(tuner, pickle.dumps(((), {})), tmp_path, resumable=False)
-    outcome = own.train(trial)  # type: ignore[arg-type]
+    outcome, trial, told = trained(ours.RandomSearch(Own(), LOSS, directory=tmp_path), tmp_path)
     assert (outcome.score, outcome.params, outcome.save, outcome.pruned) == (3.0, 0, None, False)
-    assert trial.history == [{"loss": 5.0}] and trial.told["keras_tuner"]["values"] == {"units": 2}
+    assert trial.history == [{"loss": 5.0}] and told[-1].value["values"] == {"units": 2}
+
+
+def test_a_retry_reports_its_epochs(tmp_path: Path) -> None:
+    class FailsOnce(keras_tuner.HyperModel):  # type: ignore[misc]
+        attempts = 0
+
+        def build(self, hp: Any) -> Any:
+            return build(hp)
+
+        def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+            self.attempts += 1
+            if self.attempts == 1:
+                raise OSError("the disk was busy")
+            return model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=2, verbose=0, callbacks=kwargs["callbacks"])
+
+    tuner = ours.RandomSearch(FailsOnce(), LOSS, directory=tmp_path, max_retries_per_trial=1)
+    outcome, trial, _ = trained(tuner, tmp_path)
+    assert tuner.hypermodel.attempts == 2 and len(trial.history) == 2
+    assert outcome.score == min(each["loss"] for each in trial.history)
+
+
+def test_a_checkpoint_of_another_model_changes_nothing() -> None:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    before = model.get_weights()
+    other = [np.ones((1, 1)), np.ones(1)]
+    for optimizer in ([], [np.zeros(()), np.array("no number")]):
+        with pytest.raises(ValueError, match="saved training"):
+            Checkpoint(1, {}, other, optimizer, []).restore(model)
+        assert all(map(np.array_equal, model.get_weights(), before))
+
+
+def test_a_run_trial_that_returns_and_reports_nothing_is_keras_tuners_error(tmp_path: Path) -> None:
+    class Nothing(ours.Tuner):  # type: ignore[misc, name-defined]
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+            return []
+
+    with pytest.raises(CnnsearchError, match=r"FatalTypeError: Expected the return value of Tuner.run_trial\(\)"):
+        trained(Nothing("random", objective=LOSS, directory=tmp_path), tmp_path)
 
 
 def sent(value: Any, folder: Path) -> Any:

@@ -1,21 +1,18 @@
 """Trains the trials of a tuner in a worker: what `TunerTraining` does there, and the callbacks that report."""
 
-import hashlib
-import json
 import math
 import pickle
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras_tuner import errors
 from keras_tuner.engine import trial as kt_trials
 
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
+from cnnsearch.keras_tuner import results
 from cnnsearch.keras_tuner.hyperparameters import DrawnHyperParameters
 from cnnsearch.spaces import data_files
 from cnnsearch.spaces.self_training import Outcome, OwnTrial, Report, SelfTraining
@@ -76,10 +73,10 @@ class TunerTraining(SelfTraining):
         for left in range(tuner.oracle.max_retries_per_trial, -1, -1):
             with data_files.within(self._folder):
                 given, named = pickle.loads(self._arguments)
+            worker.begin_attempt()
             try:
                 tuner.on_trial_begin(running)
-                results = tuner.run_trial(running, *given, **named)
-                outcome = worker.outcome(results)
+                outcome = worker.outcome(tuner.run_trial(running, *given, **named))
                 running.status = "COMPLETED"
                 tuner.on_trial_end(running)
                 return outcome
@@ -110,11 +107,15 @@ class WorkerTrial:
     def __init__(self, tuner: Any, running: Any, trial: OwnTrial, resumable: bool) -> None:
         self._tuner, self._running, self._trial, self._resumable = tuner, running, trial, resumable
         self._objective = tuner.oracle.objective
+        self._told: dict[str, Any] = {}
+        self.begin_attempt()
+
+    def begin_attempt(self) -> None:
+        """Forget the attempt that failed; its hyperparameters stay."""
         self._model: Any = None
         self._best: float | None = None
         self._weights: list[Any] = []
         self._executions = 0
-        self._told: dict[str, Any] = {}
         self._failure: TrialFailure | None = None
 
     @property
@@ -135,7 +136,7 @@ class WorkerTrial:
         self._model, self._executions = model, self._executions + 1
         self.remember()
         # another fit may draw more hyperparameters, so that equal values so far are no equal candidates
-        key = _key(hp.values) if self._resumable else ""
+        key = results.key_of(hp.values) if self._resumable else ""
         trial.begin(key, int(model.count_params()) if model.built else 0, self._resumable)
         own = [*named.get("callbacks", ())]
         state = trial.state()
@@ -149,12 +150,12 @@ class WorkerTrial:
                 named = {**named, "initial_epoch": saved.epoch}
             when = state.pauses, state.tried
             callbacks.append(checkpoint.CheckpointWriter(state.address, key, model, own, self._facts, *when))
-        results = self._tuner.hypermodel.fit(hp, model, *given, **{**named, "callbacks": callbacks})
+        returned = self._tuner.hypermodel.fit(hp, model, *given, **{**named, "callbacks": callbacks})
         if self._failure:
             raise self._failure
         if not trial.paused:
-            _check(results, self._objective, "HyperModel.fit()")
-        return results
+            results.check(returned, self._objective, "HyperModel.fit()")
+        return returned
 
     def _restored(self, model: Any, key: str) -> checkpoint.Checkpoint | None:
         """The state that was saved, loaded into the model; None if the training begins anew."""
@@ -175,14 +176,14 @@ class WorkerTrial:
 
     def _facts(self) -> dict[str, Any]:
         """What a checkpoint has besides the variables."""
-        told = {"history": self._trial.history, "score": self._best, "build": _plain(self._model.get_build_config())}
-        return {**told, "weights": self._weights}
+        build = results.plain(self._model.get_build_config())
+        return {"history": self._trial.history, "score": self._best, "build": build, "weights": self._weights}
 
     # -- reports ----------------------------------------------------------------------------------
 
     def epoch_ended(self, logs: Mapping[str, Any], first: bool) -> bool:
         """Keep the weights of the best epoch, and report it if it is of the `first` execution; whether to go on."""
-        metrics = numbers(logs)
+        metrics = results.numbers(logs)
         if not self._objective.has_value(metrics):
             # as in KerasTuner: the objective is computed later, and the last weights count
             self._keep()
@@ -196,7 +197,7 @@ class WorkerTrial:
             self._keep()
         if not first:
             return True
-        return self._trial.report({**finite(metrics), self._objective.name: value})
+        return self._trial.report({**results.finite(metrics), self._objective.name: value})
 
     def report(self, metrics: Mapping[str, Any]) -> None:
         """Report metrics that `run_trial` passes to the oracle's `update_trial`."""
@@ -208,7 +209,7 @@ class WorkerTrial:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def outcome(self, results: Any) -> Outcome:
+    def outcome(self, returned: Any) -> Outcome:
         """The outcome of the trial from what `run_trial` returned.
 
         Raises:
@@ -218,21 +219,19 @@ class WorkerTrial:
         trial, name = self._trial, self._objective.name
         if self._failure:
             raise self._failure
-        if results is None and trial.history:
-            # it was reported by `oracle.update_trial`
-            results = []
-        nothing = isinstance(results, list) and results in ([], [None])
-        if self.ended or nothing or (self._executions == 1 and trial.places()):
+        # None: it was reported by `oracle.update_trial`
+        nothing = returned is None or (isinstance(returned, list) and returned in ([], [None]))
+        if trial.history and (self.ended or nothing or (self._executions == 1 and trial.places())):
             # what was reported counts: `fit` returns only the epochs since the training was resumed
             metrics, best = self._best_report()
         else:
-            _check(results, self._objective, "Tuner.run_trial()")
-            metrics = numbers(metrics_of(results, self._objective))
-            best = best_step(results, self._objective) + 1 if trial.history else 0
+            results.check(returned, self._objective, "Tuner.run_trial()")
+            metrics = results.numbers(results.metrics_of(returned, self._objective))
+            best = results.best_step(returned, self._objective) + 1 if trial.history else 0
         score = float(self._objective.get_value(metrics) if self._objective.has_value(metrics) else metrics[name])
         # a `fit` of the user's own may never build its model
         params = int(self._model.count_params()) if self._model is not None and self._model.built else 0
-        made = Outcome(score, best, params, metrics={**finite(metrics), name: score})
+        made = Outcome(score, best, params, metrics={**results.finite(metrics), name: score})
         made.pruned = not trial.goes_on and not trial.paused
         if self._weights:
             made.format, made.save = model_io.formats(self._model)[0], self._save
@@ -251,9 +250,9 @@ class WorkerTrial:
 
     def remember(self) -> None:
         """Store the hyperparameters that are known now with the trial."""
-        found = _plain(self._running.hyperparameters.get_config())
+        found = results.plain(self._running.hyperparameters.get_config())
         if self._model is not None and self._model.built:
-            found["build"] = _plain(self._model.get_build_config())
+            found["build"] = results.plain(self._model.get_build_config())
         if found != self._told:
             self._told = found
             self._trial.set_attribute(ATTRIBUTE, found)
@@ -293,109 +292,3 @@ class TunerCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.tuner.on_epoch_end(self.trial, self.model, epoch, logs=logs)
-
-
-# -- what `fit` and `run_trial` return ----------------------------------------------------------------
-
-
-def metrics_of(results: Any, objective: Any) -> Mapping[str, Any]:
-    """The metrics of what `fit` or `run_trial` returned: of a History those of its best epoch, of a list the means."""
-    if isinstance(results, list):
-        every = [metrics_of(each, objective) for each in results]
-        shared = [name for name in every[0] if all(name in each for each in every)]
-        return {name: fmean(float(each[name]) for each in every) for name in shared}
-    if isinstance(results, Mapping):
-        return results
-    if isinstance(results, keras.callbacks.History):
-        return _by_epoch(results)[_best_epoch(results, objective)]
-    return {objective.name: float(results)}
-
-
-def best_step(results: Any, objective: Any) -> int:
-    """The epoch of the best value, counted from 0; of several trainings their mean."""
-    if isinstance(results, list):
-        return int(fmean(best_step(each, objective) for each in results))
-    return _best_epoch(results, objective) if isinstance(results, keras.callbacks.History) else 0
-
-
-def _by_epoch(history: Any) -> list[dict[str, Any]]:
-    count = max((len(values) for values in history.history.values()), default=0)
-    found: list[dict[str, Any]] = [{} for _ in range(count)]
-    for name, values in history.history.items():
-        for epoch, value in enumerate(values):
-            found[epoch][name] = value
-    return found
-
-
-def _best_epoch(history: Any, objective: Any) -> int:
-    every = _by_epoch(history)
-    values = [objective.get_value(metrics) for metrics in every]
-    best = max(values) if objective.direction == "max" else min(values)
-    return values.index(best)
-
-
-def _check(results: Any, objective: Any, source: str) -> None:
-    """Check what `fit` or `run_trial` returned, with KerasTuner's messages.
-
-    Raises:
-        FatalTypeError, FatalValueError: if it is nothing that KerasTuner allows.
-    """
-    if isinstance(results, list) and results:
-        for each in results:
-            _check(each, objective, source)
-        return
-    if isinstance(results, int | float | np.floating):
-        return
-    if results is None:
-        raise errors.FatalTypeError(f"The return value of {source} is None. Did you forget to return the metrics? ")
-    has_objective = isinstance(results, Mapping) and objective.name in results
-    if objective.name == "default_objective" and not has_objective:
-        raise errors.FatalTypeError(
-            f"Expected the return value of {source} to be a single float when `objective` is left unspecified. "
-            f"Recevied return value: {results} of type {type(results)}."
-        )
-    if isinstance(results, Mapping):
-        if not (has_objective or objective.has_value(results)):
-            raise errors.FatalValueError(
-                f"Expected the returned dictionary from {source} to have the specified objective, {objective.name}, "
-                f"as one of the keys. Received: {results}."
-            )
-        return
-    if not isinstance(results, keras.callbacks.History):
-        raise errors.FatalTypeError(
-            f"Expected the return value of {source} to be one of float, dict, keras.callbacks.History, or a list of "
-            f"one of these types. Recevied return value: {results} of type {type(results)}."
-        )
-
-
-# -- plain values -------------------------------------------------------------------------------------
-
-
-def numbers(logs: Mapping[str, Any]) -> Report:
-    """The metrics that are single numbers, as floats."""
-    found: Report = {}
-    for name, value in logs.items():
-        try:
-            found[str(name)] = float(value)
-        except (TypeError, ValueError):
-            continue
-    return found
-
-
-def finite(metrics: Report) -> Report:
-    """The metrics that are finite."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
-
-
-def _key(values: Mapping[str, Any]) -> str:
-    text = json.dumps(_plain(values), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _plain(value: Any) -> Any:
-    """`value` as JSON has it."""
-    return json.loads(json.dumps(value, default=_number))
-
-
-def _number(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)

@@ -40,13 +40,17 @@ class Checkpoint:
         """Load these variables into a compiled model.
 
         Raises:
-            ValueError: if they belong to another model.
+            ValueError: if they belong to another model. The model then has the values that it had before.
         """
-        for kept, owned in ((self.variables, model.variables), (self.optimizer, model.optimizer.variables)):
-            if [tuple(a.shape) for a in kept] != [tuple(v.shape) for v in owned]:
-                raise ValueError("the saved training is another model's")
-            for value, variable in zip(kept, owned, strict=True):
-                variable.assign(value)
+        kept, owned = [*self.variables, *self.optimizer], [*model.variables, *model.optimizer.variables]
+        if [tuple(a.shape) for a in kept] != [tuple(v.shape) for v in owned]:
+            raise ValueError("the saved training is another model's")
+        initial = _arrays(owned)
+        try:
+            _assign(owned, kept)
+        except Exception as error:
+            _assign(owned, initial)
+            raise ValueError(f"the saved training cannot be loaded: {error}") from error
 
 
 def load(address: str, key: str) -> Checkpoint | None:
@@ -158,6 +162,11 @@ class CallbackRestorer(Callback):
 def _log(text: str) -> None:
     """Write a line to the worker's log."""
     print(f"cnnsearch: {text}", file=sys.stderr)
+
+
+def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _arrays(variables: Sequence[Any]) -> list[Any]:

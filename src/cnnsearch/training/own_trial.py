@@ -7,7 +7,8 @@ from cnnsearch.core import messages
 from cnnsearch.core.messages import Decision
 from cnnsearch.spaces.distributions import Distribution, Value
 from cnnsearch.spaces.self_training import Report
-from cnnsearch.training.worker_context import WorkerContext
+from cnnsearch.training.limits import Limits
+from cnnsearch.training.worker_context import WorkerConfig
 
 Ask = Callable[[messages.Question, type[Any]], Any]
 
@@ -26,18 +27,20 @@ class SelfTrainedTrial:
 
     def __init__(
         self,
-        context: WorkerContext,
+        config: WorkerConfig,
+        metric: str,
         assignment: messages.RunTrial | messages.RepeatTrial,
         ask: Ask,
         send: Callable[[messages.Message], None],
         draw: Callable[[str, Distribution], Value],
     ) -> None:
         self.number, self.seed = assignment.trial, assignment.seed
-        self.epochs, self.metric = context.config.epochs, context.metric
-        self.maximize, self.history = context.config.maximize, list[Report]()
+        self.epochs, self.metric = config.epochs, metric
+        self.maximize, self.history = config.maximize, list[Report]()
         self.resumable = self.saved = False
         self.draw = draw
-        self._context, self._ask, self._send = context, ask, send
+        self._limits = Limits(config.max_params)
+        self._ask, self._send = ask, send
         self._assignment, self._decision = assignment, Decision.CONTINUE
         # a training on a new seed is not proposed
         self._begun = isinstance(assignment, messages.RepeatTrial)
@@ -58,7 +61,7 @@ class SelfTrainedTrial:
             return
         self._begun, self.resumable = True, resumable
         if params and getattr(self._assignment, "limited", False):
-            self._context.limits.check_params(params)
+            self._limits.check_params(params)
         proposed = messages.Proposed(
             trial=self.number,
             key=key or f"trial {self.number}",

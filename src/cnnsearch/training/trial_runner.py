@@ -95,7 +95,7 @@ class TrialRunner:
 
     def _run_own(self, assignment: messages.RunTrial) -> None:
         """Run a trial whose function trains for itself."""
-        trial = SelfTrainedTrial(self._context, assignment, self._ask, self._send, self._ask_for_value)
+        trial = self._own_trial(assignment, self._ask_for_value)
         try:
             with process_restored():
                 outcome = self._context.hypermodel.train(trial)
@@ -113,6 +113,10 @@ class TrialRunner:
         problem, unsaved = _saved(lambda path: save(path), keep.path) if save else ("", "")
         outcome.rest()
         self._send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
+
+    def _own_trial(self, assignment: messages.RunTrial | messages.RepeatTrial, draw: Any) -> SelfTrainedTrial:
+        context = self._context
+        return SelfTrainedTrial(context.config, context.metric, assignment, self._ask, self._send, draw)
 
     def _own_facts(self, trial: SelfTrainedTrial, outcome: Outcome) -> dict[str, Any]:
         """The fields of `messages.Trained`."""
@@ -196,7 +200,7 @@ class TrialRunner:
         )
 
     def _repeat_own(self, assignment: messages.RepeatTrial) -> None:
-        trial = SelfTrainedTrial(self._context, assignment, self._ask, self._send, replay(assignment.values))
+        trial = self._own_trial(assignment, replay(assignment.values))
         with process_restored():
             outcome = self._context.hypermodel.train(trial)
         outcome.rest()

@@ -1,0 +1,49 @@
+"""The trial that a worker gives a function that trains for itself, with a parent that answers at once."""
+
+from typing import Any
+
+from cnnsearch.core import messages
+from cnnsearch.core.messages import Decision
+from cnnsearch.spaces.distributions import Distribution, Value
+from cnnsearch.spaces.hyperparameters import defaults
+from cnnsearch.training.own_trial import SelfTrainedTrial
+from cnnsearch.training.worker_context import WorkerConfig
+
+
+class Draw:
+    """Draws fixed values; of other hyperparameters the defaults."""
+
+    def __init__(self, values: dict[str, Value]) -> None:
+        self._values = values
+
+    def __call__(self, name: str, distribution: Distribution) -> Value:
+        return self._values[name] if name in self._values else defaults(name, distribution)
+
+
+def own_trial(metric: str = "value", **values: Value) -> tuple[SelfTrainedTrial, list[Any]]:
+    """A trial whose `metric` is minimised and that is never pruned, and the messages that it sends."""
+    config = WorkerConfig(
+        space={},
+        dataset=[],
+        plugins=[],
+        seed=0,
+        epochs=2,
+        metric=metric,
+        precision="",
+        compiled=False,
+        max_params=0,
+        max_macs=0,
+        max_latency=0,
+        runs="",
+        folder="",
+        shared="",
+        maximize=False,
+    )
+    sent: list[Any] = []
+
+    def ask(question: messages.Question, answer: type[Any]) -> Any:
+        trains = answer is messages.Verdict
+        return messages.Verdict(id=0, train=True) if trains else messages.Go(id=0, decision=Decision.CONTINUE)
+
+    assignment = messages.RunTrial(trial=0, seed=1, limited=True, state="", resume=False)
+    return SelfTrainedTrial(config, metric, assignment, ask, sent.append, Draw(values)), sent
