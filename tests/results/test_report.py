@@ -246,6 +246,8 @@ def test_a_large_study_draws_and_shows_some_of_its_trials_and_says_so(
         end(study, complete(number, 0.5), by="a/y")
     for constant in ("importance.MOST", "chart_sections.MOST", "chart_sections.TRIALS", "payload.TRIALS"):
         monkeypatch.setattr(f"cnnsearch.results.report.{constant}", 20)
+    for module in ("chart_sections", "payload"):
+        monkeypatch.setattr(f"cnnsearch.results.report.{module}.LINES", 10)
     monkeypatch.setattr(evidence, "MOST", 20)
     report.write(study, tmp_path / "report.html")
     read = page(tmp_path / "report.html")
@@ -254,6 +256,7 @@ def test_a_large_study_draws_and_shows_some_of_its_trials_and_says_so(
     assert "over the ranks of 20 of the 30 complete trials, chosen by chance" in read.sections["importance"]
     assert "20 of 30 complete trials, chosen by chance" in read.sections["effects"]
     assert "The first 20 of 30 trials of the leaderboard are drawn" in read.sections["history"]
+    assert read.data[0]["lines"] == 10 and "10 of 30 complete trials are drawn" in read.sections["slices"]
     assert len(leaderboard.to_csv(leaderboard.rows(study)).splitlines()) == 31
 
 

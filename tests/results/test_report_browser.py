@@ -33,8 +33,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = made(folder, [failed(0, "nan", f"{IMAGE} {SCRIPT}"), replace(complete(1, 0.5), state="pruned")])
     for number in range(2, TRIALS):
         origin = f"recipe {IMAGE}" if number == 5 else "sampler"
-        # a hyperparameter may have the name of a trial's column
-        end(study, replace(complete(number, 0.5), origin=origin), by="a/y", more=("epochs",))
+        # a hyperparameter may have the name of a trial's column; one that excludes it
+        more = ("alone",) if number == 6 else ("epochs",)
+        end(study, replace(complete(number, 0.5), origin=origin), by="a/y", more=more)
     best = gather(study).complete[0].number
     for seed in range(3):
         study.add_repeat(Repeat(best, seed, 0.8 + seed / 100)._asdict())
@@ -123,7 +124,7 @@ def test_a_hyperparameter_may_have_the_name_of_a_column(opened: Browser) -> None
     assert {"3"} == set(column(opened, trained)) - {"", "0"}
     opened.run(f"document.querySelectorAll('.board th button')[{chosen}].click()")
     values = [float(text) for text in column(opened, chosen) if text]
-    assert len(values) == TRIALS - 2 and values == sorted(values) and all(value < 1 for value in values)
+    assert len(values) == TRIALS - 3 and values == sorted(values) and all(value < 1 for value in values)
     opened.run("""(() => { const form = document.querySelector('.board form');
         const [name, test] = form.querySelectorAll('select');
         [name.value, test.value, form.querySelector('input').value] = ['choice:epochs', '≥', '0.5'];
@@ -181,6 +182,16 @@ def test_a_cell_of_the_confusion_matrix_shows_its_images(opened: Browser) -> Non
     opened.run("document.querySelector('.heat td button').click()")
     shown = "[...document.querySelectorAll('#mistakes .images figure')].map((one) => one.textContent)"
     assert opened.run(shown) == [f"{IMAGE}, predicted {SCRIPT} (90%)"]
+
+
+def test_parallel_coordinates_have_the_hyperparameters_of_all_complete_trials(opened: Browser) -> None:
+    found = opened.run("""[studies[0], { ...studies[0], lines: 5 }, { ...studies[0], names: ['alone', 'epochs'] }].map(
+        (study) => parallel({ ...study, importance: [] }, palette(false))).map((made) => [
+        (made.parallelAxis || []).map((one) => one.name), made.series ? made.series[0].data.length : 0])""")
+    names = ["a/x", "a/y", "a/z", opened.run("short(studies[0].metric, 18)")]
+    assert found == [[names, TRIALS - 2], [names, 5], [[], 0]]
+    caption = opened.run("document.querySelector('[data-kind=parallel] figcaption').textContent")
+    assert f"All {TRIALS - 2} complete trials are drawn" in caption
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

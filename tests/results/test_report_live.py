@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cnnsearch.cli import live_page
+from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.results.report.live import LiveReport
 from cnnsearch.study import lease, listing
 from tests.browser import CHROMIUM, browser
@@ -79,7 +80,10 @@ def test_events_say_when_the_page_has_changed(tmp_path: Path, monkeypatch: pytes
 def test_only_this_machine_may_see_it(tmp_path: Path) -> None:
     made(tmp_path, [])
     done = invoke(tmp_path, "ui", "--live", "--host", "0.0.0.0")
-    assert done.returncode == 2 and "0.0.0.0 is an address for others" in done.stderr
+    assert done.returncode == 2 and "127.0.0.1 or localhost only, not on 0.0.0.0" in done.stderr
+    for host in ("127.0.0.2", "::1"):
+        with pytest.raises(CnnsearchError, match=f"only, not on {host}"):
+            live_page.serve(host, 8090, "made", tmp_path / "runs", "", ())
     done = invoke(tmp_path, "ui", "--study", "made")
     assert done.returncode == 2 and "Add --live" in done.stderr
 

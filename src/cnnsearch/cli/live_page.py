@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import os
 import time
@@ -17,6 +16,9 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.results.report.live import LiveReport
 from cnnsearch.study import listing
 
+HOSTS = ("127.0.0.1", "localhost")
+"""The addresses to serve on. They are of this machine alone."""
+
 SECONDS = 1.0
 """Seconds between two readings of the storage, if a browser looks at the page."""
 
@@ -28,14 +30,14 @@ def serve(host: str, port: int, study: str | None, runs: Path, storage: str, plu
     """Serve the report of a study until Ctrl-C; it is kept up to date while a search runs, and stays after its end.
 
     Raises:
-        CnnsearchError: if the address is not of this machine alone, it cannot be used, or there is no such study.
+        CnnsearchError: if the address is not one of `HOSTS`, it cannot be used, or there is no such study.
     """
     import uvicorn
 
-    if not _is_loopback(host):
+    if host not in HOSTS:
         raise CnnsearchError(
-            f"--live serves on this machine alone, and {host} is an address for others. Leave out --host; to see the "
-            f"page from another machine, forward the port: ssh -L {port}:127.0.0.1:{port} MACHINE"
+            f"--live serves on {' or '.join(HOSTS)} only, not on {host}. Leave out --host; to see the page from "
+            f"another machine, forward the port: ssh -L {port}:127.0.0.1:{port} MACHINE"
         )
     name = listing.load(study, runs, storage).name
     report = LiveReport(partial(listing.load, name, runs, storage), plugins, summary.where(runs, storage))
@@ -65,7 +67,7 @@ def app(report: LiveReport) -> Any:
         return StreamingResponse(_events(report), media_type="text/event-stream")
 
     # a page of another site cannot read this one under a name that it has given to this machine
-    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
+    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     return Starlette(routes=[Route("/", page), Route("/events", events)], middleware=[hosts])
 
 
@@ -80,10 +82,3 @@ async def _events(report: LiveReport) -> AsyncIterator[str]:
             yield f"data: {json.dumps({'text': status.text, 'changed': changed})}\n\n"
             text, version = status
         await asyncio.sleep(max(SECONDS, (time.monotonic() - began) / SHARE))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

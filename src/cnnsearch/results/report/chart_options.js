@@ -365,8 +365,11 @@ function slices(study, colours, settings) {
 
 function parallel(study, colours) {
   const order = study.importance.map((row) => row.name);
-  const names = (order.length ? order : study.names).filter((name) => study.choices[name]).slice(0, MOST_AXES - 1);
-  const known = complete(study).filter((at) => names.every((name) => study.choices[name][at] !== null)).slice(-1500);
+  const known = complete(study);
+  const shared = (name) => study.choices[name] && known.every((at) => study.choices[name][at] !== null);
+  const names = (order.length ? order : study.names).filter(shared).slice(0, MOST_AXES - 1);
+  known.splice(0, known.length - study.lines);
+  if (!known.length || !names.length) return base(colours);
   const scores = known.map((at) => study.trials.score[at]);
   const end = reach(study, scores);
   const label = { nameTextStyle: { color: colours.ink, fontSize: 10 }, axisLabel: { color: colours.ink, fontSize: 9 }, axisLine: { lineStyle: { color: colours.grey } } };

@@ -5,7 +5,7 @@ from typing import Any
 from cnnsearch.results.report.facts import Facts, duration
 from cnnsearch.results.report.importance import MIN_TRIALS, MOST, SHUFFLES, Importance
 from cnnsearch.results.report.page import Chart, Section, Table, table
-from cnnsearch.results.report.payload import CURVES, TRIALS
+from cnnsearch.results.report.payload import CURVES, LINES, TRIALS
 
 
 def history(known: Facts) -> Section:
@@ -110,17 +110,30 @@ def slices(known: Facts) -> Section:
         "more often, so a trend may come from other hyperparameters that changed as well."
     )
     first = known.importances[0].name if known.importances else "a hyperparameter"
-    charts = (
-        Chart(
-            "slices", f"{known.metric} against {first}", "Choose the hyperparameter above the chart." + _thinned(known)
-        ),
-        Chart(
-            "parallel",
-            f"Parallel coordinates: each line is a trial with its hyperparameters and its {known.metric}",
-            "Each line is a trial. Drag along an axis to show only the trials with these values.",
-        ),
+    caption = "Choose the hyperparameter above the chart." + _thinned(known)
+    charts = [Chart("slices", f"{known.metric} against {first}", caption)]
+    if _shared_names(known):
+        charts.append(_parallel(known))
+    return Section("slices", title, (text,), tuple(charts))
+
+
+def _shared_names(known: Facts) -> set[str]:
+    """The hyperparameters that all complete trials of the page have."""
+    return set.intersection(
+        *({name for name, value in record.choices.items() if value is not None} for record in known.complete[:TRIALS])
     )
-    return Section("slices", title, (text,), charts)
+
+
+def _parallel(known: Facts) -> Chart:
+    """All trials over several hyperparameters."""
+    count = len(known.complete)
+    drawn = f"All {count:,}" if count <= LINES else f"{LINES:,} of {count:,}"
+    alt = f"Parallel coordinates: each line is a trial with its hyperparameters and its {known.metric}"
+    caption = (
+        f"Each line is a trial. Drag along an axis to show only the trials with these values. {drawn} complete trials "
+        "are drawn. Hyperparameters that only some complete trials have are left out."
+    )
+    return Chart("parallel", alt, caption)
 
 
 def tradeoff(known: Facts) -> Section:

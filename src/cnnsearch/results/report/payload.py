@@ -23,6 +23,9 @@ HISTORIES = 20
 PLANS = 100
 """So many of the best trials have their layers on the page."""
 
+LINES = 1500
+"""So many complete trials are lines of the parallel coordinates."""
+
 Payload = dict[str, Any]
 
 
@@ -43,10 +46,10 @@ def payload(known: Facts, effects: Sequence[EffectRow], mistakes: Payload | None
         "study": known.study.name,
         "options": known.options,
         "metric": known.metric,
-        "metric_key": info["metric"],
         "maximize": known.study.maximize,
         "share": known.is_share,
         "all_trials": len(known.trials),
+        "lines": LINES,
         "best": known.best.number if known.best else None,
         "names": names,
         "default": {name: _value(value) for name, value in info.get("default", {}).items()},
@@ -107,7 +110,7 @@ def _columns(known: Facts, shown: Sequence[Trial], rows: dict[int, dict[str, Any
         "reason": [record.reason for record in shown],
         "seed": [record.seed for record in shown],
     }
-    for name in ("rank", "mean", "half", "n", "pareto", "latency_1"):
+    for name in ("rank", "mean", "half", "n", "latency_1"):
         columns[name] = [rows.get(record.number, {}).get(name) for record in shown]
     columns["tie"] = [record.number in ties for record in shown]
     columns["start"], columns["end"] = ([times.get(r.number, (None, None))[at] for r in shown] for at in (0, 1))
