@@ -1,5 +1,6 @@
 """The parts of KerasTuner's tuners here: names, oracles, hyperparameters, results, and how data travel."""
 
+import inspect
 import pickle
 import warnings
 from pathlib import Path
@@ -57,10 +58,19 @@ def test_an_oracle_may_be_named_or_keras_tuners() -> None:
         ours.Tuner("best", build)
 
 
+@pytest.mark.parametrize("name", ["RandomSearch", "BayesianOptimization", "GridSearch", "Hyperband"])
+def test_a_tuner_has_keras_tuners_arguments_in_their_order_and_its_oracle_gets_them(name: str) -> None:
+    theirs = [each for each in inspect.signature(getattr(keras_tuner, name)).parameters if each != "kwargs"]
+    assert [each for each in inspect.signature(getattr(ours, name)).parameters if each != "options"] == theirs
+    given = {"seed": 7, "tune_new_entries": False, "max_retries_per_trial": 2, "max_consecutive_failed_trials": 4}
+    oracle = getattr(ours, name)(build, "val_loss", **given, hyperparameters=keras_tuner.HyperParameters()).oracle
+    assert {each: getattr(oracle, each) for each in given} == given
+
+
 def test_what_has_no_meaning_is_one_warning_and_what_is_wrong_an_error() -> None:
     with pytest.warns(UserWarning, match="alpha, beta have no meaning in cnnsearch") as found:
         ours.BayesianOptimization(build, "val_loss", alpha=1.0, beta=1.0)
-    assert len(found) == 1
+    assert len(found) == 1 and found[0].filename == __file__
     with pytest.warns(UserWarning, match="distribution_strategy has no meaning"):
         ours.RandomSearch(build, "val_loss", distribution_strategy=object())
     with pytest.raises(ValueError, match="Did you mean 'jobs'"):

@@ -121,16 +121,13 @@ class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
         return {**vars(self), **left_out, "_hyperparameters": self.given}
 
 
-def _warn(oracle: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Warn once about arguments that have no meaning here."""
-    names = [name for name, value in given.items() if value != defaults[name]]
+def warn_unused(names: list[str], where: str = "", reason: str = "") -> None:
+    """Warn once about arguments that have no meaning here; `where` begins the sentence, `reason` ends it."""
     if names:
-        warnings.warn(
-            f"{oracle}: {', '.join(names)} has no meaning in cnnsearch and is not used."
-            if len(names) == 1
-            else f"{oracle}: {', '.join(names)} have no meaning in cnnsearch and are not used.",
-            stacklevel=4,
-        )
+        has, is_ = ("has", "is") if len(names) == 1 else ("have", "are")
+        text = f"{where}{', '.join(names)} {has} no meaning in cnnsearch and {is_} not used{reason}."
+        # the line of the script that makes a tuner, whose `__init__` calls another one
+        warnings.warn(text, stacklevel=4)
 
 
 class RandomSearchOracle(StudyOracle):
@@ -151,8 +148,8 @@ class BayesianOptimizationOracle(StudyOracle):
         beta: float = 2.6,
         **arguments: Any,
     ) -> None:
-        given = {"num_initial_points": num_initial_points, "alpha": alpha, "beta": beta}
-        _warn("BayesianOptimization", given, {"num_initial_points": None, "alpha": 1e-4, "beta": 2.6})
+        changed = {"num_initial_points": num_initial_points is not None, "alpha": alpha != 1e-4, "beta": beta != 2.6}
+        warn_unused([name for name, is_changed in changed.items() if is_changed], where="BayesianOptimization: ")
         super().__init__(objective, max_trials, **arguments)
 
 

@@ -1,12 +1,14 @@
 """KerasTuner's tuners, whose trials run in cnnsearch's workers and are stored in a study."""
 
 import inspect
-import warnings
 from typing import Any
 
 import keras_tuner
 
 from cnnsearch.keras_tuner import oracles, studies, training
+
+ONE_TRIAL = ": each worker process trains one trial on its own. `jobs` says how many there are"
+"""Why some arguments have no meaning."""
 
 
 class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
@@ -51,7 +53,8 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "Received `hypermodel=None`. We only allow not specifying `hypermodel` if the user defines the search "
                 "space in `Tuner.run_trial()` by subclassing a `Tuner` class without using a `HyperModel` instance."
             )
-        _warn_of(logger=logger, tuner_id=tuner_id, distribution_strategy=distribution_strategy)
+        unused = {"logger": logger, "tuner_id": tuner_id, "distribution_strategy": distribution_strategy}
+        oracles.warn_unused([name for name, value in unused.items() if value is not None], reason=ONE_TRIAL)
         names = set(inspect.signature(keras_tuner.Oracle.__init__).parameters) | {"max_epochs", "factor"}
         of_oracle = {name: options.pop(name) for name in list(options) if name in names and isinstance(oracle, str)}
         self.options = studies.checked_options(options)
@@ -211,17 +214,7 @@ class RandomSearch(Tuner):
         max_consecutive_failed_trials: int = 3,
         **options: Any,
     ) -> None:
-        oracle = oracles.RandomSearchOracle(
-            objective=objective,
-            max_trials=max_trials,
-            seed=seed,
-            hyperparameters=hyperparameters,
-            tune_new_entries=tune_new_entries,
-            allow_new_entries=allow_new_entries,
-            max_retries_per_trial=max_retries_per_trial,
-            max_consecutive_failed_trials=max_consecutive_failed_trials,
-        )
-        super().__init__(oracle=oracle, hypermodel=hypermodel, **options)
+        super().__init__(oracles.RandomSearchOracle(**_of_oracle(locals())), hypermodel, **options)
 
 
 class BayesianOptimization(Tuner):
@@ -257,20 +250,7 @@ class BayesianOptimization(Tuner):
         max_consecutive_failed_trials: int = 3,
         **options: Any,
     ) -> None:
-        oracle = oracles.BayesianOptimizationOracle(
-            objective=objective,
-            max_trials=max_trials,
-            num_initial_points=num_initial_points,
-            alpha=alpha,
-            beta=beta,
-            seed=seed,
-            hyperparameters=hyperparameters,
-            tune_new_entries=tune_new_entries,
-            allow_new_entries=allow_new_entries,
-            max_retries_per_trial=max_retries_per_trial,
-            max_consecutive_failed_trials=max_consecutive_failed_trials,
-        )
-        super().__init__(oracle=oracle, hypermodel=hypermodel, **options)
+        super().__init__(oracles.BayesianOptimizationOracle(**_of_oracle(locals())), hypermodel, **options)
 
 
 class GridSearch(Tuner):
@@ -302,17 +282,7 @@ class GridSearch(Tuner):
         max_consecutive_failed_trials: int = 3,
         **options: Any,
     ) -> None:
-        oracle = oracles.GridSearchOracle(
-            objective=objective,
-            max_trials=max_trials,
-            seed=seed,
-            hyperparameters=hyperparameters,
-            tune_new_entries=tune_new_entries,
-            allow_new_entries=allow_new_entries,
-            max_retries_per_trial=max_retries_per_trial,
-            max_consecutive_failed_trials=max_consecutive_failed_trials,
-        )
-        super().__init__(oracle=oracle, hypermodel=hypermodel, **options)
+        super().__init__(oracles.GridSearchOracle(**_of_oracle(locals())), hypermodel, **options)
 
 
 class Hyperband(Tuner):
@@ -348,19 +318,7 @@ class Hyperband(Tuner):
         max_consecutive_failed_trials: int = 3,
         **options: Any,
     ) -> None:
-        oracle = oracles.HyperbandOracle(
-            objective=objective,
-            max_epochs=max_epochs,
-            factor=factor,
-            hyperband_iterations=hyperband_iterations,
-            seed=seed,
-            hyperparameters=hyperparameters,
-            tune_new_entries=tune_new_entries,
-            allow_new_entries=allow_new_entries,
-            max_retries_per_trial=max_retries_per_trial,
-            max_consecutive_failed_trials=max_consecutive_failed_trials,
-        )
-        super().__init__(oracle=oracle, hypermodel=hypermodel, **options)
+        super().__init__(oracles.HyperbandOracle(**_of_oracle(locals())), hypermodel, **options)
 
 
 class DefaultHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
@@ -391,13 +349,7 @@ def _hypermodel(given: Any) -> Any:
     return DefaultHyperModel(given)
 
 
-def _warn_of(**given: Any) -> None:
-    """Warn once about arguments that have no meaning here."""
-    names = [name for name, value in given.items() if value is not None]
-    if names:
-        one = len(names) == 1
-        warnings.warn(
-            f"{' and '.join(names)} {'has' if one else 'have'} no meaning in cnnsearch and {'is' if one else 'are'} "
-            "not used: each worker process trains one trial on its own. `jobs` says how many there are.",
-            stacklevel=4,
-        )
+def _of_oracle(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Of all local variables at the start of a tuner's `__init__`, the arguments of its oracle."""
+    others = ("self", "hypermodel", "options", "__class__")
+    return {name: value for name, value in arguments.items() if name not in others}
