@@ -123,6 +123,13 @@ def test_a_browser_follows_the_study(tmp_path: Path) -> None:
                 assert "The best of 2 trials" in opened.run("document.querySelector('h1').textContent")
                 # what the reader chose stays
                 assert opened.run("document.querySelector('.board input[type=checkbox]').checked")
+                # a section that has the focus is replaced when it loses it
+                opened.run("document.querySelector('.board input[type=text]').focus()")
+                end(study, complete(2, 0.95))
+                opened.wait("document.querySelector('h1').textContent.includes('The best of 3 trials')")
+                assert opened.run(rows) == 2
+                opened.run("document.activeElement.blur()")
+                opened.wait(f"{rows} === 3")
                 assert opened.errors == [] and all(each.startswith((address, "data:")) for each in opened.requests)
                 server.terminate()
                 opened.wait("document.getElementById('status').textContent.includes('has stopped')")

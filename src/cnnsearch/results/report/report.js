@@ -327,11 +327,15 @@ function picture(classes, image) {
 
 /* -- the page ---------------------------------------------------------------------------------- */
 
-function showAll() {
-  for (const widget of document.querySelectorAll("[data-widget]")) {
+function showWidgets(root) {
+  for (const widget of root.querySelectorAll("[data-widget]")) {
     if (widget.dataset.widget === "leaderboard") showBoard(widget);
     else showMistakes(widget);
   }
+}
+
+function showAll() {
+  showWidgets(document);
   watchCharts(document);
   showTrial();
 }
@@ -348,19 +352,43 @@ function follow() {
   events.onerror = () => { status.textContent = "The server of this page has stopped. The page shows what was known last."; };
 }
 
+/* New sections by their ids. Each waits until its old section loses the focus. */
+const pending = new Map();
+const CLICK = 300;
+
+function replaceSection(old, section) {
+  const open = old.querySelector("details[open]") !== null;
+  old.replaceChildren(...section.childNodes);
+  for (const details of open ? old.querySelectorAll("details") : []) details.open = true;
+}
+
+function replacePending() {
+  for (const [id, section] of [...pending]) {
+    const old = document.getElementById(id);
+    if (old.contains(document.activeElement)) continue;
+    pending.delete(id);
+    replaceSection(old, section);
+    showWidgets(old);
+    redraw();
+    watchCharts(old);
+  }
+}
+
 async function update() {
   const answer = await fetch(location.pathname, { cache: "no-store" });
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   studies = JSON.parse(page.getElementById("data").textContent);
   document.title = page.title;
-  const open = new Set([...document.querySelectorAll("details[open] > summary")].map((one) => one.closest("section").id));
   document.querySelector("header > div:last-child").replaceWith(page.querySelector("header > div:last-child"));
   for (const section of page.querySelectorAll("main > section")) {
     const old = document.getElementById(section.id);
-    const busy = old && old.contains(document.activeElement);
-    if (old && !busy) old.replaceChildren(...section.childNodes);
-    for (const details of old && open.has(section.id) ? old.querySelectorAll("details") : []) details.open = true;
+    if (!old) continue;
+    if (old.contains(document.activeElement)) pending.set(section.id, section);
+    else {
+      pending.delete(section.id);
+      replaceSection(old, section);
+    }
   }
   for (const widget of document.querySelectorAll('[data-widget="leaderboard"]')) {
     const focus = widget.contains(document.activeElement) ? document.activeElement : null;
@@ -375,6 +403,8 @@ async function update() {
 dark.addEventListener("change", redraw);
 window.addEventListener("resize", () => { for (const chart of printing ? [] : drawn.values()) chart.resize(); });
 window.addEventListener("hashchange", showTrial);
+// a click that moves the focus ends first
+document.addEventListener("focusout", () => { setTimeout(replacePending, CLICK); });
 window.addEventListener("beforeprint", () => {
   printing = true;
   for (const figure of document.querySelectorAll("figure.chart")) draw(figure);
