@@ -34,6 +34,7 @@ def test_holds_what_is_shipped_and_nothing_else(wheel: Path) -> None:
         "report.html",
         "report.css",
         "report.js",
+        "chart_base.js",
         "chart_options.js",
         "vendor/echarts.min.js",
         "vendor/LICENSE-echarts",

@@ -131,7 +131,7 @@ class Page:
         return tuple(zip(*(study.sections for study in self.studies), strict=True))
 
 
-SCRIPTS = ("vendor/echarts.min.js", "chart_options.js", "report.js")
+SCRIPTS = ("vendor/echarts.min.js", "chart_base.js", "chart_options.js", "report.js")
 """The scripts of the page, in their order."""
 
 
