@@ -10,18 +10,11 @@ from cnnsearch.training.own_trial import SelfTrainedTrial
 from cnnsearch.training.worker_context import WorkerConfig
 
 
-class Draw:
-    """Draws fixed values; of other hyperparameters the defaults."""
-
-    def __init__(self, values: dict[str, Value]) -> None:
-        self._values = values
-
-    def __call__(self, name: str, distribution: Distribution) -> Value:
-        return self._values[name] if name in self._values else defaults(name, distribution)
-
-
 def own_trial(metric: str = "value", **values: Value) -> tuple[SelfTrainedTrial, list[Any]]:
-    """A trial whose `metric` is minimised and that is never pruned, and the messages that it sends."""
+    """A trial whose `metric` is minimised and that is never pruned, and the messages that it sends.
+
+    It draws `values`, and of other hyperparameters the defaults.
+    """
     config = WorkerConfig(
         space={},
         dataset=[],
@@ -45,5 +38,8 @@ def own_trial(metric: str = "value", **values: Value) -> tuple[SelfTrainedTrial,
         trains = answer is messages.Verdict
         return messages.Verdict(id=0, train=True) if trains else messages.Go(id=0, decision=Decision.CONTINUE)
 
+    def draw(name: str, distribution: Distribution) -> Value:
+        return values[name] if name in values else defaults(name, distribution)
+
     assignment = messages.RunTrial(trial=0, seed=1, limited=True, state="", resume=False)
-    return SelfTrainedTrial(config, metric, assignment, ask, sent.append, Draw(values)), sent
+    return SelfTrainedTrial(config, metric, assignment, ask, sent.append, draw), sent
