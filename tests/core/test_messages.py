@@ -39,6 +39,7 @@ SENT: list[Message] = [
     messages.Paused(trial=0, **TRAINED),
     messages.Completed(trial=0, id=5, stopped=False, format="keras", **TRAINED),
     messages.Saved(trial=0, problem="", unsaved=""),
+    messages.SetAttribute(trial=0, name="note", value={"of": [1, "two", None]}),
     messages.Repeated(trial=0, score=0.5, history=[{"loss": 1.0}], seconds=1, rss=1),
     messages.Failed(trial=0, kind="nan", reason="the loss was nan", seconds=1.0, rss=1),
     messages.Describe(recipes={"lenet": {"a": 2}}, controlled={"twin of 1": {"a": 1}}),
