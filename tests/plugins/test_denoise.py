@@ -80,6 +80,7 @@ def test_an_image_that_cannot_be_halved_is_told() -> None:
         function(HyperParameters(replay({})), Plan((6, 8, 1), 10))
 
 
+@pytest.mark.slow
 def test_the_denoiser_restores_and_then_stays() -> None:
     keras.utils.set_random_seed(0)
     plan, parts = denoiser_plan(), split(digits(0.6), 0)
