@@ -70,11 +70,11 @@ def page(path: Path) -> Read:
     read = Read(text)
     assert tuple(read.sections)[1:] == SECTIONS
     assert all(address.startswith(("data:image/", "#")) for address in read.addresses)
-    # the data, and three scripts of which the policy has the digests
-    assert len(read.scripts) == 4 and not {"link", "iframe"} & set(read.tags)
+    # the data, and four scripts of which the policy has the digests
+    assert len(read.scripts) == 5 and not {"link", "iframe"} & set(read.tags)
     policy = re.search('Content-Security-Policy" content="([^"]*)"', text)
     assert policy and policy[1].startswith("default-src") and "http" not in policy[1]
-    assert policy[1].count("sha256-") == 3 and "unsafe-eval" not in policy[1]
+    assert policy[1].count("sha256-") == 4 and "unsafe-eval" not in policy[1]
     assert all(read.alts)
     return read
 
