@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import cnnsearch
-from cnnsearch.core.errors import TrialFailure
+from cnnsearch.core.errors import SpaceError, TrialFailure
 from cnnsearch.spaces import objective as objectives
 from tests.conftest import Run, working_in
 from tests.own_trials import own_trial
@@ -131,3 +131,6 @@ def other(hp):
         assert objectives.source_has_objective(tmp_path / "them.py", name) == is_objective
         assert objectives.is_objective(functions[name]) == is_objective
     assert not objectives.source_has_objective(tmp_path / "none.py", "build")
+    (tmp_path / "broken.py").write_text("x = 1\ndef objective(trial):\n    return (\n")
+    with pytest.raises(SpaceError, match=r"broken.py: line 3 is not valid Python: '\(' was never closed"):
+        objectives.source_has_objective(tmp_path / "broken.py", "objective")

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from cnnsearch.core.errors import TrialFailure
+from cnnsearch.core.errors import SpaceError, TrialFailure
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.self_training import Outcome, OwnTrial, SelfTraining
@@ -38,10 +38,16 @@ def is_objective(function: Any) -> bool:
 
 
 def source_has_objective(path: Path, name: str) -> bool:
-    """Whether the function `name` in a file is an Optuna objective. The file's code is not run."""
+    """Whether the function `name` in a file is an Optuna objective. The file's code is not run.
+
+    Raises:
+        SpaceError: if the file is not valid Python.
+    """
     try:
         found = ast.parse(path.read_bytes())
-    except (OSError, ValueError, SyntaxError):
+    except SyntaxError as error:
+        raise SpaceError(f"{path}: line {error.lineno} is not valid Python: {error.msg}.") from error
+    except (OSError, ValueError):
         return False
     for node in found.body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
