@@ -280,3 +280,14 @@ def test_many_classes_have_no_matrix_but_the_most_frequent_confusions() -> None:
     assert model_images.confusion_table(y, predicted, classes) is None
     found = model_images.frequent_confusions(y, predicted, classes)
     assert found is not None and found.rows[0] == ("class <0>", "class <29>", "1") and len(found.rows) == 3
+
+
+def test_a_study_without_test_images_is_not_told_to_evaluate_on_them(tmp_path: Path) -> None:
+    study = made(tmp_path, [complete(0, 0.7), complete(1, 0.8)])
+    study.remember(data={**study.info["data"], "images": {}}, default={})
+    written = invoke(tmp_path, "report", "-o", "report.html")
+    assert written.returncode == 0, written.stderr
+    text = (tmp_path / "report.html").read_text("utf-8")
+    shown = re.sub(r"(?s)<script.*?</script>", "", text)
+    assert "test set" not in shown and "cnnsearch export" not in shown and "a plain network" not in shown
+    assert page(tmp_path / "report.html").data[0]["tested"] is False

@@ -68,6 +68,11 @@ class Facts:
         return self.evaluations.get(str(self.best.number)) if self.best else None
 
     @property
+    def has_test_images(self) -> bool:
+        """Whether an export evaluates a model; a function that trains for itself has its own data."""
+        return bool(self.study.info["data"]["images"].get("test"))
+
+    @property
     def default_trial(self) -> Trial | None:
         """The trial of the space's default point, if it is complete."""
         return next((record for record in self.complete if record.origin == "default"), None)

@@ -53,7 +53,7 @@ def next_steps(known: Facts) -> tuple[Command, ...]:
     if known.best_mean is None:
         line = f"cnnsearch confirm {name}"
         found.append(Command("Train the best few with new seeds, and rank them by their means:", line))
-    if known.best_on_test is None:
+    if known.best_on_test is None and known.has_test_images:
         line = f"cnnsearch export --trial {number} {name}"
         found.append(Command("Export the best model, and evaluate it once on the test set:", line))
     found.append(Command("Train the best trial again from its seed:", f"cnnsearch reproduce {number} {name}"))
@@ -114,7 +114,8 @@ def _result(known: Facts) -> str:
     epoch = f"best in epoch {best.best_epoch} of {best.epochs}"
     if best.origin == "default":
         return f"Trial {best.number}, the space's default point, {epoch}: the search found nothing better."
-    choices = known.differing_choices(best, known.study.info.get("default", {}), 4)
+    default = known.study.info.get("default", {})
+    choices = known.differing_choices(best, default, 4) if default else ""
     origin = origins.get(best.origin, best.origin)
     if best.origin.startswith(PRIOR):
         origin = f"a point of the prior {best.origin.removeprefix(PRIOR)}"
@@ -133,7 +134,7 @@ def _confidence(known: Facts) -> str:
         value, name = known.test_score
         more = "" if name == "accuracy" else f"{name} {value}, accuracy "
         sentences.append(f"On the test set, which was not used to choose the model: {more}{known.best_on_test}.")
-    else:
+    elif known.has_test_images:
         sentences.append("This trial was not evaluated on the test set.")
     if len(known.evaluations) > 1:
         sentences.append(
@@ -202,7 +203,7 @@ def _advice(known: Facts) -> str:
     top = known.complete[:5]
     if len(top) == 5 and sum(record.best_epoch == record.epochs for record in top) >= 4:
         sentences.append("The top trials were best in their last epoch: a study with more --epochs may find more.")
-    if known.best_on_test is None:
+    if known.best_on_test is None and known.has_test_images:
         sentences.append("Export the best model: that evaluates it on the test set.")
     return " ".join(sentences)
 

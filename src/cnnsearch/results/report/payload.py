@@ -48,6 +48,7 @@ def payload(known: Facts, effects: Sequence[EffectRow], mistakes: Payload | None
         "metric": known.metric,
         "maximize": known.study.maximize,
         "share": known.is_share,
+        "tested": known.has_test_images,
         "all_trials": len(known.trials),
         "lines": LINES,
         "best": known.best.number if known.best else None,

@@ -272,7 +272,7 @@ function trialSection(box, place, at) {
   const name = `${study.study}${study.options}`;
   const commands = [
     ["Train this trial again from its seed:", `cnnsearch reproduce ${number} ${name}`],
-    ["Export its model, and evaluate it once on the test set:", `cnnsearch export --trial ${number} ${name}`],
+    ...(study.tested ? [["Export its model, and evaluate it once on the test set:", `cnnsearch export --trial ${number} ${name}`]] : []),
     ["Measure the effect of one hyperparameter:", `cnnsearch compare ${name} --by NAME --controlled`],
     [`Its run in MLflow has the tag cnnsearch.trial = ${number}, with its log and curves:`, "cnnsearch ui"],
   ];

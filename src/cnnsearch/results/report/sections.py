@@ -153,6 +153,8 @@ def made_with(known: Facts) -> Section:
         *mlflow_values.versions(known.study).items(),
     ]
     text = "The seed split the images once into training, validation and test. This report never uses the test set."
+    if not known.has_test_images:
+        text = "The function of this study trains for itself, with data of its own."
     return Section("versions", "Made with", (text,), tables=(table(("what", "which"), rows),))
 
 
@@ -168,8 +170,9 @@ def commands(known: Facts) -> Section:
     """The commands that give all of this again."""
     name, info = f"{known.study.name}{known.options}", known.study.info
     found = [Command("The last command of the search:", str(info.get("command", "")) or "not recorded")]
-    if known.best is not None:
+    if known.best is not None and (known.has_test_images or known.best.checkpoint):
         found.append(Command("Export the best model:", f"cnnsearch export --trial {known.best.number} {name}"))
+    if known.best is not None:
         found.append(Command("Train the best trial again:", f"cnnsearch reproduce {known.best.number} {name}"))
     found += [
         Command("Measure the effect of one hyperparameter:", f"cnnsearch compare {name} --by NAME --controlled"),
