@@ -33,6 +33,19 @@ def test_help_stays_light(tmp_path: Path) -> None:
         assert not loaded_after(code, tmp_path).intersection(HEAVY), arguments
 
 
+def test_the_commands_start_without_numpy_and_a_leaderboard_needs_no_sqlalchemy(tmp_path: Path) -> None:
+    # NumPy reads its number of threads once, so a command that sets it has to be the first
+    assert "numpy" not in loaded_after("import cnnsearch.cli.main", tmp_path)
+    (tmp_path / "runs").mkdir()
+    made = f"import optuna; s = optuna.create_study(storage='sqlite:///{tmp_path / 'runs' / 'cnnsearch.db'}')\n"
+    fact = "{'folder': 'runs/a', 'metric': 'val_accuracy', 'created': '2026', 'dataset': ['digits', {}], 'space': {}}"
+    loaded_after(f"{made}s.set_user_attr('cnnsearch', {fact})", tmp_path)
+    code = "from cnnsearch.cli.main import main; main(['leaderboard'], standalone_mode=False)"
+    loaded = loaded_after(code, tmp_path)
+    assert "optuna" in loaded
+    assert not loaded.intersection({"sqlalchemy", "alembic", "pandas", "scipy", "mlflow"})
+
+
 def test_the_parent_of_a_search_never_imports_a_backend_and_its_worker_only_what_it_uses(tmp_path: Path) -> None:
     arguments = ["run", "--space", "digits_cnn", "--trials", "1", "--epochs", "1", "--jobs", "1", "--quiet"]
     code = f"from cnnsearch.cli.main import main; main({arguments}, standalone_mode=False)"

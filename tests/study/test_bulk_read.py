@@ -1,18 +1,19 @@
 """The trials that cnnsearch reads from Optuna's tables are those that Optuna reads, and they are read once."""
 
+import contextlib
 import datetime
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch.results import leaderboard, majority
-from cnnsearch.study import bulk_read, listing, ranking
+from cnnsearch.study import bulk_read, listing, ranking, sqlite_file
+from cnnsearch.study.database import Database
+from cnnsearch.study.sqlite_file import SqliteFile
 from cnnsearch.study.storage import open_storage
 from cnnsearch.study.trial import ATTRIBUTE, Trial
 
@@ -59,6 +60,42 @@ def test_trials_are_those_that_optuna_reads(tmp_path: Path) -> None:
         bulk_read.trials(plain, 99)
 
 
+def test_a_sqlite_file_is_read_as_optuna_reads_it_and_sqlalchemy_only_to_write(tmp_path: Path) -> None:
+    study = filled(tmp_path)
+    filled(tmp_path, "other")
+    address = f"sqlite:///{tmp_path / 'cnnsearch.db'}"
+    plain, found = optuna.storages.RDBStorage(address), Database(address)
+    number = study._study_id
+    assert facts(found._get_trials(number, None, set(), -1)) == facts(plain.get_all_trials(number))
+    assert facts(found._get_trials(number, None, {2, 99}, 3)) == facts(plain._get_trials(number, None, {2, 99}, 3))
+    assert facts(found._get_trials(number, (TrialState.FAIL,), set(), -1)) == facts(
+        plain._get_trials(number, (TrialState.FAIL,), set(), -1)
+    )
+    assert [vars(each) for each in found.get_all_studies()] == [vars(each) for each in plain.get_all_studies()]
+    assert found.get_study_id_from_name("other") == plain.get_study_id_from_name("other") != number
+    assert found.get_study_name_from_id(number) == "study"
+    assert found.get_study_directions(number) == plain.get_study_directions(number)
+    assert found.get_study_user_attrs(number) == plain.get_study_user_attrs(number)
+    for read in (lambda: found.get_study_user_attrs(99), lambda: found.get_study_id_from_name("none")):
+        with pytest.raises(KeyError):
+            read()
+    assert "engine" not in vars(found)
+    found.set_study_user_attr(number, "more", 1)
+    assert "engine" in vars(found)
+    assert found.get_study_user_attrs(number)["more"] == 1
+
+
+@pytest.mark.parametrize("change", ["UPDATE alembic_version SET version_num = 'v9'", "DROP TABLE alembic_version"])
+def test_tables_of_another_optuna_are_left_to_optuna(tmp_path: Path, change: str) -> None:
+    filled(tmp_path)
+    file = sqlite_file.opened(f"sqlite:///{tmp_path / 'cnnsearch.db'}?timeout=30")
+    assert file is not None and sqlite_file.opened(f"sqlite:///{tmp_path / 'none.db'}") is None
+    assert not (tmp_path / "none.db").exists()
+    with contextlib.closing(sqlite3.connect(file.path)) as database, database:
+        database.execute(change)
+    assert sqlite_file.opened(f"sqlite:///{file.path}") is None
+
+
 def test_a_trial_that_ends_meanwhile_is_read_again(tmp_path: Path) -> None:
     writer = filled(tmp_path)
     reader = optuna.load_study(study_name="study", storage=open_storage(tmp_path))
@@ -79,26 +116,18 @@ def test_the_latest_study_is_found_without_its_trials(tmp_path: Path) -> None:
     assert all(abs(at - datetime.datetime.now()) < datetime.timedelta(minutes=10) for at in found.values())
 
 
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """The statements that are sent to databases."""
-    sent: list[str] = []
-
-    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        sent.append(statement)
-
-    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
-
-
-def test_a_leaderboard_reads_the_trials_of_its_study_once(tmp_path: Path) -> None:
+def test_a_leaderboard_reads_the_trials_of_its_study_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("first", "second"):
         filled(tmp_path, name, ended=True)
-    with statements() as sent:
-        opened = listing.load("first", tmp_path)
-        board = leaderboard.rows(opened)
-        assert len(ranking.ranked(opened)) == len(board) == 4 and not majority.lines(opened)
-    assert sum("FROM trial_params" in statement for statement in sent) == 1
+    sent: list[str] = []
+    read = SqliteFile.rows
+
+    def noted(file: SqliteFile, query: str, *values: Any) -> Any:
+        sent.append(query)
+        return read(file, query, *values)
+
+    monkeypatch.setattr(SqliteFile, "rows", noted)
+    opened = listing.load("first", tmp_path)
+    board = leaderboard.rows(opened)
+    assert len(ranking.ranked(opened)) == len(board) == 4 and not majority.lines(opened)
+    assert sum('FROM "trial_params"' in statement for statement in sent) == 1

@@ -13,7 +13,6 @@ from cnnsearch.cli.options import GroupedCommand, format_option, option, plugin_
 from cnnsearch.core.errors import CnnsearchError, one_line
 from cnnsearch.core.gpus import gpus
 from cnnsearch.core.host import stderr_to
-from cnnsearch.study.config import worker_environment
 
 ROWS = 50
 """How many rows of the leaderboard a terminal shows if --top is not given."""
@@ -312,6 +311,8 @@ def _use_one_thread() -> None:
 
 def _prepare_backend(gpu: str | None, import_it: bool = True) -> None:
     """Set the environment of the backend in this process, and import Keras, which reads it."""
+    from cnnsearch.study.config import worker_environment
+
     os.environ.update(worker_environment(0, gpu))
     if import_it:
         from cnnsearch.training.device import import_keras

@@ -1,15 +1,19 @@
 """Metrics of all validation images at once, with the definitions of scikit-learn, and their names."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from cnnsearch.core.errors import CnnsearchError, DataError, nearest
 
-Measures = Callable[[NDArray[Any]], dict[str, float]]
+# NumPy is imported where it is used: the commands start without it
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Measures = Callable[["NDArray[Any]"], dict[str, float]]
 """Computes metrics by name, such as `val_auc`, from probabilities (n, classes) of the validation images."""
 
 TOP = 5
@@ -17,6 +21,8 @@ TOP = 5
 
 def balanced_accuracy(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
     """The mean of the recalls of the classes that occur in `y`: `balanced_accuracy_score`."""
+    import numpy as np
+
     found = _confusion(y, probabilities)
     counts = found.sum(1)
     return float((np.diag(found)[counts > 0] / counts[counts > 0]).mean())
@@ -24,6 +30,8 @@ def balanced_accuracy(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
 
 def f1_macro(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
     """The mean of the F1 scores of the classes that occur in `y` or in the predictions: `f1_score(average="macro")`."""
+    import numpy as np
+
     found = _confusion(y, probabilities)
     # true positives twice, false positives and false negatives
     weighed = found.sum(0) + found.sum(1)
@@ -44,6 +52,8 @@ def auc(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
 
 def top5_accuracy(y: NDArray[Any], probabilities: NDArray[Any]) -> float:
     """The share of images whose class is among the five most probable: `top_k_accuracy_score(k=5)`."""
+    import numpy as np
+
     own = np.take_along_axis(probabilities, y[:, None], 1)
     # scikit-learn puts the later one of two equally probable classes first
     later = np.arange(probabilities.shape[1]) > y[:, None]
@@ -99,6 +109,8 @@ def measures(metric: str, y: NDArray[Any]) -> Measures | None:
 
 def measured(y: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float]:
     """The metrics of COMPUTED that are defined for these labels (n,) and probabilities (n, classes)."""
+    import numpy as np
+
     answers: NDArray[Any] = np.asarray(probabilities, "float32")
     found = {
         name: compute(y, answers)
@@ -133,6 +145,8 @@ def check_labels(metric: str, y: NDArray[Any], classes: Sequence[str]) -> None:
     Raises:
         DataError: if every candidate would get the same value, or none.
     """
+    import numpy as np
+
     if metric == "val_top5_accuracy" and len(classes) <= TOP:
         raise DataError(
             f"val_top5_accuracy is 1 for every candidate where there are {len(classes)} classes. "
@@ -152,6 +166,8 @@ def class_weights(y: NDArray[Any], classes: int) -> NDArray[np.float32]:
     It is `sklearn.utils.class_weight.compute_sample_weight("balanced", y)`: each class has the same total weight, and
     the mean weight is 1.
     """
+    import numpy as np
+
     counts = np.bincount(y, minlength=classes)
     weights = len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     by_image: NDArray[np.float32] = weights[y].astype("float32")
@@ -160,6 +176,8 @@ def class_weights(y: NDArray[Any], classes: int) -> NDArray[np.float32]:
 
 def _confusion(y: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[Any]:
     """The confusion matrix: true classes in rows, predicted classes in columns."""
+    import numpy as np
+
     classes = probabilities.shape[1]
     pairs = y * classes + probabilities.argmax(1)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
@@ -170,6 +188,8 @@ def _area(positive: NDArray[Any], scores: NDArray[Any]) -> float:
 
     Pairs with equal scores count half (Hanley and McNeil 1982).
     """
+    import numpy as np
+
     many, few = np.count_nonzero(~positive), np.count_nonzero(positive)
     if not (many and few):
         return math.nan

@@ -3,6 +3,8 @@
 Reading the file runs its code. So only code that trains or opens a model reads it, never code that lists studies.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import inspect
@@ -14,14 +16,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnsearch.core.errors import PluginError, one_line
-from cnnsearch.spaces import data_files
 from cnnsearch.spaces.definition import STUDY, Space
 from cnnsearch.spaces.own_code import OwnCode, installed_places
 from cnnsearch.spaces.self_training import SelfTraining
 from cnnsearch.spaces.space_file import plain_name
+
+if TYPE_CHECKING:
+    from cnnsearch.spaces.data_files import DataFiles
 
 PREFIX, SUFFIX = "hypermodel-", ".pkl"
 """The beginning and the end of the file's name; the fingerprint of the function is between them."""
@@ -40,7 +44,7 @@ class Pickled(NamedTuple):
     content: bytes
     parts: dict[str, str]
     fingerprint: str
-    files: data_files.DataFiles | None = None
+    files: DataFiles | None = None
 
     @property
     def file(self) -> str:
@@ -62,7 +66,7 @@ class Pickled(NamedTuple):
         return [partial.replace(folder / self.file)]
 
 
-def pickled(hypermodel: Any, files: data_files.DataFiles | None = None) -> Pickled:
+def pickled(hypermodel: Any, files: DataFiles | None = None) -> Pickled:
     """A function `build(hp)`, a HyperModel, or a function of an Optuna `trial` as bytes.
 
     Args:
@@ -100,6 +104,9 @@ def load(path: Path) -> Any:
         paths, _, pickled = content.partition(b"\n")
         # at the end, so that no module there hides an installed package
         sys.path += [place for place in json.loads(paths) if place not in sys.path and os.access(place, os.R_OK)]
+        # here, as it needs NumPy: the commands start without it
+        from cnnsearch.spaces import data_files
+
         with data_files.within(path.parent):
             found = pickle.loads(pickled)
     # pickle raises errors of many types
@@ -112,9 +119,7 @@ def load(path: Path) -> Any:
     return found["hypermodel"]
 
 
-def _dumped(
-    content: dict[str, Any], hypermodel: Any, modules: set[str], files: data_files.DataFiles | None = None
-) -> bytes:
+def _dumped(content: dict[str, Any], hypermodel: Any, modules: set[str], files: DataFiles | None = None) -> bytes:
     import cloudpickle
 
     dumps = files.dumps if files is not None else cloudpickle.dumps

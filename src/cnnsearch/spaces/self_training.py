@@ -1,12 +1,16 @@
 """Functions that train for themselves: the trial that such a function gets, and what it returns."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from cnnsearch.spaces.data_files import DataFiles
 from cnnsearch.spaces.distributions import Distribution, Value
+
+if TYPE_CHECKING:
+    from cnnsearch.spaces.data_files import DataFiles
 
 Report = dict[str, float]
 """The metrics of one epoch, or of one report."""

@@ -3,13 +3,14 @@
 import datetime
 import importlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 HEAD = ("number", "state", "datetime_start", "datetime_complete")
 PARAM = ("param_name", "param_value", "distribution_json")
@@ -18,22 +19,18 @@ STEP = ("step", "intermediate_value", "intermediate_value_type")
 ATTRIBUTE = ("key", "value_json")
 """The columns of Optuna's tables that are read."""
 
+NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+"""The values that Optuna stores by their names."""
 
-class Database(RDBStorage):
-    """Optuna's database. It reads many trials in a fraction of the time.
 
-    Optuna makes an object for each row, and reads the distribution of a hyperparameter again for each trial. A study
-    of 10,000 trials has more than 300,000 rows.
-    """
+class Rows(Protocol):
+    """Reads the rows of some of a study's trials."""
 
-    def _get_trials(
-        self, study_id: int, states: Any, included_trial_ids: set[int], trial_id_greater_than: int
-    ) -> list[FrozenTrial]:
-        # Optuna asks so for all trials of a study that it has not read yet
-        if states is None and not included_trial_ids:
-            return trials(self, study_id, trial_id_greater_than)
-        found: list[FrozenTrial] = super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
-        return found
+    def heads(self) -> Any:
+        """Id, number, state, start and end of each trial, in the order of their ids."""
+
+    def of(self, table: str, order: str, *names: str) -> Iterable[Any]:
+        """The id of the trial and these columns of the rows of one table, in this order."""
 
 
 def trials(storage: RDBStorage, study_id: int, after: int = -1) -> list[FrozenTrial]:
@@ -44,28 +41,28 @@ def trials(storage: RDBStorage, study_id: int, after: int = -1) -> list[FrozenTr
     """
     from sqlalchemy import select
 
-    models = _models()
     with storage.engine.connect() as connection:
-        study = models.StudyModel.study_id
+        study = _models().StudyModel.study_id
         if connection.execute(select(study).where(study == study_id)).first() is None:
             raise KeyError(f"there is no study of id {study_id}")
-        rows = _Rows(connection, models.TrialModel, study_id, after)
-        # first, as a trial that is added meanwhile may have rows below
-        heads = rows.heads()
-        if not heads:
-            return []
-        params, distributions = _params(rows.of(models.TrialParamModel, "param_id", *PARAM))
-        value, step = models.TrialValueModel, models.TrialIntermediateValueModel
-        values = _by_trial(rows.of(value, "objective", *VALUE), value.stored_repr_to_value)
-        steps = _by_trial(rows.of(step, "step", *STEP), step.stored_repr_to_intermediate_value)
-        user = _by_trial(rows.of(models.TrialUserAttributeModel, "trial_user_attribute_id", *ATTRIBUTE), json.loads)
-        system = _by_trial(
-            rows.of(models.TrialSystemAttributeModel, "trial_system_attribute_id", *ATTRIBUTE), json.loads
-        )
+        return made(_Rows(connection, _models().TrialModel, study_id, after))
+
+
+def made(rows: Rows) -> list[FrozenTrial]:
+    """The trials of these rows."""
+    # first, as a trial that is added meanwhile may have rows below
+    heads = rows.heads()
+    if not heads:
+        return []
+    params, distributions = _params(rows.of("trial_params", "param_id", *PARAM))
+    values = _by_trial(rows.of("trial_values", "objective", *VALUE), _number)
+    steps = _by_trial(rows.of("trial_intermediate_values", "step", *STEP), _number)
+    user = _by_trial(rows.of("trial_user_attributes", "trial_user_attribute_id", *ATTRIBUTE), json.loads)
+    system = _by_trial(rows.of("trial_system_attributes", "trial_system_attribute_id", *ATTRIBUTE), json.loads)
     return [
         FrozenTrial(
             number=number,
-            state=state,
+            state=TrialState[_name(state)],
             value=None,
             values=[values[id_][at] for at in sorted(values[id_])] if id_ in values else None,
             datetime_start=_local(start),
@@ -82,7 +79,7 @@ def trials(storage: RDBStorage, study_id: int, after: int = -1) -> list[FrozenTr
 
 
 class _Rows(NamedTuple):
-    """Reads the rows of a study's trials whose id is larger than `after`."""
+    """Reads the rows of a study's trials whose id is larger than `after`, with SQLAlchemy."""
 
     connection: Any
     trial: Any
@@ -90,18 +87,18 @@ class _Rows(NamedTuple):
     after: int
 
     def heads(self) -> Any:
-        """Id, number, state and times of each trial, in the order of their ids."""
+        """Id, number, state, start and end of each trial, in the order of their ids."""
         from sqlalchemy import select
 
         columns = self.trial.__table__.c
         wanted = select(columns.trial_id, *(columns[name] for name in HEAD))
         return self._execute(wanted.order_by(columns.trial_id)).all()
 
-    def of(self, model: Any, order: str, *names: str) -> Any:
+    def of(self, table: str, order: str, *names: str) -> Any:
         """The id of the trial and these columns of the rows of one table, in this order."""
         from sqlalchemy import select
 
-        columns = model.__table__.c
+        columns = self.trial.metadata.tables[table].c
         wanted = select(columns.trial_id, *(columns[name] for name in names))
         return self._execute(wanted.join(self.trial, self.trial.trial_id == columns.trial_id).order_by(columns[order]))
 
@@ -113,20 +110,33 @@ class _Rows(NamedTuple):
 
 def latest(storage: BaseStorage) -> dict[int, datetime.datetime]:
     """When a trial of each study last ended or, if it runs, began, by the id of the study."""
+    database: Any = getattr(storage, "_backend", storage)
+    return {study_id: local for study_id, at in database.latest() if (local := _local(at)) is not None}
+
+
+def latest_rows(storage: RDBStorage) -> list[Any]:
+    """The id of each study that has trials, and that time in UTC."""
     from sqlalchemy import func, select
 
-    database: Any = getattr(storage, "_backend", storage)
     trial = _models().TrialModel
     columns = trial.__table__.c
     moment = func.max(func.coalesce(columns.datetime_complete, columns.datetime_start))
-    with database.engine.connect() as connection:
-        found = connection.execute(select(trial.study_id, moment).group_by(trial.study_id))
-        return {study_id: local for study_id, at in found if (local := _local(at)) is not None}
+    with storage.engine.connect() as connection:
+        return list(connection.execute(select(trial.study_id, moment).group_by(trial.study_id)))
 
 
 def _local(stored: datetime.datetime | None) -> datetime.datetime | None:
     """A moment as Optuna gives it, in local time; it is stored in UTC."""
     return stored and stored.replace(tzinfo=datetime.UTC).astimezone().replace(tzinfo=None)
+
+
+def _name(stored: Any) -> str:
+    """The name of a member of an enumeration; SQLite stores the name itself."""
+    return stored if isinstance(stored, str) else str(stored.name)
+
+
+def _number(value: float | None, kind: Any) -> float:
+    return NOT_FINITE.get(_name(kind), value)  # type: ignore[return-value]
 
 
 def _params(rows: Iterable[Any]) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, BaseDistribution]]]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import optuna
-import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch.core import checkpoint_store
@@ -93,6 +92,8 @@ def begun(config: StudyConfig) -> dict[str, Any] | None:
 
 
 def _create(config: SearchConfig, known: Catalog, tries: int = 5) -> optuna.Study:
+    import sqlalchemy.exc
+
     try:
         return _create_once(config, known)
     except sqlalchemy.exc.DatabaseError as error:

@@ -1,6 +1,7 @@
 """Messages about databases that another version of Optuna or MLflow wrote."""
 
 import contextlib
+import functools
 import importlib.util
 import re
 import shlex
@@ -12,6 +13,10 @@ OPTUNA = "table schema"
 
 MLFLOW = "out-of-date database schema"
 """A part of MLflow's error message about a database of another version."""
+
+OPTUNA_VERSIONS = ("optuna", "storages/_rdb/alembic/versions")
+MLFLOW_VERSIONS = ("mlflow", "store/db_migrations/versions")
+"""The packages, and the folders with a file for each version of their schemas."""
 
 
 def optuna_problem(said: str, what: str, address: str) -> str:
@@ -25,7 +30,7 @@ def optuna_problem(said: str, what: str, address: str) -> str:
 def mlflow_problem(said: str, address: str) -> str:
     """MLflow's error `said` as one line with the command to use."""
     found = re.search(r"found version (\w+)", said)
-    known = _revisions()
+    known = _revisions(*MLFLOW_VERSIONS)
     if found and known and found[1] not in known:
         return f"MLflow's store {address} was made by a newer MLflow. Upgrade it here: pip install --upgrade mlflow."
     command = f"mlflow db upgrade {shlex.quote(address)}"
@@ -36,7 +41,7 @@ def mlflow_problem(said: str, address: str) -> str:
 
 def mlflow_file_problem(path: Path, address: str) -> str:
     """The problem with the schema of a SQLite store of MLflow; empty if there is none. MLflow is not imported."""
-    known = _revisions()
+    known = _revisions(*MLFLOW_VERSIONS)
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
         (version,) = database.execute("select version_num from alembic_version").fetchone()
         if known and version not in set(known) - set(known.values()):
@@ -53,15 +58,23 @@ def sqlite_file(address: str) -> str:
     return address.removeprefix("sqlite:///").partition("?")[0] if address.startswith("sqlite:///") else ""
 
 
-def _revisions() -> dict[str, str]:
-    """The schema versions that the installed MLflow knows, each with its previous version."""
-    found = importlib.util.find_spec("mlflow")
-    folders = [Path(place) for place in (found.submodule_search_locations or ()) if found] if found else []
+def optuna_version() -> str:
+    """The schema version of the installed Optuna; empty if it is not known."""
+    known = _revisions(*OPTUNA_VERSIONS)
+    latest = set(known) - set(known.values())
+    return latest.pop() if len(latest) == 1 else ""
+
+
+@functools.cache
+def _revisions(package: str, folder: str) -> dict[str, str]:
+    """The schema versions that an installed package knows, each with its previous version."""
+    found = importlib.util.find_spec(package)
+    places = [Path(place) for place in (found.submodule_search_locations or ()) if found] if found else []
     known = {}
-    for path in (each for folder in folders for each in (folder / "store/db_migrations/versions").glob("*.py")):
+    for path in (each for place in places for each in (place / folder).glob("*.py")):
         text = path.read_text("utf-8", errors="replace")
-        own = re.search(r'(?m)^revision = "(\w+)"', text)
-        before = re.search(r'(?m)^down_revision = "(\w+)"', text)
+        own = re.search(r'(?m)^revision = "([\w.]+)"', text)
+        before = re.search(r'(?m)^down_revision = "([\w.]+)"', text)
         if own:
             known[own[1]] = before[1] if before else ""
     return known

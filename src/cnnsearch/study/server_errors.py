@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterator
 
-import sqlalchemy.exc
-
 from cnnsearch.study.address import server
 
 PASSWORD_HINT = "Set PGPASSWORD, or write the password to ~/.pgpass"
@@ -68,6 +66,9 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def is_outage(error: BaseException) -> bool:
     """Whether the error means that the server does not answer at the moment, or ended the connection."""
+    # here and below, as it takes half a second, and a SQLite file is read without it
+    import sqlalchemy.exc
+
     errors = sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError | sqlalchemy.exc.TimeoutError
     return any(
         isinstance(each, errors) or (isinstance(each, sqlalchemy.exc.DBAPIError) and each.connection_invalidated)
@@ -77,6 +78,8 @@ def is_outage(error: BaseException) -> bool:
 
 def _place(address: str) -> str:
     """Host and port."""
+    import sqlalchemy
+
     url = sqlalchemy.make_url(address)
     host = url.host or str(url.query.get("host", "") or "localhost")
     return f"{host}:{url.port}" if url.port else host

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
-import sqlalchemy
-import sqlalchemy.exc
 from optuna.storages import BaseStorage
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.study import schema, server_errors
 from cnnsearch.study.address import server, with_driver
-from cnnsearch.study.bulk_read import Database
+from cnnsearch.study.database import Database
 
 
 def storage_url(runs: Path, storage: str = "") -> str:
@@ -36,6 +34,9 @@ def open_storage(runs: Path, storage: str = "") -> BaseStorage:
     url = storage_url(runs, storage)
     if server(url) is None:
         return optuna.storages.get_storage(Database(url))
+    # here and below, as it takes half a second, and a SQLite file is read without it
+    import sqlalchemy
+
     kind = sqlalchemy.make_url(url)
     wait = {name: value for name, value in LIBPQ.items() if name not in kind.query}
     options = {"pool_pre_ping": True, "connect_args": wait if "+psycopg" in kind.drivername else {}}
@@ -91,6 +92,8 @@ def storage_errors(storage: str, runs: Path | None = None) -> Iterator[None]:
         why = _reason(error, "")
         raise StudyError(f"{error.filename or 'A file'} cannot be written: {why}.") from error
     except Exception as error:
+        import sqlalchemy.exc
+
         what = "The database of --storage" if storage else f"The study database {(runs or Path()) / 'cnnsearch.db'}"
         if isinstance(error, RuntimeError) and schema.OPTUNA in str(error):
             address = "ADDRESS" if storage else storage_url(runs or Path()).partition("?")[0]
@@ -104,6 +107,8 @@ def storage_errors(storage: str, runs: Path | None = None) -> Iterator[None]:
 
 def _reason(error: Exception, storage: str) -> str:
     """The reason for the user: from REASONS, else the error's own text, unless it may show the address `storage`."""
+    import sqlalchemy.exc
+
     if isinstance(error, sqlalchemy.exc.ArgumentError | ValueError):
         return "it is not a database address"
     if server(storage) and (known := server_errors.reason(error, storage)):
