@@ -1,5 +1,6 @@
 """An Optuna objective, which trains for itself and returns a number, runs as it is."""
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import cnnsearch
 from cnnsearch.core.errors import SpaceError, TrialFailure
 from cnnsearch.spaces import objective as objectives
+from cnnsearch.spaces import source_names
 from tests.conftest import Run, working_in
 from tests.own_trials import own_trial
 
@@ -124,13 +126,13 @@ def other(hp):
     return hp.report
 """
     expected = {"build": False, "my_objective": True, "reporting": True, "other": False}
-    (tmp_path / "them.py").write_text(text)
+    source = ast.parse(text)
     functions: dict[str, Any] = {}
     exec(text, functions)
     for name, is_objective in expected.items():
-        assert objectives.source_has_objective(tmp_path / "them.py", name) == is_objective
+        assert objectives.source_has_objective(source, name) == is_objective
         assert objectives.is_objective(functions[name]) == is_objective
-    assert not objectives.source_has_objective(tmp_path / "none.py", "build")
+    assert source_names.parsed(tmp_path / "none.py") is None
     (tmp_path / "broken.py").write_text("x = 1\ndef objective(trial):\n    return (\n")
     with pytest.raises(SpaceError, match=r"broken.py: line 3 is not valid Python: '\(' was never closed"):
-        objectives.source_has_objective(tmp_path / "broken.py", "objective")
+        source_names.parsed(tmp_path / "broken.py")

@@ -14,7 +14,8 @@ from keras_tuner.src.engine import tuner_utils
 
 import cnnsearch.keras_tuner as ours
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.keras_tuner import results, studies, tf_data, training
+from cnnsearch.keras_tuner import engine, results, studies, tf_data, training
+from cnnsearch.keras_tuner.engine.hyperparameters import HyperParameters
 from cnnsearch.keras_tuner.hyperparameters import DrawnHyperParameters
 from cnnsearch.spaces.data_files import DataFiles, within
 from cnnsearch.spaces.hyperparameters import defaults
@@ -35,6 +36,9 @@ def test_other_names_are_keras_tuners_own() -> None:
     with pytest.raises(AttributeError, match="has no SklearnTuner"):
         ours.SklearnTuner  # noqa: B018
     assert not hasattr(ours, "Unheard")
+    assert engine.tuner.Tuner is ours.tuners.Tuner is ours.Tuner and engine.trial is keras_tuner.engine.trial
+    assert HyperParameters is keras_tuner.HyperParameters and issubclass(engine.base_tuner.BaseTuner, ours.Tuner)
+    assert ours.tuners.randomsearch.RandomSearchOracle is ours.oracles.RandomSearchOracle
 
 
 @pytest.mark.parametrize(("epochs", "factor"), [(1, 3), (3, 3), (10, 3), (50, 3), (100, 4), (16, 2)])
@@ -83,6 +87,30 @@ def test_what_has_no_meaning_is_one_warning_and_what_is_wrong_an_error() -> None
         ours.Hyperband(build, "val_loss", hyperband_iterations=0)
 
 
+def test_what_the_search_does_not_call_is_no_silent_override() -> None:
+    class OwnOracle(ours.oracles.RandomSearchOracle):  # type: ignore[misc, name-defined]
+        def populate_space(self, trial_id: str) -> Any:
+            return {}
+
+    class OwnTuner(ours.RandomSearch):  # type: ignore[misc, name-defined]
+        def get_state(self) -> Any:
+            return {}
+
+    with pytest.raises(ValueError, match="OwnOracle overrides populate_space, which cnnsearch does not call"):
+        ours.Tuner(OwnOracle("val_loss"), build)
+    with pytest.raises(ValueError, match="OwnTuner overrides get_state"):
+        OwnTuner(build, "val_loss")
+    oracle = ours.RandomSearch(build, "val_loss").oracle
+    with pytest.raises(AttributeError, match="cannot be set"):
+        oracle.trials = {"0": object()}
+    oracle.running = object()
+    with pytest.raises(RuntimeError, match="its own trial only"):
+        oracle.get_best_trials()
+    theirs = keras_tuner.oracles.BayesianOptimizationOracle("val_loss", num_initial_points=5)
+    with pytest.warns(UserWarning, match="num_initial_points has no meaning"):
+        ours.Tuner(theirs, build)
+
+
 def drawn(oracle: Any, draw: Any = defaults) -> DrawnHyperParameters:
     return DrawnHyperParameters(draw, oracle)
 
@@ -126,10 +154,10 @@ def test_a_grid_has_the_values_of_keras_tuners() -> None:
         return distribution.choices[0]
 
     hp = drawn(ours.oracles.GridSearch("val_loss"), first)
-    hp.Float("rate", 0.0, 1.0)
+    hp.Float("rate", 0.0, 1.0, default=0.33)
     hp.Int("units", 8, 32, step=8)
     hp.Int("powers", 2, 16, step=2, sampling="log")
-    assert asked["units"] == (8, 16, 24, 32) and asked["powers"] == (2, 4, 8, 16) and len(asked["rate"]) == 10
+    assert asked["units"] == (8, 16, 24, 32) and asked["powers"] == (2, 4, 8, 16) and len(asked["rate"]) == 11
 
 
 def history(**values: list[float]) -> Any:
@@ -246,6 +274,11 @@ def test_datasets_travel_with_what_they_do(tmp_path: Path) -> None:
     assert [batch[1].numpy().tolist() for batch in sent(read, tmp_path)] == [[0, 1], [2]]
     with pytest.raises(CnnsearchError, match="repeats for ever"):
         sent(read.repeat(), tmp_path)
+
+
+def test_a_tuner_finds_its_data_where_it_is_unpickled(tmp_path: Path) -> None:
+    own = training.TunerTraining(ours.RandomSearch(build, "val_loss"), b"", Path("/elsewhere"), resumable=False)
+    assert sent(own, tmp_path)._folder == tmp_path
 
 
 def test_the_digest_of_data_is_that_of_their_content() -> None:

@@ -613,8 +613,6 @@ def test_hypermodels_by_import_string(known: Catalog, models: Path, module: str)
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("biuld", r"^my_models\.py has no 'biuld'\. Did you mean 'build'\?$"),
-        ("qqq", r"^my_models\.py has no 'qqq'\.$"),
         ("Demanding", r"^my_models\.py:Demanding cannot be made: TypeError: .*missing 1 required .*'classes'"),
         ("Idle", r"^my_models\.py:Idle returns Idle; expected a HyperModel or a function build\(hp\)\.$"),
         ("number", r"^my_models\.py:number returns int; expected a HyperModel or a function build\(hp\)\.$"),
@@ -623,6 +621,18 @@ def test_hypermodels_by_import_string(known: Catalog, models: Path, module: str)
 def test_what_is_no_hypermodel_is_refused(known: Catalog, models: Path, name: str, message: str) -> None:
     with pytest.raises(PluginError, match=message):
         hypermodel(load(f"my_models.py:{name}", known), known, (8, 8, 1), 10)
+
+
+def test_a_misspelt_function_is_told_before_anything_runs(known: Catalog, models: Path) -> None:
+    for module in ("my_models.py", "my_models"):
+        with pytest.raises(SpaceError, match=r"my_models\.py has no 'biuld'\. Did you mean 'build'\? It has Hyper, "):
+            load(f"{module}:biuld", known)
+    (models / "loud.py").write_text("import os\nraise SystemExit\ndef build(hp): ...\n_hidden = os")
+    with pytest.raises(SpaceError, match=r"^--space loud.py:qqq: loud.py has no 'qqq'\. It has build\.$"):
+        load("loud.py:qqq", known)
+    (models / "unclear.py").write_text("from os import *\n")
+    for reference in ("loud.py:build", "loud.py:_hidden", "unclear.py:qqq"):
+        assert load(reference, known).model == reference
 
 
 @pytest.mark.parametrize(
@@ -641,7 +651,7 @@ def test_a_module_that_does_not_import_is_told(known: Catalog, models: Path, mod
 
 
 def test_loading_an_import_string_runs_nothing(known: Catalog, models: Path) -> None:
-    (models / "eager.py").write_text("from pathlib import Path; Path('ran').touch()")
+    (models / "eager.py").write_text("from pathlib import Path; Path('ran').touch()\ndef build(hp): ...")
     for reference in ("eager.py:build", "eager:build", "eager.deeper:build"):
         check(load(reference, known), known)
     assert not (models / "ran").exists()

@@ -65,9 +65,9 @@ def on_ray(config, jobs):
     return RayLauncher(config.changed(address="local"), jobs)
 '''
 
+# The function and the arrays travel by cloudpickle; the arrays are in a file of their own.
 SCRIPT = """
-import sys
-import cnnsearch
+import cnnsearch.keras_tuner as keras_tuner
 from sklearn.datasets import load_digits
 
 UNITS = 16
@@ -80,8 +80,9 @@ def build(hp):
     return model
 
 digits = load_digits()
-cnnsearch.search(build, (digits.images[:300, ..., None], digits.target[:300]), trials=500, epochs=1, launcher="ray",
-    address="local", jobs=1, confirm=0)
+ray = {"launcher": "ray", "address": "local", "jobs": 1}
+tuner = keras_tuner.RandomSearch(build, "val_accuracy", 500, project_name="build", **ray)
+tuner.search(digits.images[:300, ..., None], digits.target[:300], validation_split=0.2)
 """
 
 

@@ -61,11 +61,6 @@ def search_config(
     given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
     if given.get("direction") and not found.trains_itself:
         raise CnnsearchError("--direction is for Optuna objectives. The metrics of a model have their own direction.")
-    if found.trains_itself and given["launcher"] in registry.CLUSTERS:
-        raise CnnsearchError(
-            f"{found.where} trains for itself, with data of its own. Its workers run on this machine: leave out "
-            f"--launcher {given['launcher']}."
-        )
     # only a whole training of such a function shows its default point
     given["default"] &= not found.trains_itself
     given["scheduler"], given["pruner"] = scheduler_and_pruner(given["scheduler"], given["pruner"], costs)

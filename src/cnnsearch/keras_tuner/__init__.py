@@ -13,9 +13,8 @@ from typing import Any
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 TUNERS = ("BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "Tuner")
-MODULES = ("applications", "oracles", "tuners")
+MODULES = ("applications", "engine", "oracles", "tuners")
 ABSENT = {
-    "BaseTuner": "Subclass Tuner instead.",
     "Oracle": "Choose one of its tuners, or write a sampler plugin.",
     "SklearnTuner": "Use KerasTuner's for models of scikit-learn.",
     "synchronized": "It is for oracles.",

@@ -45,7 +45,9 @@ class DrawnHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
 
 
 def distribution(hp: Any, grid: bool) -> Distribution:
-    """The distribution of one of KerasTuner's hyperparameters. In a grid, a number without a step has ten values.
+    """The distribution of one of KerasTuner's hyperparameters.
+
+    In a grid, a number without a step has ten values and its default.
 
     Raises:
         ValueError: if Optuna has no such scale.
@@ -61,7 +63,7 @@ def distribution(hp: Any, grid: bool) -> Distribution:
     if grid:
         # KerasTuner has whole numbers as floats there
         number = int if isinstance(hp, kinds.Int) else float
-        values = sorted({number(value) for value in hp.values})
-        return choice(hp.name, values, hp.default if hp.default in values else None)
+        values = sorted({number(value) for value in (*hp.values, hp.default)})
+        return choice(hp.name, values, hp.default)
     make = integers if isinstance(hp, kinds.Int) else floats
     return make(hp.name, hp.min_value, hp.max_value, hp.step, hp.sampling, hp.default)

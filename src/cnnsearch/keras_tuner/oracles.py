@@ -12,6 +12,9 @@ from keras_tuner.engine import trial as kt_trials
 
 from cnnsearch.tuning.progress import UNLIMITED
 
+CALLED_BY_SEARCH = ("create_trial", "end_trial", "populate_space", "score_trial", "update_trial")
+"""Methods of an oracle that KerasTuner's `search` calls, and this one does not."""
+
 
 class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
     """An oracle whose trials are those of a study.
@@ -60,7 +63,9 @@ class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
 
     @trials.setter
     def trials(self, value: Any) -> None:
-        """KerasTuner's oracle sets an empty dict at first."""
+        # KerasTuner's oracle sets an empty dict at first
+        if value:
+            raise AttributeError("the trials are those of the study; they cannot be set")
 
     def _read(self) -> dict[str, Any]:
         return {} if self.tuner is None else self.tuner._trials()
@@ -70,7 +75,13 @@ class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
         return self.trials[trial_id]
 
     def get_best_trials(self, num_trials: int = 1) -> list[Any]:
-        """The best trials, the best one first; every complete trial comes before every pruned one."""
+        """The best trials, the best one first; every complete trial comes before every pruned one.
+
+        Raises:
+            RuntimeError: in a worker, which knows its own trial only.
+        """
+        if self.running is not None:
+            raise RuntimeError("A worker knows its own trial only. Ask for the best trials after the search.")
         sign = -1 if self.objective.direction == "max" else 1
         scored = [trial for trial in self.trials.values() if trial.score is not None]
         completed = kt_trials.TrialStatus.COMPLETED
@@ -154,7 +165,7 @@ class BayesianOptimizationOracle(StudyOracle):
 
 
 class GridSearchOracle(StudyOracle):
-    """Tries every point. A float without a step has ten values, as in KerasTuner."""
+    """Tries every point. A float without a step has ten values and its default, as in KerasTuner."""
 
     sampler = "grid"
 
@@ -217,9 +228,11 @@ def oracle_of(given: Any, arguments: dict[str, Any]) -> StudyOracle:
     """The oracle that `Tuner` is given: one of these, its name, or KerasTuner's own of the same name.
 
     Raises:
-        ValueError: if it is another.
+        ValueError: if it is another, or overrides what the search does not call.
     """
     if isinstance(given, StudyOracle):
+        own = next(each for each in type(given).__mro__ if each.__module__ == __name__)
+        refuse_overridden(type(given), own, CALLED_BY_SEARCH, "Write a sampler plugin, or a scheduler plugin.")
         return given
     name = given if isinstance(given, str) else type(given).__name__ if isinstance(given, keras_tuner.Oracle) else ""
     kind = BY_NAME.get(name.lower().removesuffix("oracle").replace("_", ""))
@@ -242,4 +255,22 @@ def _shared(kind: type[StudyOracle]) -> tuple[str, ...]:
     )
     if kind is HyperbandOracle:
         return (*common, "max_epochs", "factor", "hyperband_iterations")
-    return (*common, "max_trials")
+    more = ("num_initial_points", "alpha", "beta") if kind is BayesianOptimizationOracle else ()
+    return (*common, *more, "max_trials")
+
+
+def refuse_overridden(kind: type, base: type, names: tuple[str, ...], instead: str) -> None:
+    """Refuse a subclass of `base` that overrides a method that this search does not call.
+
+    Raises:
+        ValueError: it names the methods, and what to do `instead`.
+    """
+    own = [name for name in names if getattr(kind, name) is not getattr(base, name)]
+    if own:
+        raise ValueError(f"{kind.__name__} overrides {', '.join(own)}, which cnnsearch does not call. {instead}")
+
+
+def arguments_of(variables: dict[str, Any]) -> dict[str, Any]:
+    """Of all local variables at the start of a tuner's `__init__`, the arguments of its oracle."""
+    others = ("self", "hypermodel", "options", "__class__")
+    return {name: value for name, value in variables.items() if name not in others}

@@ -139,7 +139,7 @@ def _is_resumable(tuner: Any) -> bool:
 
 def _base(tuner: Any) -> Any:
     """The class of this package that a tuner is of."""
-    return next(kind for kind in type(tuner).__mro__ if kind.__module__ == "cnnsearch.keras_tuner.tuners")
+    return next(kind for kind in type(tuner).__mro__ if kind.__module__.startswith("cnnsearch.keras_tuner."))
 
 
 def _with_epochs(oracle: Any, given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:

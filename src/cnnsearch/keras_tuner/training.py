@@ -44,6 +44,10 @@ class TunerTraining(SelfTraining):
         # the name of the space
         self.__name__ = tuner.project_name
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # on another machine it is another one
+        self.__dict__.update(state, _folder=data_files.folder())
+
     def own_parts(self) -> Any:
         """See `SelfTraining`."""
         tuner, oracle = self.tuner, self.tuner.oracle
@@ -75,6 +79,7 @@ class TunerTraining(SelfTraining):
                 given, named = pickle.loads(self._arguments)
             worker.begin_attempt()
             try:
+                tuner.pre_create_trial()
                 tuner.on_trial_begin(running)
                 outcome = worker.outcome(tuner.run_trial(running, *given, **named))
                 running.status = "COMPLETED"

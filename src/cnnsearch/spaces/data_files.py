@@ -123,6 +123,11 @@ def within(folder: Path) -> Iterator[None]:
         _folder = before
 
 
+def folder() -> Path:
+    """The folder of `within`, while an object is unpickled."""
+    return _folder
+
+
 def path_of(name: str) -> Path:
     """The file of this name, while an object is unpickled."""
     return _folder / name

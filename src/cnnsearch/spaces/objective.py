@@ -9,11 +9,10 @@ import dis
 import math
 from collections.abc import Callable, Iterator, Sequence
 from inspect import isfunction, signature
-from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from cnnsearch.core.errors import SpaceError, TrialFailure
+from cnnsearch.core.errors import TrialFailure
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.self_training import Outcome, OwnTrial, SelfTraining
@@ -37,19 +36,9 @@ def is_objective(function: Any) -> bool:
     return WORD in function.__name__.lower() or any(name in METHODS for name in _attributes(function.__code__))
 
 
-def source_has_objective(path: Path, name: str) -> bool:
-    """Whether the function `name` in a file is an Optuna objective. The file's code is not run.
-
-    Raises:
-        SpaceError: if the file is not valid Python.
-    """
-    try:
-        found = ast.parse(path.read_bytes())
-    except SyntaxError as error:
-        raise SpaceError(f"{path}: line {error.lineno} is not valid Python: {error.msg}.") from error
-    except (OSError, ValueError):
-        return False
-    for node in found.body:
+def source_has_objective(source: ast.Module, name: str) -> bool:
+    """Whether the function `name` in the text of a file is an Optuna objective."""
+    for node in source.body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             first = [each.arg for each in (*node.args.posonlyargs, *node.args.args)][:1]
             used = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}

@@ -13,7 +13,7 @@ from cnnsearch.core import metrics
 from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError, nearest
 from cnnsearch.core.host import process_restored
 from cnnsearch.core.metric_names import OBJECTIVE
-from cnnsearch.spaces import objective, pickled_model, plugin_options
+from cnnsearch.spaces import objective, pickled_model, plugin_options, source_names
 from cnnsearch.spaces.decorators import ATTRIBUTE
 from cnnsearch.spaces.definition import DEFAULTS, NO_DATA, STUDY, Space, Use, tuples
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
@@ -244,7 +244,7 @@ def _by_import_string(reference: str, where: str = "--space") -> Space:
     # many files call it `build`, so the file's name says more
     own = Path(module).name.removesuffix(".py") if name == "build" else name
     found = Space(name=plain_name(own), model=reference, where=reference)
-    return objective_space(found) if _is_objective(module, name) else found
+    return objective_space(found) if _is_objective(module, name, f"{where} {reference}") else found
 
 
 def objective_space(space: Space, batch_size: int = DEFAULTS["batch_size"]) -> Space:
@@ -253,10 +253,18 @@ def objective_space(space: Space, batch_size: int = DEFAULTS["batch_size"]) -> S
     return dataclasses.replace(space, dataset=Use(NO_DATA, {}), defaults=defaults)
 
 
-def _is_objective(module: str, name: str) -> bool:
-    """Whether a function is an Optuna objective. No code is run."""
-    file = module if module.endswith(".py") else f"{module.replace('.', '/')}.py"
-    return objective.source_has_objective(Path(file), name)
+def _is_objective(module: str, name: str, where: str) -> bool:
+    """Whether a function is an Optuna objective. No code is run.
+
+    Raises:
+        SpaceError: if its file does not have it, or is not valid Python.
+    """
+    file = Path(module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
+    source = source_names.parsed(file)
+    if source is None:
+        return False
+    source_names.check_defined(source, file, name, where)
+    return objective.source_has_objective(source, name)
 
 
 def _may_import(module: str) -> bool:

@@ -233,6 +233,11 @@ class TrialLifecycle:
 
     def _on_completed(self, trial: ActiveTrial, message: Completed) -> Reaction:
         trial.spent += message.seconds
+        grid = self._config.tuner.sampler == "grid" and self._config.study.space.trains_itself
+        if grid and (first := self._recorder.same_point(trial.trial)) is not None:
+            done = replace(trial.record, state="duplicate", reason=f"the same hyperparameters as trial {first}")
+            keep = Keep(trial=trial.number, id=message.id, path="")
+            return Reaction(WorkerAction.SAVE_MODEL, keep, lambda: self._end_infeasible(trial, done))
         reason = self.time_limit.reason(trial, message.epochs) if message.stopped else ""
         state = "pruned" if message.stopped and not reason else "complete"
         done = replace(self._as_trained(trial, message), state=state, reason=reason)

@@ -19,7 +19,7 @@ from cnnsearch.tuning.progress import StudyStatistics
 class TrialRecorder:
     """The ended trials of a study: stores them in Optuna and tells the callbacks.
 
-    It is used at every message of a worker, so no method reads all trials.
+    It is used at every message of a worker, so no method but `same_point` reads all trials.
 
     Attributes:
         trials: every trial, in the order of their numbers.
@@ -63,6 +63,16 @@ class TrialRecorder:
             if tried and other.key == wanted.key and other.number != wanted.number:
                 return other.number
         return None
+
+    def same_point(self, trial: optuna.Trial) -> int | None:
+        """The number of an ended trial with the same hyperparameters; None if there is none. It reads all trials.
+
+        Two workers can draw the last point of a grid at the same time. A function that trains for itself may draw
+        until its end, so its trials are compared when they have ended.
+        """
+        drawn = dict(trial.params)
+        same = (each.number for each in self.trials if each.state in COUNTED and each.params == drawn)
+        return next(same, None)
 
     def close(self, done: Trial, trial: optuna.Trial) -> Trial:
         """End a trial; returns its record as it is stored."""

@@ -78,8 +78,12 @@ class NodeFolder:
         """The folder that stands for the study's folder."""
         return self.path / "study"
 
-    def fill(self, files: Callable[[], Mapping[str, bytes]], data: Callable[[], tuple[Split, dict[str, Any]]]) -> None:
+    def fill(
+        self, files: Callable[[], Mapping[str, bytes]], data: Callable[[], tuple[Split, dict[str, Any]] | None]
+    ) -> None:
         """Write the files and the data, if no other worker has done so. `files`: contents, by path in the folder.
+
+        `data` returns None if the space's function has data of its own.
 
         Raises:
             OSError: if they cannot be written, or another user owns the folder.
@@ -91,7 +95,8 @@ class NodeFolder:
                 return
             for name, content in files().items():
                 write_file(self.path / name, content)
-            shared_memory.write(self.data, *data())
+            if found := data():
+                shared_memory.write(self.data, *found)
             (self.path / "filled").touch()
 
     def remove(self) -> None:

@@ -59,6 +59,8 @@ class RayLauncher:
             self._local.close()
             raise
         self._pool = RayPool(config, jobs, self._cluster, secrets.token_hex(6), self._call)
+        if config.study.space.trains_itself:
+            self._give_data()
         self.fill()
 
     @property

@@ -20,6 +20,8 @@ DATA_PROCESS = "cnnsearch.training.data_process"
 class LocalProcesses:
     """One process loads the data for the cluster, from the start; another logs a model to MLflow.
 
+    A function that trains for itself has data of its own: then nothing is loaded.
+
     What they send comes to `inbox`, and from there to `event`.
     """
 
@@ -31,15 +33,18 @@ class LocalProcesses:
         self._logs.mkdir(parents=True, exist_ok=True)
         shared_memory.sweep(folder)
         self._shared = tempfile.TemporaryDirectory(prefix=shared_memory.PREFIX, dir=folder, ignore_cleanup_errors=True)
-        self._loader: WorkerProcess | None = self._start("data", DATA_PROCESS)
+        own = config.study.space.trains_itself
+        self._loader: WorkerProcess | None = None if own else self._start("data", DATA_PROCESS)
         self._logger: tuple[WorkerProcess, int, LogModel] | None = None
 
     def data(self, lines: str = "") -> Any:
-        """The data that was loaded.
+        """The data that was loaded; None if the function of the space has its own.
 
         Raises:
             CnnsearchError: if it was not loaded; `lines` says why.
         """
+        if self._config.study.space.trains_itself:
+            return None
         found = shared_memory.read(Path(self._shared.name))
         if found is None:
             raise CnnsearchError(f"The data cannot be loaded: {lines or 'the process that loads them was ended'}")

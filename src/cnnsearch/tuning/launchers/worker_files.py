@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.spaces import pickled_model
+from cnnsearch.spaces import data_files, pickled_model
 from cnnsearch.spaces.definition import STUDY
 from cnnsearch.spaces.space import Space
 from cnnsearch.study.config import SearchConfig
@@ -35,6 +35,7 @@ def for_nodes(config: SearchConfig) -> tuple[dict[str, Any], dict[str, bytes]]:
         raise CnnsearchError(
             f"--plugins and the files beside the model have more than {MOST >> 20} MB, too much to send to workers."
         )
+    files |= _data_files(config)
     space: Space = replace(config.study.space, model=model)
     return config.for_worker() | {"space": space.to_dict(), "plugins": plugins}, files
 
@@ -53,6 +54,18 @@ def _model(config: SearchConfig, files: dict[str, bytes]) -> str:
     elif module and _is_here(module.partition(".")[0]):
         _add_modules(Path.cwd(), files)
     return model
+
+
+def _data_files(config: SearchConfig) -> dict[str, bytes]:
+    """The files with the data of a function that trains for itself."""
+    module = config.study.space.model.rpartition(":")[0]
+    if not (module.startswith(STUDY) and module.endswith(pickled_model.SUFFIX)):
+        return {}
+    folder = config.study.folder
+    content = (folder / module.removeprefix(STUDY)).read_bytes()
+    # an earlier run, which was killed, may have left others
+    used = (path for path in sorted(folder.glob(f"{data_files.PREFIX}*")) if path.name.encode() in content)
+    return {f"study/{path.name}": path.read_bytes() for path in used}
 
 
 def _is_here(name: str) -> bool:

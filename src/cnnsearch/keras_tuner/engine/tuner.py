@@ -1,4 +1,4 @@
-"""KerasTuner's tuners, whose trials run in cnnsearch's workers and are stored in a study."""
+"""`Tuner`, whose trials run in cnnsearch's workers and are stored in a study."""
 
 import inspect
 from typing import Any
@@ -9,6 +9,9 @@ from cnnsearch.keras_tuner import oracles, studies, training
 
 ONE_TRIAL = ": each worker process trains one trial on its own. `jobs` says how many there are"
 """Why some arguments have no meaning."""
+
+STATE = ("get_state", "set_state")
+"""Methods with which KerasTuner's tuners keep a state of their own."""
 
 
 class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
@@ -53,6 +56,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "Received `hypermodel=None`. We only allow not specifying `hypermodel` if the user defines the search "
                 "space in `Tuner.run_trial()` by subclassing a `Tuner` class without using a `HyperModel` instance."
             )
+        oracles.refuse_overridden(type(self), Tuner, STATE, "The study keeps the trials; write files in run_trial.")
         unused = {"logger": logger, "tuner_id": tuner_id, "distribution_strategy": distribution_strategy}
         oracles.warn_unused([name for name, value in unused.items() if value is not None], reason=ONE_TRIAL)
         names = set(inspect.signature(keras_tuner.Oracle.__init__).parameters) | {"max_epochs", "factor"}
@@ -185,142 +189,6 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.oracle.tuner = self
 
 
-class RandomSearch(Tuner):
-    """KerasTuner's `RandomSearch`: draws at random.
-
-    Args:
-        hypermodel: a HyperModel, or a function `build(hp)`; None if `run_trial` is overridden.
-        objective: a metric's name, an `Objective`, or a list of them, which are summed.
-        max_trials: how many trials the study has at the end.
-        seed: the random seed; None: 0.
-        hyperparameters: hyperparameters whose values come before those of the hypermodel.
-        tune_new_entries: whether other hyperparameters are searched; else they have their default.
-        allow_new_entries: whether there may be other hyperparameters.
-        max_retries_per_trial: how many more times a trial is tried that failed.
-        max_consecutive_failed_trials: the search ends when so many trials in a row failed.
-        options: arguments of `Tuner`.
-    """
-
-    def __init__(
-        self,
-        hypermodel: Any = None,
-        objective: Any = None,
-        max_trials: int = 10,
-        seed: int | None = None,
-        hyperparameters: Any = None,
-        tune_new_entries: bool = True,
-        allow_new_entries: bool = True,
-        max_retries_per_trial: int = 0,
-        max_consecutive_failed_trials: int = 3,
-        **options: Any,
-    ) -> None:
-        super().__init__(oracles.RandomSearchOracle(**_of_oracle(locals())), hypermodel, **options)
-
-
-class BayesianOptimization(Tuner):
-    """KerasTuner's `BayesianOptimization`: draws with Optuna's TPE sampler.
-
-    Args:
-        hypermodel: a HyperModel, or a function `build(hp)`; None if `run_trial` is overridden.
-        objective: a metric's name, an `Objective`, or a list of them, which are summed.
-        max_trials: how many trials the study has at the end.
-        num_initial_points: not used; neither are `alpha` and `beta`.
-        seed: the random seed; None: 0.
-        hyperparameters: hyperparameters whose values come before those of the hypermodel.
-        tune_new_entries: whether other hyperparameters are searched; else they have their default.
-        allow_new_entries: whether there may be other hyperparameters.
-        max_retries_per_trial: how many more times a trial is tried that failed.
-        max_consecutive_failed_trials: the search ends when so many trials in a row failed.
-        options: arguments of `Tuner`.
-    """
-
-    def __init__(
-        self,
-        hypermodel: Any = None,
-        objective: Any = None,
-        max_trials: int = 10,
-        num_initial_points: int | None = None,
-        alpha: float = 1e-4,
-        beta: float = 2.6,
-        seed: int | None = None,
-        hyperparameters: Any = None,
-        tune_new_entries: bool = True,
-        allow_new_entries: bool = True,
-        max_retries_per_trial: int = 0,
-        max_consecutive_failed_trials: int = 3,
-        **options: Any,
-    ) -> None:
-        super().__init__(oracles.BayesianOptimizationOracle(**_of_oracle(locals())), hypermodel, **options)
-
-
-class GridSearch(Tuner):
-    """KerasTuner's `GridSearch`: tries every point.
-
-    Args:
-        hypermodel: a HyperModel, or a function `build(hp)`; None if `run_trial` is overridden.
-        objective: a metric's name, an `Objective`, or a list of them, which are summed.
-        max_trials: the most trials; None: all points.
-        seed: the random seed; None: 0.
-        hyperparameters: hyperparameters whose values come before those of the hypermodel.
-        tune_new_entries: whether other hyperparameters are searched; else they have their default.
-        allow_new_entries: whether there may be other hyperparameters.
-        max_retries_per_trial: how many more times a trial is tried that failed.
-        max_consecutive_failed_trials: the search ends when so many trials in a row failed.
-        options: arguments of `Tuner`.
-    """
-
-    def __init__(
-        self,
-        hypermodel: Any = None,
-        objective: Any = None,
-        max_trials: int | None = None,
-        seed: int | None = None,
-        hyperparameters: Any = None,
-        tune_new_entries: bool = True,
-        allow_new_entries: bool = True,
-        max_retries_per_trial: int = 0,
-        max_consecutive_failed_trials: int = 3,
-        **options: Any,
-    ) -> None:
-        super().__init__(oracles.GridSearchOracle(**_of_oracle(locals())), hypermodel, **options)
-
-
-class Hyperband(Tuner):
-    """KerasTuner's `Hyperband`: pauses trials at rungs, and resumes the best ones.
-
-    Args:
-        hypermodel: a HyperModel, or a function `build(hp)`; None if `run_trial` is overridden.
-        objective: a metric's name, an `Objective`, or a list of them, which are summed.
-        max_epochs: the epochs of a trial at full length.
-        factor: each rung has this many times the epochs of the rung before it.
-        hyperband_iterations: multiplies the number of trials.
-        seed: the random seed; None: 0.
-        hyperparameters: hyperparameters whose values come before those of the hypermodel.
-        tune_new_entries: whether other hyperparameters are searched; else they have their default.
-        allow_new_entries: whether there may be other hyperparameters.
-        max_retries_per_trial: how many more times a trial is tried that failed.
-        max_consecutive_failed_trials: the search ends when so many trials in a row failed.
-        options: arguments of `Tuner`.
-    """
-
-    def __init__(
-        self,
-        hypermodel: Any = None,
-        objective: Any = None,
-        max_epochs: int = 100,
-        factor: int = 3,
-        hyperband_iterations: float = 1,
-        seed: int | None = None,
-        hyperparameters: Any = None,
-        tune_new_entries: bool = True,
-        allow_new_entries: bool = True,
-        max_retries_per_trial: int = 0,
-        max_consecutive_failed_trials: int = 3,
-        **options: Any,
-    ) -> None:
-        super().__init__(oracles.HyperbandOracle(**_of_oracle(locals())), hypermodel, **options)
-
-
 class DefaultHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     """The HyperModel of a function `build(hp)`."""
 
@@ -347,9 +215,3 @@ def _hypermodel(given: Any) -> Any:
             "instance of `HyperModel`."
         )
     return DefaultHyperModel(given)
-
-
-def _of_oracle(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Of all local variables at the start of a tuner's `__init__`, the arguments of its oracle."""
-    others = ("self", "hypermodel", "options", "__class__")
-    return {name: value for name, value in arguments.items() if name not in others}

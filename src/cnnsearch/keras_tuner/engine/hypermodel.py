@@ -1,0 +1,9 @@
+"""KerasTuner's own module of this name, for scripts that import from it."""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    from keras_tuner.engine import hypermodel
+
+    return getattr(hypermodel, name)
