@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 import cnnsearch
-from cnnsearch.core.errors import SpaceError, TrialFailure
+from cnnsearch.core.errors import CnnsearchError, SpaceError, TrialFailure
 from cnnsearch.spaces import objective as objectives
 from cnnsearch.spaces import source_names
+from cnnsearch.study import objectives as study_objectives
 from tests.conftest import Run, working_in
 from tests.own_trials import own_trial
 
@@ -60,10 +61,61 @@ def test_an_objective_is_known_without_running_its_file(run: Run, tmp_path: Path
     (tmp_path / "bad.py").write_text("raise SystemExit('run')\n\n\ndef objective(trial):\n    return 1.0\n")
     with_data = run("run", "--space", "bad.py:objective", "--dataset", "digits")
     assert with_data.returncode == 2 and "reads its own data. Leave out --dataset." in with_data.stderr
-    cluster = run("run", "--space", "bad.py:objective", "--launcher", "ray")
-    assert cluster.returncode == 2 and "Its workers run on this machine" in cluster.stderr
+    two = ("run", "--space", "bad.py:objective", "--direction", "maximize", "--direction", "minimize")
+    for option, reason in (
+        (("--pruner", "median"), "--pruner median does not work with several values: a pruner compares reports"),
+        (("--sampler", "cmaes"), "--sampler cmaes works with only one objective"),
+    ):
+        refused = run(*two, *option)
+        assert refused.returncode == 2 and reason in refused.stderr, refused.stderr
     model = run("run", "--space", "digits_cnn", "--direction", "maximize")
     assert model.returncode == 2 and "--direction is for Optuna objectives" in model.stderr
+
+
+SEVERAL = """
+def objective(trial):
+    x = trial.suggest_float("x", -2, 2)
+    return -(x**2), abs(x - 1), 7 * trial.suggest_int("layers", 1, 2)
+"""
+
+
+def test_an_objective_of_several_values_has_a_pareto_front(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.py").write_text(SEVERAL)
+    directions = ("--direction", "maximize", "--direction", "minimize", "--direction", "minimize")
+    names = ("--metric", "near_0", "--metric", "seconds", "--metric", "params")
+    line = ("run", "--space", "s.py:objective", "--jobs", "1", *directions, *names, "--trials")
+    done = run(*line, "6")
+    assert done.returncode == 0 and "objective: the best by near_0" in done.stdout, done.stdout + done.stderr
+    again = run(*line, "8", "--json")
+    values = [json.loads(row)["values"] for row in again.stdout.splitlines() if '"event": "trial"' in row]
+    assert len(values) == 2 and all(set(each) == {"seconds", "params"} for each in values)
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    study = cnnsearch.load("objective", runs=tmp_path / "runs").optuna
+    front = {trial.number for trial in study.best_trials}
+    assert {row["trial"] for row in rows if row["pareto"]} == front and 0 < len(front)
+    first = next(each for each in study.trials if each.number == rows[0]["trial"])
+    # the leaderboard has columns called seconds and params; the latter has the same meaning
+    assert first.values == [rows[0]["score"], rows[0]["value seconds"], rows[0]["params"]]
+    assert [each.name for each in study.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
+    other = run("confirm", "objective")
+    assert other.returncode == 2 and "has several values" in other.stderr
+
+
+def test_the_values_of_a_search_have_names_and_directions() -> None:
+    values = study_objectives.values
+    assert values((), (), True) == values((), (), False) == (None, "", ())
+    assert values(("val_loss",), ("maximize",), True) == ("val_loss", "maximize", ())
+    assert values((), ("maximize", "minimize"), True) == ("value_0", "maximize", (("value_1", "minimize"),))
+    assert values(("val_accuracy", "loss"), (), True) == ("val_accuracy", "maximize", (("loss", "minimize"),))
+    for names, directions, own, message in (
+        (("a", "b"), ("maximize",), True, "The number of --metric is 2, and that of --direction 1"),
+        (("a", "a"), (), True, "--metric a --metric a: each value of the objective needs a name of its own"),
+        (("val_loss", "val_auc"), (), False, "only an Optuna objective returns several values"),
+    ):
+        with pytest.raises(CnnsearchError, match=message):
+            values(names, directions, own)
+    with pytest.raises(CnnsearchError, match="direction and directions"):
+        cnnsearch.optimize(lambda trial: 1.0, direction="maximize", directions=["maximize"])
 
 
 def test_optimize_takes_a_function_with_what_it_uses(tmp_path: Path, store: str) -> None:
@@ -106,8 +158,16 @@ def test_an_objective_gets_the_trial_of_optuna() -> None:
     # the second report of a step is ignored
     assert [each["value"] for each in trial.history] == [3.0, 2.0, 4.0]
     assert (outcome.score, outcome.best_epoch, outcome.pruned) == (2.0, 2, False)
-    with pytest.raises(TrialFailure, match="several objectives"):
+    with pytest.raises(TrialFailure, match=r"returned 2 values; expected a number\. Say a direction for each"):
         objectives.OptunaObjective(lambda trial: (1.0, 2.0)).train(own_trial()[0])
+    several = own_trial()[0]
+    several.names = ("value", "size")
+    assert objectives.OptunaObjective(lambda trial: (1, 2)).train(several).metrics == {"value": 1.0, "size": 2.0}
+    for returns, message in (((1.0, float("nan")), "the size was nan"), (1.0, "returned float; expected 2 numbers")):
+        with pytest.raises(TrialFailure, match=message):
+            objectives.OptunaObjective(lambda trial, given=returns: given).train(several)
+    with pytest.raises(NotImplementedError, match="not supported for multi-objective"):
+        objectives.OptunaObjective(lambda trial: trial.report(1.0, 0)).train(several)
     with pytest.raises(TrialFailure, match="reported nan"):
         objectives.OptunaObjective(lambda trial: trial.report(float("nan"), 0)).train(own_trial()[0])
 

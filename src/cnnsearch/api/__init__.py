@@ -8,6 +8,7 @@ from cnnsearch.api.inputs import SearchInputs
 from cnnsearch.api.keywords import changed, known_keywords, parsed
 from cnnsearch.api.result import Result, import_optuna
 from cnnsearch.core.checkpoint_address import redacted
+from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces.objective import OptunaObjective
 
 Found = Result
@@ -45,8 +46,8 @@ def search(
     gpus_per_trial: float | None = None,
     callback: str | Sequence[str] = (),
     seed: int = 0,
-    metric: str | None = None,
-    direction: str | None = None,
+    metric: str | Sequence[str] | None = None,
+    direction: str | Sequence[str] | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
     image_size: str | int | None = None,
     skip_unreadable: bool = False,
@@ -102,8 +103,10 @@ def search(
         gpus_per_trial: how many GPUs a trial gets, such as 0.25; None: 0.25 if there are GPUs.
         callback: a plugin's callback, or several.
         seed: the random seed of the data split, the sampler and each trial.
-        metric: the metric to optimize, such as "val_accuracy" or "val_loss"; None: the space's.
-        direction: "minimize" or "maximize", for an Optuna objective; None: "minimize", or what the metric's name says.
+        metric: the metric to optimize, such as "val_accuracy" or "val_loss"; None: the space's. For an Optuna
+            objective: the name of its value, or a list of names.
+        direction: "minimize" or "maximize", for an Optuna objective, or a list, one for each value; None: "minimize",
+            or what the metric's name says.
         set: changes of the space: `{"filters.first": [8, 16]}`.
         image_size: resize the pictures of a folder to this width and height, such as "96x64"; 96: 96x96; None: the
             space's size, else the pictures' one size, else their median.
@@ -167,8 +170,13 @@ def load(
     return Result(study, given["runs"], given["storage"], given["plugins"])
 
 
-def optimize(objective: Callable[[Any], float], n_trials: int = 50, **options: Any) -> Result:
-    """Run an Optuna objective, a function of one `trial` that trains for itself and returns a number.
+def optimize(
+    objective: Callable[[Any], float | Sequence[float]],
+    n_trials: int = 50,
+    directions: Sequence[str] | None = None,
+    **options: Any,
+) -> Result:
+    """Run an Optuna objective, a function of one `trial` that trains for itself and returns a number or several.
 
     It may use `trial.suggest_*`, `report`, `should_prune` and `set_user_attr`, raise `optuna.TrialPruned`, and use the
     pruning callback of optuna-integration. It is called in worker processes. The same call resumes the study.
@@ -176,15 +184,21 @@ def optimize(objective: Callable[[Any], float], n_trials: int = 50, **options: A
     Args:
         objective: the function; cloudpickle sends it to the workers.
         n_trials: how many trials the study has at the end. Those of earlier calls count.
+        directions: "minimize" or "maximize" for each value, if it returns several.
         options: keywords of `search`, such as `direction`, `metric`, `study`, `timeout`, `jobs`, `sampler`, `pruner`.
 
     Returns:
-        The study. Its `optuna` is the Optuna study, with `best_params` and `best_value`.
+        The study. Its `optuna` is the Optuna study, with `best_params` and `best_value`; with `best_trials` if the
+        objective returns several values.
 
     Raises:
         CnnsearchError: for a mistake that the user can correct; the message is one line.
         KeyboardInterrupt: if the search was stopped. Every finished trial is kept; the same call resumes it.
     """
+    if directions is not None:
+        if "direction" in options:
+            raise CnnsearchError("optimize() got direction and directions; leave one out.")
+        options["direction"] = list(directions)
     return search(OptunaObjective(objective), trials=n_trials, **options)
 
 

@@ -60,7 +60,8 @@ class Result:
 
         from cnnsearch.results import leaderboard
 
-        return pandas.DataFrame(leaderboard.rows(self._study(), top), columns=list(leaderboard.COLUMNS))
+        board = leaderboard.rows(self._study(), top)
+        return pandas.DataFrame(board, columns=leaderboard.columns_of(board))
 
     def best(self) -> dict[str, Any]:
         """The leaderboard's first row.

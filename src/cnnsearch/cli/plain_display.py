@@ -53,6 +53,7 @@ class JsonLines(Quiet):
                 "reason": done.reason,
                 "ended": progress.statistics.ended,
                 "trials": progress.trials,
+                **({"values": further} if (further := progress.further_values) else {}),
             }
             print(json.dumps(fields), flush=True)
 
@@ -67,7 +68,8 @@ def trial_line(done: Trial, progress: TuningStatus, most: int = 6) -> str:
         return f"trial {done.number} failed ({done.failure}): {done.reason}"
     where = f"epoch {done.best_epoch} of {done.epochs}" if done.epochs else done.reason
     choices = main_choices(done, progress.default, most)
-    return f"trial {done.number} {done.state} {done.score:.4f} ({where}, {done.seconds:.0f} s): {choices}"
+    further = "".join(f" {name} {value:.6g}" for name, value in progress.further_values.items())
+    return f"trial {done.number} {done.state} {done.score:.4f}{further} ({where}, {done.seconds:.0f} s): {choices}"
 
 
 def new_seed_line(done: RepeatResult) -> str:

@@ -78,15 +78,19 @@ search_options = option_group(
     ),
     spec(
         "--metric",
+        multiple=True,
         metavar="NAME",
         shown="the space's",
-        help="The metric to optimize: val_accuracy, val_loss, val_auc, val_f1_macro, val_balanced_accuracy, …",
+        help="The metric to optimize: val_accuracy, val_loss, val_auc, val_f1_macro, val_balanced_accuracy, …; "
+        "the name of each value of an Optuna objective. May be repeated.",
     ),
     spec(
         "--direction",
+        multiple=True,
         type=click.Choice(("minimize", "maximize")),
         shown="minimize; with --metric, what the name says",
-        help="For an Optuna objective: whether a smaller or a larger value is better.",
+        help="For an Optuna objective: whether a smaller or a larger value is better. "
+        "May be repeated, for several values.",
     ),
     spec(
         "--objective",

@@ -58,9 +58,12 @@ def search_config(
     _check_names(given, known)
     pictures = {name: given.pop(name) for name in PICTURE_OPTIONS}
     found, used = _checked_space(space, dataset, pictures, settings, known)
-    given["metric"], costs = objectives.asked(objective, given["metric"], given["pruner"], bool(found.model))
-    if given.get("direction") and not found.trains_itself:
-        raise CnnsearchError("--direction is for Optuna objectives. The metrics of a model have their own direction.")
+    values = objectives.values(given["metric"], given.pop("direction"), found.trains_itself)
+    if values.more:
+        objectives.check_several({**given, "objective": objective, "confirm": confirm})
+        given["scheduler"], given["pruner"] = "none", "none"
+    given["metric"], costs = objectives.asked(objective, values.metric, given["pruner"], bool(found.model))
+    objectives.check_sampler(given["sampler"], bool(costs or values.more))
     # only a whole training of such a function shows its default point
     given["default"] &= not found.trains_itself
     given["scheduler"], given["pruner"] = scheduler_and_pruner(given["scheduler"], given["pruner"], costs)
@@ -77,7 +80,8 @@ def search_config(
         space=found,
         dataset=used,
         name=_checked_name(study or found.name),
-        direction=given.pop("direction", None) or "",
+        direction=values.direction,
+        more=values.more,
         timeout=seconds(timeout),
         trial_timeout=seconds(trial_timeout),
         costs=costs,
@@ -134,7 +138,10 @@ def _checked_space(
     found = with_picture_options(found, known, pictures)
     found = spaces.check_options(spaces.override(found, changes), known)
     if found.dataset is None:
-        raise CnnsearchError(f"{found.name} has no dataset of its own. Name one: --dataset NAME or --dataset PATH.")
+        own = " An Optuna objective, which has its own data, has the word objective in its name." if found.model else ""
+        raise CnnsearchError(
+            f"{found.name} has no dataset of its own. Name one: --dataset NAME or --dataset PATH.{own}"
+        )
     return found, found.dataset
 
 
@@ -170,7 +177,7 @@ def _with_stored_space(config: SearchConfig) -> SearchConfig:
 
     asked = config.study
     begun = stored_config(listing.load(asked.name, asked.runs, asked.storage), runs=asked.runs).study
-    stored = ("space", "dataset", "epochs", "metric", "costs", "seed", "brought")
+    stored = ("space", "dataset", "epochs", "metric", "direction", "more", "costs", "seed", "brought")
     return config.changed(**{name: getattr(begun, name) for name in stored})
 
 

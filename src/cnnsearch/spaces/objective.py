@@ -1,4 +1,4 @@
-"""An Optuna objective, which is a function of one trial that trains for itself and returns a number, as a space.
+"""An Optuna objective, which is a function of one trial that trains for itself and returns numbers, as a space.
 
 Optuna is not imported: the trial has the methods of Optuna's `Trial`, and `TrialPruned` is known by its name.
 """
@@ -76,8 +76,8 @@ class OptunaObjective(SelfTraining):
             if not any(kind.__name__ == PRUNED for kind in type(error).__mro__):
                 raise
             return _pruned(trial)
-        score = _number(returned)
-        return Outcome(score, _epoch_of(score, trial), metrics={trial.metric: score})
+        found = _values(returned, trial.names)
+        return Outcome(found[trial.metric], _epoch_of(found[trial.metric], trial), metrics=found)
 
 
 def _pruned(trial: OwnTrial) -> Outcome:
@@ -95,19 +95,32 @@ def _epoch_of(score: float, trial: OwnTrial) -> int:
     return len(values) - values[::-1].index(score) if score in values else len(values)
 
 
-def _number(returned: Any) -> float:
-    """What an objective returned, as a number.
+def _values(returned: Any, names: tuple[str, ...]) -> dict[str, float]:
+    """What an objective returned, as numbers by their names.
 
     Raises:
-        TrialFailure: if it is none.
+        TrialFailure: if it is none, a wrong number of them, or not finite.
     """
-    try:
-        return float(returned)
-    except (TypeError, ValueError) as error:
-        several = isinstance(returned, tuple | list)
-        hint = "; several objectives cannot be searched together here" if several else ""
-        reason = f"the objective returned {type(returned).__name__}; expected a number{hint}"
-        raise TrialFailure("plugin_error", reason) from error
+    given = list(returned) if isinstance(returned, tuple | list) else [returned]
+    if len(given) != len(names):
+        numbers = "a number" if len(names) == 1 else f"{len(names)} numbers"
+        each = " ".join(["--direction …"] * len(given))
+        hint = f". Say a direction for each: {each}, or directions=[…] of cnnsearch.optimize" if len(given) > 1 else ""
+        raise TrialFailure("plugin_error", f"the objective returned {_brief(given)}; expected {numbers}{hint}")
+    found = {}
+    for name, value in zip(names, given, strict=True):
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError) as error:
+            reason = f"the objective returned {type(value).__name__}; expected a number"
+            raise TrialFailure("plugin_error", reason) from error
+        if not math.isfinite(found[name]):
+            raise TrialFailure("nan", f"the {name} was {found[name]:g}")
+    return found
+
+
+def _brief(given: list[Any]) -> str:
+    return f"{len(given)} values" if len(given) != 1 else type(given[0]).__name__
 
 
 class ObjectiveTrial:
@@ -161,7 +174,12 @@ class ObjectiveTrial:
         return self.suggest_float(name, low, high, step=q)
 
     def report(self, value: float, step: int) -> None:
-        """Report a value of the objective. As in Optuna, the second report of a step is ignored."""
+        """Report a value of the objective. As in Optuna, the second report of a step is ignored.
+
+        Raises:
+            NotImplementedError: as in Optuna, if the objective has several values.
+        """
+        self._check_single("report")
         found = float(value)
         if int(step) in self._steps:
             return
@@ -171,8 +189,17 @@ class ObjectiveTrial:
         self._trial.report({self._trial.metric: found})
 
     def should_prune(self) -> bool:
-        """Whether the trial is to end now, as the pruner decided after the last report."""
+        """Whether the trial is to end now, as the pruner decided after the last report.
+
+        Raises:
+            NotImplementedError: as in Optuna, if the objective has several values.
+        """
+        self._check_single("should_prune")
         return not self._trial.goes_on
+
+    def _check_single(self, method: str) -> None:
+        if len(self._trial.names) > 1:
+            raise NotImplementedError(f"Trial.{method} is not supported for multi-objective optimization.")
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Store plain data with the trial."""

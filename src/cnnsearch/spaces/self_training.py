@@ -24,6 +24,7 @@ class OwnTrial(Protocol):
         seed: the seed of its weights and batches.
         epochs: the epochs of a trial at full length; 0 if they are not known.
         metric: the name of the metric that is the score; `maximize`: whether a larger value is better.
+        names: the names of all values that the function returns; `metric` is the first.
         history: what was reported so far, also before an interruption or a pause.
         goes_on: whether the trial continues after its last report.
         paused: whether it is to pause now, and be resumed later.
@@ -34,6 +35,7 @@ class OwnTrial(Protocol):
     epochs: int
     metric: str
     maximize: bool
+    names: tuple[str, ...]
     history: list[Report]
     goes_on: bool
     paused: bool

@@ -29,6 +29,7 @@ class StudyConfig:
         plugins: folders and files with plugins.
         brought: digests of the function and the arrays that were given from Python, by `function` and `data`.
         direction: "maximize" or "minimize" for a metric of the user's own; empty: what the metric's name says.
+        more: name and direction of each further value that an Optuna objective returns.
     """
 
     space: Space
@@ -44,6 +45,7 @@ class StudyConfig:
     plugins: tuple[Path, ...] = ()
     brought: dict[str, Any] = field(default_factory=dict)
     direction: str = ""
+    more: tuple[tuple[str, str], ...] = ()
 
     @property
     def maximize(self) -> bool:
@@ -68,6 +70,7 @@ class StudyConfig:
             "batch_size": self.space.defaults["batch_size"],
             **({"brought": self.brought} if self.brought else {}),
             **({"direction": self.direction} if self.direction else {}),
+            **({"values": [list(each) for each in self.more]} if self.more else {}),
         }
 
 
@@ -202,6 +205,7 @@ class SearchConfig:
             "epochs": study.epochs,
             "metric": study.metric,
             "maximize": study.maximize,
+            "more": [name for name, _ in study.more],
             **asdict(training),
             "runs": str(study.runs.resolve()),
             "folder": str(study.folder.resolve()),

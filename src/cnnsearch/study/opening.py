@@ -108,10 +108,15 @@ def _create_once(config: SearchConfig, known: Catalog) -> optuna.Study:
     return optuna.create_study(
         storage=open_storage(config.study.runs, config.study.storage),
         study_name=config.study.name,
-        directions=[MORE if config.study.maximize else LESS, *(LESS for _ in config.study.costs)],
+        directions=_directions(config.study),
         pruner=samplers.pruner(config.tuner.pruner, config.study.epochs, known),
         load_if_exists=True,
     )
+
+
+def _directions(config: StudyConfig) -> list[Any]:
+    more = (MORE if direction == "maximize" else LESS for _, direction in config.more)
+    return [MORE if config.maximize else LESS, *(LESS for _ in config.costs), *more]
 
 
 def _nothing_done(study: optuna.Study, config: StudyConfig) -> bool:
@@ -180,10 +185,10 @@ def check_same(study: Study, config: StudyConfig) -> None:
             f"Study '{study.name}' was started with {what} = {before}. The space now has {after}. "
             f"Resume with the study's own space: --space-from-study, {anew}"
         )
-    old = {"costs": [], "direction": "", **old, "dataset": moved.without_path(old["dataset"])}
-    new = {"direction": "", **new}
+    old = {"costs": [], "direction": "", "values": [], **old, "dataset": moved.without_path(old["dataset"])}
+    new = {"direction": "", "values": [], **new}
     new["dataset"] = moved.without_path(new["dataset"])
-    for key in ("dataset", "epochs", "metric", "direction", "costs", "seed", "validation", "batch_size"):
+    for key in ("dataset", "epochs", "metric", "direction", "values", "costs", "seed", "validation", "batch_size"):
         if old.get(key, new[key]) != new[key]:
             raise StudyError(
                 f"Study '{study.name}' was started with {key} {_brief(old[key])}. This command has "

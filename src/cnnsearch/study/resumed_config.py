@@ -19,6 +19,8 @@ def stored_config(opened: Study, **others: Any) -> SearchConfig:
         epochs=info["epochs"],
         metric=info["metric"],
         costs=opened.costs,
+        direction=str(info.get("direction", "")),
+        more=tuple((name, direction) for name, direction in info.get("values", ())),
         seed=info["seed"],
         brought=info.get("brought", {}),
         # older studies were always trained with Keras' fit

@@ -77,6 +77,11 @@ class Study:
         return tuple(self.info.get("costs", ()))
 
     @property
+    def more(self) -> dict[str, bool]:
+        """The further values that an Optuna objective returns, by name: whether a larger one is better."""
+        return {name: direction == "maximize" for name, direction in self.info.get("values", ())}
+
+    @property
     def precision(self) -> str:
         """The precision of all its trials; empty if no worker has needed Keras yet."""
         return str(self.info.get("machine", {}).get("precision") or "")

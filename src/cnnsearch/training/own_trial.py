@@ -37,6 +37,7 @@ class SelfTrainedTrial:
         self.number, self.seed = assignment.trial, assignment.seed
         self.epochs, self.metric = config.epochs, metric
         self.maximize, self.history = config.maximize, list[Report]()
+        self.names = (metric, *config.more)
         self.resumable = self.saved = False
         self.draw = draw
         self._limits = Limits(config.max_params)

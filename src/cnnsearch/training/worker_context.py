@@ -37,6 +37,7 @@ class WorkerConfig:
         runs: the folder with all studies.
         folder: the folder of this study.
         shared: the folder in which the workers share the data; empty if there is none.
+        more: the names of the further values that an Optuna objective returns.
     """
 
     space: dict[str, Any]
@@ -54,6 +55,7 @@ class WorkerConfig:
     folder: str
     shared: str
     maximize: bool = True
+    more: tuple[str, ...] = ()
 
 
 class WorkerContext:

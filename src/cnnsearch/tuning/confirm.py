@@ -84,6 +84,10 @@ def confirm(
         CnnsearchError: if there is nothing to confirm, or a dataset, plugin or worker fails.
     """
     opened = listing.load(study, runs, storage)
+    if opened.more:
+        raise CnnsearchError(
+            f"Study '{opened.name}' has several values: a mean over new seeds is there for one value only."
+        )
     known = plugin_files.load(plugins)
     workers, threads = workers_and_threads(jobs)
     limits = {"timeout": timeout, "memory": host.memory_allowed(workers)}

@@ -92,7 +92,10 @@ def _one_more(counts: Mapping[str, int], name: str) -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class TuningStatus:
-    """The status of a running search. `done` is the trial that just ended; None if none did."""
+    """The status of a running search. `done` is the trial that just ended; None if none did.
+
+    `more`: the names of the further values that an objective returns.
+    """
 
     trials: int
     statistics: StudyStatistics
@@ -101,6 +104,13 @@ class TuningStatus:
     jobs: int
     default: dict[str, Any]
     done: Trial | None = None
+    more: tuple[str, ...] = ()
+
+    @property
+    def further_values(self) -> dict[str, float]:
+        """The further values of the trial that just ended; empty unless it is complete."""
+        done = self.done
+        return {name: done.history[-1][name] for name in self.more} if done and done.state == "complete" else {}
 
     @property
     def counted(self) -> str:

@@ -323,7 +323,16 @@ class SearchSource(TrialSource[ActiveTrial]):
         default = self._study.info.get("default", {})
         statistics, seconds = self._recorder.statistics, now - self._began
         self._callbacks.on_status(
-            TuningStatus(config.tuner.trials, statistics, running, seconds, self._workers(), default, done)
+            TuningStatus(
+                config.tuner.trials,
+                statistics,
+                running,
+                seconds,
+                self._workers(),
+                default,
+                done,
+                tuple(self._study.more),
+            )
         )
 
     def end(self, idle: bool) -> End | None:

@@ -137,9 +137,10 @@ def finish(study: Study, trial: optuna.Trial, done: Trial) -> None:
 
 
 def _values(study: Study, done: Trial) -> list[float]:
-    """The values of a complete trial for Optuna: its score, then its costs."""
+    """The values of a complete trial for Optuna: its score, then its costs or the further values of an objective."""
     assert done.score is not None
-    return [done.score, *(float(getattr(done, COSTS[cost])) for cost in study.costs)]
+    costs = (float(getattr(done, COSTS[cost])) for cost in study.costs)
+    return [done.score, *costs, *(done.history[-1][name] for name in study.more)]
 
 
 def _tell_without_value(study: Study, trial: optuna.Trial, state: TrialState) -> None:

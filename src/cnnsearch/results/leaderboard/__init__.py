@@ -10,7 +10,7 @@ from cnnsearch.results.leaderboard.formats import (
     to_markdown,
     write_files,
 )
-from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, rows
+from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, columns_of, rows
 from cnnsearch.results.leaderboard.terminal_table import WIDE, TerminalTable
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "LeaderboardFiles",
     "Row",
     "TerminalTable",
+    "columns_of",
     "filtered",
     "rows",
     "text_cells",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cnnsearch.core.errors import FAILURES, CnnsearchError, nearest
-from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row
+from cnnsearch.results.leaderboard.ranked_rows import Row, columns_of
 
 Hyperparameters = dict[int, dict[str, Any]]
 """The hyperparameter values of each trial, by its number."""
@@ -53,7 +53,7 @@ def filtered(board: list[Row], conditions: tuple[str, ...], sort: str, values: H
     Raises:
         CnnsearchError: if a condition is malformed or a column is unknown.
     """
-    known = {*COLUMNS, *(name for own in values.values() for name in own)}
+    known = {*columns_of(board), *(name for own in values.values() for name in own)}
     for text in conditions:
         condition = _parsed(text)
         if condition.name not in known:

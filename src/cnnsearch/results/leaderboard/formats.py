@@ -5,7 +5,7 @@ import io
 import json
 from pathlib import Path
 
-from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, rows
+from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, columns_of, rows
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED
 from cnnsearch.tuning.callbacks.base import TunerCallback
@@ -30,7 +30,7 @@ def to_json(board: list[Row]) -> str:
 def to_csv(board: list[Row]) -> str:
     """The rows as CSV with a header."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, columns_of(board), lineterminator="\n")
     writer.writeheader()
     writer.writerows(board)
     return buffer.getvalue()
@@ -74,7 +74,7 @@ def text_cells(board: list[Row]) -> tuple[list[str], list[list[str]]]:
 
 def used_columns(board: list[Row]) -> list[str]:
     """The columns that some row has a value in; `half` is shown in the column `mean`."""
-    shown = [column for column in COLUMNS if column != "half"]
+    shown = [column for column in columns_of(board) if column != "half"]
     return [column for column in shown if not board or any(row[column] not in (None, "") for row in board)]
 
 
@@ -88,9 +88,9 @@ def cell(column: str, row: Row) -> str:
     if column == "score":
         return f"{value:.4f}"
     if column in ("params", "macs"):
-        return f"{value:,}"
+        return f"{int(value):,}" if value == int(value) else f"{value:.6g}"
     if column.startswith("latency"):
         return f"{1000 * value:.2f}"
     if column == "bytes":
         return f"{value / 1000:,.0f}"
-    return str(value)
+    return f"{value:.6g}" if isinstance(value, float) and column not in COLUMNS else str(value)

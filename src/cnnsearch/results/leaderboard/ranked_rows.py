@@ -41,11 +41,17 @@ MEASURED = ("latency_1", "latency_64", "bytes")
 Row = dict[str, Any]
 
 
+def columns_of(board: list[Row]) -> list[str]:
+    """The columns of rows: COLUMNS, with the further values of an objective after `score`."""
+    return list(board[0]) if board else list(COLUMNS)
+
+
 def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     """One dict with the keys COLUMNS for each trial; only complete trials have a rank.
 
     A trial is a tie (`tie`) if its interval overlaps that of the first trial. It is on the Pareto front (`pareto`) if
-    no other trial is at least as good and at least as small, and better in one of both.
+    no other trial is at least as good and at least as small, and better in one of both. If an objective returns several
+    values, `score` is the first, the others have columns of their own, and the front is that of all values.
 
     Args:
         top: return only this many rows; 0 returns all.
@@ -57,12 +63,18 @@ def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     repeats: dict[int, list[Repeat]] = defaultdict(list)
     for each in study.repeats():
         repeats[each["trial"]].append(Repeat(**each))
-    board = [_row(record, place, default, choices) for place, record in enumerate(records, 1)]
+    board = [
+        _with_values(_row(record, place, default, choices), record, study.more)
+        for place, record in enumerate(records, 1)
+    ]
     for row in board:
         row.update(_mean_over_seeds(means.get(row["trial"]), means.get(board[0]["trial"])))
         row["reason"] = row["reason"] or _failed_seeds(repeats.get(row["trial"], []))
         row.update(_measured(measured.get(str(row["trial"]))))
-    _mark_pareto_front(board, study.maximize, study.costs)
+    if study.more:
+        _mark_front_of_values(board, {"score": study.maximize, **_columns(study.more)})
+    else:
+        _mark_pareto_front(board, study.maximize, study.costs)
     return board[: top or None]
 
 
@@ -82,6 +94,25 @@ def _row(record: Trial, place: int, default: dict[str, Any], max_choices: int) -
         "reason": record.reason,
     }
     return {column: facts.get(column) for column in COLUMNS}
+
+
+def _columns(more: dict[str, bool]) -> dict[str, bool]:
+    """The columns of further values. `params` and `macs` are columns already."""
+    taken = set(COLUMNS) - {"params", "macs"}
+    return {f"value {name}" if name in taken else name: larger for name, larger in more.items()}
+
+
+def _with_values(row: Row, record: Trial, more: dict[str, bool]) -> Row:
+    """A row with the further values of an objective, after `score`."""
+    complete = record.state == "complete"
+    columns = dict(zip(_columns(more), more, strict=True))
+    values = {column: record.history[-1].get(name) if complete else None for column, name in columns.items()}
+    found: Row = {}
+    for column, value in row.items():
+        found[column] = values.pop(column, value)
+        if column == "score":
+            found |= {name: values.pop(name) for name in list(values) if name not in COLUMNS}
+    return found
 
 
 def _mean_over_seeds(found: Confirmed | None, first: Confirmed | None) -> Row:
@@ -105,14 +136,35 @@ def _measured(formats: dict[str, dict[str, float]] | None) -> Row:
     return {name: one[name] for name in MEASURED}
 
 
+def _mark_front_of_values(board: list[Row], columns: dict[str, bool]) -> None:
+    """Put `*` on the complete trials that no other trial equals or beats in all columns, and beats in one.
+
+    `columns`: whether a larger value of each is better.
+    """
+    points = {
+        row["trial"]: tuple((1 if larger else -1) * row[column] for column, larger in columns.items())
+        for row in board
+        if row["state"] == "complete" and row["score"] is not None
+    }
+    front: list[tuple[float, ...]] = []
+    for point in sorted(set(points.values()), reverse=True):
+        # what beats it comes before it
+        if not any(all(a >= b for a, b in zip(other, point, strict=True)) for other in front):
+            front.append(point)
+    for row in board:
+        row["pareto"] = "*" if points.get(row["trial"]) in front else None
+
+
 def _mark_pareto_front(board: list[Row], maximize: bool, costs: tuple[str, ...]) -> None:
     """Put `*` on the complete trials that no other trial beats in both the score and the cost.
 
     The cost is the first cost of the search. A search without costs uses multiply-adds, or parameters if the
-    multiply-adds of some trial are unknown.
+    multiply-adds of some trial are unknown. Without any cost there is no front.
     """
     trained = [row for row in board if row["state"] == "complete" and row["score"] is not None]
     cost = costs[0] if costs else "macs" if all(row["macs"] for row in trained) else "params"
+    if not any(row[cost] for row in trained):
+        return
     sign = 1 if maximize else -1
 
     def point(row: Row) -> tuple[float, float]:

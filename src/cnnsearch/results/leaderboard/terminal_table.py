@@ -1,7 +1,7 @@
 """The leaderboard as a table for a terminal, and the caption that explains its signs."""
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 
 from rich.cells import cell_len
 from rich.console import Group
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cnnsearch.core.errors import FAILURES, one_line
 from cnnsearch.results.leaderboard.formats import TITLES, cell, used_columns
-from cnnsearch.results.leaderboard.ranked_rows import Row
+from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row
 from cnnsearch.results.leaderboard.table_layout import GAP, Layout, fitted
 
 LEFT_ALIGNED = ("state", "origin", "choices", "reason", "tie", "pareto")
@@ -60,16 +60,25 @@ class TerminalTable:
         has only some of them.
         """
         shown = self._layout.columns
-        return "\n".join([*_signs(shown), *_failures(self._board if every is None else every)])
+        return "\n".join(
+            [
+                *_signs(shown, any(row["macs"] for row in self._board)),
+                *_failures(self._board if every is None else every),
+            ]
+        )
 
 
-def _signs(shown: Container[str]) -> Iterator[str]:
+def _signs(shown: Collection[str], macs: bool) -> Iterator[str]:
     if "mean" in shown:
         yield "mean over seeds: over n new seeds, ± half the width of its 95% interval"
         yield "score: the search score, from the training that the trial was chosen by"
     if "tie" in shown:
         yield "=: the interval overlaps the interval of the first trial"
-    if "pareto" in shown:
+    if "pareto" in shown and not set(shown) <= set(COLUMNS):
+        yield "pareto: no other trial is at least as good in every value, and better in one"
+    elif "pareto" in shown and not macs:
+        yield "pareto: no other trial is at least as good in score and parameters, and better in one of them"
+    elif "pareto" in shown:
         yield "pareto: no trial with as few multiply-adds (or as low a searched cost) has a better score"
 
 

@@ -41,7 +41,7 @@ class Pruning:
 
     def report(self, trial: optuna.Trial, value: float, epoch: int) -> None:
         """Report the metric of an epoch to Optuna, whose pruners use it."""
-        if not self._study.costs:
+        if not self._study.costs and not self._study.more:
             trial.report(value, epoch)
 
     def should_prune(self, trial: optuna.Trial, running: Trial, seen: list[float]) -> bool:
