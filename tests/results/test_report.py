@@ -17,7 +17,7 @@ from cnnsearch.results import leaderboard, report
 from cnnsearch.results.comparison import evidence
 from cnnsearch.results.export import exported_model
 from cnnsearch.results.origin import origin_of
-from cnnsearch.results.report import facts, fanova, importance, model_images
+from cnnsearch.results.report import facts, fanova, forest, importance, model_images
 from cnnsearch.results.report.study_cost import study_cost
 from cnnsearch.study import listing
 from cnnsearch.study.confirmation import Repeat
@@ -260,7 +260,9 @@ def test_a_large_study_draws_and_shows_some_of_its_trials_and_says_so(
     assert len(leaderboard.to_csv(leaderboard.rows(study)).splitlines()) == 31
 
 
-def test_shares_are_those_of_optuna() -> None:
+def test_shares_are_near_those_of_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
+    # forests of few trees differ by chance
+    monkeypatch.setattr(fanova, "TREES", 100)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(20):
         trial = study.ask()
@@ -270,7 +272,26 @@ def test_shares_are_those_of_optuna() -> None:
     points = fanova.encoded(
         [trial.params for trial in study.trials], dict(sorted(study.trials[0].distributions.items()))
     )
-    assert fanova.shares(points, np.array([trial.value for trial in study.trials])) == pytest.approx(expected)
+    scores = np.array([trial.value for trial in study.trials])
+    found = fanova.shares(points, np.array([scores, np.ones(20)]))
+    assert {name: share[0] for name, share in found.items()} == pytest.approx(expected, abs=0.04)
+    assert all(share[1] == 0 for share in found.values())
+    # more choices than MOST_HALVES are computed in another way, with the same result
+    monkeypatch.setattr(fanova, "MOST_HALVES", 1)
+    again = fanova.shares(points, np.array([scores, np.ones(20)]))
+    assert again["c"][0] == pytest.approx(found["c"][0])
+
+
+def test_a_forest_fits_every_point_that_it_was_given() -> None:
+    generator = np.random.default_rng(0)
+    x = np.column_stack([generator.random(30), generator.integers(2, size=30), generator.integers(4, size=30) / 3])
+    leaves = forest.grown(x, generator.random((2, 30)), 3)
+    assert [*np.unique(leaves.tree)] == [*range(6)]
+    volumes = np.prod(leaves.high - leaves.low, axis=1)
+    assert np.bincount(leaves.tree, volumes) == pytest.approx(np.ones(6))
+    above = (leaves.low[:, None] < x) | (leaves.low[:, None] == 0)
+    inside = (above & (x <= leaves.high[:, None])).all(2)
+    assert (np.array([inside[leaves.tree == tree].sum(0) for tree in range(6)]) == 1).all()
 
 
 def test_many_classes_have_no_matrix_but_the_most_frequent_confusions() -> None:

@@ -32,6 +32,9 @@ REDUCTIONS = ("flatten", "average", "max")
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Multiply")
 """The Keras layers that merge the paths of a fork: `("Add", {"paths": ["", "conv norm act"]})`."""
 
+SIMPLE = (str, int, float, bool, type(None))
+"""The types of values that are one word of JSON."""
+
 REFERENCE = r"=(?P<field>[a-z_]+)(?:/(?P<part>[1-9]\d*))?"
 """A reference in a layer's configuration: to a number of its block (`=filters`), or to a part of it (`=filters/8`)."""
 
@@ -58,7 +61,10 @@ def spec(item: Any) -> Spec:
     pair = isinstance(item, list | tuple) and len(item) == 2
     if not (pair and isinstance(item[0], str) and isinstance(item[1], dict)):
         raise ValueError(f"expected a pair (class name, configuration), got {item!r}")
-    config = json.loads(json.dumps(item[1]))
+    config = dict(item[1])
+    # these are the same in JSON
+    if not all(type(key) is str and type(value) in SIMPLE for key, value in config.items()):
+        config = json.loads(json.dumps(config))
     if "paths" in config:
         require(item[0] in MERGES, f"only {', '.join(MERGES)} have paths, got {item[0]!r}")
         config["paths"] = [json.loads(json.dumps(sentence(path))) for path in config["paths"]]

@@ -88,26 +88,31 @@ class Points:
             CnnsearchError: if a dimension raises an error.
         """
         own = _by_dimension(values)
-        point = Point({}, {}, self._start, self._start_text)
+        drawn: Values = {}
+        space: dict[str, Distribution] = {}
+        plan, text = self._start, self._start_text
         for step, use in enumerate(self._space.dimensions[:steps]):
-            edit = self._edit(step, point, own.get(use.name, {}))
-            point = Point(point.values | edit.values, point.space | edit.space, edit.plan, edit.text)
-        return point
+            edit = self._edit(step, plan, text, own.get(use.name, {}))
+            drawn.update(edit.values)
+            space.update(edit.space)
+            plan, text = edit.plan, edit.text
+        return Point(drawn, space, plan, text)
 
-    def _edit(self, step: int, before: Point, own: Values) -> Edit:
-        """What a dimension makes of a plan with its `own` values; the same edit is made once.
+    def _edit(self, step: int, plan: Plan, text: str, own: Values) -> Edit:
+        """What a dimension makes of a plan, which has this text, with its `own` values; the same edit is made once.
 
         Raises:
             CnnsearchError: if the dimension raises an error.
         """
-        place = step, before.text, repr(sorted(own.items()))
-        if place not in self._edits:
+        place = step, text, repr(sorted(own.items())) if own else ""
+        found = self._edits.get(place)
+        if found is None:
             if len(self._edits) >= CACHED:
                 self._edits.clear()
             hp = HyperParameters(replay(own))
-            plan = spaces.draw(self._steps[step], self._known, hp, before.plan, as_space_error=(Exception,))
-            self._edits[place] = Edit(hp.values, hp.space, plan, _text(plan))
-        return self._edits[place]
+            edited = spaces.draw(self._steps[step], self._known, hp, plan, as_space_error=(Exception,))
+            found = self._edits[place] = Edit(hp.values, hp.space, edited, text if edited is plan else _text(edited))
+        return found
 
     def simplest(self, record: Trial) -> Values:
         """The fewest hyperparameters that give the trial's plan: dropout of rate 0 becomes no dropout.
@@ -155,8 +160,8 @@ class Points:
         own = _by_dimension(values)[dimension]
         try:
             before = self._drawn(values, step)
-            changed = self._edit(step, before, own | {name: choice})
-            return len(changed.values) < len(self._edit(step, before, own).values)
+            changed = self._edit(step, before.plan, before.text, own | {name: choice})
+            return len(changed.values) < len(self._edit(step, before.plan, before.text, own).values)
         except CnnsearchError:
             return False
 

@@ -55,12 +55,11 @@ def importances(study: Study) -> tuple[Importance, ...]:
     if not varied:
         return ()
     points = fanova.encoded([trial.params for trial in trials], space)
-    found = {name: share for name, share in fanova.shares(points, np.array(ranks)).items() if name in varied}
-    shuffled = [
-        fanova.shares(points, np.array(random.Random(seed).sample(ranks, len(ranks)))) for seed in range(SHUFFLES)
-    ]
-    chance = {name: max(shares.get(name, 0.0) for shares in shuffled) for name in found}
-    rows = [Importance(name, share, chance[name]) for name, share in found.items()]
+    shuffled = [random.Random(seed).sample(ranks, len(ranks)) for seed in range(SHUFFLES)]
+    shares = {
+        name: found for name, found in fanova.shares(points, np.array([ranks, *shuffled])).items() if name in varied
+    }
+    rows = [Importance(name, float(found[0]), float(found[1:].max())) for name, found in shares.items()]
     return tuple(sorted(rows, key=lambda row: (not row.above_chance, -row.share, row.name)))
 
 
