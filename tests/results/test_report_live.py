@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -86,6 +87,51 @@ def test_only_this_machine_may_see_it(tmp_path: Path) -> None:
             live_page.serve(host, 8090, "made", tmp_path / "runs", "", ())
     done = invoke(tmp_path, "ui", "--study", "made")
     assert done.returncode == 2 and "Add --live" in done.stderr
+
+
+OBJECTIVE = """
+import pathlib, time
+
+def objective(trial):
+    until = time.monotonic() + 60
+    while trial.number and not pathlib.Path("go").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    return trial.suggest_float("x", 0, 1)
+"""
+
+
+def test_run_serves_the_page_until_the_search_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(OBJECTIVE)
+    command = [sys.executable, "-m", "cnnsearch", "run", "--space", "waits.py:objective", "--trials", "2", "--ui"]
+    with (
+        (tmp_path / "errors.txt").open("w") as errors,
+        subprocess.Popen(
+            command, cwd=tmp_path, env=surroundings(), stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as search,
+    ):
+        try:
+            assert search.stdout is not None
+            told = next(line for line in search.stdout if "Live report" in line)
+            found = re.fullmatch(r"Live report on (http://127\.0\.0\.1:\d+/) until the search ends\. (.*)\n", told)
+            assert found and found[2] == "Afterwards: cnnsearch report objective"
+            with urllib.request.urlopen(found[1] + "events", timeout=60) as events:
+                first = json.loads(next(events).removeprefix(b"data: "))
+                assert first["text"].startswith("Running. Trials that have ended: ")
+                with urllib.request.urlopen(found[1], timeout=60) as page:
+                    assert b"Study objective" in page.read()
+                (tmp_path / "go").touch()
+                lines = (json.loads(line.removeprefix(b"data: ")) for line in events if line.startswith(b"data: "))
+                assert next(each for each in lines if "No search runs" in each["text"])["changed"]
+                with urllib.request.urlopen(found[1], timeout=60) as page:
+                    assert b"The best of 2 trials" in page.read()
+                # the server ends once a browser has the last page
+                assert not [*lines]
+            search.stdout.read()
+            assert search.wait(60) == 0
+            with pytest.raises(urllib.error.URLError):
+                urllib.request.urlopen(found[1], timeout=10)
+        finally:
+            search.kill()
 
 
 @pytest.mark.documents

@@ -68,6 +68,7 @@ def search(
     space_from_study: bool = False,
     quiet: bool = False,
     json: bool = False,
+    ui: bool = False,
     runs: str | Path = "runs",
     storage: str = "",
     checkpoints: str | Path = "",
@@ -129,6 +130,7 @@ def search(
         space_from_study: resume with the space that is stored in the study.
         quiet: show no progress.
         json: print one JSON object per line instead of the progress.
+        ui: serve the report as a page while the search runs, for this machine alone.
         runs: the folder of studies and checkpoints.
         storage: Optuna's storage address; empty: a SQLite file in `runs`.
         checkpoints: where checkpoints of trials in training are written: a folder, or such as "s3://bucket/folder";
@@ -207,16 +209,19 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     import_optuna()
     from cnnsearch.api import notebook
     from cnnsearch.cli import search_config
+    from cnnsearch.cli.live_process import LivePage
     from cnnsearch.results import leaderboard
     from cnnsearch.tuning import outcome, run
 
     inputs = SearchInputs(space, *data)
     given = parsed("run", {**inputs.named, **options})
     shown = notebook.display(given.pop("json_lines"), given.pop("quiet"))
+    with_page = given.pop("ui")
     config = search_config.search_config(**{**given, **inputs.objects()})
     line = _call(inputs, options)
     with shown, inputs.in_folder(config):
-        opened, end = run.run(config, (shown, leaderboard.LeaderboardFiles()), line)
+        pages = (LivePage(config),) if with_page else ()
+        opened, end = run.run(config, (shown, leaderboard.LeaderboardFiles(), *pages), line)
     if end.reason == "interrupted":
         raise KeyboardInterrupt(f"{outcome.stopped(opened)} The same call resumes it.")
     outcome.check_ended(opened, end)

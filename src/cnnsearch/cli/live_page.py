@@ -74,11 +74,15 @@ def app(report: LiveReport) -> Any:
 async def _events(report: LiveReport) -> AsyncIterator[str]:
     """The status as server-sent events; `changed` says that the page has to be loaded again."""
     version = text = ""
-    while True:
-        began = time.monotonic()
-        status = await asyncio.to_thread(report.status)
-        if (status.text, status.version) != (text, version):
-            changed = bool(version) and status.version != version
-            yield f"data: {json.dumps({'text': status.text, 'changed': changed})}\n\n"
-            text, version = status
-        await asyncio.sleep(max(SECONDS, (time.monotonic() - began) / SHARE))
+    report.readers += 1
+    try:
+        while True:
+            began = time.monotonic()
+            status = await asyncio.to_thread(report.status)
+            if (status.text, status.version) != (text, version):
+                changed = bool(version) and status.version != version
+                yield f"data: {json.dumps({'text': status.text, 'changed': changed})}\n\n"
+                text, version = status
+            await asyncio.sleep(max(SECONDS, (time.monotonic() - began) / SHARE))
+    finally:
+        report.readers -= 1

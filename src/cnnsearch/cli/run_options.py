@@ -265,6 +265,7 @@ output_options = option_group(
     OUTPUT,
     spec("--quiet", is_flag=True, help="Print only the top of the leaderboard."),
     spec("--json", "json_lines", is_flag=True, help="Print one JSON object per line, for programs."),
+    spec("--ui", is_flag=True, help="Serve the report as a page while the search runs, for this machine alone."),
 )
 
 run_options = combined(

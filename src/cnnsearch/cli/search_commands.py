@@ -15,13 +15,14 @@ from cnnsearch.core.checkpoint_address import redacted_in
 @click.command(cls=GroupedCommand)
 @run_options
 @study_options
-def run(quiet: bool, json_lines: bool, **given: Any) -> None:
+def run(quiet: bool, json_lines: bool, ui: bool, **given: Any) -> None:
     """Search a space: train its candidates and rank them. The same command resumes the study."""
     from cnnsearch.cli import search_config
 
     config = search_config.search_config(**given)
     # after the options are known to be right: they import Optuna
     from cnnsearch.cli import display, summary
+    from cnnsearch.cli.live_process import LivePage
     from cnnsearch.results import leaderboard
     from cnnsearch.study import address
     from cnnsearch.tuning import run as tuning
@@ -29,9 +30,10 @@ def run(quiet: bool, json_lines: bool, **given: Any) -> None:
     shown = display.choose(json_lines, quiet)
     words = [address.redacted_in(word, config.study.storage) for word in sys.argv[1:]]
     line = shlex.join(["cnnsearch", *(redacted_in(word, given["checkpoints"]) for word in words)])
+    pages = (LivePage(config),) if ui else ()
     try:
         with shown:
-            study, end = tuning.run(config, (shown, leaderboard.LeaderboardFiles()), line)
+            study, end = tuning.run(config, (shown, leaderboard.LeaderboardFiles(), *pages), line)
         summary.report(study, end, config, json_lines)
     except KeyboardInterrupt:
         interruption.stop("finished trial")

@@ -31,7 +31,12 @@ class Status(NamedTuple):
 
 
 class LiveReport:
-    """The report of a study that another process works on. It only reads the storage."""
+    """The report of a study that another process works on. It only reads the storage.
+
+    Attributes:
+        readers: how many browsers are told of changes.
+        has_ended: whether the page that was asked for last is that of a search that has ended.
+    """
 
     def __init__(self, load: Callable[[], Study], plugins: tuple[Path, ...] = (), options: str = "") -> None:
         self._study, self._plugins, self._options = load(), plugins, options
@@ -39,6 +44,7 @@ class LiveReport:
         self._version, self._html = "", ""
         self._extras: writer.Extras | None = None
         self._complete = 0
+        self.readers, self.has_ended = 0, False
 
     def status(self) -> Status:
         """Read the storage."""
@@ -50,7 +56,9 @@ class LiveReport:
         with self._lock:
             status = self._status()
             if status.version != self._version:
-                self._html, self._version = self._composed(ended=not self._runs()), status.version
+                ended = not self._runs()
+                self._html, self._version = self._composed(ended), status.version
+                self.has_ended = ended
             return self._html
 
     def _status(self) -> Status:
@@ -69,7 +77,8 @@ class LiveReport:
             parts.append(f"{repeats} trainings on new seeds")
         left = self._left(records, ended)
         parts.append(f"about {duration(left)} left" if left else "the time left is not known yet")
-        return Status(f"{', '.join(parts)}. {self._running()} Stop the search with Ctrl-C in its terminal.", version)
+        now = [f"{', '.join(parts)}.", self._running(), "Stop the search with Ctrl-C in its terminal."]
+        return Status(" ".join(filter(None, now)), version)
 
     def _runs(self) -> bool:
         """Whether a process works on the study."""
