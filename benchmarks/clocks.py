@@ -201,7 +201,7 @@ def parent(arguments: list[str]) -> None:
 
     clocks = Clocks(Path(os.environ["CLOCKS"]) / "parent.jsonl")
     from cnnsearch.cli import main
-    from cnnsearch.tuning.launchers import local
+    from cnnsearch.tuning.launchers import worker_process
 
     plain = subprocess.Popen
 
@@ -212,7 +212,9 @@ def parent(arguments: list[str]) -> None:
 
     put(clocks, PARENT)
     count(clocks, ENDS_IN_PARENT)
-    local.subprocess = _Shim(begun)  # type: ignore[attr-defined]
+    # the clocks begin with the process
+    os.environ["CNNSEARCH_FORK_SERVER"] = "0"
+    worker_process.subprocess = _Shim(begun)  # type: ignore[attr-defined]
     atexit.register(clocks.write)
     sys.argv = ["cnnsearch", *arguments]
     main.main()

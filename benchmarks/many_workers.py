@@ -124,7 +124,8 @@ def clean(folder: Path, source: str, seconds: float) -> dict[str, str]:
     """The environment of all processes."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_", "MLFLOW_"))}
     (folder / "slept").mkdir()
-    other = {"PYTHONPATH": source} if source else {}
+    # each worker is found by its command line
+    other = {"CNNSEARCH_FORK_SERVER": "0", **({"PYTHONPATH": source} if source else {})}
     return {**kept, **other, "SLEEPING_SECONDS": str(seconds), "SLEEPING_LOG": str(folder / "slept"), "COLUMNS": "160"}
 
 

@@ -94,6 +94,7 @@ def search(arguments: tuple[str, ...]) -> None:
         def Popen(line: list[str], **options: Any) -> Any:
             return plain([sys.executable, __file__, "worker"], **options)
 
+    os.environ["CNNSEARCH_FORK_SERVER"] = "0"
     worker_process.subprocess = Counting()  # type: ignore[assignment, attr-defined]
     command(list(arguments))
 

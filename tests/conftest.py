@@ -16,7 +16,6 @@ from mlflow import MlflowClient
 
 from cnnsearch.cli.main import main
 from tests import servers
-from tests.forked_workers import Subprocess, forked_workers
 
 collect_ignore = ["packages"]
 """Packages with tests of their own, run where they are installed."""
@@ -90,8 +89,8 @@ def python(folder: Path, code: str, without: tuple[str, ...] = (), **environment
 def invoke(folder: Path, *arguments: str, **environment: str) -> Done:
     """`cnnsearch ARGUMENTS` in `folder`, in this process, where MLflow and Keras are already imported.
 
-    The workers of a search are processes of their own, see `forked_workers`. What the command changes in this process
-    is restored.
+    The workers of a search are processes of their own. Most are forked from one fork server, which this process keeps.
+    What the command changes in this process is restored.
     """
     if not environment.keys().isdisjoint(AT_ITS_START):
         return cnnsearch(folder, *arguments, **environment)
@@ -139,13 +138,6 @@ def restored(folder: Path) -> Iterator[None]:
         # a command sets TF_DETERMINISTIC_OPS, which TensorFlow reads once: then `fit` without a seed would be an error
         if determinism := sys.modules.get(DETERMINISM):
             determinism.enable(deterministic)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def workers_forked() -> Iterator[Subprocess]:
-    """Searches that run in this process fork their workers, which saves them the import of Keras."""
-    with forked_workers() as forking:
-        yield forking
 
 
 @pytest.fixture(scope="session")

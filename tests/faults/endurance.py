@@ -43,7 +43,7 @@ def watch(folder: Path, trials: int, blank: Path | None = None) -> list[Holding]
     with running:
         for said in running.stdout:
             if json.loads(said)["event"] == "trial" and running.poll() is None:
-                workers = [child.memory_info().rss for child in parent.children()]
+                workers = [child.memory_info().rss for child in parent.children(recursive=True)]
                 held.append(Holding(len(held) + 1, parent.memory_info().rss, parent.num_fds(), max(workers, default=0)))
     assert running.returncode == 0, (folder / "err.txt").read_text()[-2000:]
     return held

@@ -51,6 +51,7 @@ def rage(folder: Path, trials: int, kills: int, seed: int, pause: float, blank: 
     chance = random.Random(seed)
     line, environment = command(folder, trials, seed), surroundings(folder, blank)
     starts, dead = 0, {"workers": 0, "parents": 0}
+    seen: dict[int, psutil.Process] = {}
     while True:
         starts += 1
         with (folder / "log.txt").open("ab") as log:
@@ -59,12 +60,15 @@ def rage(folder: Path, trials: int, kills: int, seed: int, pause: float, blank: 
             if _ended_within(parent, chance.uniform(0.5, pause)):
                 break
             kind = chance.choice(("workers", "parents"))
-            victims = workers(parent.pid) if kind == "workers" else [parent.pid]
+            found = workers(parent.pid)
+            seen |= {pid: psutil.Process(pid) for pid in found if psutil.pid_exists(pid)}
+            victims = found if kind == "workers" else [parent.pid]
             if victims:
                 _kill(chance.choice(victims))
                 dead[kind] += 1
         code = parent.wait()
         if code == 0:
+            assert not psutil.wait_procs(seen.values(), 10)[1], "a process was left behind"
             return Storm(starts, **dead)
         if code > 0:
             raise AssertionError(f"it gave up with code {code}: {(folder / 'log.txt').read_text()[-2000:]}")
@@ -136,11 +140,12 @@ def _ended_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
 
 
 def workers(parent: int) -> list[int]:
+    """The workers of a search, those that were forked too, and its fork server."""
     try:
-        children = psutil.Process(parent).children()
+        children = psutil.Process(parent).children(recursive=True)
     except psutil.Error:
         return []
-    return [child.pid for child in children if "cnnsearch.training.worker" in " ".join(_line(child))]
+    return [child.pid for child in children if "cnnsearch.training" in " ".join(_line(child))]
 
 
 def _line(process: psutil.Process) -> list[str]:

@@ -1,6 +1,7 @@
-"""The cores and the memory of this machine, and how many workers it can run."""
+"""The cores, the memory and the backend of this machine, and how many workers it can run."""
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,17 @@ def own_memory(info: Any) -> int:
     the memory. Systems that do not tell these pages apart count them.
     """
     return int(info.rss - getattr(info, "shared", 0))
+
+
+def backend_to_come() -> str:
+    """The backend that Keras will choose; empty if it is not known before the import."""
+    if "KERAS_BACKEND" in os.environ:
+        return os.environ["KERAS_BACKEND"]
+    folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    try:
+        return str(json.loads((folder / "keras.json").read_text("utf-8"))["backend"])
+    except (OSError, ValueError, LookupError):
+        return ""
 
 
 def free_memory() -> int:

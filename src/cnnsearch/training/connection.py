@@ -6,8 +6,11 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar
+
+import psutil
 
 from cnnsearch.core.message_encoding import FROM_PARENT, InvalidMessageError, decode, encode
 from cnnsearch.core.messages import Answer, Message, Question
@@ -82,9 +85,25 @@ def take_pipes() -> Connection:
 
 def follow_parent(parent: int) -> None:
     """End this process soon after its parent ends, also in the middle of an epoch."""
+    _end_after(lambda: os.getppid() == parent)
 
+
+def follow_process(process: psutil.Process) -> None:
+    """End this process soon after another one ends, which need not be its parent."""
+    _end_after(lambda: is_running(process))
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Whether a process has not ended. One that was killed, and whose parent does not know it yet, has ended."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _end_after(goes_on: Callable[[], bool]) -> None:
     def watch() -> None:
-        while os.getppid() == parent:
+        while goes_on():
             # no random numbers here: Keras draws its seeds from Python's own generator, in the other thread
             time.sleep(1)
         os._exit(0)

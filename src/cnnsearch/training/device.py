@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import importlib
-import json
 import os
 import platform
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cnnsearch.core import gpus
-from cnnsearch.core.host import cores
+from cnnsearch.core.host import backend_to_come, cores
 from cnnsearch.study.config import GPU_SHARE
 from cnnsearch.training import half_precision
 from cnnsearch.training.half_precision import Timings
@@ -50,17 +49,6 @@ def without_unused() -> Iterator[None]:
             gc.enable()
         for name in hidden:
             sys.modules.pop(name, None)
-
-
-def backend_to_come() -> str:
-    """The backend that Keras will choose; empty if it is not known before the import."""
-    if "KERAS_BACKEND" in os.environ:
-        return os.environ["KERAS_BACKEND"]
-    folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    try:
-        return str(json.loads((folder / "keras.json").read_text("utf-8"))["backend"])
-    except (OSError, ValueError, LookupError):
-        return ""
 
 
 def limit_gpu_memory() -> None:

@@ -120,6 +120,42 @@ class _Loader(importlib.abc.Loader):
         self._first.execute(self._loader, module)
 
 
+# -- in a process that was forked after the import ----------------------------------------------------
+
+
+def hide() -> None:
+    """Make Keras look as if this process had not imported it. Its import then takes no time."""
+    hidden = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in MODULES}
+    for name in hidden:
+        del sys.modules[name]
+    sys.meta_path.insert(0, _Hidden(hidden))
+
+
+class _Hidden(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Puts hidden modules back with the first import of one of MODULES."""
+
+    def __init__(self, hidden: dict[str, ModuleType]) -> None:
+        self._hidden = hidden
+        self._specs = {name: hidden[name].__spec__ for name in MODULES if name in hidden}
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self, is_package=True) if fullname in self._specs else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._hidden[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        for name, spec in self._specs.items():
+            self._hidden[name].__spec__ = spec
+            if spec is not None:
+                self._hidden[name].__loader__ = spec.loader
+        sys.modules.update(self._hidden)
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
+
+
+# -- what the code of a plugin imports ----------------------------------------------------------------
+
+
 def is_imported_by(plugin: Any) -> bool:
     """Whether the code of a function or a HyperModel imports Keras, such as inside `build`. The code is not run.
 

@@ -5,10 +5,11 @@ import tempfile
 from pathlib import Path
 
 from cnnsearch.core.gpus import gpus
-from cnnsearch.core.messages import Answer, Message, Ready, UseMetric
+from cnnsearch.core.messages import Answer, LogModel, Message, Ready, UseMetric
 from cnnsearch.data import image_cache, shared_memory
 from cnnsearch.study.config import SearchConfig, worker_environment
 from cnnsearch.tuning.launchers.base import WorkerEvent
+from cnnsearch.tuning.launchers.fork_server import fork_servers
 from cnnsearch.tuning.launchers.worker_process import Arrival, StartCheck, WorkerProcess
 
 
@@ -41,6 +42,7 @@ class LocalLauncher:
         return slot in self._workers and self._workers[slot].ready
 
     def submit(self, slot: int, assignment: Message) -> None:
+        fork_servers.logs_models |= isinstance(assignment, LogModel)
         self._workers[slot].send(assignment)
 
     def reply(self, slot: int, answer: Answer) -> None:
@@ -61,6 +63,7 @@ class LocalLauncher:
             return WorkerEvent(worker.slot, lost)
         if isinstance(message, Ready):
             worker.ready = True
+            fork_servers.uses_keras |= bool(message.backend)
             self._starts.started()
         return WorkerEvent(worker.slot, message)
 
@@ -106,7 +109,10 @@ class LocalLauncher:
         environment = worker_environment(self._config.resources.threads, gpu, beside, self._jobs)
         settings = self._config.for_worker(Path(self._shared.name) if self._shared else None)
         log = self._logs / f"worker-{slot}.log"
-        self._workers[slot] = WorkerProcess(slot, self._inbox, environment, log, settings)
+        # a CUDA context does not survive a fork
+        plans = not self._config.study.space.model
+        fork = None if self._gpus else fork_servers.fork(environment, plans, self._jobs)
+        self._workers[slot] = WorkerProcess(slot, self._inbox, environment, log, settings, fork=fork)
 
 
 def _folder(study: Path) -> "tempfile.TemporaryDirectory[str] | None":

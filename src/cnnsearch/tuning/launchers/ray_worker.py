@@ -148,7 +148,7 @@ class NodeWorker:
     def lost(self) -> LostWorker:
         """The event that says how the process ended."""
         process = self._process
-        return LostWorker(process.process.returncode, process.invalid, process.log.name, process.memory, self._limit)
+        return LostWorker(process.code, process.invalid, process.log.name, process.memory, self._limit)
 
     def report(self, messages: Iterable[object]) -> Report:
         """What came with these messages. A process that holds more memory than its limit is ended."""

@@ -1,11 +1,13 @@
 """A worker as a process of this machine."""
 
 import contextlib
+import functools
 import json
 import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from cnnsearch.core.host import held_by
 from cnnsearch.core.message_encoding import FROM_WORKER, InvalidMessageError, decode, encode
 from cnnsearch.core.messages import Message
 from cnnsearch.tuning.launchers.base import LostWorker
+from cnnsearch.tuning.launchers.fork_server import Fork, ForkedProcess
 from cnnsearch.tuning.launchers.log_reader import LogReader
 
 WORKER = "cnnsearch.training.worker"
@@ -35,23 +38,30 @@ class WorkerProcess:
         settings: dict[str, Any],
         module: str = WORKER,
         folder: Path | None = None,
+        fork: Fork | None = None,
     ) -> None:
-        """Start the process. `settings` is what it gets first, `module` what it runs, `folder` its current folder."""
+        """Start the process. `settings` is what it gets first, `module` what it runs, `folder` its current folder.
+
+        `fork` forks a worker from a server instead, in the current folder.
+        """
         self.slot, self.log = slot, log
         self.reader = LogReader(log)
         self.ready = self.invalid = False
         self.memory = 0
+        start: Callable[..., Any] = functools.partial(
+            subprocess.Popen,
+            [sys.executable, "-m", module],
+            env=environment,
+            cwd=folder,
+            # a Ctrl-C in the terminal reaches only the parent, which then ends its workers
+            start_new_session=True,
+        )
+        self.process: subprocess.Popen[bytes] | ForkedProcess
         with log.open("ab") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=environment,
-                cwd=folder,
-                # a Ctrl-C in the terminal reaches only the parent, which then ends its workers
-                start_new_session=True,
-            )
+            if fork:
+                self.process = fork(environment, stderr.fileno(), start)
+            else:
+                self.process = start(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
         self._write(json.dumps(settings).encode() + b"\n")
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
 
@@ -76,9 +86,15 @@ class WorkerProcess:
         self.memory = held_by(self.process.pid) or self.memory
         return self.memory
 
+    @property
+    def code(self) -> int:
+        """The exit code of the process, which has ended. Negative: the signal that ended it."""
+        assert self.process.returncode is not None
+        return self.process.returncode
+
     def lost(self) -> LostWorker:
         """The event that says how the worker ended."""
-        return LostWorker(self.process.returncode, self.invalid, self.log.name, self.memory)
+        return LostWorker(self.code, self.invalid, self.log.name, self.memory)
 
     def end(self) -> None:
         """End the process at once."""

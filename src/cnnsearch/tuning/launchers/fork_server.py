@@ -1,0 +1,396 @@
+"""Workers that are forked from a process which has imported Keras; `cnnsearch.training.fork_server` is that process.
+
+One server serves all searches of this process, and ends with it. If it cannot be used, a worker is started as usual.
+"""
+
+import atexit
+import contextlib
+import functools
+import itertools
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.core import descriptor_messages
+from cnnsearch.core.host import backend_to_come
+from cnnsearch.study.config import GPU_SHARE
+
+SERVER = "cnnsearch.training.fork_server"
+"""The module of the server."""
+
+BACKEND = "tensorflow"
+"""The backend that can be forked after its import."""
+
+LOGGING = ("mlflow.keras", "mlflow.pyfunc", "cnnsearch.study.mlflow_models")
+"""What a worker imports to log a model."""
+
+SWITCH = "CNNSEARCH_FORK_SERVER"
+"""The environment variable that switches fork servers off, with the value 0."""
+
+MOST = 3
+"""A server that has no worker is ended if there are more than this many."""
+
+SILENCE = 2.0
+"""Seconds in which a server says how a worker has ended."""
+
+UNKNOWN = -signal.SIGKILL
+"""How a worker has ended whose server has ended, too: most probably both were killed."""
+
+READ_LATER = (
+    *("CUDA_VISIBLE_DEVICES", GPU_SHARE, "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    *("PWD", "OLDPWD", "PYTEST_CURRENT_TEST"),
+)
+"""Variables that no import reads."""
+
+READ_LATER_BEGIN = ("CNNSEARCH_", "MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_", "MLFLOW_RUN_")
+"""How further variables begin that no import reads."""
+
+LIMITS = [number for name, number in vars(resource).items() if name.startswith("RLIMIT_")]
+"""The limits of a process that the system knows."""
+
+
+class ForkedProcess:
+    """A worker that a server forks: the part of `subprocess.Popen` that is used here.
+
+    `pid` is 0 until the server has forked it.
+    """
+
+    def __init__(self, server: "ForkServer", number: int, stderr: int, start: Callable[..., Any]) -> None:
+        """`start(stdin=..., stdout=..., stderr=...)` starts the worker without the server, if that cannot fork it."""
+        source, stdin = os.pipe()
+        stdout, target = os.pipe()
+        self.stdin, self.stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
+        self.number, self.pid = number, 0
+        self.returncode: int | None = None
+        self.given = (source, target, os.dup(stderr))
+        self._server, self._start = server, start
+        self._process: subprocess.Popen[bytes] | None = None
+        self._descriptor = -1
+        self._lock = threading.Lock()
+        self._known, self._ended = threading.Event(), threading.Event()
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with self._lock:
+            if self.returncode is not None:
+                return
+            if self._process:
+                self._process.kill()
+            elif self._descriptor >= 0:
+                _kill(self._descriptor)
+            else:
+                self.returncode = -signal.SIGKILL
+                self._give_up()
+                self._server.cancel(self)
+                self._known.set()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until the process has ended; its exit code, negative for a signal.
+
+        Raises:
+            subprocess.TimeoutExpired: if it has not ended after so many seconds.
+        """
+        if not self._known.wait(timeout):
+            raise subprocess.TimeoutExpired(SERVER, timeout or 0)
+        if self._process:
+            self.returncode = self._process.wait(timeout)
+        elif self.returncode is None:
+            _wait(self._descriptor, timeout)
+            self._ended.wait(0 if self._server.ended else SILENCE)
+            with self._lock:
+                if self.returncode is None:
+                    self.returncode = UNKNOWN
+        assert self.returncode is not None
+        return self.returncode
+
+    # -- the server says -------------------------------------------------------------------------------
+
+    def started(self, pid: int, descriptor: int) -> None:
+        """The server has forked the process. `descriptor` refers to it, also after its end."""
+        with self._lock:
+            self._descriptor = descriptor
+            if self.returncode is not None:
+                # it was killed a moment before
+                _kill(descriptor)
+                return
+            self.pid = pid
+            self._give_up()
+            self._known.set()
+
+    def ended(self, code: int) -> None:
+        """The process has ended with this exit code."""
+        with self._lock:
+            if self.returncode is None:
+                self.returncode = code
+        self._ended.set()
+
+    def start(self, reason: str) -> None:
+        """Start the process without the server, for this reason."""
+        with self._lock:
+            if self.returncode is not None or self._known.is_set():
+                return
+            source, target, stderr = self.given
+            with contextlib.suppress(OSError):
+                os.write(stderr, f"cnnsearch: this worker is not forked: {reason}\n".encode())
+            try:
+                self._process = self._start(stdin=source, stdout=target, stderr=stderr)
+                self.pid = self._process.pid
+            except OSError:
+                self.returncode = UNKNOWN
+            self._give_up()
+            self._known.set()
+
+    def _give_up(self) -> None:
+        """Close the worker's ends of the pipes, which the worker has now."""
+        for descriptor in self.given:
+            os.close(descriptor)
+
+
+Fork = Callable[[dict[str, str], int, Callable[..., Any]], ForkedProcess]
+"""Forks a worker: its environment, the descriptor of its log, and what starts it if it cannot be forked."""
+
+
+def _kill(descriptor: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+
+
+def _wait(descriptor: int, timeout: float | None) -> None:
+    """Wait for the end of a process.
+
+    Raises:
+        subprocess.TimeoutExpired: if it has not ended after so many seconds.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    if not poll.poll(None if timeout is None else timeout * 1000):
+        raise subprocess.TimeoutExpired(SERVER, timeout or 0)
+
+
+class ForkServer:
+    """A server, and the workers that it has forked.
+
+    Attributes:
+        ended: whether the server has ended.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        """Start a server with this environment.
+
+        Raises:
+            OSError: if it cannot be started.
+        """
+        self._environment, self._numbers, self._owner = environment, itertools.count(), os.getpid()
+        self._processes: dict[int, ForkedProcess] = {}
+        self._lock, self.ended, self._forked = threading.Lock(), False, False
+        self._control, theirs = descriptor_messages.pair()
+        # what the imports print: each worker writes it to its own log
+        printed = os.memfd_create("fork server", os.MFD_CLOEXEC)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", SERVER, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=printed,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        except OSError:
+            self._control.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(printed)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no worker."""
+        return not self._processes
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended before it forked a worker."""
+        return self.ended and not self._forked
+
+    def fork(
+        self,
+        imports: tuple[str, ...],
+        without_keras: bool,
+        environment: dict[str, str],
+        stderr: int,
+        start: Callable[..., Any],
+    ) -> ForkedProcess:
+        """Fork a worker in the current folder, with this environment, and with the descriptor `stderr`.
+
+        Args:
+            imports: modules that the server imports before.
+            without_keras: whether Keras is hidden until the worker imports it.
+            start: starts the worker if the server cannot, see `ForkedProcess`.
+        """
+        process = ForkedProcess(self, next(self._numbers), stderr, start)
+        request = {
+            "start": process.number,
+            "changed": {name: value for name, value in environment.items() if self._environment.get(name) != value},
+            "removed": [name for name in self._environment if name not in environment],
+            "imports": imports,
+            "without_keras": without_keras,
+        }
+        try:
+            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            process.start(f"the current folder cannot be opened: {error}")
+            return process
+        try:
+            with self._lock:
+                if self.ended:
+                    raise OSError("the fork server has ended")
+                self._processes[process.number] = process
+                descriptor_messages.send(self._control, request, [*process.given, folder], wait=False)
+        except OSError as error:
+            self._processes.pop(process.number, None)
+            process.start(str(error))
+        finally:
+            os.close(folder)
+        return process
+
+    def cancel(self, process: ForkedProcess) -> None:
+        """Do not fork this process, if it is not forked yet."""
+        self._processes.pop(process.number, None)
+        # a server that has ended forks nothing
+        with contextlib.suppress(OSError):
+            descriptor_messages.send(self._control, {"cancel": process.number}, [], wait=False)
+
+    def close(self) -> None:
+        """End the server. Its workers go on until they are killed, or this process ends."""
+        if os.getpid() != self._owner:
+            # this process was forked from the one that has the server
+            return
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)
+        self._process.kill()
+        self._process.wait()
+
+    def _listen(self) -> None:
+        while message := descriptor_messages.receive(self._control, wait=True):
+            self._receive(*message)
+        with self._lock:
+            self.ended = True
+            left = list(self._processes.values())
+            self._processes.clear()
+        self._process.kill()
+        code = self._process.wait()
+        for process in left:
+            process.start(f"the fork server has ended with code {code}")
+        self._control.close()
+
+    def _receive(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        if "started" in message:
+            self._forked = True
+            process = self._processes.get(message["started"])
+            if process is None:
+                _kill(descriptors[0])
+                os.close(descriptors[0])
+            else:
+                process.started(message["pid"], descriptors[0])
+        elif "ended" in message:
+            if process := self._processes.pop(message["ended"], None):
+                process.ended(message["code"])
+        elif process := self._processes.pop(message["failed"], None):
+            process.start(message["reason"])
+
+
+# -- the servers of this process -------------------------------------------------------------------
+
+
+class ForkServers:
+    """The servers of this process, and what is known about the workers that it starts.
+
+    Attributes:
+        uses_keras: whether a worker has loaded Keras at its start.
+        logs_models: whether a worker was asked to log a model to MLflow.
+    """
+
+    def __init__(self) -> None:
+        self.uses_keras = self.logs_models = False
+        self._started = 0
+        self._servers: dict[tuple[Any, ...], ForkServer] = {}
+        self._lock = threading.Lock()
+
+    def fork(self, environment: dict[str, str], plans: bool, jobs: int) -> Fork | None:
+        """What forks the next worker, which has this environment. None if it is to be started.
+
+        The first worker of this process is started if it is the only one, as it would wait for its server as long. If
+        the candidates are no `plans`, their workers may need no Keras: they do not start a server until one has loaded
+        Keras.
+        """
+        again, self._started = self._started > 0, self._started + 1
+        # a CUDA context that the server made by mistake could not be used by its workers; other backends have threads
+        if not _is_possible() or backend_to_come() not in ("", BACKEND):
+            return None
+        server = self._server(environment, (plans and jobs > 1) or (again and (plans or self.uses_keras)))
+        return functools.partial(server.fork, LOGGING if self.logs_models else (), not plans) if server else None
+
+    def close(self) -> None:
+        """End all servers."""
+        with self._lock:
+            for each in self._servers.values():
+                each.close()
+            self._servers.clear()
+
+    def _server(self, environment: dict[str, str], start: bool) -> ForkServer | None:
+        """The server for workers with this environment. None if none runs, and none is to be started or can be."""
+        key = _inherited(environment)
+        with self._lock:
+            found = self._servers.get(key)
+            if found and not found.ended:
+                return found
+            if not start or (found and found.has_failed):
+                return None
+            idle = [each for each, one in self._servers.items() if one.is_idle and not one.ended]
+            if len(self._servers) >= MOST and idle:
+                self._servers.pop(idle[0]).close()
+            try:
+                self._servers[key] = ForkServer(environment)
+            except OSError:
+                return None
+            return self._servers[key]
+
+
+def _is_possible() -> bool:
+    """Whether this system has what a server needs, and the user has not switched servers off."""
+    return sys.platform == "linux" and os.environ.get(SWITCH) != "0" and hasattr(signal, "pidfd_send_signal")
+
+
+def _inherited(environment: dict[str, str]) -> tuple[Any, ...]:
+    """What a worker has from the start of its server: it must be what it would have from this process."""
+    variables = sorted(
+        (name, value)
+        for name, value in environment.items()
+        if name not in READ_LATER and not name.startswith(READ_LATER_BEGIN)
+    )
+    folders = environment.get("PYTHONPATH", "").split(os.pathsep)
+    # Python makes relative paths absolute when it starts
+    folder = "" if all(Path(path).is_absolute() for path in folders if path) else str(Path.cwd())
+    limits = tuple(resource.getrlimit(kind) for kind in LIMITS)
+    priority, cores = os.getpriority(os.PRIO_PROCESS, 0), tuple(sorted(os.sched_getaffinity(0)))
+    return os.getpid(), sys.executable, tuple(variables), folder, limits, priority, cores
+
+
+fork_servers = ForkServers()
+"""Those of this process. They are shared by all its searches."""
+
+atexit.register(fork_servers.close)

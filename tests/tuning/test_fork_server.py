@@ -1,0 +1,204 @@
+"""Workers that are forked from a fork server are like those that are started."""
+
+import contextlib
+import functools
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cnnsearch.study import listing
+from cnnsearch.study.config import worker_environment
+from cnnsearch.tuning.launchers import fork_server
+from cnnsearch.tuning.launchers.fork_server import ForkedProcess, ForkServer, fork_servers
+from cnnsearch.tuning.launchers.worker_process import WORKER, Arrival, WorkerProcess
+from tests.conftest import TINY, Run
+
+TELLS = """
+import json
+import os
+import sys
+
+import numpy as np
+
+print("at import:", file=sys.stderr)
+print(json.dumps({
+    "variable": os.environ.get("TOLD"),
+    "removed": os.environ.get("HIDDEN"),
+    "folder": os.getcwd(),
+    "random": np.random.random(),
+    "keras": "keras" in sys.modules,
+    "session": os.getsid(0) == os.getpid(),
+    "descriptors": sorted(map(int, os.listdir("/proc/self/fd"))),
+}), file=sys.stderr)
+import keras
+print("keras" in sys.modules, keras.__spec__.name, len(keras.layers.Dense(2)(keras.KerasTensor((None, 3))).shape))
+"""
+"""A plugin that prints what its process has."""
+
+KILLS = '''
+"""A dimension whose worker kills the process that forked it, once."""
+
+import os
+import signal
+from pathlib import Path
+
+from cnnsearch import dimension
+
+
+@dimension
+def kills(hp, plan):
+    """Kills its fork server."""
+    marker = Path(os.environ["MARKER"])
+    if b"training.fork_server" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes() and not marker.exists():
+        marker.write_text(str(os.getppid()))
+        os.kill(os.getppid(), signal.SIGKILL)
+    return plan
+'''
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    """A server for this process' environment: that of the other searches of this process, if there is one."""
+    found = fork_servers._server(worker_environment(1, None), True)
+    assert found is not None
+    yield found
+
+
+def forked(server: ForkServer, log: Path, **environment: str) -> ForkedProcess:
+    """A worker that waits for its settings."""
+    given = worker_environment(1, None) | environment
+    given.pop("HIDDEN", None)
+    start = functools.partial(subprocess.Popen, [sys.executable, "-m", WORKER], env=given)
+    with log.open("ab") as stderr:
+        return server.fork((), True, given, stderr.fileno(), start)
+
+
+def has_begun(process: ForkedProcess) -> bool:
+    """Wait until the process is forked."""
+    until = time.monotonic() + 60
+    while not process.pid and time.monotonic() < until:
+        time.sleep(0.01)
+    return process.pid > 0
+
+
+def close(process: ForkedProcess) -> None:
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_exit_codes_and_signals_are_those_of_the_worker(server: ForkServer, tmp_path: Path) -> None:
+    killed, crashed, done = (forked(server, tmp_path / "log") for _ in range(3))
+    assert all(map(has_begun, (killed, crashed, done)))
+    with pytest.raises(subprocess.TimeoutExpired):
+        killed.wait(0.01)
+    killed.kill()
+    os.kill(crashed.pid, signal.SIGSEGV)
+    done.stdin.close()
+    assert (killed.wait(), crashed.wait(), done.wait()) == (-9, -11, 0)
+    assert killed.wait() == -9
+    killed.kill()
+    for each in (killed, crashed, done):
+        close(each)
+
+
+def test_environment_folder_and_keras_are_those_of_a_started_worker(
+    server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "tells.py").write_text(TELLS)
+    monkeypatch.chdir(tmp_path)
+    server._environment["HIDDEN"] = "yes"
+    said = []
+    for value in ("one", "two"):
+        process = forked(server, tmp_path / f"{value}.txt", TOLD=value)
+        # settings of no search: the plugins are loaded, and then the worker ends
+        settings = dict.fromkeys(("dataset", "seed", "epochs", "metric", "precision", "compiled", "runs", "shared"))
+        settings |= dict.fromkeys(("max_params", "max_macs", "max_latency"), 0)
+        settings |= {"space": {}, "folder": str(tmp_path), "plugins": [str(tmp_path / "plugins")]}
+        process.stdin.write(json.dumps(settings).encode() + b"\n")
+        process.stdin.flush()
+        assert b"could not start" in process.stdout.read() and process.wait() == 0
+        close(process)
+        log = (tmp_path / f"{value}.txt").read_text()
+        _, _, after = log.partition("at import:\n")
+        said.append(json.loads(after.splitlines()[0]))
+        assert "True keras 2" in after
+    first, second = said
+    assert (first["variable"], second["variable"]) == ("one", "two") and first["removed"] is None
+    assert first["folder"] == str(tmp_path) and first["session"] and not first["keras"]
+    assert first["random"] != second["random"]
+    # the pipes, and the folder that is being listed: nothing of the server or of another worker
+    assert max(first["descriptors"]) < 12
+
+
+def test_a_worker_of_a_server_that_is_killed_is_started(tmp_path: Path) -> None:
+    server = ForkServer(worker_environment(1, None))
+    first, second = forked(server, tmp_path / "first.txt"), forked(server, tmp_path / "second.txt")
+    # before it is forked
+    second.kill()
+    assert second.wait() == -9 and not second.pid
+    server._process.kill()
+    assert has_begun(first) and psutil.Process(first.pid).cmdline()[-1] == WORKER
+    assert "not forked: the fork server has ended with code -9" in (tmp_path / "first.txt").read_text()
+    first.stdin.close()
+    assert first.wait() == 0 and server.has_failed
+    third = forked(server, tmp_path / "third.txt")
+    assert has_begun(third)
+    third.kill()
+    assert third.wait() == -9
+    for each in (first, second, third):
+        close(each)
+
+
+def test_a_search_goes_on_without_its_server(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "kills.py").write_text(KILLS)
+    (tmp_path / "space.toml").write_text(
+        'dataset = "digits"\ninput_shape = [8, 8, 1]\ndimensions = ["filters", "learning_rate", "kills"]\n'
+    )
+    line = ("run", "--space", "space.toml", "--plugins", "kills.py", "--trials", "2", "--jobs", "2", *TINY)
+    done = run(*line, MARKER=str(tmp_path / "marker"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not psutil.pid_exists(int((tmp_path / "marker").read_text()))
+    assert [each.state for each in listing.load(None, tmp_path / "runs").trials()] == ["complete", "complete"]
+
+
+def test_a_server_serves_only_processes_that_would_import_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(**environment: str) -> Any:
+        return fork_server._inherited(worker_environment(1, None) | environment)
+
+    assert key() == key(CUDA_VISIBLE_DEVICES="", MLFLOW_TRACKING_URI="sqlite:///other.db", CNNSEARCH_RUN_JOBS="3")
+    others = [{"TF_ENABLE_ONEDNN_OPTS": "0"}, {"KERAS_BACKEND": "jax"}, {"OMP_NUM_THREADS": "7"}, {"PYTHONPATH": "src"}]
+    assert len({key(), *(key(**other) for other in others)}) == 5
+    monkeypatch.setenv("CNNSEARCH_FORK_SERVER", "0")
+    assert fork_servers.fork(worker_environment(1, None), True, 2) is None
+
+
+def test_only_workers_that_import_keras_start_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = fork_server.ForkServers()
+    environment = worker_environment(1, None)
+    with contextlib.closing(servers):
+        # the only worker, and a worker that may need no Keras
+        assert servers.fork(environment, True, 1) is None and servers.fork(environment, False, 2) is None
+        with monkeypatch.context() as other:
+            other.setenv("KERAS_BACKEND", "jax")
+            assert servers.fork(environment, True, 2) is None
+        assert not servers._servers
+        assert servers.fork(environment, True, 1) is not None and servers.fork(environment, False, 2) is not None
+
+
+def test_a_worker_process_takes_what_forks(server: ForkServer, tmp_path: Path) -> None:
+    inbox: queue.Queue[Arrival] = queue.Queue()
+    fork = functools.partial(server.fork, (), False)
+    worker = WorkerProcess(0, inbox, worker_environment(1, None), tmp_path / "log", {"no": "settings"}, fork=fork)
+    assert inbox.get(timeout=60) == (worker, None)
+    assert worker.lost().code == 1 and "unexpected keyword argument 'no'" in worker.reader.last_lines()
