@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from cnnsearch.core.messages import Fatal
 from cnnsearch.study import listing
 from cnnsearch.study.config import worker_environment
 from cnnsearch.tuning.launchers import fork_server
@@ -200,5 +201,5 @@ def test_a_worker_process_takes_what_forks(server: ForkServer, tmp_path: Path) -
     inbox: queue.Queue[Arrival] = queue.Queue()
     fork = functools.partial(server.fork, (), False)
     worker = WorkerProcess(0, inbox, worker_environment(1, None), tmp_path / "log", {"no": "settings"}, fork=fork)
-    assert inbox.get(timeout=60) == (worker, None)
-    assert worker.lost().code == 1 and "unexpected keyword argument 'no'" in worker.reader.last_lines()
+    assert isinstance(fatal := inbox.get(timeout=60)[1], Fatal) and "unexpected keyword argument 'no'" in fatal.message
+    assert inbox.get(timeout=60) == (worker, None) and worker.lost().code == 0

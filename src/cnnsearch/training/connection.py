@@ -8,9 +8,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
-
-import psutil
 
 from cnnsearch.core.message_encoding import FROM_PARENT, InvalidMessageError, decode, encode
 from cnnsearch.core.messages import Answer, Message, Question
@@ -88,17 +87,21 @@ def follow_parent(parent: int) -> None:
     _end_after(lambda: os.getppid() == parent)
 
 
-def follow_process(process: psutil.Process) -> None:
-    """End this process soon after another one ends, which need not be its parent."""
-    _end_after(lambda: is_running(process))
+def follow_process(process: int, start: str) -> None:
+    """End this process soon after another one ends, which need not be its parent, and which has this `start_time`."""
+    _end_after(lambda: start_time(process) == start)
 
 
-def is_running(process: psutil.Process) -> bool:
-    """Whether a process has not ended. One that was killed, and whose parent does not know it yet, has ended."""
+def start_time(process: int) -> str:
+    """When a process of Linux was started, in ticks since the system was. Empty if it has ended."""
     try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+        text = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return ""
+    # the name in brackets may contain anything
+    state, *fields = text.rpartition(")")[2].split()
+    # Z: it has ended, and its parent does not know it yet
+    return "" if state in "ZX" else fields[18]
 
 
 def _end_after(goes_on: Callable[[], bool]) -> None:

@@ -23,15 +23,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import psutil
 
 from cnnsearch.core import descriptor_messages
 from cnnsearch.training import lazy_keras, worker
-from cnnsearch.training.connection import is_running
+from cnnsearch.training.connection import follow_process, start_time, take_pipes
 from cnnsearch.training.device import import_keras
 
 MODULES = ("candidate", "compiled.programs", "compiled.tensorflow", "epoch_callback", "fitting", "training_data")
@@ -57,8 +57,9 @@ class Request:
 
 def main() -> None:
     """Serve the socket whose descriptor is the first argument. In a forked process: be a worker."""
-    control, parent = socket.socket(fileno=int(sys.argv[1])), psutil.Process(os.getppid())
-    with _ending_with(parent):
+    control, parent = socket.socket(fileno=int(sys.argv[1])), os.getppid()
+    start = start_time(parent)
+    with _ending_with(parent, start):
         _import_all()
     # pages with objects that are never collected stay shared between the workers
     gc.collect()
@@ -67,17 +68,19 @@ def main() -> None:
     request = server.serve()
     server.close()
     _become(request)
-    worker.main(parent)
+    connection = take_pipes()
+    follow_process(parent, start)
+    worker.serve(connection)
 
 
 @contextlib.contextmanager
-def _ending_with(parent: psutil.Process) -> Any:
+def _ending_with(parent: int, start: str) -> Iterator[None]:
     """Inside, end this process soon after its parent ends. The thread that does it has ended afterwards."""
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.5):
-            if not is_running(parent):
+            if start_time(parent) != start:
                 os._exit(0)
 
     thread = threading.Thread(target=watch)

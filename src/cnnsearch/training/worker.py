@@ -7,31 +7,28 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import psutil
-
 from cnnsearch.core import messages
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.core.host import backend_to_come
 from cnnsearch.spaces import recipes
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults, replay
 from cnnsearch.spaces.prior import replay_projected
-from cnnsearch.training.connection import Connection, follow_parent, follow_process, take_pipes
+from cnnsearch.training.connection import Connection, follow_parent, take_pipes
 from cnnsearch.training.device import BY_SHAPE
 from cnnsearch.training.mlflow_model import log_mlflow_model
 from cnnsearch.training.trial_runner import TrialRunner
 from cnnsearch.training.worker_context import WorkerConfig, WorkerContext
 
 
-def main(parent: psutil.Process | None = None) -> None:
-    """Serve the parent at the other end of stdin and stdout until it closes the connection.
-
-    `parent` is the process that this one ends with, if it is not the one that started it.
-    """
+def main() -> None:
+    """Serve the process that started this one, at the other end of stdin and stdout, until it closes the connection."""
     connection = take_pipes()
-    if parent is None:
-        follow_parent(os.getppid())
-    else:
-        follow_process(parent)
+    follow_parent(os.getppid())
+    serve(connection)
+
+
+def serve(connection: Connection) -> None:
+    """Serve the parent until it closes the connection."""
     settings = connection.receive_settings()
     try:
         worker = Worker(connection, WorkerConfig(**settings))

@@ -5,6 +5,7 @@ One server serves all searches of this process, and ends with it. If it cannot b
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import itertools
 import os
@@ -44,6 +45,9 @@ SILENCE = 2.0
 UNKNOWN = -signal.SIGKILL
 """How a worker has ended whose server has ended, too: most probably both were killed."""
 
+PIPE = 1 << 20
+"""Bytes of messages to a worker that may wait in its pipe."""
+
 READ_LATER = (
     *("CUDA_VISIBLE_DEVICES", GPU_SHARE, "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
     *("PWD", "OLDPWD", "PYTEST_CURRENT_TEST"),
@@ -67,6 +71,9 @@ class ForkedProcess:
         """`start(stdin=..., stdout=..., stderr=...)` starts the worker without the server, if that cannot fork it."""
         source, stdin = os.pipe()
         stdout, target = os.pipe()
+        # room for settings and first messages, which nobody reads while the server imports; most have room by default
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, PIPE)
         self.stdin, self.stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
         self.number, self.pid = number, 0
         self.returncode: int | None = None
@@ -360,8 +367,9 @@ class ForkServers:
                 return found
             if not start or (found and found.has_failed):
                 return None
-            idle = [each for each, one in self._servers.items() if one.is_idle and not one.ended]
-            if len(self._servers) >= MOST and idle:
+            running = [each for each, one in self._servers.items() if not one.ended]
+            idle = [each for each in running if self._servers[each].is_idle]
+            if len(running) >= MOST and idle:
                 self._servers.pop(idle[0]).close()
             try:
                 self._servers[key] = ForkServer(environment)
