@@ -59,7 +59,7 @@ from cnnsearch import dimension
 @dimension
 def kills(hp, plan):
     """Kills its fork server."""
-    marker = Path(os.environ["MARKER"])
+    marker = Path("marker")
     if b"training.fork_server" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes() and not marker.exists():
         marker.write_text(str(os.getppid()))
         os.kill(os.getppid(), signal.SIGKILL)
@@ -70,7 +70,7 @@ def kills(hp, plan):
 @pytest.fixture
 def server() -> Iterator[ForkServer]:
     """A server for this process' environment: that of the other searches of this process, if there is one."""
-    found = fork_servers._server(worker_environment(1, None), True)
+    found = fork_servers._server(worker_environment(1, None, 1, 2), True)
     assert found is not None
     yield found
 
@@ -167,7 +167,7 @@ def test_a_search_goes_on_without_its_server(run: Run, tmp_path: Path) -> None:
         'dataset = "digits"\ninput_shape = [8, 8, 1]\ndimensions = ["filters", "learning_rate", "kills"]\n'
     )
     line = ("run", "--space", "space.toml", "--plugins", "kills.py", "--trials", "2", "--jobs", "2", *TINY)
-    done = run(*line, MARKER=str(tmp_path / "marker"))
+    done = run(*line)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not psutil.pid_exists(int((tmp_path / "marker").read_text()))
     assert [each.state for each in listing.load(None, tmp_path / "runs").trials()] == ["complete", "complete"]
@@ -202,4 +202,5 @@ def test_a_worker_process_takes_what_forks(server: ForkServer, tmp_path: Path) -
     fork = functools.partial(server.fork, (), False)
     worker = WorkerProcess(0, inbox, worker_environment(1, None), tmp_path / "log", {"no": "settings"}, fork=fork)
     assert isinstance(fatal := inbox.get(timeout=60)[1], Fatal) and "unexpected keyword argument 'no'" in fatal.message
-    assert inbox.get(timeout=60) == (worker, None) and worker.lost().code == 0
+    # after the last message it is killed, if it has not ended yet
+    assert inbox.get(timeout=60) == (worker, None) and worker.lost().code in (0, -9)

@@ -50,12 +50,12 @@ PIPE = 1 << 20
 
 READ_LATER = (
     *("CUDA_VISIBLE_DEVICES", GPU_SHARE, "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
-    *("PWD", "OLDPWD", "PYTEST_CURRENT_TEST"),
+    *("GIT_PYTHON_REFRESH", "PWD", "OLDPWD", "PYTEST_CURRENT_TEST"),
 )
-"""Variables that no import reads."""
+"""Variables that no import reads, or only for what it prints."""
 
-READ_LATER_BEGIN = ("CNNSEARCH_", "MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_", "MLFLOW_RUN_")
-"""How further variables begin that no import reads."""
+READ_LATER_BEGIN = ("CNNSEARCH_", "MLFLOW_")
+"""How further variables begin that may change after the imports."""
 
 LIMITS = [number for name, number in vars(resource).items() if name.startswith("RLIMIT_")]
 """The limits of a process that the system knows."""
