@@ -161,18 +161,6 @@ def test_a_worker_of_a_server_that_is_killed_is_started(tmp_path: Path) -> None:
         close(each)
 
 
-def test_a_search_goes_on_without_its_server(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "kills.py").write_text(KILLS)
-    (tmp_path / "space.toml").write_text(
-        'dataset = "digits"\ninput_shape = [8, 8, 1]\ndimensions = ["filters", "learning_rate", "kills"]\n'
-    )
-    line = ("run", "--space", "space.toml", "--plugins", "kills.py", "--trials", "2", "--jobs", "2", *TINY)
-    done = run(*line)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not psutil.pid_exists(int((tmp_path / "marker").read_text()))
-    assert [each.state for each in listing.load(None, tmp_path / "runs").trials()] == ["complete", "complete"]
-
-
 def test_a_server_serves_only_processes_that_would_import_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     def key(**environment: str) -> Any:
         return fork_server._inherited(worker_environment(1, None) | environment)
@@ -204,3 +192,15 @@ def test_a_worker_process_takes_what_forks(server: ForkServer, tmp_path: Path) -
     assert isinstance(fatal := inbox.get(timeout=60)[1], Fatal) and "unexpected keyword argument 'no'" in fatal.message
     # after the last message it is killed, if it has not ended yet
     assert inbox.get(timeout=60) == (worker, None) and worker.lost().code in (0, -9)
+
+
+def test_a_search_goes_on_without_its_server(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "kills.py").write_text(KILLS)
+    (tmp_path / "space.toml").write_text(
+        'dataset = "digits"\ninput_shape = [8, 8, 1]\ndimensions = ["filters", "learning_rate", "kills"]\n'
+    )
+    line = ("run", "--space", "space.toml", "--plugins", "kills.py", "--trials", "2", "--jobs", "2", *TINY)
+    done = run(*line)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not psutil.pid_exists(int((tmp_path / "marker").read_text()))
+    assert [each.state for each in listing.load(None, tmp_path / "runs").trials()] == ["complete", "complete"]
