@@ -17,7 +17,7 @@ from cnnsearch.results import leaderboard, report
 from cnnsearch.results.comparison import evidence
 from cnnsearch.results.export import exported_model
 from cnnsearch.results.origin import origin_of
-from cnnsearch.results.report import facts, fanova, forest, importance, model_images
+from cnnsearch.results.report import facts, fanova, forest, importance, model_images, trial_records
 from cnnsearch.results.report.study_cost import study_cost
 from cnnsearch.study import listing
 from cnnsearch.study.confirmation import Repeat
@@ -121,6 +121,12 @@ def test_it_is_in_mlflow_too(reported: Path, searched: Path) -> None:
     client = MlflowClient(f"sqlite:///{searched / 'mlflow.db'}")
     run_id = listing.load(None, searched / "runs").fact("mlflow")["run_id"]
     assert [item.path for item in client.list_artifacts(run_id, "report")] == ["report/report.html"]
+    links = page(reported).data[0]["runs"]
+    assert len(links) == 5
+    for number, link in links.items():
+        _, experiment, _, run = link.split("/")
+        found = client.get_run(run)
+        assert found.info.experiment_id == experiment and found.data.tags["cnnsearch.trial"] == number
 
 
 def test_it_never_evaluates_on_the_test_set(reported: Path, searched: Path) -> None:
@@ -192,6 +198,29 @@ def test_only_failures_and_their_texts_are_escaped(tmp_path: Path) -> None:
     assert hostile in read.sections["cost"]
     assert read.data[0]["trials"]["reason"] == [hostile, "too much", "more"]
     assert read.data[0]["trials"]["score"] == [None, None, None]
+
+
+def test_the_end_of_a_log_is_on_the_page_as_text(tmp_path: Path) -> None:
+    study = made(tmp_path, [failed(0, "nan", "why"), complete(1, 0.9), complete(2, 0.8)])
+    (study.folder / "logs").mkdir(exist_ok=True)
+    study.add_to_log(0, b"\x1b[31m</script><b>red</b>\x1b[0m\rdone\r\nnext\x07 \xff\n")
+    study.add_to_log(1, b"first\n" + b"x" * 100 + b"\n" + b"12345678 \n" * 400)
+    report.write(study, tmp_path / "report.html")
+    logs = page(tmp_path / "report.html").data[0]["logs"]
+    assert logs.keys() == {"0", "1"}
+    assert logs["0"] == "done\nnext \N{REPLACEMENT CHARACTER}"
+    assert len(logs["1"]) <= trial_records.LOG_BYTES and logs["1"].startswith("…\n12345678 \n12345678")
+
+
+def test_a_study_without_a_default_point_is_not_compared_with_one(tmp_path: Path) -> None:
+    study = made(tmp_path, [complete(0, 0.7)])
+    assert not study.info.get("default")
+    report.write(study, tmp_path / "report.html")
+    shown = page(tmp_path / "report.html").sections["best"]
+    assert "a/x" in shown and "trial 0" in shown and "default point" not in shown
+    study.remember(default={"a/x": 0.5})
+    report.write(study, tmp_path / "report.html")
+    assert "Different from the default point" in page(tmp_path / "report.html").sections["best"]
 
 
 def test_no_trial_at_all(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     best = gather(study).complete[0].number
     for seed in range(3):
         study.add_repeat(Repeat(best, seed, 0.8 + seed / 100)._asdict())
+    (study.folder / "logs").mkdir(exist_ok=True)
+    study.add_to_log(0, f"{SCRIPT} {IMAGE}\n".encode())
     known = gather(study)
     found = writer.study_page(known, writer.extras(known))
     classes = [IMAGE, SCRIPT, "c"]
@@ -51,7 +53,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         replace(each, tables=(matrix,), widget="mistakes") if each.key == "mistakes" else each
         for each in found.sections
     ]
-    whole = replace(found, sections=tuple(sections), payload={**found.payload, "mistakes": mistakes, "study": IMAGE})
+    given = {"mistakes": mistakes, "study": IMAGE, "runs": {5: "experiments/1/runs/4da2"}}
+    whole = replace(found, sections=tuple(sections), payload={**found.payload, **given})
     (folder / "report.html").write_text(page.html(page.Page(IMAGE, IMAGE, (whole,), SCRIPT)), "utf-8")
     return folder / "report.html"
 
@@ -168,12 +171,15 @@ def test_pointing_at_a_trial_names_it_and_a_click_opens_it(opened: Browser) -> N
     text = opened.run("document.getElementById('trial').textContent")
     assert "Trial 5" in text and IMAGE in text and "cnnsearch reproduce 5 " in text
     assert opened.run("document.activeElement.textContent") == "Trial 5"
+    link = opened.run("document.querySelector('#trial a').href")
+    assert link == "http://127.0.0.1:5000/#/experiments/1/runs/4da2"
 
 
 def test_a_failed_trial_shows_its_reason_as_text(opened: Browser) -> None:
     opened.run("location.hash = '#trial-0-0'")
     opened.wait("!document.getElementById('trial').hidden")
     assert f"{IMAGE} {SCRIPT}" in opened.run("document.getElementById('trial').textContent")
+    assert opened.run("document.querySelector('#trial .log').textContent") == f"{SCRIPT} {IMAGE}"
     opened.run("document.querySelector('#trial button').click()")
     opened.wait("document.getElementById('trial').hidden")
 

@@ -178,16 +178,27 @@ function importance(study, colours) {
   };
 }
 
+/* How far the axis of effects goes. One interval that is far longer than all others would squash them; it is cut. */
+function effectReach(rows) {
+  const longest = (some) => Math.max(0, ...some.flatMap((row) => [row.difference, row.low, row.high]).map((end) => Math.abs(end || 0)));
+  const others = rows.map((row) => longest([row])).sort((a, b) => a - b);
+  const wanted = Math.max(longest(rows.filter((row) => row.verdict !== "unclear")), 3 * (others[Math.floor(others.length / 2)] || 0));
+  if (longest(rows) <= 2 * wanted) return null;
+  // a round number
+  const digit = 10 ** Math.floor(Math.log10(wanted));
+  return Math.ceil((2 * wanted) / digit) / 2 * digit;
+}
+
 function effects(study, colours) {
   const rows = study.effects.slice(0, 18);
-  const unit = study.share ? 100 : 1;
+  const unit = study.share ? 100 : 1, reach = effectReach(rows);
   const colour = (row) => (row.verdict === "better" ? colours.green : row.verdict === "worse" ? colours.red : colours.grey);
   return {
     ...base(colours), legend: { show: false },
-    xAxis: axis(colours, `difference in ${study.metric}${study.share ? ", points" : ""}`, { scale: false }),
+    xAxis: axis(colours, `difference in ${study.metric}${study.share ? ", points" : ""}`, { scale: false, ...(reach === null ? {} : { min: -unit * reach, max: unit * reach, axisLabel: { color: colours.ink, formatter: (end) => String(Number(end.toPrecision(2))) } }) }),
     yAxis: bars(colours, rows.map((row) => `${row.choice} ${row.value}`)),
     series: [{
-      type: "custom", name: "difference", encode: { x: [0, 1, 2], y: 3 },
+      type: "custom", name: "difference", clip: true, encode: { x: [0, 1, 2], y: 3 },
       data: rows.map((row, place) => ({ value: [unit * row.difference, unit * (row.low === null ? row.difference : row.low), unit * (row.high === null ? row.difference : row.high), place], row })),
       tooltip: { formatter: (given) => { const row = given.data.row; return `${row.choice}: ${row.value} against ${row.against}\n${row.verdict}: ${given.value[0].toPrecision(3)} (${given.value[1].toPrecision(3)} to ${given.value[2].toPrecision(3)})\nn = ${row.n}, ${row.how}`; } },
       renderItem: (params, api) => {

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -139,6 +140,7 @@ def html(page: Page) -> str:
     """The page as one HTML file that loads nothing from a network."""
     loader = PackageLoader("cnnsearch.results", "report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["whole_options"] = whole_options
     folder = resources.files("cnnsearch.results.report")
     scripts = [(folder / name).read_text("utf-8") for name in SCRIPTS]
     return environment.get_template("report.html").render(
@@ -148,6 +150,11 @@ def html(page: Page) -> str:
         data=Markup(to_json([study.payload for study in page.studies])),
         policy=_policy(scripts, page.live),
     )
+
+
+def whole_options(text: str) -> Markup:
+    """The text as HTML in which no line ends within an option such as `--by`."""
+    return Markup(re.sub(r"(?<!\S)--[\w-]+", r'<span class="option">\g<0></span>', str(escape(text))))
 
 
 def _policy(scripts: Sequence[str], live: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnnsearch.results.comparison.effect_table import Row as EffectRow
+from cnnsearch.results.report import trial_records
 from cnnsearch.results.report.facts import Facts
 from cnnsearch.spaces import layer_specs
 from cnnsearch.spaces.plan import Plan
@@ -59,6 +60,8 @@ def payload(known: Facts, effects: Sequence[EffectRow], mistakes: Payload | None
         "curves": _curves(known, shown),
         "histories": {record.number: _history(record) for record in known.complete[:HISTORIES] if record.history},
         "plans": {record.number: layers(record.plan) for record in known.complete[:PLANS] if record.plan},
+        "logs": trial_records.logs(known),
+        "runs": trial_records.mlflow_runs(known),
         "importance": [{**row._asdict(), "above": row.above_chance} for row in known.importances],
         "effects": [dict(row) for row in effects],
         "mistakes": mistakes,

@@ -258,6 +258,9 @@ function showTrial() {
   heading.focus({ preventScroll: true });
 }
 
+/* Where `cnnsearch ui` serves MLflow, unless it is given another port. */
+const MLFLOW = "http://127.0.0.1:5000/";
+
 function trialSection(box, place, at) {
   const study = studies[place], own = study.trials, number = own.number[at];
   const heading = el("h2", { tabindex: "-1" }, `Trial ${number}${studies.length > 1 ? ` of ${study.study}` : ""}`);
@@ -268,22 +271,26 @@ function trialSection(box, place, at) {
   const figures = charts.map((name) => el("figure", { class: "chart", "data-kind": `trial-${name}`, "data-study": place, "data-number": number, "data-alt": `${name} of trial ${number} in training and validation` }, el("figcaption", {}, `${name[0].toUpperCase()}${name.slice(1)}`)));
   for (const figure of figures) settings.set(`${figure.dataset.kind} ${place}`, { number });
   const choices = study.names.filter((name) => choiceOf(study, name, at) !== null);
+  const compared = Object.keys(study.default).length > 0;
   const changed = (name) => name in study.default && study.default[name] !== study.choices[name][at];
   const name = `${study.study}${study.options}`;
   const commands = [
     ["Train this trial again from its seed:", `cnnsearch reproduce ${number} ${name}`],
     ...(study.tested ? [["Export its model, and evaluate it once on the test set:", `cnnsearch export --trial ${number} ${name}`]] : []),
     ["Measure the effect of one hyperparameter:", `cnnsearch compare ${name} --by NAME --controlled`],
-    [`Its run in MLflow has the tag cnnsearch.trial = ${number}, with its log and curves:`, "cnnsearch ui"],
+    [`Start MLflow's pages. The run of this trial has the tag cnnsearch.trial = ${number}:`, "cnnsearch ui"],
   ];
   const close = el("button", { type: "button", on: closeTrial }, "Close");
   box.replaceChildren(
     heading, close,
-    plainTable("What is known of this trial", ["", "value"], facts),
+    el("div", { class: "pair" },
+      plainTable("What is known of this trial", ["what", "value"], facts),
+      choices.length ? plainTable("Hyperparameters", ["hyperparameter", "value", ...(compared ? ["default point"] : [])], choices.map((one) => [one, String(study.choices[one][at]), ...(compared ? [changed(one) ? String(study.default[one]) : one in study.default ? "the same" : "not used"] : [])])) : ""),
     el("div", { class: "charts" }, figures),
     study.plans[number] ? el("h3", {}, "Layers") : "",
     study.plans[number] ? el("ol", { class: "layers" }, study.plans[number].map(([stage, layers]) => el("li", {}, el("b", {}, stage), el("ol", {}, layers.map((layer) => el("li", {}, layer)))))) : "",
-    choices.length ? plainTable("Hyperparameters", ["hyperparameter", "value", "default point"], choices.map((one) => [one, String(study.choices[one][at]), changed(one) ? String(study.default[one]) : one in study.default ? "the same" : "not used"])) : "",
+    ...(study.logs[number] ? [el("h3", {}, "Log"), el("pre", { class: "log", tabindex: "0", role: "region", "aria-label": `Log of trial ${number}` }, study.logs[number])] : []),
+    study.runs[number] ? el("p", {}, el("a", { href: `${MLFLOW}#/${study.runs[number]}` }, `Trial ${number} in MLflow`), el("span", { class: "note" }, " while cnnsearch ui runs")) : "",
     ...(own.score[at] === null ? [] : commands.flatMap(([purpose, line]) => [el("p", { class: "note" }, purpose), el("pre", {}, el("code", {}, line))])),
   );
   return heading;

@@ -109,7 +109,11 @@ def effects(known: Facts, found: EffectTable | str) -> Section:
     rows = [_effect_row(known, row) for row in found.rows]
     tables.append(table(header, rows, f"All {len(rows)} comparisons", folded=True))
     alt = f"Differences in {known.metric} of each value against the reference, with their 95% intervals"
-    chart = Chart("effects", alt, "The largest differences; an interval that contains zero is grey.")
+    chart = Chart(
+        "effects",
+        alt,
+        "The largest differences. An interval that contains zero is grey, and one at the edge is longer.",
+    )
     text = () if clear else ("Every interval contains zero.",)
     return Section("effects", title, (*found.notes, *text), (chart,), tables=tuple(tables))
 
@@ -128,6 +132,11 @@ def best_trial(known: Facts) -> Section:
     if known.best is None:
         return Section("best", title, ("No trial is complete.",))
     default, choices = known.study.info.get("default", {}), known.best.choices
+    if not default:
+        # a function that trains for itself has no default point
+        found = [(name, brief(value)) for name, value in choices.items()]
+        only = (table(("hyperparameter", f"trial {known.best.number}"), found),) if found else ()
+        return Section("best", title, tables=only)
     rows = [(name, brief(value), brief(default.get(name, "not used"))) for name, value in choices.items()]
     header = ("hyperparameter", f"trial {known.best.number}", "default point")
     other = [row for row in rows if row[1] != row[2]]
