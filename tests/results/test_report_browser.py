@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnnsearch.api import notebook
 from cnnsearch.results.report import model_images, page, writer
 from cnnsearch.results.report.facts import gather
 from cnnsearch.study.confirmation import Repeat
@@ -218,6 +219,23 @@ def test_nothing_is_wider_than_the_window(opened: Browser, report: Path, width: 
     opened.open(report.as_uri(), width, 800)
     opened.run("document.querySelectorAll('figure.chart').forEach((one) => draw(one))")
     assert opened.run("document.documentElement.scrollWidth") <= width
+
+
+def test_its_links_stay_in_the_frame_of_a_notebook(chromium: Browser, report: Path) -> None:
+    frame = notebook.page_html(report.read_text("utf-8"))
+    assert frame.startswith("<div><iframe ") and 'sandbox="allow-popups allow-scripts"' in frame
+    # without the sandbox this test can see into the frame
+    (report.parent / "notebook.html").write_text(
+        f"<!doctype html>{frame.replace('sandbox=', 'data-sandbox=')}", "utf-8"
+    )
+    chromium.open((report.parent / "notebook.html").as_uri())
+    inside = "document.querySelector('iframe').contentDocument"
+    chromium.wait(f"{inside}.querySelectorAll('.board tbody tr').length === {TRIALS}")
+    chromium.run(f"{inside}.querySelector('nav a[href=\"#history\"]').click()")
+    chromium.wait(f"Math.abs({inside}.getElementById('history').getBoundingClientRect().top) < 50")
+    chromium.run(f"{inside}.querySelector('.board td button').click()")
+    chromium.wait(f"!{inside}.getElementById('trial').hidden")
+    assert chromium.run(f"{inside}.location.href") == "about:srcdoc" and chromium.errors == []
 
 
 def test_two_studies_are_side_by_side(chromium: Browser, tmp_path: Path) -> None:

@@ -90,10 +90,10 @@ def progress_html(progress: TuningStatus) -> str:
 
 
 def page_html(content: str) -> str:
-    """A whole HTML page as a frame in the output of a cell."""
+    """A whole HTML page as a frame in the output of a cell. IPython warns of a frame that is not inside a `div`."""
     return (
-        f'<iframe srcdoc="{html.escape(content)}" style="width:100%;height:36em;border:1px solid #ccc" '
-        'sandbox="allow-popups allow-scripts"></iframe>'
+        f'<div><iframe srcdoc="{html.escape(content)}" style="width:100%;height:36em;border:1px solid #ccc" '
+        'sandbox="allow-popups allow-scripts"></iframe></div>'
     )
 
 

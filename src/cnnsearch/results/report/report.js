@@ -238,12 +238,38 @@ function boardTools(widget, study, own) {
 
 function openTrial(place, number) {
   const target = `#trial-${place}-${number}`;
-  if (location.hash === target) showTrial();
-  else location.hash = target;
+  if (here() === target) showTrial();
+  else goTo(target);
+}
+
+/* In a notebook the page is in a frame without an address of its own: #leaderboard would lead to the notebook itself. */
+const framed = location.protocol === "about:";
+let frameHash = "";
+
+function here() {
+  return framed ? frameHash : location.hash;
+}
+
+function goTo(hash) {
+  if (!framed) {
+    location.hash = hash;
+    return;
+  }
+  frameHash = hash;
+  showTrial();
+  const target = document.getElementById(hash.slice(1));
+  if (target) target.scrollIntoView();
+}
+
+function followLink(event) {
+  const link = event.target.closest("a[href^='#']");
+  if (!link) return;
+  event.preventDefault();
+  goTo(link.getAttribute("href"));
 }
 
 function showTrial() {
-  const found = /^#trial-(\d+)-(\d+)$/.exec(location.hash);
+  const found = /^#trial-(\d+)-(\d+)$/.exec(here());
   const box = document.getElementById("trial");
   const study = found && studies[Number(found[1])];
   const at = study ? study.trials.number.indexOf(Number(found[2])) : -1;
@@ -290,14 +316,14 @@ function trialSection(box, place, at) {
     study.plans[number] ? el("h3", {}, "Layers") : "",
     study.plans[number] ? el("ol", { class: "layers" }, study.plans[number].map(([stage, layers]) => el("li", {}, el("b", {}, stage), el("ol", {}, layers.map((layer) => el("li", {}, layer)))))) : "",
     ...(study.logs[number] ? [el("h3", {}, "Log"), el("pre", { class: "log", tabindex: "0", role: "region", "aria-label": `Log of trial ${number}` }, study.logs[number])] : []),
-    study.runs[number] ? el("p", {}, el("a", { href: `${MLFLOW}#/${study.runs[number]}` }, `Trial ${number} in MLflow`), el("span", { class: "note" }, " while cnnsearch ui runs")) : "",
+    study.runs[number] ? el("p", {}, el("a", { href: `${MLFLOW}#/${study.runs[number]}`, target: "_blank", rel: "noopener" }, `Trial ${number} in MLflow`), el("span", { class: "note" }, " while cnnsearch ui runs")) : "",
     ...(own.score[at] === null ? [] : commands.flatMap(([purpose, line]) => [el("p", { class: "note" }, purpose), el("pre", {}, el("code", {}, line))])),
   );
   return heading;
 }
 
 function closeTrial() {
-  location.hash = "#leaderboard";
+  goTo("#leaderboard");
 }
 
 function plainTable(caption, header, rows) {
@@ -410,6 +436,7 @@ async function update() {
 dark.addEventListener("change", redraw);
 window.addEventListener("resize", () => { for (const chart of printing ? [] : drawn.values()) chart.resize(); });
 window.addEventListener("hashchange", showTrial);
+if (framed) document.addEventListener("click", followLink);
 // a click that moves the focus ends first
 document.addEventListener("focusout", () => { setTimeout(replacePending, CLICK); });
 window.addEventListener("beforeprint", () => {
