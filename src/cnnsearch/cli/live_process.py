@@ -34,11 +34,21 @@ class LivePage(TunerCallback):
         self._server: subprocess.Popen[str] | None = None
 
     def on_study_begin(self, study: Study) -> None:
-        config = self._config.study
         log = study.folder / "logs" / "live-page.log"
+        try:
+            self._server = self._started(log)
+        except OSError as error:
+            self.note(f"The live report could not be started: {error.strerror}. The search goes on.")
+            return
+        config = self._config.study
+        then = f"cnnsearch report {shlex.quote(config.name)}{where(config.runs, config.storage)}"
+        threading.Thread(target=self._tell, args=(self._server, log, then), daemon=True).start()
+
+    def _started(self, log: Path) -> "subprocess.Popen[str]":
+        """The server, which has been told what to serve."""
         log.parent.mkdir(exist_ok=True)
         with log.open("wb") as errors:
-            self._server = subprocess.Popen(
+            server = subprocess.Popen(
                 [sys.executable, "-m", "cnnsearch.cli.live_process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -47,6 +57,7 @@ class LivePage(TunerCallback):
                 # Ctrl-C is for the search
                 start_new_session=True,
             )
+        config = self._config.study
         given = {
             "study": config.name,
             "runs": str(config.runs),
@@ -54,12 +65,10 @@ class LivePage(TunerCallback):
             "storage": config.storage,
             "plugins": [str(each) for each in config.plugins],
         }
-        then = f"cnnsearch report {shlex.quote(config.name)}{where(config.runs, config.storage)}"
-        with contextlib.suppress(OSError):
-            assert self._server.stdin is not None
-            self._server.stdin.write(json.dumps(given) + "\n")
-            self._server.stdin.flush()
-        threading.Thread(target=self._tell, args=(self._server, log, then), daemon=True).start()
+        assert server.stdin is not None
+        server.stdin.write(json.dumps(given) + "\n")
+        server.stdin.flush()
+        return server
 
     def _tell(self, server: "subprocess.Popen[str]", log: Path, then: str) -> None:
         """Tell the user the address when the server has said it."""

@@ -1,6 +1,6 @@
-"""Random forests of regression trees (Breiman 2001), all trees grown together: each step splits all nodes of a depth.
+"""Random forests of regression trees (Breiman 2001). All trees grow together: a step splits all nodes of one depth.
 
-scikit-learn takes two seconds to import, and Python most of the time to ask it for a forest of a hundred points.
+scikit-learn has such forests, but it takes longer to import than these take to grow.
 """
 
 from typing import NamedTuple
