@@ -56,43 +56,49 @@ def logged(folder: Path) -> int:
 
 
 @pytest.mark.timeout(600)
-def test_a_full_disk_is_one_line_and_the_study_goes_on_when_there_is_space(tmp_path: Path, store: str) -> None:
+def test_a_full_disk_is_one_line_and_the_study_goes_on_when_there_is_space(
+    run: Run, tmp_path: Path, store: str
+) -> None:
     with tmpfs(tmp_path / "small", "40m") as small:
-        here = {"MLFLOW_TRACKING_URI": store}
-        first = cnnsearch(tmp_path, *LINE, "--trials", "1", "--runs", "small/runs", **here)
+        first = run(*LINE, "--trials", "1", "--runs", "small/runs")
         assert first.returncode == 0, first.stderr
         filler = small / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(bytes(1 << 12)):
                 pass
-        full = cnnsearch(tmp_path, *LINE, "--trials", "4", "--runs", "small/runs", **here)
+        # a process of its own, because also its end has no space
+        full = cnnsearch(tmp_path, *LINE, "--trials", "4", "--runs", "small/runs", MLFLOW_TRACKING_URI=store)
         assert full.returncode != 0
         said = last_line(full)
         assert "disk is full" in said or "No space left" in said or "cannot be written" in said, said
         filler.unlink()
-        again = cnnsearch(tmp_path, *LINE, "--trials", "4", "--runs", "small/runs", **here)
+        again = run(*LINE, "--trials", "4", "--runs", "small/runs")
         assert again.returncode == 0, again.stderr
         assert counted(small) == 4
 
 
-def test_a_read_only_folder_is_one_line(tmp_path: Path, store: str) -> None:
+def test_a_read_only_folder_is_one_line(run: Run, tmp_path: Path) -> None:
     with tmpfs(tmp_path / "fixed", "8m") as fixed:
         subprocess.run(["mount", "-o", "remount,ro", fixed], check=True)
-        done = cnnsearch(tmp_path, *LINE, "--trials", "1", "--runs", "fixed/runs", MLFLOW_TRACKING_URI=store)
+        done = run(*LINE, "--trials", "1", "--runs", "fixed/runs")
         assert done.returncode != 0
         assert "cannot be written" in last_line(done) and "--runs DIR" in last_line(done)
 
 
-def test_a_locked_database_is_waited_for(run: Run, tmp_path: Path, store: str) -> None:
-    assert run(*LINE, "--trials", "1").returncode == 0
+def test_a_locked_database_is_waited_for(run: Run, searched: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    shutil.copy(searched / "runs" / "cnnsearch.db", tmp_path / "runs")
     database = sqlite3.connect(tmp_path / "runs" / "cnnsearch.db", check_same_thread=False)
     database.execute("begin exclusive")
-    release = threading.Timer(12, lambda: (database.rollback(), database.close()))
+    # longer than SQLite waits by itself
+    release = threading.Timer(7, lambda: (database.rollback(), database.close()))
     release.start()
-    done = cnnsearch(tmp_path, *LINE, "--trials", "2", MLFLOW_TRACKING_URI=store)
+    began = time.monotonic()
+    done = run(*LINE, "--trials", "6")
+    assert time.monotonic() - began > 7
     release.join()
     assert done.returncode == 0, done.stderr
-    assert counted(tmp_path) == 2
+    assert counted(tmp_path) == 6
 
 
 @pytest.mark.slow

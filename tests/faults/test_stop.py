@@ -10,6 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch.study.trial import COUNTED, from_optuna
+from tests.conftest import invoke
 from tests.faults import storm
 
 
@@ -27,18 +28,20 @@ def newest(folder: Path) -> float:
 def test_what_was_running_goes_on_from_its_last_epoch(tmp_path: Path, blank_mlflow: Path) -> None:
     line = [*storm.command(tmp_path, 2, 0), "--epochs", "120", "--pruner", "none"]
     environment = storm.surroundings(tmp_path, blank_mlflow)
-    for name in ("SIGINT", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         before, deadline = newest(tmp_path), time.monotonic() + 200
         running = subprocess.Popen(line, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
         while newest(tmp_path) <= before and time.monotonic() < deadline and running.poll() is None:
             time.sleep(0.02)
         running.send_signal(getattr(signal, name))
+        stopped = time.monotonic()
         said = running.communicate(timeout=60)[1]
+        assert time.monotonic() - stopped < 20 and "0 trials ended and are stored." in said, said
         assert running.returncode == 130 and "Traceback" not in said and "same command" in said, (name, said)
         states = [trial.state for trial in trials(tmp_path)]
         assert TrialState.RUNNING not in states and TrialState.WAITING in states
 
-    last = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    last = invoke(tmp_path, *line[3:], MLFLOW_TRACKING_URI=environment["MLFLOW_TRACKING_URI"])
     assert last.returncode == 0, last.stderr
     ended = [each for each in map(from_optuna, trials(tmp_path)) if each.state in COUNTED]
     assert len(ended) == 2 and max(each.resumed for each in ended) > 0
