@@ -66,15 +66,6 @@ There are few plans, and they are drawn at random. So the table shows large diff
 * Machine: none, the searches are simulated. The curves were measured on one core of a Linux x86_64 machine with two
   ([how well a short evaluation ranks candidates](first-looks.md)).
 * n: {SEARCHES} simulated searches for each cell.
-
-## Does the 95% interval hold what it says?
-
-For the mean of a trial over new seeds, nearly: in 1,000 simulated studies the interval of the winner contained the
-true mean in 94% (`tests/study/test_confirm.py`).
-
-For the accuracy on the test set, no: the interval contained the test accuracy in only 15 of 20 real studies. The
-interval is about new trainings that are measured on the same validation images. The test set has other images. The
-model card has a separate interval for the test accuracy.
 """
 
 

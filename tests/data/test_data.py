@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from cnnsearch.core.errors import DataError
 from cnnsearch.data import pixel_values
 from cnnsearch.data.dataset import IMAGES, Dataset
-from cnnsearch.data.splits import split, stratified
+from cnnsearch.data.splits import split, split_again, stratified
 
 CLASSES = ("cat", "dog", "gnu")
 
@@ -255,6 +255,30 @@ def test_a_group_is_in_one_part_and_classes_stay_in_proportion(seed):
         for kind in range(3):
             assert (labels[part] == kind).mean() == pytest.approx((labels == kind).mean(), abs=0.06)
         assert len(part) / len(labels) == pytest.approx(share, abs=0.04)
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_another_split_has_the_same_images_and_sizes(by_group):
+    x = np.arange(600, dtype="uint16").reshape(600, 1, 1, 1) * np.ones((1, 8, 8, 1), "uint16")
+    groups = np.array([f"patient {n // 5}" for n in range(600)]) if by_group else None
+    first = split(Dataset("d", x, np.arange(600) % 3, groups=groups), seed=0)
+    second, third = split_again(first, 1), split_again(first, 2)
+
+    def numbers(images):
+        return set(images[:, 0, 0, 0].tolist())
+
+    for again in (second, third):
+        assert numbers(again.x) | numbers(again.x_val) == numbers(first.x) | numbers(first.x_val)
+        assert not numbers(again.x) & numbers(again.x_val)
+        assert (again.x[:, 0, 0, 0] % 3 == again.y).all() and (again.x_val[:, 0, 0, 0] % 3 == again.y_val).all()
+        assert again.x_test is first.x_test
+        if by_group:
+            assert not set(again.groups) & set(again.groups_val)
+            assert len(again.x_val) == pytest.approx(len(first.x_val), abs=10)
+        else:
+            assert len(again.x_val) == len(first.x_val)
+            assert np.ptp(np.bincount(again.y_val)) <= 1
+    assert numbers(second.x_val) != numbers(third.x_val) != numbers(first.x_val)
 
 
 def test_groups_are_split_alike_by_one_seed_and_whatever_their_names():

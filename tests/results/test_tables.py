@@ -7,6 +7,8 @@ import pytest
 from rich.console import Console
 
 from cnnsearch.results import leaderboard
+from cnnsearch.results.export import card
+from cnnsearch.results.export.evaluation import Evaluation
 from cnnsearch.results.leaderboard.table_layout import shortened
 
 CHOICES = " ".join(f"dimension/hyperparameter_{n}={n}" for n in range(14))
@@ -14,13 +16,14 @@ REASON = "the loss was nan in epoch 1; a learning rate of 0.1 is too high for th
 
 
 def row(rank: int | None, **facts: Any) -> leaderboard.Row:
-    confirmed = {"rank": rank, "trial": 3, "state": "complete", "mean": 0.9875, "half": 0.0078, "n": 3, "score": 0.99}
+    confirmed = {"rank": rank, "trial": 3, "state": "complete", "mean": 0.9875, "n": 3, "score": 0.99}
+    confirmed |= {"low": 0.98, "high": 0.995}
     costs = {"best_epoch": 7, "epochs": 9, "seconds": 61.5, "params": 559978, "macs": 4492928, "pareto": "*"}
     exported = {"latency_1": 0.004, "latency_64": 0.05, "bytes": 494472, "origin": "sampler", "choices": CHOICES}
     return {**dict.fromkeys(leaderboard.COLUMNS), **confirmed, **costs, **exported, **facts}
 
 
-FAILED = row(None, state="nan", mean=None, half=None, n=None, score=None, reason=REASON)
+FAILED = row(None, state="nan", mean=None, low=None, high=None, n=None, score=None, reason=REASON)
 BOARD = [row(1), row(2, tie="="), FAILED]
 
 
@@ -36,7 +39,7 @@ def test_a_trial_has_one_line_that_fits(width: int) -> None:
     title, header, *lines = printed(BOARD, width)
     assert title.strip() == "a study" and "mean over seeds" in header and "hyperparameters" in header
     assert len(lines) == 3 and all(len(line) <= width for line in lines)
-    assert all("hyperparameter_0=0" in line and "0.9875 ± 0.0078" in line for line in lines[:2])
+    assert all("hyperparam" in line and "0.9875 (0.980-0.995)" in line for line in lines[:2])
     assert "the loss was nan" in lines[2] and leaderboard.TerminalTable(BOARD, width).is_cut
     assert ("pareto:" in leaderboard.TerminalTable(BOARD, width).caption()) == ("pareto" in header)
 
@@ -58,3 +61,16 @@ def test_what_was_too_large_to_train_is_not_called_failed() -> None:
     too_large = [row(None, state="too_large"), row(None, state="too_large")]
     said = leaderboard.TerminalTable(BOARD).caption([*BOARD, *too_large]).splitlines()
     assert said[-2:] == ["not trained: 2 too_large", "failed: 1 nan"]
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [(0.93, 0.97, ""), (0.8, 0.9, "does not agree")])
+def test_a_card_says_whether_the_test_set_agrees_with_new_seeds(low: float, high: float, said: str) -> None:
+    made = {
+        "metric": "val_accuracy",
+        "confirmed": {"mean": (low + high) / 2, "interval": [low, high], "n": 3},
+        "test": Evaluation(0.95, 0.1, 1000).to_dict(),
+    }
+    assert said in card.disagreement(made) and bool(said) == bool(card.disagreement(made))
+    ((name, value),) = card.confirmed_rows(made)
+    assert name == "expected on new images" and f"{low:.2%} to {high:.2%}, from 3 new seeds" in value
+    assert not card.confirmed_rows({**made, "confirmed": None}) and not card.disagreement({**made, "confirmed": None})

@@ -18,6 +18,8 @@ def show(card: dict[str, Any], folder: Path) -> None:
     again = " (measured at an earlier export)" if card["test_again"] else ""
     for name, value in reversed(cards.score_rows(card)):
         click.echo(f"  {name} {value}{again}")
+    for name, value in cards.confirmed_rows(card):
+        click.echo(f"  {name} {value}")
     for note in (*cards.model_notes(card), *cards.accuracy_losses(card)):
         click.echo(f"  {note}")
     header, *rows = cards.format_table(card)

@@ -70,13 +70,15 @@ def _confidence(opened: Study) -> list[str]:
     found = confirmed(opened).get(best.number) if best else None
     if best is None or best.score is None or found is None:
         return []
-    mean = f"{found.mean:.4f}" + (f" ± {found.ci_half_width:.4f}" if found.ci_half_width is not None else "")
+    ends = " and ".join(f"{end:.3f}" for end in found.interval or ())
+    where = "on these validation images" if found.seeds_only else "on new images"
+    interval = f" The {opened.info['metric']} of such a model {where} is between {ends} (95% interval)." if ends else ""
     too_good = optimism(best.score, found, opened.maximize)
     difference = f"{abs(too_good):.4f}"
     than_mean = "equal to" if float(difference) == 0 else f"{difference} {'better' if too_good > 0 else 'worse'} than"
     return [
-        f"\nThe best, trial {best.number}: the mean over {found.n} new seed{'s' * (found.n > 1)} is {mean}. "
-        f"The search score was {best.score:.4f}, {than_mean} this mean."
+        f"\nThe best, trial {best.number}: the mean over {found.n} new seed{'s' * (found.n > 1)} is {found.mean:.4f}."
+        f"{interval} The search score was {best.score:.4f}, {than_mean} this mean."
     ]
 
 

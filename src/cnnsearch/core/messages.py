@@ -243,12 +243,21 @@ class Saved(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Repeated(Message):
-    """A trial was trained again with another seed: its score and the metrics of each epoch."""
+    """A trial was trained again with another seed: its score and the metrics of each epoch.
+
+    Attributes:
+        images: the number of validation images; 0 if it is not known.
+        fresh: whether the images were split anew for this training.
+        right: which validation images the model classified right, as `packed_bits`; empty if it is not known.
+    """
 
     score: float
     history: list[dict[str, float]]
     seconds: float
     rss: int
+    images: int = 0
+    fresh: bool = False
+    right: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,12 +336,14 @@ class RepeatTrial(Message):
         plan: its plan as JSON; empty for the model of a hypermodel.
         values: its hyperparameters.
         precision: the study's precision; empty: the worker's own.
+        split: the random seed of a new split into training and validation images; None: the study's split.
     """
 
     seed: int
     plan: str
     values: dict[str, Any]
     precision: str = ""
+    split: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

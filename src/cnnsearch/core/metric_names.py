@@ -13,6 +13,12 @@ OBJECTIVE = "value"
 
 ACCURACIES = ("acc", "accuracy")
 
+SHARES_RIGHT = (
+    *("val_accuracy", "val_acc", "val_binary_accuracy"),
+    *("val_categorical_accuracy", "val_sparse_categorical_accuracy"),
+)
+"""Metrics that are the share of the validation images that are classified right."""
+
 
 def unknown_metric(metric: str, reported: Iterable[str]) -> str:
     """The message that there is no such metric, with the metrics that are reported."""

@@ -1,5 +1,7 @@
 """Splits a dataset by whole groups, such as patients, and keeps the shares of the classes."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +25,7 @@ def cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tu
         DataError: if there are too few groups, or a class has too few of them to be in every part.
     """
     assert data.groups is not None
-    names, group = np.unique(data.groups[rows], return_inverse=True)
-    kinds, kind = np.unique(data.y[rows], return_inverse=True)
+    kinds, counts = _counts(data.groups[rows], data.y[rows])
     least = 1 + sum(part is None for part in (data.x_val, data.x_test))
     every = np.unique(data.groups)
     if len(every) < least:
@@ -32,16 +33,34 @@ def cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tu
             f"{data.name}: there {'is' if len(every) == 1 else 'are'} {len(every)} group{'s' * (len(every) > 1)} "
             f"({', '.join(map(str, every))}); expected {least} or more, because a group is never split."
         )
-    counts = np.zeros((len(names), len(kinds)))
-    np.add.at(counts, (group, kind), 1)
     for number, groups in zip(kinds, (counts > 0).sum(0), strict=True):
         if groups < 2:
             raise _too_few(data, int(number), least)
-    chosen = _best(counts, fraction, np.random.default_rng(seed))
-    if chosen is None:
+    taken = drawn_groups(data.groups[rows], data.y[rows], fraction, seed)
+    if taken is None:
         raise _too_few(data, int(kinds[(counts > 0).sum(0).argmin()]), least)
-    taken = chosen[group]
     return rows[~taken], rows[taken]
+
+
+def drawn_groups(groups: NDArray[Any], y: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_] | None:
+    """Which images are split off, (n,): whole groups, as `cut` chooses them; None if a class would be in one part only.
+
+    Args:
+        groups: the group of each image, (n,).
+        y: the class of each image, (n,).
+    """
+    _, counts = _counts(groups, y)
+    chosen = _best(counts, fraction, np.random.default_rng(seed))
+    return None if chosen is None else chosen[np.unique(groups, return_inverse=True)[1]]
+
+
+def _counts(groups: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The classes, and the images of each group and class, of shape (groups, classes)."""
+    names, group = np.unique(groups, return_inverse=True)
+    kinds, kind = np.unique(y, return_inverse=True)
+    counts = np.zeros((len(names), len(kinds)))
+    np.add.at(counts, (group, kind), 1)
+    return kinds, counts
 
 
 def _best(counts: NDArray[np.float64], fraction: float, generator: np.random.Generator) -> NDArray[np.bool_] | None:

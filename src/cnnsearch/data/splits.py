@@ -2,19 +2,23 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.core.errors import DataError
 from cnnsearch.data.dataset import Dataset, Images, Labels
-from cnnsearch.data.groups import cut
+from cnnsearch.data.groups import cut, drawn_groups
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A dataset in training, validation and test. Only an export uses the test set."""
+    """A dataset in training, validation and test. Only an export uses the test set.
+
+    `groups` and `groups_val` are the groups of the training and the validation images; None without groups.
+    """
 
     x: Images
     y: Labels
@@ -24,6 +28,8 @@ class Split:
     y_test: Labels
     x_clean: Images | None = None
     x_val_clean: Images | None = None
+    groups: NDArray[Any] | None = None
+    groups_val: NDArray[Any] | None = None
 
 
 Take = Callable[[Images, NDArray[np.intp]], Images]
@@ -47,15 +53,62 @@ def split(data: Dataset, seed: int, validation: float = 1 / 6, take: Take = _cop
     if x_test is None or y_test is None:
         rows, taken = _cut(data, rows, 0.2, seed)
         x_test, y_test = take(x, taken), y[taken]
-    x_val, y_val, x_val_clean = data.x_val, data.y_val, None
+    x_val, y_val, x_val_clean, groups_val = data.x_val, data.y_val, None, None
+    # numbers instead of names of any type, so that they can be mapped from a file
+    groups = None if data.groups is None else np.unique(data.groups, return_inverse=True)[1]
     if x_val is None or y_val is None:
         rows, taken = _cut(data, rows, validation, seed)
         x_val, y_val = take(x, taken), y[taken]
         x_val_clean = clean[taken] if clean is not None else None
+        groups_val = groups[taken] if groups is not None else None
+    groups = groups[rows] if groups is not None else None
     if len(rows) == len(y):
-        return Split(x, y, x_val, y_val, x_test, y_test, clean, x_val_clean)
+        return Split(x, y, x_val, y_val, x_test, y_test, clean, x_val_clean, groups, groups_val)
     clean = clean[rows] if clean is not None else None
-    return Split(take(x, rows), y[rows], x_val, y_val, x_test, y_test, clean, x_val_clean)
+    return Split(take(x, rows), y[rows], x_val, y_val, x_test, y_test, clean, x_val_clean, groups, groups_val)
+
+
+def split_again(parts: Split, seed: int) -> Split:
+    """The training and validation images split again, with another random `seed` and the same share of validation.
+
+    The test set stays, and groups stay together.
+
+    Raises:
+        DataError: if a class has too few groups to be in both parts.
+    """
+    y = np.concatenate([parts.y, parts.y_val])
+    # `stratified` rounds up: half an image less gives the same number in spite of rounding errors
+    fraction = (len(parts.y_val) - 0.5) / len(y)
+    if parts.groups is not None and parts.groups_val is not None:
+        taken = drawn_groups(np.concatenate([parts.groups, parts.groups_val]), y, fraction, seed)
+        if taken is None:
+            raise DataError("a class has too few groups for another split")
+        kept_rows, taken_rows = np.flatnonzero(~taken), np.flatnonzero(taken)
+    else:
+        kept_rows, taken_rows = stratified(y, fraction, seed)
+
+    def new(train: Any, validation: Any, names: tuple[str, str]) -> dict[str, Any]:
+        if train is None or validation is None:
+            return {}
+        return {
+            name: _rows_of(train, validation, rows) for name, rows in zip(names, (kept_rows, taken_rows), strict=True)
+        }
+
+    return replace(
+        parts,
+        **new(parts.x, parts.x_val, ("x", "x_val")),
+        **new(parts.y, parts.y_val, ("y", "y_val")),
+        **new(parts.x_clean, parts.x_val_clean, ("x_clean", "x_val_clean")),
+        **new(parts.groups, parts.groups_val, ("groups", "groups_val")),
+    )
+
+
+def _rows_of(first: NDArray[Any], second: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+    """These rows of both arrays, one after the other, in one copy."""
+    found = np.empty((len(rows), *first.shape[1:]), first.dtype)
+    in_first = rows < len(first)
+    found[in_first], found[~in_first] = first[rows[in_first]], second[rows[~in_first] - len(first)]
+    return found
 
 
 def _cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tuple[NDArray[np.intp], ...]:

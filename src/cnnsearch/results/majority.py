@@ -5,17 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnsearch.core import metrics
+from cnnsearch.core.metric_names import SHARES_RIGHT
 from cnnsearch.study import ranking
 from cnnsearch.study.confirmation import confirmed
 from cnnsearch.study.study import Study
 
 ADVICE = "Search for --objective val_balanced_accuracy or val_auc."
-
-ACCURACIES = (
-    *("val_accuracy", "val_acc", "val_binary_accuracy"),
-    *("val_categorical_accuracy", "val_sparse_categorical_accuracy"),
-)
-"""Metrics in which the score of a constant answer is the share of its class."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Majority:
         value, best = self.constant, self.best_score
         if value is None or best is None or best > value + 1e-9:
             return ""
-        if self.metric not in ACCURACIES:
+        if self.metric not in SHARES_RIGHT:
             return f"{self} The best trial reaches {best:.4f}, which is not more."
         return (
             f"{value:.1%} of the validation images are of class '{self.name}': a constant answer reaches {value:.1%}, "
@@ -68,7 +63,7 @@ def constant(metric: str, counts: Sequence[int]) -> float | None:
     ordered, present = sorted(counts, reverse=True), sum(count > 0 for count in counts)
     share = ordered[0] / sum(ordered)
     known = {
-        **dict.fromkeys(ACCURACIES, share),
+        **dict.fromkeys(SHARES_RIGHT, share),
         "val_balanced_accuracy": 1 / present,
         "val_f1_macro": 2 * share / (1 + share) / present,
         "val_auc": 0.5,

@@ -1,21 +1,30 @@
 """Confirmation: the scores of trials that were trained again on new seeds, with means and 95% intervals."""
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from statistics import fmean, variance
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any, NamedTuple
 
+from cnnsearch.core import packed_bits
+from cnnsearch.core.metric_names import SHARES_RIGHT
+from cnnsearch.study import score_interval
 from cnnsearch.study.config import trial_seed
+from cnnsearch.study.score_interval import Trainings
 from cnnsearch.study.study import Study
 
-COVERED = 0.95
-"""The confidence level: the share of intervals that contain the true mean."""
+SPLIT = 1_000_003
+"""Takes the place of a trial's number in the seed of a split."""
 
 
 class Repeat(NamedTuple):
-    """One more training of a trial on a new seed; `score` is None if it failed."""
+    """One more training of a trial on a new seed.
+
+    Attributes:
+        score: None if it failed.
+        split: the seed of its own split into training and validation images; None: the split of the study.
+        images: the number of its validation images; 0 if it is not known.
+        right: which of them the model classified right, as `packed_bits`; empty if it is not known.
+    """
 
     trial: int
     seed: int
@@ -23,20 +32,30 @@ class Repeat(NamedTuple):
     epochs: int = 0
     seconds: float = 0.0
     reason: str = ""
+    split: int | None = None
+    images: int = 0
+    right: str = ""
 
 
 @dataclass(frozen=True)
 class Confirmed:
     """The scores of one trial on new seeds.
 
-    `ci_half_width` is half the width of the mean's 95% interval, None for one seed.
-
     The search score is not one of them: the trial was chosen because that score was high.
+
+    Attributes:
+        interval: the 95% interval of the score, on new images, of a model that this trial's recipe trains; None if
+            it is not known.
+        ties: the trials that cannot be told from this one.
+        seeds_only: the interval is about new seeds and the same validation images, because the metric is no share of
+            images, and all seeds had the same ones.
     """
 
     trial: int
     scores: tuple[float, ...]
-    ci_half_width: float | None
+    interval: tuple[float, float] | None
+    ties: frozenset[int] = frozenset()
+    seeds_only: bool = False
 
     @property
     def n(self) -> int:
@@ -49,39 +68,92 @@ class Confirmed:
         return fmean(self.scores)
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95% interval of the mean; None for one seed."""
-        return None if self.ci_half_width is None else (self.mean - self.ci_half_width, self.mean + self.ci_half_width)
-
-    def overlaps(self, other: "Confirmed") -> bool:
-        """Whether the two intervals have a point in common. Without intervals they count as overlapping."""
-        if self.ci_half_width is None or other.ci_half_width is None:
-            return True
-        return abs(self.mean - other.mean) <= self.ci_half_width + other.ci_half_width
+    def half_width(self) -> float | None:
+        """Half the width of the interval; None without one."""
+        return None if self.interval is None else (self.interval[1] - self.interval[0]) / 2
 
 
 def confirmed(study: Study) -> dict[int, Confirmed]:
     """The confirmed trials of a study, by number."""
-    return summarised(Repeat(**found) for found in study.repeats())
+    counts = study.info.get("data", {}).get("images", {})
+    # before version 0.3 the number was not stored, and all had the study's split
+    repeats = [found._replace(images=found.images or counts.get("val", 0)) for found in map(read, study.repeats())]
+    return summarised(repeats, str(study.info["metric"]), counts.get("train", 0))
 
 
-def summarised(repeats: Iterable[Repeat]) -> dict[int, Confirmed]:
+def read(stored: Mapping[str, Any]) -> Repeat:
+    """The repeat that `Study.repeats` gives."""
+    return Repeat(**{name: stored[name] for name in Repeat._fields if name in stored})
+
+
+def summarised(repeats: Iterable[Repeat], metric: str = "", train: int = 0) -> dict[int, Confirmed]:
     """Means with their 95% intervals, by trial.
 
-    Student's t with the standard deviation pooled over the trials, as in a one-way analysis of variance: three seeds
-    of one trial are too few to estimate its standard deviation.
+    `train`: the number of training images; 0 if it is not known.
     """
-    scores: dict[int, list[float]] = defaultdict(list)
+    done: dict[int, list[Repeat]] = {}
     for repeat in repeats:
         if repeat.score is not None:
-            scores[repeat.trial].append(repeat.score)
-    freedom = sum(len(found) - 1 for found in scores.values())
-    squares = sum((len(found) - 1) * variance(found) for found in scores.values() if len(found) > 1)
-    spread = math.sqrt(squares / freedom) * _quantile(freedom) if freedom else None
-    return {
-        trial: Confirmed(trial, tuple(found), None if spread is None else spread / math.sqrt(len(found)))
-        for trial, found in scores.items()
-    }
+            done.setdefault(repeat.trial, []).append(repeat)
+    if metric not in SHARES_RIGHT:
+        # which images are classified right says nothing about another metric
+        done = {trial: [each._replace(right="") for each in found] for trial, found in done.items()}
+    trainings = {trial: _trainings(found, train) for trial, found in done.items()}
+    found = {}
+    for trial, own in trainings.items():
+        others = [each for number, each in trainings.items() if number != trial]
+        interval = score_interval.of_accuracy(own, others) if metric in SHARES_RIGHT else None
+        seeds_only = interval is None and own.overlap == 1
+        interval = interval or score_interval.of_score(own, others)
+        found[trial] = Confirmed(trial, own.scores, interval, seeds_only=seeds_only)
+    return {trial: replace(each, ties=_ties(each, found, done, train)) for trial, each in found.items()}
+
+
+def _trainings(repeats: list[Repeat], train: int) -> Trainings:
+    images = min(repeat.images for repeat in repeats)
+    return Trainings(tuple(repeat.score or 0.0 for repeat in repeats), images, _overlap(repeats, train))
+
+
+def _overlap(repeats: list[Repeat], train: int) -> float:
+    """The share of the validation images that two of these trainings have in common on average."""
+    images, splits = min(repeat.images for repeat in repeats), {repeat.split for repeat in repeats}
+    if len(splits) < len(repeats) or not images:
+        return 1.0
+    return images / (images + train)
+
+
+def _ties(
+    one: Confirmed, every: Mapping[int, Confirmed], done: Mapping[int, list[Repeat]], train: int
+) -> frozenset[int]:
+    """The other trials that cannot be told from this one."""
+    others = [each for each in every.values() if each.trial != one.trial]
+    return frozenset(each.trial for each in others if not _differ(one, each, done, train, len(others)))
+
+
+def _differ(one: Confirmed, other: Confirmed, done: Mapping[int, list[Repeat]], train: int, comparisons: int) -> bool:
+    """Whether two trials differ: by the images that one of both classified right, else by their intervals."""
+    first, second = ({repeat.split: repeat for repeat in done[each.trial] if repeat.right} for each in (one, other))
+    splits = [split for split in first if split in second and split is not None]
+    if len(splits) < 2:
+        if one.interval is None or other.interval is None:
+            return False
+        return one.interval[0] > other.interval[1] or other.interval[0] > one.interval[1]
+    pairs = [(first[split], second[split]) for split in splits]
+    return score_interval.differs(
+        [a.score or 0.0 for a, _ in pairs],
+        [b.score or 0.0 for _, b in pairs],
+        fmean(_variance_of_difference(a, b) for a, b in pairs),
+        _overlap([a for a, _ in pairs], train),
+        comparisons,
+    )
+
+
+def _variance_of_difference(one: Repeat, other: Repeat) -> float:
+    """The variance of the difference of two accuracies on the same images that comes from the images (McNemar 1947)."""
+    first, second = (packed_bits.unpacked(each.right, each.images) for each in (one, other))
+    # one image more that only one of both classifies right, so that it is not 0
+    disagreement = ((first != second).sum() + 1) / (len(first) + 1)
+    return float(disagreement - (first.mean() - second.mean()) ** 2) / len(first)
 
 
 def optimism(first: float, found: Confirmed, maximize: bool) -> float:
@@ -94,26 +166,6 @@ def repeat_seed(study: Study, trial: int, turn: int) -> int:
     return trial_seed(int(study.info["seed"]) + 1_299_709 * (turn + 1), trial)
 
 
-def _quantile(freedom: int) -> float:
-    """Student's t that COVERED of the distribution lies within, on both sides of 0.
-
-    scipy has this function, but takes as long to import as all the rest of a leaderboard.
-    """
-    low, high = 0.0, 1.0
-    while _within(high, freedom) < COVERED:
-        high *= 2
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if _within(middle, freedom) < COVERED else (low, middle)
-    return high
-
-
-def _within(t: float, freedom: int) -> float:
-    """The share of Student's t distribution between -t and t (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
-    angle = math.atan(t / math.sqrt(freedom))
-    odd = freedom % 2
-    term = math.cos(angle) if odd else 1.0
-    series = 0.0
-    for power in range(1 + odd, freedom, 2):
-        series += term
-        term *= math.cos(angle) ** 2 * power / (power + 1)
-    return 2 / math.pi * (angle + math.sin(angle) * series) if odd else math.sin(angle) * series
+def split_seed(study: Study, turn: int) -> int:
+    """The seed of the split of the `turn`th repeats (from 0): the same for all trials, so that they can be compared."""
+    return trial_seed(int(study.info["seed"]) + 1_299_709 * (turn + 1), SPLIT)

@@ -14,6 +14,9 @@ from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.definition import NO_DATA
 
+DRAWN = "drawn"
+"""The fact `validation` of a dataset whose validation images are drawn at random; else it is `own`."""
+
 
 def loading_context(space: spaces.Space, runs: Path, tell: Callable[[int, int], None] | None = None) -> loading.Loading:
     """What a dataset may know about a search of `space` in the folder `runs`; `tell` is called with its progress."""
@@ -71,6 +74,7 @@ def dataset_facts(data: Dataset, parts: Split) -> dict[str, Any]:
         "counts": {part: np.bincount(y, minlength=len(data.classes)).tolist() for part, y in labels.items()},
         "dtype": parts.x.dtype.name,
         "value_range": list(pixel_values.value_range(parts.x)),
+        "validation": DRAWN if data.x_val is None else "own",
         **(data.facts or {}),
         **({"notes": list(data.notes)} if data.notes else {}),
     }

@@ -64,6 +64,7 @@ def _of_plan(context: WorkerContext, plan: Plan, limited: bool, plain: bool) -> 
     check_memory(price, plan.batch_size)
 
     def build(data: Split) -> Any:
-        return context.build(plan, plain, data)
+        # a part of the images is a low-fidelity evaluation: one pass
+        return context.build(plan, plain, data, passes=0 if data is context.split else 1)
 
     return Proposal(plan.key, plan.to_json(), price.params, price.macs, plan.epochs, plain, build)

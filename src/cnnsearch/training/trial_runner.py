@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.core import messages, prediction_file
+from cnnsearch.core import messages, packed_bits, prediction_file
 from cnnsearch.core.errors import CnnsearchError, TrialFailure, reason
 from cnnsearch.core.host import process_restored, rss
 from cnnsearch.core.messages import Decision, Question
+from cnnsearch.data.splits import Split
 from cnnsearch.spaces.distributions import Distribution, Value
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.spaces.plan import Plan
@@ -187,16 +188,25 @@ class TrialRunner:
             self._repeat_own(assignment)
             return
         hp, trainer = HyperParameters(replay(assignment.values)), context.trainer()
+        split = context.split_again(assignment.split)
         if assignment.plan:
             plan = Plan.from_json(assignment.plan)
-            candidate, epochs = context.build(plan, trainer is None, context.split), plan.epochs
+            candidate, epochs = context.build(plan, trainer is None, split), plan.epochs
         else:
             candidate, epochs = context.draw(hp), context.config.epochs
-        data = training_data.for_candidate(candidate, context.split, context.classes)
+        data = training_data.for_candidate(candidate, split, context.classes)
         result = fitting.train(candidate, trainer, hp, data, epochs, context.metric, self._report_epoch)
-        score, history = result.score, result.history
         self._send(
-            messages.Repeated(trial=self._trial, score=score, history=history, seconds=self._seconds(), rss=rss())
+            messages.Repeated(
+                trial=self._trial,
+                score=result.score,
+                history=result.history,
+                seconds=self._seconds(),
+                rss=rss(),
+                images=len(split.x_val),
+                fresh=split is not context.split,
+                right=_right(candidate, split, context.classes),
+            )
         )
 
     def _repeat_own(self, assignment: messages.RepeatTrial) -> None:
@@ -291,6 +301,22 @@ def _saved(save: Callable[[Path], None], path: str) -> tuple[str, str]:
         traceback.print_exc()
         return "", f"{type(error).__name__}: {reason(error)}"
     return "", ""
+
+
+def _right(candidate: Any, split: Split, classes: int) -> str:
+    """Which validation images the candidate classifies right, packed; empty if they are too many, or it fails."""
+    from cnnsearch.training import heads, model_io
+
+    if len(split.x_val) > packed_bits.MOST:
+        return ""
+    try:
+        answers = model_io.answers_at_once(candidate.core, split.x_val)
+        probabilities = heads.read(answers, "" if candidate.reads == "softmax" else candidate.reads, classes)
+        return packed_bits.packed(probabilities.argmax(1) == split.y_val)
+    except Exception:
+        # an author's model may raise any error; its score is known nevertheless
+        traceback.print_exc()
+        return ""
 
 
 def _save_predictions(candidate: Any, plan: str, context: WorkerContext, path: Path) -> None:

@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core import metrics
-from cnnsearch.core.errors import PluginError
+from cnnsearch.core.errors import DataError, PluginError
 from cnnsearch.core.host import process_restored
 from cnnsearch.data import shared_memory
-from cnnsearch.data.splits import Split
+from cnnsearch.data.splits import Split, split_again
 from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.self_training import SelfTraining
-from cnnsearch.training.dataset_loading import load_parts, loading_context, own_facts
+from cnnsearch.training.dataset_loading import DRAWN, load_parts, loading_context, own_facts
 from cnnsearch.training.failures import with_kind
 from cnnsearch.training.keras_session import KerasSession
 from cnnsearch.training.lazy_keras import is_imported_by
 from cnnsearch.training.limits import Limits
+
+MOST_COPIED = 1 << 30
+"""Bytes of images that are copied for another split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,20 @@ class WorkerContext:
         context = loading_context(self.space, Path(config.runs), tell)
         return load_parts(self.space, self.catalog, use, config.seed, context)
 
+    def split_again(self, seed: int | None) -> Split:
+        """The data for a training on a new seed: split again with this `seed` where that is possible, else `split`.
+
+        It is not if the dataset has its own validation set, or has more than MOST_COPIED bytes of training images.
+        """
+        whole = self.split
+        own = self.facts.get("validation") != DRAWN
+        if seed is None or own or len(whole.x) * whole.x[:1].nbytes > MOST_COPIED:
+            return whole
+        try:
+            return split_again(whole, seed)
+        except DataError:
+            return whole
+
     def trainer(self) -> Any:
         """The space's trainer; None for Keras' or the candidate's own `fit`."""
         return spaces.trainer(self.space, self.catalog)
@@ -142,13 +159,12 @@ class WorkerContext:
         with process_restored():
             return with_kind("invalid", lambda: from_hypermodel(*given))
 
-    def build(self, plan: Plan, plain: bool, split: Split) -> Any:
+    def build(self, plan: Plan, plain: bool, split: Split, passes: int = 0) -> Any:
         """The Candidate that `plan` describes, with the compiled program of an earlier one if one fits.
-
-        If `split` is only a part of the data, a schedule is scaled to one pass over it.
 
         Args:
             plain: whether no trainer will train it.
+            passes: a schedule is scaled to so many passes over the images; 0: to the plan's epochs.
 
         Raises:
             TrialFailure: `invalid` if it cannot be built.
@@ -157,7 +173,6 @@ class WorkerContext:
         from cnnsearch.training.compiled.programs import CompiledCandidates
 
         self._programs = self._programs or CompiledCandidates()
-        passes = 0 if split is self.split else 1
         by_epochs = self.config.compiled and plain
         made = with_kind("invalid", lambda: from_plan(plan, len(split.x), by_epochs, passes, split.x))
         return self._programs.reuse(plan, made)

@@ -17,7 +17,7 @@ from cnnsearch.core.messages import (
 )
 from cnnsearch.study import opening
 from cnnsearch.study.config import SearchConfig
-from cnnsearch.study.confirmation import Repeat, repeat_seed
+from cnnsearch.study.confirmation import Repeat, repeat_seed, split_seed
 from cnnsearch.study.ranking import best_first
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
@@ -35,7 +35,7 @@ def missing(study: Study, trials: Iterable[Trial], chosen: Iterable[int], seeds:
     done = {(found["trial"], found["seed"]) for found in study.repeats()}
     trained = {trial.number for trial in trials if trial.state == "complete"}
     every = [
-        Repeat(number, repeat_seed(study, number, turn), None)
+        Repeat(number, repeat_seed(study, number, turn), None, split=split_seed(study, turn))
         for turn in range(seeds)
         for number in chosen
         if number in trained
@@ -108,8 +108,10 @@ class ActiveRepeat:
 
     def assignment(self) -> RepeatTrial:
         """The message that makes a worker train it."""
-        record = self.record
-        return RepeatTrial(trial=self.number, seed=self.repeat.seed, plan=record.plan, values=record.params)
+        record, repeat = self.record, self.repeat
+        return RepeatTrial(
+            trial=self.number, seed=repeat.seed, plan=record.plan, values=record.params, split=repeat.split
+        )
 
 
 class Confirmer(TrialSource[ActiveRepeat]):
@@ -191,7 +193,14 @@ class Confirmer(TrialSource[ActiveRepeat]):
     def _keep(self, trial: ActiveRepeat, done: Repeated | None = None, reason: str = "", seconds: float = 0.0) -> None:
         """Store a repeat with its score, or with the reason why it has none."""
         if done:
-            kept = trial.repeat._replace(score=done.score, epochs=len(done.history), seconds=round(done.seconds, 3))
+            kept = trial.repeat._replace(
+                score=done.score,
+                epochs=len(done.history),
+                seconds=round(done.seconds, 3),
+                split=trial.repeat.split if done.fresh else None,
+                images=done.images,
+                right=done.right,
+            )
         else:
             kept = trial.repeat._replace(reason=reason, seconds=round(seconds, 3))
         self._study.add_repeat(kept._asdict())

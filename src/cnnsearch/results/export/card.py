@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core import metrics
+from cnnsearch.core.metric_names import SHARES_RIGHT
 from cnnsearch.core.version import VERSION
 from cnnsearch.data.dataset import Dataset
 from cnnsearch.results.export.ensemble import EnsembleGain
 from cnnsearch.results.export.evaluation import Evaluation, from_stored
 from cnnsearch.results.export.formats import BATCH
+from cnnsearch.study.confirmation import confirmed
 from cnnsearch.study.study import FORMAT, Study
 from cnnsearch.study.trial import Trial
 
@@ -45,6 +47,7 @@ def card(
         "seed": info["seed"],
         "validation": validation.to_dict(),
         "test": from_stored(test).to_dict(),
+        "confirmed": _confirmed(study, chosen, facts),
         "test_looks": len(evaluations),
         "test_again": bool(test.get("again")),
         # empty: trained without Keras
@@ -53,6 +56,28 @@ def card(
         "commands": [str(info.get("command", "")), _export_command(study, chosen, options)],
         **facts,
     }
+
+
+def _confirmed(study: Study, chosen: Trial, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """The mean over new seeds with its interval; None if there is none, or the model was made in another way."""
+    found = confirmed(study).get(chosen.number)
+    if found is None or found.interval is None or facts.get("refit") or len(facts.get("members", ())) > 1:
+        return None
+    return {"mean": found.mean, "interval": list(found.interval), "n": found.n}
+
+
+def disagreement(card: dict[str, Any]) -> str:
+    """A sentence if the interval over new seeds and that of the test accuracy have no point in common; else empty."""
+    found = card.get("confirmed")
+    if not found or card["metric"] not in SHARES_RIGHT:
+        return ""
+    (low, high), (test_low, test_high) = found["interval"], card["test"]["interval"]
+    if test_low <= high and low <= test_high:
+        return ""
+    return (
+        f"The test accuracy does not agree with the training on new seeds, which expected {low:.2%} to {high:.2%}: the "
+        "test images may be of another kind than the others"
+    )
 
 
 def _trial_facts(chosen: Trial) -> dict[str, Any]:
@@ -90,6 +115,17 @@ def score_rows(card: dict[str, Any], part: str = "test") -> list[tuple[str, str]
         value = f"{found[name]:.2%}" if metrics.is_share(name) else f"{found[name]:.4f}"
         rows.insert(0, (f"{part} {metrics.DISPLAY_NAMES[name]}", f"{value} (n = {found['n']:,})"))
     return rows
+
+
+def confirmed_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """The name and value of the mean over new seeds, with its interval; empty if the trial was not confirmed."""
+    found = card.get("confirmed")
+    if not found:
+        return []
+    share = metrics.is_share(card["metric"])
+    mean, low, high = (f"{value:.2%}" if share else f"{value:.4f}" for value in (found["mean"], *found["interval"]))
+    seeds = f"{found['n']} new seed{'s' * (found['n'] > 1)}"
+    return [("expected on new images", f"{mean} (95% interval {low} to {high}, from {seeds})")]
 
 
 def format_table(card: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -131,6 +167,8 @@ def accuracy_losses(card: dict[str, Any]) -> list[str]:
 def model_notes(card: dict[str, Any]) -> list[str]:
     """Notes on a model that is an ensemble or a refit, without a final period."""
     notes, stored = [], card.get("ensemble")
+    if sentence := disagreement(card):
+        notes.append(sentence)
     if stored:
         gain = EnsembleGain(*(stored[name] for name in EnsembleGain._fields))
         change = f"on validation the mean of the best {gain.models} models differs from the best model by {gain}"

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cnnsearch.core.metric_names import SHARES_RIGHT
 from cnnsearch.data import pixel_values
 from cnnsearch.results.export import snippets
-from cnnsearch.results.export.card import accuracy_losses, format_table, model_notes, score_rows
-from cnnsearch.results.majority import ACCURACIES, ADVICE
+from cnnsearch.results.export.card import accuracy_losses, confirmed_rows, format_table, model_notes, score_rows
+from cnnsearch.results.majority import ADVICE
 
 
 def text(card: dict[str, Any]) -> str:
@@ -21,6 +22,7 @@ def _summary(card: dict[str, Any]) -> str:
     rows = [
         *score_rows(card, "test"),
         *score_rows(card, "validation"),
+        *confirmed_rows(card),
         ("a constant answer", _constant_answer(card)),
         ("parameters", f"{card['params']:,}"),
         ("multiply-adds", f"{macs:,}" if macs else "unknown"),
@@ -50,7 +52,7 @@ def _constant_answer(card: dict[str, Any]) -> str:
     """The share of the most frequent class, with a warning if the model is not better than always predicting it."""
     found = card["majority"]
     text = f"{found['validation']:.2%} of validation, {found['test']:.2%} of test are of class '{found['class']}'"
-    if card["metric"] in ACCURACIES and card["validation"]["accuracy"] <= found["validation"]:
+    if card["metric"] in SHARES_RIGHT and card["validation"]["accuracy"] <= found["validation"]:
         text += f" **WARNING: a constant answer is correct as often as this model. {ADVICE}**"
     return text
 

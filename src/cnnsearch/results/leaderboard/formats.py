@@ -73,8 +73,8 @@ def text_cells(board: list[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def used_columns(board: list[Row]) -> list[str]:
-    """The columns that some row has a value in; `half` is shown in the column `mean`."""
-    shown = [column for column in columns_of(board) if column != "half"]
+    """The columns that some row has a value in; the interval is shown in the column `mean`."""
+    shown = [column for column in columns_of(board) if column not in ("half", "low", "high")]
     return [column for column in shown if not board or any(row[column] not in (None, "") for row in board)]
 
 
@@ -84,7 +84,7 @@ def cell(column: str, row: Row) -> str:
     if value is None:
         return ""
     if column == "mean":
-        return f"{value:.4f}" + (f" ± {row['half']:.4f}" if row["half"] is not None else "")
+        return f"{value:.4f}" + (f" ({row['low']:.3f}-{row['high']:.3f})" if row["low"] is not None else "")
     if column == "score":
         return f"{value:.4f}"
     if column in ("params", "macs"):

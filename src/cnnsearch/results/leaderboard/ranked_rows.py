@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from typing import Any
 
-from cnnsearch.study.confirmation import Confirmed, Repeat, confirmed
+from cnnsearch.study.confirmation import Confirmed, Repeat, confirmed, read
 from cnnsearch.study.ranking import ranked
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
@@ -17,6 +17,8 @@ COLUMNS = (
     "state",
     "mean",
     "half",
+    "low",
+    "high",
     "n",
     "score",
     "best_epoch",
@@ -32,7 +34,8 @@ COLUMNS = (
     "choices",
     "reason",
 )
-"""`mean` is the mean score over `n` new seeds, `half` is half the width of its 95% interval. `score` is the search
+"""`mean` is the mean score over `n` new seeds. `low` and `high` are the ends of the 95% interval of the score on new
+images, `half` is half its width. `score` is the search
 score: the score of the training that the trial was chosen by. Latencies are in seconds, measured for the Keras format
 when the trial was exported."""
 
@@ -49,7 +52,7 @@ def columns_of(board: list[Row]) -> list[str]:
 def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     """One dict with the keys COLUMNS for each trial; only complete trials have a rank.
 
-    A trial is a tie (`tie`) if its interval overlaps that of the first trial. It is on the Pareto front (`pareto`) if
+    A trial is a tie (`tie`) if it cannot be told from the first trial. It is on the Pareto front (`pareto`) if
     no other trial is at least as good and at least as small, and better in one of both. If an objective returns several
     values, `score` is the first, the others have columns of their own, and the front is that of all values.
 
@@ -62,7 +65,7 @@ def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     measured = study.facts("measured")
     repeats: dict[int, list[Repeat]] = defaultdict(list)
     for each in study.repeats():
-        repeats[each["trial"]].append(Repeat(**each))
+        repeats[each["trial"]].append(read(each))
     board = [
         _with_values(_row(record, place, default, choices), record, study.more)
         for place, record in enumerate(records, 1)
@@ -118,8 +121,9 @@ def _with_values(row: Row, record: Trial, more: dict[str, bool]) -> Row:
 def _mean_over_seeds(found: Confirmed | None, first: Confirmed | None) -> Row:
     if found is None or first is None:
         return {}
-    tie = found is not first and found.overlaps(first)
-    return {"mean": found.mean, "half": found.ci_half_width, "n": found.n, "tie": "=" if tie else None}
+    low, high = found.interval or (None, None)
+    ends = {"half": found.half_width, "low": low, "high": high}
+    return {"mean": found.mean, **ends, "n": found.n, "tie": "=" if found.trial in first.ties else None}
 
 
 def _failed_seeds(repeats: list[Repeat]) -> str:

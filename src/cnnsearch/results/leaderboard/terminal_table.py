@@ -70,10 +70,10 @@ class TerminalTable:
 
 def _signs(shown: Collection[str], macs: bool) -> Iterator[str]:
     if "mean" in shown:
-        yield "mean over seeds: over n new seeds, ± half the width of its 95% interval"
+        yield "mean over seeds: over n new seeds, with its 95% interval"
         yield "score: the search score, from the training that the trial was chosen by"
     if "tie" in shown:
-        yield "=: the interval overlaps the interval of the first trial"
+        yield "=: it may be as good as the first trial"
     if "pareto" in shown and not set(shown) <= set(COLUMNS):
         yield "pareto: no other trial is at least as good in every value, and better in one"
     elif "pareto" in shown and not macs:

@@ -19,6 +19,12 @@ function score(study, value) {
   return study.share ? `${(100 * value).toFixed(2)}%` : Number(value.toPrecision(4)).toString();
 }
 
+/* The 95% interval of a confirmed trial, in parentheses; empty without one. */
+function interval(study, at) {
+  const { low, high } = study.trials;
+  return low[at] === null ? "" : ` (${score(study, low[at])} to ${score(study, high[at])})`;
+}
+
 function compact(value) {
   for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
     if (value >= size) return `${Number((value / (unit === "k" ? 1e3 : size)).toPrecision(3))}${unit}`;
@@ -109,7 +115,7 @@ function trialText(study, at, more = []) {
   const lines = [`trial ${own.number[at]}: ${own.state[at]}`];
   if (own.score[at] !== null) lines.push(`${study.metric} ${score(study, own.score[at])}`);
   if (own.mean[at] !== null) {
-    lines.push(`mean over ${own.n[at]} seeds ${score(study, own.mean[at])}${own.half[at] === null ? "" : ` ± ${score(study, own.half[at])}`}`);
+    lines.push(`mean over ${own.n[at]} seeds ${score(study, own.mean[at])}${interval(study, at)}`);
   }
   return [...lines, ...more].join("\n");
 }

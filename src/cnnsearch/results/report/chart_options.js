@@ -60,7 +60,7 @@ function intervals(study, confirmed, x, colours) {
   const own = study.trials;
   return {
     type: "custom", name: "mean over seeds", clip: true, itemStyle: { color: colours.orange },
-    data: confirmed.map((at) => ({ value: [x(at), own.mean[at], own.mean[at] - (own.half[at] || 0), own.mean[at] + (own.half[at] || 0)], at })),
+    data: confirmed.map((at) => ({ value: [x(at), own.mean[at], own.low[at] ?? own.mean[at], own.high[at] ?? own.mean[at]], at })),
     encode: { x: 0, y: [1, 2, 3] },
     tooltip: { formatter: (given) => trialText(study, given.data.at) },
     renderItem: (params, api) => {

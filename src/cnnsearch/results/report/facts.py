@@ -109,13 +109,12 @@ class Facts:
 
     @functools.cached_property
     def ties(self) -> list[int]:
-        """The trials that may be as good as the best: their intervals overlap its interval.
+        """The trials that may be as good as the best: with new seeds, those that cannot be told from it.
 
         Without new seeds: their scores are above the lower limit of the best score.
         """
         if self.best_mean is not None:
-            first = self.best_mean
-            return [number for number, other in self.means.items() if other != first and first.overlaps(other)]
+            return sorted(self.best_mean.ties)
         low = self.lower_limit
         return [r.number for r in self.complete[1:] if low is not None and r.score is not None and r.score >= low]
 
@@ -135,9 +134,12 @@ class Facts:
         return f"{100 * value:.2f} points" if self.is_share else f"{value:.2g}"
 
     def mean_text(self, found: Confirmed) -> str:
-        """A mean as text, with half the width of its interval."""
-        half = "" if found.ci_half_width is None else f" ± {self.score_text(found.ci_half_width)}"
-        return self.score_text(found.mean) + half
+        """A mean as text, with its interval."""
+        return self.score_text(found.mean) + (f" ({self.interval_text(found)})" if found.interval else "")
+
+    def interval_text(self, found: Confirmed) -> str:
+        """The interval of a mean as text; empty without one."""
+        return " to ".join(map(self.score_text, found.interval)) if found.interval else ""
 
     def differing_choices(self, record: Trial, other: dict[str, Any], most: int) -> str:
         """The hyperparameters in which a trial differs from `other`: the `most` important ones, and how many more."""

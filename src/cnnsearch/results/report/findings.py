@@ -1,6 +1,7 @@
 """The top of a report in words: the result, the confidence in it, its cost, and the next steps."""
 
-from cnnsearch.results.majority import ACCURACIES, Majority
+from cnnsearch.core.metric_names import SHARES_RIGHT
+from cnnsearch.results.majority import Majority
 from cnnsearch.results.report.facts import Facts, duration
 from cnnsearch.results.report.page import Command, Tile
 from cnnsearch.spaces.prior import ORIGIN as PRIOR
@@ -96,7 +97,7 @@ def _gain_over_default(known: Facts, default: Trial, best: Trial) -> list[Tile]:
     if gain <= 0:
         return []
     note = f"default point: {known.score_text(theirs)}" + ("" if both else ", search scores")
-    if known.study.info["metric"] in ACCURACIES and theirs < 1:
+    if known.study.info["metric"] in SHARES_RIGHT and theirs < 1:
         return [Tile(f"{gain / (1 - theirs):.0%} fewer", "errors than the default point", note)]
     return [Tile(known.difference_text(gain), "better than the default point", note)]
 
@@ -145,15 +146,17 @@ def _confidence(known: Facts) -> str:
 
 
 def _with_new_seeds(known: Facts, best: Trial, mean: Confirmed) -> str:
-    interval = " (95% interval)" if mean.ci_half_width is not None else ""
+    where = "on these validation images" if mean.seeds_only else "on new images of this kind"
+    ends = " and ".join(map(known.score_text, mean.interval or ()))
+    interval = f" The {known.metric} of such a model {where} is between {ends} (95% interval)." if ends else ""
     too_high = optimism(best.score or 0.0, mean, known.study.maximize)
     bias = f"too optimistic by {known.difference_text(too_high)}" if too_high > 0 else "not too optimistic"
     text = (
-        f"The mean over {_seeds(mean.n)} is {known.mean_text(mean)}{interval}. "
+        f"The mean over {_seeds(mean.n)} is {known.score_text(mean.mean)}.{interval} "
         f"The search score, {known.score_text(best.score)}, was {bias}."
     )
     ties = known.ties
-    return text + (f" {_trials(ties)} may be as good, because the intervals overlap." if ties else "")
+    return text + (f" {_trials(ties)} may be as good." if ties else "")
 
 
 def _without_new_seeds(known: Facts, best: Trial) -> str:

@@ -114,7 +114,7 @@ def _columns(known: Facts, shown: Sequence[Trial], rows: dict[int, dict[str, Any
         "reason": [record.reason for record in shown],
         "seed": [record.seed for record in shown],
     }
-    for name in ("rank", "mean", "half", "n", "latency_1"):
+    for name in ("rank", "mean", "low", "high", "n", "latency_1"):
         columns[name] = [rows.get(record.number, {}).get(name) for record in shown]
     columns["tie"] = [record.number in ties for record in shown]
     columns["start"], columns["end"] = ([times.get(r.number, (None, None))[at] for r in shown] for at in (0, 1))

@@ -141,7 +141,7 @@ function cellText(study, name, at) {
   const own = study.trials, value = valueOf(study, name, at);
   if (value === null) return "";
   if (name === "score") return score(study, value);
-  if (name === "mean") return `${score(study, value)}${own.half[at] === null ? "" : ` ± ${score(study, own.half[at])}`}`;
+  if (name === "mean") return `${score(study, value)}${interval(study, at)}`;
   if (name === "tie") return own.number[at] === study.best ? "first" : value ? "tie" : "";
   if (name === "params" || name === "macs") return value.toLocaleString("en");
   if (name === "latency_1") return (1000 * value).toFixed(2);

@@ -24,8 +24,8 @@ def board(known: Facts) -> Section:
     text = f"Trials by {known.metric} in their best epoch, the best first."
     if known.means:
         text = (
-            "Confirmed trials come first, by their mean over new seeds with its 95% interval. A tie is a trial whose "
-            "interval overlaps the interval of the first."
+            "Confirmed trials come first, by their mean over new seeds, with its 95% interval. A tie is a trial that "
+            "may be as good as the first."
         )
     if taken := [record for record in known.trials if record.origin.startswith(PRIOR)]:
         plural = "s were" if len(taken) > 1 else " was"
