@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
+from cnnsearch.cli.export_commands import export, predict
 from cnnsearch.cli.options import GroupedCommand, attribute_name
 from cnnsearch.cli.plugin_commands import check, datasets, new, plugins, recipes, spaces
-from cnnsearch.cli.result_commands import compare, export, leaderboard, predict, report, reproduce
+from cnnsearch.cli.result_commands import compare, leaderboard, report, reproduce
 from cnnsearch.cli.search_commands import confirm, run
 from cnnsearch.cli.service_commands import doctor, ui
 from cnnsearch.cli.study_commands import delete, studies

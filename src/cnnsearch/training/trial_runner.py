@@ -9,16 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.core import messages, packed_bits, prediction_file
-from cnnsearch.core.errors import CnnsearchError, TrialFailure, reason
+from cnnsearch.core import messages
+from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.core.host import process_restored, rss
 from cnnsearch.core.messages import Decision, Question
-from cnnsearch.data.splits import Split
 from cnnsearch.spaces.distributions import Distribution, Value
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.self_training import Outcome
 from cnnsearch.study.config import GPU_SHARE
+from cnnsearch.training import trial_files
 from cnnsearch.training.connection import AnswerType, Connection
 from cnnsearch.training.failures import failure
 from cnnsearch.training.own_trial import NotTrained, SelfTrainedTrial
@@ -89,9 +89,9 @@ class TrialRunner:
         suffix = model_io.formats(candidate.core)[0]
         completed = messages.Completed(stopped=result.stopped, format=suffix, **facts)
         path = self._ask(completed, messages.Keep).path
-        problem, unsaved = _save(candidate.core, path)
+        problem, unsaved = trial_files.save(candidate.core, path)
         if path and not problem:
-            _save_predictions(candidate, proposal.plan, self._context, Path(path))
+            trial_files.save_predictions(candidate, proposal.plan, self._context, Path(path))
         self._send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
 
     def _run_own(self, assignment: messages.RunTrial) -> None:
@@ -111,7 +111,7 @@ class TrialRunner:
             return
         keep = self._ask(messages.Completed(stopped=outcome.pruned, format=outcome.format, **facts), messages.Keep)
         save = outcome.save
-        problem, unsaved = _saved(lambda path: save(path), keep.path) if save else ("", "")
+        problem, unsaved = trial_files.saved(lambda path: save(path), keep.path) if save else ("", "")
         outcome.rest()
         self._send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
 
@@ -205,7 +205,7 @@ class TrialRunner:
                 rss=rss(),
                 images=len(split.x_val),
                 fresh=split is not context.split,
-                right=_right(candidate, split, context.classes),
+                right=trial_files.right(candidate, split, context.classes),
             )
         )
 
@@ -277,63 +277,3 @@ class TrialRunner:
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._started
-
-
-def _save(core: Any, path: str) -> tuple[str, str]:
-    """Save a model to `path`, if it is not empty; returns what `_saved` does."""
-    from cnnsearch.training import model_io
-
-    return _saved(lambda file: model_io.save(core, file), path)
-
-
-def _saved(save: Callable[[Path], None], path: str) -> tuple[str, str]:
-    """Call `save` with `path`, if it is not empty.
-
-    Returns why the file cannot be written, and why the model cannot be saved; both empty if it was saved.
-    """
-    try:
-        if path:
-            save(Path(path))
-    except OSError as error:
-        return f"{path} cannot be written: {error.strerror or error}", ""
-    except Exception as error:
-        # the layers of an author's model may raise any error; its trial is complete nevertheless
-        traceback.print_exc()
-        return "", f"{type(error).__name__}: {reason(error)}"
-    return "", ""
-
-
-def _right(candidate: Any, split: Split, classes: int) -> str:
-    """Which validation images the candidate classifies right, packed; empty if they are too many, or it fails."""
-    from cnnsearch.training import heads, model_io
-
-    if len(split.x_val) > packed_bits.MOST:
-        return ""
-    try:
-        answers = model_io.answers_at_once(candidate.core, split.x_val)
-        probabilities = heads.read(answers, "" if candidate.reads == "softmax" else candidate.reads, classes)
-        return packed_bits.packed(probabilities.argmax(1) == split.y_val)
-    except Exception:
-        # an author's model may raise any error; its score is known nevertheless
-        traceback.print_exc()
-        return ""
-
-
-def _save_predictions(candidate: Any, plan: str, context: WorkerContext, path: Path) -> None:
-    """Write what the model in the file `path` predicts for the validation images, and some augmented images.
-
-    A report shows them. Without this file it computes them itself, so errors are ignored.
-    """
-    from cnnsearch.training import augmented_samples, heads, model_io
-
-    split = context.split
-    try:
-        answers = model_io.answers_at_once(candidate.core, split.x_val)
-        probabilities = heads.read(answers, "" if candidate.reads == "softmax" else candidate.reads, context.classes)
-        found = prediction_file.of(probabilities, split.y_val)
-        if plan and (drawn := Plan.from_json(plan)).augment:
-            some = split.x[augmented_samples.samples(split.y, context.classes)]
-            found = found._replace(augmented=augmented_samples.augmented(drawn, some))
-        prediction_file.write(prediction_file.beside(path), found)
-    except Exception:
-        traceback.print_exc()
