@@ -183,6 +183,14 @@ def test_results_count_as_in_keras_tuner(returned: Any) -> None:
     assert results.best_step(returned, objective) == tuner_utils.get_best_step(returned, objective)
 
 
+def test_a_model_with_a_fit_of_its_own_is_not_resumed() -> None:
+    class Own(keras.Model):  # type: ignore[misc]
+        def fit(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    assert results.can_be_resumed(build(keras_tuner.HyperParameters()))
+    assert not results.can_be_resumed(Own()) and not results.can_be_resumed(keras.Sequential())
+
+
 LOSS = keras_tuner.Objective("loss", "min")
 
 

@@ -1,11 +1,13 @@
 """What a function is made of: the same in every process, and each change told by name."""
 
+import functools
 import os
 import subprocess
 import sys
 import threading
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,3 +167,31 @@ def test_a_changed_function_or_array_is_told_and_a_function_that_only_failed_may
         begin(asked(tmp_path, function={"build": "3", "WIDTHS": "1"}, data={"x": "1", "y": "1"}))
     with pytest.raises(StudyError, match=r"the images or labels changed since, in y, x_val\. If the data pipeline"):
         begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "2", "x_val": "1"}))
+
+
+class KeepsItsModel:
+    """A class that has a hypermodel as its method, and keeps the model and what it gave last."""
+
+    def build(self, hp: Any) -> Any:
+        import keras
+
+        self.model = keras.Sequential([keras.layers.Dense(2)])
+        self.stopping = keras.callbacks.EarlyStopping(patience=3)
+        return self.model
+
+
+def test_an_object_that_keeps_its_model_has_the_same_fingerprint_after_each_build() -> None:
+    keeper = KeepsItsModel()
+    found = set()
+    for _ in range(2):
+        keeper.build(None)
+        found.add(OwnCode(keeper.build).fingerprint)
+    keeper.rate = 0.5  # type: ignore[attr-defined]
+    assert len(found) == 1 and OwnCode(keeper.build).fingerprint not in found
+
+
+def test_values_that_are_shared_many_times_have_a_short_text() -> None:
+    value: list[Any] = []
+    for _ in range(60):
+        value = [value, value]
+    assert OwnCode(functools.partial(print, value)).fingerprint == OwnCode(functools.partial(print, value)).fingerprint

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import optuna
 import pytest
 
+from cnnsearch.study import samplers
 from tests.conftest import Run
 
 TRAP = '''
@@ -104,3 +106,14 @@ def test_the_grid_sampler_tries_every_point_once(run: Run, tmp_path: Path) -> No
     assert done.returncode == 0 and events[-1]["ended"] == "exhausted", done.stdout + done.stderr
     points = {json.dumps(event["params"], sort_keys=True) for event in events[:-1]}
     assert len(points) == len(events) - 1 == 4
+
+
+def test_a_grid_goes_on_if_a_trial_that_ran_at_its_end_shows_more_choices() -> None:
+    study = optuna.create_study(sampler=samplers.sampler("grid", 0))
+    first, second = study.ask(), study.ask()
+    assert {each.suggest_categorical("x", [0, 1]) for each in (first, second)} == {0, 1}
+    study.tell(first, 1.0)
+    assert study.sampler.exhausted  # type: ignore[attr-defined]
+    assert second.suggest_categorical("y", [0, 1]) in (0, 1)
+    study.tell(second, 1.0)
+    assert not study.sampler.exhausted  # type: ignore[attr-defined]

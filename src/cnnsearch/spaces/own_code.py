@@ -17,8 +17,12 @@ from cnnsearch.spaces.plugins import shipped_folder
 LEFT_OUT = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__"),
     *("__firstlineno__", "__static_attributes__", "__abstractmethods__", "_abc_impl", "__parameters__"),
+    "__slotnames__",
 }
 """Attributes of a class that do not change what it does."""
+
+LONG = 10_000
+"""A text with so many characters is replaced by its digest."""
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range)
 
@@ -43,6 +47,7 @@ class OwnCode:
         self.modules: set[str] = set()
         # the objects are kept, so that no other object gets their id
         self._seen: dict[int, tuple[str, Any]] = {}
+        self._said: dict[int, tuple[str, Any]] = {}
         self._open: set[int] = set()
         name = getattr(root, "__name__", f"{type(root).__name__} (its values)")
         said = self._value(root)
@@ -137,11 +142,17 @@ class OwnCode:
             return self._class(value) if is_own(value.__module__) else _name(value)
         if id(value) in self._open:
             return "itself"
+        if id(value) in self._said:
+            return self._said[id(value)][0]
         self._open.add(id(value))
         try:
-            return self._compound(value)
+            said = self._compound(value)
         finally:
             self._open.discard(id(value))
+        # objects that refer to each other in many ways would give a text without end
+        said = said if len(said) < LONG else f"{_name(type(value))} {_digest(said)}"
+        self._said[id(value)] = said, value
+        return said
 
     def _compound(self, value: Any) -> str:
         kind = _name(type(value))
@@ -162,6 +173,8 @@ class OwnCode:
         if is_own(type(value).__module__):
             self._class(type(value))
         try:
+            if _is_of_keras(value):
+                return f"{kind} {self._value(_config(value))}"
             return f"{kind} {[self._value(item) for item in _reduced(value)]}"
         # a value that pickle cannot take apart counts only by its type
         except Exception:
@@ -224,6 +237,22 @@ def _bare(value: Any) -> Any:
     if isinstance(value, property):
         return value.fget, value.fset, value.fdel
     return value.__func__ if isinstance(value, classmethod | staticmethod) else value
+
+
+def _is_of_keras(value: Any) -> bool:
+    """Whether a value is a layer, a model, an optimizer or another object of Keras, or a tuner of KerasTuner.
+
+    An object that has a hypermodel as its method often keeps its model and its tuner. Pickled, they differ each time.
+    """
+    bases = type(value).__mro__
+    return any(base.__module__.partition(".")[0] == "keras" or base.__name__ == "BaseTuner" for base in bases)
+
+
+def _config(value: Any) -> Any:
+    """The configuration of an object of Keras, without its name; None for a model, a tuner and what has none."""
+    if hasattr(value, "fit") or not hasattr(value, "get_config"):
+        return None
+    return {key: each for key, each in value.get_config().items() if key != "name"}
 
 
 def _reduced(value: Any) -> tuple[Any, ...]:

@@ -52,6 +52,8 @@ def _grid(seed: int) -> Any:
         def after_trial(self, *arguments: Any) -> None:
             try:
                 super().after_trial(*arguments)
+                # a trial that ran meanwhile may have shown more choices
+                self.exhausted = False
             except RuntimeError:
                 # it calls Study.stop after the last point, which Optuna does not allow with `ask`
                 self.exhausted = True

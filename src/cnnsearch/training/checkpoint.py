@@ -100,7 +100,7 @@ class CheckpointWriter(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         started, must = time.monotonic(), self._must()
-        spared = self.model.stop_training or (started - self._wrote) * SHARE < self._took
+        spared = getattr(self.model, "stop_training", False) or (started - self._wrote) * SHARE < self._took
         if spared and not must:
             return
         saved = self._save(epoch + 1)
