@@ -319,6 +319,8 @@ function trialSection(box, place, at) {
     study.runs[number] ? el("p", {}, el("a", { href: `${MLFLOW}#/${study.runs[number]}`, target: "_blank", rel: "noopener" }, `Trial ${number} in MLflow`), el("span", { class: "note" }, " while cnnsearch ui runs")) : "",
     ...(own.score[at] === null ? [] : commands.flatMap(([purpose, line]) => [el("p", { class: "note" }, purpose), el("pre", {}, el("code", {}, line))])),
   );
+  // the last lines say most
+  for (const log of box.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
   return heading;
 }
 
