@@ -61,6 +61,8 @@ def main() -> None:
     start = start_time(parent)
     with _ending_with(parent, start):
         _import_all()
+    # no folder is in use while the server waits; each worker gets its own
+    os.chdir("/")
     # pages with objects that are never collected stay shared between the workers
     gc.collect()
     gc.freeze()
@@ -152,7 +154,8 @@ class ForkServer:
             if pid == 0:
                 return True
             descriptor = os.pidfd_open(pid)
-        except (OSError, ImportError) as error:
+        # whatever an import raises
+        except Exception as error:
             self._tell({"failed": request.number, "reason": str(error)})
         else:
             self._workers[descriptor] = request.number, pid
