@@ -15,6 +15,7 @@ from hypothesis import settings
 from mlflow import MlflowClient
 
 from cnnsearch.cli.main import main
+from cnnsearch.tuning.launchers.fork_server import fork_servers
 from tests import servers
 
 collect_ignore = ["packages"]
@@ -138,6 +139,12 @@ def restored(folder: Path) -> Iterator[None]:
         # a command sets TF_DETERMINISTIC_OPS, which TensorFlow reads once: then `fit` without a seed would be an error
         if determinism := sys.modules.get(DETERMINISM):
             determinism.enable(deterministic)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers_forked() -> None:
+    """Fork the first worker of this process, too, and import MLflow before: many more follow."""
+    fork_servers.started, fork_servers.uses_keras, fork_servers.logs_models = 1, True, True
 
 
 @pytest.fixture(scope="session")

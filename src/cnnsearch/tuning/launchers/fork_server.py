@@ -327,13 +327,14 @@ class ForkServers:
     """The servers of this process, and what is known about the workers that it starts.
 
     Attributes:
+        started: how many workers were started or forked.
         uses_keras: whether a worker has loaded Keras at its start.
         logs_models: whether a worker was asked to log a model to MLflow.
     """
 
     def __init__(self) -> None:
         self.uses_keras = self.logs_models = False
-        self._started = 0
+        self.started = 0
         self._servers: dict[tuple[Any, ...], ForkServer] = {}
         self._lock = threading.Lock()
 
@@ -344,7 +345,7 @@ class ForkServers:
         the candidates are no `plans`, their workers may need no Keras: they do not start a server until one has loaded
         Keras.
         """
-        again, self._started = self._started > 0, self._started + 1
+        again, self.started = self.started > 0, self.started + 1
         # a CUDA context that the server made by mistake could not be used by its workers; other backends have threads
         if not _is_possible() or backend_to_come() not in ("", BACKEND):
             return None
