@@ -135,6 +135,20 @@ def test_hyperparameters_are_drawn_once_and_only_where_they_are_active() -> None
     assert copied.values == hp.values and type(hp.copy()) is keras_tuner.HyperParameters
 
 
+def test_one_name_may_have_other_choices_in_another_scope() -> None:
+    asked: dict[str, Any] = {}
+
+    def last(name: str, distribution: Any) -> Any:
+        asked[name] = distribution.choices
+        return distribution.choices[-1]
+
+    hp = drawn(ours.oracles.RandomSearch("val_loss"), last)
+    with hp.conditional_scope("kind", [hp.Choice("kind", ["mlp", "cnn"])]):
+        assert hp.Choice("rate", [0.3, 0.5]) == 0.5 and hp.Boolean("flag", default=True) is False
+    assert asked == {"kind": ("mlp", "cnn"), "rate [kind=cnn]": (0.3, 0.5), "flag": (True, False)}
+    assert hp.get("rate") == 0.5 and hp.values == {"kind": "cnn", "rate": 0.5, "flag": False}
+
+
 def test_given_hyperparameters_come_first() -> None:
     given = keras_tuner.HyperParameters()
     given.Fixed("rate", 0.1)

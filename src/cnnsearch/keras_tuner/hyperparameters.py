@@ -36,12 +36,25 @@ class DrawnHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
             )
         name = hyperparameter.name
         if name not in self.values and self._tuned and self.is_active(hyperparameter):
-            self.values[name] = self._draw(name, distribution(hyperparameter, self._grid))
+            drawn = distribution(hyperparameter, self._grid)
+            self.values[name] = self._draw(drawn_name(hyperparameter, drawn), drawn)
         return super()._register(hyperparameter, overwrite)
 
     def copy(self) -> Any:
         """A copy that draws nothing, as KerasTuner's own."""
         return keras_tuner.HyperParameters.from_config(self.get_config())
+
+
+def drawn_name(hp: Any, drawn: Distribution) -> str:
+    """The name of a hyperparameter in the study.
+
+    In KerasTuner choices of one name may differ between conditional scopes, in a study not. So the name of a choice
+    in a scope says the scope, such as `rate [kind=cnn]`.
+    """
+    if not hp.conditions or drawn.kind != "choice" or isinstance(hp, kinds.Boolean):
+        return str(hp.name)
+    scopes = (f"{each.name}={'|'.join(map(str, each.values))}" for each in hp.conditions)
+    return f"{hp.name} [{', '.join(scopes)}]"
 
 
 def distribution(hp: Any, grid: bool) -> Distribution:
