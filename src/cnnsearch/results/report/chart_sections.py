@@ -82,7 +82,7 @@ def importance(known: Facts) -> Section:
     if count > MOST:
         trials = f"{MOST} of the {count:,} complete trials, chosen by chance"
     paragraphs = (
-        f"{first} The bars are importances by functional ANOVA (Optuna's fANOVA) over the ranks of {trials}: the "
+        f"{first} The bars are importances by functional ANOVA, as in Optuna, over the ranks of {trials}: the "
         "share of the variance that each hyperparameter explains. The red "
         f"mark is the largest importance in {SHUFFLES} shuffles of the ranks. One of {SHUFFLES + 1} hyperparameters "
         "exceeds its mark by chance.",
