@@ -6,11 +6,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from cnnsearch.core.errors import StudyError
 from cnnsearch.data.splits import Split
 from cnnsearch.results import origin
-from cnnsearch.results.export import ensemble, refit
+from cnnsearch.results.export import gain, refit
 from cnnsearch.study import listing, ranking
 from tests.conftest import Run, invoke
 
@@ -38,10 +39,10 @@ def test_the_interval_is_that_of_bonett_and_price() -> None:
     right, wrong = np.array([1.0, 0.0]), np.array([0.0, 1.0])
     several = np.array([right] * 92 + [wrong] * 8)
     alone = np.array([right] * 80 + [wrong] * 12 + [wrong] * 6 + [right] * 2)
-    found = ensemble.compare(several, alone, y, 3)
+    found = gain.compare(several, alone, y, 3)
     assert (found.difference, found.n, found.models) == (pytest.approx(0.1), 100, 3)
     assert (round(found.low, 4), round(found.high, 4)) == (0.0236, 0.1725) and found.better
-    same = ensemble.compare(alone, alone, y, 3)
+    same = gain.compare(alone, alone, y, 3)
     assert same.difference == 0 and not same.better and same.low < 0 < same.high
 
 
@@ -78,8 +79,9 @@ def test_an_ensemble_with_a_gain_above_chance_is_exported_as_one_model(run: Run,
 
 
 def test_without_a_gain_above_chance_the_best_model_is_exported_alone(searched: Path) -> None:
-    done = invoke(searched, "export", "--ensemble", "2", "-o", "two")
+    done = invoke(searched, "export", "--ensemble", "2", "--views", "mirror", "-o", "two")
     assert done.returncode == 0, done.stderr
+    assert "Test-time views are not used: on validation the mean over 2 views of each image differs " in done.stdout
     assert (
         "The best model alone was exported: on validation the mean of the best 2 models differs from the best model by "
         in done.stdout
@@ -92,6 +94,50 @@ def test_without_a_gain_above_chance_the_best_model_is_exported_alone(searched: 
     ):
         refused = invoke(searched, "export", *arguments, "-o", "no")
         assert refused.returncode == 2 and said in refused.stderr and not (searched / "no").exists()
+
+
+# the model sees the left half, and the digit is in the left half or, mirrored, in the right half
+LEFT = """
+import keras
+
+def build(hp):
+    hp.Choice("one", [1])
+    model = keras.Sequential([
+        keras.Input((8, 16, 1)),
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Cropping2D(((0, 0), (0, 8))),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10, "softmax"),
+    ])
+    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+def test_views_are_averaged_if_they_are_better(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "left.py").write_text(LEFT)
+    found = load_digits()
+    x = np.zeros((len(found.target), 8, 16, 1), "uint8")
+    x[:, :, :8, 0] = found.images * 15
+    x[::2] = x[::2, :, ::-1]
+    np.savez(tmp_path / "both.npz", x=x, y=found.target)
+    line = ("--dataset", "both.npz", "--trials", "1", "--epochs", "8", "--jobs", "1", "--confirm", "0", "--quiet")
+    done = run("run", "--space", "left.py:build", *line)
+    assert done.returncode == 0, done.stderr
+    done = run("export", "--views", "mirror,shift", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "Averages test-time views (mirror, shift): on validation the mean over 6 views" in done.stdout
+    study = listing.load(None, tmp_path / "runs")
+    model = keras.saving.load_model(tmp_path / "out" / "model.keras")
+    single = keras.saving.load_model(study.checkpoint(study.trials()[0]))
+    wide = np.pad(x[:20], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    shown = [x[:20], wide[:, 2:, 2:], wide[:, :-2, :-2]]
+    mean = np.mean([single.predict(each[:, :, ::step], verbose=0) for each in shown for step in (1, -1)], axis=0)
+    np.testing.assert_allclose(model.predict(x[:20], verbose=0), mean, atol=1e-5)
+    assert [look["model"] for look in study.test_results()] == ["0 views mirror,shift"]
+
+    refused = run("export", "--views", "miror", "-o", "no")
+    assert refused.returncode == 2 and "there is no view 'miror'. Did you mean 'mirror'?" in refused.stderr
 
 
 @pytest.mark.slow

@@ -167,6 +167,7 @@ class Result:
         format: str | Sequence[str] = (),
         refit: bool = False,
         ensemble: int | None = None,
+        views: str = "",
         register: str | None = None,
     ) -> Path:
         """Write the best model with its card to a folder, and return the folder.
@@ -180,10 +181,17 @@ class Result:
             format: "keras", "onnx" and others, one or several.
             refit: train the model again first, on training and validation images together.
             ensemble: the mean of this many of the best models, if it is better on validation.
+            views: the mean over test-time views of each image, such as "mirror,shift", if it is better on validation.
             register: register the model as a version of this name in MLflow.
         """
         names = format if isinstance(format, str) else ",".join(format)
-        given = {"--trial": trial, "--format": names or None, "--ensemble": ensemble, "--register": register}
+        given = {
+            "--trial": trial,
+            "--format": names or None,
+            "--ensemble": ensemble,
+            "--views": views or None,
+            "--register": register,
+        }
         words = [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
         words += ["--refit"] if refit else []
         return self._run("export", "-o", out or Path("exports") / self.name, *words, *options)

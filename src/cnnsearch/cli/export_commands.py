@@ -39,6 +39,12 @@ from cnnsearch.core.host import stderr_to
     type=click.IntRange(2),
     help="Average the K best models if that is better on validation by more than chance; else export the best.",
 )
+@option(
+    "--views",
+    multiple=True,
+    metavar="NAMES",
+    help="Average test-time views of each image (mirror, shift) if that is better on validation by more than chance.",
+)
 @study_options
 def export(
     study: str | None,
@@ -49,6 +55,7 @@ def export(
     form: tuple[str, ...],
     refit: bool,
     ensemble: int | None,
+    views: tuple[str, ...],
     runs: Path,
     storage: str,
     plugins: tuple[Path, ...],
@@ -59,6 +66,7 @@ def export(
     """
     from cnnsearch.results import registry
     from cnnsearch.results.export import ExportOptions, formats, own_model
+    from cnnsearch.results.export import views as test_time
     from cnnsearch.study import listing
 
     if trial is not None and (best or ensemble):
@@ -66,12 +74,13 @@ def export(
             f"{'--best' if best else '--ensemble'} and --trial cannot be used together. Give one of them."
         )
     names = formats.parse_names(form)
+    options = ExportOptions(names, refit, ensemble or 0, test_time.parse_names(views))
     if register is not None:
         registry.check_name(register)
         registry.check_formats(names)
     opened = listing.load(study, runs, storage)
     if own_model.has_own_data(opened):
-        _export_own(opened, trial, out, ExportOptions(names, refit, ensemble or 0), register)
+        _export_own(opened, trial, out, options, register)
         return
     # a trial whose model is not on disk, or a refit, is trained in this process
     _prepare_backend(next(iter(gpus()), None))
@@ -81,7 +90,7 @@ def export(
     folder = out or Path("exports") / opened.name
     log = opened.folder / "logs" / "export.log"
     with stderr_to(log):
-        card = exporting.export(opened, trial, folder, plugins, exporting.ExportOptions(names, refit, ensemble or 0))
+        card = exporting.export(opened, trial, folder, plugins, options)
         not_logged = exporting.log(opened, folder)
     export_summary.show(card, folder)
     warn_not_logged(not_logged)

@@ -7,9 +7,9 @@ from cnnsearch.core import metrics
 from cnnsearch.core.metric_names import SHARES_RIGHT
 from cnnsearch.core.version import VERSION
 from cnnsearch.data.dataset import Dataset
-from cnnsearch.results.export.ensemble import EnsembleGain
 from cnnsearch.results.export.evaluation import Evaluation, from_stored
 from cnnsearch.results.export.formats import BATCH
+from cnnsearch.results.export.gain import Gain
 from cnnsearch.study.confirmation import confirmed
 from cnnsearch.study.study import FORMAT, Study
 from cnnsearch.study.trial import Trial
@@ -61,7 +61,8 @@ def card(
 def _confirmed(study: Study, chosen: Trial, facts: dict[str, Any]) -> dict[str, Any] | None:
     """The mean over new seeds with its interval; None if there is none, or the model was made in another way."""
     found = confirmed(study).get(chosen.number)
-    if found is None or found.interval is None or facts.get("refit") or len(facts.get("members", ())) > 1:
+    other = facts.get("refit") or len(facts.get("members", ())) > 1 or (facts.get("views") or {}).get("better")
+    if found is None or found.interval is None or other:
         return None
     return {"mean": found.mean, "interval": list(found.interval), "n": found.n}
 
@@ -170,13 +171,21 @@ def model_notes(card: dict[str, Any]) -> list[str]:
     if sentence := disagreement(card):
         notes.append(sentence)
     if stored:
-        gain = EnsembleGain(*(stored[name] for name in EnsembleGain._fields))
+        gain = Gain(*(stored[name] for name in Gain._fields))
         change = f"on validation the mean of the best {gain.models} models differs from the best model by {gain}"
         members = f"An ensemble of trials {', '.join(map(str, card['members']))}"
         notes.append(
             f"{members}: {change}"
             if stored["better"]
             else f"The best model alone was exported: {change}, which may be chance"
+        )
+    if found := card.get("views"):
+        gain, names = Gain(*(found[name] for name in Gain._fields)), ", ".join(found["names"])
+        change = f"on validation the mean over {gain.models} views of each image differs from one view by {gain}"
+        notes.append(
+            f"Averages test-time views ({names}): {change}. One prediction takes {gain.models} times as long"
+            if found["better"]
+            else f"Test-time views are not used: {change}, which may be chance"
         )
     if card.get("refit"):
         notes.append(

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
-from cnnsearch.results.export import ensemble
+from cnnsearch.results.export import ensemble, views
 from cnnsearch.results.export.evaluation import Evaluation, evaluate
+from cnnsearch.results.export.gain import Gain, compare
 from cnnsearch.results.export.refit import refit
 from cnnsearch.results.origin import Origin, Source, trained_trial
 from cnnsearch.study import ranking
@@ -43,14 +44,18 @@ class ExportedModel(NamedTuple):
         models: the trained models.
         probabilities: the predictions for the validation images, before a refit, of shape (n, classes).
         gain: the gain of the ensemble over the best model, if an ensemble was asked for.
+        views: the test-time views of each image that the model averages.
+        views_gain: their gain over the model without them, if they were asked for.
         refit: whether the models were trained again on training and validation images together.
     """
 
     origins: list[Origin]
     models: list[Any]
     probabilities: NDArray[Any]
-    gain: ensemble.EnsembleGain | None = None
+    gain: Gain | None = None
     refit: bool = False
+    views: tuple[str, ...] = ()
+    views_gain: Gain | None = None
 
     @property
     def numbers(self) -> list[int]:
@@ -60,20 +65,26 @@ class ExportedModel(NamedTuple):
     @property
     def name(self) -> str:
         """The name that identifies the model in its study, such as `7` or `7+3 refit`."""
-        return "+".join(map(str, self.numbers)) + (" refit" if self.refit else "")
+        views = f" views {','.join(self.views)}" if self.views else ""
+        return "+".join(map(str, self.numbers)) + views + (" refit" if self.refit else "")
 
     def model(self) -> Any:
         """The one model that is written."""
-        if len(self.models) == 1:
+        if self.is_plain:
             return self.models[0]
         reads = {origin.chosen.number: origin.chosen.reads for origin in self.origins}
         classes = len(self.origins[0].dataset.classes)
-        return ensemble.average(dict(zip(self.numbers, self.models, strict=True)), reads, classes)
+        return ensemble.average(dict(zip(self.numbers, self.models, strict=True)), reads, classes, self.views)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the model of a trial as it was trained, and no mean."""
+        return len(self.models) == 1 and not self.views
 
     @property
     def reads(self) -> str:
         """How the outputs of `model()` become probabilities (`heads.read`)."""
-        return self.origins[0].chosen.reads if len(self.models) == 1 else ""
+        return self.origins[0].chosen.reads if self.is_plain else ""
 
 
 def exported_model(origin: Origin) -> ExportedModel:
@@ -103,13 +114,35 @@ def with_ensemble(best: ExportedModel, others: list[Origin]) -> ExportedModel:
     single = [best, *map(exported_model, others)]
     _check_averageable({each.numbers[0]: each.models[0] for each in single})
     probabilities: NDArray[Any] = np.mean([each.probabilities for each in single], axis=0)
-    gain = ensemble.compare(probabilities, best.probabilities, best.origins[0].parts.y_val, len(single))
-    if not gain.better:
-        return best._replace(gain=gain)
-    return ExportedModel([best.origins[0], *others], [each.models[0] for each in single], probabilities, gain)
+    found = compare(probabilities, best.probabilities, best.origins[0].parts.y_val, len(single))
+    if not found.better:
+        return best._replace(gain=found)
+    return ExportedModel([best.origins[0], *others], [each.models[0] for each in single], probabilities, found)
 
 
-def _check_averageable(models: dict[int, Any]) -> None:
+def with_views(model: ExportedModel, names: tuple[str, ...]) -> ExportedModel:
+    """The mean over these test-time views, if it is better on validation by more than chance; else `model`.
+
+    Raises:
+        CnnsearchError: if the model cannot be part of another one.
+    """
+    import keras
+
+    from cnnsearch.training import model_io
+
+    if not all(isinstance(each, keras.Model) for each in model.models):
+        raise CnnsearchError("--views needs a Keras model, and this one is of another kind.")
+    _check_averageable(dict(zip(model.numbers, model.models, strict=True)), "--views")
+    parts, averaged = model.origins[0].parts, model._replace(views=names)
+    probabilities = model_io.predict(averaged.model(), parts.x_val, "", len(model.origins[0].dataset.classes))
+    count = len(views.of_pixels(keras.Input(parts.x_val.shape[1:]), names))
+    found = compare(probabilities, model.probabilities, parts.y_val, count)
+    if not found.better:
+        return model._replace(views_gain=found)
+    return averaged._replace(probabilities=probabilities, views_gain=found)
+
+
+def _check_averageable(models: dict[int, Any], option: str = "--ensemble") -> None:
     """Refuse models that cannot be part of another model; the keys are trial numbers.
 
     Raises:
@@ -120,8 +153,8 @@ def _check_averageable(models: dict[int, Any]) -> None:
     for number, model in models.items():
         if not heads.outputs(model):
             raise CnnsearchError(
-                f"--ensemble averages Sequential and Functional models, and the model of trial {number} has a class "
-                "of its own. Export the best model without --ensemble."
+                f"{option} averages Sequential and Functional models, and the model of trial {number} has a class "
+                f"of its own. Export the best model without {option}."
             )
 
 

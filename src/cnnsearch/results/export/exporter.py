@@ -23,17 +23,20 @@ class ExportOptions(NamedTuple):
         formats: the names of the formats; empty for the model's own format.
         refit: whether it is trained again on training and validation images together.
         ensemble: average so many of the best models; 0 exports one model.
+        views: average these test-time views of each image.
     """
 
     formats: tuple[str, ...] = ()
     refit: bool = False
     ensemble: int = 0
+    views: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The options as words of the command."""
         named = f" --format {','.join(self.formats)}" if self.formats else ""
         averaged = f" --ensemble {self.ensemble}" if self.ensemble else ""
-        return f"{averaged}{named}{' --refit' if self.refit else ''}"
+        views = f" --views {','.join(self.views)}" if self.views else ""
+        return f"{averaged}{views}{named}{' --refit' if self.refit else ''}"
 
 
 def export(
@@ -57,6 +60,8 @@ def export(
     forms = formats.usable_formats(options.formats, model.models[0], lambda: origins[0].candidate().core)
     if options.ensemble:
         model = exported_model.with_ensemble(model, origins[1:])
+    if options.views:
+        model = exported_model.with_views(model, options.views)
     if options.refit:
         model = exported_model.refitted(model)
     with replacing(out) as folder:
@@ -89,7 +94,7 @@ def _write(
         path = formats.write(form, model, folder, parts.x)
         reads = exported.reads, len(classes)
         measured[form.name] = verification.verify(form, path, model, parts.x_val, parts.y_val, *reads)
-    if len(exported.origins) == 1:
+    if exported.is_plain:
         known = study.fact(f"measured:{origin.chosen.number}") or {}
         study.remember_fact(f"measured:{origin.chosen.number}", known | verification.stored_facts(measured))
     evaluations = _test_evaluations(study, exported, model)
@@ -134,7 +139,7 @@ def _model_facts(exported: ExportedModel, model: Any) -> dict[str, Any]:
     """What the card says of the exported model itself."""
     from cnnsearch.training import model_io
 
-    gain = exported.gain
+    gain, views_gain = exported.gain, exported.views_gain
     facts = {
         "machine": device.described(),
         "refit": exported.refit,
@@ -142,6 +147,7 @@ def _model_facts(exported: ExportedModel, model: Any) -> dict[str, Any]:
         "outputs": int(model_io.answers(model, exported.origins[0].parts.x_val[:1]).shape[-1]),
         "members": exported.numbers,
         "ensemble": gain and {**gain._asdict(), "better": gain.better},
+        "views": views_gain and {**views_gain._asdict(), "names": exported.views, "better": views_gain.better},
     }
     if len(exported.models) > 1:
         macs = sum(origin.chosen.macs for origin in exported.origins)
