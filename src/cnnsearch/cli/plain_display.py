@@ -59,7 +59,8 @@ class JsonLines(Quiet):
 
     def on_repeat_end(self, result: RepeatResult) -> None:
         counts = {"ended": result.ended, "trainings": result.trainings}
-        print(json.dumps({"event": "repeat", **result.repeat._asdict(), "first": result.first, **counts}), flush=True)
+        facts = {name: value for name, value in result.repeat._asdict().items() if name != "right"}
+        print(json.dumps({"event": "repeat", **facts, "first": result.first, **counts}), flush=True)
 
 
 def trial_line(done: Trial, progress: TuningStatus, most: int = 6) -> str:
