@@ -236,7 +236,7 @@ def test_the_headline_has_the_mean_over_new_seeds(tmp_path: Path) -> None:
     report.write(study, tmp_path / "report.html")
     top = page(tmp_path / "report.html").sections[""]
     assert re.search(r"92\.00% \(8\d\.\d\d% to 9\d\.\d\d%\) validation accuracy over 3 new seeds", top)
-    assert "The validation accuracy of such a model on new images of this kind is between 8" in top
+    assert "The validation accuracy of its model on new images of this kind is between 8" in top
     assert "was too optimistic by 1.00 points" in top and "Trial 1 may be as good" in top
 
 

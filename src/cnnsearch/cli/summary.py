@@ -72,7 +72,7 @@ def _confidence(opened: Study) -> list[str]:
         return []
     ends = " and ".join(f"{end:.3f}" for end in found.interval or ())
     where = "on these validation images" if found.seeds_only else "on new images"
-    interval = f" The {opened.info['metric']} of such a model {where} is between {ends} (95% interval)." if ends else ""
+    interval = f" The {opened.info['metric']} of its model {where} is between {ends} (95% interval)." if ends else ""
     too_good = optimism(best.score, found, opened.maximize)
     difference = f"{abs(too_good):.4f}"
     than_mean = "equal to" if float(difference) == 0 else f"{difference} {'better' if too_good > 0 else 'worse'} than"

@@ -44,7 +44,7 @@ class Confirmed:
     The search score is not one of them: the trial was chosen because that score was high.
 
     Attributes:
-        interval: the 95% interval of the score, on new images, of a model that this trial's recipe trains; None if
+        interval: the 95% interval of the score, on new images, of the model that this trial's recipe trained; None if
             it is not known.
         ties: the trials that cannot be told from this one.
         seeds_only: the interval is about new seeds and the same validation images, because the metric is no share of
@@ -78,7 +78,9 @@ def confirmed(study: Study) -> dict[int, Confirmed]:
     counts = study.info.get("data", {}).get("images", {})
     # before version 0.3 the number was not stored, and all had the study's split
     repeats = [found._replace(images=found.images or counts.get("val", 0)) for found in map(read, study.repeats())]
-    return summarised(repeats, str(study.info["metric"]), counts.get("train", 0))
+    confirmed_trials = {repeat.trial for repeat in repeats}
+    scores = {trial.number: trial.score for trial in study.trials() if trial.number in confirmed_trials}
+    return summarised(repeats, str(study.info["metric"]), counts.get("train", 0), scores)
 
 
 def read(stored: Mapping[str, Any]) -> Repeat:
@@ -86,10 +88,14 @@ def read(stored: Mapping[str, Any]) -> Repeat:
     return Repeat(**{name: stored[name] for name in Repeat._fields if name in stored})
 
 
-def summarised(repeats: Iterable[Repeat], metric: str = "", train: int = 0) -> dict[int, Confirmed]:
+def summarised(
+    repeats: Iterable[Repeat], metric: str = "", train: int = 0, scores: Mapping[int, float | None] | None = None
+) -> dict[int, Confirmed]:
     """Means with their 95% intervals, by trial.
 
-    `train`: the number of training images; 0 if it is not known.
+    Args:
+        train: the number of training images; 0 if it is not known.
+        scores: the search scores of the trials.
     """
     done: dict[int, list[Repeat]] = {}
     for repeat in repeats:
@@ -98,7 +104,7 @@ def summarised(repeats: Iterable[Repeat], metric: str = "", train: int = 0) -> d
     if metric not in SHARES_RIGHT:
         # which images are classified right says nothing about another metric
         done = {trial: [each._replace(right="") for each in found] for trial, found in done.items()}
-    trainings = {trial: _trainings(found, train) for trial, found in done.items()}
+    trainings = {trial: _trainings(found, train, (scores or {}).get(trial)) for trial, found in done.items()}
     found = {}
     for trial, own in trainings.items():
         others = [each for number, each in trainings.items() if number != trial]
@@ -109,9 +115,9 @@ def summarised(repeats: Iterable[Repeat], metric: str = "", train: int = 0) -> d
     return {trial: replace(each, ties=_ties(each, found, done, train)) for trial, each in found.items()}
 
 
-def _trainings(repeats: list[Repeat], train: int) -> Trainings:
+def _trainings(repeats: list[Repeat], train: int, search_score: float | None) -> Trainings:
     images = min(repeat.images for repeat in repeats)
-    return Trainings(tuple(repeat.score or 0.0 for repeat in repeats), images, _overlap(repeats, train))
+    return Trainings(tuple(repeat.score or 0.0 for repeat in repeats), images, _overlap(repeats, train), search_score)
 
 
 def _overlap(repeats: list[Repeat], train: int) -> float:

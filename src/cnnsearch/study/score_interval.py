@@ -1,7 +1,7 @@
 """The 95% interval of a recipe's score on new images, from a few trainings on new seeds.
 
 A score of some trainings has two sources of error: the seeds, and the validation images. The interval holds both. It is
-about the score, on new images of this kind, of a model that this recipe trains. docs/concepts/confirmation.md
+about the score, on new images of this kind, of the model that this recipe trained. docs/concepts/confirmation.md
 explains it, and benchmarks/coverage.py measures how often it is right.
 """
 
@@ -29,11 +29,13 @@ class Trainings:
         scores: one for each seed.
         images: the number of validation images of each; 0 if it is not known.
         overlap: the share of its validation images that two trainings have in common on average; 1 if all had the same.
+        search_score: the score of the model that is kept, which is none of `scores`; None if it is not known.
     """
 
     scores: tuple[float, ...]
     images: int = 0
     overlap: float = 1.0
+    search_score: float | None = None
 
 
 def of_accuracy(found: Trainings, others: Sequence[Trainings] = ()) -> tuple[float, float] | None:
@@ -52,7 +54,12 @@ def of_accuracy(found: Trainings, others: Sequence[Trainings] = ()) -> tuple[flo
     between = max(0.0, ratio - 1) * expected
     # the errors of two trainings are equal for the images that they share
     images = expected * (1 / n + (1 - 1 / n) * found.overlap)
-    return _wilson(fmean(found.scores), spread / (images + between * (1 + 1 / n)), t_quantile(freedom))
+    # how much of the kept model's difference from the mean is its own, and not that of its images (Efron & Morris 1975)
+    own = 0.0 if found.search_score is None else between / (between + expected)
+    mean = fmean(found.scores)
+    # it was chosen because its score was high, so only a lower score counts
+    shift = own * min(0.0, (found.search_score or 0.0) - mean)
+    return _wilson(mean + shift, spread / (images + between * (1 - own + 1 / n)), t_quantile(freedom))
 
 
 def _spread(found: Trainings) -> float:

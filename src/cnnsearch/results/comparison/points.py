@@ -21,8 +21,8 @@ from cnnsearch.study.trial import Trial
 Values = dict[str, Any]
 
 
-CACHED = 2000
-"""At most about so many edits of plans are kept."""
+CACHED = 10_000
+"""At most about so many edits of plans are kept, each a few kB."""
 
 
 class Point(NamedTuple):

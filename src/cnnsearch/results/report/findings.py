@@ -148,7 +148,7 @@ def _confidence(known: Facts) -> str:
 def _with_new_seeds(known: Facts, best: Trial, mean: Confirmed) -> str:
     where = "on these validation images" if mean.seeds_only else "on new images of this kind"
     ends = " and ".join(map(known.score_text, mean.interval or ()))
-    interval = f" The {known.metric} of such a model {where} is between {ends} (95% interval)." if ends else ""
+    interval = f" The {known.metric} of its model {where} is between {ends} (95% interval)." if ends else ""
     too_high = optimism(best.score or 0.0, mean, known.study.maximize)
     bias = f"too optimistic by {known.difference_text(too_high)}" if too_high > 0 else "not too optimistic"
     text = (
