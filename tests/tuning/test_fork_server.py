@@ -20,7 +20,8 @@ from cnnsearch.core.messages import Fatal
 from cnnsearch.study import listing
 from cnnsearch.study.config import worker_environment
 from cnnsearch.tuning.launchers import fork_server
-from cnnsearch.tuning.launchers.fork_server import ForkedProcess, ForkServer, fork_servers
+from cnnsearch.tuning.launchers.fork_server import ForkServer, fork_servers
+from cnnsearch.tuning.launchers.forked_process import ForkedProcess
 from cnnsearch.tuning.launchers.worker_process import WORKER, Arrival, WorkerProcess
 from tests.conftest import TINY, Run
 

@@ -16,7 +16,8 @@ from cnnsearch.core.host import held_by
 from cnnsearch.core.message_encoding import FROM_WORKER, InvalidMessageError, decode, encode
 from cnnsearch.core.messages import Message
 from cnnsearch.tuning.launchers.base import LostWorker
-from cnnsearch.tuning.launchers.fork_server import Fork, ForkedProcess
+from cnnsearch.tuning.launchers.fork_server import Fork
+from cnnsearch.tuning.launchers.forked_process import ForkedProcess
 from cnnsearch.tuning.launchers.log_reader import LogReader
 
 WORKER = "cnnsearch.training.worker"
