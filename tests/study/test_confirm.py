@@ -138,6 +138,15 @@ def test_one_poor_trial_does_not_widen_the_interval_of_another() -> None:
         assert alone < beside < (2 * alone if metric == "val_accuracy" else 0.06)
 
 
+def test_a_search_score_below_the_mean_moves_the_interval_down_and_one_above_does_not() -> None:
+    repeats = [Repeat(0, seed, 0.9 + 0.03 * (seed - 1), images=400, split=seed) for seed in range(3)]
+    (low, high), (lower, less), (same, too) = (
+        summarised(repeats, "val_accuracy", 2000, {0: score})[0].interval or (0, 0) for score in (0.9, 0.82, 0.99)
+    )
+    assert lower < low - 0.01 and less < high
+    assert (same, too) == pytest.approx((low, high), abs=0.002)
+
+
 def test_an_accuracy_of_one_has_an_interval_below_one() -> None:
     found = summarised([Repeat(0, seed, 1.0, images=100, split=seed) for seed in range(3)], "val_accuracy", 500)[0]
     assert found.interval is not None

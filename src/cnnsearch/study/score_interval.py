@@ -71,19 +71,23 @@ def _spread(found: Trainings) -> float:
 
 def _moderated_ratio(found: Trainings, others: Sequence[Trainings]) -> tuple[float, int]:
     """The variance of one score as a multiple of the expected one, and its degrees of freedom."""
-    own = len(found.scores) - 1
+    known = found.scores
+    if found.search_score is not None and found.search_score < fmean(known):
+        # a high one was chosen, and says nothing about the variance
+        known = (*known, found.search_score)
+    own = len(known) - 1
     total, freedom = float(PRIOR_WEIGHT), PRIOR_WEIGHT + own
     if own:
-        total += own * _ratio(found)
+        total += own * _ratio(found, known)
     for other in others:
         if len(other.scores) > 1 and other.images:
-            total += (len(other.scores) - 1) * min(_ratio(other), MOST_RATIO)
+            total += (len(other.scores) - 1) * min(_ratio(other, other.scores), MOST_RATIO)
             freedom += len(other.scores) - 1
     return total / freedom, freedom
 
 
-def _ratio(found: Trainings) -> float:
-    return variance(found.scores) * found.images / _spread(found)
+def _ratio(found: Trainings, scores: tuple[float, ...]) -> float:
+    return variance(scores) * found.images / _spread(found)
 
 
 def of_score(found: Trainings, others: Sequence[Trainings]) -> tuple[float, float] | None:
