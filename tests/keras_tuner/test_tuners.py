@@ -13,7 +13,7 @@ import pytest
 from keras_tuner.src.engine import tuner_utils
 
 import cnnsearch.keras_tuner as ours
-from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.keras_tuner import engine, results, studies, tf_data, training
 from cnnsearch.keras_tuner.engine.hyperparameters import HyperParameters
 from cnnsearch.keras_tuner.hyperparameters import DrawnHyperParameters
@@ -203,6 +203,33 @@ def test_a_model_with_a_fit_of_its_own_is_not_resumed() -> None:
 
     assert results.can_be_resumed(build(keras_tuner.HyperParameters()))
     assert not results.can_be_resumed(Own()) and not results.can_be_resumed(keras.Sequential())
+
+
+def test_positional_arguments_have_the_names_of_the_function_that_gets_them() -> None:
+    class Trains(keras_tuner.HyperModel):  # type: ignore[misc]
+        def build(self, hp: Any) -> Any: ...
+
+        def fit(self, hp: Any, model: Any, x: Any, y: Any, validation_data: Any, **kwargs: Any) -> Any: ...
+
+    class Runs(ours.RandomSearch):  # type: ignore[misc]
+        def run_trial(self, trial: Any, x: Any, y: Any, held_out: Any, callbacks: Any = None) -> Any: ...
+
+    given = ("x", "y", (1, 2), 64, 5)
+    keras_own, trains, runs = (
+        studies._by_name(tuner, given, {"verbose": 0})
+        for tuner in (ours.RandomSearch(build, "loss"), ours.RandomSearch(Trains(), "loss"), Runs(build, "loss"))
+    )
+    assert list(keras_own) == ["x", "y", "batch_size", "epochs", "4", "verbose"]
+    assert list(trains) == ["x", "y", "validation_data", "3", "4", "verbose"]
+    assert list(runs) == ["x", "y", "held_out", "callbacks", "4", "verbose"]
+    assert studies._batch_size(trains) == 32 and studies._batch_size({"batch_size": 8}) == 8
+    assert studies._batch_size({"batch_size": (1, 2)}) == 32
+
+
+def test_an_objective_that_no_model_reports_names_those_that_are() -> None:
+    objective = keras_tuner.Objective("val_accuracy", "max")
+    with pytest.raises(TrialFailure, match="there is no metric 'val_accuracy'; the model reports loss, val_loss"):
+        results.metrics_of(history(loss=[1.0], val_loss=[2.0]), objective)
 
 
 LOSS = keras_tuner.Objective("loss", "min")

@@ -17,6 +17,14 @@ Found = Result
 GIVEN = ("space", "dataset", "validation_data", "test_data")
 """The parameters of `search` that can be Python objects. The others are options of `run`."""
 
+OF_OPTUNA = {
+    "n_trial": "Did you mean n_trials?",
+    "n_jobs": "Say with jobs=2 how many trials run at the same time.",
+    "catch": "A trial that raises an error fails, and the search continues.",
+    "show_progress_bar": "Each trial is a line; quiet=True shows none.",
+}
+"""Keywords of Optuna's `optimize` that are none here, and what to do."""
+
 ENDS = {
     "timeout": "The time is up. The same call resumes the study.",
     "exhausted": "Every candidate of the space that the sampler can find was tried.",
@@ -200,7 +208,11 @@ def optimize(
     if directions is not None:
         if "direction" in options:
             raise CnnsearchError("optimize() got direction and directions; leave one out.")
-        options["direction"] = list(directions)
+        options["direction"] = [directions] if isinstance(directions, str) else list(directions)
+    if "trials" in options:
+        raise CnnsearchError("optimize() calls the number of trials n_trials; it got trials.")
+    if other := [name for name in OF_OPTUNA if name in options]:
+        raise CnnsearchError(f"optimize() has no {other[0]}. {OF_OPTUNA[other[0]]}")
     return search(OptunaObjective(objective), trials=n_trials, **options)
 
 

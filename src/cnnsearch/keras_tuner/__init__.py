@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"cnnsearch.keras_tuner.{name}")
     if name in ABSENT:
         raise AttributeError(f"cnnsearch.keras_tuner has no {name}. {ABSENT[name]}")
-    if name.startswith("__"):
+    if name.startswith("__") and name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("keras_tuner"), name)
 

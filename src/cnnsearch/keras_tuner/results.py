@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras_tuner import errors
 
+from cnnsearch.core.errors import TrialFailure
 from cnnsearch.spaces.self_training import Report
 
 
@@ -45,6 +46,9 @@ def _by_epoch(history: Any) -> list[dict[str, Any]]:
 
 def _best_epoch(history: Any, objective: Any) -> int:
     every = _by_epoch(history)
+    if every and not all(map(objective.has_value, every)):
+        reported = ", ".join(sorted(every[0]))
+        raise TrialFailure("invalid", f"there is no metric '{objective.name}'; the model reports {reported}")
     values = [objective.get_value(metrics) for metrics in every]
     best = max(values) if objective.direction == "max" else min(values)
     return values.index(best)

@@ -1,6 +1,7 @@
 """The study of a tuner: the search that fills it, and its trials as KerasTuner's Trial objects."""
 
 import inspect
+import numbers
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,7 +93,8 @@ def search(tuner: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         RuntimeError: if too many trials in a row failed.
     """
     oracle, resumable = tuner.oracle, _is_resumable(tuner)
-    named = _with_epochs(oracle, given, named)
+    known = _by_name(tuner, given, named)
+    named = _with_epochs(oracle, known, named)
     own = _training(tuner, given, named, resumable)
     options = {
         **oracle.search_options(resumable),
@@ -103,7 +105,7 @@ def search(tuner: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         "direction": {"max": "maximize", "min": "minimize"}[oracle.objective.direction],
         "precision": keras.config.dtype_policy().name,
         "quiet": named.get("verbose") == 0,
-        **({"epochs": epochs} if (epochs := _epochs(given, named, tuner)) else {}),
+        **({"epochs": epochs} if (epochs := _epochs({**known, **named}, tuner)) else {}),
         **tuner.options,
     }
     try:
@@ -142,18 +144,41 @@ def _base(tuner: Any) -> Any:
     return next(kind for kind in type(tuner).__mro__ if kind.__module__.startswith("cnnsearch.keras_tuner."))
 
 
-def _with_epochs(oracle: Any, given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+def _by_name(tuner: Any, given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `search` by the names that their receiver gives them: an own `run_trial` or `fit`, else Keras'.
+
+    Those that have no name there have their number.
+    """
+    fit = getattr(type(tuner.hypermodel), "fit", None)
+    names: list[str]
+    if type(tuner).run_trial is not _base(tuner).run_trial:
+        names = _positional(type(tuner).run_trial)[2:]
+    elif fit is not None and fit is not keras_tuner.HyperModel.fit:
+        names = _positional(fit)[3:]
+    else:
+        names = list(FIT)
+    names += [str(number) for number in range(len(names), len(given))]
+    return {**dict(zip(names, given, strict=False)), **named}
+
+
+def _positional(function: Any) -> list[str]:
+    """The names of a function's positional parameters."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [name for name, each in inspect.signature(function).parameters.items() if each.kind in kinds]
+
+
+def _with_epochs(oracle: Any, known: Mapping[str, Any], named: dict[str, Any]) -> dict[str, Any]:
     """`named` with the epochs of Hyperband, which says how many a trial has."""
     most = getattr(oracle, "max_epochs", None)
-    return named if most is None or len(given) > FIT.index("epochs") else {**named, "epochs": most}
+    return named if most is None or ("epochs" in known and "epochs" not in named) else {**named, "epochs": most}
 
 
-def _epochs(given: tuple[Any, ...], named: Mapping[str, Any], tuner: Any) -> int:
+def _epochs(known: Mapping[str, Any], tuner: Any) -> int:
     """The epochs of a trial; 0 if they are not known."""
-    known = dict(zip(FIT, given, strict=False)).get("epochs", named.get("epochs"))
-    if known is None and not _is_resumable(tuner):
+    given = known.get("epochs")
+    if given is None and not _is_resumable(tuner):
         return 0
-    return int(known or 1)
+    return int(given or 1)
 
 
 def _training(tuner: Any, given: tuple[Any, ...], named: dict[str, Any], resumable: bool) -> Any:
@@ -173,20 +198,22 @@ def _training(tuner: Any, given: tuple[Any, ...], named: dict[str, Any], resumab
             "tf.data.Dataset made of TensorFlow's operations, a keras.utils.PyDataset, or a new generator."
         ) from error
     own = training.TunerTraining(tuner, arguments, folder(tuner).resolve(), resumable)
-    own.batch_size = _batch_size(given, named)
+    known = _by_name(tuner, given, named)
+    own.batch_size = _batch_size(known)
     own.images = _images(given, named, own.batch_size)
     own.settings = {
         "failures": tuner.oracle.max_consecutive_failed_trials,
         "factor": getattr(tuner.oracle, "factor", 0),
     }
-    own.digests = _digests(given, named)
+    own.digests = _digests(known)
     own.files = files
     return own
 
 
-def _batch_size(given: tuple[Any, ...], named: Mapping[str, Any]) -> int:
-    known = dict(zip(FIT, given, strict=False)).get("batch_size", named.get("batch_size"))
-    return int(known or BATCH_SIZE)
+def _batch_size(known: Mapping[str, Any]) -> int:
+    given = known.get("batch_size")
+    # an argument of an own function may have this name and another meaning
+    return int(given) if isinstance(given, numbers.Integral) and given else BATCH_SIZE
 
 
 def _images(given: tuple[Any, ...], named: Mapping[str, Any], batch_size: int) -> int:
@@ -206,11 +233,10 @@ def _images(given: tuple[Any, ...], named: Mapping[str, Any], batch_size: int) -
         return 0
 
 
-def _digests(given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, str]:
+def _digests(known: Mapping[str, Any]) -> dict[str, str]:
     """A digest of each array among the arguments, by its name. Other data are compared by their form alone."""
-    every = {**dict(zip((*FIT, *map(str, range(len(given)))), given, strict=False)), **named}
     left_out = ("callbacks", "verbose", "epochs", "batch_size")
-    return {name: tf_data.digest(value) for name, value in every.items() if name not in left_out}
+    return {name: tf_data.digest(value) for name, value in known.items() if name not in left_out}
 
 
 # -- the trials ---------------------------------------------------------------------------------------
