@@ -189,7 +189,7 @@ def test_at_the_time_limit_no_trial_ends_that_is_worse_than_a_complete_one() -> 
 
 @pytest.mark.slow
 def test_at_the_time_limit_the_trial_with_the_best_epoch_ends_with_its_model(run: Run, tmp_path: Path) -> None:
-    line = ("run", "--space", "digits_cnn", "--trials", "500", "--jobs", "1", "--epochs", "40")
+    line = ("run", "--space", "digits_cnn", "--trials", "500", "--jobs", "1", "--epochs", "400")
     done = run(*line, "--timeout", "40", "--confirm", "0", "--scheduler", "topk")
     assert done.returncode == 0 and "The time limit is reached" in done.stdout, done.stdout + done.stderr
     records = listing.load(None, tmp_path / "runs").trials()
