@@ -172,6 +172,8 @@ def interval(row: dict[str, Any]) -> tuple[float, float]:
 
 def markdown(every: list[dict[str, Any]]) -> str:
     """A row for each version and task, and one for all tasks."""
+    from cnnsearch.study.score_interval import wilson
+
     lines = ["| version | task | studies | held | 95% interval of that | mean width | mean - test |"]
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for label in dict.fromkeys(row["label"] for row in every):
@@ -181,7 +183,7 @@ def markdown(every: list[dict[str, Any]]) -> str:
                 continue
             ends = [interval(row) for row in some]
             held = [low <= row["test"] <= high for row, (low, high) in zip(some, ends, strict=True)]
-            low, high = wilson(sum(held), len(held))
+            low, high = wilson(sum(held) / len(held), len(held))
             width = fmean(end[1] - end[0] for end in ends)
             bias = fmean(row["mean"] - row["test"] for row in some)
             cells = [
@@ -195,13 +197,6 @@ def markdown(every: list[dict[str, Any]]) -> str:
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def wilson(count: int, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share."""
-    z, p = 1.959964, count / n
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 if __name__ == "__main__":

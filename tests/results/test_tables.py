@@ -73,4 +73,6 @@ def test_a_card_says_whether_the_test_set_agrees_with_new_seeds(low: float, high
     assert said in card.disagreement(made) and bool(said) == bool(card.disagreement(made))
     ((name, value),) = card.confirmed_rows(made)
     assert name == "expected on new images" and f"{low:.2%} to {high:.2%}, from 3 new seeds" in value
+    ((name, _),) = card.confirmed_rows({**made, "metric": "val_auc"})
+    assert name == "auc expected on new images"
     assert not card.confirmed_rows({**made, "confirmed": None}) and not card.disagreement({**made, "confirmed": None})

@@ -7,7 +7,7 @@ from typing import Any
 from cnnsearch.core import metrics
 from cnnsearch.core.metric_names import SHARES_RIGHT
 from cnnsearch.study import ranking
-from cnnsearch.study.confirmation import confirmed
+from cnnsearch.study.confirmation import means
 from cnnsearch.study.study import Study
 
 ADVICE = "Search for --objective val_balanced_accuracy or val_auc."
@@ -94,5 +94,4 @@ def _best_score(study: Study) -> float | None:
     first = next((record for record in ranking.ranked(study) if record.score is not None), None)
     if first is None:
         return None
-    found = confirmed(study).get(first.number)
-    return found.mean if found else first.score
+    return means(study).get(first.number, first.score)

@@ -76,11 +76,20 @@ class Confirmed:
 def confirmed(study: Study) -> dict[int, Confirmed]:
     """The confirmed trials of a study, by number."""
     counts = study.info.get("data", {}).get("images", {})
-    # before version 0.3 the number was not stored, and all had the study's split
+    # older studies did not store the number, and all their seeds had the study's split
     repeats = [found._replace(images=found.images or counts.get("val", 0)) for found in map(read, study.repeats())]
     confirmed_trials = {repeat.trial for repeat in repeats}
     scores = {trial.number: trial.score for trial in study.trials() if trial.number in confirmed_trials}
     return summarised(repeats, str(study.info["metric"]), counts.get("train", 0), scores)
+
+
+def means(study: Study) -> dict[int, float]:
+    """The means of the confirmed trials of a study, by number, without their intervals."""
+    scores: dict[int, list[float]] = {}
+    for repeat in map(read, study.repeats()):
+        if repeat.score is not None:
+            scores.setdefault(repeat.trial, []).append(repeat.score)
+    return {trial: fmean(found) for trial, found in scores.items()}
 
 
 def read(stored: Mapping[str, Any]) -> Repeat:

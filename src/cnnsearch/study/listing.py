@@ -52,12 +52,11 @@ def _summary(study: Study, active: str) -> dict[str, Any]:
 
 def _best(study: Study, records: list[Trial]) -> float | None:
     """The score of the leaderboard's first trial: its mean over new seeds, else its search score."""
-    from cnnsearch.study import ranking
-    from cnnsearch.study.confirmation import confirmed
+    from cnnsearch.study import confirmation, ranking
 
-    means = confirmed(study)
+    means = confirmation.means(study)
     if means and (first := ranking.ranked(study)[0]).number in means:
-        return means[first.number].mean
+        return means[first.number]
     scores = [record.score for record in records if record.score is not None and record.state == "complete"]
     return (max(scores) if study.maximize else min(scores)) if scores else None
 

@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Iterable
 
-from cnnsearch.study.confirmation import confirmed
+from cnnsearch.study import confirmation
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
 
@@ -30,7 +30,7 @@ def ranked(study: Study) -> list[Trial]:
 
     Trials with a better search score than any confirmed one come before these: they were not confirmed, not beaten.
     """
-    means = {number: found.mean for number, found in confirmed(study).items()}
+    means = confirmation.means(study)
     sign = 1 if study.maximize else -1
     shown = [trial for trial in study.trials() if trial.state in SHOWN]
     tested = max((sign * r.score for r in shown if r.number in means and r.score is not None), default=math.inf)

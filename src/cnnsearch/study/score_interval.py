@@ -59,7 +59,7 @@ def of_accuracy(found: Trainings, others: Sequence[Trainings] = ()) -> tuple[flo
     mean = fmean(found.scores)
     # it was chosen because its score was high, so only a lower score counts
     shift = own * min(0.0, (found.search_score or 0.0) - mean)
-    return _wilson(mean + shift, spread / (images + between * (1 - own + 1 / n)), t_quantile(freedom))
+    return wilson(mean + shift, spread / (images + between * (1 - own + 1 / n)), t_quantile(freedom))
 
 
 def _spread(found: Trainings) -> float:
@@ -129,7 +129,8 @@ def differs(first: list[float], other: list[float], expected: float, overlap: fl
     return abs(fmean(differences)) > quantile * error
 
 
-def _wilson(p: float, n: float, z: float) -> tuple[float, float]:
+def wilson(p: float, n: float, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's interval of a share p of n (Wilson 1927); `z` in standard errors, 95% if it is not given."""
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 

@@ -62,7 +62,8 @@ def _confirmed(study: Study, chosen: Trial, facts: dict[str, Any]) -> dict[str, 
     """The mean over new seeds with its interval; None if there is none, or the model was made in another way."""
     found = confirmed(study).get(chosen.number)
     other = facts.get("refit") or len(facts.get("members", ())) > 1 or (facts.get("views") or {}).get("better")
-    if found is None or found.interval is None or other:
+    # an interval about the same validation images says nothing about new ones
+    if found is None or found.interval is None or found.seeds_only or other:
         return None
     return {"mean": found.mean, "interval": list(found.interval), "n": found.n}
 
@@ -126,7 +127,8 @@ def confirmed_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
     share = metrics.is_share(card["metric"])
     mean, low, high = (f"{value:.2%}" if share else f"{value:.4f}" for value in (found["mean"], *found["interval"]))
     seeds = f"{found['n']} new seed{'s' * (found['n'] > 1)}"
-    return [("expected on new images", f"{mean} (95% interval {low} to {high}, from {seeds})")]
+    name = "expected" if card["metric"] in SHARES_RIGHT else f"{card['metric'].removeprefix('val_')} expected"
+    return [(f"{name} on new images", f"{mean} (95% interval {low} to {high}, from {seeds})")]
 
 
 def format_table(card: dict[str, Any]) -> list[tuple[str, ...]]:

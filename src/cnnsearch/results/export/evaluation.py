@@ -1,6 +1,5 @@
 """Accuracy, loss and other metrics of a model on a set of images, with Wilson's interval of the accuracy."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from cnnsearch.core import metrics
 from cnnsearch.data.dataset import Labels
 from cnnsearch.data.splits import Split
+from cnnsearch.study.score_interval import wilson
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,7 @@ class Evaluation:
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95% interval of the accuracy (Wilson 1927)."""
-        z, n, p = 1.959964, self.n, self.accuracy
-        middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+        return wilson(self.accuracy, self.n)
 
     def __str__(self) -> str:
         low, high = self.interval

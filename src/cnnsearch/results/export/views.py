@@ -23,12 +23,10 @@ def parse_names(texts: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
     for name in names:
         if name not in VIEWS:
-            raise CnnsearchError(f"--views: there is no view '{name}'.{nearest(name, VIEWS)} There are {_list()}.")
+            raise CnnsearchError(
+                f"--views: there is no view '{name}'.{nearest(name, VIEWS)} There are {' and '.join(VIEWS)}."
+            )
     return names
-
-
-def _list() -> str:
-    return " and ".join(VIEWS)
 
 
 def of_pixels(pixels: Any, names: tuple[str, ...]) -> list[Any]:
