@@ -1,5 +1,6 @@
 """Points of a study's space, drawn again without training: simpler points of the same plan, and changed points."""
 
+import contextlib
 import dataclasses
 import json
 from collections import defaultdict
@@ -149,21 +150,19 @@ class Points:
         return after if after is not None and after.text != before.text else None
 
     def _same_plan(self, point: Point, name: str) -> list[Point]:
-        """`point`, then the points with another value of this hyperparameter, fewer values and the same plan."""
-        shorter = [choice for choice in _other_choices(point, name) if self._draws_fewer(point.values, name, choice)]
-        return [point, *(other for other in self._with(point, name, shorter) if other.text == point.text)]
-
-    def _draws_fewer(self, values: Values, name: str, choice: Any) -> bool:
-        """Whether the dimension of this hyperparameter draws fewer values with another choice."""
+        """`point`, then those with another value of this hyperparameter whose dimension draws less for the same plan."""
         dimension = name.partition("/")[0]
         step = [use.name for use in self._space.dimensions].index(dimension)
-        own = _by_dimension(values)[dimension]
-        try:
-            before = self._drawn(values, step)
-            changed = self._edit(step, before.plan, before.text, own | {name: choice})
-            return len(changed.values) < len(self._edit(step, before.plan, before.text, own).values)
-        except CnnsearchError:
-            return False
+        own = _by_dimension(point.values)[dimension]
+        before = self._drawn(point.values, step)
+        edit = self._edit(step, before.plan, before.text, own)
+        same = []
+        for choice in _other_choices(point, name):
+            with contextlib.suppress(CnnsearchError):
+                other = self._edit(step, before.plan, before.text, own | {name: choice})
+                if len(other.values) < len(edit.values) and other.text == edit.text:
+                    same.append(choice)
+        return [point, *self._with(point, name, same)]
 
     def _is_parent(self, point: Point, name: str) -> bool:
         """Whether other hyperparameters depend on this one. It is computed once, as each point costs a millisecond."""
