@@ -150,9 +150,9 @@ class Points:
         return after if after is not None and after.text != before.text else None
 
     def _same_plan(self, point: Point, name: str) -> list[Point]:
-        """`point`, then those with another value of this hyperparameter whose dimension draws less for the same plan."""
+        """`point`, then those with another value of this hyperparameter, fewer values and the same plan."""
         dimension = name.partition("/")[0]
-        step = [use.name for use in self._space.dimensions].index(dimension)
+        step = next(step for step, use in enumerate(self._space.dimensions) if use.name == dimension)
         own = _by_dimension(point.values)[dimension]
         before = self._drawn(point.values, step)
         edit = self._edit(step, before.plan, before.text, own)
