@@ -61,7 +61,9 @@ AT_ITS_START = ("PYTHONPATH", "KERAS_BACKEND", "JAX_PLATFORMS")
 def surroundings(**environment: str) -> dict[str, str]:
     """This process' environment without the settings of whoever runs the tests, and with those given."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_", "MLFLOW_"))}
-    return {**clean, "CNNSEARCH_RUN_CONFIRM": "0", "CNNSEARCH_RUN_JOBS": "1", **environment}
+    # `auto` would measure in each new folder which precision is faster
+    own = {"CNNSEARCH_RUN_CONFIRM": "0", "CNNSEARCH_RUN_JOBS": "1", "CNNSEARCH_RUN_PRECISION": "float32"}
+    return {**clean, **own, **environment}
 
 
 def cnnsearch(folder: Path, *arguments: str, **environment: str) -> Done:

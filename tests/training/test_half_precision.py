@@ -119,7 +119,17 @@ def test_all_trials_of_a_study_have_the_precision_of_the_first_worker(
     (tmp_path / "noted.toml").write_text(SPACE)
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     remember(tmp_path / "runs", HALF_IS_FASTER)
-    line = ("run", "--space", "noted.toml", "--plugins", "noting.py", "--set", "dataset.limit=200")
+    line = (
+        "run",
+        "--precision",
+        "auto",
+        "--space",
+        "noted.toml",
+        "--plugins",
+        "noting.py",
+        "--set",
+        "dataset.limit=200",
+    )
     for trials in ("2", "3"):
         done = run(*line, "--trials", trials)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -23,7 +24,7 @@ from cnnsearch.tuning.launchers import fork_server
 from cnnsearch.tuning.launchers.fork_server import ForkServer, fork_servers
 from cnnsearch.tuning.launchers.forked_process import ForkedProcess
 from cnnsearch.tuning.launchers.worker_process import WORKER, Arrival, WorkerProcess
-from tests.conftest import TINY, Run
+from tests.conftest import TINY, Run, cnnsearch
 
 TELLS = """
 import json
@@ -205,3 +206,19 @@ def test_a_search_goes_on_without_its_server(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert not psutil.pid_exists(int((tmp_path / "marker").read_text()))
     assert [each.state for each in listing.load(None, tmp_path / "runs").trials()] == ["complete", "complete"]
+
+
+def test_an_error_in_the_data_is_told_before_keras_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "packages").mkdir()
+    # the fork server is still there, and imports it, when the search ends
+    (tmp_path / "packages" / "keras.py").write_text("import time\ntime.sleep(60)\nraise ImportError('too late')\n")
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
+    np.savez(tmp_path / "labels.npz", x=np.zeros((30, 8, 8, 1), "uint8"), y=np.arange(30) % 3)
+    path = os.pathsep.join([str(tmp_path / "packages"), os.environ.get("PYTHONPATH", "")])
+    for data, metric, said in (
+        ("broken.npz", "val_accuracy", "broken.npz: this is not a complete .npz file"),
+        ("labels.npz", "val_top5_accuracy", "val_top5_accuracy is 1 for every candidate"),
+    ):
+        line = ("run", "--space", "digits_cnn", "--dataset", data, "--metric", metric, "--trials", "2", "--jobs", "2")
+        done = cnnsearch(tmp_path, *line, PYTHONPATH=path)
+        assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done

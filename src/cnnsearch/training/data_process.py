@@ -1,9 +1,15 @@
-"""The process that loads the data of a search whose workers are on other machines, and writes them to a folder."""
+"""The process that loads the data of a search for its workers: those on other machines, and those to be forked.
+
+Forked workers wait until their server has imported Keras. Meanwhile this process loads the data, so that an error in
+them is reported at once.
+"""
 
 import os
+import sys
 import traceback
 from pathlib import Path
 
+from cnnsearch.core import metrics
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.messages import Fatal, Loading
 from cnnsearch.data import shared_memory
@@ -11,16 +17,21 @@ from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
 from cnnsearch.training.connection import Connection, follow_parent, take_pipes
 from cnnsearch.training.dataset_loading import load_parts, loading_context
+from cnnsearch.training.lazy_keras import is_imported_by
 from cnnsearch.training.worker_context import WorkerConfig
 
 
 def main() -> None:
-    """Load the data that the parent names and end. A problem is sent as the message of a worker."""
+    """Load the data that the parent names and end. A problem is sent as the message of a worker.
+
+    With the argument `write` the data is written in any case; else as a worker does it, and only if the dataset imports
+    no Keras: workers load that.
+    """
     connection = take_pipes()
     follow_parent(os.getppid())
     config = WorkerConfig(**connection.receive_settings())
     try:
-        _load(config, connection)
+        _load(config, connection, "write" in sys.argv[1:])
     except CnnsearchError as error:
         connection.send(Fatal(message=error.message))
     except OSError as error:
@@ -31,18 +42,24 @@ def main() -> None:
     os._exit(0)
 
 
-def _load(config: WorkerConfig, connection: Connection) -> None:
+def _load(config: WorkerConfig, connection: Connection, always: bool) -> None:
     """Write the parts of the dataset to the folder `config.shared`.
 
     Raises:
-        CnnsearchError: if it cannot be loaded.
+        CnnsearchError: if it cannot be loaded, or has labels for which the metric has no meaning.
         OSError: if it cannot be written.
     """
     catalog = plugins.load([Path(folder) for folder in config.plugins])
     space = spaces.Space.from_dict(config.space).located(Path(config.folder))
     context = loading_context(space, Path(config.runs), lambda done, total: _tell(connection, done, total))
     use = spaces.Use(*config.dataset).located(Path(config.folder))
-    shared_memory.write(Path(config.shared), *load_parts(space, catalog, use, config.seed, context))
+    folder, given = Path(config.shared), (space, catalog, use, config.seed, context)
+    if always:
+        shared_memory.write(folder, *load_parts(*given))
+    elif not is_imported_by(catalog.get("dataset", use.name).function):
+        split, facts = shared_memory.taken(folder, lambda: load_parts(*given))
+        if not space.model:
+            metrics.check_labels(config.metric, split.y_val, facts["classes"])
 
 
 def _tell(connection: Connection, done: int, total: int) -> None:

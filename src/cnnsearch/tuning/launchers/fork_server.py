@@ -26,7 +26,10 @@ from cnnsearch.tuning.launchers.forked_process import SERVER, ForkedProcess, kil
 BACKEND = "tensorflow"
 """The backend that can be forked after its import."""
 
-LOGGING = ("mlflow.keras", "mlflow.pyfunc", "cnnsearch.study.mlflow_models")
+LOGGING = (
+    *("mlflow.keras", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store"),
+    "cnnsearch.study.mlflow_models",
+)
 """What a worker imports to log a model."""
 
 SWITCH = "CNNSEARCH_FORK_SERVER"
@@ -93,6 +96,11 @@ class ForkServer:
     def is_idle(self) -> bool:
         """Whether it has no worker."""
         return not self._processes
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it still imports Keras, and has forked no worker."""
+        return not (self.ended or self._forked)
 
     @property
     def has_failed(self) -> bool:
@@ -217,6 +225,11 @@ class ForkServers:
             return None
         server = self._server(environment, (plans and jobs > 1) or (again and (plans or self.uses_keras)))
         return functools.partial(server.fork, LOGGING if self.logs_models else (), not plans) if server else None
+
+    @property
+    def are_starting(self) -> bool:
+        """Whether one of them still imports Keras."""
+        return any(each.is_starting for each in self._servers.values())
 
     def close(self) -> None:
         """End all servers."""

@@ -3,6 +3,7 @@
 import queue
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from cnnsearch.core.gpus import gpus
 from cnnsearch.core.messages import Answer, LogModel, Message, Ready, UseMetric
@@ -10,7 +11,7 @@ from cnnsearch.data import image_cache, shared_memory
 from cnnsearch.study.config import SearchConfig, worker_environment
 from cnnsearch.tuning.launchers.base import WorkerEvent
 from cnnsearch.tuning.launchers.fork_server import fork_servers
-from cnnsearch.tuning.launchers.worker_process import Arrival, StartCheck, WorkerProcess
+from cnnsearch.tuning.launchers.worker_process import DATA_PROCESS, Arrival, StartCheck, WorkerProcess
 
 
 class LocalLauncher:
@@ -28,6 +29,7 @@ class LocalLauncher:
         image_cache.sweep(config.study.runs)
         self._shared = _folder(config.study.folder) if jobs > 1 else None
         self.fill()
+        self._loader = self._data_process() if self._shared and fork_servers.are_starting else None
 
     @property
     def slots(self) -> list[int]:
@@ -53,6 +55,9 @@ class LocalLauncher:
             worker, message = self._back.pop(0) if self._back else self._inbox.get(timeout=timeout)
         except queue.Empty:
             return None
+        if worker is self._loader:
+            # a message of a process that loads the data; without one, the workers load it
+            return WorkerEvent(worker.slot, message) if message else None
         if self._workers.get(worker.slot) is not worker:
             # it was stopped or restarted
             return None
@@ -96,23 +101,35 @@ class LocalLauncher:
             worker.send(UseMetric(metric=metric))
 
     def close(self) -> None:
-        for worker in self._workers.values():
-            worker.end()
-        for worker in self._workers.values():
-            worker.process.wait()
+        processes = [*self._workers.values(), *([self._loader] if self._loader else [])]
+        for process in processes:
+            process.end()
+        for process in processes:
+            process.process.wait()
         if self._shared:
             self._shared.cleanup()
+
+    def _data_process(self) -> WorkerProcess | None:
+        """A process that loads the data while the fork server imports Keras. None if the space has its own data."""
+        if self._config.study.space.trains_itself:
+            return None
+        environment = worker_environment(1, None, jobs=self._jobs)
+        log = self._logs / "data.log"
+        return WorkerProcess(-1, self._inbox, environment, log, self._settings(), (DATA_PROCESS,))
+
+    def _settings(self) -> dict[str, Any]:
+        """What each process gets first."""
+        return self._config.for_worker(Path(self._shared.name) if self._shared else None)
 
     def _start(self, slot: int) -> None:
         gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
         beside = -(-self._jobs // len(self._gpus)) if gpu else 1
         environment = worker_environment(self._config.resources.threads, gpu, beside, self._jobs)
-        settings = self._config.for_worker(Path(self._shared.name) if self._shared else None)
         log = self._logs / f"worker-{slot}.log"
         # a CUDA context does not survive a fork
         plans = not self._config.study.space.model
         fork = None if self._gpus else fork_servers.fork(environment, plans, self._jobs)
-        self._workers[slot] = WorkerProcess(slot, self._inbox, environment, log, settings, fork=fork)
+        self._workers[slot] = WorkerProcess(slot, self._inbox, environment, log, self._settings(), fork=fork)
 
 
 def _folder(study: Path) -> "tempfile.TemporaryDirectory[str] | None":

@@ -11,10 +11,7 @@ from cnnsearch.core.messages import LogModel, Message, Ready
 from cnnsearch.data import shared_memory
 from cnnsearch.study.config import SearchConfig, worker_environment
 from cnnsearch.tuning.launchers.base import WorkerEvent
-from cnnsearch.tuning.launchers.worker_process import WORKER, WorkerProcess
-
-DATA_PROCESS = "cnnsearch.training.data_process"
-"""The module that loads the data."""
+from cnnsearch.tuning.launchers.worker_process import DATA_PROCESS, WORKER, WorkerProcess
 
 
 class LocalProcesses:
@@ -34,7 +31,7 @@ class LocalProcesses:
         shared_memory.sweep(folder)
         self._shared = tempfile.TemporaryDirectory(prefix=shared_memory.PREFIX, dir=folder, ignore_cleanup_errors=True)
         own = config.study.space.trains_itself
-        self._loader: WorkerProcess | None = None if own else self._start("data", DATA_PROCESS)
+        self._loader: WorkerProcess | None = None if own else self._start("data", DATA_PROCESS, "write")
         self._logger: tuple[WorkerProcess, int, LogModel] | None = None
 
     def data(self, lines: str = "") -> Any:
@@ -76,7 +73,7 @@ class LocalProcesses:
                 process.process.wait()
         self._shared.cleanup()
 
-    def _start(self, name: str, module: str = WORKER) -> WorkerProcess:
+    def _start(self, name: str, *command: str) -> WorkerProcess:
         settings = self._config.for_worker(Path(self._shared.name))
         log = self._logs / f"{name}.log"
-        return WorkerProcess(-1, self._inbox, worker_environment(1, None), log, settings, module)
+        return WorkerProcess(-1, self._inbox, worker_environment(1, None), log, settings, command or (WORKER,))

@@ -23,6 +23,9 @@ from cnnsearch.tuning.launchers.log_reader import LogReader
 WORKER = "cnnsearch.training.worker"
 """The module of a worker."""
 
+DATA_PROCESS = "cnnsearch.training.data_process"
+"""The module that loads the data for workers."""
+
 BAD_STARTS = 5
 """The search ends after this many workers in a row were killed while they started."""
 
@@ -37,13 +40,16 @@ class WorkerProcess:
         environment: dict[str, str],
         log: Path,
         settings: dict[str, Any],
-        module: str = WORKER,
+        command: tuple[str, ...] = (WORKER,),
         folder: Path | None = None,
         fork: Fork | None = None,
     ) -> None:
-        """Start the process. `settings` is what it gets first, `module` what it runs, `folder` its current folder.
+        """Start the process, and send it `settings`.
 
-        `fork` forks a worker from a server instead, in the current folder.
+        Args:
+            command: the module that it runs, and arguments.
+            folder: its current folder.
+            fork: forks a worker from a server instead, in the current folder.
         """
         self.slot, self.log = slot, log
         self.reader = LogReader(log)
@@ -51,7 +57,7 @@ class WorkerProcess:
         self.memory = 0
         start: Callable[..., Any] = functools.partial(
             subprocess.Popen,
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", *command],
             env=environment,
             cwd=folder,
             # a Ctrl-C in the terminal reaches only the parent, which then ends its workers
