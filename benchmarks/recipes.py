@@ -1,6 +1,6 @@
 """Trains the recipes on the real data and writes docs/benchmarks/recipes.md: what was reported, what is measured here.
 
-    CNNSEARCH_DATA=DIR python benchmarks/recipes.py [--only NAME]… [--seeds N] [--side-by-side N]
+    CNNSEARCH_DATA=DIR python benchmarks/recipes.py [--only NAME]… [--seeds N] [--side-by-side N] [--weights FILE]
     python benchmarks/recipes.py --table
 
 Each run is one `cnnsearch run --recipe` and one `cnnsearch export` of it, whose card's figures are kept in
@@ -58,22 +58,27 @@ ROWS = (
     Row("mnist_vgg16", "vgg16_tuned", 5),
 )
 
+PRETRAINED = "mnist_vgg16"
+"""The space that needs a file of weights."""
+
 
 @click.command()
 @click.option("--only", multiple=True, help="Only these recipes.")
 @click.option("--seeds", default=1, show_default=True, help="Trainings of each recipe, each with its own split.")
 @click.option("--side-by-side", default=1, show_default=True, help="Trainings at a time, each on its share of cores.")
+@click.option("--weights", help="Keras' file of VGG16's weights without its top. Without it, VGG16 is not trained.")
 @click.option("--runs", default=ROOT / "runs" / "recipes", type=click.Path(path_type=Path), help="Studies go here.")
 @click.option("--table", is_flag=True, help="Train nothing; write the page from what there is.")
-def main(only: tuple[str, ...], seeds: int, side_by_side: int, runs: Path, table: bool) -> None:
+def main(only: tuple[str, ...], seeds: int, side_by_side: int, weights: str | None, runs: Path, table: bool) -> None:
     """Train what is missing, then write the page."""
-    wanted = [row for row in ROWS if not only or row.recipe in only]
+    possible = [row for row in ROWS if weights or row.space != PRETRAINED]
+    wanted = [row for row in possible if not only or row.recipe in only]
     done = {identity(result) for result in results()}
     missing = [(row, seed) for seed in range(seeds) for row in wanted if (*row, seed) not in done]
     if not table:
         places = shares(side_by_side)
         with ThreadPoolExecutor(side_by_side) as pool:
-            trained = list(pool.map(lambda job: train(*job, runs, places), missing))
+            trained = list(pool.map(lambda job: train(*job, weights or "", runs, places), missing))
     PAGE.write_text(page(results()))
     if not table and not all(trained):
         raise SystemExit(1)
@@ -88,13 +93,13 @@ def shares(count: int) -> SimpleQueue[set[int]]:
     return places
 
 
-def train(row: Row, seed: int, runs: Path, places: SimpleQueue[set[int]]) -> bool:
+def train(row: Row, seed: int, weights: str, runs: Path, places: SimpleQueue[set[int]]) -> bool:
     """Run and export one recipe; its figures go to the results. Tells whether that went well."""
     cores = places.get()
     try:
         folder = runs / "exports" / f"{row.recipe}-{seed}"
         study = f"{row.recipe}-{seed}"
-        for arguments in (run_arguments(row, seed), ["export", study, "-o", str(folder)]):
+        for arguments in (run_arguments(row, seed, weights), ["export", study, "-o", str(folder)]):
             call([*arguments, "--runs", str(runs)], runs / f"{study}.log", cores)
         card = json.loads((folder / "card.json").read_text())
         assert card["origin"] == f"recipe {row.recipe}", f"it exported {card['origin']}"
@@ -108,10 +113,11 @@ def train(row: Row, seed: int, runs: Path, places: SimpleQueue[set[int]]) -> boo
         places.put(cores)
 
 
-def run_arguments(row: Row, seed: int) -> list[str]:
-    """What follows `cnnsearch` to train one recipe."""
+def run_arguments(row: Row, seed: int, weights: str = "FILE") -> list[str]:
+    """What follows `cnnsearch` to train one recipe; `weights` is the file of a pretrained network."""
     named = ["--space", row.space, "--recipe", row.recipe, "--epochs", str(row.epochs), "--seed", str(seed)]
     changes = [word for setting in row.settings for word in ("--set", setting)]
+    changes += ["--weights", weights] if row.space == PRETRAINED else []
     return ["run", *named, *changes, "--study", f"{row.recipe}-{seed}", "--jobs", "1"]
 
 
@@ -165,10 +171,12 @@ def page(every: list[dict[str, Any]]) -> str:
     lines = []
     for row in ROWS:
         runs = [result for result in every if identity(result)[:-1] == tuple(row)]
+        reported = space.load(row.space, shelf).recipes[row.recipe].get("reported", {})
         if runs:
-            reported = space.load(row.space, shelf).recipes[row.recipe].get("reported", {})
             lines.append("| " + " | ".join(cells(row, runs, reported)) + " |")
-    trained = {result["recipe"] for result in every}
+        elif row.space == PRETRAINED:
+            lines.append("| " + " | ".join(without_weights(row, reported)) + " |")
+    trained = {result["recipe"] for result in every} | {row.recipe for row in ROWS if row.space == PRETRAINED}
     missing = [f"`{row.recipe}`" for row in ROWS if row.recipe not in trained]
     note = f"\nNot run yet: {', '.join(missing)}.\n" if missing else ""
     return HEAD + "\n".join(lines) + "\n" + note + METHOD
@@ -199,6 +207,15 @@ def cells(row: Row, runs: list[dict[str, Any]], reported: dict[str, Any]) -> lis
     ]
 
 
+def without_weights(row: Row, reported: dict[str, Any]) -> list[str]:
+    """The line of a recipe that was not trained, because it needs a file of weights."""
+    theirs = f"{reported['accuracy']:.2%}" if "accuracy" in reported else "not reported"
+    epochs = f"{reported.get('epochs', 'not reported')}"
+    command = f"`cnnsearch {shlex.join(run_arguments(row, 0))}`"
+    why = "not run: it needs Keras' file of ImageNet's weights"
+    return [f"`{row.recipe}`", f"{reported['parameters']:,}", theirs, epochs, why, "none", "0", "0", "none", command]
+
+
 def precision(run: dict[str, Any]) -> str:
     """A word where it was not trained in float32."""
     name = run.get("precision", "float32")
@@ -222,8 +239,9 @@ weights are those of the epoch with the best validation accuracy; a sixth of the
 The reports validated on the test set itself. `n` is the number of seeds. The interval is over the test images if n is
 1, else over seeds.
 
-CIFAR-10 is a copy that was compressed as JPEG of quality 75. The pretrained networks need ImageNet's weights, from
-the network or from a file. `cifar_5` to `cifar_7` had the report's 30 epochs, in half precision.
+CIFAR-10 is a copy that was compressed as JPEG of quality 75. `vgg16` and `vgg16_tuned` need Keras' file of ImageNet's
+weights, `vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5`, by `--weights`; they were not run. `cifar_5` to `cifar_7`
+had the report's 30 epochs, in half precision.
 
 * Command: `CNNSEARCH_DATA=DIR python benchmarks/recipes.py`. It writes this page; every run with its seed, versions
   and machine is in `benchmarks/results/recipes.json`.

@@ -30,7 +30,10 @@ def backbone(
     for name in names:
         pretrained.known(name)
     if weights not in ("imagenet", "none") and len(names) > 1:
-        raise ValueError(f"the weights {weights} are of one network; say which: names = one of {', '.join(names)}")
+        raise ValueError(
+            f"the weights {weights} are of one network; say which with --set backbone.names=NAME, "
+            f"one of {', '.join(names)}"
+        )
     name, last = hp.Choice("name", names), hp.Choice("train_last", train_last)
     network = pretrained.spec(name, plan.input_shape, weights, side, last)
     # pixels are 0 to 1 here, and the blocks come after it

@@ -243,5 +243,5 @@ def test_with_no_network_the_way_by_a_file_is_named(run: Run, tmp_path: Path) ->
     done = run("run", "--space", "transfer.toml", "--trials", "2", "--jobs", "1", "--set", setting, **nowhere)
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
-    assert "could not be fetched" in last and "--set backbone.weights=" in last, done.stderr
+    assert "could not be fetched" in last and "--weights FILE" in last, done.stderr
     assert "Traceback" not in done.stderr

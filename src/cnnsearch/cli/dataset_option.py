@@ -25,8 +25,8 @@ def dataset_use(text: str, known: plugins.Catalog) -> Use:
         return Use(text, {})
     # C:\data is a path
     if colon and name in known.names("dataset"):
-        return Use(name, {"path": path and _real_path(path)})
-    if os.path.lexists(given := _real_path(text)):
+        return Use(name, {"path": path and real_path(path)})
+    if os.path.lexists(given := real_path(text)):
         return Use(_reader(text, Path(given), known), {"path": given})
     if any(mark in text for mark in (os.sep, "/", "\\")) or text.startswith("~") or Path(text).suffix:
         raise CnnsearchError(
@@ -84,7 +84,7 @@ def _reads(function: Any, path: Path) -> bool:
         return False
 
 
-def _real_path(path: str) -> str:
+def real_path(path: str) -> str:
     """The absolute path, with `~` and links resolved; `path` itself if it cannot be one, as with a null character."""
     try:
         # unlike Path's own methods, these do not raise for an unknown user's home or for a circle of links

@@ -77,6 +77,14 @@ search_options = option_group(
         help="Change the space: DIMENSION.OPTION=VALUE. May be repeated.",
     ),
     spec(
+        "--weights",
+        default="",
+        metavar="FILE",
+        shown="ImageNet's, which Keras downloads",
+        help="Keras' file of the weights of the space's pretrained network, without its top. Hash and shapes are "
+        "checked first.",
+    ),
+    spec(
         "--metric",
         multiple=True,
         metavar="NAME",

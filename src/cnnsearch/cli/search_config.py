@@ -7,6 +7,7 @@ from typing import Any
 from cnnsearch.cli.dataset_option import dataset_use, with_picture_options
 from cnnsearch.cli.quantities import seconds
 from cnnsearch.cli.resources import resources
+from cnnsearch.cli.weights_option import check_weights, with_weights
 from cnnsearch.core import checkpoint_address, metrics
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces import parent_plugins, plugins
@@ -33,6 +34,7 @@ def search_config(
     space: str | Space,
     dataset: str | Use | None,
     settings: tuple[str, ...],
+    weights: str,
     study: str | None,
     jobs: int | None,
     timeout: str,
@@ -57,7 +59,7 @@ def search_config(
     known = plugins.load(given["plugins"])
     _check_names(given, known)
     pictures = {name: given.pop(name) for name in PICTURE_OPTIONS}
-    found, used = _checked_space(space, dataset, pictures, settings, known)
+    found, used = _checked_space(space, dataset, pictures, settings, weights, known)
     values = objectives.values(given["metric"], given.pop("direction"), found.trains_itself)
     if values.more:
         objectives.check_several({**given, "objective": objective, "confirm": confirm})
@@ -95,6 +97,8 @@ def search_config(
     with points_checked(found, made.study.plugins, wanted):
         # meanwhile: Optuna takes as long to import as the process to draw
         importlib.import_module("cnnsearch.tuning.run")
+    if weights:
+        check_weights(found, known)
     made = _with_stored_space(made) if space_from_study else made
     return made if prior == "none" else _with_prior(made, prior)
 
@@ -126,6 +130,7 @@ def _checked_space(
     dataset: str | Use | None,
     pictures: dict[str, Any],
     changes: tuple[str, ...],
+    weights: str,
     known: plugins.Catalog,
 ) -> tuple[Space, Use]:
     """The space with the dataset, its options and the changes of the command line; and its dataset."""
@@ -136,7 +141,7 @@ def _checked_space(
         use = dataset if isinstance(dataset, Use) else dataset_use(dataset, known)
         found = replace(found, dataset=use, input_shape=(), image_size=found.input_shape[:2])
     found = with_picture_options(found, known, pictures)
-    found = spaces.check_options(spaces.override(found, changes), known)
+    found = spaces.check_options(with_weights(spaces.override(found, changes), weights), known)
     if found.dataset is None:
         own = " An Optuna objective, which has its own data, has the word objective in its name." if found.model else ""
         raise CnnsearchError(

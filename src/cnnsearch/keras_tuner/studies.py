@@ -22,7 +22,7 @@ from cnnsearch.study.trial import COUNTED, Trial
 GIVEN = (
     *("space", "dataset", "validation_data", "test_data", "trials", "study", "epochs", "sampler", "seed", "metric"),
     *("direction", "objective", "set", "image_size", "skip_unreadable", "group_by", "max_params", "max_macs"),
-    *("max_latency", "compiled", "recipe", "recipes", "default", "space_from_study", "runs", "prior"),
+    *("max_latency", "compiled", "recipe", "recipes", "default", "space_from_study", "runs", "prior", "weights"),
 )
 """Keywords of `search` that the arguments of the tuner give."""
 

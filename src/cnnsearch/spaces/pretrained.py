@@ -23,6 +23,9 @@ SMALLEST = 32
 class Network(NamedTuple):
     """A backbone, without building it. `macs` and `activations` are for each pixel of its input.
 
+    `file_hash` is of the file with ImageNet's weights without the top that Keras downloads: the MD5, or the SHA-256, as
+    `keras.applications` has it; empty where it has none.
+
     Pixels from 0 to 1 become the values that the network was trained on by `scale` and `offset`, or by subtracting
     `means` (blue first).
     """
@@ -34,14 +37,22 @@ class Network(NamedTuple):
     scale: float = 255.0
     offset: float = 0.0
     means: tuple[float, ...] = ()
+    file_hash: str = ""
 
 
 NETWORKS = {
     # the ImageNet means of blue, green and red that Simonyan and Zisserman (2014) subtract
-    "VGG16": Network(14_714_688, 512, 305_856, 301, means=(103.939, 116.779, 123.68)),
+    "VGG16": Network(
+        *(14_714_688, 512, 305_856, 301),
+        means=(103.939, 116.779, 123.68),
+        file_hash="6d6bbae143d832006294945121d1f1fc",
+    ),
     "MobileNetV2": Network(2_257_984, 1280, 5_968.9, 435, scale=2.0, offset=-1.0),
-    "EfficientNetV2B0": Network(5_919_312, 1280, 14_517.1, 328),
-    "ConvNeXtTiny": Network(27_820_128, 768, 88_782.8, 587),
+    "EfficientNetV2B0": Network(5_919_312, 1280, 14_517.1, 328, file_hash="893217f2bb855e2983157299931e43ff"),
+    "ConvNeXtTiny": Network(
+        *(27_820_128, 768, 88_782.8, 587),
+        file_hash="d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+    ),
 }
 
 

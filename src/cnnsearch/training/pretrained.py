@@ -10,7 +10,10 @@ from typing import Any
 
 from cnnsearch.core.errors import DataError, out_of_memory
 from cnnsearch.data.arrays import expanded, quickly_and_quietly, reason
-from cnnsearch.spaces.pretrained import known
+from cnnsearch.spaces.pretrained import SMALLEST, known
+
+REASON = 300
+"""How many characters of Keras' message an error shows: Keras may print all the weights."""
 
 
 def build(
@@ -40,14 +43,14 @@ def build(
     if about.means:
         ones = (1.0,) * len(about.means)
         images = keras.layers.Normalization(mean=about.means, variance=ones, name=f"{layer_name}_means")(images)
-    body = _loaded(network, weights, side)
+    body = load(network, weights, side)
     _freeze(body, train_last)
     # frozen means no dropout either, so that the same image gives the same answer
     maps = body(images) if train_last else body(images, training=False)
     return keras.Model(pixels, maps, name=layer_name)
 
 
-def _loaded(name: str, weights: str, side: int) -> Any:
+def load(name: str, weights: str, side: int = SMALLEST) -> Any:
     """The network with these weights. Any error becomes a message of one line.
 
     Raises:
@@ -65,12 +68,14 @@ def _loaded(name: str, weights: str, side: int) -> Any:
     path = expanded(weights)
     if not path.is_file():
         raise DataError(
-            f"backbone {name}: there is no file of weights {weights}; expected imagenet, none, or a .weights.h5 file."
+            f"backbone {name}: there is no file of weights {weights}; expected imagenet, none, or a file of Keras."
         )
     try:
         body.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"backbone {name}: {weights} does not hold its weights ({reason(error)}).") from error
+        raise DataError(
+            f"backbone {name}: {weights} does not hold its weights without the top ({reason(error)[:REASON]})."
+        ) from error
     return body
 
 
@@ -88,8 +93,8 @@ def _from_network(name: str, make: Callable[..., Any], shape: tuple[int, ...]) -
         if out_of_memory(error):
             raise
         raise DataError(
-            f"backbone {name}: ImageNet's weights could not be fetched ({reason(error)[:200]}). With no network bring "
-            f"them as a file: --set backbone.names={name} --set backbone.weights=FILE.weights.h5, which "
+            f"backbone {name}: ImageNet's weights could not be fetched ({reason(error)[:REASON]}). With no network "
+            f"bring them as a file: --set backbone.names={name} --weights FILE.weights.h5, which "
             f"`keras.applications.{name}(include_top=False).save_weights(FILE)` writes where there is one; or train "
             "from nothing: --set backbone.weights=none."
         ) from error

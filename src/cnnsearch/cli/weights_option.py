@@ -1,0 +1,96 @@
+"""The option `--weights` of `run`: the file of weights of a space's pretrained network, checked before the search."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from cnnsearch.cli.dataset_option import real_path
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.spaces import plugins, pretrained
+from cnnsearch.spaces.plugin_options import options
+from cnnsearch.spaces.space import Space, Use
+
+DIMENSION = "backbone"
+"""The dimension whose option `weights` names the file."""
+
+MD5_DIGITS = 32
+"""The length of an MD5 in hexadecimal digits. A SHA-256 has 64."""
+
+
+def with_weights(space: Space, file: str) -> Space:
+    """`space` whose pretrained network has its weights from this file; unchanged if `file` is empty.
+
+    Raises:
+        CnnsearchError: if there is no such file, or the space has no pretrained network.
+    """
+    if not file:
+        return space
+    if all(use.name != DIMENSION for use in space.dimensions):
+        raise CnnsearchError(
+            f"--weights {file}: {space.name} has no pretrained network. Expected a space with the dimension "
+            f"{DIMENSION}, such as mnist_vgg16."
+        )
+    path = real_path(file)
+    if not os.path.isfile(path):  # noqa: PTH113
+        raise CnnsearchError(
+            f"--weights {file}: there is no such file. Expected a file of Keras with the weights of a network without "
+            "its top, such as vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5."
+        )
+    more = {"weights": path}
+    changed = (Use(use.name, {**use.options, **more}) if use.name == DIMENSION else use for use in space.dimensions)
+    return replace(space, dimensions=tuple(changed))
+
+
+def check_weights(space: Space, known: plugins.Catalog) -> None:
+    """Check the file that `with_weights` put into `space`. Prints a warning if it is not Keras' own file.
+
+    Raises:
+        CnnsearchError: if the file does not hold the network's weights.
+    """
+    function = known.get("dimension", DIMENSION).function
+    given = next(use.options for use in space.dimensions if use.name == DIMENSION)
+    assert function is not None
+    # the dimension refuses a file for several networks
+    network, path = {**options(function), **given}["names"][0], Path(given["weights"])
+    _check_content(network, path)
+    if note := difference(network, pretrained.known(network).file_hash, path):
+        click.echo(f"Warning: {path}: {note}", err=True)
+
+
+def _check_content(network: str, path: Path) -> None:
+    """Load the file into the network, in a process of its own: this one never imports Keras.
+
+    Raises:
+        CnnsearchError: if that fails.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnsearch.training.weights_check", network, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        # no GPU, whose memory others may use; `-m` would put the current folder before everything else
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONSAFEPATH": "1"},
+    )
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise CnnsearchError(done.stdout.strip() or f"--weights {path}: it could not be checked ({last}).")
+
+
+def difference(network: str, expected: str, path: Path) -> str:
+    """How a file differs from the one that Keras downloads, of the hash `expected`; empty if it is the same."""
+    if not expected:
+        return f"Keras publishes no hash for {network}, so this may not be Keras' own file. It is used."
+    kind = "md5" if len(expected) == MD5_DIGITS else "sha256"
+    with path.open("rb") as opened:
+        found = hashlib.file_digest(opened, kind).hexdigest()
+    if found == expected:
+        return ""
+    return (
+        f"this is not Keras' own file of {network}: its {kind.upper()} is {found}, not {expected}. "
+        "Its shapes are right, so it is used."
+    )
