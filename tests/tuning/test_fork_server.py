@@ -72,18 +72,18 @@ def kills(hp, plan):
 @pytest.fixture
 def server() -> Iterator[ForkServer]:
     """A server for this process' environment: that of the other searches of this process, if there is one."""
-    found = fork_servers._server(worker_environment(1, None, 1, 2), True)
+    found = fork_servers._server(worker_environment(1, None, 1, 2), None, True)
     assert found is not None
     yield found
 
 
-def forked(server: ForkServer, log: Path, **environment: str) -> ForkedProcess:
+def forked(server: ForkServer, log: Path, folder: Path | None = None, **environment: str) -> ForkedProcess:
     """A worker that waits for its settings."""
     given = worker_environment(1, None) | environment
     given.pop("HIDDEN", None)
     start = functools.partial(subprocess.Popen, [sys.executable, "-m", WORKER], env=given)
     with log.open("ab") as stderr:
-        return server.fork((), True, given, stderr.fileno(), start)
+        return server.fork((), True, given, folder, stderr.fileno(), start)
 
 
 def has_begun(process: ForkedProcess) -> bool:
@@ -122,8 +122,8 @@ def test_environment_folder_and_keras_are_those_of_a_started_worker(
     monkeypatch.chdir(tmp_path)
     server._environment["HIDDEN"] = "yes"
     said = []
-    for value in ("one", "two"):
-        process = forked(server, tmp_path / f"{value}.txt", TOLD=value)
+    for value, folder in (("one", None), ("two", tmp_path / "plugins")):
+        process = forked(server, tmp_path / f"{value}.txt", folder, TOLD=value)
         # settings of no search: the plugins are loaded, and then the worker ends
         settings = dict.fromkeys(("dataset", "seed", "epochs", "metric", "precision", "compiled", "runs", "shared"))
         settings |= dict.fromkeys(("max_params", "max_macs", "max_latency"), 0)
@@ -139,6 +139,7 @@ def test_environment_folder_and_keras_are_those_of_a_started_worker(
     first, second = said
     assert (first["variable"], second["variable"]) == ("one", "two") and first["removed"] is None
     assert first["folder"] == str(tmp_path) and first["session"] and not first["keras"]
+    assert second["folder"] == str(tmp_path / "plugins")
     assert first["random"] != second["random"]
     # the pipes, and the folder that is being listed: nothing of the server or of another worker
     assert max(first["descriptors"]) < 12
@@ -163,26 +164,23 @@ def test_a_worker_of_a_server_that_is_killed_is_started(tmp_path: Path) -> None:
         close(each)
 
 
-def test_a_server_serves_only_processes_that_would_import_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_serves_only_processes_that_would_import_the_same() -> None:
     def key(**environment: str) -> Any:
-        return fork_server._inherited(worker_environment(1, None) | environment)
+        return fork_server._inherited(worker_environment(1, None) | environment, None)
 
     assert key() == key(CUDA_VISIBLE_DEVICES="", MLFLOW_TRACKING_URI="sqlite:///other.db", CNNSEARCH_RUN_JOBS="3")
     others = [{"TF_ENABLE_ONEDNN_OPTS": "0"}, {"KERAS_BACKEND": "jax"}, {"OMP_NUM_THREADS": "7"}, {"PYTHONPATH": "src"}]
     assert len({key(), *(key(**other) for other in others)}) == 5
-    monkeypatch.setenv("CNNSEARCH_FORK_SERVER", "0")
-    assert fork_servers.fork(worker_environment(1, None), True, 2) is None
 
 
-def test_only_workers_that_import_keras_start_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_workers_that_import_keras_start_a_server() -> None:
     servers = fork_server.ForkServers()
     environment = worker_environment(1, None)
     with contextlib.closing(servers):
         # the only worker, and a worker that may need no Keras
         assert servers.fork(environment, True, 1) is None and servers.fork(environment, False, 2) is None
-        with monkeypatch.context() as other:
-            other.setenv("KERAS_BACKEND", "jax")
-            assert servers.fork(environment, True, 2) is None
+        for other in ({"KERAS_BACKEND": "jax"}, {"CNNSEARCH_FORK_SERVER": "0"}):
+            assert servers.fork(environment | other, True, 2) is None
         assert not servers._servers
         assert servers.fork(environment, True, 1) is not None and servers.fork(environment, False, 2) is not None
 

@@ -42,7 +42,7 @@ def width_of_file(hp, plan):
     widths, met = (Path(__file__).parent / "widths.txt").read_text().splitlines()
     hp.Choice("width", [int(word) for word in widths.split()])
     if Path(met).parent not in Path(__file__).parents:  # the plugin of a node, not the search's own
-        (Path(met) / str(os.getpid())).touch()
+        (Path(met) / str(os.getpid())).write_bytes(Path("/proc/self/cmdline").read_bytes())
         deadline = time.monotonic() + 120
         while len(os.listdir(met)) < 4 and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -151,7 +151,8 @@ def test_a_node_that_is_lost_costs_no_trial_and_one_that_joins_is_used(
     ) as run:
         # all trials have a checkpoint here, which came from their nodes
         wait_for(lambda: len(list(tmp_path.glob("runs/wide/epochs/*.npz"))) == 4, run)
-        assert len(list((tmp_path / "met").iterdir())) == 4
+        met = [file.read_bytes() for file in (tmp_path / "met").iterdir()]
+        assert len(met) == 4 and all(b"training.fork_server" in line for line in met), met
         cluster.kill(cluster.nodes.pop())
         cluster.nodes.append(cluster.add())
         output, _ = run.communicate(timeout=300)

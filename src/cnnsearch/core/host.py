@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ def own_memory(info: Any) -> int:
     return int(info.rss - getattr(info, "shared", 0))
 
 
-def backend_to_come() -> str:
-    """The backend that Keras will choose; empty if it is not known before the import."""
-    if "KERAS_BACKEND" in os.environ:
-        return os.environ["KERAS_BACKEND"]
-    folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+def backend_to_come(environment: Mapping[str, str] = os.environ) -> str:
+    """The backend that Keras will choose in a process with this environment; empty if it is not known before."""
+    if "KERAS_BACKEND" in environment:
+        return environment["KERAS_BACKEND"]
+    folder = Path(environment.get("KERAS_HOME") or "~/.keras").expanduser()
     try:
         return str(json.loads((folder / "keras.json").read_text("utf-8"))["backend"])
     except (OSError, ValueError, LookupError):

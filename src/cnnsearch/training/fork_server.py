@@ -1,4 +1,4 @@
-"""The fork server: a process that has imported Keras, and forks workers of the local launcher.
+"""The fork server: a process that has imported Keras, and forks workers.
 
 A forked worker starts in a fraction of a second; a worker that imports Keras itself needs 4 to 9 seconds of a core.
 

@@ -51,8 +51,9 @@ LIMITS = [number for name, number in vars(resource).items() if name.startswith("
 """The limits of a process that the system knows."""
 
 
-Fork = Callable[[dict[str, str], int, Callable[..., Any]], ForkedProcess]
-"""Forks a worker: its environment, the descriptor of its log, and what starts it if it cannot be forked."""
+Fork = Callable[[dict[str, str], Path | None, int, Callable[..., Any]], ForkedProcess]
+"""Forks a worker: its environment, its current folder (None: that of this process), the descriptor of its log, and what
+starts it if it cannot be forked."""
 
 
 class ForkServer:
@@ -62,8 +63,8 @@ class ForkServer:
         ended: whether the server has ended.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        """Start a server with this environment.
+    def __init__(self, environment: dict[str, str], folder: Path | None = None) -> None:
+        """Start a server with this environment, in this folder or else in that of this process.
 
         Raises:
             OSError: if it cannot be started.
@@ -81,6 +82,7 @@ class ForkServer:
                 stdout=printed,
                 stderr=printed,
                 env=environment,
+                cwd=folder,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
@@ -112,14 +114,16 @@ class ForkServer:
         imports: tuple[str, ...],
         without_keras: bool,
         environment: dict[str, str],
+        folder: Path | None,
         stderr: int,
         start: Callable[..., Any],
     ) -> ForkedProcess:
-        """Fork a worker in the current folder, with this environment, and with the descriptor `stderr`.
+        """Fork a worker with this environment, this current folder, and the descriptor `stderr`.
 
         Args:
             imports: modules that the server imports before.
             without_keras: whether Keras is hidden until the worker imports it.
+            folder: None: the current folder of this process.
             start: starts the worker if the server cannot, see `ForkedProcess`.
         """
         process = ForkedProcess(self, next(self._numbers), stderr, start)
@@ -131,7 +135,7 @@ class ForkServer:
             "without_keras": without_keras,
         }
         try:
-            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+            current = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             process.start(f"the current folder cannot be opened: {error}")
             return process
@@ -140,12 +144,12 @@ class ForkServer:
                 if self.ended:
                     raise OSError("the fork server has ended")
                 self._processes[process.number] = process
-                descriptor_messages.send(self._control, request, [*process.given, folder], wait=False)
+                descriptor_messages.send(self._control, request, [*process.given, current], wait=False)
         except OSError as error:
             self._processes.pop(process.number, None)
             process.start(str(error))
         finally:
-            os.close(folder)
+            os.close(current)
         return process
 
     def cancel(self, process: ForkedProcess) -> None:
@@ -212,8 +216,10 @@ class ForkServers:
         self._servers: dict[tuple[Any, ...], ForkServer] = {}
         self._lock = threading.Lock()
 
-    def fork(self, environment: dict[str, str], plans: bool, jobs: int) -> Fork | None:
+    def fork(self, environment: dict[str, str], plans: bool, jobs: int, folder: Path | None = None) -> Fork | None:
         """What forks the next worker, which has this environment. None if it is to be started.
+
+        `folder`: where workers start, if not in the current folder of this process.
 
         The first worker of this process is started if it is the only one, as it would wait for its server as long. If
         the candidates are no `plans`, their workers may need no Keras: they do not start a server until one has loaded
@@ -221,9 +227,9 @@ class ForkServers:
         """
         again, self.started = self.started > 0, self.started + 1
         # a CUDA context that the server made by mistake could not be used by its workers; other backends have threads
-        if not _is_possible() or backend_to_come() not in ("", BACKEND):
+        if not _is_possible(environment) or backend_to_come(environment) not in ("", BACKEND):
             return None
-        server = self._server(environment, (plans and jobs > 1) or (again and (plans or self.uses_keras)))
+        server = self._server(environment, folder, (plans and jobs > 1) or (again and (plans or self.uses_keras)))
         return functools.partial(server.fork, LOGGING if self.logs_models else (), not plans) if server else None
 
     @property
@@ -238,9 +244,9 @@ class ForkServers:
                 each.close()
             self._servers.clear()
 
-    def _server(self, environment: dict[str, str], start: bool) -> ForkServer | None:
-        """The server for workers with this environment. None if none runs, and none is to be started or can be."""
-        key = _inherited(environment)
+    def _server(self, environment: dict[str, str], folder: Path | None, start: bool) -> ForkServer | None:
+        """The server for workers with this environment and folder; None without one that runs or may be started."""
+        key = _inherited(environment, folder)
         with self._lock:
             found = self._servers.get(key)
             if found and not found.ended:
@@ -252,18 +258,18 @@ class ForkServers:
             if len(running) >= MOST and idle:
                 self._servers.pop(idle[0]).close()
             try:
-                self._servers[key] = ForkServer(environment)
+                self._servers[key] = ForkServer(environment, folder)
             except OSError:
                 return None
             return self._servers[key]
 
 
-def _is_possible() -> bool:
+def _is_possible(environment: dict[str, str]) -> bool:
     """Whether this system has what a server needs, and the user has not switched servers off."""
-    return sys.platform == "linux" and os.environ.get(SWITCH) != "0" and hasattr(signal, "pidfd_send_signal")
+    return sys.platform == "linux" and environment.get(SWITCH) != "0" and hasattr(signal, "pidfd_send_signal")
 
 
-def _inherited(environment: dict[str, str]) -> tuple[Any, ...]:
+def _inherited(environment: dict[str, str], folder: Path | None) -> tuple[Any, ...]:
     """What a worker has from the start of its server: it must be what it would have from this process."""
     variables = sorted(
         (name, value)
@@ -272,10 +278,10 @@ def _inherited(environment: dict[str, str]) -> tuple[Any, ...]:
     )
     folders = environment.get("PYTHONPATH", "").split(os.pathsep)
     # Python makes relative paths absolute when it starts
-    folder = "" if all(Path(path).is_absolute() for path in folders if path) else str(Path.cwd())
+    current = "" if all(Path(path).is_absolute() for path in folders if path) else str(folder or Path.cwd())
     limits = tuple(resource.getrlimit(kind) for kind in LIMITS)
     priority, cores = os.getpriority(os.PRIO_PROCESS, 0), tuple(sorted(os.sched_getaffinity(0)))
-    return os.getpid(), sys.executable, tuple(variables), folder, limits, priority, cores
+    return os.getpid(), sys.executable, tuple(variables), current, limits, priority, cores
 
 
 fork_servers = ForkServers()

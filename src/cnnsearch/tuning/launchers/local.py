@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.gpus import gpus
-from cnnsearch.core.messages import Answer, LogModel, Message, Ready, UseMetric
+from cnnsearch.core.messages import Answer, Message, Ready, UseMetric
 from cnnsearch.data import image_cache, shared_memory
 from cnnsearch.study.config import SearchConfig, worker_environment
 from cnnsearch.tuning.launchers.base import WorkerEvent
@@ -44,7 +44,6 @@ class LocalLauncher:
         return slot in self._workers and self._workers[slot].ready
 
     def submit(self, slot: int, assignment: Message) -> None:
-        fork_servers.logs_models |= isinstance(assignment, LogModel)
         self._workers[slot].send(assignment)
 
     def reply(self, slot: int, answer: Answer) -> None:
@@ -68,7 +67,6 @@ class LocalLauncher:
             return WorkerEvent(worker.slot, lost)
         if isinstance(message, Ready):
             worker.ready = True
-            fork_servers.uses_keras |= bool(message.backend)
             self._starts.started()
         return WorkerEvent(worker.slot, message)
 

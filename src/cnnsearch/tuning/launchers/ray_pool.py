@@ -12,11 +12,12 @@ from typing import Any
 import ray
 
 from cnnsearch.study.config import SearchConfig
+from cnnsearch.tuning.launchers.fork_server import SWITCH
 from cnnsearch.tuning.launchers.ray_cluster import FOLLOW, RayCluster
 from cnnsearch.tuning.launchers.ray_remote import RemoteActor, RemoteWorker
 from cnnsearch.tuning.launchers.ray_worker import Assignment, NodeFacts
 
-FORWARDED = ("KERAS_BACKEND", "KERAS_HOME", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS")
+FORWARDED = ("KERAS_BACKEND", "KERAS_HOME", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", SWITCH)
 """The environment variables of the parent that workers get, too."""
 
 CLOSING = 5.0
@@ -36,6 +37,7 @@ class RayPool:
         """`call(actor, worker, method, *arguments)` calls a method of an actor; `search` is a name for this search."""
         self.workers: dict[int, RemoteWorker] = {}
         self._resources, self._most = config.resources, jobs
+        self._plans = not config.study.space.model
         self._logs = config.study.folder.resolve() / "logs"
         self._cluster, self._search, self._call = cluster, search, call
         self._actors: list[RemoteActor] = []
@@ -82,6 +84,8 @@ class RayPool:
                 memory=self._resources.memory,
                 cpus=self._cluster.cpus,
                 workers=len(self.workers),
+                beside=worker.actor.size,
+                plans=self._plans,
             )
             self._call(worker.actor, worker, "start", assignment, self._files, self._data)
 

@@ -17,9 +17,11 @@ from typing import Any
 import ray
 
 from cnnsearch.core import host
+from cnnsearch.core.gpus import gpus
 from cnnsearch.core.messages import Message
 from cnnsearch.study.config import worker_environment
 from cnnsearch.tuning.launchers.base import LostWorker
+from cnnsearch.tuning.launchers.fork_server import fork_servers
 from cnnsearch.tuning.launchers.log_reader import LogReader
 from cnnsearch.tuning.launchers.node_folder import NodeFolder
 from cnnsearch.tuning.launchers.worker_process import Arrival, WorkerProcess
@@ -63,6 +65,8 @@ class Assignment:
         memory: bytes that it may hold; 0: its share of the node's memory.
         cpus: how many cores are reserved for it.
         workers: about how many workers there are in the cluster.
+        beside: how many workers the actor may have.
+        plans: whether the candidates are plans.
     """
 
     life: int
@@ -74,6 +78,8 @@ class Assignment:
     memory: int
     cpus: float
     workers: int
+    beside: int
+    plans: bool
 
 
 @dataclass(frozen=True)
@@ -119,20 +125,17 @@ def _version(name: str) -> str:
 class NodeWorker:
     """A worker's process on this node, with a folder of its own."""
 
-    def __init__(self, assignment: Assignment, node: NodeFolder, inbox: "queue.Queue[Arrival]") -> None:
+    def __init__(self, assignment: Assignment, node: NodeFolder, inbox: "queue.Queue[Arrival]", may_fork: bool) -> None:
         self._own = node.path / "workers" / f"{os.getpid()}-{assignment.life}"
         self._own.mkdir(parents=True)
         log = self._own / "worker.log"
         self._printed, self._files = LogReader(log), WrittenFiles(self._own)
         self._limit = assignment.memory or share_of_memory(assignment.cpus)
-        self._process = WorkerProcess(
-            assignment.life,
-            inbox,
-            {**environment(assignment), **assignment.environment},
-            log,
-            node.settings(assignment.settings),
-            folder=node.modules,
-        )
+        variables = {**environment(assignment), **assignment.environment}
+        plans, beside, folder = assignment.plans, assignment.beside, node.modules
+        fork = fork_servers.fork(variables, plans, beside, folder) if may_fork else None
+        settings = node.settings(assignment.settings)
+        self._process = WorkerProcess(assignment.life, inbox, variables, log, settings, folder=folder, fork=fork)
 
     def send(self, message: Message, files: Mapping[str, bytes]) -> None:
         """Send a message to the process, after these files were written.
@@ -187,6 +190,8 @@ class RayWorkers:
         self._inbox: queue.Queue[Arrival] = queue.Queue()
         self._workers: dict[int, NodeWorker] = {}
         self._reported = 0.0
+        # a CUDA context does not survive a fork
+        self._may_fork = not gpus()
 
     def facts(self) -> NodeFacts:
         """The node and its versions."""
@@ -200,7 +205,7 @@ class RayWorkers:
         """
         self.stop(assignment.replaces)
         self._folder.fill(lambda: ray.get(files[0]), lambda: ray.get(data[0]))
-        self._workers[assignment.life] = NodeWorker(assignment, self._folder, self._inbox)
+        self._workers[assignment.life] = NodeWorker(assignment, self._folder, self._inbox, self._may_fork)
 
     def send(self, life: int, message: Message, files: Mapping[str, bytes]) -> None:
         """Send a message to a process, if it was not stopped, after these files were written.

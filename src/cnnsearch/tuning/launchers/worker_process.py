@@ -14,9 +14,9 @@ from typing import Any
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.host import held_by
 from cnnsearch.core.message_encoding import FROM_WORKER, InvalidMessageError, decode, encode
-from cnnsearch.core.messages import Message
+from cnnsearch.core.messages import LogModel, Message, Ready
 from cnnsearch.tuning.launchers.base import LostWorker
-from cnnsearch.tuning.launchers.fork_server import Fork
+from cnnsearch.tuning.launchers.fork_server import Fork, fork_servers
 from cnnsearch.tuning.launchers.forked_process import ForkedProcess
 from cnnsearch.tuning.launchers.log_reader import LogReader
 
@@ -49,7 +49,7 @@ class WorkerProcess:
         Args:
             command: the module that it runs, and arguments.
             folder: its current folder.
-            fork: forks a worker from a server instead, in the current folder.
+            fork: forks a worker from a server instead.
         """
         self.slot, self.log = slot, log
         self.reader = LogReader(log)
@@ -66,7 +66,7 @@ class WorkerProcess:
         self.process: subprocess.Popen[bytes] | ForkedProcess
         with log.open("ab") as stderr:
             if fork:
-                self.process = fork(environment, stderr.fileno(), start)
+                self.process = fork(environment, folder, stderr.fileno(), start)
             else:
                 self.process = start(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
         self._write(json.dumps(settings).encode() + b"\n")
@@ -74,6 +74,7 @@ class WorkerProcess:
 
     def send(self, message: Message) -> None:
         """Send a message. If the worker has ended, nothing is raised: its listener notices."""
+        fork_servers.logs_models |= isinstance(message, LogModel)
         self._write(encode(message))
 
     def _write(self, line: bytes) -> None:
@@ -117,6 +118,8 @@ class WorkerProcess:
                 self.note(f"it sent an invalid message: {error}")
                 self.invalid = True
                 break
+            if isinstance(message, Ready):
+                fork_servers.uses_keras |= bool(message.backend)
             inbox.put((self, message))
         self.process.kill()
         self.process.wait()
