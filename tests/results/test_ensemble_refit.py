@@ -1,5 +1,7 @@
 """export --ensemble and --refit: the comparison, the training, the card, and the evaluations on the test set."""
 
+import csv
+import html
 import json
 from pathlib import Path
 
@@ -88,6 +90,7 @@ def test_without_a_gain_above_chance_the_best_model_is_exported_alone(searched: 
     )
     card = json.loads((searched / "two" / "card.json").read_text())
     assert len(card["members"]) == 1 and card["ensemble"]["low"] <= 0 and not card["ensemble"]["better"]
+    assert "views" not in (searched / "two" / "leaderboard.md").read_text()
     for arguments, said in (
         (("--ensemble", "90"), "complete trials, too few for --ensemble 90"),
         (("--ensemble", "2", "--trial", "0"), "--ensemble and --trial cannot be used together"),
@@ -135,6 +138,17 @@ def test_views_are_averaged_if_they_are_better(run: Run, tmp_path: Path) -> None
     mean = np.mean([single.predict(each[:, :, ::step], verbose=0) for each in shown for step in (1, -1)], axis=0)
     np.testing.assert_allclose(model.predict(x[:20], verbose=0), mean, atol=1e-5)
     assert [look["model"] for look in study.test_results()] == ["0 views mirror,shift"]
+
+    (row,) = csv.DictReader((tmp_path / "out" / "leaderboard.csv").read_text().splitlines())
+    assert row["views"] == "mirror,shift" and float(row["score"]) == study.trials()[0].score
+    assert " mirror,shift | " in (tmp_path / "out" / "leaderboard.md").read_text()
+    table = run("leaderboard").stdout
+    assert " mirror,shift " in table and "views: an exported model averages these test-time views" in table
+    assert run("report").returncode == 0
+    page = html.unescape((tmp_path / "report.html").read_text())
+    accuracy = study.test_results()[0]["accuracy"]
+    assert f"Its export with views mirror,shift, on the test set: {accuracy:.2%} (" in page
+    assert "was not evaluated on the test set" not in page
 
     refused = run("export", "--views", "miror", "-o", "no")
     assert refused.returncode == 2 and "there is no view 'miror'. Did you mean 'mirror'?" in refused.stderr

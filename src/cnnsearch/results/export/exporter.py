@@ -125,7 +125,8 @@ def _test_evaluations(study: Study, exported: ExportedModel, model: Any) -> list
     probabilities = model_io.predict(model, parts.x_test, exported.reads, len(dataset.classes))
     found = evaluate(probabilities, parts.y_test, str(study.info["metric"]))
     facts = {"accuracy": found.accuracy, "loss": found.loss, "n": found.n, **found.more}
-    own = {"trial": exported.numbers[0], "model": exported.name, **facts}
+    made = {"members": exported.numbers, "views": list(exported.views)}
+    own = {"trial": exported.numbers[0], "model": exported.name, **made, **facts}
     study.add_test_result(own)
     return [*known, own]
 

@@ -30,6 +30,7 @@ COLUMNS = (
     "latency_1",
     "latency_64",
     "bytes",
+    "views",
     "origin",
     "choices",
     "reason",
@@ -37,7 +38,7 @@ COLUMNS = (
 """`mean` is the mean score over `n` new seeds. `low` and `high` are the ends of the 95% interval of the score on new
 images, `half` is half its width. `score` is the search
 score: the score of the training that the trial was chosen by. Latencies are in seconds, measured for the Keras format
-when the trial was exported."""
+when the trial was exported. `views` are the test-time views that an exported model of the trial averages."""
 
 MEASURED = ("latency_1", "latency_64", "bytes")
 
@@ -62,7 +63,7 @@ def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
     """
     records, means = ranked(study), confirmed(study)
     default = study.info.get("default", {})
-    measured = study.facts("measured")
+    measured, views = study.facts("measured"), _views(study)
     repeats: dict[int, list[Repeat]] = defaultdict(list)
     for each in study.repeats():
         repeats[each["trial"]].append(read(each))
@@ -74,6 +75,7 @@ def rows(study: Study, top: int = 0, choices: int = 99) -> list[Row]:
         row.update(_mean_over_seeds(means.get(row["trial"]), means.get(board[0]["trial"])))
         row["reason"] = row["reason"] or _failed_seeds(repeats.get(row["trial"], []))
         row.update(_measured(measured.get(str(row["trial"]))))
+        row["views"] = views.get(row["trial"])
     if study.more:
         _mark_front_of_values(board, {"score": study.maximize, **_columns(study.more)})
     else:
@@ -138,6 +140,12 @@ def _measured(formats: dict[str, dict[str, float]] | None) -> Row:
         return {}
     one = formats.get("keras") or next(iter(formats.values()))
     return {name: one[name] for name in MEASURED}
+
+
+def _views(study: Study) -> dict[int, str]:
+    """The test-time views of an exported model of each trial, the latest that has any."""
+    averaged = [result for result in study.test_results() if result.get("views")]
+    return {number: ",".join(result["views"]) for result in averaged for number in result["members"]}
 
 
 def _mark_front_of_values(board: list[Row], columns: dict[str, bool]) -> None:

@@ -12,13 +12,13 @@ from cnnsearch.results.leaderboard.formats import TITLES, cell, used_columns
 from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row
 from cnnsearch.results.leaderboard.table_layout import GAP, Layout, fitted
 
-LEFT_ALIGNED = ("state", "origin", "choices", "reason", "tie", "pareto")
+LEFT_ALIGNED = ("state", "origin", "choices", "reason", "tie", "pareto", "views")
 LEAST_WIDTH = {"choices": 34, "reason": 24}
 """Columns that are shortened to fit into a line, and the width that each of them has at least."""
 
 OPTIONAL = (
     *("bytes", "latency_64", "latency_1", "best_epoch", "seconds", "macs", "origin", "reason"),
-    *("epochs", "pareto", "params", "n"),
+    *("epochs", "pareto", "views", "params", "n"),
 )
 """Columns that a narrow terminal does not show; the first is left out first. All other formats have them."""
 
@@ -72,6 +72,8 @@ def _signs(shown: Collection[str], macs: bool) -> Iterator[str]:
     if "mean" in shown:
         yield "mean over seeds: over n new seeds, with its 95% interval"
         yield "score: the search score, from the training that the trial was chosen by"
+    if "views" in shown:
+        yield "views: an exported model averages these test-time views; the scores here are without them"
     if "tie" in shown:
         yield "=: it may be as good as the first trial"
     if "pareto" in shown and not set(shown) <= set(COLUMNS):

@@ -68,6 +68,13 @@ class Facts:
         return self.evaluations.get(str(self.best.number)) if self.best else None
 
     @property
+    def other_exports(self) -> dict[str, Evaluation]:
+        """The evaluations of the best trial's model in other forms: how it was changed, such as `views mirror`."""
+        start = f"{self.best.number} " if self.best else ""
+        found = self.evaluations.items() if start else ()
+        return {name.removeprefix(start): each for name, each in found if name.startswith(start)}
+
+    @property
     def has_test_images(self) -> bool:
         """Whether an export evaluates a model; a function that trains for itself has its own data."""
         return bool(self.study.info["data"]["images"].get("test"))
