@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import psutil
 import pytest
@@ -269,6 +270,35 @@ def test_a_local_ray_listens_on_loopback_only_and_ends_with_its_search(tmp_path:
     assert run.returncode != 0 and "The same call resumes it." in output, output
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive and not left_on_nodes()
+
+
+@pytest.mark.slow
+def test_data_that_is_larger_than_the_object_store_reaches_every_node(tmp_path: Path) -> None:
+    """Ray then keeps it on the disk."""
+    store, chance = 80_000_000, np.random.default_rng(0)
+    y = chance.integers(0, 2, 3000)
+    x = chance.integers(0, 128, (3000, 100, 100, 3), "uint8") + 100 * y[:, None, None, None].astype("uint8")
+    assert x.nbytes > store
+    np.savez(tmp_path / "large.npz", x_train=x, y_train=y)
+    line = [
+        "run",
+        "--space",
+        "cifar10_cnn",
+        "--dataset",
+        "large.npz",
+        "--trials",
+        "2",
+        "--epochs",
+        "1",
+        "--confirm",
+        "0",
+    ]
+    line += ["--set", "conv_depth.max=1", "--set", "filters.first=[4]", "--scheduler", "none", "--pruner", "none"]
+    with servers.ray_nodes(0, object_store_memory=store) as small:
+        small.nodes += [small.add(object_store_memory=store) for _ in range(2)]
+        done = cnnsearch(tmp_path, *line, "--jobs", "2", "--address", small.address)
+    assert done.returncode == 0 and "[2/2] trial" in done.stdout, done.stdout + done.stderr
+    assert not left_on_nodes()
 
 
 def test_a_worker_that_resumes_its_own_trial_finds_the_checkpoint(tmp_path: Path) -> None:
