@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 from hypothesis import settings
 from mlflow import MlflowClient
 
 from cnnsearch.cli.main import main
+from cnnsearch.core.host import cores
 from cnnsearch.tuning.launchers.fork_server import fork_servers
 from tests import servers
 
@@ -41,6 +44,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
     order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: a test also waits for its processes, for servers and for the disk."""
+    return cores() + 1
 
 
 WITHOUT_UNUSED = "import sys\nsys.modules.update(dict.fromkeys(('jax', 'matplotlib', 'sklearn')))\n"
@@ -154,19 +162,22 @@ def workers_forked() -> None:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One MLflow store for all tests that do not look into it: a new one takes seconds to make."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-    MlflowClient(uri).search_experiments(max_results=1)
-    return uri
+def blank_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store to copy: a new one takes seconds to make. All workers of pytest-xdist have the same."""
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "blank-mlflow.db"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            made = tmp_path_factory.mktemp("blank") / "mlflow.db"
+            MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
+            made.rename(path)
+    return path
 
 
 @pytest.fixture(scope="session")
-def blank_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow store to copy, for tests that count what is in theirs."""
-    path = tmp_path_factory.mktemp("blank") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
+def store(tmp_path_factory: pytest.TempPathFactory, blank_mlflow: Path) -> str:
+    """One MLflow store for all tests of this process that do not look into it."""
+    return f"sqlite:///{shutil.copy(blank_mlflow, tmp_path_factory.mktemp('mlflow') / 'mlflow.db')}"
 
 
 @pytest.fixture(scope="session")
@@ -195,9 +206,10 @@ def run(tmp_path: Path, store: str) -> Run:
 
 
 @pytest.fixture(scope="session")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def searched(tmp_path_factory: pytest.TempPathFactory, blank_mlflow: Path) -> Path:
     """A folder in which a study of 5 trials on digits was finished with two workers."""
     folder = tmp_path_factory.mktemp("searched")
+    shutil.copy(blank_mlflow, folder / "mlflow.db")
     done = invoke(folder, "run", "--space", "digits_cnn", "--trials", "5", "--jobs", "2", *TINY)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "said.txt").write_text(done.stdout)

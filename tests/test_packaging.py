@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import WITHOUT_UNUSED
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -77,23 +79,39 @@ def test_runs_from_another_folder(installed: Path, tmp_path: Path) -> None:
     python(tmp_path, installed, "-m", "cnnsearch", "new", "dimension", "mine")
 
 
-def test_anothers_package_is_searched_and_exported(installed: Path, tmp_path: Path) -> None:
-    run = ("run", "--space", "checkers_cnn", "--trials", "2", "--epochs", "2", "--jobs", "1", "--confirm", "0")
-    said = python(tmp_path, installed, "-m", "cnnsearch", *run)
-    assert "[2/2] trial 1" in said
-    assert "Exported trial" in python(tmp_path, installed, "-m", "cnnsearch", "export", "--best")
+COMMANDS = """
+import sys
+from cnnsearch.cli.main import main
+
+for arguments in {lines!r}:
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
+"""Commands in one process: their imports take longer than the rest."""
+
+
+def test_anothers_package_is_searched_and_exported_and_its_scheduler_and_callback_are_used(
+    installed: Path, tmp_path: Path
+) -> None:
+    theirs = ("--scheduler", "best_first", "--callback", "epochs_csv")
+    small = ("--no-default", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
+    run = ("run", "--epochs", "2", "--confirm", "0")
+    lines = (
+        # two workers: both searches fork theirs from one process
+        [*run, "--space", "checkers_cnn", "--trials", "2", "--jobs", "2"],
+        ["export", "--best", "checkers_cnn"],
+        [*run, "--space", "digits_cnn", "--trials", "3", "--jobs", "1", *small, *theirs],
+    )
+    said = python(tmp_path, installed, "-c", COMMANDS.format(lines=lines))
+    assert "[2/2] trial " in said and "Exported trial" in said
     model = tmp_path / "exports" / "checkers_cnn" / "model.keras"
     # the gates are Keras' own layers, so that the export needs neither package
     code = "import sys, keras; sys.modules['cnnsearch'] = None; keras.saving.load_model(sys.argv[1])"
-    python(tmp_path, installed, "-c", code, str(model))
+    python(tmp_path, installed, "-c", f"{WITHOUT_UNUSED}{code}", str(model))
 
-
-def test_the_scheduler_and_the_callback_of_anothers_package_are_used(installed: Path, tmp_path: Path) -> None:
-    run = ("run", "--space", "digits_cnn", "--trials", "3", "--epochs", "2", "--jobs", "1", "--confirm", "0")
-    small = ("--no-default", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
-    said = python(
-        tmp_path, installed, "-m", "cnnsearch", *run, *small, "--scheduler", "best_first", "--callback", "epochs_csv"
-    )
     assert "Each trial pauses after its first epoch." in said and "Every epoch is in epochs.csv." in said
     with (tmp_path / "runs" / "digits_cnn" / "epochs.csv").open() as file:
         epochs = [(int(row[0]), int(row[1])) for row in csv.reader(file)]

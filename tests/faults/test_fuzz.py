@@ -389,6 +389,8 @@ def cli(folder: Path) -> Iterator[CliRunner]:
         # not in a process of its own for each command
         patch.setattr(search_config, "points_checked", checked_here)
         patch.setattr(os, "execv", begins)
+        # what the server of the live page does first
+        patch.setattr(os, "nice", begins)
         patch.setattr(doctor, "_backend", lambda runs: [doctor.Check(True, "keras backend", "not asked")])
         # it may start Ray
         patch.setattr(cluster_checks, "examine", lambda *_: [])

@@ -1,7 +1,9 @@
 """Signals end a search in order, and the same command goes on from the epochs that were trained."""
 
+import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch.study.trial import COUNTED, from_optuna
-from tests.conftest import invoke
+from tests.conftest import Done, invoke
 from tests.faults import storm
 
 
@@ -24,20 +26,45 @@ def newest(folder: Path) -> float:
     return max((path.stat().st_mtime for path in folder.glob("runs/storm/epochs/*.npz")), default=0.0)
 
 
+def search(folder: Path, line: list[str], environment: dict[str, str], name: signal.Signals) -> tuple[Done, float]:
+    """Send a signal when an epoch was trained: how the search ended, and how many seconds after.
+
+    With SIGINT it is a process of its own, as it is for a user. With others it is this process, whose workers start
+    sooner; it ignores the signal before and after.
+    """
+    before, deadline, sent = newest(folder), time.monotonic() + 200, [0.0]
+
+    def send(process: int) -> None:
+        while newest(folder) <= before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        sent[0] = time.monotonic()
+        os.kill(process, name)
+
+    if name == signal.SIGINT:
+        with subprocess.Popen(line, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as running:
+            send(running.pid)
+            said = running.communicate(timeout=60)[1]
+        return subprocess.CompletedProcess(line, running.returncode, "", said), time.monotonic() - sent[0]
+    known = signal.signal(name, signal.SIG_IGN)
+    thread = threading.Thread(target=send, args=(os.getpid(),))
+    thread.start()
+    try:
+        done = invoke(folder, *line[3:], MLFLOW_TRACKING_URI=environment["MLFLOW_TRACKING_URI"])
+    finally:
+        ended = time.monotonic()
+        thread.join()
+        signal.signal(name, known)
+    return done, ended - sent[0]
+
+
 @pytest.mark.timeout(600)
 def test_what_was_running_goes_on_from_its_last_epoch(tmp_path: Path, blank_mlflow: Path) -> None:
     line = [*storm.command(tmp_path, 2, 0), "--epochs", "120", "--pruner", "none"]
     environment = storm.surroundings(tmp_path, blank_mlflow)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        before, deadline = newest(tmp_path), time.monotonic() + 200
-        running = subprocess.Popen(line, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-        while newest(tmp_path) <= before and time.monotonic() < deadline and running.poll() is None:
-            time.sleep(0.02)
-        running.send_signal(getattr(signal, name))
-        stopped = time.monotonic()
-        said = running.communicate(timeout=60)[1]
-        assert time.monotonic() - stopped < 20 and "0 trials ended and are stored." in said, said
-        assert running.returncode == 130 and "Traceback" not in said and "same command" in said, (name, said)
+        ended, seconds = search(tmp_path, line, environment, getattr(signal, name))
+        assert seconds < 20 and "0 trials ended and are stored." in ended.stderr, ended
+        assert ended.returncode == 130 and "Traceback" not in ended.stderr and "same command" in ended.stderr, ended
         states = [trial.state for trial in trials(tmp_path)]
         assert TrialState.RUNNING not in states and TrialState.WAITING in states
 
