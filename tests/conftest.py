@@ -33,9 +33,20 @@ settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 LONGEST = (
-    *("tutorials", "backend_jax", "packaging", "examples", "backbones", "predict", "run", "recipes", "kills", "stop"),
-    *("formats", "ensemble_refit", "hostile", "classifiers", "places", "majority", "compare", "ray", "postgres"),
-    *("checkpoints_by_address", "from_python", "array_runs", "contracts", "moved", "export"),
+    *(
+        "tutorials",
+        "contracts",
+        "backbones",
+        "run",
+        "backend_jax",
+        "postgres",
+        "packaging",
+        "places",
+        "rungs",
+        "recipes",
+    ),
+    *("examples", "predict", "ensemble_refit", "kills", "stop", "tuners", "moved", "hostile", "majority", "formats"),
+    *("checkpoints_by_address", "compiled", "classifiers", "ray", "from_python", "failures", "compare", "clock"),
 )
 """Files that take longest. They begin first, so that the workers end at about the same time."""
 

@@ -108,4 +108,10 @@ def difference_after_saving(core: Any, shape: tuple[int, ...]) -> float:
         path = Path(folder) / "model.keras"
         model_io.save(core, path)
         again = model_io.open_(path, lambda: core)
-    return float(np.abs(again.predict_on_batch(x) - core.predict_on_batch(x)).max())
+    return float(np.abs(_predicted(again, x) - _predicted(core, x)).max())
+
+
+def _predicted(model: Any, x: Any) -> Any:
+    """The predictions for one batch. They are computed eagerly, because that is faster for one batch."""
+    model.run_eagerly = True
+    return model.predict_on_batch(x)
