@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from cnnsearch.spaces import sentences
 from cnnsearch.spaces.layer_specs import REDUCTIONS, WORDS
 from cnnsearch.spaces.plan import Block, Head, Plan
-from cnnsearch.training.build import callbacks, compile_, core, layer, learning_rate, training_model
+from cnnsearch.training.build import callbacks, compile_, core, learning_rate, training_model
+from cnnsearch.training.keras_objects import layer
 from tests.conftest import WITHOUT_UNUSED
 
 # Keras hands its own variables to NumPy without the `copy` that NumPy 2 asks for

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cnnsearch.training.build import layer
+from cnnsearch.training.keras_objects import layer
 from cnnsearch.training.layers import MODES, RandomAffine, RandomResizedCrop, RandomShift
 
 Images = NDArray[np.float32]

@@ -8,7 +8,7 @@ import pytest
 
 from cnnsearch.spaces.plan import Block, Head, Plan
 from cnnsearch.spaces.weight_training import Averaging
-from cnnsearch.training import build
+from cnnsearch.training import keras_objects
 from cnnsearch.training.batch_layers import AlternatingFlip, Mixing
 from cnnsearch.training.candidate import from_plan
 
@@ -101,7 +101,7 @@ def test_every_image_is_mirrored_in_every_other_epoch() -> None:
 
 @pytest.mark.parametrize("spec", [("MixUp", {"alpha": 0.5, "seed": 2}), ("CutMix", {"factor": 1.0, "seed": 2})])
 def test_labels_are_mixed_as_the_images_are(spec: Any) -> None:
-    layer, labels = Mixing(build.layer(spec)), np.eye(50, dtype="float32")
+    layer, labels = Mixing(keras_objects.layer(spec)), np.eye(50, dtype="float32")
     # each image has its number as brightness
     images = np.broadcast_to(np.arange(50, dtype="float32")[:, None, None, None], (50, 8, 8, 3))
     layer.build(images.shape)

@@ -11,9 +11,9 @@ from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.data import from_python
 from cnnsearch.spaces import data_files, pickled_model
 from cnnsearch.spaces.definition import STUDY, Use
+from cnnsearch.spaces.import_strings import objective_space
 from cnnsearch.spaces.objective import OptunaObjective, is_objective
 from cnnsearch.spaces.self_training import SelfTraining
-from cnnsearch.spaces.space import objective_space
 from cnnsearch.study.config import SearchConfig
 
 LATER = "validation_data and test_data"

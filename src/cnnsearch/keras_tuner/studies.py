@@ -1,4 +1,4 @@
-"""The study of a tuner: the search that fills it, and its trials as KerasTuner's Trial objects."""
+"""The study of a tuner, and the search that fills it."""
 
 import inspect
 import numbers
@@ -9,15 +9,13 @@ from typing import Any
 
 import keras
 import keras_tuner
-from keras_tuner.engine import trial as kt_trials
 
 from cnnsearch import api
 from cnnsearch.core.errors import CnnsearchError, StudyError, nearest
 from cnnsearch.keras_tuner import tf_data, training
 from cnnsearch.spaces.data_files import DataFiles
-from cnnsearch.study import deletion, listing
+from cnnsearch.study import deletion
 from cnnsearch.study.config import study_folder
-from cnnsearch.study.trial import COUNTED, Trial
 
 GIVEN = (
     *("space", "dataset", "validation_data", "test_data", "trials", "study", "epochs", "sampler", "seed", "metric"),
@@ -25,9 +23,6 @@ GIVEN = (
     *("max_latency", "compiled", "recipe", "recipes", "default", "space_from_study", "runs", "prior", "weights"),
 )
 """Keywords of `search` that the arguments of the tuner give."""
-
-STATUS = {"complete": "COMPLETED", "pruned": "STOPPED", "failed": "FAILED", "running": "RUNNING", "waiting": "RUNNING"}
-"""KerasTuner's status by a trial's state. Other trials do not count, and are not shown."""
 
 FIT = ("x", "y", "batch_size", "epochs")
 """The first parameters of Keras' `fit`."""
@@ -63,26 +58,24 @@ def result(tuner: Any) -> Any:
     Raises:
         StudyError: if there is none yet.
     """
-    return api.load(tuner.project_name, **_place(tuner))
+    return api.load(tuner.project_name, **place(tuner))
 
 
 def delete(tuner: Any) -> None:
     """Delete the study, if there is one, and the folders of its trials. Its runs in MLflow stay."""
-    place = _place(tuner)
+    where = place(tuner)
     for path in folder(tuner).glob("trial_*"):
         shutil.rmtree(path, ignore_errors=True)
     try:
-        found = deletion.find(tuner.project_name, place["runs"], place["storage"], mlflow=False)
+        found = deletion.find(tuner.project_name, where["runs"], where["storage"], mlflow=False)
     except StudyError:
         return
-    deletion.delete(found, **place)
+    deletion.delete(found, **where)
 
 
-def _place(tuner: Any) -> dict[str, Any]:
+def place(tuner: Any) -> dict[str, Any]:
+    """Where the study is, as `runs` and `storage`."""
     return {"runs": Path(tuner.directory), "storage": str(tuner.options.get("storage", ""))}
-
-
-# -- the search ---------------------------------------------------------------------------------------
 
 
 def search(tuner: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -237,84 +230,3 @@ def _digests(known: Mapping[str, Any]) -> dict[str, str]:
     """A digest of each array among the arguments, by its name. Other data are compared by their form alone."""
     left_out = ("callbacks", "verbose", "epochs", "batch_size")
     return {name: tf_data.digest(value) for name, value in known.items() if name not in left_out}
-
-
-# -- the trials ---------------------------------------------------------------------------------------
-
-
-def trials(tuner: Any) -> dict[str, Any]:
-    """The trials of the study by their id; empty if there is no study yet."""
-    found = _stored(tuner)
-    if found is None:
-        return {}
-    records, attributes = found
-    every = [_trial(tuner, record, attributes[record.number]) for record in records if record.state in STATUS]
-    return {each.trial_id: each for each in every}
-
-
-def _stored(tuner: Any) -> tuple[list[Trial], dict[int, dict[str, Any]]] | None:
-    """The records of the study's trials, and what the workers stored of their hyperparameters, by number."""
-    api.result.import_optuna()
-    place = _place(tuner)
-    if not place["storage"] and not (place["runs"] / "cnnsearch.db").is_file():
-        return None
-    try:
-        study = listing.load(tuner.project_name, **place)
-    except StudyError:
-        return None
-    known = {
-        each.number: each.user_attrs.get(training.ATTRIBUTE, {}) for each in study.optuna.get_trials(deepcopy=False)
-    }
-    return study.trials(), known
-
-
-def _trial(tuner: Any, record: Trial, config: dict[str, Any]) -> Any:
-    """A trial as KerasTuner has it."""
-    hp = keras_tuner.HyperParameters.from_config(config) if config else keras_tuner.HyperParameters()
-    if not config:
-        hp.values = dict(record.params)
-    name = training.trial_id_of(record.number, tuner.oracle.max_trials)
-    found = kt_trials.Trial(hp, name, STATUS[record.state], record.reason or None)
-    if record.score is None or record.state not in COUNTED:
-        return found
-    found.score, found.best_step = record.score, max(0, record.best_epoch - 1)
-    best = record.history[record.best_epoch - 1] if 0 < record.best_epoch <= len(record.history) else {}
-    objective = tuner.oracle.objective
-    for metric, value in {**best, objective.name: record.score}.items():
-        if not found.metrics.exists(metric):
-            found.metrics.register(metric, _direction(metric, objective))
-        found.metrics.update(metric, value, step=found.best_step)
-    return found
-
-
-def _direction(metric: str, objective: Any) -> str:
-    from cnnsearch.study.config import maximize
-
-    if metric == objective.name:
-        return str(objective.direction)
-    return "max" if maximize(metric) else "min"
-
-
-def checkpoint(tuner: Any, trial: Any) -> Path:
-    """The file with the model of a trial.
-
-    Raises:
-        StudyError: if it is no longer on disk.
-    """
-    study = listing.load(tuner.project_name, **_place(tuner))
-    record = next(each for each in study.trials() if each.number == int(trial.trial_id))
-    path = study.checkpoint(record)
-    if path is None:
-        kept = tuner.options.get("keep", 5)
-        raise StudyError(
-            f"The model of trial {trial.trial_id} is not on disk: the study keeps its {kept} best models. Give the "
-            "tuner a larger keep=, such as keep=20, before the search."
-        )
-    return path
-
-
-def build_config(tuner: Any, trial: Any) -> dict[str, Any]:
-    """The shapes with which a trial's model was built."""
-    found = _stored(tuner)
-    assert found is not None
-    return dict(found[1][int(trial.trial_id)].get("build", {}))

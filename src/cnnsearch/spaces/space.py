@@ -2,25 +2,23 @@
 
 import dataclasses
 import functools
-import importlib.util
 import inspect
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cnnsearch.core import metrics
-from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError, nearest
+from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError
 from cnnsearch.core.host import process_restored
-from cnnsearch.core.metric_names import OBJECTIVE
-from cnnsearch.spaces import objective, pickled_model, plugin_options, source_names
+from cnnsearch.spaces import objective, pickled_model, plugin_options
 from cnnsearch.spaces.decorators import ATTRIBUTE
-from cnnsearch.spaces.definition import DEFAULTS, NO_DATA, STUDY, Space, Use, tuples
+from cnnsearch.spaces.definition import DEFAULTS, STUDY, Space, Use, tuples
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
+from cnnsearch.spaces.import_strings import from_import_string, named
 from cnnsearch.spaces.overrides import override
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.spaces.plugins import Catalog, import_named
-from cnnsearch.spaces.space_file import KEYS, from_file, from_toml, plain_name
+from cnnsearch.spaces.plugins import Catalog
+from cnnsearch.spaces.space_file import KEYS, from_file, from_toml
 
 GIVEN_TO_TRAINERS = ("epochs", "callbacks")
 """Keywords that cnnsearch gives to a trainer. A space cannot set them."""
@@ -55,7 +53,7 @@ def load(reference: str, catalog: Catalog) -> Space:
     if reference.endswith(".toml"):
         return from_file(Path(reference))
     if ":" in reference or reference.endswith(".py"):
-        return _by_import_string(reference)
+        return from_import_string(reference)
     entry = catalog.get("space", reference)
     if entry.path is not None and entry.path.suffix == ".toml":
         return from_file(entry.path)
@@ -112,7 +110,7 @@ def _check_model(model: str, catalog: Catalog, where: str) -> None:
     if model.startswith(STUDY):
         return
     if ":" in model:
-        _by_import_string(model, f"{where}: model")
+        from_import_string(model, f"{where}: model")
     elif catalog.get("space", model, f"{where}: ").function is None:
         raise SpaceError(f"{where}: model '{model}' is a space file; expected a space plugin, or FILE.py:NAME.")
 
@@ -195,7 +193,7 @@ def hypermodel(space: Space, catalog: Catalog, input_shape: tuple[int, ...], cla
         PluginError: if it does not import, or is neither of them.
     """
     if ":" in space.model:
-        found = _for_hp(_named(space.model))
+        found = _for_hp(named(space.model))
         if getattr(found, ATTRIBUTE, "") == "space":
             return _made(lambda: found(input_shape, classes), space.model)
         return _made(found if isinstance(found, type) else lambda: found, space.model)
@@ -211,7 +209,7 @@ def register(space: Space) -> None:
         PluginError: if it cannot be read.
     """
     if pickled_model.SUFFIX in space.model:
-        _named(space.model)
+        named(space.model)
 
 
 def _for_hp(found: Any) -> Any:
@@ -230,59 +228,6 @@ def _for_hp(found: Any) -> Any:
         if hasattr(found, name):
             setattr(build, name, getattr(found, name))
     return build
-
-
-def _by_import_string(reference: str, where: str = "--space") -> Space:
-    module, _, name = reference.rpartition(":")
-    if not (module and name):
-        raise SpaceError(f"{where} {reference}: expected FILE.py:NAME or MODULE:NAME, such as my_models.py:build.")
-    # os.access returns False for a name that is too long; Path.is_file would raise
-    if module.endswith(".py") and not (os.access(module, os.F_OK) and Path(module).is_file()):
-        raise SpaceError(f"{where} {reference}: there is no such file.")
-    if not module.endswith(".py") and not _may_import(module):
-        raise SpaceError(f"{where} {reference}: {module} does not import: there is no such module.")
-    # many files call it `build`, so the file's name says more
-    own = Path(module).name.removesuffix(".py") if name == "build" else name
-    found = Space(name=plain_name(own), model=reference, where=reference)
-    return objective_space(found) if _is_objective(module, name, f"{where} {reference}") else found
-
-
-def objective_space(space: Space, batch_size: int = DEFAULTS["batch_size"]) -> Space:
-    """The space of a function that trains for itself: it has its own data, and its number of epochs is not known."""
-    defaults = {**DEFAULTS, "epochs": 0, "metric": OBJECTIVE, "batch_size": batch_size}
-    return dataclasses.replace(space, dataset=Use(NO_DATA, {}), defaults=defaults)
-
-
-def _is_objective(module: str, name: str, where: str) -> bool:
-    """Whether a function is an Optuna objective. No code is run.
-
-    Raises:
-        SpaceError: if its file does not have it, or is not valid Python.
-    """
-    file = Path(module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
-    source = source_names.parsed(file)
-    if source is None:
-        return False
-    source_names.check_defined(source, file, name, where)
-    return objective.source_has_objective(source, name)
-
-
-def _may_import(module: str) -> bool:
-    """Whether there is such a module, in this folder or installed. No code of it is run."""
-    top = module.partition(".")[0]
-    here = os.access(f"{top}.py", os.F_OK) or os.access(f"{top}/", os.F_OK)
-    return top.isidentifier() and (here or importlib.util.find_spec(top) is not None)
-
-
-def _named(reference: str) -> Any:
-    module_name, _, name = reference.rpartition(":")
-    if module_name.endswith(pickled_model.SUFFIX):
-        return pickled_model.load(Path(module_name))
-    module = import_named(module_name)
-    if not hasattr(module, name):
-        public = [key for key in vars(module) if not key.startswith("_")]
-        raise PluginError(f"{module_name} has no '{name}'.{nearest(name, public)}")
-    return getattr(module, name)
 
 
 def _made(make: Callable[[], Any], what: str) -> Any:

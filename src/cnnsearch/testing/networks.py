@@ -49,10 +49,10 @@ def make_object(text: str) -> None:
     Raises:
         ValueError: if Keras has no such object, or it does not accept the configuration.
     """
-    from cnnsearch.training import build
+    from cnnsearch.training import keras_objects
 
     kind, (name, config) = json.loads(text)
-    build.make(kind, (name, config))
+    keras_objects.make(kind, (name, config))
 
 
 def distinct_plans(plans: Iterable[Plan], most: int) -> list[Plan]:

@@ -31,14 +31,14 @@ def augmented(plan: Plan, x: Images) -> Images:
     """VERSIONS augmented versions of images, in 8 bits: (VERSIONS, n, height, width, channels)."""
     import keras
 
-    from cnnsearch.training import build
+    from cnnsearch.training.keras_objects import layer
 
     versions = []
     for seed in range(VERSIONS):
         keras.utils.set_random_seed(seed)
         found = keras.ops.convert_to_tensor(pixel_values.to_unit(x, plan.value_range))
         for spec in plan.augment:
-            found = build.layer(spec)(found, training=True)
+            found = layer(spec)(found, training=True)
         pixels = np.asarray(keras.ops.convert_to_numpy(found)) * 255
         versions.append(np.clip(pixels, 0, 255).astype(np.uint8))
     return np.stack([smaller(version) for version in versions])

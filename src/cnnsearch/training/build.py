@@ -1,6 +1,5 @@
 """Builds the Keras model that a plan describes."""
 
-import inspect
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,16 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnsearch.core.errors import nearest
 from cnnsearch.data.dataset import Images
 from cnnsearch.data.pixel_values import BYTES
-from cnnsearch.spaces import layer_specs, pretrained
+from cnnsearch.spaces import layer_specs
 from cnnsearch.spaces.layer_specs import REDUCTIONS, Stage
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.sentences import Spec, paths
-from cnnsearch.training import adjusted_optimizer, batch_layers, initial_weights, layers
-from cnnsearch.training import pretrained as backbones
+from cnnsearch.training import adjusted_optimizer, batch_layers, initial_weights
 from cnnsearch.training.adjusted_optimizer import Group
+from cnnsearch.training.keras_objects import layer, make
 from cnnsearch.training.learning_rates import Factors
 
 
@@ -165,19 +163,6 @@ def learning_rate(model: keras.Model) -> float:
     return float(model.optimizer.learning_rate)
 
 
-def layer(spec: Spec, name: str | None = None) -> keras.layers.Layer:
-    """The layer that `spec` describes: Keras', this package's, or one registered with Keras.
-
-    Raises:
-        ValueError: if there is no such layer, or it does not take this configuration.
-    """
-    kind, config = spec
-    if kind == pretrained.SPEC:
-        return backbones.build(layer_name=name or kind.lower(), **config)
-    named = {"name": name, **config} if name else config
-    return make("layer", (kind, named))
-
-
 def _pixels(plan: Plan) -> Any:
     return keras.Input(plan.input_shape, dtype="float32", name="pixels")
 
@@ -275,43 +260,3 @@ def _named(stage: Stage, found: list[Spec | None]) -> Iterator[Spec]:
 
 STEPPING = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 """Convolutions of images. Their strides are left out along a side of one pixel."""
-
-KINDS: dict[str, tuple[Any, type]] = {
-    "layer": (keras.layers, keras.layers.Layer),
-    "initializer": (keras.initializers, keras.initializers.Initializer),
-    "loss": (keras.losses, keras.losses.Loss),
-    "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
-    "callback": (keras.callbacks, keras.callbacks.Callback),
-}
-
-
-def make(kind: str, spec: Spec) -> Any:
-    """The Keras object of one of KINDS that `spec` describes.
-
-    Raises:
-        ValueError: if there is none of this name, or it does not take this configuration.
-    """
-    name, config = spec
-    if kind == "layer" and name == pretrained.SPEC:
-        return layer(spec)
-    known = dict(_classes(*KINDS[kind]))
-    if name not in known:
-        raise ValueError(f"there is no {kind} '{name}'.{nearest(name, known)}")
-    try:
-        return known[name](**config)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"the {kind} {name} does not take {config}: {_first_line(error)}") from error
-
-
-def _classes(module: Any, base: type) -> Iterator[tuple[str, type]]:
-    """All classes by name. Keras' own come last, so that a registered class never replaces one of them."""
-    registered = keras.saving.get_custom_objects()
-    short = {key.rpartition(">")[2]: value for key, value in registered.items()}
-    own = {**vars(initial_weights), **vars(batch_layers), **vars(layers)}
-    for name, value in {**short, **registered, **own, **vars(module)}.items():
-        if inspect.isclass(value) and issubclass(value, base):
-            yield name, value
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

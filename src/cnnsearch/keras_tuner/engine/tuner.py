@@ -5,7 +5,7 @@ from typing import Any
 
 import keras_tuner
 
-from cnnsearch.keras_tuner import oracles, studies, training
+from cnnsearch.keras_tuner import oracles, stored_trials, studies, training
 
 ONE_TRIAL = ": each worker process trains one trial on its own. `jobs` says how many there are"
 """Why some arguments have no meaning."""
@@ -110,7 +110,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         return str(folder)
 
     def _trials(self) -> dict[str, Any]:
-        return studies.trials(self)
+        return stored_trials.trials(self)
 
     def _explore(self) -> None:
         """Build the hypermodel until all its hyperparameters are known. Nothing is trained."""
@@ -136,9 +136,9 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         Raises:
             StudyError: if it is no longer on disk.
         """
-        model, path = self._try_build(trial.hyperparameters), studies.checkpoint(self, trial)
+        model, path = self._try_build(trial.hyperparameters), stored_trials.checkpoint(self, trial)
         if not model.built:
-            model.build_from_config(studies.build_config(self, trial))
+            model.build_from_config(stored_trials.build_config(self, trial))
         if getattr(model, "optimizer", None) is not None:
             # its variables are in the file too
             model.optimizer.build(model.trainable_variables)
