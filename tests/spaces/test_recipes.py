@@ -145,3 +145,25 @@ def test_what_is_no_point_of_the_space_is_refused(tmp_path: Path, values: dict[s
 def test_an_unknown_recipe_is_told_with_the_nearest() -> None:
     with pytest.raises(CnnsearchError, match=r"has no recipe 'plian'\. Did you mean 'plain'\?"):
         recipes.chosen(space_of("mnist_cnn"), ("plian",), False)
+
+
+def test_grey_images_go_into_the_fast_space_and_airbench94(run: Run, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (150, 28, 28, 1), "uint8")
+    np.savez(tmp_path / "grey.npz", x=x, y=np.arange(150) % 10)
+    small = ("--set", "filters.first=[4]", "--set", "filters.growth=[2.0]", "--jobs", "1")
+    line = ("--space", "cifar10_fast", "--dataset", "grey.npz", "--epochs", "1", *small, "--confirm", "0")
+    done = run("run", *line, "--trials", "1", "--study", "default")
+    assert done.returncode == 0, done.stderr
+    done = run("run", *line, "--recipe", "airbench94", "--study", "recipe")
+    assert done.returncode == 0, done.stderr
+    for study, origin in (("default", "default"), ("recipe", "recipe airbench94")):
+        (row,) = json.loads(run("leaderboard", study, "--format", "json").stdout)
+        assert (row["origin"], row["state"], row["epochs"]) == (origin, "complete", 1)
+        exported = run("export", study, "-o", study)
+        assert exported.returncode == 0, exported.stderr
+        model = keras.saving.load_model(tmp_path / study / "model.keras", safe_mode=True)
+        assert model.input_shape == (None, 28, 28, 1) and model.predict(x[:3], verbose=0).shape == (3, 10)
+        (first,) = [layer for layer in model.layers if layer.name == "block1_1_conv2d"]
+        kernel = first.get_weights()[0].reshape(4, 8)
+        # a whitened stem has a filter and its negative for each of the four numbers of a patch of 2x2 pixels
+        assert np.allclose(kernel[:, :4], -kernel[:, 4:]) == (study == "recipe")
