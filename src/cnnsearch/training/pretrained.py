@@ -74,7 +74,8 @@ def load(name: str, weights: str, side: int = SMALLEST) -> Any:
         body.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"backbone {name}: {weights} does not hold its weights without the top ({reason(error)[:REASON]})."
+            f"backbone {name}: {weights} does not hold its weights without the top ({reason(error)[:REASON]}). "
+            "Expected Keras' file with notop in its name, or a .weights.h5 file that save_weights wrote."
         ) from error
     return body
 
