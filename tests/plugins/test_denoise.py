@@ -41,11 +41,11 @@ def digits(noise: float) -> Dataset:
     return load_dataset(KNOWN, space.Use("digits", {"noise": noise}))
 
 
-def denoiser_plan(**values: int) -> Plan:
+def denoiser_plan(growth: tuple[float, ...] = (2.0,), **values: float) -> Plan:
     start = Plan((8, 8, 1), 10, epochs=2, batch_size=32)
     function = KNOWN.get("dimension", "denoiser").function
     assert function is not None
-    plan: Plan = function(HyperParameters(replay(values)), start)
+    plan: Plan = function(HyperParameters(replay(values)), start, growth=growth)
     return plan
 
 
@@ -71,6 +71,16 @@ def test_the_denoiser_is_a_frozen_stem_of_the_same_size(depth: int) -> None:
     assert stem[-1].output.shape[1:] == (8, 8, 1) and not any(part.trainable_weights for part in stem)
     assert core.count_params() == cost(plan).params
     assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_the_filters_grow_with_each_pooling() -> None:
+    def filters(factor: float) -> list[int]:
+        return [block.filters for block in denoiser_plan((factor,), width=16, bottom=1).stem]
+
+    assert filters(2.0) == [16, 32, 32, 32, 16, 1]
+    assert filters(1.0) == [16, 16, 16, 16, 16, 1]
+    with pytest.raises(ValueError, match="growth must be factors above 0"):
+        filters(0.0)
 
 
 def test_an_image_that_cannot_be_halved_is_told() -> None:
