@@ -187,7 +187,7 @@ def test_two_workers_load_once_and_leave_nothing(run: Run, tmp_path: Path) -> No
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "counted.py").write_text(COUNTED)
     asked = ("run", "--space", "digits_cnn", "--dataset", "counted", "--plugins", "mine", "--epochs", "1")
-    done = run(*asked, "--trials", "4", "--jobs", "2", "--set", "filters.first=[4]", "--study", "shared")
+    done = run(*asked, "--trials", "2", "--jobs", "2", "--set", "filters.first=[4]", "--study", "shared")
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "loads.txt").read_text().split()) == 1
     assert {path.name for path in (tmp_path / "runs" / "shared").iterdir()} >= {"logs", "checkpoints"}

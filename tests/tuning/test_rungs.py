@@ -248,7 +248,8 @@ def test_a_promoted_trial_keeps_its_rank_in_its_rung(tmp_path: Path) -> None:
 
 def test_a_worker_that_saves_a_model_gets_no_trial(run: Run, tmp_path: Path) -> None:
     """Epochs are so short that trials reach a rung while a worker saves its model."""
-    words = ("--jobs", "3", "--trials", "30", "--set", "dataset.limit=100", "--scheduler", "halving")
+    small = ("--set", "dataset.limit=100", "--set", "conv_depth.max=1", "--set", "conv_depth.convs=1")
+    words = ("--jobs", "3", "--trials", "30", *small, "--scheduler", "halving")
     done = run(*LINE, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     storage = f"sqlite:///{tmp_path / 'runs' / 'cnnsearch.db'}"
