@@ -22,6 +22,9 @@ from cnnsearch.tuning import registry
 
 PICTURE_OPTIONS = ("image_size", "skip_unreadable", "group_by")
 
+MACHINES = ("launcher", "address", "cpus_per_trial", "gpus_per_trial")
+"""The options that say where trials run, and what each may use."""
+
 FROM_SPACE = ("epochs", "metric", "max_params", "max_macs")
 """The options whose defaults are in the space."""
 
@@ -60,38 +63,20 @@ def search_config(
     _check_names(given, known)
     pictures = {name: given.pop(name) for name in PICTURE_OPTIONS}
     found, used = _checked_space(space, dataset, pictures, settings, weights, known)
-    values = objectives.values(given["metric"], given.pop("direction"), found.trains_itself)
-    if values.more:
-        objectives.check_several({**given, "objective": objective, "confirm": confirm})
-        given["scheduler"], given["pruner"] = "none", "none"
-    given["metric"], costs = objectives.asked(objective, values.metric, given["pruner"], bool(found.model))
-    objectives.check_sampler(given["sampler"], bool(costs or values.more))
-    # only a whole training of such a function shows its default point
-    given["default"] &= not found.trains_itself
-    given["scheduler"], given["pruner"] = scheduler_and_pruner(given["scheduler"], given["pruner"], costs)
-    places = resources(
-        given.pop("launcher"),
-        given.pop("address"),
-        jobs,
-        given.pop("cpus_per_trial"),
-        given.pop("gpus_per_trial"),
-        memory,
-    )
+    given = _with_objectives(given, objective, confirm, found)
+    launcher, address, cpus, gpus = (given.pop(name) for name in MACHINES)
     only_recipes, wanted = bool(recipe) and not recipes, recipe_points.chosen(found, recipe, recipes)
     made = SearchConfig.of(
         space=found,
         dataset=used,
         name=_checked_name(study or found.name),
-        direction=values.direction,
-        more=values.more,
         timeout=seconds(timeout),
         trial_timeout=seconds(trial_timeout),
-        costs=costs,
         recipes=wanted,
         only_recipes=only_recipes,
         checkpoints=checkpoint_address.checked(checkpoints) if checkpoints else "",
         confirm=_confirmed(confirm, 0 if only_recipes or found.trains_itself else CONFIRMED),
-        **places,
+        **resources(launcher, address, jobs, cpus, gpus, memory),
         **_with_space_defaults(given, found),
     )
     with points_checked(found, made.study.plugins, wanted):
@@ -101,6 +86,25 @@ def search_config(
         check_weights(found, known)
     made = _with_stored_space(made) if space_from_study else made
     return made if prior == "none" else _with_prior(made, prior)
+
+
+def _with_objectives(given: dict[str, Any], objective: str | None, confirm: str, space: Space) -> dict[str, Any]:
+    """`given` with what is optimized, `metric`, `direction`, `more` and `costs`, and the parts that depend on it.
+
+    Raises:
+        CnnsearchError: if these options do not work together.
+    """
+    found = dict(given)
+    values = objectives.values(found["metric"], found["direction"], space.trains_itself)
+    if values.more:
+        objectives.check_several({**found, "objective": objective, "confirm": confirm})
+        found["scheduler"], found["pruner"] = "none", "none"
+    metric, costs = objectives.asked(objective, values.metric, found["pruner"], bool(space.model))
+    objectives.check_sampler(found["sampler"], bool(costs or values.more))
+    found["scheduler"], found["pruner"] = scheduler_and_pruner(found["scheduler"], found["pruner"], costs)
+    # only a whole training of such a function shows its default point
+    found["default"] &= not space.trains_itself
+    return {**found, "metric": metric, "direction": values.direction, "more": values.more, "costs": costs}
 
 
 def _with_prior(config: SearchConfig, asked: str) -> SearchConfig:
