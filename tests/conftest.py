@@ -67,11 +67,7 @@ WITHOUT_UNUSED = "import sys\nsys.modules.update(dict.fromkeys(('jax', 'matplotl
 
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
-TINY = (
-    *("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]"),
-    # what is measured on a busy machine differs from run to run
-    *("--precision", "float32"),
-)
+TINY = ("--epochs", "2", "--set", "dataset.limit=300", "--set", "filters.first=[8,4]")
 DETERMINISM = "tensorflow.python.util._pywrap_determinism"
 AT_ITS_START = ("PYTHONPATH", "KERAS_BACKEND", "JAX_PLATFORMS")
 """Variables that a process reads when it starts, or when it imports Keras."""
@@ -80,7 +76,7 @@ AT_ITS_START = ("PYTHONPATH", "KERAS_BACKEND", "JAX_PLATFORMS")
 def surroundings(**environment: str) -> dict[str, str]:
     """This process' environment without the settings of whoever runs the tests, and with those given."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("CNNSEARCH_", "MLFLOW_"))}
-    # `auto` would measure in each new folder which precision is faster
+    # `auto` would be measured in each new folder, and on a busy machine it differs from run to run
     own = {"CNNSEARCH_RUN_CONFIRM": "0", "CNNSEARCH_RUN_JOBS": "1", "CNNSEARCH_RUN_PRECISION": "float32"}
     return {**clean, **own, **environment}
 
@@ -175,6 +171,8 @@ def workers_forked() -> None:
 @pytest.fixture(scope="session")
 def blank_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow store to copy: a new one takes seconds to make. All workers of pytest-xdist have the same."""
+    # here, where its warnings are ignored, and not in the first command
+    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     base = tmp_path_factory.getbasetemp()
     path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "blank-mlflow.db"
     with FileLock(f"{path}.lock"):
