@@ -49,7 +49,7 @@ def main(tasks: tuple[str, ...], plans: int, half: bool, table: bool) -> None:
 def look(name: str, plans: int, half: bool) -> None:
     """Train the plans of a task that are not there yet."""
     import keras
-    from peer_arms import Task
+    from peer_task import Task
 
     keras.config.set_dtype_policy("mixed_bfloat16" if half else "float32")
     told = f"{name}{HALF * half}"

@@ -124,7 +124,7 @@ def parts(space: str, plans: int, epochs: int, options: str | None) -> None:
     """Seconds of the parts of a candidate's training, on JAX."""
     import jax
     import keras
-    from peer_arms import Task
+    from peer_task import Task
 
     from cnnsearch.training import fitting
     from cnnsearch.training.candidate import from_plan
@@ -204,7 +204,7 @@ def cifar94(
 
 
 def drawn(made: Any) -> Iterator[tuple[Any, int]]:
-    """Plans within the limits of the space of a `peer_arms.Task`, by chance and always the same, with multiply-adds."""
+    """Plans within the limits of the space of a `peer_task.Task`, by chance and always the same, with multiply-adds."""
     from cnnsearch.spaces.cost import cost
 
     limits, generator = made.space.defaults, random.Random(3)

@@ -70,7 +70,7 @@ def table() -> None:
 def bare(task: str, plans: int, epochs: int, out: Path) -> None:
     """The bare arm itself, in a process of its own: when each plan began and when it ended, to OUT."""
     import keras
-    from peer_arms import Task
+    from peer_task import Task
 
     made, marks = Task(task, SEED), []
     for number, values in enumerate(points(made, plans)):
@@ -90,7 +90,7 @@ def bare(task: str, plans: int, epochs: int, out: Path) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def space(task: str, plans: int, out: Path) -> None:
     """Write the task's space with the plans as its recipes to OUT."""
-    from peer_arms import Task
+    from peer_task import Task
 
     named = {f"plan{number}": {"values": values} for number, values in enumerate(points(Task(task, SEED), plans))}
     out.write_text((HERE / "spaces" / f"{task}_small.toml").read_text() + "\n" + tomli_w.dumps({"recipes": named}))

@@ -7,10 +7,10 @@ trial's first also its hyperparameters. Every arm draws from the same space, bui
 same split; these here by Keras' own `fit`, as their users do.
 """
 
-import json
+import functools
+import operator
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,84 +18,20 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import numpy as np
-from peers_results import TRIALS
+from peer_pair import ONE_THREAD, SECOND
+from peer_task import LAUNCHED, Clock, Task
 
-from cnnsearch.data.splits import split
-from cnnsearch.spaces import plugins, space
 from cnnsearch.spaces.distributions import Distribution
-from cnnsearch.spaces.hyperparameters import HyperParameters
-from cnnsearch.spaces.plan import Plan
-from cnnsearch.training.candidate import from_plan
-from cnnsearch.training.dataset_loading import load_dataset
 
 HERE = Path(__file__).parent
-LAUNCHED = float(os.environ.get("PEERS_LAUNCHED", time.time()))
 CANDIDATES_KEPT = 3
 
-
-class Task:
-    """A space, its data and its builder, the same for every arm."""
-
-    def __init__(self, name: str, seed: int) -> None:
-        self.round = TRIALS.get(name, 0)
-        self.catalog = plugins.load()
-        small = HERE / "spaces" / f"{name}_small.toml"
-        found = space.load(str(small) if small.exists() else name, self.catalog)
-        self.space = space.check(found, self.catalog)
-        assert self.space.dataset is not None
-        data = load_dataset(self.catalog, self.space.dataset)
-        parts = split(data, seed, self.space.defaults["validation"])
-        self.shape, self.classes, self.epochs = data.input_shape, len(data.classes), int(self.space.defaults["epochs"])
-        table = np.eye(self.classes, dtype="float32")
-        self.x, self.y, self.x_val, self.y_val = parts.x, table[parts.y], parts.x_val, table[parts.y_val]
-
-    def plan(self, draw: Callable[[str, Distribution], Any]) -> tuple[Plan, dict[str, Any]]:
-        """The plan that `draw` answers for, and its hyperparameters."""
-        hp = HyperParameters(draw)
-        start = space.start_plan(self.space, self.shape, self.classes)
-        return space.draw(self.space, self.catalog, hp, start), hp.values
-
-    def model(self, plan: Plan) -> Any:
-        """The compiled model."""
-        return from_plan(plan, len(self.x), False).model
-
-    def fit(self, model: Any, plan: Plan, epochs: int, callbacks: list[Any], first: int = 0) -> Any:
-        """Keras' own `fit`."""
-        return model.fit(
-            self.x,
-            self.y,
-            batch_size=plan.batch_size,
-            epochs=epochs,
-            initial_epoch=first,
-            validation_data=(self.x_val, self.y_val),
-            validation_batch_size=512,
-            callbacks=callbacks,
-            verbose=0,
-        )
+STEPS = 32
+"""The batches that Keras runs in one call, in the arm that uses `steps_per_execution`."""
 
 
-class Clock(keras.callbacks.Callback):  # type: ignore[misc]
-    """Writes down each epoch of a trial."""
-
-    def __init__(self, out: Path, trial: int, values: dict[str, Any]) -> None:
-        super().__init__()
-        self._out, self._trial, self._values = out, trial, values
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        value = float((logs or {})["val_accuracy"])
-        note(self._out, time.time() - LAUNCHED, self._trial, epoch + 1, value, self._values)
-
-
-def note(out: Path, seconds: float, trial: int, epoch: int, value: float, values: dict[str, Any]) -> None:
-    """Add a line to OUT."""
-    line = {"t": round(seconds, 3), "trial": trial, "epoch": epoch, "value": round(value, 6), "values": values}
-    with out.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def keras_tuner(kind: str) -> Callable[[Task, int, int, Path], None]:
-    """An arm of KerasTuner's: RandomSearch, Hyperband or BayesianOptimization."""
+def keras_tuner(kind: str, default: bool = False) -> Callable[[Task, int, int, Path], None]:
+    """An arm of KerasTuner's: RandomSearch, Hyperband or BayesianOptimization; `default`: after the default point."""
 
     def run(task: Task, seed: int, trials: int, out: Path) -> None:
         import tempfile
@@ -128,6 +64,10 @@ def keras_tuner(kind: str) -> Callable[[Task, int, int, Path], None]:
             tuner = keras_tuner.BayesianOptimization(Hyper(), max_trials=trials, num_initial_points=10, **shared)
         else:
             tuner = getattr(keras_tuner, kind)(Hyper(), max_trials=trials, **shared)
+        if default:
+            count = 1
+            plan, values = task.plan(lambda _, d: d.default)
+            task.fit(task.model(plan), plan, task.epochs, [Clock(out, count, values)])
         tuner.search(verbose=0, epochs=task.epochs)
 
     return run
@@ -143,11 +83,42 @@ def from_tuner(hp: Any, name: str, d: Distribution) -> Any:
     return draw(name, d.low, d.high, sampling=sampling, default=d.default, **given)
 
 
-def optuna_script(task: Task, seed: int, trials: int, out: Path) -> None:
-    """What a user of Optuna writes by hand: TPE, the median pruner, and a callback that asks it."""
-    import optuna
+def optuna_script(default: bool = False, processes: int = 1) -> Callable[[Task, int, int, Path], None]:
+    """What a user of Optuna writes by hand: TPE, the median pruner, and a callback that asks it.
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    `default`: the space's default point is the first trial. With two `processes`, both run this function and share a
+    study, and Keras runs STEPS batches in one call.
+    """
+
+    def run(task: Task, seed: int, trials: int, out: Path) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        first, shared = SECOND not in os.environ, processes > 1
+        storage = None
+        if shared:
+            from optuna.storages.journal import JournalFileBackend
+
+            storage = optuna.storages.JournalStorage(JournalFileBackend(str(out.with_name("optuna.log"))))
+        sampler = optuna.samplers.TPESampler(seed=seed if first else seed + 1_000_003, constant_liar=shared)
+        study = optuna.create_study(
+            study_name="peers",
+            storage=storage,
+            direction="maximize",
+            sampler=sampler,
+            pruner=optuna.pruners.MedianPruner(),
+            load_if_exists=True,
+        )
+        if default and first:
+            study.enqueue_trial(task.default())
+        study.optimize(optuna_objective(task, out, STEPS if shared else 1), n_trials=trials)
+
+    return run
+
+
+def optuna_objective(task: Task, out: Path, steps: int) -> Callable[[Any], float]:
+    """The objective of an Optuna script; Keras runs `steps` batches in one call."""
+    import optuna
 
     class Pruning(keras.callbacks.Callback):  # type: ignore[misc]
         def __init__(self, trial: optuna.Trial) -> None:
@@ -162,12 +133,12 @@ def optuna_script(task: Task, seed: int, trials: int, out: Path) -> None:
     def objective(trial: optuna.Trial) -> float:
         keras.backend.clear_session()
         plan, values = task.plan(lambda name, d: from_optuna(trial, name, d))
-        told = task.fit(task.model(plan), plan, task.epochs, [Clock(out, trial.number + 1, values), Pruning(trial)])
+        model = task.model(plan)
+        model.steps_per_execution = steps
+        told = task.fit(model, plan, task.epochs, [Clock(out, trial.number + 1, values), Pruning(trial)])
         return max(told.history["val_accuracy"])
 
-    sampler = optuna.samplers.TPESampler(seed=seed)
-    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=optuna.pruners.MedianPruner())
-    study.optimize(objective, n_trials=trials)
+    return objective
 
 
 def from_optuna(trial: Any, name: str, d: Distribution) -> Any:
@@ -177,6 +148,72 @@ def from_optuna(trial: Any, name: str, d: Distribution) -> Any:
     if d.kind == "int":
         return trial.suggest_int(name, int(d.low), int(d.high), step=int(d.step or 1), log=d.log)
     return trial.suggest_float(name, d.low, d.high, step=d.step, log=d.log)
+
+
+class Draw:
+    """Draws a point of a task for an Optuna trial. Ray Tune pickles it, and the plugins of a task cannot be pickled."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        self._given, self._task = (name, seed), Task(name, seed)
+
+    def __reduce__(self) -> tuple[type["Draw"], tuple[str, int]]:
+        return Draw, self._given
+
+    def __call__(self, trial: Any) -> None:
+        """Draw the hyperparameters."""
+        self._task.plan(lambda key, d: from_optuna(trial, key, d))
+
+
+def ray_tune(task: Task, seed: int, trials: int, out: Path) -> None:
+    """Ray Tune with ASHA and its Optuna search: two trials of one core at a time, the default point first."""
+    import ray
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    folder, epochs, name = str(HERE), task.epochs, task.name
+
+    def train(config: dict[str, Any]) -> None:
+        sys.path.append(folder)
+        import peer_task
+
+        # each trial is a process of its own
+        keras.utils.set_random_seed(seed + 1)
+        own = peer_task.Task(name, seed)
+        # Ray nests what has a slash in its name
+        plan, values = own.plan(lambda key, _: functools.reduce(operator.getitem, key.split("/"), config))
+        clock = peer_task.Clock(out, tune.get_context().get_trial_id(), values)
+        report = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda _, logs: tune.report({"val_accuracy": logs["val_accuracy"]})
+        )
+        own.fit(own.model(plan), plan, epochs, [clock, report])
+
+    variables = {**ONE_THREAD, "PEERS_LAUNCHED": str(LAUNCHED)}
+    ray.init(address="local", num_cpus=2, include_dashboard=False, runtime_env={"env_vars": variables})
+    search = OptunaSearch(
+        Draw(task.name, seed), metric="val_accuracy", mode="max", points_to_evaluate=[task.default()], seed=seed
+    )
+    scheduler = ASHAScheduler(metric="val_accuracy", mode="max", max_t=epochs, reduction_factor=3)
+    settings = tune.TuneConfig(search_alg=search, scheduler=scheduler, num_samples=trials, max_concurrent_trials=2)
+    tune.Tuner(
+        tune.with_resources(train, {"cpu": 1}),
+        tune_config=settings,
+        run_config=tune.RunConfig(storage_path=str(out.parent / "ray"), verbose=0),
+    ).fit()
+
+
+def auto_keras(task: Task, seed: int, trials: int, out: Path) -> None:
+    """AutoKeras' image classifier with its own space, in float32; its weights of ImageNet need a network."""
+    import autokeras
+
+    classifier = autokeras.ImageClassifier(
+        num_classes=task.classes, max_trials=trials, seed=seed, directory=str(out.parent / "autokeras"), overwrite=True
+    )
+    validation = (task.x_val, task.y_val)
+    # it copies its callbacks, so the trial is counted by the first epoch
+    classifier.fit(
+        task.x, task.y, epochs=task.epochs, validation_data=validation, callbacks=[Clock(out, 1, {})], verbose=0
+    )
 
 
 def one_epoch(task: Task, seed: int, trials: int, out: Path) -> None:
@@ -205,8 +242,13 @@ ARMS: dict[str, Callable[[Task, int, int, Path], None]] = {
     "A": keras_tuner("RandomSearch"),
     "B": keras_tuner("Hyperband"),
     "C": keras_tuner("BayesianOptimization"),
-    "D": optuna_script,
+    "D": optuna_script(),
     "E": one_epoch,
+    "H": optuna_script(default=True),
+    "I": optuna_script(default=True, processes=2),
+    "J": keras_tuner("Hyperband", default=True),
+    "K": ray_tune,
+    "L": auto_keras,
 }
 
 

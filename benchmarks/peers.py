@@ -7,12 +7,16 @@
 
 Arms: A KerasTuner random, B KerasTuner Hyperband, C KerasTuner Bayesian, D Optuna's TPE with its median pruner and a
 callback, E one epoch then the best three of a round of TRIALS, F cnnsearch as shipped but in float32 as the others, G
-cnnsearch with one of its advantages off or another on. Each is a fresh process; the arms take turns within each seed.
-`pilot` fixes the target: the median of what A reaches with TRIALS, or in CAP, on five seeds that are not used again. In
-`run` an arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`: to
-CAP in any case); what is there already is not run again. `quality` trains the plan that each arm had chosen after EQUAL
-seconds anew, on three seeds. `run --cap 300` runs what missed the target once more, with more time. Needs keras-tuner
-and tensorboard.
+cnnsearch with one of its advantages off or another on. H is D with the space's default point first; I is H in two
+processes of one thread each, with `steps_per_execution`; J is B after the default point; K is Ray Tune with ASHA and
+its Optuna search, two trials at a time, the default point first; L is AutoKeras with its own space. Seeds below 200
+were there while cnnsearch was developed. Each arm is a fresh process; the arms take turns within each seed.
+`pilot` fixes the target: the median of what A reaches with TRIALS, or in CAP, on five seeds that are not used again.
+In `run` an arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`:
+to CAP in any case); what is there already is not run again, so it may be stopped at any time. `quality` trains the
+plan that each arm had chosen after EQUAL seconds anew, on three seeds. `run --cap 300` runs what missed the target
+once more, with more time. Needs keras-tuner and tensorboard; K needs ray[tune]. L needs AutoKeras, whose version 3.0.0
+works with Keras 3.10 and not with 3.15, so it runs only where it is named.
 
 Times are from the launch of the process to the end of the epoch that reached the target, so imports, workers and
 tracing are in them. A peer that misses it counts with CAP, which flatters it; where cnnsearch alone misses, the ratio
@@ -38,7 +42,23 @@ from typing import Any, NamedTuple
 
 import click
 from peers_page import write
-from peers_results import CAP, EQUAL, MOST, NEAR, OURS, PEERS, PILOT, RESULTS, SURE, TASKS, TRIALS, goal, reached, rows
+from peers_results import (
+    CAP,
+    EQUAL,
+    MOST,
+    NEAR,
+    OURS,
+    PEERS,
+    PILOT,
+    RESULTS,
+    SURE,
+    TASKS,
+    TRIALS,
+    USUAL,
+    goal,
+    reached,
+    rows,
+)
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -76,7 +96,7 @@ def pilot(tasks: tuple[str, ...]) -> None:
 
 @main.command()
 @click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
-@click.option("--arm", "arms", multiple=True, default=(*PEERS, "F"), type=click.Choice((*PEERS, *OURS)))
+@click.option("--arm", "arms", multiple=True, default=USUAL, type=click.Choice((*PEERS, *OURS)))
 @click.option("--seeds", default=5, show_default=True)
 @click.option("--first", default=0, show_default=True, help="The first of the seeds.")
 @click.option("--cap", type=float, help="Most seconds of an arm; one that missed with fewer runs anew.")
@@ -171,7 +191,8 @@ def best(folder: Path, out: Path) -> float:
 def command(task: str, arm: str, seed: int, trials: int, out: Path) -> list[str]:
     """The command line of an arm."""
     if arm in PEERS:
-        return [sys.executable, str(HERE / "peer_arms.py"), arm, task, str(seed), str(trials), str(out)]
+        script = HERE / ("peer_pair.py" if arm == "I" else "peer_arms.py")
+        return [sys.executable, str(script), arm, task, str(seed), str(trials), str(out)]
     space = str(HERE / "spaces" / f"{task}_small.toml")
     words = ["run", "--space", space, "--study", "peers", "--seed", str(seed), "--trials", str(trials)]
     # no peer confirms its winner
@@ -271,7 +292,7 @@ def summary(events: list[Event], memory: list[tuple[float, int]]) -> dict[str, A
 
 @main.command()
 @click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
-@click.option("--arm", "arms", multiple=True, default=(*PEERS, "F"), type=click.Choice((*PEERS, *OURS)))
+@click.option("--arm", "arms", multiple=True, default=USUAL, type=click.Choice((*PEERS, *OURS)))
 @click.option("--seeds", default=5, show_default=True)
 def quality(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int) -> None:
     """Train what was chosen anew; what cnnsearch names within that time with fresh seeds of the best, too."""

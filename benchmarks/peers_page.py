@@ -4,7 +4,20 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from peers_results import EQUAL, OURS, PEERS, PILOT, SURE, goal, interval, ratios, reached, retrained
+from peers_results import (
+    EQUAL,
+    HELD_OUT,
+    OURS,
+    PEERS,
+    PILOT,
+    SURE,
+    goal,
+    interval,
+    per_hit_ratio,
+    ratios,
+    reached,
+    retrained,
+)
 
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks"
 NAMES = {
@@ -14,6 +27,11 @@ NAMES = {
     "D": "Optuna script: TPE, median pruner",
     "E": "one epoch, then the best three",
     "F": "cnnsearch as shipped, in float32",
+    "H": "Optuna script, the default point first",
+    "I": "the same in two processes, with steps_per_execution",
+    "J": "KerasTuner Hyperband after the default point",
+    "K": "Ray Tune: ASHA, Optuna search, the default point first",
+    "L": "AutoKeras ImageClassifier, its own space",
     SURE: "cnnsearch with this `--timeout`, its best",
     "G-half": "cnnsearch in mixed_bfloat16",
     "G-fit": "cnnsearch with Keras' fit",
@@ -23,7 +41,8 @@ NAMES = {
     "G-random": "cnnsearch, random sampler",
     "G-no-default": "cnnsearch without the default point",
 }
-COLOURS = ("#9aa0a6", "#c58af9", "#669df6", "#f6aea9", "#e8a33d", "#188038")
+COLOURS = ("#9aa0a6", "#c58af9", "#669df6", "#f6aea9", "#e8a33d", "#b31412", "#7627bb", "#1a73e8", "#00838f", "#795548")
+OWN_COLOUR = "#188038"
 HEAD = """# How fast is cnnsearch compared with other tools?
 
 On two cores KerasTuner and an Optuna script took 3.5 to 6.0 times as long on digits, and 3.4 to 5.2 times as long on
@@ -84,6 +103,13 @@ Trials of at most 9 epochs, at most {{cap}} s an arm; {{machine}}.
 | {" | ".join(COLUMNS)} |
 | {" | ".join(["---"] * len(COLUMNS))} |
 """
+PER_HIT = """
+All seconds (and epochs) of an arm divided by how often it reached the target, as multiples of cnnsearch's on the same
+seeds, with the bootstrap's 95% interval over seeds:
+
+| arm | seeds | seconds per hit | 95% interval | epochs per hit | 95% interval |
+| --- | --- | --- | --- | --- | --- |
+"""
 QUALITY = """
 The quality of the plan that an arm had chosen after {seconds:.0f} s: it was trained again to its end on 3 other
 seeds, and the quality is the mean of the best validation accuracies. `cnnsearch better by` compares it with the plan
@@ -123,15 +149,37 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
     text = ""
     for task, rows in measured.items():
         target = goal(rows)
-        every = [row for row in rows if row["seed"] not in PILOT]
+        every = judged(rows)
         arms = {arm: {row["seed"]: row for row in every if row["arm"] == arm} for arm in (*PEERS, *OURS)}
         caps = sorted({row["cap"] for row in every})
         cap = " or ".join(f"{cap:.0f}" for cap in caps)
         text += TABLE.format(task=task, target=target, cap=cap, machine=every[-1]["machine"])
         text += "".join(line(arm, found, arms["F"], target) for arm, found in arms.items() if found)
+        text += per_hit_table(arms, target)
         text += quality(task)
     plot(measured)
     (DOCS / "peers.md").write_text(HEAD + text + FOOT + "\n![The best so far against time](peers.png)\n")
+
+
+def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of seeds that nothing was developed with; without such, those of all seeds but the pilot's."""
+    return [row for row in rows if row["seed"] >= HELD_OUT] or [row for row in rows if row["seed"] not in PILOT]
+
+
+def per_hit_table(arms: dict[str, dict[int, Any]], target: float) -> str:
+    """What a hit costs the other tools; nothing without a seed that both have."""
+    lines = []
+    for arm in PEERS:
+        both = sorted(arms[arm].keys() & arms["F"].keys())
+        if not both:
+            continue
+        pairs = [[reached(arms[name][seed], target) for seed in both] for name in (arm, "F")]
+        told = [f"{arm} {NAMES[arm]}", str(len(both))]
+        for at in (0, 1):
+            ratio, low, high = per_hit_ratio(pairs[0], pairs[1], at)
+            told += [f"{ratio:.1f}", f"{low:.1f} to {high:.1f}"]
+        lines.append(f"| {' | '.join(told)} |\n")
+    return PER_HIT + "".join(lines) if lines else ""
 
 
 def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -> str:
@@ -205,10 +253,10 @@ def plot(measured: dict[str, list[dict[str, Any]]]) -> None:
         1, len(measured), figsize=(max(7, 5 * len(measured)), 4.2), squeeze=False, layout="constrained"
     )
     for axis, (task, rows) in zip(axes[0], measured.items(), strict=True):
-        end = max(row["wall"] for row in rows if row["seed"] not in PILOT)
+        end = max(row["wall"] for row in judged(rows))
         times = np.linspace(0, end, 400)
-        for arm, colour in zip((*PEERS, "F"), COLOURS, strict=True):
-            runs = [row for row in rows if row["arm"] == arm and row["seed"] not in PILOT]
+        for arm, colour in zip((*PEERS, "F"), (*COLOURS, OWN_COLOUR), strict=True):
+            runs = [row for row in judged(rows) if row["arm"] == arm]
             if runs:
                 curves = [[best_at(row, t) for t in times] for row in runs]
                 axis.plot(

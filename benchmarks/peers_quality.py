@@ -64,7 +64,7 @@ def chosen(row: dict[str, Any], seconds: float) -> dict[str, Any] | None:
 def train(name: str, seed: int, values: dict[str, Any]) -> list[float]:
     """The best validation accuracy of all epochs on each of FRESH."""
     from first_looks import train as fit
-    from peer_arms import Task
+    from peer_task import Task
 
     task = Task(name, seed)
     plan, _ = task.plan(lambda each, _: values[each])

@@ -1,7 +1,9 @@
 """The tasks and arms of benchmarks/peers.py, and its stored results; importing it starts nothing."""
 
 import json
+import math
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -9,7 +11,10 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "peers"
 
-PEERS = ("A", "B", "C", "D", "E")
+PEERS = ("A", "B", "C", "D", "E", "H", "I", "J", "K", "L")
+
+USUAL = (*(arm for arm in PEERS if arm != "L"), "F")
+"""The arms that run if none is named."""
 
 SAME = ("--precision", "float32")
 
@@ -25,6 +30,9 @@ OURS: dict[str, tuple[str, ...]] = {
 }
 
 TASKS = ("digits", "mnist", "cifar")
+
+HELD_OUT = 200
+"""The first seed that nothing was developed with."""
 
 PILOT = (101, 102, 103, 104, 105)
 
@@ -71,6 +79,28 @@ def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:
 def ratios(theirs: list[tuple[float, int, bool]], ours: list[tuple[float, int, bool]], at: int) -> list[float]:
     """Theirs divided by ours for each pair: 0 if only ours missed the target, 1 if both missed it."""
     return [a[at] / b[at] if b[2] else 0.0 if a[2] else 1.0 for a, b in zip(theirs, ours, strict=True)]
+
+
+def per_hit(found: list[tuple[float, int, bool]], at: int) -> float:
+    """All seconds or epochs that an arm spent, divided by how often it reached the target; infinite if never."""
+    hits = sum(hit for *_, hit in found)
+    return sum(each[at] for each in found) / hits if hits else math.inf
+
+
+def per_hit_ratio(
+    theirs: list[tuple[float, int, bool]], ours: list[tuple[float, int, bool]], at: int, repeats: int = 4000
+) -> tuple[float, float, float]:
+    """What a hit costs them as a multiple of ours, with the bootstrap 95% interval over the seeds, which both have."""
+    generator, numbers = random.Random(0), range(len(ours))
+
+    def ratio(chosen: Iterable[int]) -> float:
+        some = list(chosen)
+        other, own = per_hit([theirs[n] for n in some], at), per_hit([ours[n] for n in some], at)
+        # neither has hit in this sample
+        return 1.0 if other == own else other / own
+
+    drawn = sorted(ratio(generator.choices(numbers, k=len(numbers))) for _ in range(repeats))
+    return ratio(numbers), drawn[round(0.025 * repeats)], drawn[round(0.975 * repeats) - 1]
 
 
 def interval(values: list[float], repeats: int = 4000) -> tuple[float, float]:

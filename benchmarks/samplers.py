@@ -46,7 +46,7 @@ def main() -> None:
 def points(tasks: tuple[str, ...], plans: int, repeats: int, begin: int) -> None:
     """Train what is missing to its end, and keep the best validation accuracy of each."""
     sys.path.insert(0, str(HERE))
-    from peer_arms import Task
+    from peer_task import Task
 
     for name in tasks:
         task = Task(name, 0)
