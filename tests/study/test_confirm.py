@@ -228,7 +228,7 @@ def test_the_best_are_trained_again_once_and_ranked_by_their_mean(run: Run, tmp_
     assert re.search(r"\d \(0\.\d{3}-[01]\.\d{3}\)", table) and "=: it may be as good as the first trial" in table
     # as the leaderboard has it, not the flattering first score
     assert f"{rows[0]['mean']:.4f}" in run("studies").stdout
-    late = run(*SMALL, "--confirm", "3x2", "--timeout", "1", MLFLOW_TRACKING_URI=store)
+    late = run(*SMALL, "--confirm", "3x2", "--timeout", "0.01", MLFLOW_TRACKING_URI=store)
     assert "No time is left to train on new seeds. 2 trainings are missing" in late.stdout, late.stderr
     assert late.returncode == 0 and "Confirming the best" not in late.stdout
     third = run(*SMALL, "--confirm", "3x2", "--json", MLFLOW_TRACKING_URI=store)
