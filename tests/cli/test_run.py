@@ -180,7 +180,7 @@ def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path:
     assert states == ["RUNNING"]
     # what was written behind its back is enough to go on with what was kept
     point = opened.optuna.trials[0].params
-    going_on = invoke(tmp_path, *command, "--epochs", "5000", "--timeout", "8", MLFLOW_TRACKING_URI=store)
+    going_on = invoke(tmp_path, *command, "--epochs", "5000", "--timeout", "15", MLFLOW_TRACKING_URI=store)
     assert going_on.returncode == 0, going_on.stderr
     opened = listing.load(None, tmp_path / "runs")
     assert [trial.state.name for trial in opened.optuna.trials] == ["FAIL", "COMPLETE"]
