@@ -14,8 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Any, NamedTuple
 
 import click
@@ -148,8 +149,10 @@ def source(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
 @main.command()
 def table() -> None:
-    """Print the table."""
+    """Print the table, and the same for Student's interval of the same scores."""
     click.echo(markdown(rows()))
+    click.echo("\nStudent's interval, the variance pooled over the confirmed trials:\n")
+    click.echo(markdown(rows(), students))
 
 
 def rows() -> list[dict[str, Any]]:
@@ -170,7 +173,23 @@ def interval(row: dict[str, Any]) -> tuple[float, float]:
     return ends
 
 
-def markdown(every: list[dict[str, Any]]) -> str:
+def students(row: dict[str, Any]) -> tuple[float, float]:
+    """Student's interval of the winner's mean, with the variance pooled over the confirmed trials: the rule before."""
+    from cnnsearch.study.score_interval import t_quantile
+
+    scores: dict[int, list[float]] = {}
+    for repeat in row["repeats"]:
+        if repeat["score"] is not None:
+            scores.setdefault(repeat["trial"], []).append(repeat["score"])
+    several = [each for each in scores.values() if len(each) > 1]
+    freedom = sum(len(each) - 1 for each in several)
+    pooled = sum((len(each) - 1) * variance(each) for each in several) / freedom
+    own = scores[row["trial"]]
+    half = t_quantile(freedom) * math.sqrt(pooled / len(own))
+    return fmean(own) - half, fmean(own) + half
+
+
+def markdown(every: list[dict[str, Any]], rule: Callable[[dict[str, Any]], tuple[float, float]] = interval) -> str:
     """A row for each version and task, and one for all tasks."""
     from cnnsearch.study.score_interval import wilson
 
@@ -181,7 +200,7 @@ def markdown(every: list[dict[str, Any]]) -> str:
             some = [row for row in every if row["label"] == label and task in (row["task"], "all")]
             if not some:
                 continue
-            ends = [interval(row) for row in some]
+            ends = [rule(row) for row in some]
             held = [low <= row["test"] <= high for row, (low, high) in zip(some, ends, strict=True)]
             low, high = wilson(sum(held) / len(held), len(held))
             width = fmean(end[1] - end[0] for end in ends)

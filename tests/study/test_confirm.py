@@ -70,10 +70,10 @@ def simulated(seed: int, between: float, own_set: bool) -> tuple[bool, bool, flo
     return bool(low <= truth <= high), best == winner.trial or best in winner.ties, high - low
 
 
-@pytest.mark.parametrize("between", [0.0, 0.25])
-def test_the_interval_holds_the_accuracy_on_new_images(between: float) -> None:
+@pytest.mark.parametrize(("between", "widest"), [(0.0, 0.095), (0.25, 0.12)])
+def test_the_interval_holds_the_accuracy_on_new_images(between: float, widest: float) -> None:
     held, tied, width = np.mean([simulated(seed, between, own_set=False) for seed in range(400)], axis=0)
-    assert 0.93 <= held <= 0.99
+    assert held >= 0.93 and width < widest
     assert tied >= 0.95
     # one validation set has the error of its images in each of the three trainings
     own, _, wider = np.mean([simulated(seed, between, own_set=True) for seed in range(400)], axis=0)

@@ -16,6 +16,11 @@ COVERED = 0.95
 PRIOR_WEIGHT = 4
 """How many degrees of freedom the expected variance of an accuracy has beside the observed ones."""
 
+EXPECTED_RATIO = 1.5
+"""The variance of an accuracy as a multiple of p(1 - p)/m, before scores are known. It is above 1 because models of one
+recipe differ, and because each score is that of its best epoch, which is a little too high and varies less.
+docs/benchmarks/coverage.md has how it was chosen."""
+
 MOST_RATIO = 4.0
 """The variance of another recipe counts as at most this multiple of its expected variance, so that one poor recipe does
 not widen the interval of every one."""
@@ -42,8 +47,8 @@ def of_accuracy(found: Trainings, others: Sequence[Trainings] = ()) -> tuple[flo
     """The interval of an accuracy; None if the number of images is not known.
 
     The variance of an accuracy p on m images is p(1 - p)/m, if all models are equally good. The observed variances of
-    this recipe and of the `others` are moderated by it (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004). What is above it
-    is the variance between models. The ends are Wilson's (1927), so they are between 0 and 1.
+    this recipe and of the `others` are moderated by EXPECTED_RATIO times it (Smyth, Stat. Appl. Genet. Mol. Biol. 3,
+    2004). What is above it is the variance between models. The ends are Wilson's (1927), so they are between 0 and 1.
     """
     n, m = len(found.scores), found.images
     if not m:
@@ -76,7 +81,7 @@ def _moderated_ratio(found: Trainings, others: Sequence[Trainings]) -> tuple[flo
         # a high one was chosen, and says nothing about the variance
         known = (*known, found.search_score)
     own = len(known) - 1
-    total, freedom = float(PRIOR_WEIGHT), PRIOR_WEIGHT + own
+    total, freedom = PRIOR_WEIGHT * EXPECTED_RATIO, PRIOR_WEIGHT + own
     if own:
         total += own * _ratio(found, known)
     for other in others:
