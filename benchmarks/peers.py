@@ -16,7 +16,7 @@ In `run` an arm goes on until it has reached the target, but to EQUAL seconds at
 to CAP in any case); what is there already is not run again, so it may be stopped at any time. `quality` trains the
 plan that each arm had chosen after EQUAL seconds anew, on three seeds. `run --cap 300` runs what missed the target
 once more, with more time. Needs keras-tuner and tensorboard; K needs ray[tune]. L needs AutoKeras, whose version 3.0.0
-works with Keras 3.10 and not with 3.15, so it runs only where it is named.
+works with Keras 3.10 and not with 3.15. Both run only where they are named.
 
 Times are from the launch of the process to the end of the epoch that reached the target, so imports, workers and
 tracing are in them. A peer that misses it counts with CAP, which flatters it; where cnnsearch alone misses, the ratio

@@ -13,8 +13,8 @@ RESULTS = HERE / "results" / "peers"
 
 PEERS = ("A", "B", "C", "D", "E", "H", "I", "J", "K", "L")
 
-USUAL = (*(arm for arm in PEERS if arm != "L"), "F")
-"""The arms that run if none is named."""
+USUAL = (*(arm for arm in PEERS if arm not in ("K", "L")), "F")
+"""The arms that run if none is named: those that need no further package."""
 
 SAME = ("--precision", "float32")
 

@@ -104,7 +104,7 @@ def test_a_file_without_a_network_for_it_is_refused(run: Run, tmp_path: Path) ->
     (tmp_path / "some.h5").write_bytes(b"")
     for space, file, parts in (
         ("vgg.toml", "gone.h5", ("--weights gone.h5: there is no such file.",)),
-        ("plain.toml", "some.h5", ("--weights some.h5: plain has no pretrained network.", "such as mnist_vgg16")),
+        ("plain.toml", "some.h5", ("--weights some.h5: plain has no dimension backbone.", "such as mnist_vgg16")),
         ("four.toml", "some.h5", ("of one network; say which with --set backbone.names=NAME, one of MobileNetV2, ",)),
     ):
         refused(run("run", "--space", space, "--weights", file), *parts)
@@ -122,6 +122,7 @@ def test_the_study_keeps_the_path_and_the_export_the_weights(run: Run, tmp_path:
     assert done.stderr.count("Warning: ") == 1 and warning in done.stderr
     for resumed in (run(*search, "2"), run("run", "--space", "vgg.toml", "--space-from-study", "--trials", "3")):
         assert resumed.returncode == 0 and "Resuming study 'vgg'" in resumed.stdout + resumed.stderr, resumed.stderr
+    refused(run(*search, "4", "--space-from-study"), "--weights with --space-from-study: ", "Leave out --weights.")
     refused(run("run", "--space", "vgg.toml", "--trials", "4"), "was started with backbone.weights = ", "mine.h5")
     (tmp_path / "mine.h5").unlink()
     exported = run("export", "-o", "out")

@@ -238,6 +238,14 @@ def test_an_address_without_a_cluster_is_one_line(tmp_path: Path) -> None:
         assert f"Ray at {address} cannot be reached" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
+def test_an_error_in_the_data_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.npz").write_bytes(b"PK nothing")
+    line = ("run", "--space", "digits_cnn", "--dataset", "broken.npz", "--launcher", "ray", "--address", "local")
+    done = cnnsearch(tmp_path, *line)
+    assert done.returncode == 2 and "broken.npz: " in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and "was ended" not in done.stderr
+
+
 def test_the_launcher_keeps_the_contracts(tmp_path: Path) -> None:
     (tmp_path / "on_ray.py").write_text(LAUNCHER)
     done = cnnsearch(tmp_path, "check", "on_ray.py")

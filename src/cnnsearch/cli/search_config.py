@@ -62,6 +62,8 @@ def search_config(
     known = plugins.load(given["plugins"])
     _check_names(given, known)
     pictures = {name: given.pop(name) for name in PICTURE_OPTIONS}
+    if weights and space_from_study:
+        raise CnnsearchError("--weights with --space-from-study: the stored space names its file. Leave out --weights.")
     found, used = _checked_space(space, dataset, pictures, settings, weights, known)
     given = _with_objectives(given, objective, confirm, found)
     launcher, address, cpus, gpus = (given.pop(name) for name in MACHINES)

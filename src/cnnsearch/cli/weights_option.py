@@ -32,8 +32,8 @@ def with_weights(space: Space, file: str) -> Space:
         return space
     if all(use.name != DIMENSION for use in space.dimensions):
         raise CnnsearchError(
-            f"--weights {file}: {space.name} has no pretrained network. Expected a space with the dimension "
-            f"{DIMENSION}, such as mnist_vgg16."
+            f"--weights {file}: {space.name} has no dimension {DIMENSION}. Expected a space that has it, such as "
+            "mnist_vgg16."
         )
     path = real_path(file)
     if not os.path.isfile(path):  # noqa: PTH113

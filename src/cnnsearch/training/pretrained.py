@@ -75,7 +75,7 @@ def load(name: str, weights: str, side: int = SMALLEST) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"backbone {name}: {weights} does not hold its weights without the top ({reason(error)[:REASON]}). "
-            "Expected Keras' file with notop in its name, or a .weights.h5 file that save_weights wrote."
+            "Expected Keras' .h5 file with notop in its name, or a .weights.h5 file that save_weights wrote."
         ) from error
     return body
 
@@ -94,10 +94,10 @@ def _from_network(name: str, make: Callable[..., Any], shape: tuple[int, ...]) -
         if out_of_memory(error):
             raise
         raise DataError(
-            f"backbone {name}: ImageNet's weights could not be fetched ({reason(error)[:REASON]}). With no network "
-            f"bring them as a file: --set backbone.names={name} --weights FILE.weights.h5, which "
-            f"`keras.applications.{name}(include_top=False).save_weights(FILE)` writes where there is one; or train "
-            "from nothing: --set backbone.weights=none."
+            f"backbone {name}: ImageNet's weights could not be fetched ({reason(error)[:REASON]}). Without an "
+            f"internet connection, give them as a file: --set backbone.names={name} --weights FILE.weights.h5. Write "
+            f"it on another machine: `keras.applications.{name}(include_top=False).save_weights(FILE)`. Or train from "
+            "random weights: --set backbone.weights=none."
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cnnsearch.core.messages import Completed, Question
+from cnnsearch.core.messages import Completed, Fatal, Question
 from cnnsearch.tuning.launchers.base import Launcher, WorkerEvent
 
 
@@ -25,6 +25,9 @@ class EventQueue:
             CnnsearchError: if workers end while they start, and another would not start either.
         """
         while event := self._launcher.poll(0 if self._events else timeout):
+            if isinstance(event.what, Fatal):
+                # it ends the search, and says why; that its process has ended then says less
+                return event
             self._events.append(event)
         if not self._events:
             return None

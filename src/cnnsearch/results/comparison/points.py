@@ -150,7 +150,10 @@ class Points:
         return after if after is not None and after.text != before.text else None
 
     def _same_plan(self, point: Point, name: str) -> list[Point]:
-        """`point`, then those with another value of this hyperparameter, fewer values and the same plan."""
+        """`point`, then those with another value of this hyperparameter, fewer values and the same plan.
+
+        The plans are compared after the dimension of the hyperparameter, not after those that follow.
+        """
         dimension = name.partition("/")[0]
         step = next(step for step, use in enumerate(self._space.dimensions) if use.name == dimension)
         own = _by_dimension(point.values)[dimension]

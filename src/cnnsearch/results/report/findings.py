@@ -138,7 +138,10 @@ def _confidence(known: Facts) -> str:
         more = "" if name == "accuracy" else f"{name} {value}, accuracy "
         sentences.append(f"On the test set, which was not used to choose the model: {more}{known.best_on_test}.")
     elif known.other_exports:
-        sentences += [f"Its export with {how}, on the test set: {found}." for how, found in known.other_exports.items()]
+        sentences += [
+            f"Exported with {how}, it was evaluated on the test set: {found}."
+            for how, found in known.other_exports.items()
+        ]
     elif known.has_test_images:
         sentences.append("This trial was not evaluated on the test set.")
     if len(known.evaluations) > 1:

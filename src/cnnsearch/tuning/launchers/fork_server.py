@@ -235,7 +235,8 @@ class ForkServers:
     @property
     def are_starting(self) -> bool:
         """Whether one of them still imports Keras."""
-        return any(each.is_starting for each in self._servers.values())
+        with self._lock:
+            return any(each.is_starting for each in self._servers.values())
 
     def close(self) -> None:
         """End all servers."""

@@ -84,7 +84,7 @@ class RayPool:
                 memory=self._resources.memory,
                 cpus=self._cluster.cpus,
                 workers=len(self.workers),
-                beside=worker.actor.size,
+                actor_size=worker.actor.size,
                 plans=self._plans,
             )
             self._call(worker.actor, worker, "start", assignment, self._files, self._data)

@@ -65,7 +65,7 @@ class Assignment:
         memory: bytes that it may hold; 0: its share of the node's memory.
         cpus: how many cores are reserved for it.
         workers: about how many workers there are in the cluster.
-        beside: how many workers the actor may have.
+        actor_size: how many workers the actor may have.
         plans: whether the candidates are plans.
     """
 
@@ -78,7 +78,7 @@ class Assignment:
     memory: int
     cpus: float
     workers: int
-    beside: int
+    actor_size: int
     plans: bool
 
 
@@ -132,8 +132,8 @@ class NodeWorker:
         self._printed, self._files = LogReader(log), WrittenFiles(self._own)
         self._limit = assignment.memory or share_of_memory(assignment.cpus)
         variables = {**environment(assignment), **assignment.environment}
-        plans, beside, folder = assignment.plans, assignment.beside, node.modules
-        fork = fork_servers.fork(variables, plans, beside, folder) if may_fork else None
+        folder = node.modules
+        fork = fork_servers.fork(variables, assignment.plans, assignment.actor_size, folder) if may_fork else None
         settings = node.settings(assignment.settings)
         self._process = WorkerProcess(assignment.life, inbox, variables, log, settings, folder=folder, fork=fork)
 

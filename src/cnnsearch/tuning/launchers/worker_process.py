@@ -74,7 +74,8 @@ class WorkerProcess:
 
     def send(self, message: Message) -> None:
         """Send a message. If the worker has ended, nothing is raised: its listener notices."""
-        fork_servers.logs_models |= isinstance(message, LogModel)
+        if isinstance(message, LogModel):
+            fork_servers.logs_models = True
         self._write(encode(message))
 
     def _write(self, line: bytes) -> None:
@@ -118,8 +119,8 @@ class WorkerProcess:
                 self.note(f"it sent an invalid message: {error}")
                 self.invalid = True
                 break
-            if isinstance(message, Ready):
-                fork_servers.uses_keras |= bool(message.backend)
+            if isinstance(message, Ready) and message.backend:
+                fork_servers.uses_keras = True
             inbox.put((self, message))
         self.process.kill()
         self.process.wait()
