@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,21 @@ def kills(hp, plan):
         marker.write_text(str(os.getppid()))
         os.kill(os.getppid(), signal.SIGKILL)
     return plan
+'''
+
+
+ENDS = '''
+"""A dataset that ends its process."""
+
+import os
+
+from cnnsearch import dataset
+
+
+@dataset
+def ends():
+    """Ends its process."""
+    os._exit(3)
 '''
 
 
@@ -192,6 +208,16 @@ def test_a_worker_process_takes_what_forks(server: ForkServer, tmp_path: Path) -
     assert isinstance(fatal := inbox.get(timeout=60)[1], Fatal) and "unexpected keyword argument 'no'" in fatal.message
     # after the last message it is killed, if it has not ended yet
     assert inbox.get(timeout=60) == (worker, None) and worker.lost().code in (0, -9)
+
+
+def test_a_worker_that_ends_without_a_word_names_its_log(run: Run, tmp_path: Path) -> None:
+    """And not what its server printed when it imported Keras."""
+    (tmp_path / "ends.py").write_text(ENDS)
+    (tmp_path / "space.toml").write_text(
+        'dataset = "ends"\ndimensions = [{ use = "conv_depth" }, { use = "filters" }]\n'
+    )
+    done = run("run", "--space", "space.toml", "--plugins", "ends.py", "--trials", "2", "--jobs", "2")
+    assert done.returncode == 2 and re.search(r"at its start \(code 3\): \S+/worker-\d\.log", done.stderr), done.stderr
 
 
 def test_a_search_goes_on_without_its_server(run: Run, tmp_path: Path) -> None:

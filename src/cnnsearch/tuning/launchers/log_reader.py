@@ -1,9 +1,13 @@
 """Reads what a process has written to its log since the last time."""
 
+import re
 from pathlib import Path
 
 MOST = 1 << 16
 """At most the last so many bytes are read."""
+
+INFORMATION = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog")
+"""How the lines begin that a backend writes when it is imported (the format of absl)."""
 
 
 class LogReader:
@@ -19,9 +23,10 @@ class LogReader:
         return self._read(max(at, self._at - MOST))
 
     def last_lines(self, lines: int = 3) -> str:
-        """The last lines that were written since this object was made, as one line."""
+        """The last lines that were written since this object was made, as one line; without a backend's INFORMATION."""
         text = self._read(max(self._began, self._size() - MOST)).decode("utf-8", "replace")
-        return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+        told = [line.strip() for line in text.splitlines() if line.strip() and not INFORMATION.match(line)]
+        return " | ".join(told[-lines:])
 
     def _size(self) -> int:
         try:
