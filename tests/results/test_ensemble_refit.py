@@ -147,7 +147,7 @@ def test_views_are_averaged_if_they_are_better(run: Run, tmp_path: Path) -> None
     assert run("report").returncode == 0
     page = html.unescape((tmp_path / "report.html").read_text())
     accuracy = study.test_results()[0]["accuracy"]
-    assert f"Its export with views mirror,shift, on the test set: {accuracy:.2%} (" in page
+    assert f"Exported with views mirror,shift, it was evaluated on the test set: {accuracy:.2%} (" in page
     assert "was not evaluated on the test set" not in page
 
     refused = run("export", "--views", "miror", "-o", "no")

@@ -241,7 +241,8 @@ class MlflowCallback(TunerCallback):
         except CnnsearchError:
             raise
         except Exception as error:
-            if store.is_server(uri) and store.is_outage(error):
+            # with a parent run, it was opened and is lost since
+            if (store.is_server(uri) or self._runs.parent) and store.is_outage(error):
                 self._lose()
                 return
             if schema.MLFLOW in str(error):
