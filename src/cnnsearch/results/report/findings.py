@@ -63,11 +63,11 @@ def next_steps(known: Facts) -> tuple[Command, ...]:
 
 def _tiles_of_best(known: Facts, best: Trial) -> list[Tile]:
     mean, test, default = known.best_mean, known.best_on_test, known.default_trial
-    found = [Tile(known.score_text(best.score), known.metric, "search score, one training")]
+    score, note = best.score, "search score, one training"
     if mean is not None:
         ends = " to ".join(map(known.score_text, mean.interval or ()))
-        note = f"mean over {_seeds(mean.n)}" + (f", 95% interval {ends}" if ends else "")
-        found = [Tile(known.score_text(mean.mean), known.metric, note)]
+        score, note = mean.mean, f"mean over {_seeds(mean.n)}" + (f", 95% interval {ends}" if ends else "")
+    found = [Tile(known.score_text(score), known.metric, note)]
     if test is not None:
         (low, high), (value, name) = test.interval, known.test_score
         if name != "accuracy":
