@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnsearch.spaces.plan import Plan
+from cnnsearch.spaces.plan import Head, Plan
 from cnnsearch.spaces.weight_training import Averaging
 
 from .conftest import sentences
@@ -76,6 +76,12 @@ def test_the_flip_comes_first_and_covers_fit_the_image(draw, start):
     assert draw("crops_and_flips", start, {"flip": "none", "shift": 0})[0] == start
 
 
+def test_images_are_smaller_in_the_first_epochs(draw, start):
+    pooled = start.replace(head=Head("average"), epochs=5)
+    assert draw("progressive_size", pooled, {"first": 0.75})[0].sizes == (0.75, 0.75)
+    assert draw("progressive_size", pooled, {"first": 1.0})[0] == pooled
+
+
 def test_mixing_is_by_keras(draw, start):
     assert draw("mixing", start, {"kind": "mixup", "alpha": 1.0})[0].mixing == (("MixUp", {"alpha": 1.0}),)
     assert draw("mixing", start, {"kind": "cutmix"})[0].mixing == (("CutMix", {"factor": [0.2, 0.2]}),)
@@ -119,6 +125,8 @@ def test_a_triangle_turns_within_an_epoch(draw, start):
         ("mixing", {"kinds": ("blend",)}),
         ("mixing", {"alpha": (2.0,)}),
         ("schedule", {"peak": (1.0,)}),
+        ("progressive_size", {"first": (0.0,)}),
+        ("progressive_size", {"share": (1.5,)}),
     ],
 )
 def test_bad_options(draw, start, name, options):

@@ -22,7 +22,7 @@ from cnnsearch.core import metrics
 from cnnsearch.training.training_data import TrainingData
 from cnnsearch.training.epoch_callback import Measurer
 from cnnsearch.training.candidate import from_plan
-from cnnsearch.spaces.plan import Block, Plan
+from cnnsearch.spaces.plan import Block, Head, Plan
 drawn = np.random.default_rng(1)
 x, y = drawn.integers(0, 256, (70, 8, 8, 1), "uint8"), np.eye(10, dtype="float32")[drawn.integers(0, 10, 70)]
 def drawn_plan(rate, noise, smoothing, decay, schedule):
@@ -69,6 +69,7 @@ own = Plan(
         Block((("Conv2D", {"filters": 8, "kernel_size": 2}), "act")),
         Block(("conv", "pool", ("BatchNormalization", {"scale": False}), "act"), filters=12, bias=False),
     ),
+    Head("max"),
     augment=(("AlternatingFlip", {}),),
     optimizer=("SGD", {"learning_rate": 0.05, "momentum": 0.85, "nesterov": True, "weight_decay": 0.01}),
     schedule=(0.2, 1.0, 0.1),
@@ -78,6 +79,7 @@ own = Plan(
     groups=(("block1_1.*kernel", {"rate": 0}), ("/bias$", {"decay": False, "until": 1}), ("/beta$", {"rate": 64})),
     mixing=(("MixUp", {"alpha": 0.5}),),
     averaging=Averaging(1, 0.7, 3),
+    sizes=(0.75,),
     batch_size=32,
 )
 curves = []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cnnsearch.spaces import sentences
 from cnnsearch.spaces.layer_specs import REDUCTIONS, WORDS
 from cnnsearch.spaces.plan import Block, Head, Plan
-from cnnsearch.training.build import callbacks, compile_, core, learning_rate, training_model
+from cnnsearch.training.build import callbacks, compile_, core, learning_rate, part_callbacks, training_model
 from cnnsearch.training.keras_objects import layer
 from tests.conftest import WITHOUT_UNUSED
 
@@ -166,6 +166,26 @@ def test_augmentation_is_in_the_training_model_alone() -> None:
     assert kinds(training)[:3] == ["Rescaling", "RandomAffine", "GaussianNoise"]
     assert kinds(training)[3:] == kinds(model)[1:]
     assert all(ours is theirs for ours, theirs in zip(training.layers[3:], model.layers[1:], strict=True))
+
+
+def test_images_are_smaller_in_the_epochs_that_the_plan_names(pixels: Pixels) -> None:
+    plan = PLAN.replace(augment=(), head=Head("max"), sizes=(0.5, 1.0, 0.5))
+    model = training_model(plan, core(plan))
+    compile_(model, plan, 1)
+    (changed,) = part_callbacks(model)
+    changed.set_model(model)
+    size, images = model.layers[1], pixels.astype("float32")
+    means = images.reshape(32, 6, 2, 6, 2, 1).mean((2, 4))
+    for epoch, expected in enumerate((means, images, means, images)):
+        changed.on_epoch_begin(epoch)
+        np.testing.assert_allclose(size(images, training=True), expected, rtol=1e-5)
+        np.testing.assert_array_equal(size(images), images)
+
+
+def test_a_size_that_is_too_small_for_the_network_is_named() -> None:
+    plan = Plan((8, 8, 1), 10, (Block("conv", kernel=5, padding="valid"),), Head("max"), sizes=(0.5,))
+    with pytest.raises(ValueError, match=r"images of 4 by 4 pixels, the size 0.5, do not fit the network: "):
+        training_model(plan, core(plan))
 
 
 def test_without_augmentation_both_models_agree_and_the_core_stays_uncompiled(pixels: Pixels) -> None:

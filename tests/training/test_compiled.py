@@ -62,6 +62,7 @@ PLANS = {
         ),
         mixing=(("MixUp", {"alpha": 0.5}),),
         averaging=Averaging(2, 0.7, 3, True),
+        sizes=(0.75,),
     ),
     "averaged": Plan((8, 8, 1), 10, optimizer=("SGD", {"learning_rate": 0.5}), averaging=Averaging(1, 0.9)),
     "amsgrad": Plan((8, 8, 1), 10, optimizer=("Adam", {"learning_rate": 0.01, "amsgrad": True})),

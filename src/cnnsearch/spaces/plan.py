@@ -22,7 +22,7 @@ from cnnsearch.spaces.sentences import (
 )
 from cnnsearch.spaces.weight_training import Averaging, check_group, check_patterns, check_whole
 
-NEWER = ("value_range", "class_weight", "schedule_at", "initial", "groups", "mixing", "averaging")
+NEWER = ("value_range", "class_weight", "schedule_at", "initial", "groups", "mixing", "averaging", "sizes")
 """Fields of a plan that version 0.1.0 did not have. They are not written if they have their defaults, so that plans
 of version 0.1.0 keep their keys."""
 
@@ -157,6 +157,8 @@ class Plan:
         mixing: Keras layers for training only that change the images and the labels of a batch together, after
             `augment`, such as MixUp.
         averaging: how the trained weights are averaged; None: they are not.
+        sizes: factors of both sides of the training images in epoch 1, 2, …, above 0 and at most 1; later epochs and
+            validation have whole images. The head must reduce by "average" or "max".
 
     Raises:
         ValueError: if a value is out of its range.
@@ -182,6 +184,7 @@ class Plan:
     groups: tuple[Spec, ...] = ()
     mixing: tuple[Spec, ...] = ()
     averaging: Averaging | None = None
+    sizes: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -192,6 +195,7 @@ class Plan:
         set_field(self, "schedule", tuple(float(factor) for factor in self.schedule))
         set_field(self, "value_range", tuple(float(end) for end in self.value_range))
         set_field(self, "schedule_at", tuple(float(epoch) for epoch in self.schedule_at))
+        set_field(self, "sizes", tuple(float(size) for size in self.sizes))
         set_field(self, "initial", tuple((pattern, spec(item)) for pattern, item in self.initial))
         for name in ("augment", "callbacks", "groups", "mixing"):
             set_field(self, name, tuple(spec(item) for item in getattr(self, name)))
@@ -207,6 +211,9 @@ class Plan:
         known, got = ", ".join(CLASS_WEIGHTS), self.class_weight
         require(got in CLASS_WEIGHTS, f"class_weight must be one of {known}, got {got!r}")
         self._check_schedule()
+        require(all(0 < size <= 1 for size in self.sizes), f"sizes must be above 0 and at most 1, got {self.sizes}")
+        fits = not self.sizes or self.head.reduce != "flatten"
+        require(fits, "with sizes the head must reduce by 'average' or 'max', as 'flatten' needs one size of images")
         check_patterns("initial", (pattern for pattern, _ in self.initial))
         check_patterns("groups", (pattern for pattern, _ in self.groups))
         for pattern, group in self.groups:

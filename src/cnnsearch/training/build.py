@@ -13,7 +13,7 @@ from cnnsearch.spaces import layer_specs
 from cnnsearch.spaces.layer_specs import REDUCTIONS, Stage
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.sentences import Spec, paths
-from cnnsearch.training import adjusted_optimizer, batch_layers, initial_weights
+from cnnsearch.training import adjusted_optimizer, batch_layers, image_sizes, initial_weights
 from cnnsearch.training.adjusted_optimizer import Group
 from cnnsearch.training.keras_objects import layer, make
 from cnnsearch.training.learning_rates import Factors
@@ -82,6 +82,9 @@ def training_model(plan: Plan, core_model: keras.Sequential) -> keras.Sequential
     """
     scaling, *rest = core_model.layers
     changes = [*map(layer, plan.augment), *(batch_layers.Mixing(layer(spec)) for spec in plan.mixing)]
+    if plan.sizes:
+        image_sizes.check(plan.sizes, plan.input_shape, rest)
+        changes.append(image_sizes.ProgressiveSize(plan.sizes))
     kind = batch_layers.MixedModel if plan.mixing else keras.Sequential
     return kind([_pixels(plan), scaling, *changes, *rest])
 
@@ -143,8 +146,12 @@ def callbacks(plan: Plan) -> list[keras.callbacks.Callback]:
 
 def part_callbacks(model: keras.Model) -> list[keras.callbacks.Callback]:
     """New callbacks that parts of a compiled model need. They come before all others."""
-    numbers = [batch_layers.EpochNumbers()] if batch_layers.epoch_variables(model) else []
-    return numbers + [adjusted_optimizer.AveragedWeights()] * adjusted_optimizer.averages(model.optimizer)
+    needed = {
+        batch_layers.EpochNumbers: batch_layers.epoch_variables(model),
+        image_sizes.ChangedSizes: image_sizes.varies(model),
+        adjusted_optimizer.AveragedWeights: adjusted_optimizer.averages(model.optimizer),
+    }
+    return [callback() for callback, needs in needed.items() if needs]
 
 
 def parts(plan: Plan) -> Iterator[tuple[str, Spec]]:

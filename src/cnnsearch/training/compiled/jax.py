@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.core.errors import out_of_memory
+from cnnsearch.training import image_sizes
 from cnnsearch.training.batch_layers import mixed_labels
 from cnnsearch.training.compiled import shared_numbers
 
@@ -112,7 +113,7 @@ class Program:
         self._train: tuple[Any, ...] = ()
         self._val: tuple[Any, ...] = ()
         self._slots = shared_numbers.slots(model)
-        self._epoch = compiled(self._trained, donate_argnums=0)
+        self._epoch = compiled(self._trained, donate_argnums=0, static_argnums=4)
         self._validate = compiled(functools.partial(self._evaluated, keep=False))
         self._answers = compiled(functools.partial(self._evaluated, keep=True))
 
@@ -131,7 +132,8 @@ class Program:
     def epoch(self, order: Any) -> tuple[float, float]:
         """Train on the images in this `order`; the mean loss and the accuracy during the epoch."""
         rows = _batches(order, self._batch)
-        state, sums = self._epoch(self._state(), self._numbers(), self._train, rows)
+        size = image_sizes.present(self._model)
+        state, sums = self._epoch(self._state(), self._numbers(), self._train, rows, size)
         for variables, values in zip(self._variables(), state, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
@@ -168,8 +170,8 @@ class Program:
         found = shared_numbers.values(self._slots)
         return [np.asarray(each, "float32") if isinstance(each, tuple) else float(each) for each in found]
 
-    def _trained(self, state: Any, numbers: list[Any], data: tuple[Any, ...], rows: Any) -> Any:
-        """Train on all batches of images, labels and, if there are any, weights."""
+    def _trained(self, state: Any, numbers: list[Any], data: tuple[Any, ...], rows: Any, _size: float) -> Any:
+        """Train on all batches of images, labels and, if there are any, weights. Each size has its own program."""
         with shared_numbers.bound(self._slots, numbers):
             state, sums = jax.lax.scan(
                 lambda carry, part: self._step(carry, *(each[part] for each in data)), state, rows

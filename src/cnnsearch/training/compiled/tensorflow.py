@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cnnsearch.training import image_sizes
 from cnnsearch.training.batch_layers import mixed_labels
 from cnnsearch.training.compiled import fused, shared_numbers
 
@@ -29,10 +30,9 @@ class Program:
         self._model, self._batch, self._validation_batch = model, batch_size, validation_batch
         self._train: tuple[Any, ...] = ()
         self._val: tuple[Any, ...] = ()
-        self._epoch: Any = None
+        self._epochs: dict[tuple[float, int], Any] = {}
         self._validate: Any = None
         self._answers: Any = None
-        self._weighted = False
         self._slots = shared_numbers.slots(model)
 
     def take(self, x: Any, y: Any, x_val: Any, y_val: Any, weights: Any = None) -> None:
@@ -41,18 +41,13 @@ class Program:
         `weights`, float32 (n,), is how much each image counts in the loss of training.
         """
         self._train, self._val = (_held(x), tf.constant(y)), (_held(x_val), tf.constant(y_val))
-        weighted = weights is not None
-        if self._epoch is None or weighted != self._weighted:
+        if self._validate is None:
             # images and labels are arguments, so that the program does not keep them and accepts any number
             kinds = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in self._train]
-            weight = [tf.TensorSpec((None,), "float32")] if weighted else []
-            rows = tf.TensorSpec((None,), "int32")
             numbers = [tf.TensorSpec(np.shape(number), "float32") for number in self._numbers()]
-            self._epoch = tf.function(self._trained, [numbers, rows, *kinds, *weight], autograph=False)
             self._validate = tf.function(self._evaluated, [numbers, *kinds], autograph=False)
             self._answers = tf.function(self._answered, [numbers, *kinds], autograph=False)
-        self._weighted = weighted
-        if weighted:
+        if weights is not None:
             self._train = (*self._train, tf.constant(weights))
 
     def drop(self) -> None:
@@ -65,8 +60,20 @@ class Program:
     def epoch(self, order: Any) -> tuple[float, float]:
         """Train on the images in this `order`; the mean loss and the accuracy during the epoch."""
         with _traced_well():
-            loss, right = self._epoch(self._numbers(), tf.constant(order), *self._train).numpy().tolist()
+            loss, right = self._program()(self._numbers(), tf.constant(order), *self._train).numpy().tolist()
         return loss / len(order), right / len(order)
+
+    def _program(self) -> Any:
+        """The program of an epoch with the present size of images, with or without weights."""
+        key = image_sizes.present(self._model), len(self._train)
+        if key not in self._epochs:
+            self._epochs[key] = self._new_program()
+        return self._epochs[key]
+
+    def _new_program(self) -> Any:
+        numbers = [tf.TensorSpec(np.shape(number), "float32") for number in self._numbers()]
+        parts = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in self._train]
+        return tf.function(self._trained, [numbers, tf.TensorSpec((None,), "int32"), *parts], autograph=False)
 
     def validate(self) -> tuple[float, float]:
         """The mean loss and the accuracy on the validation images."""
