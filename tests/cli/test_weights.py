@@ -103,8 +103,13 @@ def test_a_file_without_a_network_for_it_is_refused(run: Run, tmp_path: Path) ->
     (tmp_path / "plain.toml").write_text(PLAIN)
     (tmp_path / "some.h5").write_bytes(b"")
     for space, file, parts in (
-        ("vgg.toml", "gone.h5", ("--weights gone.h5: there is no such file.",)),
-        ("plain.toml", "some.h5", ("--weights some.h5: plain has no dimension backbone.", "such as mnist_vgg16")),
+        ("vgg.toml", "gone.h5", ("--weights 'gone.h5': there is no such file.",)),
+        ("vgg.toml", "", ("--weights '': there is no such file.",)),
+        (
+            "plain.toml",
+            "some.h5",
+            ("--weights some.h5: no dimension of plain has an option weights.", "such as mnist_vgg16"),
+        ),
         ("four.toml", "some.h5", ("of one network; say which with --set backbone.names=NAME, one of MobileNetV2, ",)),
     ):
         refused(run("run", "--space", space, "--weights", file), *parts)

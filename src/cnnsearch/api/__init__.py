@@ -57,7 +57,7 @@ def search(
     metric: str | Sequence[str] | None = None,
     direction: str | Sequence[str] | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
-    weights: str | Path = "",
+    weights: str | Path | None = None,
     image_size: str | int | None = None,
     skip_unreadable: bool = False,
     group_by: str | None = None,
@@ -118,7 +118,7 @@ def search(
         direction: "minimize" or "maximize", for an Optuna objective, or a list, one for each value; None: "minimize",
             or what the metric's name says.
         set: changes of the space: `{"filters.first": [8, 16]}`.
-        weights: Keras' file of the weights of the space's pretrained network, without its top; empty: ImageNet's, which
+        weights: Keras' file of the weights of the space's pretrained network, without its top; None: ImageNet's, which
             Keras downloads. Hash and shapes are checked first.
         image_size: resize the pictures of a folder to this width and height, such as "96x64"; 96: 96x96; None: the
             space's size, else the pictures' one size, else their median.

@@ -78,7 +78,7 @@ search_options = option_group(
     ),
     spec(
         "--weights",
-        default="",
+        default=None,
         metavar="FILE",
         shown="ImageNet's, which Keras downloads",
         help="Keras' file of the weights of the space's pretrained network, without its top. Hash and shapes are "

@@ -37,7 +37,7 @@ def search_config(
     space: str | Space,
     dataset: str | Use | None,
     settings: tuple[str, ...],
-    weights: str,
+    weights: str | None,
     study: str | None,
     jobs: int | None,
     timeout: str,
@@ -62,7 +62,7 @@ def search_config(
     known = plugins.load(given["plugins"])
     _check_names(given, known)
     pictures = {name: given.pop(name) for name in PICTURE_OPTIONS}
-    if weights and space_from_study:
+    if weights is not None and space_from_study:
         raise CnnsearchError("--weights with --space-from-study: the stored space names its file. Leave out --weights.")
     found, used = _checked_space(space, dataset, pictures, settings, weights, known)
     given = _with_objectives(given, objective, confirm, found)
@@ -84,7 +84,7 @@ def search_config(
     with points_checked(found, made.study.plugins, wanted):
         # meanwhile: Optuna takes as long to import as the process to draw
         importlib.import_module("cnnsearch.tuning.run")
-    if weights:
+    if weights is not None:
         check_weights(found, known)
     made = _with_stored_space(made) if space_from_study else made
     return made if prior == "none" else _with_prior(made, prior)
@@ -136,7 +136,7 @@ def _checked_space(
     dataset: str | Use | None,
     pictures: dict[str, Any],
     changes: tuple[str, ...],
-    weights: str,
+    weights: str | None,
     known: plugins.Catalog,
 ) -> tuple[Space, Use]:
     """The space with the dataset, its options and the changes of the command line; and its dataset."""
@@ -147,7 +147,7 @@ def _checked_space(
         use = dataset if isinstance(dataset, Use) else dataset_use(dataset, known)
         found = replace(found, dataset=use, input_shape=(), image_size=found.input_shape[:2])
     found = with_picture_options(found, known, pictures)
-    found = spaces.check_options(with_weights(spaces.override(found, changes), weights), known)
+    found = spaces.check_options(with_weights(spaces.override(found, changes), weights, known), known)
     if found.dataset is None:
         own = " An Optuna objective, which has its own data, has the word objective in its name." if found.model else ""
         raise CnnsearchError(

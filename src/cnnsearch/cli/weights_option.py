@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,51 +16,65 @@ from cnnsearch.spaces import plugins, pretrained
 from cnnsearch.spaces.plugin_options import options
 from cnnsearch.spaces.space import Space, Use
 
-DIMENSION = "backbone"
-"""The dimension whose option `weights` names the file."""
+OPTION = "weights"
+"""The option of a dimension that names the file."""
 
 MD5_DIGITS = 32
 """The length of an MD5 in hexadecimal digits. A SHA-256 has 64."""
 
 
-def with_weights(space: Space, file: str) -> Space:
-    """`space` whose pretrained network has its weights from this file; unchanged if `file` is empty.
+def with_weights(space: Space, file: str | None, known: plugins.Catalog) -> Space:
+    """`space` whose pretrained network has its weights from this file; unchanged if `file` is None.
 
     Raises:
         CnnsearchError: if there is no such file, or the space has no pretrained network.
     """
-    if not file:
+    if file is None:
         return space
-    if all(use.name != DIMENSION for use in space.dimensions):
+    pretrained_uses = _pretrained(space, known)
+    if not pretrained_uses:
         raise CnnsearchError(
-            f"--weights {file}: {space.name} has no dimension {DIMENSION}. Expected a space that has it, such as "
-            "mnist_vgg16."
+            f"--weights {file}: no dimension of {space.name} has an option {OPTION}. Expected a space with a "
+            "pretrained network, such as mnist_vgg16."
         )
     path = real_path(file)
     if not os.path.isfile(path):  # noqa: PTH113
         raise CnnsearchError(
-            f"--weights {file}: there is no such file. Expected a file of Keras with the weights of a network without "
-            "its top, such as vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5."
+            f"--weights {str(file)!r}: there is no such file. Expected a file of Keras with the weights of a network "
+            "without its top, such as vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5."
         )
-    more = {"weights": path}
-    changed = (Use(use.name, {**use.options, **more}) if use.name == DIMENSION else use for use in space.dimensions)
+    more = {OPTION: path}
+    changed = (Use(use.name, {**use.options, **more}) if use in pretrained_uses else use for use in space.dimensions)
     return replace(space, dimensions=tuple(changed))
 
 
 def check_weights(space: Space, known: plugins.Catalog) -> None:
     """Check the file that `with_weights` put into `space`. Prints a warning if it is not Keras' own file.
 
+    Weights of networks that cnnsearch does not know are for their dimension to check.
+
     Raises:
         CnnsearchError: if the file does not hold the network's weights.
     """
-    function = known.get("dimension", DIMENSION).function
-    given = next(use.options for use in space.dimensions if use.name == DIMENSION)
+    for use in _pretrained(space, known):
+        # a dimension refuses a file for several networks
+        network = str(next(iter(_options(use, known, space.name).get("names", ())), ""))
+        if network not in pretrained.NETWORKS:
+            continue
+        path = Path(use.options[OPTION])
+        _check_content(network, path)
+        if note := difference(network, pretrained.known(network).file_hash, path):
+            click.echo(f"Warning: {path}: {note}", err=True)
+
+
+def _pretrained(space: Space, known: plugins.Catalog) -> list[Use]:
+    return [use for use in space.dimensions if OPTION in _options(use, known, space.where or space.name)]
+
+
+def _options(use: Use, known: plugins.Catalog, where: str) -> dict[str, Any]:
+    function = known.get("dimension", use.name, f"{where}: ").function
     assert function is not None
-    # the dimension refuses a file for several networks
-    network, path = {**options(function), **given}["names"][0], Path(given["weights"])
-    _check_content(network, path)
-    if note := difference(network, pretrained.known(network).file_hash, path):
-        click.echo(f"Warning: {path}: {note}", err=True)
+    return {**options(function), **use.options}
 
 
 def _check_content(network: str, path: Path) -> None:
