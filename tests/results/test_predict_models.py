@@ -45,6 +45,8 @@ def test_a_folder_that_is_no_export_is_refused_in_one_line(picture: Path, tmp_pa
     assert "it has no card.json" in line(tmp_path, picture)
     (tmp_path / "card.json").write_text("[]")
     assert "this is not a model card" in line(tmp_path, picture)
+    (tmp_path / "card.json").write_text(json.dumps({"study": "cost", "formats": ["keras"]}))
+    assert "the function of study 'cost' trains for itself, so its card has no classes" in line(tmp_path, picture)
     assert "1 or 3 channels" in line(card(tmp_path, ("keras",), input_shape=[8, 8, 4]), picture)
     assert "this is not a model of the export. It has model.keras" in line(
         card(tmp_path, ("keras",)) / "card.json", picture

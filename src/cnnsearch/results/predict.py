@@ -77,6 +77,11 @@ def find(path: Path) -> Export:
         raise CnnsearchError(f"{path}: {what}; expected a folder that `cnnsearch export` wrote.")
     try:
         card = json.loads((folder / MARK).read_text("utf-8"))
+        if "study" in card and "classes" not in card:
+            raise CnnsearchError(
+                f"{folder}: the function of study '{card['study']}' trains for itself, so its card has no "
+                "classes, which predict needs. Open the model file in the folder with your own code."
+            )
         height, width, channels = (int(side) for side in card["input_shape"])
         if min(height, width, channels) < 1:
             raise ValueError(f"input_shape is {card['input_shape']}")
