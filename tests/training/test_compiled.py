@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cnnsearch.core import metrics
 from cnnsearch.spaces.plan import Block, Head, Plan
+from cnnsearch.spaces.sentences import Spec
 from cnnsearch.spaces.weight_training import Averaging
 from cnnsearch.training import compiled
 from cnnsearch.training.candidate import Candidate, from_plan
@@ -132,8 +133,11 @@ def test_a_step_is_one_operation_where_it_is_plain_adams(name: str, options: dic
     assert kinds.count("ResourceApplyAdam") == (2 if one else 0)
 
 
-def test_in_half_precision_its_losses_are_nearly_those_of_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),))
+@pytest.mark.parametrize("mixing", [(), (("MixUp", {}),), (("CutMix", {}),)], ids=str)
+def test_in_half_precision_its_losses_are_nearly_those_of_fit(
+    mixing: tuple[Spec, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan((8, 8, 1), 10, (Block("conv norm act pool", filters=4, bias=False),), mixing=mixing)
     monkeypatch.setattr(compiled, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -143,7 +147,7 @@ def test_in_half_precision_its_losses_are_nearly_those_of_fit(monkeypatch: pytes
         fitted.fit(data.x, data.y, 32, 2, verbose=0, shuffle=False)
     finally:
         keras.config.set_dtype_policy("float32")
-    assert model.layers[2].compute_dtype == "bfloat16"
+    assert model.layers[2 + len(mixing)].compute_dtype == "bfloat16"
     theirs = fitted.evaluate(data.x_val, data.y_val, verbose=0)[0]
     assert told.logs[-1]["val_loss"] == pytest.approx(theirs, rel=0.02)
 

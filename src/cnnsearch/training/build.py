@@ -81,7 +81,9 @@ def training_model(plan: Plan, core_model: keras.Sequential) -> keras.Sequential
     Without augmentation it is a second model too: a compiled core would save this package's classes with it.
     """
     scaling, *rest = core_model.layers
-    changes = [*map(layer, plan.augment), *(batch_layers.Mixing(layer(spec)) for spec in plan.mixing)]
+    # in half precision CutMix cannot mix the labels, which are float32
+    mixing = (layer((name, {"dtype": "float32", **config})) for name, config in plan.mixing)
+    changes = [*map(layer, plan.augment), *map(batch_layers.Mixing, mixing)]
     if plan.sizes:
         image_sizes.check(plan.sizes, plan.input_shape, rest)
         changes.append(image_sizes.ProgressiveSize(plan.sizes))
