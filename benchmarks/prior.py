@@ -224,7 +224,9 @@ def run(tasks: tuple[str, ...], seeds: int, trials: int) -> None:
 
 def one_run(task: str, arm: str, seed: int, trials: int, target: float) -> dict[str, Any]:
     """One search of cnnsearch to the target, or to so many trials."""
-    from peers import NEAR, best, end, logged, wait
+    from peers import best, end, wait
+    from peers_events import logged
+    from peers_results import NEAR
 
     without = FAMILIES[task]
     with tempfile.TemporaryDirectory() as name:
