@@ -54,7 +54,7 @@ def run(seeds: int, first: int) -> None:
     cores: SimpleQueue[int] = SimpleQueue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
-    done = {(row["space"], row["seed"]) for row in rows()}
+    done = {(row["space"], row["seed"]) for row in rows() if row["processor"] == about()}
     missing = [(task, seed) for seed in range(first, first + seeds) for task in TASKS if (task.space, seed) not in done]
     with ThreadPoolExecutor(cores.qsize()) as pool:
         for row in pool.map(lambda job: both(*job, cores), missing):
@@ -67,8 +67,10 @@ def both(task: Task, seed: int, cores: "SimpleQueue[int]") -> dict[str, Any]:
     """Score and seconds in both precisions; the order changes from seed to seed."""
     core = cores.get()
     order = PRECISIONS if seed % 2 else PRECISIONS[::-1]
-    found = {precision: train(task, seed, precision, core) for precision in order}
-    cores.put(core)
+    try:
+        found = {precision: train(task, seed, precision, core) for precision in order}
+    finally:
+        cores.put(core)
     return {"space": task.space, "seed": seed, **found, "processor": about()}
 
 

@@ -5,10 +5,12 @@
 
 `run` trains all recipes of `spaces/cifar_words.toml` with each seed: one `cnnsearch run` for each, which goes on where
 it was stopped. A seed has its own split into training and validation images and its own first weights. `table` writes
-docs/benchmarks/cifar-words.md from the leaderboards in `results/words`.
+docs/benchmarks/cifar-words.md from what `run` has written into `results/words`.
 """
 
 import csv
+import io
+import json
 import os
 import platform
 import subprocess
@@ -16,9 +18,11 @@ import sys
 import tomllib
 from pathlib import Path
 from statistics import mean, stdev
-from typing import NamedTuple
+from typing import Any
 
 import click
+
+from cnnsearch.study import listing
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -26,13 +30,6 @@ SPACE = HERE / "spaces" / "cifar_words.toml"
 RESULTS = HERE / "results" / "words"
 PAGE = ROOT / "docs" / "benchmarks" / "cifar-words.md"
 BASE = "unchanged"
-
-
-class Training(NamedTuple):
-    """Validation accuracy, and seconds of training."""
-
-    score: float
-    seconds: float
 
 
 def recipes() -> dict[str, str]:
@@ -57,47 +54,52 @@ def run(seeds: int, first: int, runs: Path, more: tuple[str, ...]) -> None:
     """Train what is missing, a seed after the other. MORE are further options of `cnnsearch run`."""
     named = [word for name in recipes() for word in ("--recipe", name)]
     for seed in range(first, first + seeds):
-        study = f"words-{seed}"
-        place = ["--runs", str(runs)]
+        study, place = f"words-{seed}", ["--runs", str(runs)]
         words = ["run", "--space", str(SPACE), "--study", study, "--seed", str(seed), *named, *place, *more]
         command = [sys.executable, "-m", "cnnsearch"]
-        subprocess.run([*command, *words], check=True)
+        # a worker for each core
+        subprocess.run([*command, *words, "--jobs", str(os.cpu_count())], check=True)
         board = [*command, "leaderboard", study, "--format", "csv", "--wide", *place]
+        row = {
+            "trainings": trainings(subprocess.run(board, check=True, stdout=subprocess.PIPE, text=True).stdout),
+            "precision": listing.load(study, runs).precision,
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        }
         RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / f"{study}.csv").write_bytes(subprocess.run(board, check=True, stdout=subprocess.PIPE).stdout)
+        (RESULTS / f"{study}.json").write_text(json.dumps(row, indent=1) + "\n")
 
 
 @main.command()
 def table() -> None:
     """Write docs/benchmarks/cifar-words.md."""
-    boards = [trainings(path) for path in sorted(RESULTS.glob("*.csv"))]
+    seeds = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    boards = [seed["trainings"] for seed in seeds]
     rows = [(name, what, *effect(name, boards)) for name, what in recipes().items() if name != BASE]
     rows.sort(key=lambda row: -row[2])
     lines = [
         f"| `{name}` | {what} | {gain:+.2f} | {gain - half:+.2f} to {gain + half:+.2f} | {time:.2f} |"
         for name, what, gain, half, time in rows
     ]
-    accuracy, seconds = (mean(getattr(board[BASE], name) for board in boards) for name in Training._fields)
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    about = METHOD.format(n=len(boards), accuracy=accuracy, seconds=seconds, machine=machine)
+    accuracy, seconds = (mean(board[BASE][at] for board in boards) for at in (0, 1))
+    machines = ", ".join(sorted({f"{seed['machine']}, {seed['precision']}" for seed in seeds}))
+    about = METHOD.format(n=len(boards), accuracy=accuracy, seconds=seconds, machine=machines)
     PAGE.write_text(HEAD + "\n".join(lines) + "\n" + about)
 
 
-def trainings(board: Path) -> dict[str, Training]:
-    """The trainings of a leaderboard by their recipe."""
-    with board.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["origin"].startswith("recipe ")]
-    return {row["origin"].removeprefix("recipe "): Training(float(row["score"]), float(row["seconds"])) for row in rows}
+def trainings(board: str) -> dict[str, tuple[float, float]]:
+    """Validation accuracy and seconds of the trainings of a leaderboard, by their recipe."""
+    rows = [row for row in csv.DictReader(io.StringIO(board)) if row["origin"].startswith("recipe ")]
+    return {row["origin"].removeprefix("recipe "): (float(row["score"]), float(row["seconds"])) for row in rows}
 
 
-def effect(name: str, boards: list[dict[str, Training]]) -> tuple[float, float, float]:
+def effect(name: str, boards: list[dict[str, Any]]) -> tuple[float, float, float]:
     """The mean gain over the unchanged network in points, half of Student's 95% interval, and the ratio of seconds."""
     from scipy.stats import t
 
     pairs = [(board[name], board[BASE]) for board in boards]
-    gains = [100 * (one.score - base.score) for one, base in pairs]
+    gains = [100 * (one[0] - base[0]) for one, base in pairs]
     half = float(t.ppf(0.975, len(gains) - 1)) * stdev(gains) / len(gains) ** 0.5
-    return mean(gains), half, mean(one.seconds / base.seconds for one, base in pairs)
+    return mean(gains), half, mean(one[1] / base[1] for one, base in pairs)
 
 
 HEAD = """# Which parts of cifar10_fast help?

@@ -7,6 +7,9 @@ from cnnsearch import dimension
 def progressive_size(hp, plan, *, first=(1.0, 0.75, 0.5), share=(0.5,)):
     """How large the training images are in the first epochs; an epoch of smaller images takes less time.
 
+    Validation has whole images, so a trial scores low while its images are small. Rungs and pruners compare trials
+    at the same epoch and may stop it too early: use --scheduler none --pruner none. The head must reduce by average
+    or max.
     Howard 2018, fast.ai's entry to DAWNBench (www.fast.ai/posts/2018-08-10-fastai-diu-imagenet.html).
 
     Args:

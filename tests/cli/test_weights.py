@@ -28,7 +28,15 @@ epochs = 1
 """
 PLAIN = """
 dataset = "digits"
-dimensions = [{ use = "conv_depth" }]
+dimensions = [{ use = "conv_depth" }, { use = "gates" }]
+"""
+GATES = """
+from cnnsearch import dimension
+
+
+@dimension
+def gates(hp, plan, *, weights=(1.0, 2.0)):
+    return plan
 """
 
 
@@ -101,6 +109,7 @@ def test_a_file_without_a_network_for_it_is_refused(run: Run, tmp_path: Path) ->
     (tmp_path / "vgg.toml").write_text(SPACE)
     (tmp_path / "four.toml").write_text(SPACE.replace(', names = ["VGG16"]', ""))
     (tmp_path / "plain.toml").write_text(PLAIN)
+    (tmp_path / "gates.py").write_text(GATES)
     (tmp_path / "some.h5").write_bytes(b"")
     for space, file, parts in (
         ("vgg.toml", "gone.h5", ("--weights 'gone.h5': there is no such file.",)),
@@ -108,11 +117,11 @@ def test_a_file_without_a_network_for_it_is_refused(run: Run, tmp_path: Path) ->
         (
             "plain.toml",
             "some.h5",
-            ("--weights some.h5: no dimension of plain has an option weights.", "such as mnist_vgg16"),
+            ("--weights some.h5: no dimension of plain has an option weights", "such as mnist_vgg16"),
         ),
         ("four.toml", "some.h5", ("of one network; say which with --set backbone.names=NAME, one of MobileNetV2, ",)),
     ):
-        refused(run("run", "--space", space, "--weights", file), *parts)
+        refused(run("run", "--space", space, "--weights", file, "--plugins", "gates.py"), *parts)
     assert not (tmp_path / "runs").exists()
 
 

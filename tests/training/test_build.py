@@ -182,10 +182,26 @@ def test_images_are_smaller_in_the_epochs_that_the_plan_names(pixels: Pixels) ->
         np.testing.assert_array_equal(size(images), images)
 
 
-def test_a_size_that_is_too_small_for_the_network_is_named() -> None:
-    plan = Plan((8, 8, 1), 10, (Block("conv", kernel=5, padding="valid"),), Head("max"), sizes=(0.5,))
-    with pytest.raises(ValueError, match=r"images of 4 by 4 pixels, the size 0.5, do not fit the network: "):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"blocks": (Block("conv", kernel=5, padding="valid"),)}, r"images of 4 by 4 pixels, the size 0.5, do not fit"),
+        ({"blocks": (Block("down down down"),)}, r"block1_3_conv2d has strides, and a side of its image has one pixel"),
+        ({"head": Head("flatten")}, r"must reduce by 'average' or 'max'"),
+    ],
+)
+def test_sizes_that_do_not_suit_the_network_are_named(changes: dict[str, Any], message: str) -> None:
+    plan = Plan((8, 8, 1), 10, head=Head("max"), sizes=(0.5,)).replace(**changes)
+    with pytest.raises(ValueError, match=message):
         training_model(plan, core(plan))
+
+
+def test_forks_take_smaller_images(pixels: Pixels) -> None:
+    gate = ("Multiply", {"paths": ["", [("GlobalAveragePooling2D", {"keepdims": True}), "conv"]]})
+    shortcut = ("Add", {"paths": ["", "conv norm act"]})
+    plan = PLAN.replace(blocks=(Block(("conv", shortcut, gate)),), head=Head("max"), sizes=(0.5,))
+    model, training = trained(plan, pixels)
+    assert training(pixels, training=True).shape == model(pixels).shape == (32, 3)
 
 
 def test_without_augmentation_both_models_agree_and_the_core_stays_uncompiled(pixels: Pixels) -> None:

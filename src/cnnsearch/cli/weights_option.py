@@ -34,8 +34,8 @@ def with_weights(space: Space, file: str | None, known: plugins.Catalog) -> Spac
     pretrained_uses = _pretrained(space, known)
     if not pretrained_uses:
         raise CnnsearchError(
-            f"--weights {file}: no dimension of {space.name} has an option {OPTION}. Expected a space with a "
-            "pretrained network, such as mnist_vgg16."
+            f"--weights {file}: no dimension of {space.name} has an option {OPTION} that names a file. Expected a "
+            "space with a pretrained network, such as mnist_vgg16."
         )
     path = real_path(file)
     if not os.path.isfile(path):  # noqa: PTH113
@@ -58,7 +58,7 @@ def check_weights(space: Space, known: plugins.Catalog) -> None:
     """
     for use in _pretrained(space, known):
         # a dimension refuses a file for several networks
-        network = str(next(iter(_options(use, known, space.name).get("names", ())), ""))
+        network = _first_name(_options(use, known, space))
         if network not in pretrained.NETWORKS:
             continue
         path = Path(use.options[OPTION])
@@ -68,11 +68,18 @@ def check_weights(space: Space, known: plugins.Catalog) -> None:
 
 
 def _pretrained(space: Space, known: plugins.Catalog) -> list[Use]:
-    return [use for use in space.dimensions if OPTION in _options(use, known, space.where or space.name)]
+    """The dimensions whose option `weights` is a text."""
+    return [use for use in space.dimensions if isinstance(_options(use, known, space).get(OPTION), str)]
 
 
-def _options(use: Use, known: plugins.Catalog, where: str) -> dict[str, Any]:
-    function = known.get("dimension", use.name, f"{where}: ").function
+def _first_name(given: dict[str, Any]) -> str:
+    names = given.get("names")
+    first = next(iter(names), "") if isinstance(names, list | tuple) else names
+    return first if isinstance(first, str) else ""
+
+
+def _options(use: Use, known: plugins.Catalog, space: Space) -> dict[str, Any]:
+    function = known.get("dimension", use.name, f"{space.where or space.name}: ").function
     assert function is not None
     return {**options(function), **use.options}
 

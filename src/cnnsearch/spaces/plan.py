@@ -158,7 +158,7 @@ class Plan:
             `augment`, such as MixUp.
         averaging: how the trained weights are averaged; None: they are not.
         sizes: factors of both sides of the training images in epoch 1, 2, …, above 0 and at most 1; later epochs and
-            validation have whole images. The head must reduce by "average" or "max".
+            validation have whole images. The head must reduce by "average" or "max", else the model cannot be built.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -212,8 +212,6 @@ class Plan:
         require(got in CLASS_WEIGHTS, f"class_weight must be one of {known}, got {got!r}")
         self._check_schedule()
         require(all(0 < size <= 1 for size in self.sizes), f"sizes must be above 0 and at most 1, got {self.sizes}")
-        fits = not self.sizes or self.head.reduce != "flatten"
-        require(fits, "with sizes the head must reduce by 'average' or 'max', as 'flatten' needs one size of images")
         check_patterns("initial", (pattern for pattern, _ in self.initial))
         check_patterns("groups", (pattern for pattern, _ in self.groups))
         for pattern, group in self.groups:

@@ -51,6 +51,8 @@ class Mixing(keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.layer = layer
+        # CutMix mixes labels in its own precision, and labels are float32
+        layer.dtype_policy = "float32"
         self.generator = keras.random.SeedGenerator(getattr(layer, "seed", None))
         self._drawn: Any = None
 

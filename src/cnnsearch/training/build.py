@@ -81,11 +81,9 @@ def training_model(plan: Plan, core_model: keras.Sequential) -> keras.Sequential
     Without augmentation it is a second model too: a compiled core would save this package's classes with it.
     """
     scaling, *rest = core_model.layers
-    # in half precision CutMix cannot mix the labels, which are float32
-    mixing = (layer((name, {"dtype": "float32", **config})) for name, config in plan.mixing)
-    changes = [*map(layer, plan.augment), *map(batch_layers.Mixing, mixing)]
+    changes = [*map(layer, plan.augment), *(batch_layers.Mixing(layer(spec)) for spec in plan.mixing)]
     if plan.sizes:
-        image_sizes.check(plan.sizes, plan.input_shape, rest)
+        image_sizes.check(plan, rest)
         changes.append(image_sizes.ProgressiveSize(plan.sizes))
     kind = batch_layers.MixedModel if plan.mixing else keras.Sequential
     return kind([_pixels(plan), scaling, *changes, *rest])
@@ -203,7 +201,7 @@ def _extend(made: list[keras.layers.Layer], plan: Plan, prefix: str, stage: Stag
             continue
         name = f"{prefix}_{number}_{spec[0].lower()}"
         if paths(spec):
-            made.append(_fork(spec, stage, _shape_after(plan, made), name))
+            made.append(_fork(spec, stage, _shape_after(plan, made), name, bool(plan.sizes)))
         elif _steps(spec):
             made.append(layer(_stepping(spec, _shape_after(plan, made)), name))
         else:
@@ -239,17 +237,24 @@ def _shape_after(plan: Plan, made: list[keras.layers.Layer]) -> tuple[int | None
     return tuple(end.shape)
 
 
-def _fork(spec: Spec, stage: Stage, shape: tuple[int | None, ...], name: str) -> keras.Model:
-    """A fork as one layer of a Sequential: a model of Keras' own layers that joins its paths at the end."""
-    entry, ends = keras.Input(shape[1:], name=f"{name}_in"), []
+def _fork(spec: Spec, stage: Stage, shape: tuple[int | None, ...], name: str, any_size: bool) -> keras.Model:
+    """A fork as one layer of a Sequential: a model of Keras' own layers that joins its paths at the end.
+
+    Args:
+        shape: that of its images.
+        any_size: whether it also takes images of other sizes.
+    """
+    entry = keras.Input((None, None, shape[3]) if any_size and len(shape) == 4 else shape[1:], name=f"{name}_in")
+    ends = []
     for number, path in enumerate(paths(spec), 1):
-        end = entry
+        end, seen = entry, keras.KerasTensor(shape)
         for at, inner in enumerate(layer_specs.along(path, stage), 1):
             label = f"{name}{number}_{at}_{inner[0].lower()}"
             if paths(inner):
-                end = _fork(inner, stage, end.shape, label)(end)
+                each = _fork(inner, stage, seen.shape, label, any_size)
             else:
-                end = layer(_stepping(inner, end.shape) if _steps(inner) else inner, label)(end)
+                each = layer(_stepping(inner, seen.shape) if _steps(inner) else inner, label)
+            end, seen = each(end), each.compute_output_spec(seen)
         ends.append(end)
     return keras.Model(entry, layer(_merge(spec), f"{name}_merged")(ends), name=name)
 

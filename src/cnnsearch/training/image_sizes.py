@@ -5,6 +5,10 @@ from typing import Any
 
 import keras
 
+from cnnsearch.spaces.plan import Plan
+
+STRIDED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+
 
 @keras.saving.register_keras_serializable("cnnsearch")
 class ProgressiveSize(keras.layers.Layer):  # type: ignore[misc]
@@ -71,16 +75,25 @@ def _layer(model: Any) -> Any:
     return next((layer for layer in model.layers if isinstance(layer, ProgressiveSize)), None)
 
 
-def check(sizes: Sequence[float], shape: tuple[int, ...], layers: Sequence[Any]) -> None:
-    """Raise a ValueError if the layers do not take images of `shape` (height, width, channels) in one of the sizes."""
-    for size in sorted(set(sizes)):
-        small = scaled(shape[:2], size)
-        end = keras.KerasTensor((None, *small, shape[2]))
+def check(plan: Plan, layers: Sequence[Any]) -> None:
+    """Raise a ValueError if the layers after the first one do not take images in one of the plan's sizes."""
+    if plan.head.reduce == "flatten":
+        raise ValueError("with sizes the head must reduce by 'average' or 'max', as 'flatten' needs one size of images")
+    for size in sorted(set(plan.sizes)):
+        height, width = scaled(plan.input_shape[:2], size)
         try:
-            for layer in layers:
-                end = layer.compute_output_spec(end)
+            _check_size((None, height, width, plan.input_shape[2]), layers)
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"images of {small[0]} by {small[1]} pixels, the size {size:g}, do not fit the network: {reason}"
+                f"images of {height} by {width} pixels, the size {size:g}, do not fit the network: {reason}"
             ) from error
+
+
+def _check_size(shape: tuple[int | None, ...], layers: Sequence[Any]) -> None:
+    end = keras.KerasTensor(shape)
+    for layer in layers:
+        # a stride over one pixel, which `build` leaves out for whole images
+        if isinstance(layer, STRIDED) and max(layer.strides) > 1 and 1 in end.shape[1:3]:
+            raise ValueError(f"{layer.name} has strides, and a side of its image has one pixel")
+        end = layer.compute_output_spec(end)

@@ -174,5 +174,7 @@ class WorkerContext:
 
         self._programs = self._programs or CompiledCandidates()
         by_epochs = self.config.compiled and plain
+        # so few steps cannot begin with smaller images than validation has
+        plan = plan.replace(sizes=()) if passes else plan
         made = with_kind("invalid", lambda: from_plan(plan, len(split.x), by_epochs, passes, split.x))
         return self._programs.reuse(plan, made)
