@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import click
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "time_limit.jsonl"
+PAGE = HERE.parent / "docs" / "benchmarks" / "time-limit.md"
 MACHINE = f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
 
 
@@ -82,8 +83,8 @@ def run(tasks: tuple[str, ...], seeds: tuple[int, int], source: str, label: str)
 
 @main.command()
 def table() -> None:
-    """Print the table."""
-    click.echo(markdown(rows()))
+    """Write docs/benchmarks/time-limit.md."""
+    PAGE.write_text(HEAD + markdown(rows()) + METHOD.format(machine=", ".join(sorted({r["machine"] for r in rows()}))))
 
 
 def measured(task: Task, seed: int, source: str) -> dict[str, Any]:
@@ -116,19 +117,58 @@ def rows() -> list[dict[str, Any]]:
 
 
 def markdown(every: list[dict[str, Any]]) -> str:
-    """A row for each version and task."""
-    lines = ["| version | task | seconds | n | no model | another trial than the best epoch's | test, points better |"]
-    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
-    for label, task in dict.fromkeys((row["label"], row["task"]) for row in every):
-        same = [row for row in every if (row["label"], row["task"]) == (label, task)]
-        some = [row for row in same if row["named_test"] is not None and row["seen_test"] is not None]
-        better = [100 * (row["named_test"] - row["seen_test"]) for row in some]
-        spread = f" ({min(better):+.2f} to {max(better):+.2f})" if better else ""
-        mean = f"{fmean(better):+.2f}{spread}" if better else ""
-        others = sum(row["named"] != row["seen"] for row in some)
-        counts = [str(len(same)), str(sum(row["named"] is None for row in same)), f"{others} of {len(some)}", mean]
-        lines.append("| " + " | ".join([label, task, str(same[0]["seconds"]), *counts]) + " |")
+    """A row for each version and task, and one for all tasks of a version."""
+    lines = []
+    for label in dict.fromkeys(row["label"] for row in every):
+        own = [row for row in every if row["label"] == label]
+        tasks = {task: [row for row in own if row["task"] == task] for task in TASKS}
+        lines += [line(label, task, found) for task, found in tasks.items() if found]
+        lines.append(line(label, "all", own))
     return "\n".join(lines)
+
+
+def line(label: str, task: str, found: list[dict[str, Any]]) -> str:
+    """A row of the table."""
+    some = [row for row in found if row["named_test"] is not None and row["seen_test"] is not None]
+    better = [100 * (row["named_test"] - row["seen_test"]) for row in some]
+    low, high = interval(better)
+    others = sum(row["named"] != row["seen"] for row in some)
+    seconds = " or ".join(str(each) for each in sorted({row["seconds"] for row in found}))
+    counts = [str(len(found)), str(sum(row["named"] is None for row in found)), f"{others} of {len(some)}"]
+    gain = [f"{fmean(better):+.2f}", f"{low:+.2f} to {high:+.2f}", f"{min(better):+.2f} to {max(better):+.2f}"]
+    return "| " + " | ".join([label, task, seconds, *counts, *gain]) + " |"
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Student's 95% interval of the mean."""
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return fmean(values) - half, fmean(values) + half
+
+
+HEAD = """# Is the model that a time limit leaves as good as the best epoch seen?
+
+The table compares the test accuracy of the model that `--timeout` names with that of the trial that had the best
+epoch of the search.
+
+| version | task | seconds | n | no model | another trial | test, points better | 95% interval | range |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+METHOD = """
+
+## Method
+
+Each run is one `cnnsearch run --timeout` of two workers, with confirmation as shipped. After it, `export --trial`
+measures the trial that the search named and the trial that had the best epoch, if it is another one. `no model` counts
+the searches that named no trial. `another trial` counts those in which the confirmation chose another trial than the
+best epoch's.
+
+* Tasks: 30 seconds of digits, 60 seconds of 6,000 images of MNIST, 90 seconds of 6,000 images of CIFAR-10.
+* n: the column `n`, seeds from 100 on.
+* Command: `CNNSEARCH_DATA=DIR python benchmarks/time_limit.py run`, then `table`.
+* Machine: {machine}.
+"""
 
 
 if __name__ == "__main__":
