@@ -1,10 +1,12 @@
 """docs/benchmarks/peers.md and its plot, from what benchmarks/peers.py measured."""
 
+import math
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 from peers_results import (
+    ENOUGH,
     EQUAL,
     HELD_OUT,
     OURS,
@@ -98,14 +100,14 @@ COLUMNS += ("s a trial besides its epochs", "MiB at trial 1, 10, 25")
 TABLE = f"""
 ## {{task}}: {{target:.4f}} in validation
 
-Trials of at most 9 epochs, at most {{cap}} s an arm; {{machine}}.
+Trials of at most 9 epochs, at most {{cap}} s an arm; {{seeds}}; {{machine}}.
 
 | {" | ".join(COLUMNS)} |
 | {" | ".join(["---"] * len(COLUMNS))} |
 """
 PER_HIT = """
 All seconds (and epochs) of an arm divided by how often it reached the target, as multiples of cnnsearch's on the same
-seeds, with the bootstrap's 95% interval over seeds:
+seeds, with the bootstrap's 95% interval over seeds ("no limit": it never reached the target):
 
 | arm | seeds | seconds per hit | 95% interval | epochs per hit | 95% interval |
 | --- | --- | --- | --- | --- | --- |
@@ -153,7 +155,7 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
         arms = {arm: {row["seed"]: row for row in every if row["arm"] == arm} for arm in (*PEERS, *OURS)}
         caps = sorted({row["cap"] for row in every})
         cap = " or ".join(f"{cap:.0f}" for cap in caps)
-        text += TABLE.format(task=task, target=target, cap=cap, machine=every[-1]["machine"])
+        text += TABLE.format(task=task, target=target, cap=cap, seeds=told_seeds(every), machine=every[-1]["machine"])
         text += "".join(line(arm, found, arms["F"], target) for arm, found in arms.items() if found)
         text += per_hit_table(arms, target)
         text += quality(task)
@@ -162,8 +164,17 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of seeds that nothing was developed with; without such, those of all seeds but the pilot's."""
-    return [row for row in rows if row["seed"] >= HELD_OUT] or [row for row in rows if row["seed"] not in PILOT]
+    """The rows of seeds that nothing was developed with, if there are ENOUGH; else those of the other seeds."""
+    held_out = [row for row in rows if row["seed"] >= HELD_OUT]
+    if sum(row["arm"] == "F" for row in held_out) >= ENOUGH:
+        return held_out
+    return [row for row in rows if row["seed"] < HELD_OUT and row["seed"] not in PILOT]
+
+
+def told_seeds(every: list[dict[str, Any]]) -> str:
+    """Whether cnnsearch was developed with these seeds."""
+    first = min(row["seed"] for row in every)
+    return f"seeds from {first} on, with which {'nothing' if first >= HELD_OUT else 'cnnsearch'} was developed"
 
 
 def per_hit_table(arms: dict[str, dict[int, Any]], target: float) -> str:
@@ -177,9 +188,14 @@ def per_hit_table(arms: dict[str, dict[int, Any]], target: float) -> str:
         told = [f"{arm} {NAMES[arm]}", str(len(both))]
         for at in (0, 1):
             ratio, low, high = per_hit_ratio(pairs[0], pairs[1], at)
-            told += [f"{ratio:.1f}", f"{low:.1f} to {high:.1f}"]
+            told += [times(ratio), f"{times(low)} to {times(high)}"]
         lines.append(f"| {' | '.join(told)} |\n")
     return PER_HIT + "".join(lines) if lines else ""
+
+
+def times(ratio: float) -> str:
+    """A multiple; without a limit if the arm never reached the target."""
+    return "no limit" if math.isinf(ratio) else f"{ratio:.1f}"
 
 
 def line(arm: str, found: dict[int, Any], ours: dict[int, Any], target: float) -> str:

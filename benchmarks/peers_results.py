@@ -34,6 +34,9 @@ TASKS = ("digits", "mnist", "cifar")
 HELD_OUT = 200
 """The first seed that nothing was developed with."""
 
+ENOUGH = 10
+"""A task is judged by these seeds as soon as cnnsearch has run with so many of them."""
+
 PILOT = (101, 102, 103, 104, 105)
 
 TRIALS = {"digits": 25, "mnist": 12, "cifar": 12}
