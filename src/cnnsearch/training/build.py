@@ -215,7 +215,8 @@ def _steps(spec: Spec) -> bool:
 def _stepping(spec: Spec, shape: tuple[int | None, ...]) -> Spec:
     """A strided layer for images of this shape, without its stride along a side of one pixel, where it does nothing.
 
-    TensorFlow's gradient of it is wrong in bfloat16 on a CPU with AMX (seen with 2.21: kernels' gradients of 1e33).
+    TensorFlow's gradient of it is wrong in bfloat16 on CPUs with instructions for it, AVX512_BF16 or AMX (seen with
+    2.21: kernels' gradients of 1e33).
     """
     name, config = spec
     strides = config["strides"]
