@@ -10,10 +10,12 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from cnnsearch.results.export import exported_model
 from cnnsearch.results.export.evaluation import Evaluation
+from cnnsearch.results.origin import origin_of, trained_trial
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.study import listing
-from tests.conftest import Run, invoke, python
+from tests.conftest import TINY, Run, invoke, python
 
 FILES = {
     "model.keras",
@@ -126,6 +128,23 @@ def test_the_exported_space_is_a_space(searched: Path, exported: Path, run: Run,
     done = run("run", "--space", "mine.toml", "--study", "digits_cnn", "--trials", "5", "--epochs", "2")
     assert done.returncode == 0, done.stderr
     assert "already has 5 of 5 trials" in done.stdout
+
+
+def test_a_model_of_half_precision_is_compared_in_it_and_other_weights_are_refused(run: Run, tmp_path: Path) -> None:
+    done = run("run", "--space", "digits_cnn", "--trials", "1", "--precision", "mixed_bfloat16", *TINY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = listing.load("digits_cnn", tmp_path / "runs")
+    origin = origin_of(study, trained_trial(study, 0), ())
+    model = exported_model.trained_model(origin)
+    found = exported_model._in_its_precision(origin, model)
+    assert found.accuracy == pytest.approx(origin.chosen.score, abs=1.5 / found.n)
+    assert model.layers[-1].compute_dtype == keras.config.dtype_policy().compute_dtype == "float32"
+    path = study.checkpoint(origin.chosen)
+    assert path is not None
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    model.save(path)
+    refused = run("export")
+    assert refused.returncode == 2 and "it is the file of another trial" in refused.stderr
 
 
 def test_refuses_in_one_line(searched: Path, exported: Path) -> None:
