@@ -149,8 +149,8 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 HEAD = """# Is the model that a time limit leaves as good as the best epoch seen?
 
-The table compares the test accuracy of the model that `--timeout` names with that of the trial that had the best
-epoch of the search.
+Yes: no difference was found (the row `all`). The table compares the test accuracy of the model that `--timeout` names
+with that of the trial that had the best epoch of the search.
 
 | version | task | seconds | n | no model | another trial | test, points better | 95% interval | range |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
