@@ -273,5 +273,5 @@ def _named(stage: Stage, found: list[Spec | None]) -> Iterator[Spec]:
                 yield from _named(stage, list(layer_specs.along(path, stage)))
 
 
-STEPPING = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+STEPPING = tuple(kind.__name__ for kind in image_sizes.STRIDED)
 """Convolutions of images. Their strides are left out along a side of one pixel."""

@@ -8,6 +8,7 @@ import keras
 from cnnsearch.spaces.plan import Plan
 
 STRIDED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+"""Convolutions of images."""
 
 
 @keras.saving.register_keras_serializable("cnnsearch")
