@@ -1,5 +1,6 @@
 """export: the folder, the model with Keras alone, one evaluation on the test set, and refusals."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from cnnsearch.results.export import exported_model
+from cnnsearch.results.export import exported_model, refit
 from cnnsearch.results.export.evaluation import Evaluation
 from cnnsearch.results.origin import origin_of, trained_trial
 from cnnsearch.spaces.plan import Plan
@@ -141,6 +142,18 @@ def test_a_model_of_half_precision_is_compared_in_it_and_other_weights_are_refus
     assert model.layers[-1].compute_dtype == keras.config.dtype_policy().compute_dtype == "float32"
     path = study.checkpoint(origin.chosen)
     assert path is not None
+    # without its file it is trained again in half precision: float32 would give other weights
+    aside = path.rename(tmp_path / "aside.keras")
+    again = exported_model.trained_model(origin)
+    aside.rename(path)
+    assert again.layers[-1].compute_dtype == keras.config.dtype_policy().compute_dtype == "float32"
+    for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    # so is a refit: the same training, by another way
+    chosen = dataclasses.replace(origin.chosen, epochs=origin.chosen.best_epoch)
+    more = origin._replace(parts=refit.joined(origin.parts), chosen=chosen)
+    for one, other in zip(refit.refit(origin).get_weights(), more.train().get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
     model.save(path)
     refused = run("export")

@@ -1,5 +1,7 @@
 """The origin of a trial: its study, space and data, read again, so that its model can be opened or trained again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +49,15 @@ class Source(NamedTuple):
         hp = HyperParameters(replay(self.chosen.params))
         return from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape, classes)
 
+    def in_float32(self, network: Any) -> Any:
+        """`network`, which was trained in the study's precision, in float32. An author's model stays as it is."""
+        if not self.chosen.plan or self.study.precision in ("", "float32"):
+            return network
+        with precision("float32"):
+            single = self.candidate().core
+        single.set_weights(network.get_weights())
+        return single
+
     def predict(self, model: Any, x: Images) -> NDArray[Any]:
         """The predictions of `model`, a model of this trial, for images: probabilities (n, classes)."""
         from cnnsearch.training import model_io
@@ -77,24 +88,38 @@ class Origin(NamedTuple):
         """The predictions of `model`, a model of this trial, for images: probabilities (n, classes)."""
         return self.source.predict(model, x)
 
-    def train(self) -> tuple[Any, Any]:
-        """Train the trial again from its seed; returns the training's result and the network."""
+    def train(self) -> Any:
+        """The network of the trial, trained again from its seed in the study's precision."""
         import keras
 
         from cnnsearch.training import fitting, training_data
 
         chosen = self.chosen
-        keras.utils.set_random_seed(chosen.seed)
-        candidate = self.candidate(pretrained=True)
-        data = training_data.for_candidate(candidate, self.parts, len(self.dataset.classes))
 
         def should_continue(epoch: int, metrics: dict[str, float]) -> bool:
             return epoch < chosen.epochs
 
         hp, metric = HyperParameters(replay(chosen.params)), self.study.info["metric"]
         trainer = spaces.trainer(self.space, self.known)
-        outcome = fitting.train(candidate, trainer, hp, data, chosen.epochs, metric, should_continue)
-        return outcome, candidate.core
+        with precision(self.study.precision):
+            keras.utils.set_random_seed(chosen.seed)
+            candidate = self.candidate(pretrained=True)
+            data = training_data.for_candidate(candidate, self.parts, len(self.dataset.classes))
+            fitting.train(candidate, trainer, hp, data, chosen.epochs, metric, should_continue)
+        return self.source.in_float32(candidate.core)
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Within it, new layers have the precision `name`; an empty one changes nothing."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name or before)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def source_of(study: Study, chosen: Trial, plugins: tuple[Path, ...]) -> Source:

@@ -11,7 +11,7 @@ from cnnsearch.results.export import ensemble, views
 from cnnsearch.results.export.evaluation import Evaluation, evaluate
 from cnnsearch.results.export.gain import Gain, compare
 from cnnsearch.results.export.refit import refit
-from cnnsearch.results.origin import Origin, Source, trained_trial
+from cnnsearch.results.origin import Origin, Source, precision, trained_trial
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
@@ -171,7 +171,7 @@ def trained_model(origin: Origin) -> Any:
     if path is not None:
         return load_checkpoint(origin.source, path)
     keras.config.set_dtype_policy("float32")
-    return origin.train()[1]
+    return origin.train()
 
 
 def load_checkpoint(source: Source, path: Path) -> Any:
@@ -250,16 +250,10 @@ def _is_close(found: Evaluation, expected: float) -> bool:
 
 def _in_its_precision(origin: Origin, model: Any) -> Evaluation:
     """How good `model` is on the validation images in the precision that the study was trained in."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(origin.study.precision)
-    try:
+    with precision(origin.study.precision):
         network = origin.source.candidate().core
-        network.set_weights(model.get_weights())
-        return evaluate(origin.predict(network, origin.parts.x_val), origin.parts.y_val)
-    finally:
-        keras.config.set_dtype_policy(before)
+    network.set_weights(model.get_weights())
+    return evaluate(origin.predict(network, origin.parts.x_val), origin.parts.y_val)
 
 
 def _stored_accuracy(study: Study, chosen: Trial) -> float | None:

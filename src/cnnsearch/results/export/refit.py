@@ -8,7 +8,7 @@ import numpy as np
 from cnnsearch.core.errors import StudyError
 from cnnsearch.data import image_cache
 from cnnsearch.data.splits import Split
-from cnnsearch.results.origin import Origin
+from cnnsearch.results.origin import Origin, precision
 from cnnsearch.spaces import space
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 
@@ -16,20 +16,28 @@ from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 def refit(origin: Origin) -> Any:
     """The network of `origin`'s trial, trained from its seed on all images except the test images.
 
-    It is trained for the trial's best number of epochs, with the trial's own schedule. Callbacks that monitor
-    validation are left out. If one of them lowered the learning rate, the rate falls as it was recorded.
+    It is trained in the study's precision, for the trial's best number of epochs and with the trial's own schedule.
+    Callbacks that monitor validation are left out. If one of them lowered the learning rate, the rate falls as it was
+    recorded.
 
     Raises:
         StudyError: if the training images have versions without noise, and the validation images have none.
     """
+    whole = origin._replace(parts=joined(origin.parts, origin.study.folder))
+    with precision(origin.study.precision):
+        network = _train(whole)
+    return origin.source.in_float32(network)
+
+
+def _train(origin: Origin) -> Any:
+    """The trial's network with the weights of its last epoch: the best epoch on images that it has seen is none."""
     import keras
 
     from cnnsearch.training import fitting, training_data
 
     chosen, info = origin.chosen, origin.study.info
-    whole = origin._replace(parts=joined(origin.parts, origin.study.folder))
     keras.utils.set_random_seed(chosen.seed)
-    candidate = whole.candidate(pretrained=True)
+    candidate = origin.candidate(pretrained=True)
     candidate = candidate._replace(callbacks=without_validation(candidate.callbacks, chosen.history))
     weights: list[Any] = []
 
@@ -38,10 +46,9 @@ def refit(origin: Origin) -> Any:
             weights[:] = candidate.core.get_weights()
         return epoch < chosen.best_epoch
 
-    data = training_data.for_candidate(candidate, whole.parts, len(origin.dataset.classes))
+    data = training_data.for_candidate(candidate, origin.parts, len(origin.dataset.classes))
     hp, trainer = HyperParameters(replay(chosen.params)), space.trainer(origin.space, origin.known)
     fitting.train(candidate, trainer, hp, data, int(info["epochs"]), info["metric"], keep_weights)
-    # The weights of the last epoch: the best epoch on validation means nothing, as the model is trained on validation.
     candidate.core.set_weights(weights)
     return candidate.core
 
