@@ -39,6 +39,8 @@ class Task:
         self.shape, self.classes, self.epochs = data.input_shape, len(data.classes), int(self.space.defaults["epochs"])
         table = np.eye(self.classes, dtype="float32")
         self.x, self.y, self.x_val, self.y_val = parts.x, table[parts.y], parts.x_val, table[parts.y_val]
+        # for plans that are trained after the searches
+        self.x_test, self.y_test = parts.x_test, parts.y_test
 
     def plan(self, draw: Callable[[str, Distribution], Any]) -> tuple[Plan, dict[str, Any]]:
         """The plan that `draw` answers for, and its hyperparameters."""

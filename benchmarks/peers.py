@@ -3,6 +3,7 @@
     CNNSEARCH_DATA=DIR python benchmarks/peers.py pilot --task digits
     CNNSEARCH_DATA=DIR python benchmarks/peers.py run --task digits --seeds 5
     CNNSEARCH_DATA=DIR python benchmarks/peers.py quality --task digits
+    CNNSEARCH_DATA=DIR python benchmarks/peers.py tested --task digits
     python benchmarks/peers.py table
 
 Arms: A KerasTuner random, B KerasTuner Hyperband, C KerasTuner Bayesian, D Optuna's TPE with its median pruner and a
@@ -14,7 +15,8 @@ were there while cnnsearch was developed. Each arm is a fresh process; the arms 
 `pilot` fixes the target: the median of what A reaches with TRIALS, or in CAP, on five seeds that are not used again.
 In `run` an arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`:
 to CAP in any case); what is there already is not run again, so it may be stopped at any time. `quality` trains the
-plan that each arm had chosen after EQUAL seconds anew, on three seeds. `run --cap 300` runs what missed the target
+plan that each arm had chosen after EQUAL seconds anew, on three seeds. `tested` trains what an arm had chosen at any
+time anew and evaluates it on the test set; it has no clock. `run --cap 300` runs what missed the target
 once more, with more time. Needs keras-tuner and tensorboard; K needs ray[tune]. L needs AutoKeras, whose version 3.0.0
 works with Keras 3.10 and not with 3.15. Both run only where they are named.
 
@@ -226,6 +228,17 @@ def quality(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int) -> None:
         for row in rows(task):
             if row["arm"] in arms and row["seed"] < seeds:
                 again(task, row["arm"], row["seed"], seconds, partial(chosen, row, seconds))
+
+
+@main.command()
+@click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
+@click.option("--arm", "arms", multiple=True, default=USUAL, type=click.Choice((*PEERS, *OURS)))
+def tested(tasks: tuple[str, ...], arms: tuple[str, ...]) -> None:
+    """Train the plans that the arms had chosen at each time again, and evaluate them on the test set."""
+    from peers_tested import measure
+
+    for task in tasks:
+        measure(task, arms)
 
 
 @main.command()

@@ -5,16 +5,16 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+import peers_tested
 from peers_results import (
-    ENOUGH,
     EQUAL,
     HELD_OUT,
     OURS,
     PEERS,
-    PILOT,
     SURE,
     goal,
     interval,
+    judged,
     per_hit_ratio,
     ratios,
     reached,
@@ -158,17 +158,10 @@ def write(measured: dict[str, list[dict[str, Any]]]) -> None:
         text += TABLE.format(task=task, target=target, cap=cap, seeds=told_seeds(every), machine=every[-1]["machine"])
         text += "".join(line(arm, found, arms["F"], target) for arm, found in arms.items() if found)
         text += per_hit_table(arms, target)
+        text += peers_tested.table(task, NAMES)
         text += quality(task)
     plot(measured)
     (DOCS / "peers.md").write_text(HEAD + text + FOOT + "\n![The best so far against time](peers.png)\n")
-
-
-def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of seeds that nothing was developed with, if there are ENOUGH; else those of the other seeds."""
-    held_out = [row for row in rows if row["seed"] >= HELD_OUT]
-    if sum(row["arm"] == "F" for row in held_out) >= ENOUGH:
-        return held_out
-    return [row for row in rows if row["seed"] < HELD_OUT and row["seed"] not in PILOT]
 
 
 def told_seeds(every: list[dict[str, Any]]) -> str:

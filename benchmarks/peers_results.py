@@ -71,6 +71,14 @@ def rows(task: str) -> list[dict[str, Any]]:
     return list({(row["arm"], row["seed"]): row for row in sorted(ruled, key=lambda row: row["cap"])}.values())
 
 
+def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of seeds that nothing was developed with, if there are ENOUGH; else those of the other seeds."""
+    held_out = [row for row in rows if row["seed"] >= HELD_OUT]
+    if sum(row["arm"] == "F" for row in held_out) >= ENOUGH:
+        return held_out
+    return [row for row in rows if row["seed"] < HELD_OUT and row["seed"] not in PILOT]
+
+
 def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:
     """Seconds and epochs to the target, and whether it was reached; if not, those of the whole run."""
     for seconds, epochs, value, *_ in row["better"]:
