@@ -48,13 +48,13 @@ ROWS = (
     Row("mnist_cnn", "plain", 10),
     Row("mnist_cnn", "twice_two", 10),
     Row("mnist_cnn", "twice_two_plain", 10),
-    Row("mnist_cnn", "deep_dense", 15),
-    Row("mnist_cnn", "strided", 15),
+    Row("mnist_cnn", "deep_dense", 50),
+    Row("mnist_cnn", "strided", 100),
     Row("mnist_noisy", "noisy", 10),
     Row("mnist_denoise", "denoise", 10),
     Row("mnist_numpy_mlp", "numpy_mlp", 15),
     Row("mnist_numpy_mlp", "numpy_mlp_bare", 350, ("dataset.limit=360",)),
-    *(Row("cifar10_cnn", f"cifar_{number}", 10 if number < 5 else 30) for number in range(1, 11)),
+    *(Row("cifar10_cnn", f"cifar_{number}", 30) for number in range(1, 11)),
     *(Row("cifar10_fast", name, 10) for name in ("default", "airbench94", "resnet_like", "small_vgg")),
     Row("mnist_vgg16", "vgg16", 5),
     Row("mnist_vgg16", "vgg16_tuned", 5),
@@ -189,7 +189,8 @@ def page(every: list[dict[str, Any]]) -> str:
     """The table as Markdown."""
     shelf = plugins.load()
     lines = []
-    for row in ROWS:
+    for asked in ROWS:
+        row = longest(asked, every)
         runs = [result for result in every if identity(result)[:-1] == tuple(row)]
         reported = space.load(row.space, shelf).recipes.get(row.recipe, {}).get("reported", {})
         if runs:
@@ -200,6 +201,12 @@ def page(every: list[dict[str, Any]]) -> str:
     missing = [f"`{row.recipe}`" for row in ROWS if row.recipe not in trained]
     note = f"\nNot run yet: {', '.join(missing)}.\n" if missing else ""
     return HEAD + "\n".join(lines) + "\n" + note + views_table(every) + METHOD
+
+
+def longest(row: Row, every: list[dict[str, Any]]) -> Row:
+    """`row` with its epochs, or with the most epochs that were trained where it was not trained for so many."""
+    done = [row._replace(epochs=result["epochs"]) for result in every if result["recipe"] == row.recipe]
+    return row if row in done or not done else max(done, key=lambda found: found.epochs)
 
 
 def views_table(every: list[dict[str, Any]]) -> str:
@@ -257,8 +264,8 @@ def precision(run: dict[str, Any]) -> str:
 HEAD = """# Do the recipes reach what others reported?
 
 Mostly yes; `airbench94` does not. The recipes were trained once. The table has what others reported beside the test
-accuracy that was measured here, with its 95% interval. Some of the CIFAR-10 recipes had fewer epochs than in the
-report.
+accuracy that was measured here, with its 95% interval. Where `epochs` is less than `in epochs`, the recipe had less
+training than in the report.
 
 | recipe | parameters | reported | in epochs | test | 95% interval | n | epochs | machine | command |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -282,8 +289,7 @@ The reports validated on the test set itself. `n` is the number of seeds. The in
 1, else over seeds.
 
 CIFAR-10 is a copy that was compressed as JPEG of quality 75. `vgg16` and `vgg16_tuned` need Keras' file of ImageNet's
-weights, `vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5`, by `--weights`; they were not run. `cifar_5` to `cifar_7`
-had the report's 30 epochs, in half precision.
+weights, `vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5`, by `--weights`; they were not run.
 
 `airbench94` reached 94.01% on the original images, all 50,000 of them, with six views of each test image. Here it has
 41,666 images that were compressed as JPEG. Its own code (PyTorch, `legacy/airbench94.py`) is as good on the same
