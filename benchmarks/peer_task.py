@@ -24,9 +24,9 @@ LAUNCHED = float(os.environ.get("PEERS_LAUNCHED", time.time()))
 
 
 class Task:
-    """A space, its data and its builder, the same for every arm."""
+    """A space, its data and its builder, the same for every arm. `test`: with the test images, for after the search."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, test: bool = False) -> None:
         self.name = name
         self.round = TRIALS.get(name, 0)
         self.catalog = plugins.load()
@@ -39,8 +39,7 @@ class Task:
         self.shape, self.classes, self.epochs = data.input_shape, len(data.classes), int(self.space.defaults["epochs"])
         table = np.eye(self.classes, dtype="float32")
         self.x, self.y, self.x_val, self.y_val = parts.x, table[parts.y], parts.x_val, table[parts.y_val]
-        # for plans that are trained after the searches
-        self.x_test, self.y_test = parts.x_test, parts.y_test
+        self.test = (parts.x_test, parts.y_test) if test else None
 
     def plan(self, draw: Callable[[str, Distribution], Any]) -> tuple[Plan, dict[str, Any]]:
         """The plan that `draw` answers for, and its hyperparameters."""

@@ -87,8 +87,8 @@ epochs` is the ratio of epochs.
 another epoch: drawing, building, tracing (medians, where it was recorded). With two workers it is the time of one
 worker while the other trains.
 
-* Command: `python benchmarks/peers.py pilot`, `run`, `quality` and `table`, which writes this page. The top of that
-  file describes the arms.
+* Command: `python benchmarks/peers.py pilot`, `run`, `quality`, `tested` and `table`, which writes this page. The top
+  of that file describes the arms.
 * Machine: Linux x86_64, 2 cores, shared with other work. The arms of a seed take turns. What was run again, after the
   code had changed or with more time, was run on another day: the same trainings took 0.77 to 1.40 of their time on
   another day (16 pairs). A to D on digits with seeds 5 to 9 had a process of the lowest priority beside them, as did

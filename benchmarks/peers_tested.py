@@ -5,18 +5,19 @@ search and to its last epoch; the weights of its best validation epoch are evalu
 no choice depends on the test set, and what counts is the plan, not the luck of one training.
 """
 
+import functools
 import json
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from peers_results import RESULTS, judged, rows
+from peers_results import EQUAL, OURS, RESULTS, interval, judged, rows
 
 FRESH = 9001
 """The seed of the second training."""
 
-MOMENTS = {"digits": (8, 12, 20, 40, 80), "mnist": (12, 20, 40, 80, 120), "cifar": (20, 40, 60, 120, 180)}
-"""The seconds since the launch for which the table has a column."""
+SHARES = (0.4, 0.6, 1.0)
+"""The table has a column for these shares of EQUAL, the seconds for which every arm searches at least."""
 
 Values = dict[str, Any]
 
@@ -39,38 +40,68 @@ def measure(task: str, arms: tuple[str, ...]) -> None:
                 print(f"{task} {row['arm']} seed {row['seed']}: {told['test']}", flush=True)
 
 
-def curves(task: str) -> dict[str, list[list[tuple[float, float]]]]:
-    """For each arm and search: at which second which accuracy began. Searches with a missing plan are left out."""
+Curve = list[tuple[float, float]]
+"""The seconds since the launch at which a plan was chosen, and its accuracy."""
+
+
+def curves(task: str) -> dict[str, dict[int, Curve]]:
+    """The curve of each search of the complete arms: those with all seeds of cnnsearch and without a missing plan."""
     known = {_key(found["seed"], found["values"]): found["test"] for found in stored(task)}
-    found: dict[str, list[list[tuple[float, float]]]] = {}
+    found: dict[str, dict[int, Curve]] = {}
     for row in judged(rows(task)):
         steps = [(t, known.get(_key(row["seed"], values))) for t, _, _, values in row["better"] if values]
         if all(test is not None for _, test in steps):
-            found.setdefault(row["arm"], []).append([(t, test) for t, test in steps if test is not None])
-    return found
+            found.setdefault(row["arm"], {})[row["seed"]] = [(t, test) for t, test in steps if test is not None]
+    seeds = {row["seed"] for row in judged(rows(task)) if row["arm"] == "F"}
+    return {arm: each for arm, each in found.items() if each.keys() >= seeds}
 
 
-def at(curve: list[tuple[float, float]], seconds: float) -> float:
-    """The accuracy at a time: 0 before the first epoch has ended, as there is no model yet."""
-    return next((test for t, test in reversed(curve) if t <= seconds), 0.0)
+def at(curve: Curve, seconds: float) -> float | None:
+    """The accuracy at a time; None before the first epoch has ended."""
+    return next((test for t, test in reversed(curve) if t <= seconds), None)
 
 
 def table(task: str, names: dict[str, str]) -> str:
-    """The mean accuracy of each arm at MOMENTS, as Markdown; nothing where no plan was trained again."""
-    found, moments = curves(task), MOMENTS[task]
+    """The mean accuracy of each complete arm at some times, as Markdown; nothing without cnnsearch."""
+    found, moments = curves(task), [share * EQUAL[task] for share in SHARES]
+    if "F" not in found:
+        return ""
+    ours = found["F"]
     lines = []
     for arm in (arm for arm in names if arm in found):
-        means = [mean(at(curve, seconds) for curve in found[arm]) for seconds in moments]
-        told = [f"{value:.2%}" if value else "" for value in means]
-        lines.append(f"| {arm[0]} {names[arm]} | {len(found[arm])} | {' | '.join(told)} |\n")
-    head = f"| arm | seeds | {' | '.join(f'{seconds} s' for seconds in moments)} |\n| --- | --- |"
-    return ABOUT + head + " --- |" * len(moments) + "\n" + "".join(lines) if lines else ""
+        own = {seed: found[arm][seed] for seed in ours}
+        told = [_mean([at(curve, seconds) for curve in own.values()]) for seconds in moments]
+        ends = [(at(ours[seed], moments[-1]), at(own[seed], moments[-1])) for seed in ours]
+        gains = [100 * (one - other) for one, other in ends if one is not None and other is not None]
+        compared = arm not in OURS and len(gains) == len(ours)
+        told.append(
+            "{:+.2f} ({:+.2f} to {:+.2f})".format(mean(gains), *interval(gains, middle=mean)) if compared else ""
+        )
+        lines.append(f"| {arm[0]} {names[arm]} | {len(own)} | {' | '.join(told)} |\n")
+    columns = ["arm", "seeds", *(f"{seconds:g} s" for seconds in moments), "cnnsearch better by, in points"]
+    return f"{ABOUT}| {' | '.join(columns)} |\n| {' | '.join('---' for _ in columns)} |\n" + "".join(lines)
+
+
+def _interval(gains: list[float]) -> str:
+    low, high = interval(gains, middle=mean)
+    return f"{mean(gains):+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _mean(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{mean(known):.2%}" if len(known) == len(values) else ""
+
+
+@functools.lru_cache(1)
+def _task(name: str, seed: int) -> Any:
+    from peer_task import Task
+
+    return Task(name, seed, test=True)
 
 
 def _accuracy(name: str, seed: int, values: Values) -> float:
     """The accuracy on the test set, trained with FRESH on the split of the search with this `seed`."""
     import keras
-    from peer_task import Task
 
     from cnnsearch.training import fitting, model_io
     from cnnsearch.training.candidate import from_plan
@@ -78,13 +109,13 @@ def _accuracy(name: str, seed: int, values: Values) -> float:
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(FRESH)
-    task = Task(name, seed)
+    task = _task(name, seed)
     plan, _ = task.plan(lambda each, _: values[each])
     candidate = from_plan(plan, len(task.x))
     data = TrainingData(task.x, task.y, task.x_val, task.y_val, plan.batch_size)
     fitting.train(candidate, None, None, data, plan.epochs, "val_accuracy", lambda *_: True)
-    predicted = model_io.predict(candidate.core, task.x_test)
-    return round(float((predicted.argmax(1) == task.y_test).mean()), 6)
+    x, y = task.test
+    return round(float((model_io.predict(candidate.core, x).argmax(1) == y).mean()), 6)
 
 
 def _key(seed: int, values: Values) -> str:
@@ -97,7 +128,7 @@ def _file(task: str) -> Path:
 
 ABOUT = """
 The accuracy on the test set of the plan that an arm had chosen by then: the plan of its best epoch so far, trained
-again with another seed. Means over searches. A search that has no epoch yet counts with 0, and one that ended at the
-target keeps its plan.
+again with another seed. Means over searches; empty where a search had no epoch yet. The last column is the mean
+difference on the same seed in the last of these times, with the bootstrap's 95% interval.
 
 """

@@ -40,7 +40,7 @@ def load(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Trained
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cnnsearch.results.export import exported_model
-    from cnnsearch.results.origin import source_of
+    from cnnsearch.results.origin import dtype_policy, source_of
 
     chosen = exported_model.select_trials(study, number, 0)[0]
     path = study.checkpoint(chosen)
@@ -49,14 +49,10 @@ def load(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Trained
             f"The model of trial {chosen.number} is no longer on disk. A study keeps only its `keep` best models. "
             f"export(trial={chosen.number}) trains it again."
         )
-    import keras
-
-    policy, source = keras.config.dtype_policy(), source_of(study, chosen, plugins)
-    try:
+    source = source_of(study, chosen, plugins)
+    # the user's own models must not change their dtype
+    with dtype_policy("float32"):
         return TrainedModel(exported_model.load_checkpoint(source, path), source)
-    finally:
-        # the user's own models must not change their dtype
-        keras.config.set_dtype_policy(policy)
 
 
 def batch(images: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

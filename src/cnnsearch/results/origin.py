@@ -49,11 +49,20 @@ class Source(NamedTuple):
         hp = HyperParameters(replay(self.chosen.params))
         return from_hypermodel(hypermodel, hp, self.study.info["batch_size"], shape, classes)
 
+    @property
+    def precision(self) -> str:
+        """The precision that the trial is trained in again: the study's, or float32 for the model of an author.
+
+        Some gradients in bfloat16 are wrong on a CPU. Plans avoid them, and an author's model may not
+        (`device.auto_precision`).
+        """
+        return (self.chosen.plan and self.study.precision) or "float32"
+
     def in_float32(self, network: Any) -> Any:
-        """`network`, which was trained in the study's precision, in float32. An author's model stays as it is."""
-        if not self.chosen.plan or self.study.precision in ("", "float32"):
+        """`network`, which was trained in `precision`, in float32."""
+        if self.precision == "float32":
             return network
-        with precision("float32"):
+        with dtype_policy("float32"):
             single = self.candidate().core
         single.set_weights(network.get_weights())
         return single
@@ -89,7 +98,7 @@ class Origin(NamedTuple):
         return self.source.predict(model, x)
 
     def train(self) -> Any:
-        """The network of the trial, trained again from its seed in the study's precision."""
+        """The network of the trial in float32, trained again from its seed in the trial's precision."""
         import keras
 
         from cnnsearch.training import fitting, training_data
@@ -101,7 +110,7 @@ class Origin(NamedTuple):
 
         hp, metric = HyperParameters(replay(chosen.params)), self.study.info["metric"]
         trainer = spaces.trainer(self.space, self.known)
-        with precision(self.study.precision):
+        with dtype_policy(self.source.precision):
             keras.utils.set_random_seed(chosen.seed)
             candidate = self.candidate(pretrained=True)
             data = training_data.for_candidate(candidate, self.parts, len(self.dataset.classes))
@@ -110,12 +119,12 @@ class Origin(NamedTuple):
 
 
 @contextmanager
-def precision(name: str) -> Iterator[None]:
-    """Within it, new layers have the precision `name`; an empty one changes nothing."""
+def dtype_policy(name: str) -> Iterator[None]:
+    """Within it, new layers of Keras have the precision `name`."""
     import keras
 
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name or before)
+    keras.config.set_dtype_policy(name)
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from cnnsearch.results.export import ensemble, views
 from cnnsearch.results.export.evaluation import Evaluation, evaluate
 from cnnsearch.results.export.gain import Gain, compare
 from cnnsearch.results.export.refit import refit
-from cnnsearch.results.origin import Origin, Source, precision, trained_trial
+from cnnsearch.results.origin import Origin, Source, dtype_policy, trained_trial
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
@@ -231,8 +231,7 @@ def _check_score(origin: Origin, model: Any, found: Evaluation) -> None:
         return
     if _is_close(found, expected):
         return
-    half = chosen.plan and study.precision not in ("", "float32")
-    if half and _is_close(_in_its_precision(origin, model), expected):
+    if origin.source.precision != "float32" and _is_close(_in_its_precision(origin, model), expected):
         return
     # An author's `fit` may end with other weights than those of the best epoch, and a metric may use another threshold.
     if not chosen.plan and (chosen.reads in ABOUT_ZERO or origin.candidate().fit is not None):
@@ -249,8 +248,8 @@ def _is_close(found: Evaluation, expected: float) -> bool:
 
 
 def _in_its_precision(origin: Origin, model: Any) -> Evaluation:
-    """How good `model` is on the validation images in the precision that the study was trained in."""
-    with precision(origin.study.precision):
+    """How good `model` is on the validation images in the precision that the trial was trained in."""
+    with dtype_policy(origin.source.precision):
         network = origin.source.candidate().core
     network.set_weights(model.get_weights())
     return evaluate(origin.predict(network, origin.parts.x_val), origin.parts.y_val)

@@ -8,7 +8,7 @@ import numpy as np
 from cnnsearch.core.errors import StudyError
 from cnnsearch.data import image_cache
 from cnnsearch.data.splits import Split
-from cnnsearch.results.origin import Origin, precision
+from cnnsearch.results.origin import Origin, dtype_policy
 from cnnsearch.spaces import space
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 
@@ -16,7 +16,7 @@ from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 def refit(origin: Origin) -> Any:
     """The network of `origin`'s trial, trained from its seed on all images except the test images.
 
-    It is trained in the study's precision, for the trial's best number of epochs and with the trial's own schedule.
+    It is trained in the trial's precision, for the trial's best number of epochs and with the trial's own schedule.
     Callbacks that monitor validation are left out. If one of them lowered the learning rate, the rate falls as it was
     recorded.
 
@@ -24,13 +24,13 @@ def refit(origin: Origin) -> Any:
         StudyError: if the training images have versions without noise, and the validation images have none.
     """
     whole = origin._replace(parts=joined(origin.parts, origin.study.folder))
-    with precision(origin.study.precision):
+    with dtype_policy(origin.source.precision):
         network = _train(whole)
     return origin.source.in_float32(network)
 
 
 def _train(origin: Origin) -> Any:
-    """The trial's network with the weights of its last epoch: the best epoch on images that it has seen is none."""
+    """The trial's network with the weights of its last epoch: no images are left that could choose another epoch."""
     import keras
 
     from cnnsearch.training import fitting, training_data
