@@ -74,9 +74,7 @@ def table(task: str, names: dict[str, str]) -> str:
         ends = [(at(ours[seed], moments[-1]), at(own[seed], moments[-1])) for seed in ours]
         gains = [100 * (one - other) for one, other in ends if one is not None and other is not None]
         compared = arm not in OURS and len(gains) == len(ours)
-        told.append(
-            "{:+.2f} ({:+.2f} to {:+.2f})".format(mean(gains), *interval(gains, middle=mean)) if compared else ""
-        )
+        told.append(_interval(gains) if compared else "")
         lines.append(f"| {arm[0]} {names[arm]} | {len(own)} | {' | '.join(told)} |\n")
     columns = ["arm", "seeds", *(f"{seconds:g} s" for seconds in moments), "cnnsearch better by, in points"]
     return f"{ABOUT}| {' | '.join(columns)} |\n| {' | '.join('---' for _ in columns)} |\n" + "".join(lines)
