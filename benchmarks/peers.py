@@ -2,7 +2,6 @@
 
     CNNSEARCH_DATA=DIR python benchmarks/peers.py pilot --task digits
     CNNSEARCH_DATA=DIR python benchmarks/peers.py run --task digits --seeds 5
-    CNNSEARCH_DATA=DIR python benchmarks/peers.py quality --task digits
     CNNSEARCH_DATA=DIR python benchmarks/peers.py tested --task digits
     python benchmarks/peers.py table
 
@@ -14,15 +13,13 @@ its Optuna search, two trials at a time, the default point first; L is AutoKeras
 were there while cnnsearch was developed. Each arm is a fresh process; the arms take turns within each seed.
 `pilot` fixes the target: the median of what A reaches with TRIALS, or in CAP, on five seeds that are not used again.
 In `run` an arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`:
-to CAP in any case); what is there already is not run again, so it may be stopped at any time. `quality` trains the
-plan that each arm had chosen after EQUAL seconds anew, on three seeds. `tested` trains what an arm had chosen at any
-time anew and evaluates it on the test set; it has no clock. `run --cap 300` runs what missed the target
-once more, with more time. Needs keras-tuner and tensorboard; K needs ray[tune]. L needs AutoKeras, whose version 3.0.0
-works with Keras 3.10 and not with 3.15. Both run only where they are named.
+to CAP in any case); what is there already is not run again, so it may be stopped at any time. `tested` trains what an
+arm had chosen at any time until EQUAL seconds again and evaluates it on the test set; it has no clock. `run --cap 300`
+runs what missed the target once more, with more time. Needs keras-tuner and tensorboard; K needs ray[tune]. L needs
+AutoKeras, whose version 3.0.0 works with Keras 3.10 and not with 3.15. Both run only where they are named.
 
 Times are from the launch of the process to the end of the epoch that reached the target, so imports, workers and
-tracing are in them. A peer that misses it counts with CAP, which flatters it; where cnnsearch alone misses, the ratio
-is 0; where both do, it is 1.
+tracing are in them. All seconds of an arm, also those without success, are divided by how often it reached the target.
 """
 
 import json
@@ -35,7 +32,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -51,7 +47,6 @@ from peers_results import (
     PEERS,
     PILOT,
     RESULTS,
-    SURE,
     TASKS,
     TRIALS,
     USUAL,
@@ -210,24 +205,6 @@ def watch(process: "subprocess.Popen[bytes]", launched: float, memory: list[tupl
         except psutil.Error:
             pass
         time.sleep(0.5)
-
-
-@main.command()
-@click.option("--task", "tasks", multiple=True, default=TASKS, type=click.Choice(TASKS))
-@click.option("--arm", "arms", multiple=True, default=USUAL, type=click.Choice((*PEERS, *OURS)))
-@click.option("--seeds", default=5, show_default=True)
-def quality(tasks: tuple[str, ...], arms: tuple[str, ...], seeds: int) -> None:
-    """Train what was chosen anew; what cnnsearch names within that time with fresh seeds of the best, too."""
-    from peers_quality import again, chosen, named
-
-    for task in tasks:
-        seconds = EQUAL[task]
-        # first all that has a clock
-        for seed in range(seeds if "F" in arms else 0):
-            again(task, SURE, seed, seconds, partial(named, task, seed, seconds, MOST))
-        for row in rows(task):
-            if row["arm"] in arms and row["seed"] < seeds:
-                again(task, row["arm"], row["seed"], seconds, partial(chosen, row, seconds))
 
 
 @main.command()

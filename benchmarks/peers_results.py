@@ -54,10 +54,6 @@ NEAR = 1e-9
 """Two accuracies that differ by less than this are equal."""
 
 
-SURE = "F-sure"
-"""The arm of cnnsearch with EQUAL seconds as its `--timeout`; a part of them confirms the best on new seeds."""
-
-
 def goal(found: list[dict[str, Any]]) -> float:
     """The validation accuracy that every arm should reach: the median of the pilots' best."""
     return median(row["best"] for row in found if row["arm"] == "A" and row["seed"] in PILOT)
@@ -74,8 +70,11 @@ def rows(task: str) -> list[dict[str, Any]]:
 def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of seeds that nothing was developed with, if there are ENOUGH; else those of the other seeds."""
     held_out = [row for row in rows if row["seed"] >= HELD_OUT]
-    if sum(row["arm"] == "F" for row in held_out) >= ENOUGH:
-        return held_out
+    return held_out if sum(row["arm"] == "F" for row in held_out) >= ENOUGH else developed(rows)
+
+
+def developed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the seeds that cnnsearch was developed with."""
     return [row for row in rows if row["seed"] < HELD_OUT and row["seed"] not in PILOT]
 
 
@@ -85,11 +84,6 @@ def reached(row: dict[str, Any], target: float) -> tuple[float, int, bool]:
         if value >= target - NEAR:
             return seconds, epochs, True
     return row["wall"], row["epochs"], False
-
-
-def ratios(theirs: list[tuple[float, int, bool]], ours: list[tuple[float, int, bool]], at: int) -> list[float]:
-    """Theirs divided by ours for each pair: 0 if only ours missed the target, 1 if both missed it."""
-    return [a[at] / b[at] if b[2] else 0.0 if a[2] else 1.0 for a, b in zip(theirs, ours, strict=True)]
 
 
 def per_hit(found: list[tuple[float, int, bool]], at: int) -> float:
@@ -121,17 +115,3 @@ def interval(
     generator = random.Random(0)
     drawn = sorted(middle(generator.choices(values, k=len(values))) for _ in range(repeats))
     return drawn[round(0.025 * repeats)], drawn[round(0.975 * repeats) - 1]
-
-
-def retrained(task: str) -> list[dict[str, Any]]:
-    """The rows of the plans that were trained again."""
-    return (
-        [json.loads(line) for line in quality_file(task).read_text().splitlines()]
-        if quality_file(task).exists()
-        else []
-    )
-
-
-def quality_file(task: str) -> Path:
-    """The file of these rows."""
-    return RESULTS / f"{task}_quality.jsonl"

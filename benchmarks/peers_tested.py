@@ -28,10 +28,10 @@ def stored(task: str) -> list[dict[str, Any]]:
 
 
 def measure(task: str, arms: tuple[str, ...]) -> None:
-    """Train the plans that these arms had chosen at any time and that are not stored yet."""
+    """Train the plans that these arms had chosen at any time until EQUAL and that are not stored yet."""
     known = {_key(found["seed"], found["values"]) for found in stored(task)}
-    for row in judged(rows(task)):
-        for values in (better[3] for better in row["better"] if row["arm"] in arms and better[3]):
+    for row in (row for row in judged(rows(task)) if row["arm"] in arms):
+        for _, values in _chosen(row):
             if _key(row["seed"], values) not in known:
                 known.add(_key(row["seed"], values))
                 told = {"seed": row["seed"], "values": values, "test": _accuracy(task, row["seed"], values)}
@@ -49,11 +49,16 @@ def curves(task: str) -> dict[str, dict[int, Curve]]:
     known = {_key(found["seed"], found["values"]): found["test"] for found in stored(task)}
     found: dict[str, dict[int, Curve]] = {}
     for row in judged(rows(task)):
-        steps = [(t, known.get(_key(row["seed"], values))) for t, _, _, values in row["better"] if values]
+        steps = [(t, known.get(_key(row["seed"], values))) for t, values in _chosen(row)]
         if all(test is not None for _, test in steps):
             found.setdefault(row["arm"], {})[row["seed"]] = [(t, test) for t, test in steps if test is not None]
     seeds = {row["seed"] for row in judged(rows(task)) if row["arm"] == "F"}
     return {arm: each for arm, each in found.items() if each.keys() >= seeds}
+
+
+def _chosen(row: dict[str, Any]) -> list[tuple[float, Values]]:
+    """The plans that a search had chosen until EQUAL seconds, each with its time."""
+    return [(t, values) for t, _, _, values in row["better"] if values and t <= EQUAL[row["task"]]]
 
 
 def at(curve: Curve, seconds: float) -> float | None:
