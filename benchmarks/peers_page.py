@@ -82,8 +82,8 @@ other trains. `MiB` is the memory at the trials 1, 10 and 25.
   1.40 of their time on another day (16 pairs).
 * n: the column `seeds`.
 """
-LEAD = """On {task} the other tools spent {seconds} the seconds of cnnsearch for each search that reached the target, and
-{epochs} its epochs (n = {seeds} seeds).
+LEAD = """On {task} the other tools spent {seconds} the seconds of cnnsearch for each search that reached the target,
+and {epochs} its epochs (n = {seeds} seeds).
 """
 PLOT = """
 ![Above: the best so far in validation. Below: the test accuracy of the plan chosen by then](peers.png)

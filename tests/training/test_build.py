@@ -182,11 +182,15 @@ def test_images_are_smaller_in_the_epochs_that_the_plan_names(pixels: Pixels) ->
         np.testing.assert_array_equal(size(images), images)
 
 
+DENSE = (("Flatten", {}), ("Dense", {"units": 16}), ("Reshape", {"target_shape": (4, 4, 1)}))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"blocks": (Block("conv", kernel=5, padding="valid"),)}, r"images of 4 by 4 pixels, the size 0.5, do not fit"),
         ({"blocks": (Block("down down down"),)}, r"block1_3_conv2d has strides, and a side of its image has one pixel"),
+        ({"blocks": (Block(DENSE),)}, r"block1_2_dense needs 64 inputs and gets 16"),
         ({"head": Head("flatten")}, r"must reduce by 'average' or 'max'"),
     ],
 )
