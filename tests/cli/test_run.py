@@ -163,7 +163,7 @@ def test_a_look_at_test_survives_what_a_run_writes_meanwhile(run: Run, tmp_path:
 
 def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path: Path, store: str) -> None:
     command = ("run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1", "--set", "dataset.limit=300")
-    command = (*command, "--no-default")
+    command = (*command, "--no-default", "--scheduler", "none")
     process = subprocess.Popen(
         [sys.executable, "-m", "cnnsearch", *command, "--epochs", "5000"],
         cwd=tmp_path,

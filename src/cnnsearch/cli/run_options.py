@@ -160,7 +160,7 @@ length_options = option_group(
         "--scheduler",
         default="auto",
         type=PluginChoice(tuple(SCHEDULERS)),
-        shown="halving; none if epochs are short, or with --pruner or costs",
+        shown="halving; none with --pruner or costs",
         help="Train each trial to a first rung. Only the best of each rung are promoted to the next rung.",
     ),
     spec(

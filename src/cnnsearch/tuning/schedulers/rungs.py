@@ -107,16 +107,7 @@ def topk(count: int, first: bool, more_to_come: bool) -> int:
     return 0 if more_to_come else TOP_K
 
 
-def automatic(updates: int) -> str:
-    """The scheduler if the user names none: `halving`, or `none` if an epoch has few updates.
-
-    A short epoch says little about a trial, and most of a short trial's time is its start, which rungs do not save.
-    Then all trials are trained to their end, and Optuna's pruner stops them.
-    """
-    return "halving" if updates >= LOW_FIDELITY_UPDATES else "none"
-
-
-SCHEDULERS: dict[str, Callable[[int, bool, bool], int]] = {"halving": halving, "topk": topk}
+SCHEDULERS: dict[str, Callable[[int, bool, bool], int]] = {"auto": halving, "halving": halving, "topk": topk}
 """How many trials of a rung are promoted.
 
 The arguments: how many trials have reached the rung, whether it is the first rung, and whether new trials are still to
@@ -139,19 +130,18 @@ class Rungs:
         """Set the rungs.
 
         Args:
-            name: one of SCHEDULERS, `auto`, or `none`, which has no rungs.
+            name: one of SCHEDULERS, or `none`, which has no rungs.
             epochs: the epochs of a trial at full length.
             updates: the updates of the weights in one epoch with the space's default batch size.
             maximize: whether a larger metric is better.
             low_fidelity: whether the first rung may be a low-fidelity evaluation.
             factor: as in `rungs`.
         """
-        name = automatic(updates) if name == "auto" else name
         every = rungs(epochs, updates, low_fidelity, factor)
         self._promoted = SCHEDULERS.get(name)
         if factor and self._promoted is halving:
             self._promoted = functools.partial(halving, first_share=Fraction(1, factor))
-        self._rungs = {"halving": every, "topk": (every[0], float(epochs))}.get(name, (float(epochs),))
+        self._rungs = {"none": (float(epochs),), "topk": (every[0], float(epochs))}.get(name, every)
         self._sign = 1 if maximize else -1
         self._ended: dict[float, list[tuple[float, int]]] = {rung: [] for rung in self._rungs[:-1]}
 
