@@ -158,9 +158,9 @@ def spread(values: list[float]) -> tuple[float, float]:
 COLUMNS = ("with pauses", "task", "s", "pairs", "best, in points", "seconds", "epochs")
 HEAD = f"""# Does pausing trials at rungs save time where an epoch has few updates?
 
-It saves epochs; a gain of time is not shown. With rungs searches needed 0.63 (0.49 to 0.81) of the epochs until the best
-accuracy that both searches of a pair reached, and 0.94 (0.82 to 1.10) of the time. No difference of the best accuracy
-was found. So rungs are the default there too.
+It saves epochs; a gain of time is not shown. With rungs searches needed 0.63 (0.49 to 0.81) of the epochs until the
+best accuracy that both searches of a pair reached, and 0.94 (0.82 to 1.10) of the time. No difference of the best
+accuracy was found. So rungs are the default there too.
 
 | {" | ".join(COLUMNS)} |
 | {" | ".join("---" for _ in COLUMNS)} |

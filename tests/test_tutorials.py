@@ -135,7 +135,7 @@ def form(text: str) -> list[str]:
     for line in map(str.strip, text.splitlines()):
         line = re.sub(r"^rank +trial .*", "rank trial", re.sub(r"^[\d =]+(complete|pruned) .*", "row", line))
         line = re.sub(r"^(photos/\S+) .*", r"\1", line)
-        line = re.sub(r"[\w/]+=\S+|the default point|\+\d+$|^(pareto|score): .*", "", line)
+        line = re.sub(r"[\w/]+=\S+|the default point|\+\d+$|^(pareto|score|Rungs): .*", "", line)
         line = re.sub(r"\b(complete|pruned)\b", "STATE", line)
         line = re.sub(r"(, \S+ better than|, \S+ worse than|, equal to) this mean", ", N of this mean", line)
         line = re.sub(r"[-+±]?\d[\d.,]*(e-\d+)?", "N", line)

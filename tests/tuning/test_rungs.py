@@ -228,6 +228,36 @@ def test_a_paused_trial_resumes_on_the_same_curve(
     assert again.returncode == 0 and "The largest difference is 0." in again.stdout, again.stdout + again.stderr
 
 
+MODEL = """
+import keras
+
+
+def build(hp):
+    flat = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dropout(hp.Float("dropout", 0.0, 0.5))]
+    model = keras.Sequential([*flat, keras.layers.Dense(10, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+LOSE = """import glob, os; [os.remove(each) for each in glob.glob("runs/digits_cnn/epochs/*")]"""
+"""Deletes the checkpoints of paused trials whenever a model is built."""
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_paused_hypermodel_resumes_or_trains_its_epochs_again(run: Run, tmp_path: Path, lost: bool) -> None:
+    model = MODEL.replace("def build(hp):", f"def build(hp):\n    {LOSE}") if lost else MODEL
+    (tmp_path / "model.py").write_text(model)
+    words = ("run", "--space", "model.py:build", "--dataset", "digits", "--epochs", "6", "--trials", "4", "--jobs", "1")
+    done = run(*words, "--study", "digits_cnn", "--confirm", "0")
+    assert done.returncode == 0 and "Rungs: 2 and 6 epochs." in done.stdout, done.stdout + done.stderr
+    promoted = [row for row in rows(run) if row["state"] == "complete" and row["origin"] == "sampler"]
+    assert promoted and all(row["epochs"] == 6 for row in promoted)
+    if not lost:
+        again = run("reproduce", str(promoted[0]["trial"]))
+        assert again.returncode == 0 and "The largest difference is 0." in again.stdout, again.stdout + again.stderr
+
+
 def test_a_promoted_trial_keeps_its_rank_in_its_rung(tmp_path: Path) -> None:
     scheduler = rung_scheduler()
     scheduler.on_start(100, low_fidelity=True)

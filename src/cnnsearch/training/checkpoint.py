@@ -42,6 +42,9 @@ class Checkpoint:
         Raises:
             ValueError: if they belong to another model. The model then has the values that it had before.
         """
+        if not model.optimizer.built:
+            # its variables for the weights do not exist yet
+            model.optimizer.build(model.trainable_variables)
         kept, owned = [*self.variables, *self.optimizer], [*model.variables, *model.optimizer.variables]
         if [tuple(a.shape) for a in kept] != [tuple(v.shape) for v in owned]:
             raise ValueError("the saved training is another model's")

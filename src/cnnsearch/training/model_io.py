@@ -150,7 +150,7 @@ def fill(model: Any, path: Path) -> None:
     Raises:
         ValueError: if they are another model's.
     """
-    if model.optimizer is not None:
+    if model.optimizer is not None and not model.optimizer.built:
         # its variables are in the file too
         model.optimizer.build(model.trainable_variables)
     model.load_weights(path)

@@ -44,8 +44,13 @@ class TrialDecisions:
         return self.scheduler.fidelity(trial)
 
     def after_epoch(self, trial: ActiveTrial) -> Decision:
-        """What happens to a trial after an epoch, which is the last one in `trial.history`."""
-        return self._checked(trial, self.scheduler.on_trial_result(trial))
+        """What happens to a trial after an epoch, which is the last one in `trial.history`.
+
+        A promoted trial that lost its checkpoint trains its epochs again. It is not paused at the rungs that it passed.
+        """
+        again = len(trial.history) <= trial.reported
+        decision = self._checked(trial, self.scheduler.on_trial_result(trial))
+        return Decision.CONTINUE if again and decision is Decision.PAUSE else decision
 
     def after_resume(self, trial: ActiveTrial) -> Decision:
         """What happens to a trial after its earlier epochs were read from its checkpoint."""
