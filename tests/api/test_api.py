@@ -86,7 +86,7 @@ def test_a_study_of_the_command_line_is_loaded_and_shows_itself(searched: Path) 
     assert isinstance(result, cnnsearch.Result) and cnnsearch.Found is cnnsearch.Result
     assert result.name == "digits_cnn"
     board = result.leaderboard()
-    assert len(board) == 5 and result.best()["trial"] == board.loc[0, "trial"]
+    assert len(board) == 5 and result.best()["trial"] == board.loc[0, "trial"] and board["rank"].dtype == "Int64"
     assert len(result.optuna.trials) == 5
     with pytest.deprecated_call():
         assert result.study.study_name == "digits_cnn"

@@ -61,7 +61,8 @@ class Result:
         from cnnsearch.results import leaderboard
 
         board = leaderboard.rows(self._study(), top)
-        return pandas.DataFrame(board, columns=leaderboard.columns_of(board))
+        # trials that were not trained to their end have no rank, and a column of Int64 may have gaps
+        return pandas.DataFrame(board, columns=leaderboard.columns_of(board)).astype({"rank": "Int64"})
 
     def best(self) -> dict[str, Any]:
         """The leaderboard's first row.
