@@ -172,7 +172,6 @@ class WorkerTrial:
         try:
             if not model.built:
                 model.build_from_config(saved.facts["build"])
-            model.optimizer.build(model.trainable_variables)
             saved.restore(model)
         except (ValueError, KeyError):
             return None

@@ -150,9 +150,11 @@ def fill(model: Any, path: Path) -> None:
     Raises:
         ValueError: if they are another model's.
     """
-    if model.optimizer is not None and not model.optimizer.built:
+    # a model that was never compiled has none
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
         # its variables are in the file too
-        model.optimizer.build(model.trainable_variables)
+        optimizer.build(model.trainable_variables)
     model.load_weights(path)
 
 

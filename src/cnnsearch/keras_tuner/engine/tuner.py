@@ -6,6 +6,7 @@ from typing import Any
 import keras_tuner
 
 from cnnsearch.keras_tuner import oracles, stored_trials, studies, training
+from cnnsearch.training import model_io
 
 ONE_TRIAL = ": each worker process trains one trial on its own. `jobs` says how many there are"
 """Why some arguments have no meaning."""
@@ -139,10 +140,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         model, path = self._try_build(trial.hyperparameters), stored_trials.checkpoint(self, trial)
         if not model.built:
             model.build_from_config(stored_trials.build_config(self, trial))
-        if getattr(model, "optimizer", None) is not None:
-            # its variables are in the file too
-            model.optimizer.build(model.trainable_variables)
-        model.load_weights(path)
+        model_io.fill(model, path)
         return model
 
     def save(self) -> None:
