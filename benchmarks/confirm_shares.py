@@ -50,9 +50,9 @@ FOOT = f"""
 ## Method
 
 These are simulated searches. Two workers draw plans at random from plans that were trained before: 40 of digits, 24
-of MNIST and 10 of CIFAR-10. They train them with cnnsearch's own scheduler (on digits all to their end) until the
-time is up that is not kept. Then the three best trials are trained again, one new seed of each first. The trial with
-the best mean is chosen. Its value is the best accuracy of its measured curve.
+of MNIST and 10 of CIFAR-10. They train them with cnnsearch's own scheduler (on digits all to their end, as
+cnnsearch did then) until the time is up that is not kept. Then the three best trials are trained again, one new seed of
+each first. The trial with the best mean is chosen. Its value is the best accuracy of its measured curve.
 
 Each training of a plan is its measured curve with noise. The noise is normal in log odds: one number for the
 training, and one for each epoch.

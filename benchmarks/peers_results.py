@@ -3,9 +3,9 @@
 import json
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -108,10 +108,8 @@ def per_hit_ratio(
     return ratio(numbers), drawn[round(0.025 * repeats)], drawn[round(0.975 * repeats) - 1]
 
 
-def interval(
-    values: list[float], repeats: int = 4000, middle: Callable[[Iterable[float]], float] = median
-) -> tuple[float, float]:
-    """The bootstrap 95% interval of the median of paired values, or of another `middle`."""
+def interval(values: list[float], repeats: int = 4000) -> tuple[float, float]:
+    """The bootstrap 95% interval of the mean of paired values."""
     generator = random.Random(0)
-    drawn = sorted(middle(generator.choices(values, k=len(values))) for _ in range(repeats))
+    drawn = sorted(mean(generator.choices(values, k=len(values))) for _ in range(repeats))
     return drawn[round(0.025 * repeats)], drawn[round(0.975 * repeats) - 1]

@@ -86,7 +86,7 @@ def table(task: str, names: dict[str, str]) -> str:
 
 
 def _interval(gains: list[float]) -> str:
-    low, high = interval(gains, middle=mean)
+    low, high = interval(gains)
     return f"{mean(gains):+.2f} ({low:+.2f} to {high:+.2f})"
 
 

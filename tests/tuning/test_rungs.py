@@ -95,12 +95,12 @@ def test_halving_promotes_a_third_of_the_first_rung_and_two_thirds_of_the_next()
 
 def test_rungs_are_the_default(tmp_path: Path) -> None:
     scheduler = rung_scheduler(name="auto", pruner="median")
-    drawn, hypermodel = paused(1, 0.1, tmp_path), replace(paused(2, 0.1, tmp_path), resumable=False)
+    drawn, other = paused(1, 0.1, tmp_path), replace(paused(2, 0.1, tmp_path), resumable=False)
     scheduler.on_start(MIN_UPDATES - 1, low_fidelity=True)
     assert not scheduler._pauses_here(drawn), "one epoch is too short to compare trials"
     scheduler.on_start(MIN_UPDATES, low_fidelity=True)
     assert scheduler._pauses_here(drawn)
-    assert [scheduler._rungs_judge(one) for one in (drawn, hypermodel)] == [True, False]
+    assert [scheduler._rungs_judge(one) for one in (drawn, other)] == [True, False]
 
 
 def test_a_pruner_or_costs_that_are_named_leave_rungs_out() -> None:

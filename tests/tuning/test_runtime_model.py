@@ -169,6 +169,8 @@ def test_at_the_time_limit_only_the_best_trial_ends() -> None:
     ended = [Trial(0, "complete", score=0.8), Trial(4, "pruned", score=0.95)]
     limit.reach([unfinished(5), other, best, last], ended)
     assert limit.best is best and limit.decide(best, Decision.CONTINUE) is Decision.STOP
+    best.reported, best.history = 2, best.history[:1]
+    assert limit.decide(best, Decision.CONTINUE) is Decision.CONTINUE, "its checkpoint was lost"
     assert limit.reason(best, 2) == "the time limit ended it after 2 of 3 epochs" and not limit.reason(other, 1)
     # the next run resumes what is paused; a trial with all its epochs ends as always
     assert limit.decide(other, Decision.CONTINUE) is Decision.PAUSE

@@ -106,7 +106,7 @@ def search(
         sampler: "tpe", "random", "gp", "cmaes", "qmc", "grid", or a plugin's.
         pruner: "median", "percentile", "halving", "hyperband" or "none"; None: "median", and "none" with
             rungs.
-        scheduler: "auto", "halving", "topk", "none", or a plugin's.
+        scheduler: "halving", "topk", "none", or a plugin's; "auto": "halving", and "none" with a pruner or costs.
         launcher: "local", "ray" for a Ray cluster, or a plugin's.
         address: the Ray cluster, such as "ray://head:10001"; empty: that of this machine, else a new one on it.
         cpus_per_trial: how many cores a trial gets; None: 1 on a cluster, here a share of the cores.

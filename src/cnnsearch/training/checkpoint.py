@@ -42,12 +42,13 @@ class Checkpoint:
         Raises:
             ValueError: if they belong to another model. The model then has the values that it had before.
         """
-        if not model.optimizer.built:
-            # its variables for the weights do not exist yet
-            model.optimizer.build(model.trainable_variables)
-        kept, owned = [*self.variables, *self.optimizer], [*model.variables, *model.optimizer.variables]
-        if [tuple(a.shape) for a in kept] != [tuple(v.shape) for v in owned]:
+        optimizer, same = model.optimizer, _shapes(self.variables) == _shapes(model.variables)
+        if same and not optimizer.built and len(self.optimizer) > len(optimizer.variables):
+            # in a new model it has no variables for the weights yet
+            optimizer.build(model.trainable_variables)
+        if not same or _shapes(self.optimizer) != _shapes(optimizer.variables):
             raise ValueError("the saved training is another model's")
+        kept, owned = [*self.variables, *self.optimizer], [*model.variables, *optimizer.variables]
         initial = _arrays(owned)
         try:
             _assign(owned, kept)
@@ -165,6 +166,10 @@ class CallbackRestorer(Callback):
 def _log(text: str) -> None:
     """Write a line to the worker's log."""
     print(f"cnnsearch: {text}", file=sys.stderr)
+
+
+def _shapes(variables: Sequence[Any]) -> list[tuple[int, ...]]:
+    return [tuple(variable.shape) for variable in variables]
 
 
 def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:

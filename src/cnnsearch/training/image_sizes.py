@@ -99,6 +99,6 @@ def _check_size(shape: tuple[int | None, ...], layers: Sequence[Any]) -> None:
             raise ValueError(f"{layer.name} has strides, and a side of its image has one pixel")
         # `compute_output_spec` takes any number of inputs, also where the layer has weights for another one
         for axis, size in (getattr(layer.input_spec, "axes", None) or {}).items():
-            if end.shape[axis] != size:
+            if size is not None and end.shape[axis] != size:
                 raise ValueError(f"{layer.name} needs {size} inputs and gets {end.shape[axis]}")
         end = layer.compute_output_spec(end)

@@ -66,8 +66,8 @@ class ActiveTrial:
 
     @property
     def curve(self) -> tuple[dict[str, float], ...]:
-        """The metrics of its epochs; after a resume, those that are stored, until its worker has read them."""
-        return tuple(self.history) or self.record.history
+        """The metrics of its epochs; after a resume, those that are stored, until its worker has as many."""
+        return max(tuple(self.history), self.record.history, key=len)
 
     def timed(self) -> Trial:
         """The trial with its epochs and seconds so far; for a resumed trial, those at its last pause."""

@@ -48,7 +48,8 @@ class TimeLimit:
         if not self.reached or decision is Decision.STOP:
             return decision
         if trial is self.best:
-            return Decision.STOP
+            # a promoted trial that lost its checkpoint trains the epochs again that it had
+            return Decision.STOP if len(trial.history) >= trial.reported else Decision.CONTINUE
         # its worker is free then, and the next run resumes the trial
         return Decision.PAUSE if trial.resumable and len(trial.history) < self._config.study.epochs else decision
 

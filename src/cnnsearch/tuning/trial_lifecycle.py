@@ -188,8 +188,8 @@ class TrialLifecycle:
         metric = self._config.study.metric
         if not isinstance(message.metrics.get(metric), int | float):
             return self._unfit(trial, f"epoch {message.epoch} reports no number as {metric}")
-        if trial.earlier and not trial.history:
-            place = redacted(trial.earlier)
+        if (trial.earlier or trial.reported) and not trial.history:
+            place = redacted(trial.earlier or trial.state)
             self._callbacks.on_note(f"Trial {trial.number} starts from its first epoch: no checkpoint at {place}.")
         trial.history.append(message.metrics)
         decision = self.time_limit.decide(trial, self._decisions.after_epoch(trial))

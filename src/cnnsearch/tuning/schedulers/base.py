@@ -51,6 +51,7 @@ class TrialScheduler:
 
     A trial has `number`, `history` (the metrics of each epoch, a list of dicts), `record` (the `Trial` as it is
     stored) and `resumable`. A PAUSE for a trial that is not resumable, or after the last epoch, counts as CONTINUE.
+    So does a PAUSE at an epoch that a trial trains again, because its checkpoint was lost.
 
     Attributes:
         context: what the scheduler was made from.
