@@ -111,10 +111,14 @@ def test_a_pruner_or_costs_that_are_named_leave_rungs_out() -> None:
     assert scheduler_and_pruner("halving", "median", ()) == ("halving", "median")
 
 
-def test_halving_trains_at_least_one_trial_to_its_end() -> None:
+def test_halving_trains_at_least_three_trials_to_their_end() -> None:
     scheduler = Rungs("halving", 9, MIN_UPDATES, maximize=False)
-    assert scheduler.next([RungTrial(0, (2.0,), True)], more_to_come=False) == 0
-    assert scheduler.next([RungTrial(0, (2.0,), True), RungTrial(1, (1.0,), True)], more_to_come=False) == 1
+    known = [RungTrial(number, (float(number),), True) for number in range(5)]
+    assert scheduler.next(known, more_to_come=True) == 0
+    done = [RungTrial(number, (float(number),) * 9, False) for number in range(2)]
+    assert scheduler.next([*done, *known[2:]], more_to_come=False) == 2
+    done.append(RungTrial(2, (2.0,) * 9, False))
+    assert scheduler.next([*done, *known[3:]], more_to_come=False) is None
 
 
 def test_paused_trials_of_a_low_rank_are_pruned(tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ Each better trial that comes makes its rank worse, and its checkpoint takes spac
 """
 
 TOP_K = 3
-"""How many trials `topk` trains to their end. With several workers it may be one more for each worker."""
+"""How many trials are trained to their end: as many as are confirmed.
+
+`topk` trains so many, and with several workers it may be one more for each worker. `halving` trains at least so many.
+"""
 
 MIN_UPDATES = 15
 """A trial is not compared before this many updates of its weights (docs/benchmarks/first-looks.md)."""
@@ -97,9 +100,9 @@ def rungs(epochs: int, updates: int, low_fidelity: bool = True, factor: int = 0)
 
 
 def halving(count: int, first: bool, more_to_come: bool, first_share: Fraction = FIRST_SHARE) -> int:
-    """A share of the rung. When no new trials come, at least one trial is promoted."""
+    """A share of the rung. When no new trials come, at least TOP_K trials are promoted."""
     share = count * (first_share if first else LATER_SHARE)
-    return int(share) if more_to_come else max(1, round(share))
+    return int(share) if more_to_come else max(TOP_K, round(share))
 
 
 def topk(count: int, first: bool, more_to_come: bool) -> int:
