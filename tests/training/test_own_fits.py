@@ -11,7 +11,7 @@ from cnnsearch.core.errors import CnnsearchError, DataError, TrialFailure, reaso
 from cnnsearch.core.metric_names import RETURNED
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.study.config import maximize
-from cnnsearch.training import fit_results, fitting, numbered_metrics, reported_metrics, training_data
+from cnnsearch.training import checkpoint, fit_results, fitting, numbered_metrics, reported_metrics, training_data
 from cnnsearch.training.candidate import from_hypermodel
 from cnnsearch.tuning import metric_discovery as opening
 from tests.cases.models import ReturnsNumber, binary, mine
@@ -110,6 +110,27 @@ def test_a_metric_that_is_computed_is_refused_where_it_means_nothing() -> None:
         reported_metrics.check_computed("val_top5_accuracy", names, y, ("a", "b"))
     for told in ([*names, "val_top5_accuracy"], [*names, RETURNED], []):
         reported_metrics.check_computed("val_top5_accuracy", told, y, ("a", "b"))
+
+
+class TwoOptimizers(keras.Sequential):  # type: ignore[misc]
+    """A model with an optimizer of its own besides the compiled one."""
+
+    def __init__(self) -> None:
+        super().__init__([keras.Input((4,)), keras.layers.Dense(2)])
+        self.second = keras.optimizers.SGD()
+
+
+class OwnFit(keras.Sequential):  # type: ignore[misc]
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        return super().fit(*args, **kwargs)
+
+
+def test_a_training_is_resumed_only_if_its_checkpoint_has_all_of_its_state() -> None:
+    layers = [keras.Input((4,)), keras.layers.Dense(2)]
+    for model, resumable in ((keras.Sequential(layers), True), (TwoOptimizers(), False), (OwnFit(layers), False)):
+        assert not checkpoint.can_be_resumed(model)
+        model.compile("adam", "mse")
+        assert checkpoint.can_be_resumed(model) is resumable
 
 
 def test_numbers_of_names_are_those_of_a_first_model() -> None:

@@ -88,11 +88,6 @@ def check(results: Any, objective: Any, source: str) -> None:
         )
 
 
-def can_be_resumed(model: Any) -> bool:
-    """Whether the variables of a model and its optimizer are the state of its training: Keras' own `fit` trains it."""
-    return type(model).fit is keras.Model.fit and hasattr(getattr(model, "optimizer", None), "variables")
-
-
 # -- plain values -------------------------------------------------------------------------------------
 
 

@@ -76,6 +76,16 @@ def load(address: str, key: str) -> Checkpoint | None:
     return Checkpoint(facts["epoch"], facts["facts"], callbacks=facts["callbacks"], **arrays)
 
 
+def can_be_resumed(model: Any) -> bool:
+    """Whether a checkpoint has the whole state of a training: Keras' own `fit` trains the model, by one optimizer."""
+    import keras
+
+    optimizers = [each for each in vars(model).values() if isinstance(each, keras.optimizers.Optimizer)]
+    if type(model).fit is not keras.Model.fit or not hasattr(getattr(model, "optimizer", None), "variables"):
+        return False
+    return all(each is model.optimizer for each in optimizers)
+
+
 class CheckpointWriter(Callback):
     """Writes a checkpoint of a training to a file after an epoch, completely or not at all.
 

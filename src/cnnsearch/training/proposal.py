@@ -9,7 +9,9 @@ from cnnsearch.data.splits import Split
 from cnnsearch.spaces.cost import Cost, cost
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.plan import Plan
+from cnnsearch.training import checkpoint
 from cnnsearch.training.failures import with_kind
+from cnnsearch.training.lazy_keras import is_model
 from cnnsearch.training.limits import check_memory
 from cnnsearch.training.worker_context import WorkerContext
 
@@ -54,7 +56,8 @@ def propose(context: WorkerContext, hp: HyperParameters, limited: bool, plain: b
         context.limits.check_params(params)
     values = json.dumps(hp.values, sort_keys=True)
     key = hashlib.sha256(values.encode()).hexdigest()[:16]
-    return Proposal(key, "", params, 0, context.config.epochs, plain and drawn.fit is None, lambda data: drawn)
+    resumable = plain and drawn.fit is None and is_model(drawn.model) and checkpoint.can_be_resumed(drawn.model)
+    return Proposal(key, "", params, 0, context.config.epochs, resumable, lambda data: drawn)
 
 
 def _of_plan(context: WorkerContext, plan: Plan, limited: bool, plain: bool) -> Proposal:
