@@ -272,12 +272,14 @@ def draw_validation(axis: Any, found: Comparison) -> None:
 
 def draw_test(axis: Any, task: str) -> None:
     """The mean over seeds of the chosen plan's accuracy on the test set, as soon as every search has chosen one."""
-    moments = np.linspace(0, EQUAL[task], 400)
+    moments, best = np.linspace(0, EQUAL[task], 400), 0.0
     axis.set_visible(bool(peers_tested.curves(task)))
     for arm, searches in ((arm, found) for arm, found in peers_tested.curves(task).items() if arm in SHOWN):
         means = np.array([[peers_tested.at(curve, t) for curve in searches.values()] for t in moments], float).mean(1)
         axis.plot(moments, means, **style(arm))
+        best = max(best, means[-1])
     axis.set(xlabel="seconds since the launch", ylabel="test accuracy of the plan chosen by then")
+    axis.set_ylim(best - 0.06, best + 0.01)
 
 
 def style(arm: str) -> dict[str, Any]:
