@@ -139,7 +139,7 @@ class WorkerTrial:
         """Train a model by the hypermodel's `fit`, from the epoch at which it was interrupted; what `fit` returns."""
         hp, trial = self._running.hyperparameters, self._trial
         self._model, self._executions = model, self._executions + 1
-        self._resumable &= checkpoint.can_be_resumed(model)
+        self._resumable &= type(model).fit is keras.Model.fit and checkpoint.can_be_resumed(model)
         self.remember()
         # another fit may draw more hyperparameters, so that equal values so far are no equal candidates
         key = results.key_of(hp.values) if self._resumable else ""

@@ -77,13 +77,12 @@ def load(address: str, key: str) -> Checkpoint | None:
 
 
 def can_be_resumed(model: Any) -> bool:
-    """Whether a checkpoint has the whole state of a training: Keras' own `fit` trains the model, by one optimizer."""
+    """Whether a checkpoint has the whole state of a training: the model is compiled, and has no other optimizer."""
     import keras
 
     optimizers = [each for each in vars(model).values() if isinstance(each, keras.optimizers.Optimizer)]
-    if type(model).fit is not keras.Model.fit or not hasattr(getattr(model, "optimizer", None), "variables"):
-        return False
-    return all(each is model.optimizer for each in optimizers)
+    compiled = getattr(model, "optimizer", None)
+    return hasattr(compiled, "variables") and all(each is compiled for each in optimizers)
 
 
 class CheckpointWriter(Callback):
