@@ -197,12 +197,25 @@ def test_results_count_as_in_keras_tuner(returned: Any) -> None:
     assert results.best_step(returned, objective) == tuner_utils.get_best_step(returned, objective)
 
 
-def test_a_model_with_a_fit_of_its_own_is_not_resumed() -> None:
-    class Own(keras.Model):  # type: ignore[misc]
-        def fit(self, *args: Any, **kwargs: Any) -> Any: ...
+class FitsItself(keras.Sequential):  # type: ignore[misc]
+    """A model with a `fit` of its own."""
 
-    assert results.can_be_resumed(build(keras_tuner.HyperParameters()))
-    assert not results.can_be_resumed(Own()) and not results.can_be_resumed(keras.Sequential())
+    def fit(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+@pytest.mark.parametrize(("kind", "resumable"), [(keras.Sequential, True), (FitsItself, False)])
+def test_a_model_with_a_fit_of_its_own_is_not_resumed(kind: Any, resumable: bool, tmp_path: Path) -> None:
+    class Returns(keras_tuner.HyperModel):  # type: ignore[misc]
+        def build(self, hp: Any) -> Any:
+            model = kind([keras.Input((1,)), keras.layers.Dense(1)])
+            model.compile("sgd", "mse")
+            return model
+
+        def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+            return 3.0
+
+    _, trial, _ = trained(ours.RandomSearch(Returns(), LOSS, directory=tmp_path), tmp_path, resumable=True)
+    assert trial.resumable is resumable
 
 
 def test_positional_arguments_have_the_names_of_the_function_that_gets_them() -> None:
@@ -235,10 +248,10 @@ def test_an_objective_that_no_model_reports_names_those_that_are() -> None:
 LOSS = keras_tuner.Objective("loss", "min")
 
 
-def trained(tuner: Any, folder: Path) -> tuple[Any, Any, list[Any]]:
+def trained(tuner: Any, folder: Path, resumable: bool = False) -> tuple[Any, Any, list[Any]]:
     """The outcome of a tuner's trial, the trial, and what it sent, without the other process."""
     trial, sent = own_trial(metric="loss")
-    own = training.TunerTraining(tuner, pickle.dumps(((), {})), folder, resumable=False)
+    own = training.TunerTraining(tuner, pickle.dumps(((), {})), folder, resumable=resumable)
     return own.train(trial), trial, sent
 
 
