@@ -151,10 +151,10 @@ The last column is the mean difference on the same seed, with the bootstrap's 95
 
 ## Method
 
-AutoKeras' `ImageClassifier` searches with its own space and `max_trials=1`: its first trial is a small CNN, trained
-until the validation loss has not improved for 10 epochs, and then once more on all images. `cnnsearch run` has the
-seconds that AutoKeras needed as `--timeout`, and the space of [the comparison with other tools](peers.md).
-`export --best` measures the model on the test set. Both have the same images for training, validation and test.
+AutoKeras' `ImageClassifier` has its own space and `max_trials=1`. Its first trial is a small CNN, trained until the
+validation loss has not improved for 10 epochs. `cnnsearch run` has the seconds that AutoKeras needed as `--timeout`,
+and the space of [the comparison with other tools](peers.md). `export --best` measures the model on the test set. Both
+have the same images for training, validation and test.
 
 * AutoKeras' second trial is a ResNet of 50 layers. It had not ended its first epoch of 8x8 digits after 100 seconds.
 * AutoKeras 3.0.0 runs with Keras 3.10 and TensorFlow 2.19, as it does not work with Keras 3.15.

@@ -202,20 +202,6 @@ def ray_tune(task: Task, seed: int, trials: int, out: Path) -> None:
     ).fit()
 
 
-def auto_keras(task: Task, seed: int, trials: int, out: Path) -> None:
-    """AutoKeras' image classifier with its own space, in float32; its weights of ImageNet need a network."""
-    import autokeras
-
-    classifier = autokeras.ImageClassifier(
-        num_classes=task.classes, max_trials=trials, seed=seed, directory=str(out.parent / "autokeras"), overwrite=True
-    )
-    validation = (task.x_val, task.y_val)
-    # it copies its callbacks, so the trial is counted by the first epoch
-    classifier.fit(
-        task.x, task.y, epochs=task.epochs, validation_data=validation, callbacks=[Clock(out, 1, {})], verbose=0
-    )
-
-
 def one_epoch(task: Task, seed: int, trials: int, out: Path) -> None:
     """Every candidate of a round for one epoch, then its best few to their end (arXiv 2307.15422)."""
     import random
@@ -248,7 +234,6 @@ ARMS: dict[str, Callable[[Task, int, int, Path], None]] = {
     "I": optuna_script(default=True, processes=2),
     "J": keras_tuner("Hyperband", default=True),
     "K": ray_tune,
-    "L": auto_keras,
 }
 
 

@@ -32,7 +32,6 @@ NAMES = {
     "I": "the same in two processes, with steps_per_execution",
     "J": "KerasTuner Hyperband after the default point",
     "K": "Ray Tune: ASHA, Optuna search, the default point first",
-    "L": "AutoKeras ImageClassifier, its own space",
     "G-half": "cnnsearch in mixed_bfloat16",
     "G-fit": "cnnsearch with Keras' fit",
     "G-one-job": "cnnsearch, one worker",
@@ -41,7 +40,7 @@ NAMES = {
     "G-random": "cnnsearch, random sampler",
     "G-no-default": "cnnsearch without the default point",
 }
-COLOURS = ("#9aa0a6", "#c58af9", "#669df6", "#f6aea9", "#e8a33d", "#b31412", "#7627bb", "#1a73e8", "#00838f", "#795548")
+COLOURS = ("#9aa0a6", "#c58af9", "#669df6", "#f6aea9", "#e8a33d", "#b31412", "#7627bb", "#1a73e8", "#00838f")
 SHOWN = dict(zip((*PEERS, "F"), (*COLOURS, "#188038"), strict=True))
 """The arms in the plot and their colours."""
 HEAD = """# How fast is cnnsearch compared with other tools?
@@ -65,7 +64,7 @@ wide, because single searches differ much.
 Every arm has the same space, builder, split, backend, precision (float32) and cores, and a fresh process. Its time
 counts from the launch. An arm ends when it has reached the target, after {equal} s at the earliest, or when its time is
 up. Time after the target does not count. An epoch has all images in every arm. cnnsearch, I and K have two trials at a
-time, of one thread each; the others have one process of two threads. L has its own space.
+time, of one thread each; the others have one process of two threads.
 
 The target was fixed before, from five other seeds: the median of what KerasTuner's random search reached, with 25
 trials of digits and in 120 and 180 seconds of the others.

@@ -11,9 +11,9 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "peers"
 
-PEERS = ("A", "B", "C", "D", "E", "H", "I", "J", "K", "L")
+PEERS = ("A", "B", "C", "D", "E", "H", "I", "J", "K")
 
-USUAL = (*(arm for arm in PEERS if arm not in ("K", "L")), "F")
+USUAL = (*(arm for arm in PEERS if arm != "K"), "F")
 """The arms that run if none is named: those that need no further package."""
 
 SAME = ("--precision", "float32")

@@ -22,7 +22,7 @@ from cnnsearch.core import metrics
 from cnnsearch.training.training_data import TrainingData
 from cnnsearch.training.epoch_callback import Measurer
 from cnnsearch.training.candidate import from_plan
-from cnnsearch.spaces.plan import Block, Head, Plan
+from cnnsearch.spaces.plan import Block, Plan
 drawn = np.random.default_rng(1)
 x, y = drawn.integers(0, 256, (70, 8, 8, 1), "uint8"), np.eye(10, dtype="float32")[drawn.integers(0, 10, 70)]
 def drawn_plan(rate, noise, smoothing, decay, schedule):
@@ -60,41 +60,6 @@ for weights in (None, drawn.random(70).astype("float32")):
     assert set(curves[0]) == set(curves[1]) and len(curves[0]["val_loss"]) == len(curves[0]["val_auc"]) == 2
     for name, values in curves[0].items():
         np.testing.assert_allclose(values, curves[1][name], rtol=2e-4, atol=1e-5, err_msg=name)
-
-from cnnsearch.spaces.weight_training import Averaging
-own = Plan(
-    (8, 8, 1),
-    10,
-    (
-        Block((("Conv2D", {"filters": 8, "kernel_size": 2}), "act")),
-        Block(("conv", "pool", ("BatchNormalization", {"scale": False}), "act"), filters=12, bias=False),
-    ),
-    Head("max"),
-    augment=(("AlternatingFlip", {}),),
-    optimizer=("SGD", {"learning_rate": 0.05, "momentum": 0.85, "nesterov": True, "weight_decay": 0.01}),
-    schedule=(0.2, 1.0, 0.1),
-    schedule_at=(0, 0.4, 2),
-    epochs=2,
-    initial=(("^block1_1_conv2d$", ("Whitening", {})), ("_conv2d$", ("Dirac", {}))),
-    groups=(("block1_1.*kernel", {"rate": 0}), ("/bias$", {"decay": False, "until": 1}), ("/beta$", {"rate": 64})),
-    mixing=(("MixUp", {"alpha": 0.5}),),
-    averaging=Averaging(1, 0.7, 3),
-    sizes=(0.75,),
-    batch_size=32,
-)
-curves = []
-for by_epochs in (True, False):
-    keras.utils.set_random_seed(3)
-    made, told = from_plan(own, 64, x=x), keras.callbacks.History()
-    if by_epochs:
-        data = TrainingData(x[:64], y[:64], x[:40], y[:40], 32)
-        compiled.fit(made.model, data, epochs=2, callbacks=[*made.callbacks, told])
-    else:
-        given = {"validation_data": (x[:40], y[:40]), "callbacks": [*made.callbacks, told]}
-        made.model.fit(x[:64], y[:64], 32, 2, verbose=0, shuffle=False, **given)
-    curves.append(told.history)
-for name, values in curves[0].items():
-    np.testing.assert_allclose(values, curves[1][name], rtol=2e-4, atol=1e-5, err_msg=name)
 
 from cnnsearch.training.compiled.jax import Program
 from cnnsearch.training.compiled.programs import CompiledCandidates
@@ -158,6 +123,20 @@ def test_what_is_compiled_is_kept_losses_are_those_of_fit_and_xla_is_told_only_w
     assert done.returncode == 0, done.stderr
     names = [path.name for path in (tmp_path / "kept").iterdir()]
     assert names and "old" not in names
+
+
+WORDS = """
+from tests.training import equal_training
+for name in ("own weights", "networks", "pictures"):
+    # its last batch is filled up, so that here all batches are whole
+    equal_training.check(name, 64)
+"""
+
+
+def test_the_words_of_plans_have_the_losses_of_fit() -> None:
+    line, here = [sys.executable, "-c", WORDS], Path(__file__).parents[2]
+    done = subprocess.run(line, cwd=here, env={**os.environ, **ON_JAX}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 STEPS = """

@@ -7,97 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnsearch.core import metrics
 from cnnsearch.spaces.plan import Block, Head, Plan
 from cnnsearch.spaces.sentences import Spec
-from cnnsearch.spaces.weight_training import Averaging
 from cnnsearch.training import compiled
 from cnnsearch.training.candidate import Candidate, from_plan
 from cnnsearch.training.compiled import fused, programs
 from cnnsearch.training.compiled.programs import MOST, CompiledCandidates
 from cnnsearch.training.compiled.tensorflow import Program
-from cnnsearch.training.training_data import TrainingData
 from tests.conftest import TINY, Run
-
-# a bias before a normalisation has a gradient of rounding alone, which Adam makes as large as any
-AUGMENT = (("RandomAffine", {"rotation": 10.0, "shift": 0.1}), ("GaussianNoise", {"stddev": 0.05}))
-NORM = ("BatchNormalization", {"momentum": 0.6, "scale": False})
-PLANS = {
-    "plain": Plan((8, 8, 1), 10, (Block("conv act pool", filters=4),)),
-    "all": Plan(
-        (8, 8, 1),
-        10,
-        (Block("conv norm act pool drop", filters=4, rate=0.3, bias=False),),
-        Head(widths=(8,)),
-        AUGMENT,
-        loss=("CategoricalCrossentropy", {"label_smoothing": 0.1}),
-        optimizer=("AdamW", {"learning_rate": 0.01}),
-        schedule=(0.1, 1.0, 0.1),
-        epochs=2,
-    ),
-    "weighted": Plan(
-        (8, 8, 1),
-        10,
-        loss=("CategoricalCrossentropy", {"label_smoothing": 0.1}),
-        optimizer=("SGD", {"learning_rate": 0.1}),
-        class_weight="balanced",
-    ),
-    "own weights": Plan(
-        (8, 8, 1),
-        10,
-        (
-            Block((("Conv2D", {"filters": 8, "kernel_size": 2}), "act")),
-            Block(("conv", "pool", NORM, "act"), filters=12, bias=False, activation="gelu"),
-        ),
-        Head("max"),
-        (("AlternatingFlip", {}), ("RandomErasing", {"factor": [1, 1], "scale": [0.1, 0.1], "fill_value": 0.5})),
-        optimizer=("SGD", {"learning_rate": 0.05, "momentum": 0.85, "nesterov": True, "weight_decay": 0.01}),
-        schedule=(0.2, 1.0, 0.1),
-        schedule_at=(0, 0.4, 2),
-        epochs=2,
-        initial=(("^block1_1_conv2d$", ("Whitening", {})), ("_conv2d$", ("Dirac", {}))),
-        groups=(
-            ("block1_1_conv2d/kernel", {"rate": 0}),
-            ("block1_1_conv2d/bias", {"decay": False, "until": 1}),
-            ("/beta$", {"rate": 64}),
-        ),
-        mixing=(("MixUp", {"alpha": 0.5}),),
-        averaging=Averaging(2, 0.7, 3, True),
-        sizes=(0.75,),
-    ),
-    "averaged": Plan((8, 8, 1), 10, optimizer=("SGD", {"learning_rate": 0.5}), averaging=Averaging(1, 0.9)),
-    "amsgrad": Plan((8, 8, 1), 10, optimizer=("Adam", {"learning_rate": 0.01, "amsgrad": True})),
-}
-
-
-def images(weighted: bool = False) -> TrainingData:
-    drawn = np.random.default_rng(1)
-    x, y = drawn.integers(0, 256, (100, 8, 8, 1), "uint8"), drawn.integers(0, 10, 100)
-    one_hot = np.eye(10, dtype="float32")[y]
-    weights = metrics.class_weights(y, 10) if weighted else None
-    return TrainingData(x, one_hot, x[:30], one_hot[:30], batch_size=32, weights=weights)
-
-
-def candidate(plan: Plan) -> Candidate:
-    keras.utils.set_random_seed(3)
-    return from_plan(plan.replace(batch_size=32), 100, x=images().x)
+from tests.training.equal_training import PLANS, Told, candidate, check, images
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_its_losses_are_those_of_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, told, by_fit = images(name == "weighted"), Told(), candidate(PLANS[name])
-    given = {"sample_weight": data.weights, "validation_data": (data.x_val, data.y_val), "callbacks": by_fit.callbacks}
-    fitted = by_fit.model
-    history = fitted.fit(data.x, data.y, 32, 2, verbose=0, shuffle=False, **given).history
-    monkeypatch.setattr(compiled, "order", lambda seed, epoch, count: np.arange(count, dtype="int32"))
-    made = candidate(PLANS[name])
-    model = made.model
-    compiled.fit(model, data, epochs=2, callbacks=[*made.callbacks, told])
-    assert set(told.logs[0]) == set(history)
-    for key, values in history.items():
-        np.testing.assert_allclose([logs[key] for logs in told.logs], values, rtol=2e-4, atol=1e-5, err_msg=key)
-    for mine, theirs in zip(model.get_weights(), fitted.get_weights(), strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=2e-4)
+def test_its_losses_and_weights_are_those_of_fit(name: str) -> None:
+    check(name)
 
 
 @pytest.mark.parametrize(("channels", "kind"), [(8, "float32"), (16, "bfloat16")])
@@ -150,17 +73,6 @@ def test_in_half_precision_its_losses_are_nearly_those_of_fit(
     assert model.layers[2 + len(mixing)].compute_dtype == "bfloat16"
     theirs = fitted.evaluate(data.x_val, data.y_val, verbose=0)[0]
     assert told.logs[-1]["val_loss"] == pytest.approx(theirs, rel=0.02)
-
-
-class Told(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps what it is told at the end of each epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.logs: list[dict[str, Any]] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.logs.append(dict(logs or {}))
 
 
 def curve(one: Candidate) -> list[dict[str, Any]]:
