@@ -1,6 +1,7 @@
 """Confirmation: the best trials on new seeds, and how often their intervals hold what they should."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ import pytest
 from mlflow import MlflowClient
 from scipy import stats
 
+from cnnsearch.core.messages import EpochEnded, Go
 from cnnsearch.core.packed_bits import packed, unpacked
 from cnnsearch.results import leaderboard
 from cnnsearch.spaces.space import Space, Use
@@ -26,7 +28,8 @@ from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Confirmed, Repeat, optimism, summarised
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
-from cnnsearch.tuning.confirmer import expected_seconds, reserve
+from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.confirmer import Confirmer, expected_seconds, missing, reserve
 from cnnsearch.tuning.supervisor import PATIENCE, allowed_silence
 from tests.conftest import TINY, Run
 
@@ -127,6 +130,27 @@ def test_epochs_before_an_interruption_are_not_timed() -> None:
     cut = Trial(0, state="complete", score=0.9, seconds=10.0, epochs=9, resumed=8)
     assert expected_seconds(cut, 9) == 90
     assert allowed_silence(cut, [replace(cut, seconds=100.0)]) == 100 * PATIENCE
+
+
+def test_a_trial_that_the_time_limit_ended_is_confirmed_with_as_many_epochs(tmp_path: Path) -> None:
+    study = Study(optuna.create_study(), tmp_path)
+    study.remember(seed=0)
+    limit = Trial(0, "complete", score=0.9, epochs=3, seconds=6.0, reason="the time limit ended it after 3 of 9 epochs")
+    early = Trial(1, "complete", score=0.9, epochs=3, seconds=6.0)
+    for record in (limit, early):
+        trial = study.optuna.ask()
+        trial.set_user_attr(ATTRIBUTE, record.to_attribute())
+        study.optuna.tell(trial, 0.9)
+    source = Confirmer(study, missing(study, (limit, early), (0, 1), 1), 9, math.inf, TunerCallback())
+    for record, decisions in ((limit, ["continue", "stop"]), (early, ["continue", "continue"])):
+        active, told = source.next(), []
+        assert active is not None and active.number == record.number
+        for epoch in (2, 3):
+            ended = source.on_message(active, EpochEnded(trial=record.number, id=epoch, epoch=epoch, metrics={}))
+            assert isinstance(ended.answer, Go)
+            told.append(ended.answer.decision.value)
+        assert told == decisions
+    assert (expected_seconds(limit, 9), expected_seconds(early, 9)) == (6, 18)
 
 
 def test_one_poor_trial_does_not_widen_the_interval_of_another() -> None:

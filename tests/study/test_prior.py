@@ -13,7 +13,7 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.spaces.prior import ORIGIN, Prior, PriorPoint
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study import listing, prior, samplers, trial_queue
-from cnnsearch.study.config import StudyConfig
+from cnnsearch.study.config import StudyConfig, TunerConfig
 from cnnsearch.study.prior_weights import FADE, PriorWeights
 from cnnsearch.study.study import Study
 from tests.conftest import invoke
@@ -66,12 +66,35 @@ def test_points_come_after_the_default_in_their_order_and_none_twice() -> None:
     trial_queue.enqueue_default(study, study.info["default"])
     asked = Prior(tuple(PriorPoint(name, {"a": 1}) for name in ("one", "one", "two", "two", "two")))
     nearest: list[dict[str, Any]] = [{"a": 3, "b": 1}, {"a": 1, "b": 1}, {}, {"a": 3, "b": 1}, {"a": 2, "b": 2}]
-    line = trial_queue.enqueue_prior(study, asked, nearest)
+    line = trial_queue.enqueue_prior(study, TunerConfig(5, prior=asked), nearest)
     assert line == "Prior: points that were good in other studies come first (1 of one, 1 of two)."
     queued = [study.optuna.ask() for _ in range(3)]
     assert [trial.user_attrs["origin"] for trial in queued] == ["default", "prior one", "prior two"]
     assert [trial.suggest_int("a", 1, 5) for trial in queued] == [1, 3, 2]
     assert trial_queue.has_prior(study)
+
+
+FUNCTION = """
+def objective(trial):
+    kind, share = trial.suggest_categorical("kind", KINDS), trial.suggest_float("share", 0.0, HIGH)
+    return share + (kind == "b")
+"""
+
+
+def test_a_function_gets_the_points_once_as_its_ranges_are_now(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    line = ("run", "--space", f"{file}:objective", "--sampler", "random", "--direction", "maximize", "--quiet")
+    file.write_text(FUNCTION.replace("KINDS", '["a", "b"]').replace("HIGH", "1.0"))
+    assert invoke(tmp_path, *line, "--study", "first", "--trials", "12").returncode == 0
+    file.write_text(FUNCTION.replace("KINDS", '["a", "c"]').replace("HIGH", "0.2"))
+    done = invoke(tmp_path, *line, "--study", "second", "--trials", "10", "--prior", "first", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    trials = listing.load("second", tmp_path / "runs").trials()
+    taught = [trial for trial in trials if trial.origin == f"{ORIGIN}first"]
+    assert len(taught) == prior.OF_STUDY, "two workers were ready before the first one had answered"
+    assert {trial.params["share"] for trial in taught} <= {0.2, *(each.params["share"] for each in taught)}
+    assert all(0 <= trial.params["share"] <= 0.2 and trial.params["kind"] in "ac" for trial in trials)
+    assert sum(trial.params["share"] == 0.2 for trial in taught) >= 3, "the nearest value"
 
 
 def test_a_search_learns_from_a_study_and_marks_what_it_took(tmp_path: Path) -> None:

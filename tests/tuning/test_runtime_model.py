@@ -179,6 +179,18 @@ def test_at_the_time_limit_only_the_best_trial_ends() -> None:
     assert not limit.is_over([other, best]) and limit.is_over([other])
 
 
+def test_after_the_time_limit_the_best_trial_may_end_a_slow_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {**BEGUN, "epochs": 3, "timeout": 60.0, "metric": "val_accuracy"}
+    now = time.monotonic()
+    for epochs, later, over in ((5, 10.5, True), (1, 10.5, False), (1, 30.5, True)):
+        limit = TimeLimit(SearchConfig.of(trials=10, **options), maximize=True)
+        best = replace(unfinished(1, *[0.5] * epochs), started=now - 20, last_message=now)
+        limit.reach([best], [])
+        monkeypatch.setattr(time, "monotonic", lambda passed=later: now + passed)
+        assert limit.is_over([best]) is over
+        monkeypatch.undo()
+
+
 def test_at_the_time_limit_no_trial_ends_that_is_worse_than_a_complete_one() -> None:
     options: dict[str, Any] = {**BEGUN, "epochs": 3, "timeout": 60.0, "metric": "val_loss"}
     limit = TimeLimit(SearchConfig.of(trials=10, **options), maximize=False)

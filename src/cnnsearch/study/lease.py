@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from typing import Any
 
 from cnnsearch.core.errors import StudyError
 from cnnsearch.study.study import Study
@@ -17,19 +18,24 @@ def refuse_if_held(study: Study) -> None:
     Raises:
         StudyError: if another run renewed its lease lately and its process exists, as far as this machine can tell.
     """
+    if owner := holder(study):
+        raise StudyError(
+            f"Study '{study.name}' is in use by another run (process {owner['pid']} on {owner['host']}). "
+            "Wait until that run ends, or choose another study: --study NAME."
+        )
+
+
+def holder(study: Study) -> dict[str, Any] | None:
+    """The other run that has a valid lease: its `host` and `pid`. None if there is none, as far as is known here."""
     import psutil
 
-    owner = study.fact("owner")
+    owner: dict[str, Any] | None = study.fact("owner")
     # abs: if a clock was set back, the lease is in the future
     if not owner or abs(time.time() - owner["at"]) > SECONDS:
-        return
+        return None
     here = owner["host"] == platform.node()
-    if here and (owner["pid"] == os.getpid() or not psutil.pid_exists(owner["pid"])):
-        return
-    raise StudyError(
-        f"Study '{study.name}' is in use by another run (process {owner['pid']} on {owner['host']}). "
-        "Wait until that run ends, or choose another study: --study NAME."
-    )
+    ended = here and (owner["pid"] == os.getpid() or not psutil.pid_exists(owner["pid"]))
+    return None if ended else owner
 
 
 def take(study: Study) -> None:

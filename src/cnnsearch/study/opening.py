@@ -245,8 +245,13 @@ def refuse_newer(study: Study) -> None:
     Raises:
         StudyError: if it was.
     """
-    if study.info.get("format", 0) > FORMAT:
+    if is_newer(study):
         raise StudyError(f"Study '{study.name}' was written by a newer cnnsearch. Upgrade cnnsearch to resume it.")
+
+
+def is_newer(study: Study) -> bool:
+    """Whether a study was written by a newer version, in a form that this one does not know."""
+    return bool(study.info.get("format", 0) > FORMAT)
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, str]]:

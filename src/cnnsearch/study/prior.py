@@ -8,8 +8,9 @@ from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.spaces import prior as priors
 from cnnsearch.spaces.definition import Space
 from cnnsearch.spaces.prior import Prior, PriorPoint
-from cnnsearch.study import listing, ranking
+from cnnsearch.study import lease, listing, ranking
 from cnnsearch.study.config import StudyConfig
+from cnnsearch.study.opening import is_newer
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
 
@@ -67,7 +68,7 @@ def _history(config: StudyConfig) -> Prior:
 
 def _teaches(study: Study, space: Space) -> bool:
     """Whether a study has ended, has enough trials, and searched the same dimensions or the same model."""
-    if study.fact("owner") or "data" not in study.info:
+    if is_newer(study) or "data" not in study.info or lease.holder(study):
         return False
     other = Space.from_dict(study.info["space"])
     same = {use.name for use in other.dimensions} == {use.name for use in space.dimensions}

@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.spaces.distributions import Distribution
+from cnnsearch.spaces.prior import ORIGIN, projected
 from cnnsearch.study import moved
 from cnnsearch.study.config import maximize
 from cnnsearch.study.optuna_distributions import to_optuna
@@ -210,6 +211,20 @@ def _is_certain(value: Any, known: BaseDistribution | None, asked: dict[str, Any
     return known == to_optuna(ours) and ours.contains(value)
 
 
+def _fit_prior(trial: optuna.Trial, name: str, distribution: Distribution) -> None:
+    """Give a trial of a prior the nearest value that `distribution` has; the sampler draws it if there is none.
+
+    The hyperparameters of a function are known only now. Optuna would use a value out of the range.
+    """
+    fixed = trial._fixed_params
+    if name not in fixed or distribution.contains(fixed[name]):
+        return
+    if str(trial.user_attrs.get("origin", "")).startswith(ORIGIN):
+        value = projected(fixed.pop(name), distribution)
+        if value is not None:
+            fixed[name] = value
+
+
 def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
     """The value that Optuna draws for `name`.
 
@@ -217,7 +232,9 @@ def suggest(trial: optuna.Trial, name: str, asked: dict[str, Any]) -> Any:
         CnnsearchError: if the sampler cannot draw it, or an earlier trial of the study had other choices for it.
     """
     try:
-        known: Any = to_optuna(Distribution.from_dict(asked))
+        distribution = Distribution.from_dict(asked)
+        _fit_prior(trial, name, distribution)
+        known: Any = to_optuna(distribution)
         if isinstance(known, CategoricalDistribution):
             return trial.suggest_categorical(name, known.choices)
         if isinstance(known, IntDistribution):

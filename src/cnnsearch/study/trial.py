@@ -57,6 +57,11 @@ class Trial:
     reads: str = ""
     history: tuple[dict[str, float], ...] = ()
 
+    @property
+    def cut(self) -> bool:
+        """Whether the time limit ended its training, so that its model has fewer epochs than its plan."""
+        return self.state == "complete" and bool(self.reason)
+
     def to_attribute(self) -> dict[str, Any]:
         """The fields that Optuna does not store itself."""
         own = ("number", "origin", "params", "choices")

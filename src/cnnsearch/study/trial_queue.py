@@ -8,7 +8,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch.spaces.prior import ORIGIN as PRIOR
-from cnnsearch.spaces.prior import Prior
 from cnnsearch.spaces.recipes import ORIGIN
 from cnnsearch.study.config import TunerConfig, trial_seed
 from cnnsearch.study.study import Study
@@ -71,13 +70,13 @@ def has_prior(study: Study) -> bool:
     )
 
 
-def enqueue_prior(study: Study, prior: Prior, nearest: Iterable[dict[str, Any]]) -> str:
-    """Queue the points of a prior; returns a line for the user.
+def enqueue_prior(study: Study, config: TunerConfig, nearest: Iterable[dict[str, Any]]) -> str:
+    """Queue the points of the prior of `config`; returns a line for the user.
 
     `nearest` has for each of its points the nearest point of this space. One that is empty, or equal to the default
-    point or to an earlier one, is left out.
+    point that is queued or to an earlier one, is left out.
     """
-    known, counts = [study.info.get("default", {})], Counter[str]()
+    prior, known, counts = config.prior, [study.info.get("default", {})] * config.default, Counter[str]()
     for point, values in zip(prior.points, nearest, strict=True):
         if values and values not in known:
             known.append(values)

@@ -76,8 +76,9 @@ class Worker:
         context, hp = self._context, HyperParameters(defaults)
         if context.space.trains_itself:
             # only a whole training shows its hyperparameters
-            told: dict[str, Any] = {"values": {}, "recipes": {}, "controlled": assignment.controlled}
-            self._connection.send(messages.Described(metrics=[], machine=context.keras.facts(), **told))
+            told: dict[str, Any] = {"controlled": assignment.controlled, "prior": assignment.prior}
+            machine = context.keras.facts()
+            self._connection.send(messages.Described(values={}, recipes={}, metrics=[], machine=machine, **told))
             return
         try:
             default = context.draw(hp)

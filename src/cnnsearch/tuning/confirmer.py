@@ -77,9 +77,10 @@ def reserve(
 
 
 def expected_seconds(trial: Trial, epochs: int) -> float:
-    """The seconds of a trial at full length, estimated from its own training."""
+    """The seconds of a trial with all of its epochs, estimated from its own training."""
     # `seconds` does not include the epochs before an interruption
-    return trial.seconds * max(1.0, epochs / max(1, trial.epochs - trial.resumed))
+    whole = trial.epochs if trial.cut else epochs
+    return trial.seconds * max(1.0, whole / max(1, trial.epochs - trial.resumed))
 
 
 def in_time(trial: Trial, epochs: int, until: float) -> bool:
@@ -155,7 +156,10 @@ class Confirmer(TrialSource[ActiveRepeat]):
         return Reaction(WorkerAction.RESTART, after=lambda: self._keep(trial, reason=reason))
 
     def _on_epoch(self, trial: ActiveRepeat, message: EpochEnded) -> Reaction:
-        return Reaction(WorkerAction.CONTINUE, Go(trial=trial.number, id=message.id, decision=Decision.CONTINUE))
+        # the model that is confirmed has no more epochs
+        ends = trial.record.cut and message.epoch >= trial.record.epochs
+        decision = Decision.STOP if ends else Decision.CONTINUE
+        return Reaction(WorkerAction.CONTINUE, Go(trial=trial.number, id=message.id, decision=decision))
 
     def _on_repeated(self, trial: ActiveRepeat, message: Repeated) -> Reaction:
         return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._keep(trial, message))

@@ -134,8 +134,9 @@ class SearchSource(TrialSource[ActiveTrial]):
         if self.config.tuner.default and not self.config.tuner.only_recipes:
             trial_queue.enqueue_default(self._study, self._study.info["default"])
         trial_queue.enqueue_recipes(self._study, self.config.tuner)
-        if prior:
-            self._callbacks.on_note(trial_queue.enqueue_prior(self._study, self.config.tuner.prior, prior))
+        # each worker that was ready before the first answer has sent them
+        if prior and not trial_queue.has_prior(self._study):
+            self._callbacks.on_note(trial_queue.enqueue_prior(self._study, self.config.tuner, prior))
 
     # -- the next trial ---------------------------------------------------------------------------
 

@@ -10,10 +10,13 @@ from cnnsearch.study.trial import Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
 
 LONGER = 10.0
-"""The trial with the best score may end its epoch after the time limit, within so many seconds."""
+"""The trial with the best score may end after the time limit, within so many seconds."""
 
 PART = 0.05
 """Or within this part of the time limit, if that is longer."""
+
+EPOCHS = 1.5
+"""Or within so many epochs: its own has to end, or another trial's if it is paused and no worker is free."""
 
 
 class TimeLimit:
@@ -36,10 +39,12 @@ class TimeLimit:
     def reach(self, unfinished: Iterable[ActiveTrial], ended: Iterable[Trial]) -> None:
         """The time is up. `unfinished`: the running and the paused trials; `ended`: those that ended."""
         self.reached = True
-        self._until = time.monotonic() + max(LONGER, PART * self._config.tuner.timeout)
+        waiting = list(unfinished)
+        epoch = EPOCHS * max(map(_epoch_seconds, waiting), default=0.0)
+        self._until = time.monotonic() + max(LONGER, PART * self._config.tuner.timeout, epoch)
         scores = (trial.score for trial in ended if trial.state == "complete")
         complete = [self._sign * score for score in scores if score is not None]
-        best = max(unfinished, key=self._score, default=None)
+        best = max(waiting, key=self._score, default=None)
         if best and self._score(best) > max(complete, default=-math.inf):
             self.best = best
 
@@ -67,3 +72,9 @@ class TimeLimit:
         """The best score so far; minus infinity without an epoch."""
         metric = self._config.study.metric
         return max((self._sign * metrics[metric] for metrics in trial.curve if metric in metrics), default=-math.inf)
+
+
+def _epoch_seconds(trial: ActiveTrial) -> float:
+    """Seconds of one of its epochs so far; 0 before the first has ended."""
+    timed = trial.timed()
+    return timed.seconds / timed.epochs if timed.epochs else 0.0

@@ -211,8 +211,8 @@ class TrialLifecycle:
             # without a checkpoint it cannot be resumed; it is interrupted, and the next run trains it again
             mend = FULL if local_path(trial.state) else UNREACHABLE
             self.problem = f"{redacted(trial.state)} cannot be written. {mend}"
-        # at the time limit it is no rung of the scheduler
-        if unsaved or self.time_limit.reached:
+        # at the time limit it is no rung of the scheduler; only the best trial is resumed after it
+        if unsaved or (self.time_limit.reached and trial is not self.time_limit.best):
             return Reaction(WorkerAction.NEW_TRIAL, after=lambda: self._recorder.interrupt(trial.record, trial.trial))
         trial.spent += message.seconds
         trial.record = replace(self._as_trained(trial, message), state="waiting")
