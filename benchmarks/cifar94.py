@@ -14,9 +14,13 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
+from gpu_watch import watching
+
 SPACE = "cifar10_fast"
 IMAGES = 50_000
 POINTS = ("default", "airbench94")
+VIEWS = ("mirror", "shift")
+"""The report of airbench94 measures with six views of each test image; so does the column `views`."""
 
 Row = dict[str, Any]
 
@@ -47,14 +51,16 @@ def points(share: float, epochs: int, seeds: int, clock: Callable[[], Any]) -> l
             keras.utils.set_random_seed(seed)
             price = cost(plan)
             row = {"kind": "point", "name": name, "seed": seed, "loading s": round(loading, 2)}
-            row |= {"params": price.params, "macs": price.macs, **_trained(plan, parts, epochs, share, clock())}
-            rows.append(row)
-            print(json.dumps(row), flush=True)
+            with watching() as watch:
+                trained = _trained(plan, parts, epochs, share, clock())
+            rows.append(row | {"params": price.params, "macs": price.macs} | trained | watch.facts)
+            print(json.dumps(rows[-1]), flush=True)
             keras.backend.clear_session(free_memory=False)
     return rows
 
 
 def _trained(plan: Any, parts: Any, epochs: int, share: float, times: Any) -> Row:
+    from cnnsearch.results.export.ensemble import average
     from cnnsearch.training import fitting, model_io, training_data
     from cnnsearch.training.candidate import from_plan
 
@@ -66,7 +72,10 @@ def _trained(plan: Any, parts: Any, epochs: int, share: float, times: Any) -> Ro
     result = fitting.train(made, None, None, data, epochs, "val_accuracy", lambda epoch, metrics: True)
     wall = time.perf_counter() - began
     asked = parts.x_test[: max(10, round(share * len(parts.x_test)))]
-    right = (model_io.predict(made.core, asked).argmax(-1) == parts.y_test[: len(asked)]).mean()
+    tested = {
+        name: float((model_io.predict(model, asked).argmax(-1) == parts.y_test[: len(asked)]).mean())
+        for name, model in (("test", made.core), ("views", average({0: made.core}, names=VIEWS)))
+    }
     epoch, look = median(times.train[1:] or times.train), median(times.test[1:] or times.test)
     seconds = {
         "build s": built,
@@ -75,7 +84,7 @@ def _trained(plan: Any, parts: Any, epochs: int, share: float, times: Any) -> Ro
         "validation s": look,
         "wall s": wall,
     }
-    accuracies = {"val": result.score, "test": float(right)}
+    accuracies = {"val": result.score, **tested}
     losses = [round(each["loss"], 4) for each in result.history]
     return {
         "epochs": epochs,
@@ -141,33 +150,47 @@ def confirmed(repeats: list[tuple[float, Row]], target: float) -> float | None:
     return None
 
 
+PARTS = ("loading s", "build s", "compile s", "epoch s", "validation s", "wall s")
+
+
 def table(rows: list[Row]) -> str:
     """A row for each point, one for the search, and what kept the GPU idle."""
-    head = ["what", "n", "val", "test", "wall s", "compile s", "epoch s", "GPU busy"]
+    head = ["what", "n", "val", "test", "test, six views", "wall s", "compile s", "epoch s", "GPU busy"]
     lines = [head, ["---"] * len(head)]
     idle = []
     for name in dict.fromkeys(row["name"] for row in rows if row["kind"] == "point"):
         own = [row for row in rows if row.get("name") == name]
-        seconds = {key: median(row[key] for row in own) for key in ("build s", "compile s", "epoch s", "wall s")}
+        seconds = {key: median(row[key] for row in own) for key in PARTS}
         cells = [f"{seconds[key]:.2f}" for key in ("wall s", "compile s", "epoch s")]
-        lines.append([name, str(len(own)), _spread(own, "val"), _spread(own, "test"), *cells, ""])
-        rest = seconds["wall s"] - own[0]["epochs"] * seconds["epoch s"]
+        accuracies = [_spread(own, key) for key in ("val", "test", "views")]
+        lines.append([name, str(len(own)), *accuracies, *cells, _busy(own)])
+        epochs = own[0]["epochs"]
+        rest = seconds["wall s"] - epochs * seconds["epoch s"]
         parts = f"{seconds['build s']:.1f} s building, {seconds['compile s']:.1f} s compiling"
-        idle.append(f"* {name}: {rest:.1f} of {seconds['wall s']:.1f} s were not epochs of training: {parts}.")
+        parts += f", {epochs * seconds['validation s']:.1f} s validation"
+        idle.append(
+            f"* {name}: {rest:.1f} of {seconds['wall s']:.1f} s were not epochs of training: {parts}. Before it, the "
+            f"images took {seconds['loading s']:.1f} s."
+        )
     for row in (row for row in rows if row["kind"] == "search"):
-        busy = row.get("gpu busy %")
         found = f"found after {row['found s']} s, confirmed after {row['confirmed s']} s".replace("None s", "no time")
         best = row["best"] or {}
         told = f"search, target {row['target']:.0%}: {found}"
         score = best.get("score") if best.get("mean") is None else best["mean"]
-        cells = ["none" if score is None else f"{score:.4f}", "", str(row["wall s"]), "", ""]
-        lines.append([told, str(row["trials"]), *cells, f"{busy} %" if busy is not None else ""])
+        cells = ["none" if score is None else f"{score:.4f}", "", "", str(row["wall s"]), "", ""]
+        lines.append([told, str(row["trials"]), *cells, _busy([row])])
         idle.append(
             f"* search: the first trial ended after {row['first trial s']} s; {row['jobs']} at a time, trials trained "
             f"for {row['training share']:.0%} of the time, compiling included; kernels ran for "
-            f"{f'{busy} %' if busy is not None else 'an unknown part'} of it."
+            f"{_busy([row]) or 'an unknown part'} of it."
         )
     return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", "What kept the GPU idle:", "", *idle])
+
+
+def _busy(rows: list[Row]) -> str:
+    """The mean share of the time that kernels ran; empty without a GPU."""
+    found = [row["gpu busy %"] for row in rows if "gpu busy %" in row]
+    return f"{mean(found):.0f} %" if found else ""
 
 
 def _spread(rows: list[Row], key: str) -> str:

@@ -26,45 +26,18 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import click
+from gpu_watch import watching
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
 PLAIN = ("--sampler", "random", "--scheduler", "none", "--pruner", "none", "--confirm", "0", "--no-default", "--quiet")
-
-
-class Watched(threading.Thread):
-    """What `nvidia-smi` tells twice a second: moment, percent of the time that kernels ran, MiB taken."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.told: list[tuple[float, float, float]] = []
-        asked = [
-            "nvidia-smi",
-            "--query-gpu=utilization.gpu,memory.used",
-            "--format=csv,noheader,nounits",
-            "-lms",
-            "500",
-        ]
-        self._smi = subprocess.Popen(asked, stdout=subprocess.PIPE, text=True)
-
-    def run(self) -> None:
-        assert self._smi.stdout is not None
-        for line in self._smi.stdout:
-            busy, taken = map(float, line.splitlines()[0].split(","))
-            self.told.append((time.time(), busy, taken))
-
-    def end(self) -> None:
-        """Ask no more."""
-        self._smi.kill()
-        self._smi.wait()
 
 
 def clock() -> Any:
@@ -188,15 +161,9 @@ def cifar94(
     # in this order: a process that has trained keeps most of the GPU's memory
     found = []
     if minutes:
-        watched = Watched() if shutil.which("nvidia-smi") else None
-        if watched:
-            watched.start()
-        row = cifar94.searched(share, epochs, minutes, jobs, target, more)
-        if watched:
-            watched.end()
-            row["gpu busy %"] = round(mean(busy for _, busy, _ in watched.told), 1)
-            row["gpu MiB"] = round(max(taken for *_, taken in watched.told))
-        found.append(row)
+        with watching() as watch:
+            row = cifar94.searched(share, epochs, minutes, jobs, target, more)
+        found.append(row | watch.facts)
     found = [*cifar94.points(share, epochs, seeds, clock), *found]
     about = {"backend": os.environ.get("KERAS_BACKEND", "tensorflow"), "share": share, "machine": machine()}
     out.write_text(json.dumps([row | about for row in found], indent=1) + "\n")
@@ -226,24 +193,16 @@ def measured(space: str, jobs: int, seconds: int, seed: int, more: tuple[str, ..
     """One search: what ended in its time, and what the GPU did meanwhile."""
     with tempfile.TemporaryDirectory() as name:
         asked = ["--space", space, "--study", "gpu", "--trials", "9999", "--timeout", str(seconds), "--seed", str(seed)]
-        watched, log = Watched(), Path(name) / "log"
-        watched.start()
-        launched = time.time()
-        with log.open("w") as out:
+        log, launched = Path(name) / "log", time.time()
+        with log.open("w") as out, watching() as watch:
             command = [sys.executable, "-m", "cnnsearch", "run", *asked, "--jobs", str(jobs), *PLAIN, *more]
             done = subprocess.run(command, cwd=name, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        ended = time.time()
-        watched.end()
+        wall = round(time.time() - launched, 1)
         if done.returncode:
             raise click.ClickException(log.read_text()[-2000:])
-        found = counted(Path(name) / "runs" / "cnnsearch.db")
-    told = [each for each in watched.told if launched <= each[0] <= ended]
-    return {
-        **found,
-        "wall": round(ended - launched, 1),
-        "gpu busy %": round(mean(busy for _, busy, _ in told), 1),
-        "gpu MiB": round(max(taken for *_, taken in told)),
-    }
+        if not watch.facts:
+            raise click.ClickException("nvidia-smi said nothing: this measurement needs an NVIDIA GPU.")
+        return {**counted(Path(name) / "runs" / "cnnsearch.db"), "wall": wall, **watch.facts}
 
 
 def counted(store: Path) -> dict[str, Any]:

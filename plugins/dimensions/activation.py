@@ -16,7 +16,7 @@ def activation(hp, plan, *, choices=("relu", "gelu", "silu", "elu", "leaky_relu"
     Its place is after the dimension that makes the blocks.
 
     Args:
-        choices: names of Keras activations.
+        choices: names of Keras activations, such as `gelu` (Hendrycks & Gimpel 2016, arXiv:1606.08415).
     """
     if not set(choices) <= set(_NAMES):
         raise ValueError(f"choices must be among {', '.join(_NAMES)}, got {choices}")

@@ -10,8 +10,8 @@ def averaged_weights(hp, plan, *, kinds=("none", "lookahead", "ema"), every=5, d
 
     `lookahead`: training continues from the averages (Zhang et al. 2019, arXiv:1907.08610), whose weight grows over
     the epochs as in airbench94 (arXiv:2404.00498; github.com/KellerJordan/cifar10-airbench). `ema`: validation and the
-    final model use an exponential moving average, and training continues without it. The averages of batch
-    normalisation are those of the trained weights.
+    final model use an exponential moving average (Tarvainen & Valpola 2017, arXiv:1703.01780), and training continues
+    without it. The averages of batch normalisation are those of the trained weights.
 
     Args:
         kinds: `none`, `lookahead` and `ema`, or one of them.

@@ -21,7 +21,7 @@ def head(
     """How the image becomes a vector, and the dense layers between it and the classes.
 
     Args:
-        reduce: `flatten`, or the global `average` or `max` of each filter.
+        reduce: `flatten`, or the global `average` (Lin et al. 2013, arXiv:1312.4400) or `max` of each filter.
         depth: dense layers before the output layer.
         width: units of a dense layer, drawn for each layer (`width1`, `width2`, ...).
         norm: batch normalisation `after_dense`, `after_act`, or `none`.

@@ -13,8 +13,9 @@ def optimizer(hp, plan, *, names=("Adam", "AdamW", "RMSprop", "SGD"), momentum=0
     0.05, the others keep the plan's.
 
     Args:
-        names: `Adam`, `AdamW`, `Nadam`, `RMSprop`, `SGD`, or Keras' `Muon`, which is Muon for dense layers and
-            AdamW for convolutions.
+        names: `Adam` (Kingma & Ba 2014, arXiv:1412.6980), `AdamW` (Loshchilov & Hutter 2017, arXiv:1711.05101),
+            `Nadam`, `RMSprop`, `SGD`, or Keras' `Muon`, which is Muon (github.com/KellerJordan/Muon; Liu et al. 2025,
+            arXiv:2502.16982) for hidden dense layers, and AdamW for convolutions and the output layer.
         momentum: Nesterov momentum of SGD; 0 for plain SGD.
         rho: the decay of RMSprop's moving average.
     """
@@ -25,7 +26,8 @@ def optimizer(hp, plan, *, names=("Adam", "AdamW", "RMSprop", "SGD"), momentum=0
     settings = {
         # Keras' own default, written to the plan so that weight_decay can remove it
         "AdamW": {"weight_decay": 0.004},
-        "Muon": {"weight_decay": 0.004},
+        # Keras: the output layer is not for Muon
+        "Muon": {"weight_decay": 0.004, "exclude_layers": ["probabilities"]},
         "RMSprop": {"rho": rho},
         "SGD": {"learning_rate": 0.05, "momentum": momentum, "nesterov": momentum > 0},
     }

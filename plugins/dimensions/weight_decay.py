@@ -18,4 +18,6 @@ def weight_decay(hp, plan, *, choices=(0.0, 1e-4, 1e-3, 1e-2)):
     # AdamW has decay by default, so 0 must be set
     if not amount and "weight_decay" not in plan.optimizer[1]:
         return plan
-    return plan.configure("optimizer", weight_decay=amount)
+    # Keras' Muon has another decay for the weights that AdamW trains
+    more = {"adam_weight_decay": amount} if plan.optimizer[0] == "Muon" else {}
+    return plan.configure("optimizer", weight_decay=amount, **more)

@@ -5,6 +5,7 @@ SETTINGS = {
     "AdamW": {"learning_rate": 0.001, "weight_decay": 0.004},
     "Nadam": {"learning_rate": 0.001},
     "RMSprop": {"learning_rate": 0.001, "rho": 0.9},
+    "Muon": {"learning_rate": 0.001, "weight_decay": 0.004, "exclude_layers": ["probabilities"]},
     "SGD": {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
 }
 

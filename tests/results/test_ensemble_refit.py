@@ -138,6 +138,9 @@ def test_views_are_averaged_if_they_are_better(run: Run, tmp_path: Path) -> None
     mean = np.mean([single.predict(each[:, :, ::step], verbose=0) for each in shown for step in (1, -1)], axis=0)
     np.testing.assert_allclose(model.predict(x[:20], verbose=0), mean, atol=1e-5)
     assert [look["model"] for look in study.test_results()] == ["0 views mirror,shift"]
+    assert "Averages test-time views (mirror, shift)" in (tmp_path / "out" / "card.md").read_text("utf-8")
+    card = json.loads((tmp_path / "out" / "card.json").read_text("utf-8"))
+    assert card["views"]["better"] and card["views"]["names"] == ["mirror", "shift"]
 
     (row,) = csv.DictReader((tmp_path / "out" / "leaderboard.csv").read_text().splitlines())
     assert row["views"] == "mirror,shift" and float(row["score"]) == study.trials()[0].score

@@ -11,7 +11,9 @@ import pytest
 from cnnsearch.core.errors import CnnsearchError, SpaceError
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces import plugins, pretrained, recipes
+from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.cost import cost
+from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.spaces.space import Space, check, from_file, hypermodel, load, trainer
 from cnnsearch.training import fitting, model_io, training_data
 from cnnsearch.training.candidate import Candidate, from_hypermodel, from_plan
@@ -50,6 +52,15 @@ def test_a_shipped_recipe_is_a_point_with_the_reported_parameters(space: str, re
     reported = found.recipes[recipe].get("reported", {})
     if "parameters" in reported:
         assert cost(plan).params == reported["parameters"]
+
+
+def test_the_points_of_the_fast_space_are_within_its_limit() -> None:
+    found = space_of("cifar10_fast")
+    start = spaces.start_plan(found, (32, 32, 3), 10)
+    points = {"default": spaces.draw(found, KNOWN, HyperParameters(defaults), start)}
+    points["airbench94"] = recipes.point(found, KNOWN, "airbench94")[1]
+    macs = {name: cost(plan).macs for name, plan in points.items()}
+    assert all(40e6 < each <= found.defaults["max_macs"] == 150e6 for each in macs.values()), macs
 
 
 def candidate(space: Space, recipe: str, images: int) -> Candidate:

@@ -30,7 +30,11 @@ SUITES: dict[str, tuple[type, str]] = {
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     # each of the others takes seconds to be made, and is in test_backbones.py
-    "backbone": {"names": ("MobileNetV2",), "weights": "none", "train_last": (0,)}
+    "backbone": {"names": ("MobileNetV2",), "weights": "none", "train_last": (0,)},
+    # all that they know, not only what they draw by default
+    "optimizer": {"names": ("Adam", "AdamW", "Nadam", "RMSprop", "SGD", "Muon")},
+    "schedule": {"kinds": ("constant", "exponential", "plateau", "cosine", "one_cycle", "triangular")},
+    "initial_filters": {"choices": ("glorot", "dirac", "he", "orthogonal")},
 }
 FILES = {"npz", "folder", "mnist", "fashion_mnist", "cifar10"}
 """Datasets that read files; tests/datasets makes them."""
