@@ -50,7 +50,7 @@ def test_a_search_that_is_not_better_than_a_constant_answer_gets_a_warning(begun
     (line,) = majority.lines(study)
     assert line == (
         "WARNING: 97.0% of the validation images are of class 'kind 0': a constant answer reaches 97.0%, and the best "
-        "trial reaches 97.0%. Search for --objective val_balanced_accuracy or val_auc."
+        "trial reaches 97.0%. Search for --metric val_balanced_accuracy or val_auc."
     )
     study.add_repeat(Repeat(0, 5, 0.95)._asdict())
     (line,) = majority.lines(study)

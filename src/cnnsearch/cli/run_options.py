@@ -166,7 +166,7 @@ length_options = option_group(
     spec(
         "--pruner",
         type=PluginChoice(PRUNERS),
-        shown="median; none with rungs",
+        shown="median, only for trials without rungs",
         help="The rule that prunes trials, which means it stops them early.",
     ),
 )
@@ -196,7 +196,7 @@ result_options = option_group(
         "--confirm",
         default="auto",
         metavar="KxS",
-        shown="3x3; 0 with --recipe",
+        shown="3x3; 0 with --recipe or for an Optuna objective",
         help="Train the best K trials again, each on S new seeds. 0: do not.",
     ),
 )

@@ -10,7 +10,7 @@ from cnnsearch.study import ranking
 from cnnsearch.study.confirmation import means
 from cnnsearch.study.study import Study
 
-ADVICE = "Search for --objective val_balanced_accuracy or val_auc."
+ADVICE = "Search for --metric val_balanced_accuracy or val_auc."
 
 
 @dataclass(frozen=True)
