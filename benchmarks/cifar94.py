@@ -112,7 +112,8 @@ def searched(share: float, epochs: int, minutes: float, jobs: int, target: float
         for line in running.stdout:
             events.append((time.time() - began, json.loads(line)))
             print(line, end="", flush=True)
-        if running.wait():
+        # a search in which no trial completed fails too, and its row says so
+        if running.wait() and not any(event["event"] == "end" for _, event in events):
             raise SystemExit((Path(folder) / "log").read_text()[-2000:])
     return summary(events, time.time() - began, jobs, target)
 

@@ -53,7 +53,8 @@ wide, because single searches differ much.
 
 * **The lead is in epochs a second.** cnnsearch has compiled epochs and two workers. In epochs needed no lead is shown:
   on digits and MNIST all 95% intervals begin at 1.0 or below.
-* **Ten seeds are few.** On MNIST the intervals of J and K begin at 1.0 and 0.9 in seconds too; all others begin above 1.
+* **Ten seeds are few.** On MNIST the intervals of J and K begin at 1.0 and 0.9 in seconds too; the others
+  begin above 1.
 * **A to E do not begin with the space's default point**; cnnsearch, H, I, J and K do. A good default point helps them.
 * **cnnsearch uses more memory**: two processes of one thread. The table has what each arm held.
 * **On CIFAR-10 no seeds are held out yet.** Few trials fit into the time there, so the default point decides.
