@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from peers_results import interval
@@ -28,10 +28,27 @@ RESULTS = HERE / "results" / "autokeras.jsonl"
 PAGE = HERE.parent / "docs" / "benchmarks" / "autokeras.md"
 MACHINE = f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
+LIMITED = ("--set", "dataset.limit=7200")
+
+
+class Task(NamedTuple):
+    """What the table says, the name of its data in peer_task.py, and the options of `cnnsearch run`."""
+
+    title: str
+    data: str
+    options: tuple[str, ...]
+
+
 TASKS = {
-    "digits": "8x8 digits, 1,197 images",
-    "mnist": "MNIST, 6,000 images",
-    "cifar": "CIFAR-10, 6,000 images",
+    "digits_small": Task(
+        "8x8 digits, 1,197 images, at most 9 epochs", "digits", ("--space", str(HERE / "spaces" / "digits_small.toml"))
+    ),
+    "digits_cnn": Task("the same with `digits_cnn`", "digits", ("--space", "digits_cnn")),
+    "digits_cnn, 40 epochs": Task(
+        "the same with `digits_cnn --epochs 40`", "digits", ("--space", "digits_cnn", "--epochs", "40")
+    ),
+    "mnist_cnn": Task("MNIST, 6,000 images, `mnist_cnn`", "mnist", ("--space", "mnist_cnn", *LIMITED)),
+    "cifar10_cnn": Task("CIFAR-10, 6,000 images, `cifar10_cnn`", "cifar", ("--space", "cifar10_cnn", *LIMITED)),
 }
 
 DATA = """
@@ -94,14 +111,13 @@ def table() -> None:
 
 def measured(python: str, task: str, seed: int) -> dict[str, Any]:
     """Seconds and accuracies of both, on the split of this seed."""
-    space = str(HERE / "spaces" / f"{task}_small.toml")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        called(folder, sys.executable, "-c", DATA, str(HERE), task, str(seed))
+        called(folder, sys.executable, "-c", DATA, str(HERE), TASKS[task].data, str(seed))
         seconds, told = called(folder, python, "-c", SEARCH, str(seed), environment={"PYTHONPATH": ""})
         ours = [sys.executable, "-m", "cnnsearch"]
         options = ["--timeout", f"{seconds:.0f}", "--trials", "1000", "--seed", str(seed), "--quiet"]
-        search, _ = called(folder, *ours, "run", "--space", space, *options)
+        search, _ = called(folder, *ours, "run", *TASKS[task].options, *options)
         export, _ = called(folder, *ours, "export", "--best")
         _, own = called(folder, sys.executable, "-c", READ)
     times = {"seconds": round(seconds, 1), "search": round(search, 1), "export": round(export, 1)}
@@ -137,7 +153,7 @@ def line(task: str, found: list[dict[str, Any]]) -> str:
     seconds = [f"{fmean(row[which] for row in found):.0f}" for which in ("seconds", "search", "export")]
     tested = [f"{fmean(row[which] for row in found):.2%}" for which in ("autokeras", "cnnsearch")]
     better = f"{fmean(gains):+.2f} ({low:+.2f} to {high:+.2f})"
-    return f"| {TASKS[task]} | {len(found)} | {' | '.join([*seconds, *tested])} | {better} |"
+    return f"| {TASKS[task].title} | {len(found)} | {' | '.join([*seconds, *tested])} | {better} |"
 
 
 HEAD = """# Is cnnsearch better than AutoKeras in the same time?
@@ -153,8 +169,8 @@ The last column is the mean difference on the same seed, with the bootstrap's 95
 
 AutoKeras' `ImageClassifier` has its own space and `max_trials=1`. Its first trial is a small CNN, trained until the
 validation loss has not improved for 10 epochs. `cnnsearch run` has the seconds that AutoKeras needed as `--timeout`,
-and the space of [the comparison with other tools](peers.md). `export --best` measures the model on the test set. Both
-have the same images for training, validation and test.
+and a shipped space; in the first row the space of [the comparison with other tools](peers.md). `export --best` measures
+the model on the test set. Both have the same images for training, validation and test.
 
 * AutoKeras' second trial is a ResNet of 50 layers. It had not ended its first epoch of 8x8 digits after 100 seconds.
 * AutoKeras 3.0.0 runs with Keras 3.10 and TensorFlow 2.19, as it does not work with Keras 3.15.

@@ -159,7 +159,7 @@ COLUMNS = ("with pauses", "task", "s", "pairs", "best, in points", "seconds", "e
 HEAD = f"""# Does pausing trials at rungs save time where an epoch has few updates?
 
 No gain of time is shown, but on the 8x8 digits rungs save epochs. Until the best accuracy that both searches of a pair
-reached, searches with rungs needed 0.94 (0.84 to 1.08) of the time and 0.63 (0.51 to 0.78) of the epochs. Five pairs on
+reached, searches with rungs needed 0.96 (0.86 to 1.08) of the time and 0.61 (0.52 to 0.73) of the epochs. Five pairs on
 CIFAR-10 alone show no difference. No difference of the best accuracy was found. Rungs are the default everywhere: it is
 one rule for all data, and it costs no time.
 

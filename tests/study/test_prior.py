@@ -72,6 +72,9 @@ def test_points_come_after_the_default_in_their_order_and_none_twice() -> None:
     assert [trial.user_attrs["origin"] for trial in queued] == ["default", "prior one", "prior two"]
     assert [trial.suggest_int("a", 1, 5) for trial in queued] == [1, 3, 2]
     assert trial_queue.has_prior(study)
+    other = TunerConfig(5, prior=Prior((*asked.points, PriorPoint("three", {"a": 5}))))
+    assert trial_queue.left_out_prior(study, TunerConfig(5, prior=asked)) == ""
+    assert trial_queue.left_out_prior(study, other).endswith("It gets none of three.")
 
 
 FUNCTION = """

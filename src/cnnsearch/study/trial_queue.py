@@ -82,11 +82,20 @@ def enqueue_prior(study: Study, config: TunerConfig, nearest: Iterable[dict[str,
             known.append(values)
             counts[point.source] += 1
             study.optuna.enqueue_trial(values, user_attrs={"origin": PRIOR + point.source})
-    study.remember_fact("prior", dict(counts))
+    study.remember_fact("prior", {source: counts[source] for source in prior.sources})
     if not counts:
         return f"Prior: no point of {', '.join(prior.sources)} differs from the default point in this space."
     told = ", ".join(f"{count} of {source}" for source, count in counts.items())
     return f"Prior: points that were good in other studies come first ({told})."
+
+
+def left_out_prior(study: Study, config: TunerConfig) -> str:
+    """A line for the user if the prior of `config` is another one than that of an earlier run; else empty."""
+    queued = study.fact("prior") or {}
+    others = [source for source in config.prior.sources if source not in queued]
+    if not (queued and others):
+        return ""
+    return f"Prior: this study has the points of {', '.join(queued)}. It gets none of {', '.join(others)}."
 
 
 def enqueue_controlled(study: Study, config: TunerConfig) -> None:

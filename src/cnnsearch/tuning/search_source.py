@@ -97,6 +97,8 @@ class SearchSource(TrialSource[ActiveTrial]):
         self._study.remember(data=message.dataset, machine=machine, dataset=list(self.config.study.dataset))
         if first:
             self._lifecycle.scheduler.on_start(message.dataset["images"]["train"], message.low_fidelity)
+            if line := trial_queue.left_out_prior(self._study, self.config.tuner):
+                self._callbacks.on_note(line)
         self._start = self._start or time.monotonic() - self._began
         self._callbacks.on_study_begin(self._study)
         tuner, model = self.config.tuner, self.config.study.space.model
