@@ -51,9 +51,8 @@ def points(share: float, epochs: int, seeds: int, clock: Callable[[], Any]) -> l
             keras.utils.set_random_seed(seed)
             price = cost(plan)
             row = {"kind": "point", "name": name, "seed": seed, "loading s": round(loading, 2)}
-            with watching() as watch:
-                trained = _trained(plan, parts, epochs, share, clock())
-            rows.append(row | {"params": price.params, "macs": price.macs} | trained | watch.facts)
+            row |= {"params": price.params, "macs": price.macs}
+            rows.append(row | _trained(plan, parts, epochs, share, clock()))
             print(json.dumps(rows[-1]), flush=True)
             keras.backend.clear_session(free_memory=False)
     return rows
@@ -69,7 +68,8 @@ def _trained(plan: Any, parts: Any, epochs: int, share: float, times: Any) -> Ro
     built = time.perf_counter() - began
     made = made._replace(callbacks=[*made.callbacks, times])
     data = training_data.for_candidate(made, parts, 10)
-    result = fitting.train(made, None, None, data, epochs, "val_accuracy", lambda epoch, metrics: True)
+    with watching() as watch:
+        result = fitting.train(made, None, None, data, epochs, "val_accuracy", lambda epoch, metrics: True)
     wall = time.perf_counter() - began
     asked = parts.x_test[: max(10, round(share * len(parts.x_test)))]
     tested = {
@@ -91,6 +91,7 @@ def _trained(plan: Any, parts: Any, epochs: int, share: float, times: Any) -> Ro
         "images": len(parts.x),
         **{key: round(value, 4) for key, value in {**accuracies, **seconds}.items()},
         "losses": losses,
+        **watch.facts,
     }
 
 
@@ -174,14 +175,19 @@ def table(rows: list[Row]) -> str:
             f"images took {seconds['loading s']:.1f} s."
         )
     for row in (row for row in rows if row["kind"] == "search"):
-        found = f"found after {row['found s']} s, confirmed after {row['confirmed s']} s".replace("None s", "no time")
+        found = ", ".join(
+            f"not {what}" if row[f"{what} s"] is None else f"{what} after {row[f'{what} s']} s"
+            for what in ("found", "confirmed")
+        )
         best = row["best"] or {}
         told = f"search, target {row['target']:.0%}: {found}"
         score = best.get("score") if best.get("mean") is None else best["mean"]
         cells = ["none" if score is None else f"{score:.4f}", "", "", str(row["wall s"]), "", ""]
         lines.append([told, str(row["trials"]), *cells, _busy([row])])
+        first = row["first trial s"]
+        began = "no trial ended" if first is None else f"the first trial ended after {first} s"
         idle.append(
-            f"* search: the first trial ended after {row['first trial s']} s; {row['jobs']} at a time, trials trained "
+            f"* search: {began}; {row['jobs']} at a time, trials trained "
             f"for {row['training share']:.0%} of the time, compiling included; kernels ran for "
             f"{_busy([row]) or 'an unknown part'} of it."
         )

@@ -80,6 +80,8 @@ def run(
     space: str, every: tuple[int, ...], seconds: int, repeats: int, label: str, out: Path, more: tuple[str, ...]
 ) -> None:
     """Search with each number of workers, all numbers of a repeat before the next."""
+    if shutil.which("nvidia-smi") is None:
+        raise click.ClickException("There is no nvidia-smi: this measurement needs an NVIDIA GPU.")
     for repeat in range(repeats):
         for jobs in every:
             row = {"space": space, "label": label, "jobs": jobs, "seconds": seconds, "repeat": repeat}
@@ -201,7 +203,7 @@ def measured(space: str, jobs: int, seconds: int, seed: int, more: tuple[str, ..
         if done.returncode:
             raise click.ClickException(log.read_text()[-2000:])
         if not watch.facts:
-            raise click.ClickException("nvidia-smi said nothing: this measurement needs an NVIDIA GPU.")
+            raise click.ClickException("nvidia-smi gave no numbers.")
         return {**counted(Path(name) / "runs" / "cnnsearch.db"), "wall": wall, **watch.facts}
 
 

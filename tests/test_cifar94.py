@@ -80,5 +80,7 @@ def test_it_runs_on_a_cpu(backend: str, tmp_path: Path) -> None:
     found = json.loads((tmp_path / "found.json").read_text())
     assert [row.get("name", "search") for row in found] == ["default", "airbench94", "search"]
     assert all(0 <= row[key] <= 1 for row in found[:2] for key in ("val", "test", "views"))
-    # on a CPU, JAX compiles for longer than that
-    assert found[2]["trials"] >= (backend == "tensorflow") and "What kept the GPU idle:" in done.stdout
+    assert "What kept the GPU idle:" in done.stdout
+    if backend == "tensorflow":
+        # on a CPU, JAX compiles for longer than the minute of the search
+        assert found[2]["trials"] >= 1

@@ -34,6 +34,9 @@ STEPS = Distribution("int", 1, (), 1, 9, 2)
         (["a"], RATES, None),
         (4.4, STEPS, 5),
         (99, STEPS, 9),
+        # not 0.30000000000000004, and not 0.3, which is no step
+        (0.4, Distribution("float", 0.0, (), 0.0, 0.3, 0.1), 0.3),
+        (0.4, Distribution("float", 0.0, (), 0.0, 0.29, 0.1), 0.2),
     ],
 )
 def test_a_value_becomes_the_nearest_one(value: Any, distribution: Distribution, expected: Any) -> None:

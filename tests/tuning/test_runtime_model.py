@@ -172,7 +172,10 @@ def test_at_the_time_limit_only_the_best_trial_ends() -> None:
     best.reported, best.history = 2, best.history[:1]
     assert limit.decide(best, Decision.CONTINUE) is Decision.CONTINUE, "its checkpoint was lost"
     assert limit.reason(best, 2) == "the time limit ended it after 2 of 3 epochs" and not limit.reason(other, 1)
-    # the next run resumes what is paused; a trial with all its epochs ends as always
+    # a trial that has all its epochs ends as always, and so it is complete
+    best.history = best.history * 3
+    assert limit.decide(best, Decision.CONTINUE) is Decision.CONTINUE
+    # the next run resumes what is paused
     assert limit.decide(other, Decision.CONTINUE) is Decision.PAUSE
     assert limit.decide(replace(other, resumable=False), Decision.CONTINUE) is Decision.CONTINUE
     assert limit.decide(last, Decision.CONTINUE) is Decision.CONTINUE
@@ -180,11 +183,17 @@ def test_at_the_time_limit_only_the_best_trial_ends() -> None:
 
 
 def test_after_the_time_limit_the_best_trial_may_end_a_slow_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    options: dict[str, Any] = {**BEGUN, "epochs": 3, "timeout": 60.0, "metric": "val_accuracy"}
+    options: dict[str, Any] = {**BEGUN, "epochs": 9, "timeout": 60.0, "metric": "val_accuracy"}
     now = time.monotonic()
-    for epochs, later, over in ((5, 10.5, True), (1, 10.5, False), (1, 30.5, True)):
+    for epochs, resumed, later, over in (
+        (5, 0, 10.5, True),
+        (1, 0, 10.5, False),
+        (1, 0, 30.5, True),
+        (5, 4, 10.5, False),
+    ):
         limit = TimeLimit(SearchConfig.of(trials=10, **options), maximize=True)
         best = replace(unfinished(1, *[0.5] * epochs), started=now - 20, last_message=now)
+        best.record = replace(best.record, resumed=resumed)
         limit.reach([best], [])
         monkeypatch.setattr(time, "monotonic", lambda passed=later: now + passed)
         assert limit.is_over([best]) is over

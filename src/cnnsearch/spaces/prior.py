@@ -136,7 +136,10 @@ def projected(value: Any, distribution: Distribution) -> Value:
         return min(numbers, key=lambda choice: _distance(choice, value), default=None)
     found = min(max(value, distribution.low), distribution.high)
     if distribution.step:
-        found = distribution.low + round((found - distribution.low) / distribution.step) * distribution.step
+        steps = round((found - distribution.low) / distribution.step)
+        # rounding may give more than the highest step, or a little more than the greatest value
+        steps = min(steps, math.floor((distribution.high - distribution.low) / distribution.step + 1e-9))
+        found = min(distribution.low + steps * distribution.step, distribution.high)
     return round(found) if distribution.kind == "int" else float(found)
 
 

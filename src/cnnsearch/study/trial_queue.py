@@ -64,10 +64,8 @@ def enqueue_recipes(study: Study, config: TunerConfig) -> None:
 
 
 def has_prior(study: Study) -> bool:
-    """Whether points of a prior were queued in this study, in this run or before."""
-    return any(
-        str(trial.user_attrs.get("origin", "")).startswith(PRIOR) for trial in study.optuna.get_trials(deepcopy=False)
-    )
+    """Whether the points of a prior were queued in this study, in this run or before, or none was left to queue."""
+    return study.fact("prior") is not None
 
 
 def enqueue_prior(study: Study, config: TunerConfig, nearest: Iterable[dict[str, Any]]) -> str:
@@ -91,11 +89,10 @@ def enqueue_prior(study: Study, config: TunerConfig, nearest: Iterable[dict[str,
 
 def left_out_prior(study: Study, config: TunerConfig) -> str:
     """A line for the user if the prior of `config` is another one than that of an earlier run; else empty."""
-    queued = study.fact("prior") or {}
-    others = [source for source in config.prior.sources if source not in queued]
-    if not (queued and others):
+    others = [source for source in config.prior.sources if source not in (study.fact("prior") or {})]
+    if not (others and has_prior(study)):
         return ""
-    return f"Prior: this study has the points of {', '.join(queued)}. It gets none of {', '.join(others)}."
+    return f"Prior: this study keeps the points of its first prior, and gets none of {', '.join(others)}."
 
 
 def enqueue_controlled(study: Study, config: TunerConfig) -> None:

@@ -16,7 +16,7 @@ PART = 0.05
 """Or within this part of the time limit, if that is longer."""
 
 EPOCHS = 1.5
-"""Or within so many epochs: its own has to end, or another trial's if it is paused and no worker is free."""
+"""Or within so many epochs: its epoch must end, or another trial's, so that a worker is free for it if it is paused."""
 
 
 class TimeLimit:
@@ -50,19 +50,22 @@ class TimeLimit:
 
     def decide(self, trial: ActiveTrial, decision: Decision) -> Decision:
         """What happens to a trial after an epoch, if the scheduler decides `decision`."""
-        if not self.reached or decision is Decision.STOP:
+        epochs = self._config.study.epochs
+        if not self.reached or decision is Decision.STOP or 0 < epochs <= len(trial.history):
             return decision
         if trial is self.best:
             # a promoted trial that lost its checkpoint trains the epochs again that it had
             return Decision.STOP if len(trial.history) >= trial.reported else Decision.CONTINUE
         # its worker is free then, and the next run resumes the trial
-        return Decision.PAUSE if trial.resumable and len(trial.history) < self._config.study.epochs else decision
+        return Decision.PAUSE if trial.resumable and epochs else decision
 
     def reason(self, trial: ActiveTrial, epochs: int) -> str:
         """Why a trial ended with so many epochs; empty if the time limit is not the reason."""
         if trial is not self.best:
             return ""
-        return f"the time limit ended it after {epochs} of {self._config.study.epochs} epochs"
+        # how many epochs a function trains may not be known
+        whole = f" of {self._config.study.epochs}" if self._config.study.epochs else ""
+        return f"the time limit ended it after {epochs}{whole} epochs"
 
     def is_over(self, unfinished: Iterable[ActiveTrial]) -> bool:
         """Whether nothing is left to wait for."""
@@ -77,4 +80,6 @@ class TimeLimit:
 def _epoch_seconds(trial: ActiveTrial) -> float:
     """Seconds of one of its epochs so far; 0 before the first has ended."""
     timed = trial.timed()
-    return timed.seconds / timed.epochs if timed.epochs else 0.0
+    # those before an interruption are not in the seconds
+    epochs = timed.epochs - timed.resumed
+    return timed.seconds / epochs if epochs > 0 else 0.0

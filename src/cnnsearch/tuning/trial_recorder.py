@@ -53,13 +53,14 @@ class TrialRecorder:
     def known(self, wanted: Trial, running: Iterable[Trial]) -> int | None:
         """The number of another trial with the same plan that was trained or is in `running`; None if there is none.
 
-        A controlled trial needs a score at full length, so pruned trials do not count for it.
+        A controlled trial needs a score at full length, so pruned trials and one that the time limit ended do not count
+        for it.
         """
-        states = {*COUNTED, "running", "waiting"} - (
-            {"pruned"} if wanted.origin.startswith(CONTROLLED_ORIGIN) else set()
-        )
+        whole = wanted.origin.startswith(CONTROLLED_ORIGIN)
         for other in [*self._by_key[wanted.key], *running]:
-            tried = other.state in states
+            tried = other.state in (*COUNTED, "running", "waiting") and not (
+                whole and (other.cut or other.state == "pruned")
+            )
             if tried and other.key == wanted.key and other.number != wanted.number:
                 return other.number
         return None

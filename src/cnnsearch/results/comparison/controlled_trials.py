@@ -160,6 +160,6 @@ def _controlled_trial(
             return None
         keys, point = {changed.key}, changed.values
     for record in records:
-        if record.state == "complete" and record.key in keys:
+        if record.state == "complete" and not record.cut and record.key in keys:
             return record
     return None if any(record.state in (*COUNTED, "duplicate") for record in own) else point

@@ -92,9 +92,10 @@ class Comparison(NamedTuple):
 def evidence(study: Study, points: Points, most: int = 0) -> Evidence:
     """The complete trials of a study, or so many of them, chosen by chance.
 
-    Pruned trials are left out, because their scores are from fewer epochs. Failed trials have no score.
+    Pruned trials, and one that the time limit ended, are left out, because their scores are from fewer epochs. Failed
+    trials have no score.
     """
-    complete = [record for record in study.trials() if record.state == "complete"]
+    complete = [record for record in study.trials() if record.state == "complete" and not record.cut]
     chosen = some(complete, most) if most else complete
     cases = [
         Case(record.number, record.score, points.simplest(record)) for record in chosen if record.score is not None
