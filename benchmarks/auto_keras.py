@@ -106,7 +106,9 @@ def table() -> None:
     """Write docs/benchmarks/autokeras.md."""
     lines = [line(task, [row for row in rows() if row["task"] == task]) for task in TASKS]
     machines = ", ".join(sorted({row["machine"] for row in rows()}))
-    PAGE.write_text(HEAD + "\n".join(filter(None, lines)) + METHOD.format(machine=machines))
+    mnist = [100 * (row["cnnsearch"] - row["autokeras"]) for row in rows() if row["task"] == "mnist_cnn"]
+    head = HEAD.format(gain=f"{fmean(mnist):.2f}", n=len(mnist), of=sum(gain > 0 for gain in mnist))
+    PAGE.write_text(head + "\n".join(filter(None, lines)) + METHOD.format(machine=machines))
 
 
 def measured(python: str, task: str, seed: int) -> dict[str, Any]:
@@ -158,6 +160,11 @@ def line(task: str, found: list[dict[str, Any]]) -> str:
 
 HEAD = """# Is cnnsearch better than AutoKeras in the same time?
 
+On MNIST yes, by {gain} points on the test images (n = {n}; {of} seeds in favour of cnnsearch). On the 8x8 digits no
+difference is shown with the shipped space `digits_cnn`. With small networks and at most 9 epochs, cnnsearch is worse
+there. cnnsearch had the seconds of AutoKeras' first trial as its time limit. It ended about 4 seconds later, and the
+export took 7 to 10 seconds more.
+
 | images | n | AutoKeras, s | cnnsearch, s | export, s | AutoKeras, test | cnnsearch, test | better by, in points |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
@@ -174,6 +181,7 @@ the model on the test set. Both have the same images for training, validation an
 
 * AutoKeras' second trial is a ResNet of 50 layers. It had not ended its first epoch of 8x8 digits after 100 seconds.
 * AutoKeras 3.0.0 runs with Keras 3.10 and TensorFlow 2.19, as it does not work with Keras 3.15.
+* The first row was measured before the others. AutoKeras has the space that it ships, so cnnsearch got those that it ships.
 * n: seeds from 200 on, with which nothing was developed.
 * Command: `CNNSEARCH_DATA=DIR python benchmarks/auto_keras.py run --python AUTOKERAS/bin/python`, then `table`.
 * Machine: {machine}.
