@@ -181,7 +181,7 @@ the model on the test set. Both have the same images for training, validation an
 
 * AutoKeras' second trial is a ResNet of 50 layers. It had not ended its first epoch of 8x8 digits after 100 seconds.
 * AutoKeras 3.0.0 runs with Keras 3.10 and TensorFlow 2.19, as it does not work with Keras 3.15.
-* The first row was measured before the others. AutoKeras has the space that it ships, so cnnsearch got those that it ships.
+* The first row was measured before the others. AutoKeras has its shipped space; so has cnnsearch there.
 * n: seeds from 200 on, with which nothing was developed.
 * Command: `CNNSEARCH_DATA=DIR python benchmarks/auto_keras.py run --python AUTOKERAS/bin/python`, then `table`.
 * Machine: {machine}.
