@@ -101,7 +101,7 @@ def test_the_page_about_postgresql_works_while_the_server_is_restarted(
             elif words[0] == "mlflow":
                 server = stack.enter_context(mlflow(tmp_path, environment.pop("MLFLOW_BACKEND_STORE_URI")))
             elif words[0] != "cnnsearch":
-                line = shlex.join(words).replace("'>'", ">").replace("'~/", "~/'")
+                line = shlex.join(words).replace("'>>'", ">>").replace("'~/", "~/'")
                 assert words[0] == "pip" or subprocess.run(["bash", "-c", line], check=True)
             else:
                 environment["MLFLOW_TRACKING_URI"] = server.uri
