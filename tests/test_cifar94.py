@@ -65,6 +65,7 @@ def test_lines_of_nvidia_smi_without_numbers_are_left_out(cifar94: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # on a CPU, JAX takes three minutes for each point
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_it_runs_on_a_cpu(backend: str, tmp_path: Path) -> None:
     drawn = np.random.default_rng(0)
