@@ -1,6 +1,6 @@
 """AutoKeras' image classifier, and cnnsearch for the same time: the accuracy on the same test images.
 
-    CNNSEARCH_DATA=DIR python benchmarks/auto_keras.py run --python AUTOKERAS/bin/python --task digits
+    CNNSEARCH_DATA=DIR python benchmarks/auto_keras.py run --python AUTOKERAS/bin/python --task digits_cnn
     python benchmarks/auto_keras.py table
 
 AUTOKERAS is a virtual environment with AutoKeras 3.0.0, which works with Keras 3.10 and not with 3.15:

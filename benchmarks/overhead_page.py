@@ -64,12 +64,12 @@ MNIST are older, as above.""",
 On CIFAR-10 84% of the peak, on MNIST about half, on 8x8 digits 29%. On CIFAR-10 little is left. On MNIST the layers
 with weights take 71% of an epoch and reach 75% of the peak: the first convolution has one channel. The rest of the
 epoch is pooling, activations, normalisation, dropout and the optimizer. On digits the layers are so small that starting
-an operation takes longer than computing it.
+an operation takes longer than computing it, so that alone they take longer than in the epoch's one program.
 
 Method: the default point of each space, in float32 on one core. `of the peak` is the epoch's operations a second
 divided by those of the fastest large operation, a product of matrices or a 1x1 convolution. Only operations of layers
-with weights count. These layers are also timed alone, forward and backward; `the rest` is the time of an epoch that
-remains. Operations on padding are counted and not computed: where images are small, numbers are a little too high.""",
+with weights count. These layers are also timed alone, forward and backward. Operations on padding are counted and not
+computed: where images are small, numbers are a little too high.""",
     ),
     (
         "How many programs does a search compile?",

@@ -9,8 +9,8 @@ Arms: A KerasTuner random, B KerasTuner Hyperband, C KerasTuner Bayesian, D Optu
 callback, E one epoch then the best three of a round of TRIALS, F cnnsearch as shipped but in float32 as the others, G
 cnnsearch with one of its advantages off or another on. H is D with the space's default point first; I is H in two
 processes of one thread each, with `steps_per_execution`; J is B after the default point; K is Ray Tune with ASHA and
-its Optuna search, two trials at a time, the default point first. Seeds below 200
-were there while cnnsearch was developed. Each arm is a fresh process; the arms take turns within each seed.
+its Optuna search, two trials at a time, the default point first. Seeds below 200 were there while cnnsearch was
+developed. Each arm is a fresh process; the arms take turns within each seed.
 `pilot` fixes the target: the median of what A reaches with TRIALS, or in CAP, on five seeds that are not used again.
 In `run` an arm goes on until it has reached the target, but to EQUAL seconds at least and to CAP at most (`--to-end`:
 to CAP in any case); what is there already is not run again, so it may be stopped at any time. `tested` trains what an

@@ -89,8 +89,9 @@ def enqueue_prior(study: Study, config: TunerConfig, nearest: Iterable[dict[str,
 
 def left_out_prior(study: Study, config: TunerConfig) -> str:
     """A line for the user if the prior of `config` is another one than that of an earlier run; else empty."""
-    others = [source for source in config.prior.sources if source not in (study.fact("prior") or {})]
-    if not (others and has_prior(study)):
+    queued = study.fact("prior")
+    others = [] if queued is None else [source for source in config.prior.sources if source not in queued]
+    if not others:
         return ""
     return f"Prior: this study keeps the points of its first prior, and gets none of {', '.join(others)}."
 
