@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -128,6 +129,21 @@ def test_exit_codes_and_signals_are_those_of_the_worker(server: ForkServer, tmp_
     killed.kill()
     for each in (killed, crashed, done):
         close(each)
+
+
+def test_the_end_of_a_worker_is_noticed_while_another_one_goes_on(tmp_path: Path) -> None:
+    """Both are asked for while the server imports Keras, so they are forked together."""
+    server = ForkServer(worker_environment(1, None))
+    first, second = (forked(server, tmp_path / "log") for _ in range(2))
+    assert all(map(has_begun, (first, second)))
+    second.kill()
+    # the parent reads a worker's messages until no process holds the other end of the pipe
+    assert select.select([second.stdout], [], [], 20)[0] and second.stdout.read() == b""
+    first.kill()
+    for each in (first, second):
+        each.wait()
+        close(each)
+    server.close()
 
 
 def test_environment_folder_and_keras_are_those_of_a_started_worker(

@@ -119,8 +119,12 @@ class ForkServer:
             for descriptor, _ in self._poll.poll():
                 if descriptor in self._workers:
                     self._report_end(descriptor)
-            for request in self._received():
+            requests = self._received()
+            for place, request in enumerate(requests, 1):
                 if self._fork(request):
+                    # while this worker held the pipes of another one, the parent would not notice that worker's end
+                    for other in requests[place:]:
+                        other.close()
                     return request
 
     def close(self) -> None:
