@@ -13,6 +13,8 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch.core.messages import Decision
+from cnnsearch.results import origin
+from cnnsearch.results.export import exported_model
 from cnnsearch.study import listing
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.trial import COUNTED, Trial
@@ -221,6 +223,37 @@ def test_at_the_time_limit_the_trial_with_the_best_epoch_ends_with_its_model(run
     assert max(record.score or 0 for record in complete) == pytest.approx(best)
     assert any("the time limit ended it after" in record.reason for record in complete)
     assert run("export", "--best").returncode == 0
+
+
+WAITS = '''
+from cnnsearch import Decision, TrialScheduler, scheduler
+
+
+@scheduler
+class Waits(TrialScheduler):
+    """Pauses a trial for good as soon as an epoch is worse than an earlier one."""
+
+    def on_trial_result(self, trial):
+        values = [epoch[self.context.metric] for epoch in trial.curve]
+        return Decision.PAUSE if values[-1] < max(values) else Decision.CONTINUE
+
+    def choose_trial_to_resume(self, running, more_to_come, in_time):
+        return None
+'''
+
+
+def test_a_paused_trial_that_ends_at_the_time_limit_has_the_weights_of_its_best_epoch(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    line = ("run", "--space", "digits_cnn", "--plugins", "waits.py", "--scheduler", "Waits", "--epochs", "400")
+    done = run(*line, "--trials", "500", "--jobs", "1", "--timeout", "15", "--confirm", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = listing.load(None, tmp_path / "runs")
+    (best,) = [record for record in study.trials() if record.state == "complete"]
+    assert "the time limit ended it" in best.reason and best.best_epoch < best.epochs and best.score is not None
+    known = origin.origin_of(study, best, ())
+    answers = exported_model.trained_model(known)(known.parts.x_val.astype("float32"))
+    accuracy = float((answers.numpy().argmax(1) == known.parts.y_val).mean())
+    assert accuracy == pytest.approx(best.score, abs=0.002)
 
 
 @pytest.mark.slow

@@ -147,6 +147,8 @@ class TrialRunner:
         keep = self._resume(candidate, assignment, proposal.key) if proposal.resumable else None
         if keep and keep.saved and self._decision is not Decision.CONTINUE:
             stopped, saved = self._decision is Decision.STOP, keep.saved
+            # the checkpoint has restored those of the last epoch
+            candidate.core.set_weights(saved.weights)
             return epoch_callback.TrainingResult(**saved.facts, weights=saved.weights, stopped=stopped), candidate
         result = fitting.train(
             candidate, self._trainer, hp, data, proposal.epochs, context.metric, self._report_epoch, keep
