@@ -30,7 +30,8 @@ from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.confirmer import Confirmer, expected_seconds, missing, reserve
-from cnnsearch.tuning.supervisor import PATIENCE, allowed_silence
+from cnnsearch.tuning.launchers.base import LostWorker
+from cnnsearch.tuning.supervisor import MACHINES, PATIENCE, allowed_silence
 from tests.conftest import TINY, Run
 
 SMALL = ("run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", "--pruner", "none", *TINY)
@@ -151,6 +152,28 @@ def test_a_trial_that_the_time_limit_ended_is_confirmed_with_as_many_epochs(tmp_
             told.append(ended.answer.decision.value)
         assert told == decisions
     assert (expected_seconds(limit, 9), expected_seconds(early, 9)) == (6, 18)
+
+
+def test_a_training_on_a_new_seed_that_loses_its_worker_or_machine_fails_as_a_trial_would(tmp_path: Path) -> None:
+    study = Study(optuna.create_study(), tmp_path)
+    study.remember(seed=0, metric="val_accuracy")
+    trial, record = study.optuna.ask(), Trial(0, "complete", score=0.9, epochs=9, seconds=6.0)
+    trial.set_user_attr(ATTRIBUTE, record.to_attribute())
+    study.optuna.tell(trial, 0.9)
+    source = Confirmer(study, missing(study, [record], [0], 3), 9, math.inf, TunerCallback(), memory=100)
+    machine = LostWorker(1, invalid=False, log="log", memory=0, machine=True)
+    crash, starved = replace(machine, code=-11, machine=False), replace(machine, code=-9, machine=False, memory=99)
+    for losses in ([machine, crash, crash], [machine] * (MACHINES + 1), [starved]):
+        for lost in losses:
+            active = source.next()
+            assert active is not None
+            source.on_lost(active, lost)
+    assert [repeat["reason"].partition(",")[0] for repeat in study.repeats()] == [
+        "killed: its worker process ended by signal 11",
+        "killed: its machine was lost",
+        "oom: its worker process ended by signal 9",
+    ]
+    assert not source.waiting
 
 
 def test_one_poor_trial_does_not_widen_the_interval_of_another() -> None:

@@ -16,6 +16,7 @@ import psutil
 import psycopg
 import pytest
 from mlflow import MlflowClient
+from optuna.trial import TrialState
 
 from cnnsearch.core.errors import StudyError
 from cnnsearch.study import address, outages, unwritten
@@ -212,13 +213,19 @@ def test_writes_and_ends_of_trials_wait_for_a_server_that_is_away(
     study.tell(second, 0.25)
     with pytest.raises(StudyError, match="did not answer for 1 seconds"):
         study.ask()
-    # now nothing is tried any more, and the end of a search meets no further error
+    # now nothing is tried any more
     third.set_user_attr("seed", 8)
     behind.write()
     assert study.user_attrs == {} and missed.is_file()
+    # at the end of a search, trials in training are ended and their points queued: the file stays as it is
+    study.tell(third, state=TrialState.FAIL)
+    with pytest.raises(StudyError, match="did not answer for 1 seconds"):
+        study.enqueue_trial({"rate": 0.5})
     postgres.start()
     unwritten.send(missed, plain._study_id, plain._storage)
     assert [trial.value for trial in plain.get_trials()] == [0.5, 0.25, None] and not missed.exists()
+    # the next run requeues it
+    assert plain.get_trials()[2].state == TrialState.RUNNING
     study, _ = opened()
     assert study.trials[1].params == second.params
 

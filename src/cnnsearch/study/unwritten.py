@@ -33,7 +33,9 @@ class Write(NamedTuple):
 def save(path: Path, study_id: int, writes: Iterable[Write]) -> None:
     """Write these calls to a file."""
     plain = [[write.method, *map(_encoded, write.arguments)] for write in writes]
-    path.write_text(json.dumps({"study": study_id, "writes": plain}), "utf-8")
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({"study": study_id, "writes": plain}), "utf-8")
+    partial.replace(path)
 
 
 def send(path: Path, study_id: int, storage: BaseStorage) -> None:

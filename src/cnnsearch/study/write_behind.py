@@ -88,7 +88,11 @@ class WriteBehindStorage(BaseStorage):
 
     def answers(self) -> bool:
         """Whether the server answers at the moment; a file always does."""
-        return self.outages.answers(self._storage.get_study_user_attrs, self._study)
+        try:
+            return self.outages.answers(self._storage.get_study_user_attrs, self._study)
+        except StorageAway:
+            self._save()
+            raise
 
     def _call(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """The result of `work`; it waits for a server that does not answer."""
@@ -195,17 +199,18 @@ class WriteBehindStorage(BaseStorage):
 
     def _end(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> None:
         """End a trial. If the server does not answer, it is ended here, and in the storage later."""
-        with self._lock:
-            plain = None if values is None else [float(value) for value in values]
-            end = unwritten.Write("set_trial_state_values", (trial_id, state, plain))
-            self._unwritten.append(end)
-            try:
-                self.write()
-            except Exception:
-                if not self.outages.is_server:
-                    # the trial has not ended
-                    self._unwritten.remove(end)
-                raise
+        plain = None if values is None else [float(value) for value in values]
+        if not self.outages.given_up:
+            with self._lock:
+                end = unwritten.Write("set_trial_state_values", (trial_id, state, plain))
+                self._unwritten.append(end)
+                try:
+                    self.write()
+                except Exception:
+                    if not self.outages.is_server:
+                        # the trial has not ended
+                        self._unwritten.remove(end)
+                    raise
         ended = copy.copy(self._trials[trial_id])
         ended.state, ended.datetime_complete = state, datetime.datetime.now()
         if plain is not None:

@@ -10,7 +10,7 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.host import workers_and_threads
 from cnnsearch.spaces import plugins as plugin_files
 from cnnsearch.spaces.plugins import Catalog
-from cnnsearch.study import lease, listing, ranking
+from cnnsearch.study import lease, listing, ranking, unwritten
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.opening import behind_writes
@@ -54,7 +54,7 @@ def confirm_best(
         return None
     counts = f"{trials} trial{plurals[0]} on new seeds, {trainings} training{plurals[1]}"
     callbacks.on_note(f"Confirming the best: {counts}.")
-    source = Confirmer(study, waiting, config.study.epochs, until, callbacks)
+    source = Confirmer(study, waiting, config.study.epochs, until, callbacks, config.resources.memory)
     # at its time limit the search has stopped the busy workers
     launcher.fill()
     end = session.tune(source, launcher)
@@ -92,10 +92,11 @@ def confirm(
     workers, threads = workers_and_threads(jobs)
     limits = {"timeout": timeout, "memory": host.memory_allowed(workers)}
     made = stored_config(opened, runs=runs, storage=storage, plugins=plugins, jobs=workers, threads=threads, **limits)
-    records, chosen = opened.trials(), _chosen(opened, trials, top)
     all_callbacks = Callbacks([*callbacks, *registry.callbacks((), known)])
     with lock_study(made.study.folder, opened.name), storage_errors(storage, runs), SignalHandler().listening() as stop:
         lease.refuse_if_held(opened)
+        unwritten.send(made.study.folder / unwritten.FILE, opened.optuna._study_id, opened.optuna._storage)
+        records, chosen = opened.trials(), _chosen(opened, trials, top)
         opened = behind_writes(opened.optuna, made.study)
         opened.watch_outages(all_callbacks.on_note, lambda: stop.requested)
         lease.take(opened)
@@ -124,7 +125,8 @@ def _on_new_workers(config: SearchConfig, known: Catalog, session: Session, wait
     if not waiting:
         return End(EndReason.COMPLETE)
     until = time.monotonic() + config.tuner.timeout if config.tuner.timeout else math.inf
-    source = Confirmer(session.study, waiting, config.study.epochs, until, session.callbacks)
+    memory = config.resources.memory
+    source = Confirmer(session.study, waiting, config.study.epochs, until, session.callbacks, memory)
     end = session.tune_on_new_workers(source, config, config.resources.workers(len(waiting)), known)
     if source.waiting and end.reason is not EndReason.INTERRUPTED:
         left = len(source.waiting)

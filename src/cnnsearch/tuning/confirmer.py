@@ -1,6 +1,7 @@
 """Confirmation: the best trials of a study trained again on new seeds."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,6 +22,7 @@ from cnnsearch.study.confirmation import Repeat, repeat_seed, split_seed
 from cnnsearch.study.ranking import best_first
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial
+from cnnsearch.tuning import supervisor
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.progress import RepeatResult
@@ -123,17 +125,25 @@ class Confirmer(TrialSource[ActiveRepeat]):
     """
 
     def __init__(
-        self, study: Study, waiting: list[Repeat], epochs: int, until: float, callbacks: TunerCallback
+        self,
+        study: Study,
+        waiting: list[Repeat],
+        epochs: int,
+        until: float,
+        callbacks: TunerCallback,
+        memory: int = 0,
     ) -> None:
-        """`waiting`: the repeats to train; `epochs`: of a trial at full length.
+        """`waiting`: the repeats to train; `epochs`: of a trial at full length; `memory`: bytes that a worker may hold.
 
         A repeat that would not end before `until`, a time of `time.monotonic`, does not start.
         """
-        self._study, self._callbacks = study, callbacks
+        self._study, self._callbacks, self._memory = study, callbacks, memory
         self._epochs, self._until = epochs, until
         self._records = {record.number: record for record in study.trials()}
         self._asked, self._ended = len(waiting), 0
         self._retried: set[tuple[int, int]] = set()
+        self._moves: Counter[tuple[int, int]] = Counter()
+        """How often each repeat, a trial's number and a seed, has lost its machine."""
         self.waiting = list(waiting)
 
     def on_ready(self, message: Ready) -> Message | None:
@@ -173,10 +183,13 @@ class Confirmer(TrialSource[ActiveRepeat]):
 
     def on_lost(self, trial: ActiveRepeat, lost: LostWorker) -> None:
         again = (trial.number, trial.repeat.seed)
-        if again in self._retried:
-            self._keep(trial, reason=f"killed: its worker ended twice (code {lost.code})")
+        kind, reason = supervisor.failure_of_lost_worker(lost, self._memory, again in self._retried, self._moves[again])
+        if kind:
+            self.on_failure(trial, kind, reason)
             return
-        if not lost.machine:
+        if lost.machine:
+            self._moves[again] += 1
+        else:
             self._retried.add(again)
         self.waiting.insert(0, trial.repeat)
 
