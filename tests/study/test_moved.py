@@ -113,12 +113,17 @@ def test_a_folder_is_found_under_the_name_that_the_study_began_with(tmp_path: Pa
     assert began != now == study_folder(tmp_path, "s", "postgres+psycopg://new/x?password=word")
     (began / "checkpoints").mkdir(parents=True)
     (began / "checkpoints" / "trial-00000.keras").write_bytes(b"model")
+    # what was passed from Python
+    (began / "data-1").mkdir()
+    passed = ("data-1/x.npy", "hypermodel-1.pkl", "input-1.npy")
+    for name in passed:
+        (began / name).write_bytes(b"array")
     made = optuna.create_study(study_name="s")
     made.set_user_attr(ATTRIBUTE, {"folder": f"/elsewhere/runs/{began.name}"})
     assert studies.Study(made, now).folder == began
     moved.adopt(now, made.user_attrs[ATTRIBUTE])
     study = studies.Study(made, now)
-    assert study.folder == now
+    assert study.folder == now and all((now / name).is_file() for name in passed)
     assert study.checkpoint(Trial(0, checkpoint=r"C:\runs\s\checkpoints\trial-00000.keras")) is not None
     assert (began / "checkpoints" / "trial-00000.keras").is_file()
 

@@ -11,7 +11,9 @@ import optuna
 from cnnsearch.core import checkpoint_store
 from cnnsearch.core.checkpoint_address import redacted
 from cnnsearch.core.errors import CnnsearchError, StudyError
-from cnnsearch.study import disk, lease, listing
+from cnnsearch.data import shared_memory, stored
+from cnnsearch.spaces import data_files, pickled_model
+from cnnsearch.study import disk, lease, listing, moved, unwritten
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study.config import study_folder
 from cnnsearch.study.storage import lock_study, open_storage, storage_errors
@@ -19,20 +21,11 @@ from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED
 
 OWN = (
-    "checkpoints",
-    "epochs",
-    "logs",
-    "leaderboard.csv",
-    "leaderboard.md",
-    "unsent.json",
-    "unwritten.json",
-    ".data-*",
-    ".probe",
-    "data-*",
-    "hypermodel-*.pkl",
-    ".hypermodel-*",
-    "input-*",
-    ".input-*",
+    *moved.KEPT,
+    *("logs", "leaderboard.csv", "leaderboard.md", ".probe", "unsent.json", unwritten.FILE),
+    *(f"{shared_memory.PREFIX}*", f"{stored.PREFIX}*"),
+    *(f"{pickled_model.PREFIX}*{pickled_model.SUFFIX}", f".{pickled_model.PREFIX}*"),
+    *(f"{data_files.PREFIX}*", f".{data_files.PREFIX}*"),
 )
 """Patterns of the files that cnnsearch writes to the folder of a study."""
 
@@ -103,6 +96,8 @@ def delete(deletion: Deletion, runs: Path, storage: str) -> str:
             _delete_runs(client, identifiers)
         with storage_errors(storage, runs):
             optuna.delete_study(study_name=name, storage=open_storage(runs, storage))
+        # before the files: after an error there no command knows these folders
+        left = _delete_checkpoints(elsewhere)
         try:
             for path in deletion.files:
                 _remove(path)
@@ -111,7 +106,6 @@ def delete(deletion: Deletion, runs: Path, storage: str) -> str:
             raise StudyError(
                 f"Study '{name}' is deleted, but {error.filename} cannot be removed: {reason}. Remove it by hand."
             ) from error
-    left = _delete_checkpoints(elsewhere)
     if link:
         place.unlink()
         return left

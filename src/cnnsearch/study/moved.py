@@ -6,6 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from cnnsearch.data import stored
+from cnnsearch.spaces import data_files, pickled_model
+
 KEPT = ("checkpoints", "epochs")
 """The folders of a study without which it cannot continue."""
 
@@ -45,11 +48,12 @@ def adopt(folder: Path, info: dict[str, Any]) -> None:
         for kind in KEPT:
             if (found / kind).is_dir():
                 shutil.copytree(found / kind, folder / kind, dirs_exist_ok=True)
-        # data and models that were passed from Python
-        for path in found.glob("data-*/"):
+        # what was passed from Python: arrays, models, and the arrays of models
+        for path in found.glob(f"{stored.PREFIX}*/"):
             shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
-        for path in found.glob("hypermodel-*.pkl"):
-            shutil.copy2(path, folder)
+        for pattern in (f"{pickled_model.PREFIX}*{pickled_model.SUFFIX}", f"{data_files.PREFIX}*"):
+            for path in found.glob(pattern):
+                shutil.copy2(path, folder)
 
 
 def _has_files(folder: Path) -> bool:
