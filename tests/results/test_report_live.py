@@ -26,7 +26,7 @@ from tests.made_studies import complete, end, made
 
 def test_the_status_and_the_page_follow_the_study(tmp_path: Path) -> None:
     study = made(tmp_path, [complete(0, 0.7)])
-    study.remember(command="cnnsearch run --trials 4")
+    study.remember(trials=4)
     report = LiveReport(partial(listing.load, "made", tmp_path / "runs"))
     assert report.status().text == "No search runs on this study now. Trials that have ended: 1."
     # another process works on the study
@@ -49,7 +49,6 @@ def test_the_status_and_the_page_follow_the_study(tmp_path: Path) -> None:
 
 def test_the_time_left_and_the_wanted_trials_are_those_of_a_resumed_run(tmp_path: Path) -> None:
     study = made(tmp_path, [complete(0, 0.7)])
-    study.remember(command="cnnsearch run --trials 2")
     report = LiveReport(partial(listing.load, "made", tmp_path / "runs"))
     # the first run trained two trials at the same time, two days ago, for 100 seconds
     ended = study.optuna.get_trials()[0]
@@ -57,7 +56,7 @@ def test_the_time_left_and_the_wanted_trials_are_those_of_a_resumed_run(tmp_path
     ended.datetime_complete = ended.datetime_start + datetime.timedelta(seconds=100)
     study.optuna.add_trial(ended)
     study.optuna.add_trial(ended)
-    study.remember(command="cnnsearch run --trials 12")
+    study.remember(trials=12)
     study.remember_fact("owner", {"host": "elsewhere", "pid": 1, "at": time.time()})
     # 9 further trials at 33 seconds each
     assert "Trials that have ended: 3 of 12, about 5 min" in report.status().text

@@ -51,7 +51,6 @@ def reproduce(study: Study, chosen: Trial, runs: Path, storage: str, plugins: tu
         storage_errors(storage, runs),
         SignalHandler().listening() as stop,
     ):
-        lease.refuse_if_held(study)
         lease.take(study)
         session = Session(study, Limits(0, memory), stop, Callbacks([]))
         try:

@@ -39,7 +39,12 @@ def holder(study: Study) -> dict[str, Any] | None:
 
 
 def take(study: Study) -> None:
-    """Store the lease of this process."""
+    """Store the lease of this process.
+
+    Raises:
+        StudyError: if another run has a valid lease.
+    """
+    refuse_if_held(study)
     study.remember_fact("owner", {"host": platform.node(), "pid": os.getpid(), "at": time.time()})
 
 

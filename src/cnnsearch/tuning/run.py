@@ -81,14 +81,14 @@ def _searched(
     """The search of `run`, within its lock."""
     study = begin(config, known)
     study.watch_outages(callbacks.on_note, lambda: stop.requested)
-    lease.take(study)
     if opening and opening.default:
         study.remember(default=opening.default)
     if opening and opening.note:
         callbacks.on_note(opening.note)
-    if not config.tuner.controlled:
-        study.remember(command=line)
     config = _with_number_of_trials(with_stored_training(study, config, callbacks.on_note), study, callbacks)
+    lease.take(study)
+    if not config.tuner.controlled:
+        study.remember(command=line, trials=config.tuner.trials)
     callbacks.on_setup()
     end = to_its_end(study, callbacks, lambda: _tuned(config, known, study, opening, callbacks, stop))
     return study, end

@@ -1,13 +1,11 @@
 """The report of a study while its search runs: its status in words, and the page, composed only when it changed."""
 
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cnnsearch.core.errors import StudyError
 from cnnsearch.results.report import writer
 from cnnsearch.results.report.facts import duration, gather
 from cnnsearch.results.report.page import html
@@ -82,11 +80,7 @@ class LiveReport:
 
     def _runs(self) -> bool:
         """Whether a process works on the study."""
-        try:
-            lease.refuse_if_held(self._study)
-        except StudyError:
-            return True
-        return False
+        return lease.holder(self._study) is not None
 
     def _running(self) -> str:
         """What the running trials are at."""
@@ -104,13 +98,8 @@ class LiveReport:
         return {record.number for record in self._study.trials() if record.state == "running"}
 
     def _wanted(self) -> int:
-        """The number of trials that the last command asked for; 0 if it named none."""
-        words = shlex.split(str(self._study.info.get("command", "")))
-        for word, value in zip(words, [*words[1:], ""], strict=True):
-            found = value if word == "--trials" else word.partition("--trials=")[2]
-            if found.isdigit():
-                return int(found)
-        return 0
+        """The number of trials that the last search asked for; 0 if an earlier version did not store it."""
+        return int(self._study.info.get("trials", 0))
 
     def _left(self, records: Sequence[Trial], ended: int) -> float:
         """Seconds until the last trial ends, at the mean speed so far; 0 if it is not known.
