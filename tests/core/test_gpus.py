@@ -9,7 +9,7 @@ from tests.conftest import TINY, Run
 
 SMI = """#!/bin/sh
 case "$*" in
--L) echo "GPU 0: A (UUID: GPU-1)"; echo "GPU 1: B (UUID: GPU-2)" ;;
+-L) echo "GPU 0: A (UUID: GPU-1)"; echo "  MIG 1g.10gb Device 0: (UUID: MIG-3)"; echo "GPU 1: B (UUID: GPU-2)" ;;
 *"-i 0"*memory.total*) echo 24564 ;;
 *"-i 1"*memory.total*) echo 8188 ;;
 *) echo "[N/A]" ;;

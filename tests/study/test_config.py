@@ -124,6 +124,14 @@ def test_a_worker_does_not_write_to_the_mlflow_run_of_whoever_began_it(monkeypat
     assert dict(os.environ) == before
 
 
+def test_a_worker_does_not_get_the_password_of_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("CNNSEARCH_STORAGE", "CNNSEARCH_RUN_STORAGE", "CNNSEARCH_COMPARE_STORAGE", "CNNSEARCH_REPRODUCE_STORAGE")
+    for name in (*names, "CNNSEARCH_DATA"):
+        monkeypatch.setenv(name, "postgresql://me:word@host/name")
+    given = worker_environment(1, None)
+    assert not given.keys() & set(names) and "CNNSEARCH_DATA" in given
+
+
 def test_a_worker_runs_no_code_of_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / "lurking.py").write_text("from pathlib import Path\nPath('ran').touch()")
     subprocess.run(
@@ -137,8 +145,8 @@ def test_a_worker_runs_no_code_of_the_current_folder(tmp_path: Path) -> None:
 
 
 def test_the_first_models_are_kept(tmp_path: Path, scored: Scored) -> None:
-    keeper = CheckpointManager(tmp_path / "models", 2, maximize=True)
-    assert keeper.offer(Trial(7, score=0.1), []) == tmp_path / "models" / "trial-00007.keras"
+    keeper = CheckpointManager(tmp_path, 2, maximize=True)
+    assert keeper.offer(Trial(7, score=0.1), []) == tmp_path / "trial-00007.keras"
     assert keeper.offer(Trial(7, "complete", score=0.1), [scored(1, 0.9)]) is not None
     assert keeper.offer(Trial(7, "complete", score=0.1), [scored(1, 0.9), scored(2, 0.5)]) is None
 
@@ -182,6 +190,16 @@ def test_trials_without_score_or_file_do_not_count(tmp_path: Path, scored: Score
     others = [scored(1, None, "failed"), Trial(2, "complete", score=0.99)]
     assert keeper.offer(Trial(3, "complete", score=0.1), others) is not None
     assert keeper.offer(Trial(3, "failed"), []) is None
+
+
+def test_a_model_that_could_not_be_saved_takes_no_place(tmp_path: Path, scored: Scored) -> None:
+    keeper = CheckpointManager(tmp_path, 2, maximize=True)
+    records = [scored(1, 0.9), scored(2, 0.8), scored(3, 0.7), scored(4, 0.6)]
+    (tmp_path / "trial-00001.keras").unlink()
+    assert keeper.offer(Trial(5, "complete", score=0.75), records[:2]) is not None
+    keeper.tidy(records)
+    assert left(tmp_path) == [2, 3]
+    assert keeper.offer(Trial(5, "complete", score=0.65), records) is None
 
 
 def test_at_least_one_model_is_kept(tmp_path: Path, scored: Scored) -> None:

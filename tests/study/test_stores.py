@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -159,9 +160,13 @@ def test_what_a_store_refuses_is_written_once_more_at_the_end(
     shutil.copytree(OLD, tmp_path / "runs")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     whole = listing.load("finished", tmp_path / "runs")
-    records = {record.number: record for record in whole.trials()}
+    # MLflow allows no `@` in a name
+    records = {
+        record.number: replace(record, history=tuple({"val@1": each["val_accuracy"]} for each in record.history))
+        for record in whole.trials()
+    }
     empty = optuna.create_study(study_name="finished")
-    empty.set_user_attr(ATTRIBUTE, whole.info)
+    empty.set_user_attr(ATTRIBUTE, {**whole.info, "metric": "val@1"})
     said: list[str] = []
     tracker = tracker_of(said)
     tracker.on_study_begin(studies.Study(empty, whole.folder))
@@ -185,6 +190,9 @@ def test_what_a_store_refuses_is_written_once_more_at_the_end(
     states = {int(run.data.tags["cnnsearch.trial"]): run.data.tags["cnnsearch.state"] for run in runs}
     assert states == {number: records[number].state for number in (0, 1)} and len(runs) == 2
     assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        epochs = len(records[int(run.data.tags["cnnsearch.trial"])].history)
+        assert len(client.get_metric_history(run.info.run_id, "val_1")) == epochs, "an epoch is there twice"
 
 
 def test_a_server_that_cannot_be_reached_is_told_before_the_search(tmp_path: Path) -> None:

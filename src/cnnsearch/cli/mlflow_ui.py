@@ -48,7 +48,9 @@ def address(host: str, port: int, store: str) -> str:
         "where e.name like 'cnnsearch/%' order by r.start_time desc limit 1"
     )
     page = "experiments"
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(store, timeout=5)) as database:
-        if found := database.execute(query).fetchone() if os.path.exists(store) else None:  # noqa: PTH110
-            page = f"experiments/{found[0]}/runs"
+    # SQLite would create the file
+    if os.path.exists(store):  # noqa: PTH110
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(store, timeout=5)) as database:
+            if found := database.execute(query).fetchone():
+                page = f"experiments/{found[0]}/runs"
     return f"http://{host}:{port}/#/{page}?workflowType=machine_learning"

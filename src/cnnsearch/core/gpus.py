@@ -18,8 +18,9 @@ def gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for each in visible.split(",") if (name := each.strip()) not in ("", "-1")]
-    listed = _nvidia_smi("-L")
-    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU")]
+    # parts of a GPU (MIG) are on lines of their own
+    listed = [line for line in _nvidia_smi("-L").splitlines() if line.startswith("GPU")]
+    return [str(number) for number in range(len(listed))]
 
 
 def memory(gpu: str) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -253,8 +254,8 @@ GPU_SHARE = "CNNSEARCH_GPU_SHARE"
 """The environment variable with the part of its GPU's memory that a worker may use. JAX has its own variable."""
 
 
-STORAGE_VARIABLES = ("CNNSEARCH_STORAGE", "CNNSEARCH_RUN_STORAGE", "CNNSEARCH_CONFIRM_STORAGE")
-"""The environment variables with the address of the storage."""
+STORAGE_VARIABLE = re.compile("CNNSEARCH_([A-Z]+_)*STORAGE")
+"""The variables with the address of the storage: for all commands, or for one, such as CNNSEARCH_RUN_STORAGE."""
 
 WORKERS = "CNNSEARCH_WORKERS"
 """The environment variable with the number of workers."""
@@ -265,9 +266,9 @@ def worker_environment(threads: int, gpu: str | None, beside: int = 1, jobs: int
 
     `beside` is the number of workers on its GPU. Variables are used so that the parent need not import a backend.
     """
-    environment = dict(os.environ)
     # a worker never opens the storage, and its address can contain a password
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", *STORAGE_VARIABLES):
+    environment = {name: value for name, value in os.environ.items() if not STORAGE_VARIABLE.fullmatch(name)}
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
         environment.pop(name, None)
     environment.update(TF_CPP_MIN_LOG_LEVEL="2", TF_FORCE_GPU_ALLOW_GROWTH="true", PYTHONUNBUFFERED="1")
     # `-m` would put the current folder first on the import path

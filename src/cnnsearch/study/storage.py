@@ -25,13 +25,26 @@ LIBPQ = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
 """How long PostgreSQL's library waits: seconds for a connection, and milliseconds for a network that lost it."""
 
 
+NO_ADDRESS = "it is not a database address"
+
+
 def open_storage(runs: Path, storage: str = "") -> BaseStorage:
     """Open Optuna's storage. It connects again by itself to a server that was restarted since the last transaction.
 
     Raises:
+        StudyError: if `storage` is not an address.
         Exception: errors of SQLAlchemy and Optuna, see `storage_errors`.
     """
-    url = storage_url(runs, storage)
+    try:
+        return _opened(storage_url(runs, storage))
+    except ValueError as error:
+        # such as a port that is no number
+        if not storage:
+            raise
+        raise StudyError(f"--storage cannot be used: {NO_ADDRESS}.") from error
+
+
+def _opened(url: str) -> BaseStorage:
     if server(url) is None:
         return optuna.storages.get_storage(Database(url))
     # here and below, as it takes half a second, and a SQLite file is read without it
@@ -98,8 +111,7 @@ def storage_errors(storage: str, runs: Path | None = None) -> Iterator[None]:
         if isinstance(error, RuntimeError) and schema.OPTUNA in str(error):
             address = "ADDRESS" if storage else storage_url(runs or Path()).partition("?")[0]
             raise StudyError(schema.optuna_problem(str(error), what, address)) from error
-        opening = isinstance(error, ValueError) and bool(storage)
-        if not (opening or isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError)):
+        if not isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError):
             raise
         what = "--storage" if storage else "the study database in the runs folder"
         raise StudyError(f"{what} cannot be used: {_reason(error, storage)}.") from error
@@ -109,8 +121,8 @@ def _reason(error: Exception, storage: str) -> str:
     """The reason for the user: from REASONS, else the error's own text, unless it may show the address `storage`."""
     import sqlalchemy.exc
 
-    if isinstance(error, sqlalchemy.exc.ArgumentError | ValueError):
-        return "it is not a database address"
+    if isinstance(error, sqlalchemy.exc.ArgumentError):
+        return NO_ADDRESS
     if server(storage) and (known := server_errors.reason(error, storage)):
         return known
     said = f"{error} {error.__cause__ or ''}".lower()

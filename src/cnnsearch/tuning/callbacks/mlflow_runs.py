@@ -169,7 +169,7 @@ class StudyRuns:
 
     def _log_missing(self, done: Trial, metric: str) -> None:
         """Write the missing epochs of a trial, and how it ended."""
-        there = {point.step for point in self.client.get_metric_history(self._run(done), metric)}
+        there = {point.step for point in self.client.get_metric_history(self._run(done), values.name(metric))}
         times = self._missed.get(done.number, {}) | {each.epoch: each.at for each in self._take(done.number)}
         every = enumerate(done.history, 1)
         missing = [Epoch(epoch, metrics, times.get(epoch, time.time())) for epoch, metrics in every]
