@@ -105,8 +105,8 @@ def test_rewrite_replaces_each_run_of_words(old: str, new: str, written: str) ->
     ("wrong", "message"),
     [
         (lambda: Block("conf act"), "no layer word 'conf'; the words are conv, "),
-        (lambda: Block("conv dense"), "a block has no field 'dense'"),
-        (lambda: Head(layers="dense pool"), "a head has no field 'pool'"),
+        (lambda: Block("conv dense"), "a block has no word 'dense'"),
+        (lambda: Head(layers="dense pool"), "a head has no word 'pool'"),
         (lambda: Block("conv", filters=0), "filters must be at least 1, got 0"),
         (lambda: Block("conv", kernel=0), "kernel must be at least 1"),
         (lambda: Block("pool", pool=0), "pool must be at least 1"),

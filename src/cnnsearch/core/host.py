@@ -124,8 +124,6 @@ def workers_and_threads(jobs: int | None) -> tuple[int, int]:
 
 def held_by(pid: int) -> int:
     """Bytes of memory that a process holds, without mapped files; 0 for a process that has ended."""
-    import psutil
-
     try:
         return own_memory(psutil.Process(pid).memory_info())
     except psutil.Error:

@@ -168,8 +168,7 @@ def _plain(path: Path, archive: Any, key: str) -> Any:
             raise
         raise DataError(
             f"{path}: {key} holds Python objects, which are not read, because they can run code; expected numbers or "
-            f"text. "
-            f"Save it as such: `{key}.astype(str)`, or `np.stack({key})` for images."
+            f"text. Save it as such: `{key}.astype(str)`, or `np.stack({key})` for images."
         ) from error
 
 

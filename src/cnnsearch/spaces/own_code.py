@@ -32,8 +32,7 @@ class OwnCode:
 
     The search begins at its functions: bytecode, defaults, values in closures, and the globals that are used. It
     continues in the user's own functions, classes and modules among these. Code of installed packages counts only by
-    its name.
-    Comments, line numbers, file names, and the order of sets have no effect.
+    its name. Comments, line numbers, file names, and the order of sets have no effect.
 
     Attributes:
         parts: a digest of each part, by the name in the user's code, such as `build` or `WIDTH`.

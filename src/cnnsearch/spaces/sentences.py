@@ -96,7 +96,7 @@ def check_words(items: tuple[Item, ...], words: Iterable[str], place: str, field
         ValueError: if one is not; the message names it and the `place`.
     """
     unknown = [item for item in each_item(items) if isinstance(item, str) and item not in words]
-    require(not unknown, f"{place} has no field {', '.join(map(repr, unknown))}")
+    require(not unknown, f"{place} has no word {', '.join(map(repr, unknown))}")
     for value in (value for item in each_item(items) if not isinstance(item, str) for value in item[1].values()):
         found = re.fullmatch(REFERENCE, value) if isinstance(value, str) else None
         require(not found or found["field"] in fields, f"{place} has no field for {value!r}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from cnnsearch.study.unwritten import Write
 
@@ -54,12 +54,6 @@ def write(to: RDBStorage, writes: Sequence[Write]) -> None:
             trial.state, trial.datetime_complete = state, datetime.datetime.now()
             found = {(trial_id, at): _value(trial_id, at, value, models) for at, value in enumerate(values or ())}
             _insert(session, to.engine.name, models.TrialValueModel, "objective", found)
-
-
-def create(to: RDBStorage, study_id: int) -> FrozenTrial:
-    """A new running trial. It is not read again after it was written."""
-    made: FrozenTrial = to._create_new_trial(study_id)
-    return made
 
 
 def waiting(to: RDBStorage, study_id: int) -> list[int]:

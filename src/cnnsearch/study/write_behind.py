@@ -176,7 +176,9 @@ class WriteBehindStorage(BaseStorage):
                 if trial.state == TrialState.RUNNING and trial._trial_id not in self._trials:
                     return trial
         if self._database and template is None:
-            return bulk_write.create(self._database, study_id)
+            # it is not read again after it was written
+            made: FrozenTrial = self._database._create_new_trial(study_id)
+            return made
         return self._storage.get_trial(self._storage.create_new_trial(study_id, template))
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:

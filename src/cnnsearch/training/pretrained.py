@@ -95,9 +95,9 @@ def _from_network(name: str, make: Callable[..., Any], shape: tuple[int, ...]) -
             raise
         raise DataError(
             f"backbone {name}: ImageNet's weights could not be fetched ({reason(error)[:REASON]}). Without an "
-            f"internet connection, give them as a file: --set backbone.names={name} --weights FILE.weights.h5. Write "
-            f"it on another machine: `keras.applications.{name}(include_top=False).save_weights(FILE)`. Or train from "
-            "random weights: --set backbone.weights=none."
+            f"internet connection, give them as a file: --weights FILE.weights.h5. Write it on another machine: "
+            f"`keras.applications.{name}(include_top=False).save_weights(FILE)`. Or train from random weights: set the "
+            "dimension's option weights to none, as in --set backbone.weights=none."
         ) from error
 
 

@@ -12,6 +12,7 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.data.dataset import Images, Labels
 from cnnsearch.results.export import formats
 from cnnsearch.results.export.formats import BATCH, NOTHING_EXPORTED, Format
+from cnnsearch.study import disk
 from cnnsearch.training import heads, model_io
 
 IMAGES = 512
@@ -46,7 +47,13 @@ def verify(
     difference = float(abs(expected - found).max())
     equal = int((expected.argmax(1) == found.argmax(1)).sum())
     _check(form, difference, equal, len(compared))
-    facts = {"file": form.file, "bytes": size(path), "difference": difference, "equal": equal, "images": len(compared)}
+    facts = {
+        "file": form.file,
+        "bytes": disk.size(path),
+        "difference": difference,
+        "equal": equal,
+        "images": len(compared),
+    }
     if form.tolerance is None:
         before, after = probabilities(model_io.answers(model, images)), probabilities(_outputs(form, predict, images))
         facts |= {"accuracy_before": _accuracy(before, y), "accuracy": _accuracy(after, y), "n": len(y)}
@@ -79,12 +86,6 @@ def _check(form: Format, difference: float, equal: int, count: int) -> None:
 
 def _accuracy(probabilities: NDArray[Any], y: Labels) -> float:
     return float((probabilities.argmax(1) == y).mean())
-
-
-def size(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder."""
-    files = [path] if path.is_file() else [inner for inner in path.rglob("*") if inner.is_file()]
-    return sum(file.stat().st_size for file in files)
 
 
 def latencies(predict: model_io.Predict, images: Images) -> dict[str, Any]:

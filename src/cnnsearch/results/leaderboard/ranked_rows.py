@@ -36,9 +36,9 @@ COLUMNS = (
     "reason",
 )
 """`mean` is the mean score over `n` new seeds. `low` and `high` are the ends of the 95% interval of the score on new
-images, `half` is half its width. `score` is the search
-score: the score of the training that the trial was chosen by. Latencies are in seconds, measured for the Keras format
-when the trial was exported. `views` are the test-time views that an exported model of the trial averages."""
+images, `half` is half its width. `score` is the search score: the score of the training that the trial was chosen by.
+Latencies are in seconds, measured for the Keras format when the trial was exported. `views` are the test-time views
+that an exported model of the trial averages."""
 
 MEASURED = ("latency_1", "latency_64", "bytes")
 

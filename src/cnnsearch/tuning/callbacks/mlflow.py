@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
-from cnnsearch.study import lease, listing, ranking, schema, trial_queue
+from cnnsearch.study import confirmation, lease, listing, ranking, schema, trial_queue
 from cnnsearch.study import mlflow_store as store
-from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.storage import lock_study
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
@@ -69,8 +68,7 @@ class MlflowCallback(TunerCallback):
             # only the trials of earlier runs: `on_trial_end` adds the others
             self._runs.ended |= {record.number: record for record in study.trials() if record.state in COUNTED}
             kept = mlflow_recovery.read(study.folder)
-            for each in study.repeats():
-                repeat = Repeat(**{field: each[field] for field in Repeat._fields if field in each})
+            for repeat in map(confirmation.read, study.repeats()):
                 self._runs.repeats.append(RepeatHistory(repeat, kept.get((repeat.trial, repeat.seed), [])))
             self._opening = self._thread.submit(self._open)
 
