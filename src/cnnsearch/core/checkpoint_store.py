@@ -13,6 +13,7 @@ from typing import IO
 from cnnsearch.core import checkpoint_address as addresses
 from cnnsearch.core import remote_files
 from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.whole_file import replaced
 
 PROBE = 15.0
 """Seconds that the probe at the start of a search may take."""
@@ -50,16 +51,8 @@ def write(address: str, fill: Callable[[IO[bytes]], None]) -> None:
         remote_files.write(address, content.getvalue())
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            fill(file)
-        partial.replace(path)
-    except OSError:
-        # it takes space on a disk that may be full
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
+    with replaced(path) as partial, partial.open("wb") as file:
+        fill(file)
 
 
 def delete(address: str) -> None:

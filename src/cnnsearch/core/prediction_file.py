@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnsearch.core.whole_file import replaced
+
 PREFIX = "predictions-"
 
 
@@ -43,13 +45,8 @@ def write(path: Path, found: Predictions) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **{name: part for name, part in found._asdict().items() if part is not None})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replaced(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **{name: part for name, part in found._asdict().items() if part is not None})
 
 
 def read(path: Path) -> Predictions | None:

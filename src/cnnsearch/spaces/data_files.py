@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cnnsearch.core.errors import DataError
+from cnnsearch.core.whole_file import replaced
 
 PREFIX = "input-"
 """The beginning of the files' names; a digest of the content follows it."""
@@ -100,13 +101,10 @@ class DataFiles:
         for name, value in self._content.items():
             if (folder / name).is_file():
                 continue
-            partial = folder / f".{name}.partial"
             try:
-                with partial.open("wb") as file:
+                with replaced(folder / name) as partial, partial.open("wb") as file:
                     file.write(value) if isinstance(value, bytes) else np.save(file, value, allow_pickle=False)
-                partial.replace(folder / name)
             except OSError as error:
-                partial.unlink(missing_ok=True)
                 reason = error.strerror or error
                 raise DataError(f"The data cannot be written to {folder}: {reason}. Free some space.") from error
         self._content = dict.fromkeys(self._content)

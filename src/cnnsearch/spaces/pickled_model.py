@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnsearch.core.errors import PluginError, one_line
+from cnnsearch.core.whole_file import replaced
 from cnnsearch.spaces.definition import STUDY, Space
 from cnnsearch.spaces.own_code import OwnCode, installed_places
 from cnnsearch.spaces.self_training import SelfTraining
@@ -61,9 +62,9 @@ class Pickled(NamedTuple):
             self.files.write(folder)
         if (folder / self.file).is_file():
             return []
-        partial = folder / f".{self.file}.partial"
-        partial.write_bytes(self.content)
-        return [partial.replace(folder / self.file)]
+        with replaced(folder / self.file) as partial:
+            partial.write_bytes(self.content)
+        return [folder / self.file]
 
 
 def pickled(hypermodel: Any, files: DataFiles | None = None) -> Pickled:

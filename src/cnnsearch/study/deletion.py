@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import optuna
 
-from cnnsearch.core import checkpoint_store
+from cnnsearch.core import checkpoint_store, whole_file
 from cnnsearch.core.checkpoint_address import redacted
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.data import shared_memory, stored
@@ -24,8 +24,7 @@ OWN = (
     *moved.KEPT,
     *("logs", "leaderboard.csv", "leaderboard.md", ".probe", "unsent.json", unwritten.FILE),
     *(f"{shared_memory.PREFIX}*", f"{stored.PREFIX}*"),
-    *(f"{pickled_model.PREFIX}*{pickled_model.SUFFIX}", f".{pickled_model.PREFIX}*"),
-    *(f"{data_files.PREFIX}*", f".{data_files.PREFIX}*"),
+    *(f"{pickled_model.PREFIX}*{pickled_model.SUFFIX}", f"{data_files.PREFIX}*", f"{whole_file.PREFIX}*"),
 )
 """Patterns of the files that cnnsearch writes to the folder of a study."""
 

@@ -11,6 +11,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
+from cnnsearch.core.whole_file import replaced
+
 FILE = "unwritten.json"
 
 
@@ -33,9 +35,8 @@ class Write(NamedTuple):
 def save(path: Path, study_id: int, writes: Iterable[Write]) -> None:
     """Write these calls to a file."""
     plain = [[write.method, *map(_encoded, write.arguments)] for write in writes]
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"study": study_id, "writes": plain}), "utf-8")
-    partial.replace(path)
+    with replaced(path) as partial:
+        partial.write_text(json.dumps({"study": study_id, "writes": plain}), "utf-8")
 
 
 def send(path: Path, study_id: int, storage: BaseStorage) -> None:

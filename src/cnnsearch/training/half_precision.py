@@ -14,6 +14,7 @@ from typing import Any
 import filelock
 
 from cnnsearch.core.host import cores
+from cnnsearch.core.whole_file import replaced
 
 FOLDER = ".precision"
 """The folder with the remembered timings, in the folder with all studies."""
@@ -106,7 +107,5 @@ def _remembered(path: Path) -> Timings | None:
 
 
 def _remember(path: Path, found: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), replaced(path) as partial:
         partial.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-        partial.replace(path)

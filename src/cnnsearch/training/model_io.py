@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.core.host import cores
+from cnnsearch.core.whole_file import replaced
 from cnnsearch.data.dataset import Images
 from cnnsearch.training import heads
 from cnnsearch.training.copies import MOST
@@ -115,15 +116,11 @@ def save(model: Any, path: Path) -> None:
         OSError: if it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
+    with replaced(path) as partial:
         if is_model(model) and path.name.endswith(WEIGHTS):
             model.save_weights(partial)
         else:
             model.save(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def open_(path: Path, blank: Callable[[], Any]) -> Any:

@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+from cnnsearch.core.whole_file import replaced
 from cnnsearch.results.leaderboard.ranked_rows import COLUMNS, Row, columns_of, rows
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED
@@ -53,7 +54,8 @@ def write_files(study: Study) -> tuple[Path, ...]:
     board, files = rows(study), []
     for name, write in (("leaderboard.csv", to_csv), ("leaderboard.md", to_markdown)):
         path = study.folder / name
-        path.write_text(write(board), "utf-8")
+        with replaced(path) as partial:
+            partial.write_text(write(board), "utf-8")
         files.append(path)
     return tuple(files)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.core.version import VERSION
+from cnnsearch.core.whole_file import replaced
 from cnnsearch.results.comparison.compare import compare
 from cnnsearch.results.comparison.effect_table import EffectTable
 from cnnsearch.results.report import chart_sections, findings, sections
@@ -35,11 +36,10 @@ def write(
     _check_free(out)
     known = [gather(each, options) for each in (study, *others)]
     text = html(compose(known, plugins))
-    partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, "utf-8")
-        partial.replace(out)
+        with replaced(out) as partial:
+            partial.write_text(text, "utf-8")
     except OSError as error:
         raise CnnsearchError(f"{out} cannot be written ({error.strerror}); name another file with -o FILE.") from error
     return known[0]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from cnnsearch.core.whole_file import replaced
 from cnnsearch.study.confirmation import Repeat
 
 FILE = "unsent.json"
@@ -23,7 +24,8 @@ def write(folder: Path, repeats: Iterable[RepeatHistory]) -> None:
     """Write the epochs of these repeats to the study's folder."""
     known = [[done.repeat.trial, done.repeat.seed, done.history] for done in repeats if done.history]
     if known:
-        (folder / FILE).write_text(json.dumps(known), "utf-8")
+        with replaced(folder / FILE) as partial:
+            partial.write_text(json.dumps(known), "utf-8")
 
 
 def read(folder: Path) -> dict[tuple[int, int], Epochs]:

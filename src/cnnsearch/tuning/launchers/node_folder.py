@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import filelock
 
+from cnnsearch.core.whole_file import replaced
 from cnnsearch.data import shared_memory
 from cnnsearch.data.splits import Split
 
@@ -118,9 +119,8 @@ def write_file(path: Path, content: bytes) -> None:
         OSError: if it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    with replaced(path) as partial:
+        partial.write_bytes(content)
 
 
 def _sweep(parent: Path) -> None:
