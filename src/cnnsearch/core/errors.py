@@ -75,6 +75,16 @@ OPENING = re.compile(r"(Graph execution error|Exception encountered when calling
 TRACE = re.compile(r"Detected at node|File \"|\[\[\{\{|defined at|Original stack trace|Arguments received|  \S|<stdin>")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, of at most 200 characters and without a full stop; it may be empty."""
+    return str(error).strip().partition("\n")[0][:200].rstrip(" .:")
+
+
+def error_line(error: BaseException) -> str:
+    """The type of an error and the first line of its text, such as `ValueError: there is no such layer`."""
+    return f"{type(error).__name__}: {first_line(error)}".rstrip(" :")
+
+
 def reason(error: BaseException) -> str:
     """The sentence of an error message that says the cause, without introductions and tracebacks."""
     lines = [COLOURS.sub("", line).rstrip() for line in str(error).strip().splitlines()]

@@ -11,7 +11,7 @@ import keras
 import keras_tuner
 
 from cnnsearch import api
-from cnnsearch.core.errors import CnnsearchError, StudyError, nearest
+from cnnsearch.core.errors import CnnsearchError, StudyError, error_line, nearest
 from cnnsearch.keras_tuner import tf_data, training
 from cnnsearch.spaces.data_files import DataFiles
 from cnnsearch.study import deletion
@@ -185,9 +185,8 @@ def _training(tuner: Any, given: tuple[Any, ...], named: dict[str, Any], resumab
         arguments = files.dumps((given, named))
     # pickle raises errors of many types
     except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
         raise CnnsearchError(
-            f"An argument of search() cannot be sent to the worker processes ({reason}). Give arrays, a "
+            f"An argument of search() cannot be sent to the worker processes ({error_line(error)}). Give arrays, a "
             "tf.data.Dataset made of TensorFlow's operations, a keras.utils.PyDataset, or a new generator."
         ) from error
     own = training.TunerTraining(tuner, arguments, folder(tuner).resolve(), resumable)

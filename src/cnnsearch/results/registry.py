@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.errors import CnnsearchError, error_line
 from cnnsearch.core.metrics import COMPUTED
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study.mlflow_models import needs, signature, versions_known
@@ -62,9 +62,8 @@ def register(study: Study, folder: Path, name: str) -> Registered:
     except CnnsearchError:
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:200].rstrip(".")
         raise CnnsearchError(
-            f"Exported to {folder}/, but not registered: {type(error).__name__}: {reason}. "
+            f"Exported to {folder}/, but not registered: {error_line(error)}. "
             "Repair the MLflow store, or name another with MLFLOW_TRACKING_URI, and run the command again."
         ) from error
 

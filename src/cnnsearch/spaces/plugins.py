@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from cnnsearch.core.errors import CnnsearchError, PluginError, nearest
+from cnnsearch.core.errors import CnnsearchError, PluginError, first_line, nearest
 from cnnsearch.spaces.decorators import ATTRIBUTE, KINDS
 
 GROUP = "cnnsearch"
@@ -156,7 +156,7 @@ def _broken(name: str, where: str) -> Iterator[None]:
         raise
     except BaseException as error:
         sys.modules.pop(name, None)
-        reason = str(error).partition("\n")[0] or "no reason given"
+        reason = first_line(error) or "no reason given"
         raise PluginError(f"{where} does not import: {type(error).__name__}: {reason}") from error
 
 

@@ -10,7 +10,7 @@ import optuna
 
 from cnnsearch.core import checkpoint_store, whole_file
 from cnnsearch.core.checkpoint_address import redacted
-from cnnsearch.core.errors import CnnsearchError, StudyError
+from cnnsearch.core.errors import CnnsearchError, StudyError, first_line
 from cnnsearch.data import shared_memory, stored
 from cnnsearch.spaces import data_files, pickled_model
 from cnnsearch.study import disk, lease, listing, moved, unwritten
@@ -132,10 +132,9 @@ def _delete_runs(client: Any, identifiers: list[str]) -> None:
         try:
             client.delete_run(identifier)
         except Exception as error:
-            reason = str(error).partition("\n")[0][:200]
             raise StudyError(
-                f"Only {done} of {len(identifiers)} runs in MLflow were deleted: {reason}. The study is kept. Run the "
-                "command again, or leave out --mlflow."
+                f"Only {done} of {len(identifiers)} runs in MLflow were deleted: {first_line(error)}. The study "
+                "is kept. Run the command again, or leave out --mlflow."
             ) from error
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.errors import CnnsearchError, error_line
 from cnnsearch.study import mlflow_artifacts, schema
 from cnnsearch.study.study import Study
 
@@ -191,9 +191,16 @@ def experiment(client: Any, name: str, uri: str) -> str:
     return str(client.create_experiment(name, artifact_location=beside, tags=tags))
 
 
-def log_export(study: Study, folder: Path) -> None:
-    """Log the small files of an export to the study's parent run; the model was logged at the end of the search."""
-    log_files(study, [path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".md", ".json")], "export")
+def try_to_log(study: Study, paths: list[Path], place: str) -> str:
+    """Log files to the folder `place` of the study's parent run; returns why that failed, or an empty text."""
+    try:
+        log_files(study, paths, place)
+    except CnnsearchError as error:
+        return error.message
+    # a server may fail in many ways
+    except Exception as error:
+        return error_line(error)
+    return ""
 
 
 def log_files(study: Study, paths: list[Path], place: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from cnnsearch.core.errors import nearest
+from cnnsearch.core.errors import first_line, nearest
 from cnnsearch.spaces import pretrained
 from cnnsearch.spaces.sentences import Spec
 from cnnsearch.training import batch_layers, initial_weights, layers
@@ -49,7 +49,7 @@ def make(kind: str, spec: Spec) -> Any:
     try:
         return known[name](**config)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the {kind} {name} does not take {config}: {_first_line(error)}") from error
+        raise ValueError(f"the {kind} {name} does not take {config}: {first_line(error)}") from error
 
 
 def _classes(module: Any, base: type) -> Iterator[tuple[str, type]]:
@@ -60,7 +60,3 @@ def _classes(module: Any, base: type) -> Iterator[tuple[str, type]]:
     for name, value in {**short, **registered, **own, **vars(module)}.items():
         if inspect.isclass(value) and issubclass(value, base):
             yield name, value
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch.core.errors import TrialFailure
+from cnnsearch.core.errors import TrialFailure, error_line
 from cnnsearch.training.losses import INTEGER, loss_name
 
 FORMS = ("integer", "onehot", "binary", "sign")
@@ -83,7 +83,7 @@ def _form_by_trial(loss: Any, units: int, classes: int, activation: str) -> str:
             ]
             each = [_right_is_better(whole, form, units, label, min(classes, 10), activation) for label in (0, 1)]
         except Exception as error:  # an author's loss may raise anything
-            said = said or f": {type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+            said = said or f": {error_line(error)}"
             continue
         if all(map(math.isfinite, losses)) and losses[0] < losses[1] - 1e-7 and all(each):
             return form

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cnnsearch.core import messages
-from cnnsearch.core.errors import CnnsearchError, TrialFailure
+from cnnsearch.core.errors import CnnsearchError, TrialFailure, error_line
 from cnnsearch.core.host import backend_to_come
 from cnnsearch.spaces import recipes
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults, replay
@@ -179,7 +179,7 @@ class Worker:
             problem = ""
         except Exception as error:
             traceback.print_exc()
-            problem = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            problem = error_line(error)
         self._connection.send(messages.Logged(problem=problem))
 
 

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.results.export import card as cards
 from cnnsearch.results.export import exported_model, formats, small_files
 from cnnsearch.results.export.evaluation import evaluate, most_frequent_class
@@ -72,13 +71,9 @@ def export(
 
 def log(study: Study, out: Path) -> str:
     """Log the export's small files to MLflow. Returns the reason if that fails; the export stays valid."""
-    try:
-        mlflow_store.log_export(study, out)
-    except CnnsearchError as error:
-        return error.message
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
-    return ""
+    # the model was logged at the end of the search
+    small = [path for path in sorted(out.iterdir()) if path.suffix in (".png", ".md", ".json")]
+    return mlflow_store.try_to_log(study, small, "export")
 
 
 def _write(

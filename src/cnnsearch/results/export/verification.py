@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.errors import CnnsearchError, error_line
 from cnnsearch.data.dataset import Images, Labels
 from cnnsearch.results.export import formats
 from cnnsearch.results.export.formats import BATCH, NOTHING_EXPORTED, Format
@@ -65,7 +65,7 @@ def _outputs(form: Format, predict: model_io.Predict, images: Images) -> NDArray
     try:
         return np.concatenate([predict(images[at : at + BATCH]) for at in range(0, len(images), BATCH)])
     except Exception as error:
-        raise CnnsearchError(f"The written {form.file} does not run: {formats.error_line(error)}.") from error
+        raise CnnsearchError(f"The written {form.file} does not run: {error_line(error)}.") from error
 
 
 def _check(form: Format, difference: float, equal: int, count: int) -> None:

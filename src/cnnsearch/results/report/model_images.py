@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnsearch.core import prediction_file
-from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.errors import CnnsearchError, error_line
 from cnnsearch.core.prediction_file import Predictions
 from cnnsearch.data import pixel_values
 from cnnsearch.data.dataset import Images, Labels
@@ -61,8 +61,7 @@ def _section(head: tuple[str, str], make: Callable[[Origin], dict[str, Any]], or
 
 
 def _error_line(error: Exception) -> str:
-    text = error.message if isinstance(error, CnnsearchError) else f"{type(error).__name__}: {error}"
-    return text.partition("\n")[0][:300]
+    return error.message if isinstance(error, CnnsearchError) else error_line(error)
 
 
 def mistakes(origin: Origin, data: list[Payload]) -> dict[str, Any]:

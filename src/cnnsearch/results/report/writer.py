@@ -116,13 +116,7 @@ def _effects(known: Facts, plugins: tuple[Path, ...]) -> EffectTable | str:
 
 def log(study: Study, out: Path) -> str:
     """Log the page to MLflow. Returns the reason if that fails; the page stays valid."""
-    try:
-        mlflow_store.log_files(study, [out], "report")
-    except CnnsearchError as error:
-        return error.message
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
-    return ""
+    return mlflow_store.try_to_log(study, [out], "report")
 
 
 def _check_free(out: Path) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.core.errors import CnnsearchError, StudyError
+from cnnsearch.core.errors import CnnsearchError, StudyError, error_line, first_line
 from cnnsearch.study import confirmation, lease, listing, ranking, schema, trial_queue
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study.storage import lock_study
@@ -202,7 +202,7 @@ class MlflowCallback(TunerCallback):
                     self._lose()
                 else:
                     self._failed = True
-                    self.problem(f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}")
+                    self.problem(error_line(error))
 
         return self._thread.submit(attempt)
 
@@ -225,7 +225,7 @@ class MlflowCallback(TunerCallback):
             self._runs.connect(store.tracking_uri())
         except Exception as error:
             if not store.is_outage(error):
-                self.problem(f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}")
+                self.problem(error_line(error))
             return False
         self._away = False
         uri = store.without_password(store.tracking_uri())
@@ -245,9 +245,8 @@ class MlflowCallback(TunerCallback):
                 return
             if schema.MLFLOW in str(error):
                 raise CnnsearchError(schema.mlflow_problem(str(error), store.without_password(uri))) from error
-            reason = str(error).strip().partition("\n")[0][:200].rstrip(".")
             raise CnnsearchError(
-                f"MLflow's store {store.without_password(uri)} cannot be opened: {reason}. "
+                f"MLflow's store {store.without_password(uri)} cannot be opened: {first_line(error)}. "
                 "Set MLFLOW_TRACKING_URI to another store, such as sqlite:///other.db."
             ) from error
 

@@ -1,6 +1,6 @@
 """The formats of an exported model: how each is written, and how its own runtime opens it."""
 
-from cnnsearch.results.export.formats.base import BATCH, NOTHING_EXPORTED, Format, error_line, open_written, write
+from cnnsearch.results.export.formats.base import BATCH, NOTHING_EXPORTED, Format, open_written, write
 from cnnsearch.results.export.formats.registry import KNOWN, parse_names, usable_formats
 
 __all__ = [
@@ -8,7 +8,6 @@ __all__ = [
     "KNOWN",
     "NOTHING_EXPORTED",
     "Format",
-    "error_line",
     "open_written",
     "parse_names",
     "usable_formats",

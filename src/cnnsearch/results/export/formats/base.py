@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.core.errors import CnnsearchError, error_line
 from cnnsearch.data.dataset import Images
 
 if TYPE_CHECKING:
@@ -73,9 +73,3 @@ def open_written(form: Format, path: Path) -> "Predict":
     except Exception as error:
         reason = error_line(error)
         raise CnnsearchError(f"The written {form.file} cannot be opened again: {reason}. {NOTHING_EXPORTED}") from error
-
-
-def error_line(error: Exception) -> str:
-    """The type and the first line of an error."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
-    return f"{type(error).__name__}: {lines[0].strip()[:200]}".rstrip(" .:")
