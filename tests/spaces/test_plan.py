@@ -151,7 +151,7 @@ def test_what_stands_before_the_pooling(words: str, expected: int) -> None:
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        (("Add", {"paths": ["dense"]}), "no field 'dense'"),
+        (("Add", {"paths": ["dense"]}), "no word 'dense'"),
         (("Conv2D", {"paths": [""]}), "only Add, .* have paths, got 'Conv2D'"),
         (("Conv2D", {"filters": "=filtres"}), "no field for '=filtres'"),
     ],
