@@ -13,7 +13,7 @@ from cnnsearch.core.errors import FAILURES
 from cnnsearch.results import leaderboard, majority
 from cnnsearch.study import ranking
 from cnnsearch.study.study import Study
-from cnnsearch.tuning.progress import TuningStatus, clock
+from cnnsearch.tuning.progress import UNLIMITED, TuningStatus, clock
 
 ROWS = 10
 """How many rows of the leaderboard a result shows."""
@@ -74,16 +74,21 @@ class ProgressBar(Plain):
 def progress_html(progress: TuningStatus) -> str:
     """A running search as HTML."""
     statistics = progress.statistics
-    parts = [f"{statistics.ended} of {progress.trials} trials"]
+    known = progress.trials < UNLIMITED
+    parts = [f"{statistics.ended}" + f" of {progress.trials}" * known + " trials"]
     if statistics.best is not None and statistics.best.score is not None:
         parts.append(f"best {statistics.best.score:.4f} (trial {statistics.best.number})")
     parts += [f"{number} {state}" for state in ("pruned", "failed") if (number := statistics.count(state))]
     parts += [f"{number} {kind}" for kind, number in statistics.failures.items() if kind in FAILURES]
     left = "" if progress.left is None else f", about {clock(progress.left)} left"
     parts.append(f"{clock(progress.seconds)} elapsed{left}")
-    running = [f"trial {run.number}: epoch {run.epoch} of {run.epochs}" for run in progress.running]
+    running = [
+        f"trial {run.number}: epoch {run.epoch}" + f" of {run.epochs}" * bool(run.epochs) for run in progress.running
+    ]
+    # without a value the bar shows no share
+    share = f'max="{progress.trials}" value="{statistics.ended}"' * known
     return (
-        f'<progress max="{progress.trials}" value="{statistics.ended}" style="width:20em"></progress> '
+        f'<progress {share} style="width:20em"></progress> '
         f"<span>{html.escape(' · '.join(parts))}</span>"
         f"<div><small>{html.escape(', '.join(running))}</small></div>"
     )

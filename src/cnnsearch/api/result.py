@@ -121,14 +121,18 @@ class Result:
             trials: these trials instead.
             timeout: begin no training that will not end within this time: seconds, or such as "30m"; 0: no limit.
             jobs: how many trainings run at the same time; None: as `search` chooses.
+
+        Raises:
+            KeyboardInterrupt: if it was stopped. Every finished training is kept; the same call runs the others.
         """
         from cnnsearch.api import notebook
         from cnnsearch.cli import quantities
         from cnnsearch.results import leaderboard
         from cnnsearch.tuning import confirm
+        from cnnsearch.tuning.trial_source import EndReason
 
         with notebook.display(json_lines=False, quiet=False) as shown:
-            confirm.confirm(
+            _, end = confirm.confirm(
                 self.name,
                 top,
                 seeds,
@@ -139,6 +143,8 @@ class Result:
                 plugins=self._plugins,
                 callbacks=(shown, leaderboard.LeaderboardFiles()),
             )
+        if end.reason is EndReason.INTERRUPTED:
+            raise KeyboardInterrupt("Stopped. Every finished training is stored. The same call runs the others.")
         return self
 
     def report(self, out: str | Path = "report.html") -> Path:

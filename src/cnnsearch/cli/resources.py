@@ -21,7 +21,10 @@ def resources(
         each = cpus or 1.0
         own = {"jobs": jobs or 0, "threads": max(1, int(each)), "cpus": each, "gpus": gpus}
         return {**own, "launcher": cluster, "address": address, "memory": _worker_memory(memory) if memory else 0}
-    workers, threads = host.workers_and_threads(jobs or _that_fit(cpus, gpus))
+    fit = _that_fit(cpus, gpus)
+    if gpus and fit and jobs and jobs > fit:
+        raise CnnsearchError(f"--jobs {jobs}: with --gpus-per-trial {gpus:g}, {fit} fit on the GPUs of this machine.")
+    workers, threads = host.workers_and_threads(jobs or fit)
     return {
         "jobs": workers,
         "threads": max(1, int(cpus)) if cpus else threads,
@@ -37,6 +40,11 @@ def _that_fit(cpus: float | None, gpus: float | None) -> int | None:
         CnnsearchError: if there is no GPU.
     """
     fit = [int(host.cores() / cpus)] if cpus else []
+    if gpus == 0 and graphics.gpus():
+        raise CnnsearchError(
+            "--gpus-per-trial 0 is for a cluster. To train without the GPUs of this machine, hide them: "
+            "CUDA_VISIBLE_DEVICES= cnnsearch run …"
+        )
     if gpus:
         found = graphics.gpus()
         if not found:

@@ -78,4 +78,4 @@ def confirm(timeout: str, **given: Any) -> None:
         interruption.stop("finished training")
     if end.reason == "interrupted":
         interruption.stop("finished training")
-    summary.show_top(study)
+    summary.show_top(study, summary.where_else(given["runs"], given["storage"]))

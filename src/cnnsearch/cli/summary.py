@@ -1,6 +1,7 @@
 """What `cnnsearch run` and `confirm` print when a search has ended."""
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def report(opened: Study, end: End, config: SearchConfig, json_lines: bool) -> N
     Raises:
         CnnsearchError: if no trial completed, or the search was stopped by a fault.
     """
+    place = where_else(config.study.runs, config.study.storage)
     with storage_errors(config.study.storage, config.study.runs):
         board = leaderboard.rows(opened, top=TOP)
         if json_lines:
@@ -34,16 +36,16 @@ def report(opened: Study, end: End, config: SearchConfig, json_lines: bool) -> N
             click.echo(json.dumps({"event": "end", "study": opened.name, "ended": ended, "best": best}))
         else:
             if board:
-                _show(opened, [row for row in board if row["score"] is not None] or board)
-            _show_next_steps(opened, end.reason, config, board)
+                _show(opened, [row for row in board if row["score"] is not None] or board, place)
+            _show_next_steps(opened, end.reason, config, board, place)
         if end.reason is EndReason.INTERRUPTED:
             click.echo(f"\n{stopped(opened)} The same command resumes it.", err=True)
     check_ended(opened, end)
 
 
-def show_top(opened: Study) -> None:
-    """Print the top of the leaderboard and the confidence in its first trial."""
-    _show(opened, leaderboard.rows(opened, TOP))
+def show_top(opened: Study, place: str) -> None:
+    """Print the top of the leaderboard and the confidence in its first trial; `place`: what `where_else` returns."""
+    _show(opened, leaderboard.rows(opened, TOP), place)
 
 
 def where(runs: Path, storage: str = "") -> str:
@@ -55,11 +57,16 @@ def where(runs: Path, storage: str = "") -> str:
     return folder + (" --storage ADDRESS" if storage else "")
 
 
-def _show(opened: Study, board: list[leaderboard.Row]) -> None:
+def where_else(runs: Path, storage: str) -> str:
+    """The same without the storage's address if the environment has it."""
+    return where(runs, "" if "CNNSEARCH_STORAGE" in os.environ else storage)
+
+
+def _show(opened: Study, board: list[leaderboard.Row], place: str) -> None:
     table = leaderboard.TerminalTable(board, tables.width())
     tables.show(table.text(f"{opened.name}: the best by {opened.info['metric']}"))
     if table.is_cut:
-        click.echo(f"All columns and hyperparameters: cnnsearch leaderboard --wide {opened.name}")
+        click.echo(f"All columns and hyperparameters: cnnsearch leaderboard --wide {opened.name}{place}")
     for line in (table.caption(), *majority.lines(opened), *_confidence(opened)):
         click.echo(line)
 
@@ -82,7 +89,7 @@ def _confidence(opened: Study) -> list[str]:
     ]
 
 
-def _show_next_steps(opened: Study, ended: str, config: SearchConfig, board: list[leaderboard.Row]) -> None:
+def _show_next_steps(opened: Study, ended: str, config: SearchConfig, board: list[leaderboard.Row], place: str) -> None:
     if ended == "timeout":
         none_ended = " No trial ended: workers need some seconds to start. Choose a longer time." * (not board)
         click.echo(f"\nThe time limit is reached.{none_ended} The same command resumes the search.")
@@ -93,4 +100,4 @@ def _show_next_steps(opened: Study, ended: str, config: SearchConfig, board: lis
     click.echo("\nSee every trial:   cnnsearch ui")
     if config.study.space.trains_itself:
         return
-    click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{where(config.study.runs)}")
+    click.echo(f"Keep the best:     cnnsearch export --best {opened.name}{place}")

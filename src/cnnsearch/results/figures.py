@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
 from cnnsearch.data.dataset import Images, Labels
+from cnnsearch.data.pixel_values import Range, to_bytes
+
+LARGEST = 40.0
+"""The largest side of a confusion matrix in inches: with 1,000 classes a larger one would need many GiB of memory."""
+
+SHOWN = 40
+"""The most images on a sheet of samples or mistakes."""
 
 CELL = 1.28
 """The height of an image with its label on a sheet; its width is 1."""
@@ -18,32 +25,39 @@ CELL = 1.28
 def confusion(y: Labels, probabilities: NDArray[Any], classes: Sequence[str], title: str) -> Figure:
     """The confusion matrix: true classes in rows, predicted classes in columns."""
     found = confusion_matrix(y, probabilities.argmax(1), labels=np.arange(len(classes)))
-    side = max(4.0, 0.55 * len(classes) + 1.5)
+    side = min(LARGEST, max(4.0, 0.55 * len(classes) + 1.5))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     # with more than 25 classes the numbers do not fit into their squares
     display = ConfusionMatrixDisplay(found, display_labels=list(classes))
     display.plot(ax=axes, cmap="Blues", colorbar=False, include_values=len(classes) <= 25, xticks_rotation="vertical")
     axes.set(title=title, xlabel="predicted", ylabel="true")
+    if side == LARGEST:
+        # their names would cover each other
+        axes.set(xticks=[], yticks=[])
     return figure
 
 
-def samples(x: Images, y: Labels, classes: Sequence[str], title: str, count: int = 40) -> Figure:
-    """The first images of each class, `count` in total, with the names of their classes."""
-    first = np.concatenate([np.flatnonzero(y == label)[: -(-count // len(classes))] for label in range(len(classes))])
-    chosen = np.sort(first)[:count]
-    return sheet(x[chosen], [classes[label] for label in y[chosen]], title)
+def samples(x: Images, y: Labels, classes: Sequence[str], title: str, values: Range) -> Figure:
+    """The first images of each class, SHOWN in total, with the names of their classes. `values`: the range of x."""
+    first = np.concatenate([np.flatnonzero(y == label)[: -(-SHOWN // len(classes))] for label in range(len(classes))])
+    chosen = np.sort(first)[:SHOWN]
+    return sheet(to_bytes(x[chosen], values), [classes[label] for label in y[chosen]], title)
 
 
 def mistakes(
-    x: Images, y: Labels, probabilities: NDArray[Any], classes: Sequence[str], title: str, count: int = 40
+    x: Images, y: Labels, probabilities: NDArray[Any], classes: Sequence[str], title: str, values: Range
 ) -> Figure:
-    """The most confident mistakes, each with its true class, predicted class and probability."""
+    """The SHOWN most confident mistakes, each with its true class, predicted class and probability.
+
+    `values` is the range of x.
+    """
     predicted, confidence = probabilities.argmax(1), probabilities.max(1)
     wrong = np.flatnonzero(predicted != y)
-    worst = wrong[np.argsort(-confidence[wrong])][:count]
+    worst = wrong[np.argsort(-confidence[wrong])][:SHOWN]
     labels = [f"{classes[y[i]]} → {classes[predicted[i]]}\n{confidence[i]:.0%}" for i in worst]
-    return sheet(x[worst], labels, f"{title}: {len(wrong):,} of {len(y):,} wrong, the most confident first")
+    heading = f"{title}: {len(wrong):,} of {len(y):,} wrong, the most confident first"
+    return sheet(to_bytes(x[worst], values), labels, heading)
 
 
 def sheet(images: Images, labels: Sequence[str], title: str, columns: int = 10) -> Figure:

@@ -89,6 +89,11 @@ class Origin(NamedTuple):
         return self.source.candidate(pretrained, self.parts.x)
 
     @property
+    def epochs(self) -> int:
+        """The epochs of the trial at full length; what it trained may be less."""
+        return Plan.from_json(self.chosen.plan).epochs if self.chosen.plan else int(self.study.info["epochs"])
+
+    @property
     def source(self) -> Source:
         """The same trial without the data."""
         return Source(self.study, self.chosen, self.space, self.known)
@@ -114,7 +119,7 @@ class Origin(NamedTuple):
             keras.utils.set_random_seed(chosen.seed)
             candidate = self.candidate(pretrained=True)
             data = training_data.for_candidate(candidate, self.parts, len(self.dataset.classes))
-            fitting.train(candidate, trainer, hp, data, chosen.epochs, metric, should_continue)
+            fitting.train(candidate, trainer, hp, data, self.epochs, metric, should_continue)
         return self.source.in_float32(candidate.core)
 
 

@@ -160,8 +160,7 @@ def _notes(study: Study, known: Evidence, found: list[Comparison], missing: list
             "often than others, and in combination. To measure one hyperparameter, use --by NAME --controlled."
         )
     if len(found) > 1:
-        wrong = max(1, round(len(found) / 20))
-        notes.append(f"Of {len(found)} intervals of 95%, about {wrong} will not contain the true difference.")
+        notes.append("One in 20 intervals of 95% does not contain the true difference.")
     if missing:
         notes.append(f"There are too few trials to compare {', '.join(missing)}.")
     return notes

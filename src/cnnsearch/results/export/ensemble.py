@@ -37,7 +37,7 @@ def average(
 
 def _probabilities(outputs: Any, reads: str, classes: int) -> Any:
     """The symbolic outputs of a member as probabilities (n, classes), with layers that every format supports."""
-    from keras import layers
+    from keras import layers, ops
 
     if reads in ("softmax logits", "sigmoid logits"):
         outputs = layers.Activation(reads.removesuffix(" logits"))(outputs)
@@ -51,4 +51,8 @@ def _probabilities(outputs: Any, reads: str, classes: int) -> Any:
             f"--ensemble and --views average models with one output for each class, and {found}. Export the best model "
             "alone."
         )
+    if reads in ("sigmoid", "sigmoid logits", "sign"):
+        # as `heads.read` does: these outputs do not sum to 1
+        outputs = ops.maximum(outputs, 1e-12)
+        outputs = ops.divide(outputs, ops.sum(outputs, axis=-1, keepdims=True))
     return outputs

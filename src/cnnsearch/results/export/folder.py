@@ -25,6 +25,8 @@ def check_free(out: Path) -> None:
     Raises:
         CnnsearchError: it names some of the other files.
     """
+    if out.name in ("", ".."):
+        raise CnnsearchError(f"{out} cannot be replaced; name the folder of the export itself with -o DIR.")
     if not out.exists():
         return
     names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}

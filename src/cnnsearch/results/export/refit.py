@@ -35,7 +35,7 @@ def _train(origin: Origin) -> Any:
 
     from cnnsearch.training import fitting, training_data
 
-    chosen, info = origin.chosen, origin.study.info
+    chosen, metric = origin.chosen, origin.study.info["metric"]
     keras.utils.set_random_seed(chosen.seed)
     candidate = origin.candidate(pretrained=True)
     candidate = candidate._replace(callbacks=without_validation(candidate.callbacks, chosen.history))
@@ -48,8 +48,10 @@ def _train(origin: Origin) -> Any:
 
     data = training_data.for_candidate(candidate, origin.parts, len(origin.dataset.classes))
     hp, trainer = HyperParameters(replay(chosen.params)), space.trainer(origin.space, origin.known)
-    fitting.train(candidate, trainer, hp, data, int(info["epochs"]), info["metric"], keep_weights)
-    candidate.core.set_weights(weights)
+    fitting.train(candidate, trainer, hp, data, origin.epochs, metric, keep_weights)
+    # a `fit` of an author's own may report no epochs; then the network has the weights of its end
+    if weights:
+        candidate.core.set_weights(weights)
     return candidate.core
 
 

@@ -41,13 +41,12 @@ def pictures(chosen: Trial, parts: Split, probabilities: NDArray[Any], classes: 
     from cnnsearch.results import figures
     from cnnsearch.study import curves
 
-    values = pixel_values.value_range(parts.x)
-    x, y, training = pixel_values.to_bytes(parts.x_val, values), parts.y_val, pixel_values.to_bytes(parts.x, values)
+    values, x, y = pixel_values.value_range(parts.x), parts.x_val, parts.y_val
     drawn = {
         "curves.png": curves.curves(chosen),
         "confusion.png": figures.confusion(y, probabilities, classes, f"validation, {len(y):,} images"),
-        "mistakes.png": figures.mistakes(x, y, probabilities, classes, "validation"),
-        "samples.png": figures.samples(training, parts.y, classes, "training images"),
+        "mistakes.png": figures.mistakes(x, y, probabilities, classes, "validation", values),
+        "samples.png": figures.samples(parts.x, parts.y, classes, "training images", values),
     }
     return {name: figures.png(figure) for name, figure in drawn.items()}
 

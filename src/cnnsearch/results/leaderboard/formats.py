@@ -91,7 +91,7 @@ def cell(column: str, row: Row) -> str:
         return f"{value:.4f}"
     if column in ("params", "macs"):
         return f"{int(value):,}" if value == int(value) else f"{value:.6g}"
-    if column.startswith("latency"):
+    if column in ("latency_1", "latency_64"):
         return f"{1000 * value:.2f}"
     if column == "bytes":
         return f"{value / 1000:,.0f}"

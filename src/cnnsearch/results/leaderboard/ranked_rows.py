@@ -121,11 +121,11 @@ def _with_values(row: Row, record: Trial, more: dict[str, bool]) -> Row:
 
 
 def _mean_over_seeds(found: Confirmed | None, first: Confirmed | None) -> Row:
-    if found is None or first is None:
+    if found is None:
         return {}
     low, high = found.interval or (None, None)
     ends = {"half": found.half_width, "low": low, "high": high}
-    return {"mean": found.mean, **ends, "n": found.n, "tie": "=" if found.trial in first.ties else None}
+    return {"mean": found.mean, **ends, "n": found.n, "tie": "=" if first and found.trial in first.ties else None}
 
 
 def _failed_seeds(repeats: list[Repeat]) -> str:

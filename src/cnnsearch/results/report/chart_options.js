@@ -259,7 +259,8 @@ function parallel(study, colours) {
 function tradeoff(study, colours, cost) {
   const own = study.trials, unit = cost === "latency_1" ? 1000 : 1;
   const known = complete(study).filter((at) => own[cost][at]);
-  const value = (at) => (own.mean[at] === null ? own.score[at] : own.mean[at]);
+  /* not the mean of a confirmed trial: it would be compared with the lucky scores of the others */
+  const value = (at) => own.score[at];
   const end = reach(study, known.map(value));
   const front = [];
   const sign = study.maximize ? 1 : -1;

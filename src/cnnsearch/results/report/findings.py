@@ -210,8 +210,8 @@ def _advice(known: Facts) -> str:
     ended = [record.number for record in known.trials if record.state == "complete"]
     if len(ended) >= 10 and sum(number <= best.number for number in ended) > 0.8 * len(ended):
         sentences.append("The best trial came late: a higher --trials will probably find more.")
-    top = known.complete[:5]
-    # the epochs of a function that trains for itself are its own
+    # the epochs of a function that trains for itself are its own, and a `fit` may report one result alone
+    top = [record for record in known.complete[:5] if record.epochs > 1]
     if known.study.info["epochs"] and len(top) == 5 and sum(record.best_epoch == record.epochs for record in top) >= 4:
         sentences.append("The top trials were best in their last epoch: a study with more --epochs may find more.")
     if known.best_on_test is None and known.has_test_images:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
+from scipy import stats
 
 from cnnsearch.results.report import fanova
 from cnnsearch.study.ranking import some
@@ -45,11 +46,10 @@ def importances(study: Study) -> tuple[Importance, ...]:
     if len(complete) < MIN_TRIALS:
         return ()
     complete = some(complete, MOST)
-    numbers = {record.number for record in complete}
-    trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if trial.number in numbers]
-    order = sorted(complete, key=lambda record: record.score or 0.0)
-    rank = {record.number: float(place) for place, record in enumerate(order)}
-    ranks = [rank[trial.number] for trial in trials]
+    scores = {record.number: record.score or 0.0 for record in complete}
+    trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if trial.number in scores]
+    # equal scores share the mean of their ranks
+    ranks = stats.rankdata([scores[trial.number] for trial in trials]).tolist()
     space = {name: distribution for name, distribution in sorted(_shared(trials).items()) if not distribution.single()}
     varied = {name: d for name, d in space.items() if len({str(trial.params[name]) for trial in trials}) > 1}
     if not varied:

@@ -12,13 +12,19 @@ from cnnsearch.results.report.page import html
 from cnnsearch.study import lease
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
-from cnnsearch.tuning.progress import clock
+from cnnsearch.tuning.progress import UNLIMITED, clock
 
 GROWTH = 1.2
 """Importances, effects and mistakes are computed anew when there are so many times more complete trials."""
 
 SHOWN = 6
 """So many running trials are named."""
+
+
+WAITING = """<!doctype html>
+<meta charset="utf-8"><meta http-equiv="refresh" content="2"><p>The search reads its data.</p>
+"""
+"""The page before the data are known; the browser loads it again every two seconds."""
 
 
 class Status(NamedTuple):
@@ -53,6 +59,8 @@ class LiveReport:
         """The page; it is composed if the study has changed."""
         with self._lock:
             status = self._status()
+            if "data" not in self._study.info:
+                return WAITING
             if status.version != self._version:
                 ended = not self._runs()
                 self._html, self._version = self._composed(ended), status.version
@@ -98,8 +106,9 @@ class LiveReport:
         return {record.number for record in self._study.trials() if record.state == "running"}
 
     def _wanted(self) -> int:
-        """The number of trials that the last search asked for; 0 if an earlier version did not store it."""
-        return int(self._study.info.get("trials", 0))
+        """The number of trials that the last search asked for; 0 if it ends with its space, or did not store it."""
+        trials = int(self._study.info.get("trials", 0))
+        return trials if trials < UNLIMITED else 0
 
     def _left(self, records: Sequence[Trial], ended: int) -> float:
         """Seconds until the last trial ends, at the mean speed so far; 0 if it is not known.

@@ -111,11 +111,11 @@ const COLUMNS = [
 const PAGE = 25;
 const boards = new Map();
 const TESTS = {
-  "=": (a, b) => String(a) === b || (b !== "" && Number(a) === Number(b)),
-  "≠": (a, b) => !TESTS["="](a, b),
+  "=": (a, b) => a !== null && (String(a) === b || (b !== "" && Number(a) === Number(b))),
+  "≠": (a, b) => a !== null && !TESTS["="](a, b),
   "≥": (a, b) => a !== null && Number(a) >= Number(b),
   "≤": (a, b) => a !== null && Number(a) <= Number(b),
-  contains: (a, b) => String(a).toLowerCase().includes(b.toLowerCase()),
+  contains: (a, b) => a !== null && String(a).toLowerCase().includes(b.toLowerCase()),
 };
 
 function board(place) {

@@ -22,7 +22,7 @@ TOP = 10
 def board(known: Facts) -> Section:
     """The leaderboard: its top as a table, and the whole of it as a table that sorts and filters."""
     text = f"Trials by {known.metric} in their best epoch, the best first."
-    if known.means:
+    if known.best_mean is not None:
         text = (
             "Confirmed trials come first, by their mean over new seeds, with its 95% interval. A tie is a trial that "
             "may be as good as the first."
