@@ -236,7 +236,7 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     line = _call(inputs, options)
     with shown, inputs.in_folder(config):
         pages = (LivePage(config),) if with_page else ()
-        opened, end = run.run(config, (shown, leaderboard.LeaderboardFiles(), *pages), line)
+        opened, end = run.run(config, (shown, inputs.study, leaderboard.LeaderboardFiles(), *pages), line)
     if end.reason == "interrupted":
         raise KeyboardInterrupt(f"{outcome.stopped(opened)} The same call resumes it.")
     outcome.check_ended(opened, end)

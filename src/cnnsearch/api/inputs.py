@@ -15,14 +15,30 @@ from cnnsearch.spaces.import_strings import objective_space
 from cnnsearch.spaces.objective import OptunaObjective, is_objective
 from cnnsearch.spaces.self_training import SelfTraining
 from cnnsearch.study.config import SearchConfig
+from cnnsearch.study.study import Study
+from cnnsearch.tuning.callbacks.base import TunerCallback
 
 LATER = "validation_data and test_data"
+
+
+class Begun(TunerCallback):
+    """Whether a study has begun.
+
+    Attributes:
+        begun: whether a worker has read its data.
+    """
+
+    begun = False
+
+    def on_study_begin(self, study: Study) -> None:
+        self.begun = True
 
 
 class SearchInputs:
     """The space and the data of one call. Objects are written to the study's folder, where the workers read them.
 
     Attributes:
+        study: a callback for the search, which says whether the study has begun.
         named: the options `space` and `dataset` of `run`. A dataset that is an object is not among them.
         arguments: both as they stand in the source of the call.
 
@@ -31,10 +47,11 @@ class SearchInputs:
     """
 
     def __init__(self, space: Any, dataset: Any = None, validation: Any = None, test: Any = None) -> None:
-        # a tuner brings the files of its data
-        files = getattr(space, "files", None)
+        self.study = Begun()
         space = OptunaObjective(space) if is_objective(space) else space
         self._own = space if isinstance(space, SelfTraining) else None
+        # a tuner brings the files of its data
+        files = getattr(self._own, "files", None)
         self._model = None if isinstance(space, str | Path) else pickled_model.pickled(space, files)
         self._data, self._use = None, ""
         self.named = {"space": self._model.name if self._model else str(space)}
@@ -81,7 +98,7 @@ class SearchInputs:
     def in_folder(self, config: SearchConfig) -> Iterator[None]:
         """Write function and data to the study's folder; at the end, remove the files that the study does not use.
 
-        If the study does not accept them (StudyError), the files that were written here are removed.
+        If the study does not accept them (a StudyError before it has begun), those that were written here are removed.
         """
         from cnnsearch.data import stored
         from cnnsearch.study.storage import make_folder
@@ -97,7 +114,8 @@ class SearchInputs:
         try:
             yield
         except StudyError:
-            _remove(written)
+            if not self.study.begun:
+                _remove(written)
             raise
         if self._model and self._model.files is not None:
             data_files.remove_unused(config.study.folder, self._model.files.names)

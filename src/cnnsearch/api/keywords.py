@@ -49,6 +49,8 @@ def changed(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[st
 def parsed(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a command, parsed as on the command line. What is not in `options` has its default.
 
+    Of the variables of the environment only those count that are not of one command, such as CNNSEARCH_STORAGE.
+
     Raises:
         CnnsearchError: if the command has no such option, or a value is wrong.
     """
@@ -56,7 +58,7 @@ def parsed(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
     asked = main.main.commands[command]
     try:
-        return dict(asked.make_context(command, words(asked, options), auto_envvar_prefix="CNNSEARCH").params)
+        return dict(asked.make_context(command, words(asked, options)).params)
     except click.UsageError as error:
         raise CnnsearchError(error.format_message()) from error
 

@@ -26,7 +26,8 @@ class TrainedModel(NamedTuple):
             DataError: if the images have another shape than those of the search.
         """
         facts = self.source.study.info["data"]
-        x = batch(from_python.images_of(images), tuple(facts["input_shape"]))
+        shape = tuple(facts["input_shape"])
+        x = batch(from_python.images_of(images, grey=shape[-1] == 1), shape)
         names = tuple(str(name) for name in facts["classes"])
         probabilities = self.source.predict(self.model, x)
         return Predictions(np.asarray(names)[probabilities.argmax(-1)], probabilities, names)

@@ -48,6 +48,9 @@ def with_picture_options(space: Space, known: plugins.Catalog, given: Mapping[st
     asked = {name: value for name, value in given.items() if value}
     if not asked or space.dataset is None:
         return space
+    if space.trains_itself:
+        option = next(iter(asked)).replace("_", "-")
+        raise CnnsearchError(f"--{option}: {space.where or space.name} reads its own data. Leave it out.")
     function = known.get("dataset", space.dataset.name).function
     assert function is not None
     for name in asked:

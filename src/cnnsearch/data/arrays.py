@@ -62,7 +62,7 @@ def limited(data: Dataset, limit: int) -> Dataset:
     kept = pick(data.name, data.y, limit)
     clean = data.x_clean[kept] if data.x_clean is not None else None
     groups = data.groups[kept] if data.groups is not None else None
-    return replace(data, x=data.x[kept], y=data.y[kept], x_clean=clean, groups=groups)
+    return replace(data, x=data.x[kept], y=data.y[kept], x_clean=clean, groups=groups, home=None)
 
 
 def noisy(data: Dataset, stddev: float, seed: int) -> Dataset:
@@ -84,7 +84,7 @@ def noisy(data: Dataset, stddev: float, seed: int) -> Dataset:
     parts = {part: getattr(data, part) for part in ("x", "x_val", "x_test")}
     values, given = pixel_values.value_range(data.x), {part: x for part, x in parts.items() if x is not None}
     changed: dict[str, Any] = {part: _with_noise(x, stddev, generator, values) for part, x in given.items()}
-    return replace(data, x_clean=data.x, **changed)
+    return replace(data, x_clean=data.x, home=None, **changed)
 
 
 def _with_noise(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cnnsearch.core.errors import DataError
 from cnnsearch.core.host import free_memory
+from cnnsearch.data import image_files, labels
 from cnnsearch.data.dataset import Dataset
 
 NAME = "arrays"
@@ -21,6 +22,10 @@ EXPECTED = (
     "expected (images, labels), a tf.data.Dataset, an indexable dataset of (image, label), a cnnsearch.Dataset, or a "
     "dataset's name or path"
 )
+
+
+ARRAYS = ("__array__", "__array_interface__")
+"""What makes an object one that NumPy reads as an array. A picture may have the second alone."""
 
 
 class Part(NamedTuple):
@@ -47,21 +52,49 @@ def dataset_of(train: Any, validation: Any = None, test: Any = None) -> Dataset:
     """
     if _is_two_pairs(train) and test is None:
         train, test = train
-    given = {"validation_data": (validation, "_val"), "test_data": (test, "_test")}
-    known = train.classes if isinstance(train, Dataset) else ()
-    parts = {end: _part(value, what, known) for what, (value, end) in given.items() if value is not None}
+    own = train if isinstance(train, Dataset) else _part(train, "the data")
     more: dict[str, Any] = {}
-    for end, part in parts.items():
-        more |= {f"x{end}": part.x, f"y{end}": part.y}
-    if isinstance(train, Dataset):
-        return replace(train, **more)
-    own = _part(train, "the data")
-    return Dataset(NAME, own.x, own.y, own.classes, **more)
+    for what, value, end in (("validation_data", validation, "_val"), ("test_data", test, "_test")):
+        if value is not None:
+            part = _part(value, what, own.classes)
+            if not isinstance(value, Dataset):
+                part = _with_codes(part, what, own)
+            more |= {f"x{end}": part.x, f"y{end}": part.y}
+    return replace(own, **more) if isinstance(own, Dataset) else Dataset(NAME, own.x, own.y, own.classes, **more)
 
 
-def images_of(given: Any) -> NDArray[Any]:
-    """Images alone, of shape (n, height, width, channels) or (n, height, width), or one image, as an array."""
-    return _array(given, "the images")
+def _with_codes(part: Part, what: str, own: "Dataset | Part") -> Part:
+    """`part` with its labels as codes of the classes of `own`, the training data, where those are codes themselves.
+
+    The labels of a Dataset are codes of its classes already, and an object's labels may be positions in class names
+    that it has. Labels that name no class are positions in the classes of the training data.
+
+    Raises:
+        DataError: if `part` has a class that the training data do not have.
+    """
+    y = np.asarray(part.y)
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    positions = y.dtype.kind in "iu" and len(part.classes) > 0
+    if not own.classes or y.ndim != 1 or y.dtype.kind not in "iuUS" or not (positions or isinstance(own, Dataset)):
+        return part
+    if positions and len(y) and not 0 <= y.min() <= y.max() < len(part.classes):
+        return part
+    said = [part.classes[each] if positions else labels.text(each) for each in y.tolist()]
+    strange = next((name for name in said if name not in own.classes), None)
+    if strange is None:
+        places = {name: place for place, name in enumerate(own.classes)}
+        return part._replace(y=np.array([places[name] for name in said]))
+    if y.dtype.kind in "iu" and not positions:
+        return part
+    raise DataError(f"{what} has a class '{strange}' that the training data do not have.")
+
+
+def images_of(given: Any, grey: bool = False) -> NDArray[Any]:
+    """Images alone, of shape (n, height, width, channels) or (n, height, width), or one image, as an array.
+
+    `grey`: whether the search had grey images; then three or four of them are no image with channels.
+    """
+    return _array(given, "the images", grey)
 
 
 def digests(data: Dataset) -> dict[str, str]:
@@ -111,6 +144,8 @@ def _stacked(items: Iterator[Any], what: str) -> tuple[NDArray[Any], NDArray[Any
     room, held = free_memory() // 3, 0
     for number, item in enumerate(items):
         image, label = _pair(item, f"{what}: element {number}")
+        if image.ndim == 4 and label.ndim and len(label) != len(image):
+            raise DataError(f"{what}: element {number} has {len(image)} images and {len(label)} labels.")
         batched = _is_batch(image, label)
         images += list(image) if batched else [image]
         labels += list(label) if batched else [label]
@@ -143,14 +178,22 @@ def _pair(item: Any, what: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _is_batch(image: NDArray[Any], label: NDArray[Any]) -> bool:
     """Whether these are several images with labels. A batch of grey images has the shape of one colour image."""
+    if image.ndim == 4:
+        return label.ndim > 0 and len(label) == len(image)
     if image.ndim != 3:
-        return image.ndim == 4
+        return False
     return label.ndim > 0 and len(label) == len(image) and (label.ndim == 2 or image.shape[-1] > 4)
 
 
-def _array(given: Any, what: str) -> NDArray[Any]:
-    """An array, tensor, picture, or list of these as one array; a PyTorch tensor gets its channels last."""
-    if isinstance(given, list | tuple) and given and hasattr(given[0], "__array__"):
+def _array(given: Any, what: str, grey: bool = False) -> NDArray[Any]:
+    """An array, tensor, picture, or list of these as one array; a PyTorch tensor gets its channels last.
+
+    `grey`: a tensor of three dimensions has no channels.
+    """
+    if getattr(given, "mode", "") in ("P", "PA") and hasattr(given, "convert"):
+        # as an array, a picture with a palette is places in its palette
+        given = image_files.plain(given, "RGB", None)
+    if isinstance(given, list | tuple) and given and any(hasattr(given[0], name) for name in ARRAYS):
         parts = [_array(each, what) for each in given]
         for number, part in enumerate(parts):
             if part.shape != parts[0].shape:
@@ -158,7 +201,8 @@ def _array(given: Any, what: str) -> NDArray[Any]:
                 raise DataError(f"{what}: number {number} is of shape {shapes}; expected one shape.")
         return np.stack(parts)
     if hasattr(given, "detach") and hasattr(given, "permute"):
-        return _channels_last(np.asarray(given.detach().cpu()))
+        array = np.asarray(given.detach().cpu())
+        return array if grey and array.ndim == 3 and array.shape[0] != 1 else _channels_last(array)
     try:
         return np.asarray(given)
     # tensors raise errors of many types

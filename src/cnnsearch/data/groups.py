@@ -15,11 +15,13 @@ EFFORT = 100_000
 """The most groups that are visited in all orders together."""
 
 
-def cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def cut(
+    data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int, left: int = 1
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The rows that are kept and the rows that are split off: whole groups, about `fraction` of each class.
 
     The groups are visited in several random orders. A group is split off if that brings the classes nearer to
-    `fraction`. The best order is used.
+    `fraction`. The best order is used that leaves each class in `left` groups at least.
 
     Raises:
         DataError: if there are too few groups, or a class has too few of them to be in every part.
@@ -33,24 +35,30 @@ def cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tu
             f"{data.name}: there {'is' if len(every) == 1 else 'are'} {len(every)} group{'s' * (len(every) > 1)} "
             f"({', '.join(map(str, every))}); expected {least} or more, because a group is never split."
         )
-    for number, groups in zip(kinds, (counts > 0).sum(0), strict=True):
-        if groups < 2:
+    for number, held in zip(kinds, (counts > 0).sum(0), strict=True):
+        if held < 2:
             raise _too_few(data, int(number), least)
-    taken = drawn_groups(data.groups[rows], data.y[rows], fraction, seed)
+    groups, y = data.groups[rows], data.y[rows]
+    taken = drawn_groups(groups, y, fraction, seed)
+    if taken is not None and (_counts(groups[~taken], y[~taken])[1] > 0).sum(0).min() < left:
+        taken = drawn_groups(groups, y, fraction, seed, left)
     if taken is None:
         raise _too_few(data, int(kinds[(counts > 0).sum(0).argmin()]), least)
     return rows[~taken], rows[taken]
 
 
-def drawn_groups(groups: NDArray[Any], y: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_] | None:
+def drawn_groups(
+    groups: NDArray[Any], y: NDArray[Any], fraction: float, seed: int, left: int = 1
+) -> NDArray[np.bool_] | None:
     """Which images are split off, (n,): whole groups, as `cut` chooses them; None if a class would be in one part only.
 
     Args:
         groups: the group of each image, (n,).
         y: the class of each image, (n,).
+        left: the least number of groups of each class that are not split off.
     """
     _, counts = _counts(groups, y)
-    chosen = _best(counts, fraction, np.random.default_rng(seed))
+    chosen = _best(counts, fraction, np.random.default_rng(seed), left)
     return None if chosen is None else chosen[np.unique(groups, return_inverse=True)[1]]
 
 
@@ -63,12 +71,14 @@ def _counts(groups: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArra
     return kinds, counts
 
 
-def _best(counts: NDArray[np.float64], fraction: float, generator: np.random.Generator) -> NDArray[np.bool_] | None:
+def _best(
+    counts: NDArray[np.float64], fraction: float, generator: np.random.Generator, left: int
+) -> NDArray[np.bool_] | None:
     """The groups to split off; None if no order leaves every class in both parts. `counts` is (groups, classes)."""
     total = counts.sum(0)
     best, least = None, np.inf
     for _ in range(max(1, min(TRIES, EFFORT // len(counts)))):
-        chosen = _drawn(counts, total, fraction, generator)
+        chosen = _drawn(counts, total, fraction, generator, left)
         taken = counts[chosen].sum(0)
         if (taken > 0).all() and (taken < total).all():
             distance = _distance(taken, total, fraction)
@@ -78,14 +88,21 @@ def _best(counts: NDArray[np.float64], fraction: float, generator: np.random.Gen
 
 
 def _drawn(
-    counts: NDArray[np.float64], total: NDArray[np.float64], fraction: float, generator: np.random.Generator
+    counts: NDArray[np.float64],
+    total: NDArray[np.float64],
+    fraction: float,
+    generator: np.random.Generator,
+    left: int,
 ) -> NDArray[np.bool_]:
     """The groups to split off in one random order: those that bring the classes nearer to `fraction`."""
-    chosen, taken = np.zeros(len(counts), bool), np.zeros(len(total))
+    chosen, taken, held = np.zeros(len(counts), bool), np.zeros(len(total)), counts > 0
+    remaining = held.sum(0)
     for at in generator.permutation(len(counts)):
         after = taken + counts[at]
-        if (after < total).all() and _distance(after, total, fraction) < _distance(taken, total, fraction):
-            chosen[at], taken = True, after
+        if (remaining - held[at] >= left).all() and _distance(after, total, fraction) < _distance(
+            taken, total, fraction
+        ):
+            chosen[at], taken, remaining = True, after, remaining - held[at]
     return chosen
 
 

@@ -220,7 +220,9 @@ def fingerprint(data: Dataset) -> str:
     """The dataset's fingerprint. For images in files it is stored beside them, since computing it takes long."""
     if data.home is None:
         return data.fingerprint
-    others = repr(data.classes).encode() + (b"" if data.groups is None else data.groups.tobytes())
+    # the labels and groups may come from another file
+    parts = (data.groups, data.y, data.y_val, data.y_test)
+    others = repr(data.classes).encode() + b"".join(b"|" + (b"" if each is None else each.tobytes()) for each in parts)
     file = data.home / f"fingerprint-{hashlib.sha256(others).hexdigest()[:16]}"
     with contextlib.suppress(OSError):
         return file.read_text()

@@ -20,7 +20,7 @@ from cnnsearch.data.decoding_report import DecodingReport
 from cnnsearch.data.image_files import FORMATS, decode, in_threads, strictly
 from cnnsearch.data.image_size import ImageFormat, choose_format, thread_count
 
-VERSION = 3
+VERSION = 4
 """The version of the decoding. Images that another version has kept are decoded again."""
 
 

@@ -23,6 +23,9 @@ GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 RESIZE = ("stretch", "crop", "pad")
 """How an image is resized: stretch its sides, cut out its middle, or add black bars."""
 
+OVERSHOOT = 1.5
+"""Images of floats whose largest value is at most this are from 0 to 1."""
+
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 AHEAD = 4
 """The most decoded images for each thread that may wait in memory."""
@@ -55,7 +58,7 @@ def decode(
     """
     # Pillow 13 mixes up the pixels of a rotated TIFF if it opens the file itself
     with file.open("rb") as stream, Image.open(stream, formats=FORMATS) as opened:
-        image = _plain(ImageOps.exif_transpose(opened), mode, deep)
+        image = plain(ImageOps.exif_transpose(opened), mode, deep)
     if width:
         image = _resized(image, (width, height), resize)
     return np.asarray(image)
@@ -98,7 +101,7 @@ def in_threads(function: Callable[[Given], Made], given: Iterable[Given], thread
         pool.shutdown(cancel_futures=True)
 
 
-def _plain(image: Any, mode: str, deep: list[int] | None) -> Any:
+def plain(image: Any, mode: str, deep: list[int] | None) -> Any:
     """An image of any mode as L or RGB: 16 bits scaled down, transparency shown on white."""
     if image.mode == "F" or image.mode.startswith("I"):
         # Pillow would clip every value above 255
@@ -113,12 +116,16 @@ def _plain(image: Any, mode: str, deep: list[int] | None) -> Any:
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values as 8 bits. Whole numbers have 16 bits; floats are 0 to 1, 0 to 255, or 16 bits: the first that fits."""
+    """Values as 8 bits. Whole numbers have 16 bits; floats are 0 to 1, 0 to 255, or 16 bits: the first that fits.
+
+    Interpolation makes some values a little larger than 1.
+    """
     if values.dtype.kind != "f":
         return np.rint(values.clip(0, 65535) / 257).astype(np.uint8)
     if not np.isfinite(values).all():
         raise ValueError("it holds NaN or infinity")
-    top = next((top for top in (1.0, 255.0) if values.max(initial=0) <= top), 65535.0)
+    highest = values.max(initial=0)
+    top = 1.0 if highest <= OVERSHOOT else 255.0 if highest <= 255 else 65535.0
     return np.rint(values.clip(0, top) * (255 / top)).astype(np.uint8)
 
 

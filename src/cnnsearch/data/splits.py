@@ -51,7 +51,8 @@ def split(data: Dataset, seed: int, validation: float = 1 / 6, take: Take = _cop
     rows = np.arange(len(data.y))
     x, y, clean, x_test, y_test = data.x, data.y, data.x_clean, data.x_test, data.y_test
     if x_test is None or y_test is None:
-        rows, taken = _cut(data, rows, 0.2, seed)
+        # a group is left for validation, and one for training
+        rows, taken = _cut(data, rows, 0.2, seed, 2 if data.x_val is None else 1)
         x_test, y_test = take(x, taken), y[taken]
     x_val, y_val, x_val_clean, groups_val = data.x_val, data.y_val, None, None
     # numbers instead of names of any type, so that they can be mapped from a file
@@ -111,10 +112,12 @@ def _rows_of(first: NDArray[Any], second: NDArray[Any], rows: NDArray[np.intp]) 
     return found
 
 
-def _cut(data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int) -> tuple[NDArray[np.intp], ...]:
-    """The rows that are kept and the rows that are split off, both sorted."""
+def _cut(
+    data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int, left: int = 1
+) -> tuple[NDArray[np.intp], ...]:
+    """The rows that are kept and the rows that are split off, both sorted; `left`: groups of each class that are kept."""
     if data.groups is not None:
-        return cut(data, rows, fraction, seed)
+        return cut(data, rows, fraction, seed, left)
     y = data.y[rows]
     kept, taken = stratified(y, fraction, seed)
     # a rare class may be missing in a part

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cnnsearch.core.errors import DataError
 from cnnsearch.data import image_cache
@@ -35,7 +36,7 @@ def write(data: Dataset, folder: Path) -> list[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        if not _linked(folder, partial):
+        if not _linked(data, folder, partial):
             _save(data, partial)
         shutil.rmtree(folder, ignore_errors=True)
         return [partial.replace(folder)]
@@ -63,19 +64,35 @@ def read(folder: Path, limit: int = 0) -> Dataset:
 
 
 def _save(data: Dataset, folder: Path) -> None:
+    arrays, facts = _parts(data)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    (folder / FACTS).write_text(facts, "utf-8")
+
+
+def _parts(data: Dataset) -> tuple[dict[str, NDArray[Any]], str]:
+    """The arrays of a dataset by name, and the text of its other fields."""
     # without `home`, the folder that the images were read from: they have files of their own here
     fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data) if field.name != "home"}
     arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
     others: dict[str, Any] = {name: value for name, value in fields.items() if value is not None and name not in arrays}
-    (folder / FACTS).write_text(json.dumps({"arrays": list(arrays), "others": others}), "utf-8")
+    return arrays, json.dumps({"arrays": list(arrays), "others": others})
 
 
-def _linked(folder: Path, partial: Path) -> bool:
-    """Whether another study has the same data, and its files could be linked."""
+def _linked(data: Dataset, folder: Path, partial: Path) -> bool:
+    """Whether another study has the same data, and its files could be linked.
+
+    The folder's name, the fingerprint, knows neither the images without noise nor the facts.
+    """
+    _, facts = _parts(data)
     for other in folder.parent.parent.glob(f"*/{folder.name}/{FACTS}"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
+            if other.read_text("utf-8") != facts:
+                continue
+            if data.x_clean is not None:
+                clean = image_cache.loaded(other.parent / "x_clean.npy")
+                if not np.array_equal(clean, data.x_clean):
+                    continue
             for file in other.parent.iterdir():
                 os.link(file, partial / file.name)
             return True

@@ -39,6 +39,8 @@ def setting(text: str, expected: str) -> tuple[str, Any]:
 
 def _set(space: Space, name: str, option: str, value: Any) -> Space:
     if name == "dataset":
+        if space.trains_itself:
+            raise SpaceError(f"--set dataset.{option}: {space.where or space.name} reads its own data. Leave it out.")
         if space.dataset is None:
             raise SpaceError(f"--set dataset.{option}: {space.name} has no dataset. Name one with --dataset.")
         return dataclasses.replace(space, dataset=_with(space.dataset, option, value))

@@ -62,9 +62,13 @@ class Pickled(NamedTuple):
             self.files.write(folder)
         if (folder / self.file).is_file():
             return []
-        with replaced(folder / self.file) as partial:
-            partial.write_bytes(self.content)
-        return [folder / self.file]
+        path = folder / self.file
+        try:
+            with replaced(path) as partial:
+                partial.write_bytes(self.content)
+        except OSError as error:
+            raise PluginError(f"{path} cannot be written: {error.strerror or error}. Free some space.") from error
+        return [path]
 
 
 def pickled(hypermodel: Any, files: DataFiles | None = None) -> Pickled:

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from cnnsearch.core.errors import CnnsearchError, PluginError, SpaceError
 from cnnsearch.spaces import plugins as catalog
 from cnnsearch.spaces import recipes as recipe_points
-from cnnsearch.spaces.space import Space, check_default
+from cnnsearch.spaces.space import LARGE, Space, check_default
 
 LIMIT = 60.0
 """Seconds after which the process is ended."""
@@ -103,7 +103,8 @@ def _draw_all(request: dict[str, Any]) -> None:
     known = catalog.load([Path(folder) for folder in request["plugins"]])
     check_default(space, known)
     for name in request["recipes"]:
-        recipe_points.point(space, known, name)
+        # with a dataset of the user's own, only a worker knows the shape of its images
+        recipe_points.point(space, known, name, (*(space.image_size or LARGE), 3))
 
 
 def _take_stdout() -> TextIO:

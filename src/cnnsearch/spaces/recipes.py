@@ -33,13 +33,17 @@ def chosen(space: Space, names: tuple[str, ...], all_of_them: bool) -> dict[str,
     return {name: space.recipes[name].get("values", {}) for name in (space.recipes if all_of_them else names)}
 
 
-def point(space: Space, catalog: Catalog, name: str) -> tuple[dict[str, Any], Plan]:
+def point(
+    space: Space, catalog: Catalog, name: str, shape: tuple[int, ...] = FALLBACK_SHAPE
+) -> tuple[dict[str, Any], Plan]:
     """The complete point of a recipe, with defaults for what it does not set, and its plan.
+
+    `shape` is that of the images if the space does not name one.
 
     Raises:
         SpaceError: if it sets a hyperparameter that is not drawn, or a value out of range.
     """
-    start = start_plan(space, space.input_shape or FALLBACK_SHAPE, 10)
+    start = start_plan(space, space.input_shape or shape, 10)
     return whole(space, name, lambda hp: draw(space, catalog, hp, start, as_space_error=(Exception,)))
 
 

@@ -23,9 +23,13 @@ from cnnsearch.spaces.space_file import KEYS, from_file, from_toml
 GIVEN_TO_TRAINERS = ("epochs", "callbacks")
 """Keywords that cnnsearch gives to a trainer. A space cannot set them."""
 
+LARGE = (1024, 1024)
+"""The size of images for which points of a space are checked that is made for no size."""
+
 __all__ = [
     "DEFAULTS",
     "KEYS",
+    "LARGE",
     "Space",
     "Use",
     "check",
@@ -264,7 +268,7 @@ def check_default(space: Space, catalog: Catalog) -> None:
         CnnsearchError: if the point cannot be drawn.
     """
     # the data is not read yet; the images are so large that every option fits
-    plan = start_plan(space, space.input_shape or (1024, 1024, 3), 10)
+    plan = start_plan(space, space.input_shape or (*LARGE, 3), 10)
     try:
         draw(space, catalog, HyperParameters(defaults), plan, as_space_error=(ValueError, TypeError, ArithmeticError))
     except CnnsearchError:
