@@ -27,6 +27,8 @@ def backbone(
     """
     if rate <= 0:
         raise ValueError(f"rate must be above 0, got {rate}; to train no layer of the backbone say train_last = 0")
+    if min(train_last) < 0:
+        raise ValueError(f"train_last must be 0 or more, got {min(train_last)}")
     for name in names:
         pretrained.known(name)
     if weights not in ("imagenet", "none") and len(names) > 1:

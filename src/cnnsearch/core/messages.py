@@ -12,6 +12,11 @@ NO_TRIAL = -1
 """The trial number of a message that is about no trial."""
 
 
+def own_key(trial: int) -> str:
+    """The key of a candidate that cannot be compared with others before its training."""
+    return f"trial {trial}"
+
+
 class Decision(Enum):
     """What happens to a trial after a report."""
 

@@ -99,9 +99,8 @@ def _drawn(
     remaining = held.sum(0)
     for at in generator.permutation(len(counts)):
         after = taken + counts[at]
-        if (remaining - held[at] >= left).all() and _distance(after, total, fraction) < _distance(
-            taken, total, fraction
-        ):
+        nearer = _distance(after, total, fraction) < _distance(taken, total, fraction)
+        if nearer and (remaining - held[at] >= left).all():
             chosen[at], taken, remaining = True, after, remaining - held[at]
     return chosen
 

@@ -115,7 +115,10 @@ def _rows_of(first: NDArray[Any], second: NDArray[Any], rows: NDArray[np.intp]) 
 def _cut(
     data: Dataset, rows: NDArray[np.intp], fraction: float, seed: int, left: int = 1
 ) -> tuple[NDArray[np.intp], ...]:
-    """The rows that are kept and the rows that are split off, both sorted; `left`: groups of each class that are kept."""
+    """The rows that are kept and the rows that are split off, both sorted.
+
+    `left`: how many groups of each class are kept at least.
+    """
     if data.groups is not None:
         return cut(data, rows, fraction, seed, left)
     y = data.y[rows]

@@ -24,6 +24,7 @@ class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
         sampler: the name of the sampler.
         given: the hyperparameters that the script gave.
         running: the trial that a worker trains now, in that worker; `worker` is what it reports to.
+        may_have_drawn_seed: whether it is made from KerasTuner's own, which draws a seed if it is given none.
     """
 
     sampler: ClassVar[str] = "random"
@@ -34,6 +35,7 @@ class StudyOracle(keras_tuner.Oracle):  # type: ignore[misc]
         self.tuner: Any = None
         self.running: Any = None
         self.worker: Any = None
+        self.may_have_drawn_seed = False
         self._reading = False
         super().__init__(objective=objective, max_trials=max_trials, **arguments)
         self.given = self._hyperparameters.copy()
@@ -224,6 +226,12 @@ BY_NAME: dict[str, type[StudyOracle]] = {
 """The oracles by the names that `Tuner(oracle=…)` takes."""
 
 
+OF_HYPERBAND, OF_BAYESIAN = ("max_epochs", "factor", "hyperband_iterations"), ("num_initial_points", "alpha", "beta")
+
+MORE = (*OF_HYPERBAND, *OF_BAYESIAN)
+"""The arguments of single oracles."""
+
+
 def oracle_of(given: Any, arguments: dict[str, Any]) -> StudyOracle:
     """The oracle that `Tuner` is given: one of these, its name, or KerasTuner's own of the same name.
 
@@ -243,8 +251,12 @@ def oracle_of(given: Any, arguments: dict[str, Any]) -> StudyOracle:
             "for an oracle of your own."
         )
     if isinstance(given, str):
+        if unknown := [name for name in arguments if name not in _shared(kind)]:
+            raise ValueError(f"Unrecognized arguments {unknown} for the oracle {given!r}.")
         return kind(**arguments)
-    return kind(**{key: getattr(given, key) for key in _shared(kind) if hasattr(given, key)})
+    made = kind(**{key: getattr(given, key) for key in _shared(kind) if hasattr(given, key)})
+    made.may_have_drawn_seed = True
+    return made
 
 
 def _shared(kind: type[StudyOracle]) -> tuple[str, ...]:
@@ -254,8 +266,8 @@ def _shared(kind: type[StudyOracle]) -> tuple[str, ...]:
         *("max_retries_per_trial", "max_consecutive_failed_trials"),
     )
     if kind is HyperbandOracle:
-        return (*common, "max_epochs", "factor", "hyperband_iterations")
-    more = ("num_initial_points", "alpha", "beta") if kind is BayesianOptimizationOracle else ()
+        return (*common, *OF_HYPERBAND)
+    more = OF_BAYESIAN if kind is BayesianOptimizationOracle else ()
     return (*common, *more, "max_trials")
 
 

@@ -1,5 +1,6 @@
 """The study of a tuner, and the search that fills it."""
 
+import contextlib
 import inspect
 import numbers
 import shutil
@@ -14,7 +15,7 @@ from cnnsearch import api
 from cnnsearch.core.errors import CnnsearchError, StudyError, error_line, nearest
 from cnnsearch.keras_tuner import tf_data, training
 from cnnsearch.spaces.data_files import DataFiles
-from cnnsearch.study import deletion
+from cnnsearch.study import deletion, listing
 from cnnsearch.study.config import study_folder
 
 GIVEN = (
@@ -62,15 +63,20 @@ def result(tuner: Any) -> Any:
 
 
 def delete(tuner: Any) -> None:
-    """Delete the study, if there is one, and the folders of its trials. Its runs in MLflow stay."""
+    """Delete the study, if there is one, and the folders of its trials. Its runs in MLflow stay.
+
+    Raises:
+        StudyError: if another run works on it.
+    """
     where = place(tuner)
-    for path in folder(tuner).glob("trial_*"):
-        shutil.rmtree(path, ignore_errors=True)
     try:
-        found = deletion.find(tuner.project_name, where["runs"], where["storage"], mlflow=False)
+        listing.load(tuner.project_name, **where)
+    # there is none, or it is one of a newer version, as the search will say
     except StudyError:
         return
-    deletion.delete(found, **where)
+    deletion.delete(deletion.find(tuner.project_name, where["runs"], where["storage"], mlflow=False), **where)
+    for path in folder(tuner).glob("trial_*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def place(tuner: Any) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def search(tuner: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         **oracle.search_options(resumable),
         "study": tuner.project_name,
         "runs": str(tuner.directory),
-        "seed": oracle.seed,
+        "seed": _seed(tuner),
         "metric": oracle.objective.name,
         "direction": {"max": "maximize", "min": "minimize"}[oracle.objective.direction],
         "precision": keras.config.dtype_policy().name,
@@ -105,6 +111,14 @@ def search(tuner: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         api.search(own, **options)
     except CnnsearchError as error:
         raise _as_keras_tuner(error) from None
+
+
+def _seed(tuner: Any) -> int:
+    """The seed of the search; that of the study if a new start of the script may have drawn another one."""
+    if tuner.oracle.may_have_drawn_seed:
+        with contextlib.suppress(StudyError):
+            return int(listing.load(tuner.project_name, **place(tuner)).info["seed"])
+    return int(tuner.oracle.seed)
 
 
 def _as_keras_tuner(error: CnnsearchError) -> Exception:

@@ -56,8 +56,13 @@ def is_adjusted(optimizer: Any) -> bool:
 
 def averages(optimizer: Any) -> bool:
     """Whether the averaged weights of this optimizer are not those that are trained."""
-    averaging = getattr(optimizer, "averaging", None)
+    averaging = getattr(_unwrapped(optimizer), "averaging", None)
     return averaging is not None and not averaging.overwrite
+
+
+def _unwrapped(optimizer: Any) -> Any:
+    """The optimizer itself. In mixed_float16 Keras has put it into a LossScaleOptimizer."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _class(kind: Any, groups: Sequence[Group], averages: Averaging | None) -> Any:
@@ -131,10 +136,10 @@ class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.model.optimizer.show(averaged=False)
+        _unwrapped(self.model.optimizer).show(averaged=False)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.model.optimizer.show(averaged=True)
+        _unwrapped(self.model.optimizer).show(averaged=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.model.optimizer.show(averaged=True)
+        _unwrapped(self.model.optimizer).show(averaged=True)

@@ -159,6 +159,10 @@ class CheckpointWriter(Callback):
         np.savez(file, facts=json.dumps(told), **named)
 
 
+SETTINGS = ("min_delta",)
+"""Attributes that are no state. Keras changes the sign of this one when a callback first sees its metric."""
+
+
 class CallbackRestorer(Callback):
     """Restores the state of callbacks after their `on_train_begin`. It comes after them."""
 
@@ -169,7 +173,8 @@ class CallbackRestorer(Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         for other, state in self._states:
             for name, value in state.items():
-                setattr(other, name, value)
+                if name not in SETTINGS:
+                    setattr(other, name, value)
 
 
 def _log(text: str) -> None:

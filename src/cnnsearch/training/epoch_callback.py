@@ -1,5 +1,6 @@
 """Callbacks of a training: they report each epoch, keep the best weights, and end it if the parent decides so."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -22,13 +23,17 @@ DIVERGED = 1e8
 
 @dataclass
 class TrainingResult:
-    """The result of a training: `score` is the metric in `best_epoch`, and `weights` are the weights of that epoch."""
+    """The result of a training: `score` is the metric in `best_epoch`, and `weights` are the weights of that epoch.
+
+    `ended`: whether another callback ended it; `stopped`: whether the report did.
+    """
 
     score: float = math.nan
     best_epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     stopped: bool = False
+    ended: bool = False
     weights: list[Any] = field(default_factory=list)
 
 
@@ -68,8 +73,10 @@ class EpochReporter(lazy_keras.Callback):
         self._last: dict[str, float] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        told = {name: float(value) for name, value in (logs or {}).items()}
-        metrics = numbered_metrics.plain(told, numbered_metrics.numbered(self.model))
+        told = _numbers(logs or {})
+        # the author may have numbered metrics that are named as Keras would number them
+        known = self._metric in told
+        metrics = told if known else numbered_metrics.plain(told, numbered_metrics.numbered(self.model))
         if lazy_keras.is_model(self.model):
             from cnnsearch.training import build
 
@@ -83,9 +90,12 @@ class EpochReporter(lazy_keras.Callback):
         if not _healthy(metrics):
             self._fail(epoch, metrics)
             return
-        self._keep_best(epoch, metrics[self._metric])
-        if not self._report(epoch + 1, metrics):
-            self.result.stopped = True
+        # a `fit` of an author's own may begin to count anew, or validate every second epoch
+        done = len(self.result.history)
+        self._keep_best(done - 1, metrics[self._metric])
+        self.result.ended = bool(getattr(self.model, "stop_training", False))
+        if not self._report(done, metrics):
+            self.result.stopped = not self.result.ended
             # never raise to stop: `on_train_end` of the other callbacks would be skipped
             self.model.stop_training = True
 
@@ -133,6 +143,15 @@ class EpochReporter(lazy_keras.Callback):
         said = f"the {name} was {metrics.get(name, math.nan):g} in epoch {epoch + 1}"
         self.failure = TrialFailure("nan", said)
         self.model.stop_training = True
+
+
+def _numbers(logs: dict[str, Any]) -> dict[str, float]:
+    """The metrics that are one number; such as F1Score may have one for each class."""
+    found = {}
+    for name, value in logs.items():
+        with contextlib.suppress(TypeError, ValueError):
+            found[name] = float(value)
+    return found
 
 
 def _healthy(metrics: dict[str, float]) -> bool:

@@ -69,6 +69,9 @@ def fit(
     data = data._replace(x=x, x_val=x_val)
     if by_epochs and compiled.suits(model, callbacks) and compiled.holds(data):
         return compiled.fit(model, data, epochs=epochs, callbacks=callbacks, first_epoch=first_epoch, measures=measures)
+    if by_epochs:
+        # a reused model may have a program of Keras' with the numbers of an earlier plan
+        model.train_function = model.test_function = None
     rest = keywords(data, epochs, _with_measures(model, data, measures, callbacks))
     if too_many(data.x, data.x_val):
         rest["validation_data"] = Batches(data.x_val, data.y_val, rest.pop("validation_batch_size"))

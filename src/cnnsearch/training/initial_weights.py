@@ -71,7 +71,7 @@ class Whitening(LayerInitializer):
         mean, deviation = given.mean((0, 1, 2), dtype="float64"), given.std((0, 1, 2), dtype="float64")
         # a channel may be constant
         deviation = np.where(deviation > 0, deviation, 1)
-        found = _filters((given - mean) / deviation, (height, width), self.epsilon)
+        found = _filters(given, mean, deviation, (height, width), self.epsilon)
         found = np.concatenate([found[: filters // 2], -found[: filters // 2]])
         kernel = np.array(keras.ops.convert_to_numpy(layer.kernel))
         bias = np.array(keras.ops.convert_to_numpy(layer.bias))
@@ -85,12 +85,23 @@ class Whitening(LayerInitializer):
         return {"epsilon": self.epsilon, "images": self.images}
 
 
-def _filters(images: NDArray[Any], window: tuple[int, int], epsilon: float) -> NDArray[np.float64]:
-    """The whitening filters (numbers of a patch, numbers of a patch), largest eigenvalue first."""
+def _filters(
+    images: NDArray[Any],
+    mean: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+    window: tuple[int, int],
+    epsilon: float,
+) -> NDArray[np.float64]:
+    """The whitening filters (numbers of a patch, numbers of a patch), largest eigenvalue first.
+
+    `mean` and `deviation` are those of each channel of the images.
+    """
     size = window[0] * window[1] * images.shape[-1]
     moments, count = np.zeros((size, size)), 0
     for start in range(0, len(images), PART):
-        patches = np.lib.stride_tricks.sliding_window_view(images[start : start + PART], window, axis=(1, 2))
+        # in parts: all images as float64 may need gigabytes
+        part = (images[start : start + PART] - mean) / deviation
+        patches = np.lib.stride_tricks.sliding_window_view(part, window, axis=(1, 2))
         flat = np.moveaxis(patches, 3, -1).reshape(-1, size)
         moments += flat.T @ flat
         count += len(flat)

@@ -96,8 +96,9 @@ def _from_network(name: str, make: Callable[..., Any], shape: tuple[int, ...]) -
         raise DataError(
             f"backbone {name}: ImageNet's weights could not be fetched ({reason(error)[:REASON]}). Without an "
             f"internet connection, give them as a file: --weights FILE.weights.h5. Write it on another machine: "
-            f"`keras.applications.{name}(include_top=False).save_weights(FILE)`. Or train from random weights: set the "
-            "dimension's option weights to none, as in --set backbone.weights=none."
+            f"`keras.applications.{name}(include_top=False).save_weights(FILE)`. Or train all layers from "
+            "random weights: set the dimension's options weights to none and train_last to 999, as in "
+            "--set backbone.weights=none --set backbone.train_last=999."
         ) from error
 
 
@@ -107,6 +108,6 @@ def _freeze(body: Any, train_last: int) -> None:
     body.trainable = True
     norms = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
     learning = [layer for layer in body.layers if layer.weights and not isinstance(layer, norms)]
-    trained = learning[len(learning) - train_last :] if train_last else []
+    trained = learning[max(0, len(learning) - train_last) :] if train_last else []
     for layer in body.layers:
         layer.trainable = layer in trained

@@ -20,7 +20,7 @@ class Proposal(NamedTuple):
     """A candidate before it is built: its identity, its cost, and how to build it.
 
     Attributes:
-        key: equal for equal candidates.
+        key: equal for equal candidates; empty if they cannot be compared before their training.
         plan: the plan as JSON; empty for the model of a hypermodel.
         params: the number of its weights.
         macs: the number of its multiply-adds for one image; 0 if not known.
@@ -55,7 +55,8 @@ def propose(context: WorkerContext, hp: HyperParameters, limited: bool, plain: b
     if limited:
         context.limits.check_params(params)
     values = json.dumps(hp.values, sort_keys=True)
-    key = hashlib.sha256(values.encode()).hexdigest()[:16]
+    # its own `fit` may draw more, so that equal values so far are no equal candidates
+    key = "" if drawn.fit is not None else hashlib.sha256(values.encode()).hexdigest()[:16]
     resumable = plain and drawn.fit is None and is_model(drawn.model) and checkpoint.can_be_resumed(drawn.model)
     return Proposal(key, "", params, 0, context.config.epochs, resumable, lambda data: drawn)
 

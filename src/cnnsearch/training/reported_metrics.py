@@ -24,7 +24,7 @@ def reported(candidate: Candidate, hp: Any, parts: Split, classes: int, asked: s
     some, names = training_data.for_candidate(candidate, few(parts), classes), list[str]()
     if lazy_keras.is_model(candidate.model):
         candidate.model.run_eagerly = True
-        names = _evaluated(candidate.model, some)
+        names = _evaluated(candidate.model, some, asked)
     if candidate.fit is None or not own_fit or (asked and metric_names.matching_metric(asked, names)):
         return names
     return _fitted(candidate, hp, some)
@@ -49,9 +49,11 @@ def few(parts: Split) -> Split:
     return replace(parts, **some, x_clean=clean)
 
 
-def _evaluated(model: Any, some: TrainingData) -> list[str]:
+def _evaluated(model: Any, some: TrainingData, asked: str) -> list[str]:
     found = model.evaluate(some.x_val[:2], some.y_val[:2], batch_size=2, verbose=0, return_dict=True)
-    names = list(numbered_metrics.plain(found, numbered_metrics.numbered(model)))
+    # the author may have numbered metrics that are named as Keras would number them
+    known = asked.removeprefix("val_") in found
+    names = list(found if known else numbered_metrics.plain(found, numbered_metrics.numbered(model)))
     return [*names, *(f"val_{name}" for name in names), "learning_rate"]
 
 

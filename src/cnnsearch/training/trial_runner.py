@@ -12,7 +12,7 @@ from typing import Any
 from cnnsearch.core import messages
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.core.host import process_restored, rss
-from cnnsearch.core.messages import Decision, Question
+from cnnsearch.core.messages import Decision, Question, own_key
 from cnnsearch.spaces.distributions import Distribution, Value
 from cnnsearch.spaces.hyperparameters import HyperParameters, replay
 from cnnsearch.spaces.plan import Plan
@@ -73,6 +73,7 @@ class TrialRunner:
         proposal = propose(self._context, hp, assignment.limited, plain=self._trainer is None)
         fields = proposal._asdict()
         del fields["build"]
+        fields["key"] = proposal.key or own_key(self._trial)
         verdict = self._ask(messages.Proposed(trial=self._trial, **fields), messages.Verdict)
         if not verdict.train:
             return
@@ -81,7 +82,8 @@ class TrialRunner:
             return
         result, candidate = self._train(hp, proposal, assignment)
         facts = self._facts(result, candidate)
-        if self._decision is Decision.PAUSE:
+        # early stopping may end it in the epoch in which it should pause
+        if self._decision is Decision.PAUSE and not result.ended:
             self._send(messages.Paused(saved=self._saved, **facts))
             return
         from cnnsearch.training import model_io

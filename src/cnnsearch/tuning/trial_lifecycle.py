@@ -24,6 +24,7 @@ from cnnsearch.core.messages import (
     Trained,
     Used,
     Verdict,
+    own_key,
 )
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.spaces.prior import ORIGIN as PRIOR
@@ -31,7 +32,7 @@ from cnnsearch.study import study as studies
 from cnnsearch.study import trial_queue
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
-from cnnsearch.study.trial import Trial
+from cnnsearch.study.trial import OWN_ATTRIBUTES, Trial
 from cnnsearch.tuning.active_trial import ActiveTrial
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.checkpoint_deleter import CheckpointDeleter
@@ -116,7 +117,8 @@ class TrialLifecycle:
         return Reaction(WorkerAction.CONTINUE)
 
     def _on_attribute(self, trial: ActiveTrial, message: SetAttribute) -> Reaction:
-        trial.trial.set_user_attr(message.name, message.value)
+        name = f"objective:{message.name}" if message.name in OWN_ATTRIBUTES else message.name
+        trial.trial.set_user_attr(name, message.value)
         return Reaction(WorkerAction.CONTINUE)
 
     def _unfit(self, trial: ActiveTrial, reason: str) -> Reaction:
@@ -233,7 +235,8 @@ class TrialLifecycle:
 
     def _on_completed(self, trial: ActiveTrial, message: Completed) -> Reaction:
         trial.spent += message.seconds
-        grid = self._config.tuner.sampler == "grid" and self._config.study.space.trains_itself
+        late = self._config.study.space.trains_itself or trial.record.key == own_key(trial.number)
+        grid = self._config.tuner.sampler == "grid" and late
         if grid and (first := self._recorder.same_point(trial.trial)) is not None:
             done = replace(trial.record, state="duplicate", reason=f"the same hyperparameters as trial {first}")
             keep = Keep(trial=trial.number, id=message.id, path="")

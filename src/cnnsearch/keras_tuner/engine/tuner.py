@@ -60,7 +60,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         oracles.refuse_overridden(type(self), Tuner, STATE, "The study keeps the trials; write files in run_trial.")
         unused = {"logger": logger, "tuner_id": tuner_id, "distribution_strategy": distribution_strategy}
         oracles.warn_unused([name for name, value in unused.items() if value is not None], reason=ONE_TRIAL)
-        names = set(inspect.signature(keras_tuner.Oracle.__init__).parameters) | {"max_epochs", "factor"}
+        names = set(inspect.signature(keras_tuner.Oracle.__init__).parameters).union(oracles.MORE)
         of_oracle = {name: options.pop(name) for name in list(options) if name in names and isinstance(oracle, str)}
         self.options = studies.checked_options(options)
         self.oracle = oracles.oracle_of(oracle, of_oracle)

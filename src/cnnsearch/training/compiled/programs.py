@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import Any
 
 from cnnsearch.spaces.plan import Plan
-from cnnsearch.training.compiled import shared_numbers
+from cnnsearch.training.compiled import shared_numbers, suits
 
 MOST = 8
 """The number of candidates that are kept, each with its weights, its optimizer and its program."""
@@ -25,7 +25,8 @@ class CompiledCandidates:
 
     def reuse(self, plan: Plan, new: Any) -> Any:
         """The Candidate `new` with its own initial weights, in the compiled model of an earlier one if there is one."""
-        if not new.compiled:
+        # the program of Keras' `fit` has the numbers of the plan that it was made for
+        if not new.compiled or not suits(new.model, new.callbacks):
             return new
         key = shared_numbers.key(plan)
         found = self._kept.pop(key, None)
