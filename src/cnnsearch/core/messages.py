@@ -156,6 +156,7 @@ class Proposed(Question):
         macs: the number of its multiply-adds for one image; 0 if not known.
         epochs: the number of epochs that it asks for.
         resumable: whether its training can be paused and resumed.
+        begun: whether a part of it is trained already.
     """
 
     key: str
@@ -164,6 +165,7 @@ class Proposed(Question):
     macs: int
     epochs: int
     resumable: bool
+    begun: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -232,8 +232,14 @@ def study_folder(runs: Path, study: str, storage: str) -> Path:
     return runs / (f"{study}-{hashlib.sha256(place.encode()).hexdigest()[:8]}" if place else study)
 
 
-LESS_IS_BETTER = {"crossentropy", "divergence", "false", "hinge", "mae", "mape", "mse", "msle", "poisson"}
+LESS_IS_BETTER = {
+    *("bce", "ce", "crossentropy", "divergence", "kld", "logcosh", "nll", "perplexity"),
+    *("false", "hinge", "mae", "mape", "mse", "msle", "poisson", "rmse", "rmsle"),
+}
 """Words in the names of metrics that are better when smaller, besides `loss` and `error`."""
+
+WORD_ENDS = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Where a word of a name such as `MeanSquaredError` ends."""
 
 
 def maximize(metric: str, direction: str = "") -> bool:
@@ -242,7 +248,8 @@ def maximize(metric: str, direction: str = "") -> bool:
         return direction == "maximize"
     if metric in (RETURNED, OBJECTIVE):
         return False
-    return not (set(metric.split("_")) & LESS_IS_BETTER or any(word in metric for word in ("loss", "error")))
+    plain = WORD_ENDS.sub("_", metric).lower()
+    return not (set(plain.split("_")) & LESS_IS_BETTER or any(word in plain for word in ("loss", "error")))
 
 
 def trial_seed(seed: int, number: int) -> int:

@@ -90,6 +90,9 @@ def delete(deletion: Deletion, runs: Path, storage: str) -> str:
     name, place = deletion.study.name, deletion.place
     link, elsewhere = place.is_symlink(), deletion.elsewhere
     with contextlib.nullcontext() if link else lock_study(place, name):
+        # the user may have taken a while to agree
+        with storage_errors(storage, runs):
+            lease.refuse_if_held(deletion.study)
         if deletion.runs:
             client, identifiers = deletion.runs
             _delete_runs(client, identifiers)

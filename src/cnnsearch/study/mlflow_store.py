@@ -38,7 +38,9 @@ def tracking_uri() -> str:
 def without_password(uri: str) -> str:
     """`uri` without its password, to be shown and stored."""
     scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else uri
+    if "@" not in rest or scheme.startswith(("sqlite", "file")):
+        return uri
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}"
 
 
 def is_server(uri: str) -> bool:

@@ -196,6 +196,20 @@ def check_same(study: Study, config: StudyConfig) -> None:
             )
 
 
+def _check_direction(study: Study, config: StudyConfig) -> None:
+    """Check that the metric is better in the same direction: an earlier version read some names in the other one.
+
+    Raises:
+        StudyError: if it is not.
+    """
+    began = study.optuna.directions[0]
+    if began != (MORE if config.maximize else LESS):
+        raise StudyError(
+            f"Study '{study.name}' was started to {began.name.lower()} the {config.metric}. This command would do the "
+            f"opposite. Add --direction {began.name.lower()}, or start a new study: --study NAME."
+        )
+
+
 def _check_brought(study: Study, brought: dict[str, Any]) -> None:
     """Check that a function or arrays from Python are those that the study began with.
 

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-OWN_ATTRIBUTES = ("cnnsearch", "origin", "seed", "state", "earlier", "look", "retried", "moves", "moved_from")
+OWN_ATTRIBUTES = (
+    "cnnsearch",
+    "origin",
+    "seed",
+    "state",
+    "earlier",
+    "look",
+    "retried",
+    "moves",
+    "moved_from",
+    "resumes",
+)
 """The attributes of a trial in Optuna's storage that a search reads. Those of an objective get another name."""
 
 ATTRIBUTE = "cnnsearch"

@@ -127,6 +127,16 @@ def left_checkpoints(study: Study) -> set[str]:
     return {places.file(trial.number) for trial in trials if trial.state.is_finished()} - needed
 
 
+RESUMES = "resumes"
+"""The attribute of a trial with the number of the trial that it resumes."""
+
+
+def resumed_trials(study: Study) -> set[int]:
+    """The numbers of the trials whose points are queued again."""
+    trials = study.optuna.get_trials(deepcopy=False)
+    return {trial.user_attrs[RESUMES] for trial in trials if RESUMES in trial.user_attrs}
+
+
 def requeue(
     study: Study,
     trial: FrozenTrial,
@@ -145,7 +155,9 @@ def requeue(
     )
     kept: tuple[str, ...] = ("origin", "retried", "moves", "moved_from")
     again = {name: trial.user_attrs[name] for name in kept if name in trial.user_attrs}
-    attributes: dict[str, Any] = {**again, "seed": seed, "state": state, **({"retried": True} if retried else {})}
+    attributes: dict[str, Any] = {**again, "seed": seed, "state": state, RESUMES: trial.number}
+    if retried:
+        attributes["retried"] = True
     if earlier:
         attributes["earlier"] = earlier
     if moved:
@@ -170,7 +182,9 @@ def moves(attributes: Mapping[str, Any], resumed: int) -> int:
 
 def seed_of(study: Study, trial: FrozenTrial | optuna.Trial) -> int:
     """The seed of a trial: its own, or that of the trial that it resumes."""
-    return int(trial.user_attrs.get("seed", trial_seed(study.info["seed"], trial.number)))
+    own = trial.user_attrs.get("seed")
+    # in earlier versions an objective could store another value there
+    return own if isinstance(own, int) else trial_seed(study.info["seed"], trial.number)
 
 
 def checkpoint_addresses(study: Study, trial: FrozenTrial | optuna.Trial) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """A storage that reads from memory and writes later, when no worker waits for an answer."""
 
+import contextlib
 import copy
 import datetime
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -84,7 +86,12 @@ class WriteBehindStorage(BaseStorage):
         together = bulk_write.first(self._unwritten) if self._database else []
         if together:
             return len(together) * self.outages.attempt(bulk_write.write, self._database, together)
-        return int(self.outages.attempt(self._unwritten[0].to, self._storage))
+        return int(self.outages.attempt(self._write_one, self._unwritten[0]))
+
+    def _write_one(self, each: unwritten.Write) -> None:
+        # the connection may have ended after the trial's end was written
+        with contextlib.suppress(UpdateFinishedTrialError):
+            each.to(self._storage)
 
     def answers(self) -> bool:
         """Whether the server answers at the moment; a file always does."""

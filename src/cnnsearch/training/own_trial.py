@@ -56,8 +56,8 @@ class SelfTrainedTrial:
         """Whether it is to pause now."""
         return self._decision is Decision.PAUSE
 
-    def begin(self, key: str = "", params: int = 0, resumable: bool = False) -> None:
-        """See `OwnTrial`."""
+    def begin(self, key: str = "", params: int = 0, resumable: bool = False, begun: bool = False) -> None:
+        """See `OwnTrial`; `begun`: a part of it is trained."""
         if self._begun:
             return
         self._begun, self.resumable = True, resumable
@@ -65,19 +65,20 @@ class SelfTrainedTrial:
             self._limits.check_params(params)
         proposed = messages.Proposed(
             trial=self.number,
-            key=key or f"trial {self.number}",
+            key=key or messages.own_key(self.number),
             plan="",
             params=params,
             macs=0,
             epochs=self.epochs,
             resumable=resumable,
+            begun=begun,
         )
         if not self._ask(proposed, messages.Verdict).train:
             raise NotTrained
 
     def report(self, metrics: Report) -> bool:
         """See `OwnTrial`."""
-        self.begin()
+        self.begin(begun=True)
         self.history.append(metrics)
         ended = messages.EpochEnded(trial=self.number, epoch=len(self.history), metrics=metrics)
         self._decision = self._ask(ended, messages.Go).decision

@@ -112,7 +112,7 @@ def confirm(
 def _chosen(study: Study, trials: tuple[int, ...], top: int) -> list[int]:
     """The numbers of the trials to confirm: the named ones, else the `top` of the leaderboard."""
     complete = [record.number for record in ranking.ranked(study) if record.state == "complete"]
-    chosen = list(trials) or complete[:top]
+    chosen = list(dict.fromkeys(trials)) or complete[:top]
     if not chosen or not set(complete).issuperset(chosen):
         raise CnnsearchError(
             f"Study '{study.name}' has no complete trial {', '.join(map(str, chosen)) or 'to confirm yet'}."

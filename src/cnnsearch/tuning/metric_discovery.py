@@ -93,14 +93,17 @@ def _described(
         while not stop.requested and time.monotonic() < until:
             event = launcher.poll(0.2)
             if chosen is not None and time.monotonic() - since > limit:
+                if event is not None and event.slot == chosen:
+                    event = None
                 later = _restarted(launcher, chosen, later)
                 if not own_fit:
+                    later += [event] if event else []
                     return None
                 callbacks.on_note(
                     f"The fit of this model was stopped: it reported no metrics within {limit:g} s. The metrics that "
                     "the model was compiled with are used."
                 )
-                chosen, own_fit, event = None, False, None
+                chosen, own_fit = None, False
             if event is None:
                 continue
             if isinstance(event.what, LostWorker):

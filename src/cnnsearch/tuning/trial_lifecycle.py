@@ -135,7 +135,7 @@ class TrialLifecycle:
         if first is not None:
             done = replace(trial.record, state="duplicate", reason=f"the same plan as trial {first}")
             return self._do_not_train(trial, message, lambda: self._end_infeasible(trial, done))
-        if self._over_budget(trial, message.epochs):
+        if not message.begun and self._over_budget(trial, message.epochs):
             # the grid proposes each point once, so this one is queued for the next run
             again = self._config.tuner.sampler == "grid"
             return self._do_not_train(trial, message, lambda: self._recorder.skip(trial.record, trial.trial, again))

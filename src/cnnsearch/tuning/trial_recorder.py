@@ -97,8 +97,10 @@ class TrialRecorder:
         whether its machine was lost, too.
         """
         done = replace(running, state="interrupted", reason=why or "interrupted at the end of the run; it is requeued")
-        finish(self.study, trial, done)
+        trial.set_user_attr(ATTRIBUTE, done.to_attribute())
+        # first: if the storage fails in between, the next run requeues what has not ended
         trial_queue.requeue(self.study, self._frozen(trial), done.seed, retried, done.look, moved)
+        finish(self.study, trial, done)
         self._keep(done)
         self.callbacks.on_trial_interrupt(done)
 
@@ -112,10 +114,13 @@ class TrialRecorder:
 
     def requeue_stale(self) -> None:
         """Requeue the trials of a run that was killed: they are RUNNING in the storage, but no worker has them."""
+        requeued = trial_queue.resumed_trials(self.study)
         for frozen in self.study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             stale = replace(from_optuna(frozen), state="interrupted", reason="its run was killed")
+            if frozen.number not in requeued:
+                seed = trial_queue.seed_of(self.study, frozen)
+                trial_queue.requeue(self.study, frozen, seed, low_fidelity=stale.look)
             finish(self.study, optuna.Trial(self.study.optuna, frozen._trial_id), stale)
-            trial_queue.requeue(self.study, frozen, trial_queue.seed_of(self.study, frozen), low_fidelity=stale.look)
             self._keep(stale)
 
     def _frozen(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial:

@@ -49,14 +49,16 @@ class BestModelCallback(TunerCallback):
         if mlflow.away:
             return  # the next run logs it
         if place is None or not launcher.ready(slot):
-            mlflow.problem("the best model was not logged: no worker was there to do it")
+            missing = "worker was there to do it" if place else "run of the study was there"
+            mlflow.problem(f"the best model was not logged: no {missing}")
             return
         launcher.submit(slot, LogModel(trial=best.number, path=str(study.checkpoint(best)), **place))
         logged = _wait(launcher, slot, lambda: False, stopped)
         if logged and not logged.problem:
             study.remember_fact("logged", best.number)
-        else:
-            mlflow.problem(f"the best model could not be logged: {logged.problem if logged else 'its worker ended'}")
+        elif not stopped():
+            why = logged.problem if logged else f"its worker ended, or took longer than {PATIENCE:.0f} s"
+            mlflow.problem(f"the best model could not be logged: {why}")
 
 
 def mlflow_callbacks() -> Callbacks:

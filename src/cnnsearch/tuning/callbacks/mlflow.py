@@ -97,12 +97,14 @@ class MlflowCallback(TunerCallback):
         self._runs.add_epoch(trial, Epoch(epoch, dict(metrics), time.time()))
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Log how a trial ended. Duplicates were never trained and have no run."""
+        """Log how a trial ended. A duplicate has no run, or one that is deleted: some are known only at their end."""
         if trial.state in STATUS:
             self._runs.ended[trial.number] = trial
             self._later(self._runs.log_ended, trial)
             if self._runs.study and (log := self._runs.study.log(trial.number)):
                 self._later(self._runs.log_text, trial, log)
+        else:
+            self.on_trial_interrupt(trial)
 
     def on_repeat_end(self, result: RepeatResult) -> None:
         """Log a training on a new seed as a run below the trial's run."""
@@ -162,7 +164,8 @@ class MlflowCallback(TunerCallback):
             self._thread.shutdown(wait=False, cancel_futures=True)
             self._note_unsent(bool(status))
             return
-        if error := self._opening.exception():
+        error = self._opening.exception()
+        if error:
             # the search ended before `on_step_end` could raise it
             self.problem(str(error).partition("\n")[0])
         # try once more, even if the last attempt was less than RETRY seconds ago
@@ -175,19 +178,22 @@ class MlflowCallback(TunerCallback):
         else:
             self._later(self._runs.end_parent, status, records, files)
         self._thread.shutdown(wait=True)
-        self._note_unsent(self._away and bool(status))
+        self._note_unsent((self._away or error is not None) and bool(status))
 
     def _note_unsent(self, missing: bool) -> None:
         """Store whether the next run has to send something to MLflow."""
-        if self._runs.study is None or bool(self._runs.study.fact("unsent")) == missing:
+        study = self._runs.study
+        if study is None:
             return
-        self._runs.study.remember_fact("unsent", missing)
+        known = bool(study.fact("unsent"))
         if missing:
-            mlflow_recovery.write(self._runs.study.folder, self._runs.repeats)
+            mlflow_recovery.write(study.folder, self._runs.repeats)
             uri = store.without_password(store.tracking_uri())
             self.note(f"MLflow: {uri} did not receive every run. The same command sends the missing ones.")
-        else:
-            mlflow_recovery.clear(self._runs.study.folder)
+        if known != missing:
+            study.remember_fact("unsent", missing)
+        if known and not missing:
+            mlflow_recovery.clear(study.folder)
 
     def _later(self, write: Callable[..., None], *what: Any) -> Future[None]:
         def attempt() -> None:

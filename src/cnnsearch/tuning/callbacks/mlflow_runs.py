@@ -236,11 +236,14 @@ class StudyRuns:
             "failure": done.failure,
             "reason": done.reason[:500],
         }
-        params = {**done.params, "seed": done.seed}
+        # what a function reports or draws under such a name is not replaced
+        own = {name for epoch in done.history for name in epoch} - {"score"}
+        facts = {name: value for name, value in facts.items() if value is not None and name not in own}
+        params = {"seed": done.seed, **done.params}
         self._batch(
             done,
             epochs,
-            metrics=values.metrics({key: value for key, value in facts.items() if value is not None}, done.epochs),
+            metrics=values.metrics(facts, done.epochs),
             params=[Param(values.name(key), str(value)) for key, value in params.items()],
             tags=[RunTag(f"cnnsearch.{key}", value) for key, value in tags.items() if value],
         )
@@ -306,7 +309,7 @@ class StudyRuns:
         self.client.log_batch(self.parent, metrics=values.metrics(ended, len(records)))
         best = next((record for record in records if record.state == "complete"), None)
         if best is not None and best.score is not None:
-            self.client.log_batch(self.parent, metrics=values.metrics({"best_score": best.score}, best.number))
+            self.client.log_batch(self.parent, metrics=values.metrics({"best_score": best.score}, len(records)))
             self.client.set_tag(self.parent, "cnnsearch.best_trial", str(best.number))
         for path in files:
             self.client.log_artifact(self.parent, str(path))
