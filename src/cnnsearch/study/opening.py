@@ -194,6 +194,7 @@ def check_same(study: Study, config: StudyConfig) -> None:
                 f"Study '{study.name}' was started with {key} {_brief(old[key])}. This command has "
                 f"{_brief(new[key])}. Use the study's value, {anew}"
             )
+    _check_direction(study, config)
 
 
 def _check_direction(study: Study, config: StudyConfig) -> None:
@@ -205,8 +206,8 @@ def _check_direction(study: Study, config: StudyConfig) -> None:
     began = study.optuna.directions[0]
     if began != (MORE if config.maximize else LESS):
         raise StudyError(
-            f"Study '{study.name}' was started to {began.name.lower()} the {config.metric}. This command would do the "
-            f"opposite. Add --direction {began.name.lower()}, or start a new study: --study NAME."
+            f"Study '{study.name}' was started by an earlier version, to {began.name.lower()} the {config.metric}, which "
+            "is better in the other direction. Start a new study: --study NAME."
         )
 
 

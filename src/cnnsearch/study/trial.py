@@ -11,16 +11,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 OWN_ATTRIBUTES = (
-    "cnnsearch",
-    "origin",
-    "seed",
-    "state",
-    "earlier",
-    "look",
-    "retried",
-    "moves",
-    "moved_from",
-    "resumes",
+    *("cnnsearch", "origin", "seed", "state", "earlier", "look"),
+    *("retried", "moves", "moved_from", "resumes"),
 )
 """The attributes of a trial in Optuna's storage that a search reads. Those of an objective get another name."""
 

@@ -238,12 +238,12 @@ class StudyRuns:
         }
         # what a function reports or draws under such a name is not replaced
         own = {name for epoch in done.history for name in epoch} - {"score"}
-        facts = {name: value for name, value in facts.items() if value is not None and name not in own}
+        told = {name: value for name, value in facts.items() if value is not None and name not in own}
         params = {"seed": done.seed, **done.params}
         self._batch(
             done,
             epochs,
-            metrics=values.metrics(facts, done.epochs),
+            metrics=values.metrics(told, done.epochs),
             params=[Param(values.name(key), str(value)) for key, value in params.items()],
             tags=[RunTag(f"cnnsearch.{key}", value) for key, value in tags.items() if value],
         )
