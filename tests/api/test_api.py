@@ -7,13 +7,21 @@ from typing import Any
 
 import click
 import numpy as np
+import optuna
 import pytest
 
 import cnnsearch
 from cnnsearch import api
-from cnnsearch.api import keywords
+from cnnsearch.api import keywords, notebook
 from cnnsearch.api.inputs import SearchInputs
+from cnnsearch.cli import search_config
 from cnnsearch.cli.main import main
+from cnnsearch.core.errors import StudyError
+from cnnsearch.spaces import pickled_model
+from cnnsearch.study.study import Study
+from cnnsearch.tuning import confirm
+from cnnsearch.tuning.progress import UNLIMITED, Running, StudyStatistics, TuningStatus
+from cnnsearch.tuning.trial_source import End, EndReason
 
 RUN = main.commands["run"]
 
@@ -101,3 +109,70 @@ def test_the_call_that_is_recorded_names_what_was_said() -> None:
     assert api._call(SearchInputs("digits_cnn"), {"trials": 3}) == "cnnsearch.search('digits_cnn', trials=3)"
     data = np.zeros((4, 2, 2), "uint8"), [0, 1, 0, 1]
     assert api._call(SearchInputs(Path("a.toml"), data), {"jobs": 1}) == "cnnsearch.search('a.toml', data, jobs=1)"
+
+
+class WithFiles:
+    """A HyperModel of no library with an attribute `files`."""
+
+    def __init__(self) -> None:
+        self.files = ["a.csv"]
+
+    def build(self, hp: Any) -> Any:
+        return hp.Int("units", 1, 2)
+
+
+def arrays() -> tuple[Any, list[int]]:
+    return np.zeros((8, 2, 2), "uint8"), [0, 1] * 4
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_was_written_for_a_study_is_kept_once_it_has_begun(begun: bool, tmp_path: Path) -> None:
+    """A lost database is a StudyError too."""
+    inputs = SearchInputs(WithFiles(), arrays())
+    given = keywords.parsed("run", {**inputs.named, "runs": str(tmp_path), "study": "s"})
+    for name in ("json_lines", "quiet", "ui"):
+        del given[name]
+    config = search_config.search_config(**{**given, **inputs.objects()})
+
+    def search() -> None:
+        with inputs.in_folder(config):
+            if begun:
+                inputs.study.on_study_begin(Study(optuna.create_study()))
+            raise StudyError("the database does not answer")
+
+    with pytest.raises(StudyError):
+        search()
+    kinds = {path.name.partition("-")[0] for path in (tmp_path / "s").glob("*-*")}
+    assert kinds == ({"data", "hypermodel"} if begun else set())
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(cnnsearch.CnnsearchError, match="cannot be written: No space left on device"):
+        pickled_model.pickled(WithFiles()).write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_call_reads_no_variables_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CNNSEARCH_RUN_EPOCHS", "CNNSEARCH_SEED", "CNNSEARCH_RUN_TRIALS"):
+        monkeypatch.setenv(name, "3")
+    monkeypatch.setenv("CNNSEARCH_STORAGE", "sqlite:///a.db")
+    given = keywords.parsed("run", {"space": "digits_cnn"})
+    assert (given["epochs"], given["seed"], given["trials"]) == (None, 0, 50) and given["storage"] == "sqlite:///a.db"
+
+
+def test_a_confirmation_that_is_stopped_ends_the_program(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirm, "confirm", lambda *given, **named: (None, End(EndReason.INTERRUPTED)))
+    with pytest.raises(KeyboardInterrupt, match="Every finished training is stored"):
+        cnnsearch.load(runs=searched / "runs").confirm()
+
+
+def test_a_search_without_a_number_of_trials_shows_none() -> None:
+    running = (Running(2, 3, 0, 1.0),)
+    told = notebook.progress_html(TuningStatus(UNLIMITED, StudyStatistics(True), running, 1.0, 1, {}))
+    assert "1000000" not in told and "0 trials" in told and "trial 2: epoch 3<" in told
+    told = notebook.progress_html(TuningStatus(5, StudyStatistics(True), (), 1.0, 1, {}))
+    assert "0 of 5 trials" in told and 'max="5"' in told

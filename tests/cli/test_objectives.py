@@ -27,6 +27,9 @@ def objective(trial):
     kind = trial.suggest_categorical("kind", ["flat", "steep"])
     slope = trial.suggest_int("slope", 1, 3) if kind == "steep" else 1
     trial.set_user_attr("total", x + slope)
+    # names that the search uses for itself
+    trial.set_user_attr("origin", "mine")
+    trial.set_user_attr("seed", [1, 2])
     for step in range(OFFSET):
         trial.report(slope * (x - 1) ** 2 + OFFSET - step, step)
         if trial.should_prune():
@@ -53,6 +56,8 @@ def test_an_objective_runs_from_the_command_line_and_resumes(run: Run, tmp_path:
     assert optuna_study.best_trial.user_attrs["total"] == pytest.approx(
         optuna_study.best_params["x"] + optuna_study.best_params.get("slope", 1)
     )
+    assert optuna_study.best_trial.user_attrs["objective:origin"] == "mine"
+    assert optuna_study.best_trial.user_attrs["objective:seed"] == [1, 2] and "mine" not in {r["origin"] for r in rows}
     other = run(*line, "15", "--direction", "maximize")
     assert other.returncode == 2 and "started with direction" in other.stderr
 
@@ -61,6 +66,9 @@ def test_an_objective_is_known_without_running_its_file(run: Run, tmp_path: Path
     (tmp_path / "bad.py").write_text("raise SystemExit('run')\n\n\ndef objective(trial):\n    return 1.0\n")
     with_data = run("run", "--space", "bad.py:objective", "--dataset", "digits")
     assert with_data.returncode == 2 and "reads its own data. Leave out --dataset." in with_data.stderr
+    for option in (("--set", "dataset.limit=100"), ("--image-size", "96")):
+        refused = run("run", "--space", "bad.py:objective", *option)
+        assert refused.returncode == 2 and "reads its own data" in refused.stderr, refused.stderr
     two = ("run", "--space", "bad.py:objective", "--direction", "maximize", "--direction", "minimize")
     for option, reason in (
         (("--pruner", "median"), "--pruner median does not work with several values: a pruner compares reports"),
@@ -70,6 +78,16 @@ def test_an_objective_is_known_without_running_its_file(run: Run, tmp_path: Path
         assert refused.returncode == 2 and reason in refused.stderr, refused.stderr
     model = run("run", "--space", "digits_cnn", "--direction", "maximize")
     assert model.returncode == 2 and "--direction is for Optuna objectives" in model.stderr
+
+
+def test_a_result_near_the_time_limit_is_kept(run: Run, tmp_path: Path) -> None:
+    """An objective that reports nothing is known to the search when it has ended."""
+    slow = "import time\n\ndef objective(trial):\n    time.sleep(2)\n    return trial.suggest_float('x', 0, 1)\n"
+    (tmp_path / "slow.py").write_text(slow)
+    done = run("run", "--space", "slow.py:objective", "--jobs", "1", "--trials", "50", "--timeout", "12")
+    assert done.returncode == 0, done.stdout + done.stderr
+    states = [record.state for record in cnnsearch.load("objective", runs=tmp_path / "runs")._study().trials()]
+    assert states.count("complete") >= 2 and "passed" not in states
 
 
 SEVERAL = """

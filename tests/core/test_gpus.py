@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cnnsearch.cli.resources import resources
 from cnnsearch.core import gpus
+from cnnsearch.core.errors import CnnsearchError
 from tests.conftest import TINY, Run
 
 SMI = """#!/bin/sh
@@ -51,7 +53,17 @@ def test_workers_that_share_one_which_the_backend_does_not_see_train_on_the_cpu(
     assert "complete" in done.stdout
 
 
+def test_gpus_for_each_trial_are_a_limit_here_and_none_is_no_choice(smi: None) -> None:
+    assert resources("local", "", None, None, 1.0, "")["jobs"] == 2
+    with pytest.raises(CnnsearchError, match="--jobs 3: with --gpus-per-trial 1, 2 fit on the GPUs of this machine"):
+        resources("local", "", 3, None, 1.0, "")
+    with pytest.raises(CnnsearchError, match="--gpus-per-trial 0 is for a cluster"):
+        resources("local", "", 1, None, 0.0, "")
+
+
 def test_without_the_program_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert gpus.gpus() == [] and gpus.memory("0") == 0
+    with pytest.raises(CnnsearchError, match="this machine has no GPU that `nvidia-smi` lists"):
+        resources("local", "", 2, None, 1.0, "")

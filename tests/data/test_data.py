@@ -297,6 +297,13 @@ def test_few_groups_are_enough_where_they_can_be_split():
     assert (len(parts.y), len(parts.y_val)) == (10, 10)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_three_groups_of_unequal_size_are_enough(seed):
+    groups = [*(f"many {n % 30}" for n in range(300)), *"a" * 2, *"b" * 3, *"c" * 20]
+    parts = split(grouped(groups, [0] * 300 + [1] * 25), seed)
+    assert all(1 in part for part in (parts.y, parts.y_val, parts.y_test))
+
+
 def test_groups_of_a_rare_class_are_shared_out():
     groups = np.repeat(np.arange(30), 10)
     labels = np.where(np.isin(groups, [3, 11, 20]), 1, 0)

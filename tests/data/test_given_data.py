@@ -1,12 +1,14 @@
 """Data as Python code has them: each form gives the same dataset; what cannot be read says so in a line."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from cnnsearch import Dataset
 from cnnsearch.core.errors import DataError
@@ -114,6 +116,50 @@ def test_validation_and_test_come_in_any_form_beside_the_training_data() -> None
         from_python.dataset_of(own, Dataset("other", X[:8], np.array(["v", "y"] * 4)))
 
 
+@pytest.mark.parametrize(
+    ("labels", "given", "expected"),
+    [
+        (Y + 1, [1, 2, 1, 2], ["1", "2", "1", "2"]),
+        (np.array([0, 2, 5, 7])[Y], [2, 0, 2, 7], ["2", "0", "2", "7"]),
+        (np.array(["w", "x", "y", "z"])[Y], ["x", "w", "z", "x"], ["x", "w", "z", "x"]),
+        (np.array(["w", "x", "y", "z"])[Y], [1, 0, 3, 1], ["x", "w", "z", "x"]),
+        (Y + 1, np.eye(4)[[0, 1, 0, 1]], ["1", "2", "1", "2"]),
+    ],
+)
+def test_labels_beside_a_dataset_are_those_of_its_classes(labels: Any, given: Any, expected: list[str]) -> None:
+    both = from_python.dataset_of(Dataset("mine", X, labels), (X[:4], given), (X[:4], given))
+    assert both.y_val is not None and both.y_test is not None
+    for codes in (both.y_val, both.y_test):
+        assert [both.classes[code] for code in codes] == expected
+    with pytest.raises(DataError, match="validation_data has a class 'v' that the training data do not have"):
+        from_python.dataset_of(Dataset("mine", X, labels), (X[:2], ["v", "v"]))
+
+
+def test_an_object_for_validation_may_have_fewer_classes() -> None:
+    """A folder of validation pictures without a class has other numbers for the classes after it."""
+    some = Indexable([(image, number % 2) for number, image in enumerate(X[:8])])
+    some.classes = ("b", "d")  # type: ignore[assignment]
+    data = from_python.dataset_of(Indexable(list(zip(X, Y, strict=True))), some)
+    assert data.y_val is not None and data.x_val is not None
+    found = sorted((image.tobytes(), data.classes[code]) for image, code in zip(data.x_val, data.y_val, strict=True))
+    assert found == sorted((image.tobytes(), "bd"[number % 2]) for number, image in enumerate(X[:8]))
+
+
+def test_pictures_with_a_palette_are_their_colours() -> None:
+    colours = [(250, 10, 10), (10, 250, 10), (10, 10, 250), (250, 250, 10)]
+    pictures = [Image.new("RGB", (6, 5), colour).quantize(4) for colour in colours]
+    data = from_python.dataset_of(Indexable(list(zip(pictures, range(4), strict=True))))
+    assert {tuple(image[0, 0].tolist()) for image in data.x} == set(colours)
+    assert from_python.images_of(pictures).shape == (4, 5, 6, 3)
+
+
+def test_three_grey_images_are_no_image_with_three_channels() -> None:
+    three = Tensor(np.zeros((3, 28, 28), "uint8"))
+    assert from_python.images_of(three, grey=True).shape == (3, 28, 28)
+    assert from_python.images_of(three).shape == (28, 28, 3)
+    assert from_python.images_of(Tensor(np.zeros((1, 28, 28), "uint8")), grey=True).shape == (28, 28, 1)
+
+
 def test_groups_may_be_objects_and_are_part_of_the_data() -> None:
     """A column of pandas is an array of objects."""
     text = np.repeat(["ann", "bob", "eve", "kim"], 10)
@@ -139,6 +185,8 @@ def test_groups_may_be_objects_and_are_part_of_the_data() -> None:
         (Indexable([(X[0], 0), (X[0][:4], 1)]), "image 1 is of shape (4, 5, 3), and the first of (6, 5, 3)"),
         (([X[0], X[0][:4]], [0, 1]), "images: number 1 is of shape (4, 5, 3), and the first of (6, 5, 3)"),
         ((X, Y[:5]), "y is int64 of shape (5,) for 40 images"),
+        (Indexable([(X[:8], Y[:8]), (X[8:16], Y[8:15])]), "element 1 has 8 images and 7 labels"),
+        (Indexable([(X[:8], 1), (X[8:16], 0)]), "x is uint8 of shape (2, 8, 6, 5, 3)"),
     ],
 )
 def test_what_cannot_be_read_says_so_in_a_line(given: Any, said: str) -> None:
@@ -167,3 +215,15 @@ def test_stored_data_come_back_the_same_and_are_linked_for_a_second_study(tmp_pa
     (one / "x.npy").unlink()
     with pytest.raises(DataError, match="the study's images cannot be read"):
         stored.read(one)
+
+
+def test_stored_data_with_other_facts_or_clean_images_are_not_linked(tmp_path: Path) -> None:
+    first = Dataset("one", X, Y)
+    others = (replace(first, name="two"), replace(first, x_clean=X // 2), replace(first, x_clean=X // 4))
+    for number, data in enumerate((first, *others)):
+        folder = tmp_path / str(number) / f"data-{data.fingerprint}"
+        assert data.fingerprint == first.fingerprint
+        stored.write(data, folder)
+        found = stored.read(folder)
+        assert found.name == data.name and (found.x_clean is None) == (data.x_clean is None)
+        assert data.x_clean is None or np.array_equal(found.x_clean, data.x_clean)

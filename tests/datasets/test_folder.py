@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cnnsearch.data import image_cache, image_decoding, loading
+from cnnsearch.data.arrays import limited, noisy
 from cnnsearch.data.splits import split
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -128,6 +130,13 @@ def test_twelve_bits_in_sixteen_are_told(folder, put, tmp_path, suffix):
 @pytest.mark.parametrize("value, expected", [(0.4, 102), (1.0, 255), (40.0, 40), (2570.0, 10)])
 def test_floats_of_a_tiff_become_eight_bits(pixels, value, expected):
     assert pixels(Image.fromarray(np.full((4, 4), value, np.float32)), "tif")[0, 0].tolist() == [expected]
+
+
+def test_floats_a_little_above_one_leave_the_others_as_they_are(pixels):
+    values = np.full((4, 4), 0.4, np.float32)
+    values[3, 3] = 1.01
+    found = pixels(Image.fromarray(values), "tif")
+    assert found[0, 0].tolist() == [102] and found[3, 3].tolist() == [255]
 
 
 def test_cmyk_is_converted(pixels):
@@ -491,6 +500,14 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing(cached, two, says, monkey
     monkeypatch.setattr(image_decoding, "free_memory", lambda: 0)
     assert f"{two}: {cached.cache} cannot be written (No space left on device)" in says(lambda: cached(two))
     assert not list(cached.cache.glob("*/"))
+
+
+def test_labels_from_elsewhere_are_part_of_the_fingerprint(cached, two):
+    data, _ = cached(two)
+    assert data.home is not None
+    others = replace(data, y=1 - data.y)
+    assert len({image_cache.fingerprint(data), image_cache.fingerprint(others)}) == 2
+    assert limited(data, 2).home is None and noisy(data, 0.5, 0).home is None
 
 
 def test_old_images_and_what_a_killed_process_left_are_swept(cached, two):

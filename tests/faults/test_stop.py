@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from cnnsearch.study.trial import COUNTED, from_optuna
+from cnnsearch.tuning.signals import SignalHandler
 from tests.conftest import Done, invoke
 from tests.faults import storm
 
@@ -45,7 +46,7 @@ def search(folder: Path, line: list[str], environment: dict[str, str], name: sig
             send(running.pid)
             said = running.communicate(timeout=60)[1]
         return subprocess.CompletedProcess(line, running.returncode, "", said), time.monotonic() - sent[0]
-    known = signal.signal(name, signal.SIG_IGN)
+    known = signal.signal(name, lambda *_: None)
     thread = threading.Thread(target=send, args=(os.getpid(),))
     thread.start()
     try:
@@ -74,3 +75,14 @@ def test_what_was_running_goes_on_from_its_last_epoch(tmp_path: Path, blank_mlfl
     assert len(ended) == 2 and max(each.resumed for each in ended) > 0
     assert all(len(each.history) == each.epochs == 120 for each in ended)
     storm.check(tmp_path, 2)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """`nohup` ignores SIGHUP, so that a search goes on after a logout."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with SignalHandler().listening() as handler:
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) == handler.signalled
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import pytest
 from keras_tuner.src.engine import tuner_utils
 
 import cnnsearch.keras_tuner as ours
-from cnnsearch.core.errors import CnnsearchError, TrialFailure
+from cnnsearch.core.errors import CnnsearchError, StudyError, TrialFailure
 from cnnsearch.keras_tuner import engine, results, studies, tf_data, training
 from cnnsearch.keras_tuner.engine.hyperparameters import HyperParameters
 from cnnsearch.keras_tuner.hyperparameters import DrawnHyperParameters
 from cnnsearch.spaces.data_files import DataFiles, within
 from cnnsearch.spaces.hyperparameters import defaults
+from cnnsearch.study import listing
 from cnnsearch.training.checkpoint import Checkpoint
+from tests.made_studies import made
 from tests.own_trials import own_trial
 
 
@@ -60,6 +63,31 @@ def test_an_oracle_may_be_named_or_keras_tuners() -> None:
         assert ours.Tuner(oracle, build).oracle is oracle
     with pytest.raises(ValueError, match="Expected `oracle` argument"):
         ours.Tuner("best", build)
+    twice = ours.Tuner("hyperband", build, objective="val_loss", max_epochs=9, hyperband_iterations=2)
+    assert twice.oracle.hyperband_iterations == 2
+    with pytest.raises(ValueError, match=r"Unrecognized arguments \['max_trials'\] for the oracle 'hyperband'"):
+        ours.Tuner("hyperband", build, objective="val_loss", max_trials=5)
+
+
+def test_a_script_with_an_oracle_of_keras_tuners_without_a_seed_goes_on_with_the_studys(tmp_path: Path) -> None:
+    for count in (1, 2):
+        oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", count)
+        tuner = ours.Tuner(oracle, build, directory=str(tmp_path), project_name="same")
+        x = np.zeros((20, 2), "float32")
+        tuner.search(x, x[:, :1], validation_data=(x, x[:, :1]), epochs=1, verbose=0)
+        assert len(tuner.oracle.trials) == count
+
+
+def test_the_study_of_a_running_search_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"directory": str(tmp_path), "project_name": "made"}
+    ours.RandomSearch(build, "val_loss", overwrite=True, **given)
+    runs = made(tmp_path, []).folder.parent
+    owner = {"host": "another machine", "pid": 1, "at": time.time()}
+    listing.load("made", runs).remember_fact("owner", owner)
+    (runs / "made" / "trial_0").mkdir()
+    with pytest.raises(StudyError, match="in use by another run"):
+        ours.RandomSearch(build, "val_loss", overwrite=True, directory=str(runs), project_name="made")
+    assert (runs / "made" / "trial_0").is_dir()
 
 
 @pytest.mark.parametrize("name", ["RandomSearch", "BayesianOptimization", "GridSearch", "Hyperband"])

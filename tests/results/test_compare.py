@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from mlflow import MlflowClient
 from scipy.stats import ttest_rel
@@ -205,6 +206,15 @@ def test_levels_are_values_or_halves(distribution: Distribution, labels: list[st
     for level, value in zip(known.levels, values, strict=True):
         assert level.value == pytest.approx(value, rel=1e-2) if isinstance(value, float) else level.value == value
         assert known.label_of(level.value) == level.label and distribution.contains(level.value)
+
+
+def test_a_value_that_optuna_drew_is_one_of_the_levels() -> None:
+    known = levels.levels(Distribution("float", 0.2, low=0.2, high=0.4, step=0.1))
+    assert [level.label for level in known.levels] == ["0.2", "0.3", "0.4"]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = {study.ask().suggest_float("x", 0.2, 0.4, step=0.1) for _ in range(20)}
+    assert {known.label_of(value) for value in drawn} == {"0.2", "0.3", "0.4"}
+    assert {level.value for level in known.levels} == drawn
 
 
 def test_dropout_of_rate_0_is_none_and_a_controlled_trial_with_dropout_has_some(searched: Path) -> None:

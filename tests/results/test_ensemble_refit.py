@@ -13,8 +13,9 @@ from sklearn.datasets import load_digits
 from cnnsearch.core.errors import StudyError
 from cnnsearch.data.splits import Split
 from cnnsearch.results import origin
-from cnnsearch.results.export import gain, refit
+from cnnsearch.results.export import ensemble, gain, refit
 from cnnsearch.study import listing, ranking
+from cnnsearch.training import heads
 from tests.conftest import Run, invoke
 
 # each model sees only a quarter of the digit, so an ensemble is better than each of them
@@ -188,6 +189,55 @@ def test_the_card_and_the_evaluations_distinguish_a_refit_from_its_trial(searche
     looks = listing.load(None, searched / "runs").test_results()
     assert f"{card['trial']} refit" in {look.get("model") for look in looks}
     assert card["commands"][1].startswith(f"cnnsearch export --trial {card['trial']} --refit")
+
+
+@pytest.mark.parametrize("reads", ["sigmoid", "sigmoid logits", "sign", "softmax logits", ""])
+def test_the_mean_of_models_is_that_of_their_probabilities(reads: str) -> None:
+    activation = {"sigmoid": "sigmoid", "sign": "tanh", "": "softmax"}.get(reads)
+    dense = [keras.layers.Dense(3, activation) for _ in range(2)]
+    models = {n: keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), dense[n]]) for n in range(2)}
+    x = np.random.default_rng(0).normal(size=(7, 2, 2, 1)).astype("float32")
+    found = ensemble.average(models, dict.fromkeys(models, reads), 3)(x)
+    expected = np.mean([heads.read(model(x), reads, 3) for model in models.values()], axis=0)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), expected, atol=1e-6)
+
+
+FITS = """
+import json
+from pathlib import Path
+import keras
+import keras_tuner
+
+
+class Fits(keras_tuner.HyperModel):
+    def build(self, hp):
+        units = hp.Int("units", 8, 9)
+        model = keras.Sequential([
+            keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(10, "softmax")
+        ])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def fit(self, hp, model, x, y, validation_data=None, epochs=1, **given):
+        model.fit(x, y, epochs=epochs, verbose=0)
+        with Path("epochs.txt").open("a") as file:
+            file.write(f"{epochs} ")
+        return -float(model.evaluate(*validation_data, verbose=0)[1])
+"""
+
+
+def test_a_model_whose_own_fit_returns_a_number_is_trained_again_for_all_epochs(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FITS)
+    line = ("--dataset", "digits", "--trials", "1", "--epochs", "3", "--confirm", "0")
+    done = run("run", "--space", "mine.py:Fits", *line)
+    assert done.returncode == 0, done.stderr
+    for model in (tmp_path / "runs").glob("*/checkpoints/*"):
+        model.unlink()
+    (tmp_path / "epochs.txt").unlink()
+    for words in (("-o", "again"), ("--refit", "-o", "refit")):
+        done = run("export", *words)
+        assert done.returncode == 0, done.stderr
+    assert set((tmp_path / "epochs.txt").read_text().split()) == {"3"}
 
 
 def test_callbacks_that_monitor_validation_are_left_out_and_their_rates_are_replayed() -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from cnnsearch.results.export import exported_model, refit
+from cnnsearch.core.errors import CnnsearchError
+from cnnsearch.data import pixel_values
+from cnnsearch.results import figures
+from cnnsearch.results.export import exported_model, folder, refit
 from cnnsearch.results.export.evaluation import Evaluation
 from cnnsearch.results.origin import origin_of, trained_trial
 from cnnsearch.spaces.plan import Plan
@@ -178,6 +182,32 @@ def test_refuses_in_one_line(searched: Path, exported: Path) -> None:
         assert done.returncode == 2 and said in done.stderr, done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
     assert (searched / "taken" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_a_folder_that_cannot_be_replaced_is_refused_before_anything_is_trained(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CnnsearchError, match="name the folder of the export itself with -o DIR"):
+        folder.check_free(Path(out))
+
+
+def test_pictures_of_many_classes_and_images_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [str(number) for number in range(1000)]
+    drawn = figures.confusion(np.arange(1000), np.eye(1000, dtype="float32"), names, "t")
+    assert max(drawn.get_size_inches()) <= figures.LARGEST
+    converted: list[int] = []
+
+    def noted(images: Any, values: Any) -> Any:
+        converted.append(len(images))
+        return pixel_values.to_bytes(images, values)
+
+    monkeypatch.setattr(figures, "to_bytes", noted)
+    x = np.zeros((500, 4, 4, 1), "float32")
+    figures.samples(x, np.arange(500) % 10, names[:10], "t", (0.0, 1.0))
+    figures.mistakes(x, np.arange(500) % 10, np.eye(10)[np.zeros(500, int)], names[:10], "t", (0.0, 1.0))
+    assert converted == [figures.SHOWN, figures.SHOWN]
 
 
 def test_the_interval_is_that_of_wilson() -> None:

@@ -250,6 +250,15 @@ def test_time_and_epochs_are_added_up() -> None:
     assert [(part.kind, part.trials, part.seconds) for part in found.failures] == [("nan", 1, 4.0)]
 
 
+def test_equal_scores_make_no_hyperparameter_important(tmp_path: Path) -> None:
+    """`a/drift` grows with the number of the trial, as a sampler's values may."""
+    study = made(tmp_path, [])
+    for number in range(20):
+        study.optuna.enqueue_trial({"a/drift": number / 20})
+        end(study, complete(number, 0.5), more=("a/drift",))
+    assert not any(row.above_chance for row in importance.importances(study))
+
+
 @pytest.mark.slow
 def test_only_the_hyperparameter_that_decides_the_score_is_above_chance(tmp_path: Path) -> None:
     study = made(tmp_path, [])

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from cnnsearch.api import notebook
+from cnnsearch.results.leaderboard import rows
 from cnnsearch.results.report import model_images, page, writer
 from cnnsearch.results.report.facts import gather
+from cnnsearch.study import listing
 from cnnsearch.study.confirmation import Repeat
 from tests.browser import CHROMIUM, Browser, browser
 from tests.made_studies import complete, end, failed, made
@@ -120,6 +122,25 @@ def test_the_leaderboard_filters_by_any_hyperparameter(opened: Browser) -> None:
     assert not {"a/x", "a/y", "a/z"} <= set(headings(opened)[:12])
     opened.run("document.querySelector('.board input[type=checkbox]').click()")
     assert {"a/x", "a/y", "a/z"} <= set(headings(opened))
+
+
+@pytest.mark.parametrize(("test", "value", "count"), [("=", "0", 0), ("≠", "7", 1), ("contains", "l", 0)])
+def test_a_trial_without_a_hyperparameter_meets_no_filter_of_it(
+    opened: Browser, test: str, value: str, count: int
+) -> None:
+    opened.run(f"""(() => {{ const form = document.querySelector('.board form');
+        const [name, test] = form.querySelectorAll('select');
+        [name.value, test.value, form.querySelector('input').value] = ['choice:alone', '{test}', '{value}'];
+        form.requestSubmit(); }})()""")
+    assert len(column(opened, 0)) == count
+
+
+def test_the_chart_has_the_pareto_front_of_the_leaderboard(opened: Browser, report: Path) -> None:
+    study = listing.load("made", report.parent / "runs")
+    front = {row["trial"] for row in rows(study) if row["pareto"]}
+    chart = "chartOption('tradeoff-macs', studies, 0, palette(false), {}).series[1].data"
+    found = opened.run(f"{chart}.map((each) => studies[0].trials.number[each.at])")
+    assert set(found) == front
 
 
 def test_a_hyperparameter_may_have_the_name_of_a_column(opened: Browser) -> None:

@@ -19,6 +19,8 @@ from cnnsearch.cli import live_page
 from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.results.report.live import LiveReport
 from cnnsearch.study import lease, listing
+from cnnsearch.study.trial import ATTRIBUTE
+from cnnsearch.tuning.progress import UNLIMITED
 from tests.browser import CHROMIUM, browser
 from tests.conftest import invoke, surroundings
 from tests.made_studies import complete, end, made
@@ -45,6 +47,24 @@ def test_the_status_and_the_page_follow_the_study(tmp_path: Path) -> None:
     assert "The best of 2 trials reaches 90.00%" in report.html()
     lease.release(study)
     assert report.status().text.startswith("No search runs")
+
+
+def test_the_page_waits_while_the_search_reads_its_data(tmp_path: Path) -> None:
+    study = made(tmp_path, [])
+    facts = {name: value for name, value in study.info.items() if name != "data"}
+    study.optuna.set_user_attr(ATTRIBUTE, facts)
+    report = LiveReport(partial(listing.load, "made", tmp_path / "runs"))
+    assert "reads its data" in report.html() and 'http-equiv="refresh"' in report.html()
+    study.remember(data={**made(tmp_path, [], "other").info["data"]})
+    assert "reads its data" not in report.html()
+
+
+def test_a_search_without_a_number_of_trials_has_no_time_left(tmp_path: Path) -> None:
+    study = made(tmp_path, [complete(0, 0.7)])
+    study.remember(trials=UNLIMITED)
+    study.remember_fact("owner", {"host": "elsewhere", "pid": 1, "at": time.time()})
+    text = LiveReport(partial(listing.load, "made", tmp_path / "runs")).status().text
+    assert text.startswith("Running. Trials that have ended: 1, ") and "not known" in text
 
 
 def test_the_time_left_and_the_wanted_trials_are_those_of_a_resumed_run(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tables of the terminal: one line a row, at most as wide as the terminal, and everything with --wide."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ from rich.console import Console
 from cnnsearch.results import leaderboard
 from cnnsearch.results.export import card
 from cnnsearch.results.export.evaluation import Evaluation
+from cnnsearch.results.leaderboard import formats
 from cnnsearch.results.leaderboard.table_layout import shortened
+from cnnsearch.study.confirmation import Repeat
+from tests.made_studies import complete, made
 
 CHOICES = " ".join(f"dimension/hyperparameter_{n}={n}" for n in range(14))
 REASON = "the loss was nan in epoch 1; a learning rate of 0.1 is too high for this network of 14 layers"
@@ -55,6 +59,19 @@ def test_hyperparameters_that_do_not_fit_are_counted() -> None:
     assert shortened("a=1 b=2 c=3", 10) == "a=1 b=2 +1"
     assert shortened("a=1 b=2 c=3 +4", 9) == "a=1 +6"
     assert shortened("the default point", 8) == "the def…"
+
+
+def test_a_confirmed_trial_shows_its_mean_below_one_that_is_not_confirmed(tmp_path: Path) -> None:
+    study = made(tmp_path, [complete(0, 0.9), complete(1, 0.8)])
+    study.add_repeat(Repeat(1, 1, 0.75)._asdict())
+    first, second = leaderboard.rows(study)
+    assert (first["trial"], first["mean"], second["trial"]) == (0, None, 1)
+    assert (second["mean"], second["n"], second["tie"]) == (0.75, 1, None)
+
+
+def test_a_value_of_an_objective_with_the_name_of_a_latency_is_shown_as_it_is() -> None:
+    assert formats.cell("latency", {"latency": 12.5}) == "12.5"
+    assert formats.cell("latency_1", {"latency_1": 0.0125}) == "12.50"
 
 
 def test_what_was_too_large_to_train_is_not_called_failed() -> None:

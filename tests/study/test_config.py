@@ -70,7 +70,9 @@ def test_workers_and_studies_get_plain_data(tmp_path: Path, monkeypatch: pytest.
         *(("val_accuracy", True), ("accuracy", True), ("val_auc", True), ("val_f1_score", True), ("top_k", True)),
         *(("val_loss", False), ("loss", False), ("val_mean_squared_error", False), ("val_mse", False)),
         *(("val_categorical_crossentropy", False), ("val_kl_divergence", False), ("false_negatives", False)),
-        *(("val_maestro_score", True), ("true_positives", True)),
+        *(("val_maestro_score", True), ("true_positives", True), ("val_AUC", True), ("val_F1Score", True)),
+        *(("rmse", False), ("val_bce", False), ("val_MSE", False), ("val_logcosh", False), ("nll", False)),
+        *(("val_BinaryCrossentropy", False), ("val_KLDivergence", False), ("val_MeanSquaredError", False)),
     ],
 )
 def test_which_way_is_better(metric: str, more: bool) -> None:

@@ -28,10 +28,12 @@ from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.confirmation import Confirmed, Repeat, optimism, summarised
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
+from cnnsearch.tuning import confirm
 from cnnsearch.tuning.callbacks.base import TunerCallback
 from cnnsearch.tuning.confirmer import Confirmer, expected_seconds, missing, reserve
 from cnnsearch.tuning.launchers.base import LostWorker
 from cnnsearch.tuning.supervisor import MACHINES, PATIENCE, allowed_silence
+from tests import made_studies
 from tests.conftest import TINY, Run
 
 SMALL = ("run", "--space", "digits_cnn", "--trials", "3", "--jobs", "1", "--pruner", "none", *TINY)
@@ -174,6 +176,11 @@ def test_a_training_on_a_new_seed_that_loses_its_worker_or_machine_fails_as_a_tr
         "oom: its worker process ended by signal 9",
     ]
     assert not source.waiting
+
+
+def test_a_trial_that_is_named_twice_is_confirmed_once(tmp_path: Path) -> None:
+    study = made_studies.made(tmp_path, [made_studies.complete(0, 0.9)])
+    assert confirm._chosen(study, (0, 0), 3) == [0]
 
 
 def test_one_poor_trial_does_not_widen_the_interval_of_another() -> None:

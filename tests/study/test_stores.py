@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -21,14 +22,15 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from cnnsearch.cli.main import main
-from cnnsearch.core.errors import CnnsearchError
-from cnnsearch.study import disk, listing, mlflow_store
+from cnnsearch.core.errors import CnnsearchError, StudyError
+from cnnsearch.study import deletion, disk, listing, mlflow_store
 from cnnsearch.study import study as studies
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.trial import ATTRIBUTE, Trial
-from cnnsearch.tuning.callbacks import mlflow
+from cnnsearch.tuning.callbacks import mlflow, mlflow_recovery
 from cnnsearch.tuning.callbacks.base import Callbacks
 from cnnsearch.tuning.callbacks.mlflow import MlflowCallback, Notes
+from cnnsearch.tuning.callbacks.mlflow_recovery import RepeatHistory
 from cnnsearch.tuning.progress import RepeatResult
 from cnnsearch.tuning.trial_source import EndReason
 from tests.conftest import cnnsearch
@@ -195,6 +197,73 @@ def test_what_a_store_refuses_is_written_once_more_at_the_end(
         assert len(client.get_metric_history(run.info.run_id, "val_1")) == epochs, "an epoch is there twice"
 
 
+@pytest.fixture
+def opened(tmp_path: Path, blank_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MlflowCallback, MlflowClient]:
+    """A tracker of an empty study, and a client of its store."""
+    shutil.copy(blank_mlflow, tmp_path / "mlflow.db")
+    shutil.copytree(OLD, tmp_path / "runs")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    whole = listing.load("finished", tmp_path / "runs")
+    empty = optuna.create_study(study_name="finished")
+    empty.set_user_attr(ATTRIBUTE, whole.info)
+    tracker = tracker_of([])
+    tracker.on_study_begin(studies.Study(empty, whole.folder))
+    settled(tracker)
+    return tracker, MlflowClient(uri)
+
+
+def runs_of(client: MlflowClient) -> dict[str, Any]:
+    """The active runs of the study's experiment by trial; the study's own under an empty text."""
+    experiment = client.get_experiment_by_name("cnnsearch/digits_cnn")
+    return {run.data.tags.get("cnnsearch.trial", ""): run for run in client.search_runs([experiment.experiment_id])}
+
+
+def test_what_a_function_reports_keeps_its_name(opened: tuple[MlflowCallback, MlflowClient]) -> None:
+    tracker, client = opened
+    reported = {"value": 1.0, "params": 7.0, "seconds": 2.0}
+    record = Trial(0, "complete", score=1.0, epochs=1, seconds=9.0, weights=3, params={"seed": 5}, history=(reported,))
+    feed(tracker, record)
+    tracker.close("FINISHED", [record])
+    data = runs_of(client)["0"].data
+    assert (data.metrics["params"], data.metrics["seconds"], data.params["seed"]) == (7, 2, "5")
+
+
+def test_a_trial_that_ends_as_a_duplicate_leaves_no_run(opened: tuple[MlflowCallback, MlflowClient]) -> None:
+    tracker, client = opened
+    record = Trial(0, "running", history=({"val_accuracy": 0.5},))
+    tracker.on_epoch_end(record, 1, record.history[0])
+    tracker._later(tracker._runs.log_epochs)
+    tracker.on_trial_end(replace(record, state="duplicate"))
+    tracker.close("FINISHED", [])
+    assert set(runs_of(client)) == {""}
+
+
+def test_the_best_score_is_that_of_the_best_trial_now(opened: tuple[MlflowCallback, MlflowClient]) -> None:
+    tracker, client = opened
+    first, second = Trial(40, "complete", score=0.97), Trial(12, "complete", score=0.965)
+    for ranked in ([first, second], [second, first]):
+        tracker._later(tracker._runs.end_parent, "FINISHED", ranked, ())
+    tracker.close("FINISHED", [second, first])
+    data = runs_of(client)[""].data
+    assert data.metrics["best_score"] == 0.965 and data.tags["cnnsearch.best_trial"] == "12"
+
+
+def test_what_a_store_still_has_to_get_is_kept_if_it_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(OLD, tmp_path / "runs")
+    whole = listing.load("finished", tmp_path / "runs")
+    repeat = Repeat(**{name: whole.repeats()[0][name] for name in Repeat._fields if name in whole.repeats()[0]})
+    whole.remember_fact("unsent", True)
+    mlflow_recovery.write(whole.folder, [RepeatHistory(repeat, [{"val_accuracy": 0.5}])])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
+    tracker = tracker_of([])
+    tracker.on_study_begin(whole)
+    tracker.close("FAILED", [])
+    assert whole.fact("unsent") and mlflow_recovery.read(whole.folder)
+
+
 def test_a_server_that_cannot_be_reached_is_told_before_the_search(tmp_path: Path) -> None:
     began = time.monotonic()
     done = cnnsearch(tmp_path, "run", "--space", "digits_cnn", MLFLOW_TRACKING_URI="http://me:secret@127.0.0.1:9")
@@ -281,6 +350,24 @@ def test_an_mlflow_store_of_another_version_is_one_line(
 def invoke(*line: str, **given: str) -> str:
     done = CliRunner().invoke(main, line, **given)  # type: ignore[arg-type]
     return f"{done.exit_code} {done.output}"
+
+
+def test_only_servers_have_passwords_in_their_address() -> None:
+    assert (
+        mlflow_store.without_password("sqlite:////home/me@firm.com/mlflow.db")
+        == "sqlite:////home/me@firm.com/mlflow.db"
+    )
+    assert mlflow_store.without_password("https://me:word@host/x@y") == "https://***@y"
+
+
+def test_a_study_is_not_deleted_if_a_run_began_meanwhile(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(OLD, runs)
+    found = deletion.find("finished", runs, "", mlflow=False)
+    found.study.remember_fact("owner", {"host": "another machine", "pid": 1, "at": time.time()})
+    with pytest.raises(StudyError, match="is in use by another run"):
+        deletion.delete(found, runs, "")
+    assert len(listing.load("finished", runs).trials()) == len(found.study.trials()) > 0
 
 
 def test_a_study_is_deleted_with_what_cnnsearch_wrote_and_nothing_else(tmp_path: Path) -> None:

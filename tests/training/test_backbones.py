@@ -160,6 +160,16 @@ def learning(stem: Any) -> list[Any]:
     return [part for part in stem.layers[-1].layers if part.trainable_weights]
 
 
+def test_more_last_layers_than_there_are_means_all() -> None:
+    for layers, weights in ((0, 0), (1, 2), (13, 26), (14, 26), (999, 26)):
+        core = build.core(plan_of("VGG16", train_last=layers))
+        assert len(core.layers[1].trainable_weights) == weights, layers
+    function = KNOWN.get("dimension", "backbone").function
+    assert function is not None
+    with pytest.raises(ValueError, match="train_last must be 0 or more, got -1"):
+        function(HyperParameters(replay({})), Plan((8, 8, 1), 10), train_last=(-1,))
+
+
 def test_a_frozen_backbone_is_asked_once_and_gives_the_same_training() -> None:
     generator = np.random.default_rng(0)
     x, y = generator.integers(0, 256, (40, 8, 8, 1), "uint8"), np.arange(40) % 10

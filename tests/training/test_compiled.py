@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cnnsearch.spaces.plan import Block, Head, Plan
 from cnnsearch.spaces.sentences import Spec
-from cnnsearch.training import compiled
+from cnnsearch.training import compiled, fitting
 from cnnsearch.training.candidate import Candidate, from_plan
 from cnnsearch.training.compiled import fused, programs
 from cnnsearch.training.compiled.programs import MOST, CompiledCandidates
@@ -111,6 +111,31 @@ def test_plans_that_differ_in_numbers_alone_share_one_program(monkeypatch: pytes
     assert len(traced) == 3
     (drop,) = (layer for layer in shared.core.layers if isinstance(layer, keras.layers.Dropout))
     assert drop.rate == 0.3 and shared.model.loss.get_config()["label_smoothing"] == 0.1
+
+
+def test_a_reused_model_is_trained_by_fit_with_the_numbers_of_its_own_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fit` trains it if its images do not fit into the memory."""
+    monkeypatch.setattr(compiled, "holds", lambda data: False)
+    first, kept = PLANS["all"], CompiledCandidates()
+    other = first.replace(loss=("CategoricalCrossentropy", {"label_smoothing": 0.4}))
+
+    def loss(made: Candidate) -> float:
+        told = Told()
+        fitting.fit(None, made.model, images(), epochs=1, callbacks=[told], by_epochs=True)
+        return float(told.logs[0]["val_loss"])
+
+    alone, before = loss(candidate(other)), loss(kept.reuse(first, candidate(first)))
+    shared = kept.reuse(other, candidate(other))
+    assert loss(shared) == pytest.approx(alone, rel=1e-3) and abs(alone - before) > 0.005
+
+
+def test_a_model_that_compiled_epochs_cannot_train_is_not_reused() -> None:
+    plan, kept = PLANS["plain"], CompiledCandidates()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        assert kept.reuse(plan, candidate(plan)).model is not kept.reuse(plan, candidate(plan)).model
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def test_without_a_number_the_program_is_another_one() -> None:

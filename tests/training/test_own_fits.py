@@ -1,5 +1,6 @@
 """What a fit of one's own gives back, how metrics are named, and which sentence of an error helps."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -13,6 +14,8 @@ from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.study.config import maximize
 from cnnsearch.training import checkpoint, fit_results, fitting, numbered_metrics, reported_metrics, training_data
 from cnnsearch.training.candidate import from_hypermodel
+from cnnsearch.training.epoch_callback import EpochReporter, TrainingResult
+from cnnsearch.training.proposal import propose
 from cnnsearch.tuning import metric_discovery as opening
 from tests.cases.models import ReturnsNumber, binary, mine
 from tests.training.test_heads import SHAPE, digits
@@ -126,6 +129,102 @@ def test_a_training_is_resumed_only_if_its_checkpoint_has_all_of_its_state() -> 
         assert not checkpoint.can_be_resumed(model)
         model.compile("adam", "mse")
         assert checkpoint.can_be_resumed(model) is resumable
+
+
+def reporter(metric: str, model: Any = None) -> EpochReporter:
+    """A reporter of `metric` of a small model whose training goes on."""
+    core = model or small()
+    made = EpochReporter(core, metric, lambda epoch, metrics: True)
+    made.set_model(core)
+    return made
+
+
+def small() -> Any:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_a_metric_with_a_number_for_each_class_is_left_out() -> None:
+    made = reporter("val_accuracy")
+    made.on_epoch_end(0, {"loss": 1.0, "val_accuracy": 0.5, "f1_score": np.zeros(10)})
+    assert made.result.score == 0.5 and set(made.result.history[0]) >= {"loss", "val_accuracy"}
+    assert "f1_score" not in made.result.history[0]
+    history = keras.callbacks.History()
+    history.history = {"loss": [2.0, 1.0], "val_f1_score": [np.zeros(3), np.ones(3)], "val_accuracy": [0.5, 0.75]}
+    assert fit_results.epochs(history, RETURNED) == fit_results.epochs(HISTORY, RETURNED)
+
+
+def test_the_best_epoch_is_counted_over_all_calls_of_fit() -> None:
+    made = reporter("val_accuracy")
+    for epoch, value in ((0, 0.1), (1, 0.2), (0, 0.3), (1, 0.4), (2, 0.35)):
+        made.on_epoch_end(epoch, {"val_accuracy": value, "loss": 1.0})
+    assert made.result.best_epoch == 4 and len(made.result.history) == 5
+
+
+def test_metrics_that_their_author_numbered_keep_their_names() -> None:
+    recalls = [keras.metrics.Recall(class_id=number, name=f"recall_{number}") for number in (1, 2)]
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "categorical_crossentropy", metrics=recalls)
+    made = reporter("val_recall_1", model)
+    made.on_epoch_end(0, {"val_recall_1": 0.1, "val_recall_2": 0.9, "loss": 1.0})
+    assert made.result.score == 0.1
+    some = training_data.TrainingData(np.zeros((4, 4)), np.eye(3)[[0, 1, 2, 0]], np.zeros((4, 4)), np.eye(3)[:1], 2)
+    some = some._replace(y_val=np.eye(3)[[0, 1, 2, 0]])
+    assert {"val_recall_1", "val_recall_2"} <= set(reported_metrics._evaluated(model, some, "val_recall_1"))
+
+
+def test_early_stopping_that_is_resumed_still_needs_its_least_change() -> None:
+    """Keras changes the sign of `min_delta` when a new callback first sees a metric that is better if smaller."""
+    model = small()
+
+    def stopper() -> Any:
+        made = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=0.5)
+        made.set_model(model)
+        made.on_train_begin()
+        return made
+
+    first, again = stopper(), stopper()
+    first.on_epoch_end(0, {"val_loss": 1.0})
+    checkpoint.CallbackRestorer([again], [checkpoint._plain_state(first)]).on_train_begin()
+    again.on_epoch_end(1, {"val_loss": 1.2})
+    assert again.wait == 1 and again.best == 1.0
+
+
+def test_a_training_that_early_stopping_has_ended_is_not_stopped_by_its_report() -> None:
+    made = EpochReporter(small(), "a", lambda *given: False)
+    made.set_model(small())
+    made.on_epoch_end(0, {"a": 1.0, "loss": 1.0})
+    assert made.result.stopped and not made.result.ended
+    made.model.stop_training = True
+    made.result = TrainingResult()
+    made.on_epoch_end(1, {"a": 1.0, "loss": 1.0})
+    assert made.result.ended and not made.result.stopped
+
+
+def test_trials_whose_own_fit_draws_more_are_no_duplicates() -> None:
+    class Drawn:
+        """What `propose` uses of a worker."""
+
+        config = SimpleNamespace(epochs=3)
+
+        def __init__(self, model: Any) -> None:
+            self.model = model
+
+        def draw(self, hp: HyperParameters) -> Any:
+            return from_hypermodel(self.model, hp, 32, SHAPE, 10)
+
+    def ten(hp: HyperParameters) -> Any:
+        model = mine(hp)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    def key(model: Any) -> str:
+        context: Any = Drawn(model)
+        return propose(context, HyperParameters(defaults), limited=False, plain=True).key
+
+    assert key(ReturnsNumber()) == ""
+    assert key(ten) == key(ten) != ""
 
 
 def test_numbers_of_names_are_those_of_a_first_model() -> None:

@@ -1,5 +1,6 @@
 """Weights of a plan that are computed from images, trained in groups and averaged, and layers that see more."""
 
+import tracemalloc
 from typing import Any
 
 import keras
@@ -9,8 +10,10 @@ import pytest
 from cnnsearch.spaces.plan import Block, Head, Plan
 from cnnsearch.spaces.weight_training import Averaging
 from cnnsearch.training import keras_objects
+from cnnsearch.training.adjusted_optimizer import AveragedWeights
 from cnnsearch.training.batch_layers import AlternatingFlip, Mixing
 from cnnsearch.training.candidate import from_plan
+from cnnsearch.training.initial_weights import Whitening
 
 STEM = Block((("Conv2D", {"filters": 24, "kernel_size": 2}), "act"))
 PLAN = Plan((8, 8, 3), 10, (STEM, Block("conv norm act", 30)), Head("max"), batch_size=25, epochs=2)
@@ -83,6 +86,33 @@ def test_averages_are_in_the_model_after_an_epoch_and_the_trained_weights_before
     assert (start == first).all()
     np.testing.assert_allclose(averaged, 0.9 * first + 0.1 * trained, atol=1e-6)
     assert (made.core.get_weights()[0] == last).all()
+
+
+def test_averages_are_shown_in_half_precision_too() -> None:
+    """In mixed_float16 Keras puts the optimizer into another one."""
+    plan = PLAN.replace(averaging=Averaging(1, 0.9), optimizer=("SGD", {"learning_rate": 0.1}))
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        made = from_plan(plan, 50)
+        assert any(isinstance(each, AveragedWeights) for each in made.callbacks)
+        y = np.eye(10)[np.arange(50) % 10]
+        first = made.core.get_weights()[0]
+        made.model.fit(IMAGES, y, 50, 1, verbose=0, validation_data=(IMAGES, y), callbacks=made.callbacks)
+        optimizer = made.model.optimizer.inner_optimizer
+        assert float(optimizer._swapped) == 1 and (made.core.get_weights()[0] != first).any()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_whitening_needs_no_copy_of_all_images_in_float64() -> None:
+    layer = keras.layers.Conv2D(8, 2)
+    layer.build((None, 64, 64, 3))
+    given = np.random.default_rng(0).random((3000, 64, 64, 3), "float32")
+    tracemalloc.start()
+    Whitening().set_weights(layer, lambda count: given)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * given.nbytes
 
 
 def test_every_image_is_mirrored_in_every_other_epoch() -> None:

@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
+from cnnsearch.core.errors import StudyError
 from cnnsearch.spaces.definition import Space, Use
 from cnnsearch.study import trial_queue
-from cnnsearch.study.config import SearchConfig
+from cnnsearch.study.config import SearchConfig, trial_seed
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import ATTRIBUTE, Trial
+from cnnsearch.tuning import trial_recorder
 from cnnsearch.tuning.callbacks.base import Callbacks
 from cnnsearch.tuning.callbacks.mlflow import MlflowCallback, Notes
 from cnnsearch.tuning.progress import StudyStatistics
@@ -119,3 +122,34 @@ def test_a_trial_that_loses_its_machine_counts_the_losses_at_the_same_epoch(trac
         recorded.append(trial_queue.moves(trial.user_attrs, resumed))
         recorder.interrupt(Trial(trial.number, resumed=resumed), trial, moved=True)
     assert recorded == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("fails", ["requeue", "finish"])
+def test_a_trial_is_queued_once_if_the_storage_fails_while_it_is_interrupted(
+    fails: str, tracker: MlflowCallback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
+    study, trial = Study(made), made.ask()
+    trial.suggest_float("x", 0, 1)
+
+    def away(*given: Any, **named: Any) -> None:
+        raise StudyError("the database does not answer")
+
+    monkeypatch.setattr(*((trial_queue, "requeue") if fails == "requeue" else (trial_recorder, "finish")), away)
+    with pytest.raises(StudyError, match="does not answer"):
+        TrialRecorder(study, tracker).interrupt(Trial(0), trial)
+    monkeypatch.undo()
+    TrialRecorder(study, tracker).requeue_stale()
+    states = [each.state.name for each in made.get_trials()]
+    assert states == ["FAIL", "WAITING"] and made.ask().suggest_float("x", 0, 1) == trial.params["x"]
+
+
+def test_a_seed_that_an_earlier_version_let_an_objective_store_is_ignored(tracker: MlflowCallback) -> None:
+    made = optuna.create_study(direction="maximize")
+    made.set_user_attr(ATTRIBUTE, {"metric": "val_accuracy", "seed": 0, "folder": "runs"})
+    trial = made.ask()
+    trial.suggest_float("x", 0, 1)
+    trial.set_user_attr("seed", [1, 2])
+    TrialRecorder(Study(made), tracker).requeue_stale()
+    assert made.ask().user_attrs["seed"] == trial_seed(0, 0)

@@ -206,7 +206,7 @@ def _check_direction(study: Study, config: StudyConfig) -> None:
     began = study.optuna.directions[0]
     if began != (MORE if config.maximize else LESS):
         raise StudyError(
-            f"Study '{study.name}' was started by an earlier version, to {began.name.lower()} the {config.metric}, which "
+            f"Study '{study.name}' was started by an earlier version, to {began.name.lower()} the {config.metric}. It "
             "is better in the other direction. Start a new study: --study NAME."
         )
 

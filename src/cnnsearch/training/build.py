@@ -58,6 +58,10 @@ def set_initial_weights(plan: Plan, core_model: keras.Sequential, x: Images | No
             part.kernel.assign(initializer(part.kernel.shape))
 
 
+MOST = 2**26
+"""The most numbers of images from which first weights are computed: as float32 they need 256 MiB."""
+
+
 def _inputs(model: keras.Sequential, part: keras.layers.Layer, x: Images | None) -> Callable[[int], Any]:
     """A function that gives what the layer `part` of `model` receives for the first images of `x`."""
 
@@ -68,7 +72,7 @@ def _inputs(model: keras.Sequential, part: keras.layers.Layer, x: Images | None)
             raise ValueError(f"{part.name} is inside a fork; only other layers can be computed from images")
         before = keras.Sequential([keras.Input(model.input_shape[1:]), *model.layers[: model.layers.index(part)]])
         # `predict` would compile a program for it
-        images = np.asarray(x[:count], "float32")
+        images = np.asarray(x[: min(count, max(1, MOST // x[0].size))], "float32")
         parts = (images[start : start + 256] for start in range(0, len(images), 256))
         return np.concatenate([keras.ops.convert_to_numpy(before(part)) for part in parts])
 

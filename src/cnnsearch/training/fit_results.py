@@ -55,9 +55,11 @@ def _number(given: Any) -> float:
 
 
 def _by_epoch(history: dict[str, Any]) -> list[dict[str, float]]:
+    # a metric such as F1Score may have one number for each class
+    single = {name: values for name, values in history.items() if not len(values) or np.size(values[0]) == 1}
     # some lists are shorter if validation is not done after each epoch
-    length = max((len(values) for values in history.values()), default=0)
-    whole = {name: values for name, values in history.items() if len(values) == length}
+    length = max((len(values) for values in single.values()), default=0)
+    whole = {name: values for name, values in single.items() if len(values) == length}
     return [{name: _number(values[epoch]) for name, values in whole.items()} for epoch in range(length)]
 
 

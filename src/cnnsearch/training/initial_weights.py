@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-PART = 256
-"""Images in a part: the patches of all images at once would take a lot of memory."""
+PART = 4_000_000
+"""So many numbers of patches are computed at once."""
 
 
 class LayerInitializer(keras.initializers.Initializer):  # type: ignore[misc]
@@ -68,7 +68,7 @@ class Whitening(LayerInitializer):
         if given is None:
             return
         height, width, channels, filters = layer.kernel.shape
-        mean, deviation = given.mean((0, 1, 2), dtype="float64"), given.std((0, 1, 2), dtype="float64")
+        mean, deviation = _statistics(given)
         # a channel may be constant
         deviation = np.where(deviation > 0, deviation, 1)
         found = _filters(given, mean, deviation, (height, width), self.epsilon)
@@ -85,6 +85,13 @@ class Whitening(LayerInitializer):
         return {"epsilon": self.epsilon, "images": self.images}
 
 
+def _statistics(images: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean and the standard deviation of each channel. NumPy's `std` would copy all images as float64."""
+    mean = images.mean((0, 1, 2), dtype="float64")
+    squares = sum(((image - mean) ** 2).sum((0, 1)) for image in images)
+    return mean, np.sqrt(squares / (images.size // images.shape[-1]))
+
+
 def _filters(
     images: NDArray[Any],
     mean: NDArray[np.float64],
@@ -98,9 +105,10 @@ def _filters(
     """
     size = window[0] * window[1] * images.shape[-1]
     moments, count = np.zeros((size, size)), 0
-    for start in range(0, len(images), PART):
-        # in parts: all images as float64 may need gigabytes
-        part = (images[start : start + PART] - mean) / deviation
+    # in parts: the patches of all images as float64 may need gigabytes
+    step = max(1, PART // (images[0].size * window[0] * window[1]))
+    for start in range(0, len(images), step):
+        part = (images[start : start + step] - mean) / deviation
         patches = np.lib.stride_tricks.sliding_window_view(part, window, axis=(1, 2))
         flat = np.moveaxis(patches, 3, -1).reshape(-1, size)
         moments += flat.T @ flat

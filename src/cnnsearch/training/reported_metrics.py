@@ -50,7 +50,9 @@ def few(parts: Split) -> Split:
 
 
 def _evaluated(model: Any, some: TrainingData, asked: str) -> list[str]:
-    found = model.evaluate(some.x_val[:2], some.y_val[:2], batch_size=2, verbose=0, return_dict=True)
+    told = model.evaluate(some.x_val[:2], some.y_val[:2], batch_size=2, verbose=0, return_dict=True)
+    # a metric such as F1Score may have one number for each class
+    found = {name: value for name, value in told.items() if np.size(value) == 1}
     # the author may have numbered metrics that are named as Keras would number them
     known = asked.removeprefix("val_") in found
     names = list(found if known else numbered_metrics.plain(found, numbered_metrics.numbered(model)))
