@@ -77,8 +77,7 @@ def test_what_was_running_goes_on_from_its_last_epoch(tmp_path: Path, blank_mlfl
     storm.check(tmp_path, 2)
 
 
-def test_a_signal_that_is_ignored_stays_so() -> None:
-    """`nohup` ignores SIGHUP, so that a search goes on after a logout."""
+def test_with_nohup_a_search_goes_on_after_a_logout() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with SignalHandler().listening() as handler:

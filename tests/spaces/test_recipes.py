@@ -1,6 +1,7 @@
 """Recipes: points of their space, the reports' parameter counts, trained by name, marked on the leaderboard."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cnnsearch.spaces import plugins, pretrained, recipes
 from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
+from cnnsearch.spaces.point_check import points_checked
 from cnnsearch.spaces.space import Space, check, from_file, hypermodel, load, trainer
 from cnnsearch.training import fitting, model_io, training_data
 from cnnsearch.training.candidate import Candidate, from_hypermodel, from_plan
@@ -182,3 +184,19 @@ def test_grey_images_go_into_the_fast_space_and_airbench94(run: Run, tmp_path: P
         kernel = first.get_weights()[0].reshape(4, 8)
         # a whitened stem has a filter and its negative for each of the four numbers of a patch of 2x2 pixels
         assert np.allclose(kernel[:, :4], -kernel[:, 4:]) == (study == "recipe")
+
+
+def test_a_recipe_is_checked_for_images_of_the_size_that_the_space_is_made_for(tmp_path: Path) -> None:
+    """With `--dataset` the shape of the images is not known yet."""
+    path = tmp_path / "deep.toml"
+    path.write_text(
+        'dataset = "digits"\ninput_shape = [128, 128, 3]\n'
+        'dimensions = [{ use = "conv_depth", min = 1, max = 6 }, "filters", "head"]\n'
+        '[recipes.deep.values]\n"conv_depth/blocks" = 6\n'
+    )
+    unknown = replace(from_file(path), input_shape=(), image_size=(128, 128))
+    with points_checked(unknown, (), ["deep"]):
+        pass
+    with pytest.raises(SpaceError, match="conv_depth/blocks = 6 is not in"):
+        with points_checked(replace(unknown, image_size=(16, 16)), (), ["deep"]):
+            pass

@@ -264,6 +264,23 @@ def test_what_a_store_still_has_to_get_is_kept_if_it_cannot_be_opened(
     assert whole.fact("unsent") and mlflow_recovery.read(whole.folder)
 
 
+def test_a_second_outage_keeps_what_it_missed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(OLD, tmp_path / "runs")
+    whole = listing.load("finished", tmp_path / "runs")
+    repeat = Repeat(**{name: whole.repeats()[0][name] for name in Repeat._fields if name in whole.repeats()[0]})
+    whole.remember_fact("unsent", True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    said: list[str] = []
+    tracker = tracker_of(said)
+    tracker.on_study_begin(whole)
+    record = next(each for each in whole.trials() if each.number == repeat.trial)
+    tracker.on_repeat_end(RepeatResult(record, repeat, ({"val_accuracy": 0.5},), 1, 1))
+    tracker.close("FINISHED", [])
+    assert mlflow_recovery.read(whole.folder)[repeat.trial, repeat.seed] == [{"val_accuracy": 0.5}]
+    assert "The same command sends the missing ones" in said[-1] and whole.fact("unsent")
+
+
 def test_a_server_that_cannot_be_reached_is_told_before_the_search(tmp_path: Path) -> None:
     began = time.monotonic()
     done = cnnsearch(tmp_path, "run", "--space", "digits_cnn", MLFLOW_TRACKING_URI="http://me:secret@127.0.0.1:9")

@@ -41,8 +41,9 @@ class SignalHandler:
         """Handle the signals inside, and restore the earlier handlers after it. In other threads it does nothing."""
         here = threading.current_thread() is threading.main_thread()
         names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if here and hasattr(signal, name)]
-        # what is ignored stays so: `nohup` ignores SIGHUP
-        names = [name for name in names if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN]
+        if "SIGHUP" in names and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            # `nohup` ignores it, so that the search goes on after a logout
+            names.remove("SIGHUP")
         before = {name: signal.signal(getattr(signal, name), self.signalled) for name in names}
         try:
             yield self
