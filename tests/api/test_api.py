@@ -159,9 +159,12 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_call_reads_no_variables_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CNNSEARCH_RUN_EPOCHS", "CNNSEARCH_SEED", "CNNSEARCH_RUN_TRIALS"):
         monkeypatch.setenv(name, "3")
+    monkeypatch.setenv("CNNSEARCH_RUN_SET", "filters.first=[8]")
+    monkeypatch.setenv("CNNSEARCH_RUN_COMPILED", "0")
     monkeypatch.setenv("CNNSEARCH_STORAGE", "sqlite:///a.db")
     given = keywords.parsed("run", {"space": "digits_cnn"})
     assert (given["epochs"], given["seed"], given["trials"]) == (None, 0, 50) and given["storage"] == "sqlite:///a.db"
+    assert given["compiled"] and not given["settings"]
 
 
 def test_a_confirmation_that_is_stopped_ends_the_program(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,7 @@ def test_workers_that_share_one_which_the_backend_does_not_see_train_on_the_cpu(
 
 def test_gpus_for_each_trial_are_a_limit_here_and_none_is_no_choice(smi: None) -> None:
     assert resources("local", "", None, None, 1.0, "")["jobs"] == 2
+    assert resources("local", "", 2, 64.0, 1.0, "")["jobs"] == 2
     with pytest.raises(CnnsearchError, match="--jobs 3: with --gpus-per-trial 1, 2 fit on the GPUs of this machine"):
         resources("local", "", 3, None, 1.0, "")
     with pytest.raises(CnnsearchError, match="--gpus-per-trial 0 is for a cluster"):

@@ -135,6 +135,13 @@ def test_labels_beside_a_dataset_are_those_of_its_classes(labels: Any, given: An
         from_python.dataset_of(Dataset("mine", X, labels), (X[:2], ["v", "v"]))
 
 
+def test_codes_beside_a_dataset_whose_class_names_are_numbers_in_another_order_are_codes() -> None:
+    """Folders that are named 0 to 42 are sorted as text."""
+    own = Dataset("mine", X, Y, ("0", "1", "10", "2"))
+    both = from_python.dataset_of(own, (X[:4], [0, 1, 2, 3]))
+    assert both.y_val is not None and both.y_val.tolist() == [0, 1, 2, 3]
+
+
 def test_an_object_for_validation_may_have_fewer_classes() -> None:
     """A folder of validation pictures without a class has other numbers for the classes after it."""
     some = Indexable([(image, number % 2) for number, image in enumerate(X[:8])])

@@ -54,6 +54,8 @@ def test_the_page_waits_while_the_search_reads_its_data(tmp_path: Path) -> None:
     facts = {name: value for name, value in study.info.items() if name != "data"}
     study.optuna.set_user_attr(ATTRIBUTE, facts)
     report = LiveReport(partial(listing.load, "made", tmp_path / "runs"))
+    assert "no search runs on it" in report.html() and "refresh" not in report.html()
+    study.remember_fact("owner", {"host": "elsewhere", "pid": 1, "at": time.time()})
     assert "reads its data" in report.html() and 'http-equiv="refresh"' in report.html()
     study.remember(data={**made(tmp_path, [], "other").info["data"]})
     assert "reads its data" not in report.html()

@@ -147,8 +147,8 @@ def test_a_worker_runs_no_code_of_the_current_folder(tmp_path: Path) -> None:
 
 
 def test_the_first_models_are_kept(tmp_path: Path, scored: Scored) -> None:
-    keeper = CheckpointManager(tmp_path, 2, maximize=True)
-    assert keeper.offer(Trial(7, score=0.1), []) == tmp_path / "trial-00007.keras"
+    keeper = CheckpointManager(tmp_path / "models", 2, maximize=True)
+    assert keeper.offer(Trial(7, score=0.1), []) == tmp_path / "models" / "trial-00007.keras"
     assert keeper.offer(Trial(7, "complete", score=0.1), [scored(1, 0.9)]) is not None
     assert keeper.offer(Trial(7, "complete", score=0.1), [scored(1, 0.9), scored(2, 0.5)]) is None
 
@@ -197,7 +197,9 @@ def test_trials_without_score_or_file_do_not_count(tmp_path: Path, scored: Score
 def test_a_model_that_could_not_be_saved_takes_no_place(tmp_path: Path, scored: Scored) -> None:
     keeper = CheckpointManager(tmp_path, 2, maximize=True)
     records = [scored(1, 0.9), scored(2, 0.8), scored(3, 0.7), scored(4, 0.6)]
+    assert keeper.offer(Trial(5, "complete", score=0.75), records[:2]) is None
     (tmp_path / "trial-00001.keras").unlink()
+    keeper.note_unsaved(1)
     assert keeper.offer(Trial(5, "complete", score=0.75), records[:2]) is not None
     keeper.tidy(records)
     assert left(tmp_path) == [2, 3]

@@ -172,6 +172,12 @@ def test_metrics_that_their_author_numbered_keep_their_names() -> None:
     some = training_data.TrainingData(np.zeros((4, 4)), np.eye(3)[[0, 1, 2, 0]], np.zeros((4, 4)), np.eye(3)[:1], 2)
     some = some._replace(y_val=np.eye(3)[[0, 1, 2, 0]])
     assert {"val_recall_1", "val_recall_2"} <= set(reported_metrics._evaluated(model, some, "val_recall_1"))
+    made = reporter("val_recall_2", model)
+    made.take_returned([{"val_recall_1": 0.1, "val_recall_2": 0.9, "val_auc_7": 0.5}], 1)
+    assert made.result.score == 0.9 and made.result.history[0]["val_auc"] == 0.5
+    made = reporter("val_accuracy", model)
+    made.on_epoch_end(0, {"val_accuracy": 0.1, "auc_7": 0.5, "val_auc_7": 0.6})
+    assert {"auc", "val_auc"} <= set(made.result.history[0])
 
 
 def test_early_stopping_that_is_resumed_still_needs_its_least_change() -> None:
@@ -195,6 +201,9 @@ def test_a_training_that_early_stopping_has_ended_is_not_stopped_by_its_report()
     made = EpochReporter(small(), "a", lambda *given: False)
     made.set_model(small())
     made.on_epoch_end(0, {"a": 1.0, "loss": 1.0})
+    assert made.result.stopped and not made.result.ended
+    # a loop of the author's own that does not look at `stop_training`
+    made.on_epoch_end(1, {"a": 1.0, "loss": 1.0})
     assert made.result.stopped and not made.result.ended
     made.model.stop_training = True
     made.result = TrainingResult()

@@ -245,7 +245,7 @@ class Waits(TrialScheduler):
 def test_a_paused_trial_that_ends_at_the_time_limit_has_the_weights_of_its_best_epoch(run: Run, tmp_path: Path) -> None:
     (tmp_path / "waits.py").write_text(WAITS)
     line = ("run", "--space", "digits_cnn", "--plugins", "waits.py", "--scheduler", "Waits", "--epochs", "400")
-    done = run(*line, "--trials", "500", "--jobs", "1", "--timeout", "15", "--confirm", "0")
+    done = run(*line, "--trials", "500", "--jobs", "1", "--timeout", "20", "--confirm", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     study = listing.load(None, tmp_path / "runs")
     (best,) = [record for record in study.trials() if record.state == "complete"]

@@ -1,5 +1,6 @@
 """Keywords of Python functions as options of the command line."""
 
+import copy
 import functools
 import inspect
 import json
@@ -46,21 +47,33 @@ def changed(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[st
     return {name: value for name, value in options.items() if not _same(value, defaults.get(name))}
 
 
+OF_ALL_COMMANDS = ("CNNSEARCH_RUNS", "CNNSEARCH_STORAGE", "CNNSEARCH_PLUGINS")
+"""The variables of the environment that calls from Python read too."""
+
+
 def parsed(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a command, parsed as on the command line. What is not in `options` has its default.
 
-    Of the variables of the environment only those count that are not of one command, such as CNNSEARCH_STORAGE.
+    Of the variables of the environment only OF_ALL_COMMANDS count.
 
     Raises:
         CnnsearchError: if the command has no such option, or a value is wrong.
     """
     from cnnsearch.cli import main
 
-    asked = main.main.commands[command]
+    asked = copy.copy(main.main.commands[command])
+    asked.params = [_without_variable(each) for each in asked.params]
     try:
         return dict(asked.make_context(command, words(asked, options)).params)
     except click.UsageError as error:
         raise CnnsearchError(error.format_message()) from error
+
+
+def _without_variable(option: click.Parameter) -> click.Parameter:
+    """The option without a variable of its command alone."""
+    own = copy.copy(option)
+    own.envvar = option.envvar if option.envvar in OF_ALL_COMMANDS else None
+    return own
 
 
 def words(command: click.Command, options: Mapping[str, Any]) -> list[str]:

@@ -22,8 +22,8 @@ def resources(
         own = {"jobs": jobs or 0, "threads": max(1, int(each)), "cpus": each, "gpus": gpus}
         return {**own, "launcher": cluster, "address": address, "memory": _worker_memory(memory) if memory else 0}
     fit = _that_fit(cpus, gpus)
-    if gpus and fit and jobs and jobs > fit:
-        raise CnnsearchError(f"--jobs {jobs}: with --gpus-per-trial {gpus:g}, {fit} fit on the GPUs of this machine.")
+    if gpus and jobs and jobs > (most := _on_gpus(gpus)):
+        raise CnnsearchError(f"--jobs {jobs}: with --gpus-per-trial {gpus:g}, {most} fit on the GPUs of this machine.")
     workers, threads = host.workers_and_threads(jobs or fit)
     return {
         "jobs": workers,
@@ -46,11 +46,15 @@ def _that_fit(cpus: float | None, gpus: float | None) -> int | None:
             "CUDA_VISIBLE_DEVICES= cnnsearch run …"
         )
     if gpus:
-        found = graphics.gpus()
-        if not found:
+        if not graphics.gpus():
             raise CnnsearchError(f"--gpus-per-trial {gpus:g}: this machine has no GPU that `nvidia-smi` lists.")
-        fit.append(int(len(found) / gpus + 1e-6))
+        fit.append(_on_gpus(gpus))
     return max(1, min(fit)) if fit else None
+
+
+def _on_gpus(gpus: float) -> int:
+    """How many workers with so many GPUs each fit on those of this machine."""
+    return int(len(graphics.gpus()) / gpus + 1e-6)
 
 
 def _worker_memory(text: str) -> int:

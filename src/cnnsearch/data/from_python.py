@@ -77,6 +77,10 @@ def _with_codes(part: Part, what: str, own: "Dataset | Part") -> Part:
     positions = y.dtype.kind in "iu" and len(part.classes) > 0
     if not own.classes or y.ndim != 1 or y.dtype.kind not in "iuUS" or not (positions or isinstance(own, Dataset)):
         return part
+    # only the names of classes that were made from labels are labels
+    from_labels = tuple(map(labels.text, labels.ordered(np.array(own.classes)))) == tuple(own.classes)
+    if not positions and y.dtype.kind in "iu" and not from_labels:
+        return part
     if positions and len(y) and not 0 <= y.min() <= y.max() < len(part.classes):
         return part
     said = [part.classes[each] if positions else labels.text(each) for each in y.tolist()]

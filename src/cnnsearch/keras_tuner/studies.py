@@ -68,13 +68,13 @@ def delete(tuner: Any) -> None:
     Raises:
         StudyError: if another run works on it.
     """
-    where = place(tuner)
-    try:
-        listing.load(tuner.project_name, **where)
+    where, exists = place(tuner), False
     # there is none, or it is one of a newer version, as the search will say
-    except StudyError:
-        return
-    deletion.delete(deletion.find(tuner.project_name, where["runs"], where["storage"], mlflow=False), **where)
+    with contextlib.suppress(StudyError):
+        listing.load(tuner.project_name, **where)
+        exists = True
+    if exists:
+        deletion.delete(deletion.find(tuner.project_name, where["runs"], where["storage"], mlflow=False), **where)
     for path in folder(tuner).glob("trial_*"):
         shutil.rmtree(path, ignore_errors=True)
 

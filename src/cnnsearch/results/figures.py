@@ -15,6 +15,9 @@ from cnnsearch.data.pixel_values import Range, to_bytes
 LARGEST = 40.0
 """The largest side of a confusion matrix in inches: with 1,000 classes a larger one would need many GiB of memory."""
 
+NAMED = 200
+"""The most classes whose names are beside a confusion matrix."""
+
 SHOWN = 40
 """The most images on a sheet of samples or mistakes."""
 
@@ -32,7 +35,7 @@ def confusion(y: Labels, probabilities: NDArray[Any], classes: Sequence[str], ti
     display = ConfusionMatrixDisplay(found, display_labels=list(classes))
     display.plot(ax=axes, cmap="Blues", colorbar=False, include_values=len(classes) <= 25, xticks_rotation="vertical")
     axes.set(title=title, xlabel="predicted", ylabel="true")
-    if side == LARGEST:
+    if len(classes) > NAMED:
         # their names would cover each other
         axes.set(xticks=[], yticks=[])
     return figure

@@ -9,12 +9,12 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.study import StudyDirection
 
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.prior import ORIGIN, projected
 from cnnsearch.study import moved
-from cnnsearch.study.config import maximize
 from cnnsearch.study.optuna_distributions import to_optuna
 from cnnsearch.study.sampler_view import SamplerView
 from cnnsearch.study.training_checkpoints import FACT, TrainingCheckpoints
@@ -69,8 +69,8 @@ class Study:
 
     @property
     def maximize(self) -> bool:
-        """Whether a larger metric is better."""
-        return maximize(str(self.info["metric"]), str(self.info.get("direction", "")))
+        """Whether a larger metric is better: the direction in which the study was made."""
+        return self.optuna.directions[0] == StudyDirection.MAXIMIZE
 
     @property
     def costs(self) -> tuple[str, ...]:

@@ -133,8 +133,9 @@ RESUMES = "resumes"
 
 def resumed_trials(study: Study) -> set[int]:
     """The numbers of the trials whose points are queued again."""
-    trials = study.optuna.get_trials(deepcopy=False)
-    return {trial.user_attrs[RESUMES] for trial in trials if RESUMES in trial.user_attrs}
+    known = [trial.user_attrs for trial in study.optuna.get_trials(deepcopy=False)]
+    # in earlier versions an objective could store another value there
+    return {each[RESUMES] for each in known if "state" in each and isinstance(each.get(RESUMES), int)}
 
 
 def requeue(

@@ -160,9 +160,10 @@ class WriteBehindStorage(BaseStorage):
         self._later("set_study_user_attr", self._study, key, _plain(value))
 
     def _later(self, method: str, *arguments: Any) -> None:
-        if self.outages.given_up:
-            return
         with self._lock:
+            # here, as another thread may have given it up meanwhile
+            if self.outages.given_up:
+                return
             self._since = self._since if self._unwritten else time.monotonic()
             self._unwritten.append(unwritten.Write(method, arguments))
         if len(self._unwritten) >= MOST or time.monotonic() - self._since > LONGEST:
@@ -209,8 +210,8 @@ class WriteBehindStorage(BaseStorage):
     def _end(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> None:
         """End a trial. If the server does not answer, it is ended here, and in the storage later."""
         plain = None if values is None else [float(value) for value in values]
-        if not self.outages.given_up:
-            with self._lock:
+        with self._lock:
+            if not self.outages.given_up:
                 end = unwritten.Write("set_trial_state_values", (trial_id, state, plain))
                 self._unwritten.append(end)
                 try:

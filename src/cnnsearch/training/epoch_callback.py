@@ -74,9 +74,7 @@ class EpochReporter(lazy_keras.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         told = _numbers(logs or {})
-        # the author may have numbered metrics that are named as Keras would number them
-        known = self._metric in told
-        metrics = told if known else numbered_metrics.plain(told, numbered_metrics.numbered(self.model))
+        metrics = numbered_metrics.plain(told, numbered_metrics.numbered(self.model), self._metric)
         if lazy_keras.is_model(self.model):
             from cnnsearch.training import build
 
@@ -93,7 +91,9 @@ class EpochReporter(lazy_keras.Callback):
         # a `fit` of an author's own may begin to count anew, or validate every second epoch
         done = len(self.result.history)
         self._keep_best(done - 1, metrics[self._metric])
-        self.result.ended = bool(getattr(self.model, "stop_training", False))
+        # a `fit` of an author's own may go on after it was told to stop
+        if not self.result.stopped:
+            self.result.ended = bool(getattr(self.model, "stop_training", False))
         if not self._report(done, metrics):
             self.result.stopped = not self.result.ended
             # never raise to stop: `on_train_end` of the other callbacks would be skipped
@@ -105,7 +105,8 @@ class EpochReporter(lazy_keras.Callback):
         Raises:
             CnnsearchError: if the metric is not in it.
         """
-        given = [numbered_metrics.plain(told, numbered_metrics.numbered(self.model)) for told in given]
+        known = numbered_metrics.numbered(self.model)
+        given = [numbered_metrics.plain(told, known, self._metric) for told in given]
         if not given and self._last:
             raise self._unknown(self._last)
         for epoch, metrics in enumerate(given):

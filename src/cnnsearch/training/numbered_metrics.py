@@ -17,16 +17,21 @@ def numbered(model: Any) -> frozenset[str]:
     return frozenset(_snake(kind.__name__) for kind in classes)
 
 
-def plain(metrics: dict[str, float], known: Collection[str]) -> dict[str, float]:
-    """`metrics` with the numbers of a first model: `val_auc_7` becomes `val_auc`, `val_auc_8` becomes `val_auc_1`."""
+def plain(metrics: dict[str, float], known: Collection[str], asked: str = "") -> dict[str, float]:
+    """`metrics` with the numbers of a first model: `val_auc_7` becomes `val_auc`, `val_auc_8` becomes `val_auc_1`.
+
+    If the metric `asked` for is among them, such as `val_recall_1`, its author may have numbered it. All metrics of its
+    kind then keep their names.
+    """
     found: dict[str, list[tuple[int, str]]] = {}
     for name in metrics:
         base, number = _parted(name, known)
         found.setdefault(base, []).append((number, name))
+    own = _parted(asked, known)[0].removeprefix("val_") if asked in metrics and _parted(asked, known)[1] else ""
     renamed = {}
     for base, names in found.items():
         for place, (_, name) in enumerate(sorted(names)):
-            renamed[name] = f"{base}_{place}" if place else base
+            renamed[name] = name if base.removeprefix("val_") == own else f"{base}_{place}" if place else base
     return {renamed[name]: value for name, value in metrics.items()}
 
 

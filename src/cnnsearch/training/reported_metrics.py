@@ -27,7 +27,7 @@ def reported(candidate: Candidate, hp: Any, parts: Split, classes: int, asked: s
         names = _evaluated(candidate.model, some, asked)
     if candidate.fit is None or not own_fit or (asked and metric_names.matching_metric(asked, names)):
         return names
-    return _fitted(candidate, hp, some)
+    return _fitted(candidate, hp, some, asked)
 
 
 def check_computed(asked: str, names: Collection[str], y: Any, classes: Sequence[str]) -> None:
@@ -53,9 +53,7 @@ def _evaluated(model: Any, some: TrainingData, asked: str) -> list[str]:
     told = model.evaluate(some.x_val[:2], some.y_val[:2], batch_size=2, verbose=0, return_dict=True)
     # a metric such as F1Score may have one number for each class
     found = {name: value for name, value in told.items() if np.size(value) == 1}
-    # the author may have numbered metrics that are named as Keras would number them
-    known = asked.removeprefix("val_") in found
-    names = list(found if known else numbered_metrics.plain(found, numbered_metrics.numbered(model)))
+    names = list(numbered_metrics.plain(found, numbered_metrics.numbered(model), asked.removeprefix("val_")))
     return [*names, *(f"val_{name}" for name in names), "learning_rate"]
 
 
@@ -69,10 +67,10 @@ class _Seen(lazy_keras.Callback):
         self.model.stop_training = True
 
 
-def _fitted(candidate: Candidate, hp: Any, some: TrainingData) -> list[str]:
+def _fitted(candidate: Candidate, hp: Any, some: TrainingData, asked: str) -> list[str]:
     seen = _Seen()
     seen.set_model(candidate.model)
     given = candidate.fit(hp, candidate.model, some.x, some.y, **fitting.keywords(some, 1, [seen]))
     told = fit_results.epochs(given, metric_names.RETURNED)
     names = dict.fromkeys([*seen.names, *(name for metrics in told[-1:] for name in metrics)], 0.0)
-    return list(numbered_metrics.plain(names, numbered_metrics.numbered(candidate.model)))
+    return list(numbered_metrics.plain(names, numbered_metrics.numbered(candidate.model), asked))

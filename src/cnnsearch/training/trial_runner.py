@@ -92,7 +92,7 @@ class TrialRunner:
         completed = messages.Completed(stopped=result.stopped, format=suffix, **facts)
         path = self._ask(completed, messages.Keep).path
         problem, unsaved = trial_files.save(candidate.core, path)
-        if path and not problem:
+        if path and not (problem or unsaved):
             trial_files.save_predictions(candidate, proposal.plan, self._context, Path(path))
         self._send(messages.Saved(trial=self._trial, problem=problem, unsaved=unsaved))
 

@@ -228,6 +228,8 @@ class SearchSource(TrialSource[ActiveTrial]):
             self._callbacks.on_note(
                 f"The models of this space are not stored, because they cannot be saved: {message.unsaved}"
             )
+        if message.problem or message.unsaved:
+            self._lifecycle.checkpoints.note_unsaved(message.trial)
         self._lifecycle.checkpoints.tidy(self._recorder.saved)
 
     def on_failure(self, trial: ActiveTrial, kind: str, reason: str) -> None:

@@ -1,6 +1,7 @@
 """Controlled trials: a study's best trials trained again with one hyperparameter changed, to measure its effect."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -148,6 +149,12 @@ def _group(
     return ControlledGroup(base, base_level, members, missing)
 
 
+def _is_rounded(had: object, value: object) -> bool:
+    if not (isinstance(had, float) and isinstance(value, float)):
+        return False
+    return had != value and math.isclose(had, value, rel_tol=1e-9)
+
+
 def _controlled_trial(
     origin: str, values: Values, name: str, value: object, points: Points, records: list[Trial]
 ) -> Trial | Values | None:
@@ -158,7 +165,9 @@ def _controlled_trial(
         changed = points.changed(values, name, value)
         if changed is None:
             return None
-        keys, point = {changed.key}, changed.values
+        # an earlier version rounded the values of a range with steps
+        rounded = {record.key for record in own if _is_rounded(record.params.get(name), value)}
+        keys, point = {changed.key, *rounded}, changed.values
     for record in records:
         if record.state == "complete" and not record.cut and record.key in keys:
             return record

@@ -59,7 +59,9 @@ def value_at(distribution: Distribution, position: float) -> Any:
     if step := distribution.step or (1 if distribution.kind == "int" else 0):
         # as Optuna computes it, rounding errors included: a controlled trial then has the value of the others
         value = min(high, math.floor((value - low) / step + 0.5 - 1e-9) * step + low)
-    return round(value) if distribution.kind == "int" else value
+    if distribution.kind == "int":
+        return round(value)
+    return value if step else round(value, 12)
 
 
 def position_of(distribution: Distribution, value: Any) -> float:

@@ -26,6 +26,8 @@ WAITING = """<!doctype html>
 """
 """The page before the data are known; the browser loads it again every two seconds."""
 
+NOTHING = '<!doctype html><meta charset="utf-8"><p>The study has trained nothing yet, and no search runs on it.</p>'
+
 
 class Status(NamedTuple):
     """The status of a study as a sentence, and a text that changes whenever the page has to be composed anew."""
@@ -60,7 +62,7 @@ class LiveReport:
         with self._lock:
             status = self._status()
             if "data" not in self._study.info:
-                return WAITING
+                return WAITING if self._runs() else NOTHING
             if status.version != self._version:
                 ended = not self._runs()
                 self._html, self._version = self._composed(ended), status.version
