@@ -133,7 +133,7 @@ def form(text: str) -> list[str]:
     """
     lines: list[str] = []
     for line in map(str.strip, text.splitlines()):
-        line = re.sub(r"^rank +trial .*", "rank trial", re.sub(r"^[\d =]+(complete|pruned) .*", "row", line))
+        line = re.sub(r"^rank +trial .*", "rank trial", re.sub(r"^([\d =]|<NA>)+(complete|pruned) .*", "row", line))
         line = re.sub(r"^(photos/\S+) .*", r"\1", line)
         line = re.sub(r"[\w/]+=\S+|the default point|\+\d+$|^(pareto|score|Rungs): .*", "", line)
         line = re.sub(r"\b(complete|pruned)\b", "STATE", line)
