@@ -161,6 +161,16 @@ def test_a_look_at_test_survives_what_a_run_writes_meanwhile(run: Run, tmp_path:
     assert [look["trial"] for look in listing.load(None, tmp_path / "runs").test_results()] == [0]
 
 
+def test_a_note_says_that_few_images_need_more_epochs(run: Run) -> None:
+    line = ("run", "--space", "digits_cnn", "--trials", "1", "--jobs", "1", "--set", "dataset.limit=100")
+    told = run(*line).stdout
+    # 12 epochs of 2 batches of 64
+    note = "66 images are few: a trial of 12 epochs updates its weights only 24 times."
+    assert f"{note} It may learn more with '--epochs 125'." in " ".join(told.split())
+    # who asks for fewer epochs knows it
+    assert "are few" not in run(*line, "--study", "short", "--epochs", "2").stdout
+
+
 def test_a_killed_parent_leaves_nothing_running_after_the_same_command(tmp_path: Path, store: str) -> None:
     command = ("run", "--space", "digits_cnn", "--trials", "2", "--jobs", "1", "--set", "dataset.limit=300")
     command = (*command, "--no-default", "--scheduler", "none")

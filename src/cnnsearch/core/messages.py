@@ -103,6 +103,7 @@ class Described(Message):
         metrics: the names of the metrics that the default point's model reports; empty if not known.
         machine: `backend`, `keras`, `precision` and `devices` as in Ready; here Keras may have been imported since.
         prior: for each point of a prior the nearest complete point of the space; empty if there is none.
+        batch_size: images in a training step of the default point; 0 if it is no plan.
     """
 
     values: dict[str, Any]
@@ -111,6 +112,7 @@ class Described(Message):
     metrics: list[str]
     machine: dict[str, Any]
     prior: list[dict[str, Any]] = field(default_factory=list)
+    batch_size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,10 +28,12 @@ def plain(metrics: dict[str, float], known: Collection[str], asked: str = "") ->
         base, number = _parted(name, known)
         found.setdefault(base, []).append((number, name))
     own = _parted(asked, known)[0].removeprefix("val_") if asked in metrics and _parted(asked, known)[1] else ""
-    renamed = {}
+    renamed: dict[str, str] = {}
     for base, names in found.items():
-        for place, (_, name) in enumerate(sorted(names)):
-            renamed[name] = name if base.removeprefix("val_") == own else f"{base}_{place}" if place else base
+        in_order = [name for _, name in sorted(names)]
+        kept = base.removeprefix("val_") == own
+        new = in_order if kept else [base, *(f"{base}_{place}" for place in range(1, len(in_order)))]
+        renamed |= dict(zip(in_order, new, strict=True))
     return {renamed[name]: value for name, value in metrics.items()}
 
 

@@ -12,6 +12,7 @@ from cnnsearch.core.errors import CnnsearchError, TrialFailure, error_line
 from cnnsearch.core.host import backend_to_come
 from cnnsearch.spaces import recipes
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults, replay
+from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.prior import replay_projected
 from cnnsearch.training.connection import Connection, follow_parent, take_pipes
 from cnnsearch.training.device import BY_SHAPE
@@ -98,11 +99,10 @@ class Worker:
             controlled = {origin: self._complete(values) for origin, values in assignment.controlled.items()}
             prior = [self._nearest(values) for values in assignment.prior]
             machine = context.keras.facts()
-            self._connection.send(
-                messages.Described(
-                    values=point, recipes=points, controlled=controlled, metrics=names, machine=machine, prior=prior
-                )
-            )
+            batch_size = default.batch_size if isinstance(default, Plan) else 0
+            own: dict[str, Any] = {"metrics": names, "machine": machine, "batch_size": batch_size}
+            queued: dict[str, Any] = {"recipes": points, "controlled": controlled, "prior": prior}
+            self._connection.send(messages.Described(values=point, **queued, **own))
 
     def _reported_metrics(self, default: Any, hp: HyperParameters, asked: str, own_fit: bool) -> list[str]:
         """The names of the metrics of the default point's model; empty if they cannot be found out.

@@ -1,6 +1,7 @@
 """The trials of a search: interrupted ones first, then queued points, then what the sampler draws."""
 
 import functools
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -33,6 +34,11 @@ INFEASIBLE = 60
 
 HELP_SAMPLER = 3
 """After this many of them, candidates are drawn at random, because the sampler may repeat its best candidates."""
+
+FEW_UPDATES = 100
+"""With fewer updates of the weights a network on pictures hardly learns; benchmarks/few_images.py measured it."""
+
+ENOUGH_UPDATES = 250
 
 
 class SearchSource(TrialSource[ActiveTrial]):
@@ -126,7 +132,16 @@ class SearchSource(TrialSource[ActiveTrial]):
         if "default" not in self._study.info:
             machine = {**self._study.info["machine"], **message.machine}
             self._study.remember(default=message.values, machine=machine)
+            self._note_few_updates(message.batch_size)
         self._enqueue(message.prior)
+
+    def _note_few_updates(self, batch_size: int) -> None:
+        study = self.config.study
+        # who asked for fewer epochs than the space has knows that they are few
+        if batch_size and study.epochs >= study.space.defaults["epochs"]:
+            images = self._study.info["data"]["images"]["train"]
+            if line := few_updates(images, batch_size, study.epochs):
+                self._callbacks.on_note(line)
 
     def _enqueue(self, prior: list[dict[str, Any]]) -> None:
         """Queue the trials that come before those of the sampler; `prior` has the points of the prior in this space."""
@@ -362,3 +377,15 @@ class SearchSource(TrialSource[ActiveTrial]):
                 del self._lifecycle.scheduler.paused[trial.number]
                 self.interrupt(trial)
         self._lifecycle.close()
+
+
+def few_updates(images: int, batch_size: int, epochs: int) -> str:
+    """A note if a trial of so many `epochs` updates the weights fewer than FEW_UPDATES times; else empty."""
+    batches = math.ceil(images / batch_size)
+    if batches * epochs >= FEW_UPDATES:
+        return ""
+    enough = math.ceil(ENOUGH_UPDATES / batches)
+    return (
+        f"{images} images are few: a trial of {epochs} epochs updates its weights only {batches * epochs} times. It "
+        f"may learn more with '--epochs {enough}'."
+    )
