@@ -291,8 +291,8 @@ def test_a_large_study_draws_and_shows_some_of_its_trials_and_says_so(
     read = page(tmp_path / "report.html")
     shown = read.data[0]["trials"]
     assert len(shown["number"]) == 20 and read.data[0]["all_trials"] == 30 and sorted(shown["rank"]) == [*range(1, 21)]
-    assert "over the ranks of 20 of the 30 complete trials, chosen by chance" in read.sections["importance"]
-    assert "20 of 30 complete trials, chosen by chance" in read.sections["effects"]
+    assert "over the ranks of 20 of the 30 complete trials, chosen at random" in read.sections["importance"]
+    assert "20 of 30 complete trials, chosen at random" in read.sections["effects"]
     assert "The first 20 of 30 trials of the leaderboard are drawn" in read.sections["history"]
     assert read.data[0]["lines"] == 10 and "10 of 30 complete trials are drawn" in read.sections["slices"]
     assert len(leaderboard.to_csv(leaderboard.rows(study)).splitlines()) == 31

@@ -19,7 +19,7 @@ def best_first(trials: Iterable[Trial], maximize: bool) -> list[Trial]:
 
 
 def some(trials: list[Trial], most: int) -> list[Trial]:
-    """At most so many of the trials, in their order. Of more, they are chosen by chance, the same ones each time."""
+    """At most so many of the trials, in their order. Of more, they are chosen at random, the same ones each time."""
     if len(trials) <= most:
         return trials
     return [trials[place] for place in sorted(random.Random(0).sample(range(len(trials)), most))]

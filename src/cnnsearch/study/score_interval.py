@@ -1,7 +1,7 @@
 """The 95% interval of a recipe's score on new images, from a few trainings on new seeds.
 
 A score of some trainings has two sources of error: the seeds, and the validation images. The interval holds both. It is
-about the score, on new images of this kind, of the model that this recipe trained. docs/concepts/confirmation.md
+about the score, on new images of this kind, of the model that this plan trained. docs/concepts/confirmation.md
 explains it, and benchmarks/coverage.py measures how often it is right.
 """
 
@@ -18,17 +18,17 @@ PRIOR_WEIGHT = 4
 
 EXPECTED_RATIO = 1.5
 """The variance of an accuracy as a multiple of p(1 - p)/m, before scores are known. It is above 1 because models of one
-recipe differ, and because each score is that of its best epoch, which is a little too high and varies less.
+plan differ, and because each score is that of its best epoch, which is a little too high and varies less.
 docs/benchmarks/coverage.md has how it was chosen."""
 
 MOST_RATIO = 4.0
-"""The variance of another recipe counts as at most this multiple of its expected variance, so that one poor recipe does
+"""The variance of another plan counts as at most this multiple of its expected variance, so that one poor plan does
 not widen the interval of every one."""
 
 
 @dataclass(frozen=True)
 class Trainings:
-    """The scores of one recipe on new seeds.
+    """The scores of one plan on new seeds.
 
     Attributes:
         scores: one for each seed.
@@ -47,7 +47,7 @@ def of_accuracy(found: Trainings, others: Sequence[Trainings] = ()) -> tuple[flo
     """The interval of an accuracy; None if the number of images is not known.
 
     The variance of an accuracy p on m images is p(1 - p)/m, if all models are equally good. The observed variances of
-    this recipe and of the `others` are moderated by EXPECTED_RATIO times it (Smyth, Stat. Appl. Genet. Mol. Biol. 3,
+    this plan and of the `others` are moderated by EXPECTED_RATIO times it (Smyth, Stat. Appl. Genet. Mol. Biol. 3,
     2004). What is above it is the variance between models. The ends are Wilson's (1927), so they are between 0 and 1.
     """
     n, m = len(found.scores), found.images
@@ -99,7 +99,7 @@ def of_score(found: Trainings, others: Sequence[Trainings]) -> tuple[float, floa
     """The interval of another score, such as a loss or an F1; None for one seed.
 
     How much of its variance comes from the images is not known. The variance of its few seeds is moderated by the
-    geometric mean of the variances of all recipes, `others` too: one poor recipe does not widen the interval of every
+    geometric mean of the variances of all plans, `others` too: one poor plan does not widen the interval of every
     one.
     """
     n = len(found.scores)
@@ -117,13 +117,13 @@ def of_score(found: Trainings, others: Sequence[Trainings]) -> tuple[float, floa
 
 
 def differs(first: list[float], other: list[float], expected: float, overlap: float, comparisons: int) -> bool:
-    """Whether two recipes differ, from the differences of their scores on the same seeds and images.
+    """Whether two plans differ, from the differences of their scores on the same seeds and images.
 
     Args:
         first: the scores of one recipe; `other`: those of the other one, in the same order of splits.
         expected: the variance of one difference that comes from the images alone (McNemar 1947).
         overlap: the share of the validation images that two trainings have in common.
-        comparisons: how many recipes are compared with the first one (Bonferroni).
+        comparisons: how many plans are compared with the first one (Bonferroni).
     """
     differences = [a - b for a, b in zip(first, other, strict=True)]
     n = len(differences)

@@ -143,7 +143,7 @@ def _notes(study: Study, known: Evidence, found: list[Comparison], missing: list
     pruned = sum(record.state == "pruned" for record in study.trials())
     compared = f"{len(known.cases)} complete trials"
     if known.complete:
-        compared = f"{len(known.cases) + len(known.outliers)} of {known.complete:,} complete trials, chosen by chance"
+        compared = f"{len(known.cases) + len(known.outliers)} of {known.complete:,} complete trials, chosen at random"
     notes = [f"From {compared}. n is the number of pairs, or of trials with one of both values."]
     if known.outliers:
         scores = ", ".join(f"{case.number} ({case.score:.4f})" for case in known.outliers[:SHOWN])

@@ -28,7 +28,7 @@ OUTLIER_RANGES = 3.0
 1977)."""
 
 MOST = 300
-"""Of more complete trials so many are compared, chosen by chance: each one is drawn again, which takes milliseconds."""
+"""Of more complete trials so many are compared, chosen at random: each one is drawn again, which takes milliseconds."""
 
 MATCHED, MODELLED, CONTROLLED = "matched pairs", "modelled", "controlled pairs"
 
@@ -90,7 +90,7 @@ class Comparison(NamedTuple):
 
 
 def evidence(study: Study, points: Points, most: int = 0) -> Evidence:
-    """The complete trials of a study, or so many of them, chosen by chance.
+    """The complete trials of a study, or so many of them, chosen at random.
 
     Pruned trials, and one that the time limit ended, are left out, because their scores are from fewer epochs. Failed
     trials have no score.

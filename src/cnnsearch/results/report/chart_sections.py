@@ -80,7 +80,7 @@ def importance(known: Facts) -> Section:
     count = len(known.complete)
     trials = f"the {count} complete trials"
     if count > MOST:
-        trials = f"{MOST} of the {count:,} complete trials, chosen by chance"
+        trials = f"{MOST} of the {count:,} complete trials, chosen at random"
     paragraphs = (
         f"{first} The bars are importances by functional ANOVA, as in Optuna, over the ranks of {trials}: the "
         "share of the variance that each hyperparameter explains. The red "

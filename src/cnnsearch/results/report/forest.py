@@ -15,7 +15,7 @@ DEPTH = 64
 """The largest depth of a tree."""
 
 TIES = 1e-9
-"""Of splits whose gains differ by less than this share, one is chosen by chance."""
+"""Of splits whose gains differ by less than this share, one is chosen at random."""
 
 
 class Leaves(NamedTuple):

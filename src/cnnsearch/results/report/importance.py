@@ -16,7 +16,7 @@ MIN_TRIALS = 15
 """With fewer complete trials no importance is computed."""
 
 MOST = 300
-"""Of more complete trials so many are used, chosen by chance: the time grows with their number."""
+"""Of more complete trials so many are used, chosen at random: the time grows with their number."""
 
 SHUFFLES = 19
 """The number of shuffles. A hyperparameter without effect exceeds all 19 by chance once in twenty times."""
