@@ -108,7 +108,14 @@ def _scan(root):
                 )
             parts[meant] = entry
     if not parts:
-        return _pictures(root, root, "train")
+        found = _pictures(root, root, "train")
+        classes = sorted({picture.label for picture in found})
+        if all(name.lower() in MEANT for name in classes):
+            raise DataError(
+                f"{root}: the pictures are directly in {' and '.join(classes)}; {LOOKED_FOR}. Put the pictures of "
+                f"each class into a folder of their own, such as {classes[-1]}/CLASS."
+            )
+        return found
     if "train" not in parts:
         raise DataError(f"{root}: there is {' and '.join(parts)} but no train; {LOOKED_FOR}. Add train/CLASS/*.")
     return [picture for part in PARTS if part in parts for picture in _pictures(parts[part], root, part)]

@@ -58,6 +58,9 @@ def test_keywords_become_words_of_the_command_line() -> None:
     given = {"set": {"filters.first": [8, 16], "head.reduce": "max"}, "confirm": 0, "recipe": "a"}
     expected = ["--set", "filters.first=[8, 16]", "--set", "head.reduce=max", "--confirm", "0", "--recipe", "a"]
     assert keywords.words(RUN, given) == expected
+    given = {"set": {"dataset.path": Path("x.npz"), "batch_size.choices": np.array([32, 64])}, "image_size": (96, 96)}
+    expected = ["--set", "dataset.path=x.npz", "--set", "batch_size.choices=[32, 64]", "--image-size", "96x96"]
+    assert keywords.words(RUN, given) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,9 @@ def test_keywords_become_words_of_the_command_line() -> None:
         ("digits_cn", {}, "there is no space 'digits_cn'. Did you mean 'digits_cnn'?"),
         ("digits_cnn", {"trails": 2}, "search() has no keyword 'trails'. Did you mean 'trials'?"),
         ("digits_cnn", {"trials": 0}, "0 is not in the range x>=1"),
+        ("digits_cnn", {"image_size": (96, 64)}, 'expected WIDTHxHEIGHT as one text, such as "96x64".'),
+        ("digits_cnn", {"sampler": ["tpe", "random"]}, "sampler=['tpe', 'random']: expected one value."),
+        ("digits_cnn", {"set": {"filters.first": object}}, "expected numbers, texts, True, False or lists."),
         ("digits_cnn", {"sampler": "tpee"}, "--sampler tpee: there is no sampler of this name. Did you mean 'tpe'?"),
     ],
 )

@@ -108,7 +108,7 @@ def test_pictures_that_cannot_be_used(run: Run, tmp_path: Path) -> None:
     refused(run(*command), "no pictures")
     for name, size in (("cat", 8), ("dog", 9)):
         Image.new("L", (size, size)).save(tmp_path / "pets" / "train" / name / "a.png")
-    refused(run(*command), "class 'cat' has 1 of 2 images, too few to split off")
+    refused(run(*command), "class 'cat' has 1 of 2 images; expected 3 or more")
     (tmp_path / "pets" / "train" / "dog" / "a.png").write_bytes(b"not a picture")
     refused(run(*command), "a.png", "cannot be read")
 

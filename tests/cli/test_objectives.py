@@ -11,6 +11,7 @@ import cnnsearch
 from cnnsearch.core.errors import CnnsearchError, SpaceError, TrialFailure
 from cnnsearch.spaces import objective as objectives
 from cnnsearch.spaces import source_names
+from cnnsearch.spaces.definition import NO_DATA, Space, Use
 from cnnsearch.study import objectives as study_objectives
 from tests.conftest import Run, working_in
 from tests.own_trials import own_trial
@@ -121,17 +122,21 @@ def test_an_objective_of_several_values_has_a_pareto_front(run: Run, tmp_path: P
 
 def test_the_values_of_a_search_have_names_and_directions() -> None:
     values = study_objectives.values
-    assert values((), (), True) == values((), (), False) == (None, "", ())
-    assert values(("val_loss",), ("maximize",), True) == ("val_loss", "maximize", ())
-    assert values((), ("maximize", "minimize"), True) == ("value_0", "maximize", (("value_1", "minimize"),))
-    assert values(("val_accuracy", "loss"), (), True) == ("val_accuracy", "maximize", (("loss", "minimize"),))
-    for names, directions, own, message in (
-        (("a", "b"), ("maximize",), True, "The number of --metric is 2, and that of --direction 1"),
-        (("a", "a"), (), True, "--metric a --metric a: each value of the objective needs a name of its own"),
-        (("val_loss", "val_auc"), (), False, "only an Optuna objective returns several values"),
+    own, model, plans = Space("own", dataset=Use(NO_DATA, {})), Space("model", model="a.py:build"), Space("plans")
+    assert values((), (), own) == values((), (), model) == values((), (), plans) == (None, "", ())
+    assert values(("val_loss",), ("maximize",), own) == ("val_loss", "maximize", ())
+    assert values((), ("maximize", "minimize"), own) == ("value_0", "maximize", (("value_1", "minimize"),))
+    assert values(("val_accuracy", "loss"), (), own) == ("val_accuracy", "maximize", (("loss", "minimize"),))
+    assert values(("val_mine",), ("minimize",), model) == ("val_mine", "minimize", ())
+    for names, directions, space, message in (
+        (("a", "b"), ("maximize",), own, "The number of --metric is 2, and that of --direction 1"),
+        (("a", "a"), (), own, "--metric a --metric a: each value of the objective needs a name of its own"),
+        (("val_loss", "val_auc"), (), model, "only an Optuna objective returns several values"),
+        ((), ("minimize",), model, "for a metric of your own model that --metric names"),
+        (("val_accuracy",), ("minimize",), plans, "The direction of other metrics is known"),
     ):
         with pytest.raises(CnnsearchError, match=message):
-            values(names, directions, own)
+            values(names, directions, space)
     with pytest.raises(CnnsearchError, match="direction and directions"):
         cnnsearch.optimize(lambda trial: 1.0, direction="maximize", directions=["maximize"])
 

@@ -162,8 +162,21 @@ def test_validation_sets_the_share():
 def test_a_class_too_rare_for_every_part_is_said(counts):
     message = line(split, numbered(*counts), seed=1)
     name = CLASSES[int(np.argmin(counts))]
-    assert message.startswith(f"numbered: class '{name}' has {min(counts)} of {sum(counts)} images, too few to")
+    assert message.startswith(f"numbered: class '{name}' has {min(counts)} of {sum(counts)} images; expected 3 or more")
     assert message.endswith("Give it more images, or give a validation and a test set.")
+
+
+@pytest.mark.parametrize("counts", [(3, 3), (5,) * 10, (6, 6), (26, 4), (296, 3), (146, 146, 4, 4)])
+def test_every_part_has_every_class_that_has_three_images(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    data = Dataset("few", images(range(len(labels))), labels, [f"class {each}" for each in range(len(counts))])
+    for seed in range(20):
+        parts = split(data, seed)
+        again = split_again(parts, seed + 100)
+        every = (parts.y, parts.y_val, parts.y_test, again.y, again.y_val)
+        assert {len(set(part.tolist())) for part in every} == {len(counts)}
+        assert sorted(numbers(parts.x) + numbers(parts.x_val) + numbers(parts.x_test)) == list(range(len(labels)))
+        assert sorted(numbers(again.x) + numbers(again.x_val)) == sorted(numbers(parts.x) + numbers(parts.x_val))
 
 
 def test_a_name_without_any_image_is_no_class():

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from cnnsearch.core.errors import DataError
 from cnnsearch.data import image_cache, image_decoding, loading
 from cnnsearch.data.arrays import limited, noisy
 from cnnsearch.data.splits import split
@@ -80,6 +81,13 @@ def test_a_class_may_be_called_train(folder, put, tmp_path):
     for name in ("car", "plane", "train", "valid"):
         put(f"{name}/0.png")
     assert folder(path=str(tmp_path)).classes == ("car", "plane", "train", "valid")
+
+
+def test_pictures_directly_in_train_and_test_are_no_classes(folder, put, tmp_path):
+    for name in ("train/0.png", "train/1.png", "test/0.png"):
+        put(name)
+    with pytest.raises(DataError, match="the pictures are directly in test and train"):
+        folder(path=str(tmp_path))
 
 
 def test_hidden_and_other_files_are_passed_by(folder, two):
@@ -344,7 +352,7 @@ def test_a_link_to_itself_is_named(folder, two, says):
 @pytest.mark.parametrize("paths, words", [
     ([], "ROOT: there are no pictures in class folders; looked for PATH/train/CLASS/* or PATH/CLASS/*"),
     (["0.png"], "ROOT: there are no pictures in class folders"),
-    (["train/0.png"], "ROOT: there is only one class, 'train'"),
+    (["train/0.png"], "ROOT: the pictures are directly in train; looked for"),
     (["train/cat/0.png"], "ROOT: there is only one class, 'cat'; expected a folder for each of two or more."),
     (["train/cat/0.txt", "train/dog/0.png"], "ROOT/train/cat: this class has no pictures"),
     (["test/cat/0.png", "val/cat/0.png"], "ROOT: there is test and val but no train"),

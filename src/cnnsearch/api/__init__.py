@@ -115,8 +115,8 @@ def search(
         seed: the random seed of the data split, the sampler and each trial.
         metric: the metric to optimize, such as "val_accuracy" or "val_loss"; None: the space's. For an Optuna
             objective: the name of its value, or a list of names.
-        direction: "minimize" or "maximize", for an Optuna objective, or a list, one for each value; None: "minimize",
-            or what the metric's name says.
+        direction: "minimize" or "maximize", for an Optuna objective or a metric of your own model, or a list, one for
+            each value of an objective; None: "minimize", or what the metric's name says.
         set: changes of the space: `{"filters.first": [8, 16]}`.
         weights: Keras' file of the weights of the space's pretrained network, without its top; None: ImageNet's, which
             Keras downloads. Hash and shapes are checked first.

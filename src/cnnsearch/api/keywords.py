@@ -4,6 +4,7 @@ import copy
 import functools
 import inspect
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -85,7 +86,7 @@ def words(command: click.Command, options: Mapping[str, Any]) -> list[str]:
         if option.is_flag:
             found += option.opts[-1:] if value else option.secondary_opts[-1:]
             continue
-        for each in _each(value):
+        for each in _each(name, value, option):
             found += [option.opts[-1], str(each)]
     return found
 
@@ -95,12 +96,39 @@ def flag_name(option: click.Parameter) -> str:
     return attribute_name(option.opts[-1])
 
 
-def _each(value: Any) -> list[Any]:
-    """The values of an option that may be repeated."""
+def _each(name: str, value: Any, option: click.Option) -> list[Any]:
+    """The values of an option, more than one only if it may be repeated.
+
+    Raises:
+        CnnsearchError: if there are more values than it takes.
+    """
     if isinstance(value, dict):
-        return [f"{key}={each if isinstance(each, str) else json.dumps(each)}" for key, each in value.items()]
-    given = list(value) if isinstance(value, list | tuple) else [value]
-    return [each for each in given if each is not None]
+        return [f"{key}={_text(name, each)}" for key, each in value.items()]
+    given = [each for each in (value if isinstance(value, list | tuple) else [value]) if each is not None]
+    if option.multiple or len(given) < 2:
+        return given
+    one, form = "x".join(map(str, given)), option.metavar or ""
+    if "x" not in form:
+        raise CnnsearchError(f"{name}={value!r}: expected one value.")
+    # (96, 96) is 96x96; other pairs may be meant in another order, as Keras has the height first
+    if len(set(given)) > 1:
+        raise CnnsearchError(f'{name}={value!r}: expected {form} as one text, such as "{one}".')
+    return [one]
+
+
+def _text(name: str, value: Any) -> str:
+    """A value of a dict as on the command line: a text, or JSON, which is TOML too."""
+    if isinstance(value, str | os.PathLike):
+        return os.fspath(value)
+
+    def plain(each: Any) -> Any:
+        if isinstance(each, os.PathLike):
+            return os.fspath(each)
+        if hasattr(each, "tolist"):
+            return each.tolist()
+        raise CnnsearchError(f"{name}: {each!r} cannot be a value; expected numbers, texts, True, False or lists.")
+
+    return json.dumps(value, default=plain)
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -23,11 +23,12 @@ class TrainedModel(NamedTuple):
         """The model's predictions for images.
 
         Raises:
-            DataError: if the images have another shape than those of the search.
+            DataError: if the images have another shape or scale than those of the search.
         """
         facts = self.source.study.info["data"]
         shape = tuple(facts["input_shape"])
-        x = batch(from_python.images_of(images, grey=shape[-1] == 1), shape)
+        low, high = facts.get("value_range", pixel_values.BYTES)
+        x = batch(from_python.images_of(images, grey=shape[-1] == 1), shape, (low, high))
         names = tuple(str(name) for name in facts["classes"])
         probabilities = self.source.predict(self.model, x)
         return Predictions(np.asarray(names)[probabilities.argmax(-1)], probabilities, names)
@@ -56,11 +57,13 @@ def load(study: Study, number: int | None, plugins: tuple[Path, ...]) -> Trained
         return TrainedModel(exported_model.load_checkpoint(source, path), source)
 
 
-def batch(images: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def batch(images: NDArray[Any], shape: tuple[int, ...], values: pixel_values.Range) -> NDArray[Any]:
     """Images, or one image, as an array (n, *shape). Images of one channel may have no axis for it.
 
+    `values`: the range of the training images.
+
     Raises:
-        DataError: if they have another shape, or values that are not numbers.
+        DataError: if they have another shape or scale, or values that are not numbers.
     """
     shapes = [shape, shape[:-1]] if shape[-1] == 1 else [shape]
     if images.shape in shapes:
@@ -70,6 +73,9 @@ def batch(images: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
             f"The images have the shape {images.shape}; expected (n, {', '.join(map(str, shape))}), as in the search."
         )
     try:
-        return pixel_values.compact({"images": images.reshape(len(images), *shape)})["images"]
+        found = pixel_values.compact({"images": images.reshape(len(images), *shape)})["images"]
     except ValueError as error:
         raise DataError(f"The images cannot be used: {error}") from error
+    if problem := pixel_values.other_scale(found, values):
+        raise DataError(f"The values of the images {problem}")
+    return found

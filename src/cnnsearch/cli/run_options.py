@@ -97,7 +97,7 @@ search_options = option_group(
         multiple=True,
         type=click.Choice(("minimize", "maximize")),
         shown="minimize; with --metric, what the name says",
-        help="For an Optuna objective: whether a smaller or a larger value is better. "
+        help="For an Optuna objective or a metric of your own model: whether a smaller or a larger value is better. "
         "May be repeated, for several values.",
     ),
     spec(

@@ -97,7 +97,7 @@ def _with_objectives(given: dict[str, Any], objective: str | None, confirm: str,
         CnnsearchError: if these options do not work together.
     """
     found = dict(given)
-    values = objectives.values(found["metric"], found["direction"], space.trains_itself)
+    values = objectives.values(found["metric"], found["direction"], space)
     if values.more:
         objectives.check_several({**found, "objective": objective, "confirm": confirm})
         found["scheduler"], found["pruner"] = "none", "none"

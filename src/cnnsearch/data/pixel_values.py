@@ -91,6 +91,22 @@ def from_bytes(pixels: NDArray[np.uint8], values: Range) -> NDArray[Any]:
     return scaled
 
 
+def other_scale(images: NDArray[Any], values: Range) -> str:
+    """A message if images have another scale than the training images, whose range is `values`; else empty.
+
+    That is the case if their values are far larger, or if they are from 0 to 1 and the training images are not.
+    """
+    low, high = ends(images)
+    top, known = max(abs(low), abs(high)), max(map(abs, values))
+    smaller = images.dtype.kind == "f" and top <= 1 and known >= FEW
+    if not (smaller or top > APART * known):
+        return ""
+    return (
+        f"go from {low:g} to {high:g}, and the model was trained on {values[0]:g} to {values[1]:g}; expected images of "
+        "the same scale as in training."
+    )
+
+
 def of_pictures(data: Mapping[str, Any]) -> Range:
     """The range that a model expects for image files; `data` is that of its model card.
 

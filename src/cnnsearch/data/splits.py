@@ -51,7 +51,7 @@ def split(data: Dataset, seed: int, validation: float = 1 / 6, take: Take = _cop
     rows = np.arange(len(data.y))
     x, y, clean, x_test, y_test = data.x, data.y, data.x_clean, data.x_test, data.y_test
     if x_test is None or y_test is None:
-        # a group is left for validation, and one for training
+        # one image, or group, of each class is left for validation and one for training
         rows, taken = _cut(data, rows, 0.2, seed, 2 if data.x_val is None else 1)
         x_test, y_test = take(x, taken), y[taken]
     x_val, y_val, x_val_clean, groups_val = data.x_val, data.y_val, None, None
@@ -117,29 +117,34 @@ def _cut(
 ) -> tuple[NDArray[np.intp], ...]:
     """The rows that are kept and the rows that are split off, both sorted.
 
-    `left`: how many groups of each class are kept at least.
+    `left`: how many images, or groups, of each class are kept at least.
     """
     if data.groups is not None:
         return cut(data, rows, fraction, seed, left)
     y = data.y[rows]
-    kept, taken = stratified(y, fraction, seed)
-    # a rare class may be missing in a part
-    if len({len(np.unique(part)) for part in (y, y[kept], y[taken])}) > 1:
-        raise _too_few(data, fraction)
+    _, counts = np.unique(y, return_counts=True)
+    if counts.min() <= left:
+        raise _too_few(data)
+    kept, taken = stratified(y, fraction, seed, left)
     return rows[kept], rows[taken]
 
 
-def stratified(y: Labels, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def stratified(y: Labels, fraction: float, seed: int, left: int = 1) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The rows that are kept and the `fraction` of each class that is split off, both sorted.
 
-    They are those of scikit-learn's `train_test_split(stratify=y)`, without the seconds that importing it takes in
-    every worker, and stay the same if a later version splits in another way.
+    At least `left` images of each class are kept and one is split off, if the class has so many. Otherwise they are
+    those of scikit-learn's `train_test_split(stratify=y)`, without the seconds that importing it takes in every
+    worker, and stay the same if a later version splits in another way.
     """
     _, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
     by_class = np.split(np.argsort(classes, kind="stable"), np.cumsum(counts)[:-1])
     draw, off = np.random.RandomState(seed), math.ceil(fraction * len(y))
     kept = _shares(counts, len(y) - off, draw)
     taken = _shares(counts - kept, off, draw)
+    # rounding may leave a rare class out of a part
+    enough = counts > left
+    taken[enough] = np.clip(taken[enough], 1, counts[enough] - left)
+    kept = counts - taken
     shuffled = [draw.permutation(rows) for rows in by_class]
     parts = [
         np.concatenate([rows[first : first + size] for rows, first, size in zip(shuffled, begin, sizes, strict=True)])
@@ -163,11 +168,12 @@ def _shares(counts: NDArray[np.intp], size: int, draw: np.random.RandomState) ->
     return shares
 
 
-def _too_few(data: Dataset, fraction: float) -> DataError:
+def _too_few(data: Dataset) -> DataError:
     kinds, counts = np.unique(data.y, return_counts=True)
     rarest = counts.argmin()
+    missing = [name for name, part in (("validation", data.x_val), ("test", data.x_test)) if part is None]
     return DataError(
-        f"{data.name}: class '{data.classes[kinds[rarest]]}' has {counts[rarest]} of {len(data.y)} images, "
-        f"too few to split off {fraction:.0%} of every class. Give it more images, or give "
-        "a validation and a test set."
+        f"{data.name}: class '{data.classes[kinds[rarest]]}' has {counts[rarest]} of {len(data.y)} images; expected "
+        f"{len(missing) + 1} or more, because training, {' and '.join(missing)} need one each. Give it more images, or "
+        f"give a {' and a '.join(missing)} set."
     )

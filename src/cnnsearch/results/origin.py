@@ -119,7 +119,8 @@ class Origin(NamedTuple):
             keras.utils.set_random_seed(chosen.seed)
             candidate = self.candidate(pretrained=True)
             data = training_data.for_candidate(candidate, self.parts, len(self.dataset.classes))
-            fitting.train(candidate, trainer, hp, data, self.epochs, metric, should_continue)
+            larger = self.study.maximize
+            fitting.train(candidate, trainer, hp, data, self.epochs, metric, should_continue, maximize=larger)
         return self.source.in_float32(candidate.core)
 
 

@@ -74,8 +74,8 @@ def _from_arrays(file: Path, shape: Shape, values: pixel_values.Range) -> Iterat
     except ValueError as error:
         yield file, f"{file}: {error}"
         return
-    if problem := _other_scale(images, values):
-        yield file, f"{file}: {problem}"
+    if problem := pixel_values.other_scale(images, values):
+        yield file, f"{file}: its values {problem}"
         return
     without_channels = shape[:2] if shape[2] == 1 else shape
     if images.shape in (shape, without_channels):
@@ -84,22 +84,6 @@ def _from_arrays(file: Path, shape: Shape, values: pixel_values.Range) -> Iterat
         yield from ((Path(f"{file}[{n}]"), image.reshape(shape)) for n, image in enumerate(images))
     else:
         yield file, f"{file}: its array is of shape {images.shape}; the model takes (n, {', '.join(map(str, shape))})."
-
-
-def _other_scale(images: Images, values: pixel_values.Range) -> str:
-    """A message if the images have another scale than the training images, else empty.
-
-    That is the case if their values are far larger, or if they are from 0 to 1 and the training images are not.
-    """
-    low, high = pixel_values.ends(images)
-    top, known = max(abs(low), abs(high)), max(map(abs, values))
-    smaller = images.dtype.kind == "f" and top <= 1 and known >= pixel_values.FEW
-    if not (smaller or top > pixel_values.APART * known):
-        return ""
-    return (
-        f"its values go from {low:g} to {high:g}, and the model was trained on {values[0]:g} to {values[1]:g}; "
-        "expected images of the same scale as in training."
-    )
 
 
 def _from_picture(file: Path, shape: Shape, resize: str) -> Images | str:

@@ -205,7 +205,7 @@ class SearchConfig:
             "seed": study.seed,
             "epochs": study.epochs,
             "metric": study.metric,
-            "maximize": study.maximize,
+            "direction": study.direction,
             "more": [name for name, _ in study.more],
             **asdict(training),
             "runs": str(study.runs.resolve()),
@@ -233,7 +233,7 @@ def study_folder(runs: Path, study: str, storage: str) -> Path:
 
 
 LESS_IS_BETTER = {
-    *("bce", "ce", "crossentropy", "divergence", "kld", "logcosh", "nll", "perplexity"),
+    *("bce", "brier", "ce", "cosh", "crossentropy", "divergence", "huber", "kld", "logcosh", "nll", "perplexity"),
     *("false", "hinge", "mae", "mape", "mse", "msle", "poisson", "rmse", "rmsle"),
 }
 """Words in the names of metrics that are better when smaller, besides `loss` and `error`."""

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from cnnsearch.core.errors import CnnsearchError, nearest
 from cnnsearch.core.metric_names import OBJECTIVE
+from cnnsearch.spaces.definition import Space
 from cnnsearch.study.config import maximize
 from cnnsearch.study.trial import COSTS
 
@@ -42,18 +43,19 @@ class Values(NamedTuple):
     more: tuple[tuple[str, str], ...] = ()
 
 
-def values(names: tuple[str, ...], directions: tuple[str, ...], own: bool) -> Values:
-    """The values of the options `--metric` and `--direction`; `own`: whether the space trains for itself.
+def values(names: tuple[str, ...], directions: tuple[str, ...], space: Space) -> Values:
+    """The values of the options `--metric` and `--direction`.
 
     Raises:
         CnnsearchError: if the options contradict each other, or the space has only one value.
     """
-    if not own:
-        if directions:
+    if not space.trains_itself:
+        if directions and not (names and (space.model or space.trainer)):
             raise CnnsearchError(
-                "--direction is for Optuna objectives. The metrics of a model have their own direction."
+                "--direction is for Optuna objectives, and for a metric of your own model that --metric names. The "
+                "direction of other metrics is known."
             )
-        if len(names) > 1:
+        if len(names) > 1 or len(directions) > 1:
             raise CnnsearchError(
                 f"{_repeated(names)}: only an Optuna objective returns several values. For a metric and costs together "
                 "use --objective, such as --objective val_accuracy,params."

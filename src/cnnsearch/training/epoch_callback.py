@@ -10,7 +10,6 @@ from typing import Any
 from cnnsearch.core import metric_names
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.core.metrics import Measures
-from cnnsearch.study.config import maximize
 from cnnsearch.training import lazy_keras, model_io, numbered_metrics
 from cnnsearch.training.checkpoint import Checkpoint
 
@@ -62,19 +61,24 @@ class EpochReporter(lazy_keras.Callback):
         failure: why the training failed, or None.
     """
 
-    def __init__(self, core: Any, metric: str, report: Report, lenient: bool = False) -> None:
-        """`lenient`: epochs without the metric are allowed, as the return value of an own `fit` may have it."""
+    def __init__(self, core: Any, metric: str, report: Report, maximize: bool = True, lenient: bool = False) -> None:
+        """An empty result.
+
+        Args:
+            maximize: whether a larger value of the metric is better.
+            lenient: epochs without the metric are allowed, as the return value of an own `fit` may have it.
+        """
         super().__init__()
         self.result = TrainingResult()
         self.failure: TrialFailure | None = None
         self._core, self._metric, self._report, self._lenient = core, metric, report, lenient
-        self._sign = 1 if maximize(metric) else -1
+        self._sign = 1 if maximize else -1
         self._began = time.perf_counter()
         self._last: dict[str, float] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         told = _numbers(logs or {})
-        metrics = numbered_metrics.plain(told, numbered_metrics.numbered(self.model), self._metric)
+        metrics = self._usable(numbered_metrics.plain(told, numbered_metrics.numbered(self.model), self._metric))
         if lazy_keras.is_model(self.model):
             from cnnsearch.training import build
 
@@ -106,7 +110,7 @@ class EpochReporter(lazy_keras.Callback):
             CnnsearchError: if the metric is not in it.
         """
         known = numbered_metrics.numbered(self.model)
-        given = [numbered_metrics.plain(told, known, self._metric) for told in given]
+        given = [self._usable(numbered_metrics.plain(told, known, self._metric)) for told in given]
         if not given and self._last:
             raise self._unknown(self._last)
         for epoch, metrics in enumerate(given):
@@ -119,6 +123,11 @@ class EpochReporter(lazy_keras.Callback):
                 return
             self._keep_best(epoch, told[self._metric])
             self._report(epochs, told)
+
+    def _usable(self, metrics: dict[str, float]) -> dict[str, float]:
+        """`metrics` without those that are not finite, such as an F1 of 0/0, if the search does not need them."""
+        needed = ("loss", "val_loss", self._metric)
+        return {name: value for name, value in metrics.items() if name in needed or math.isfinite(value)}
 
     def _unknown(self, metrics: dict[str, float]) -> CnnsearchError:
         return CnnsearchError(metric_names.unknown_metric(self._metric, metrics))

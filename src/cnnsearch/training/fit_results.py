@@ -9,10 +9,10 @@ from cnnsearch.core.errors import TrialFailure
 from cnnsearch.core.metric_names import RETURNED
 
 
-def epochs(given: Any, metric: str) -> list[dict[str, float]]:
+def epochs(given: Any, metric: str, maximize: bool = True) -> list[dict[str, float]]:
     """The metrics of each epoch from a number, a dict, a History, or a list of these (their mean). None gives no epoch.
 
-    A number is the value of `metric`.
+    A number is the value of `metric`. `maximize`: whether a larger value of it is better.
 
     Raises:
         TrialFailure: `plugin_error`, if it has none of these forms.
@@ -20,20 +20,18 @@ def epochs(given: Any, metric: str) -> list[dict[str, float]]:
     if given is None:
         return []
     if isinstance(given, list | tuple) and given:
-        return [_mean([_one(each, metric) for each in given])]
+        return [_mean([_one(each, metric, maximize) for each in given])]
     if isinstance(history := getattr(given, "history", None), dict):
         return _by_epoch(history)
-    return [_one(given, metric)]
+    return [_one(given, metric, maximize)]
 
 
-def _one(given: Any, metric: str) -> dict[str, float]:
+def _one(given: Any, metric: str, maximize: bool) -> dict[str, float]:
     """The metrics of one result. A History counts by its best epoch, by `metric`."""
     if isinstance(history := getattr(given, "history", None), dict):
-        from cnnsearch.study.config import maximize
-
         every = _by_epoch(history)
         with_it = [told for told in every if metric in told] or every[-1:]
-        best = max if maximize(metric) else min
+        best = max if maximize else min
         return best(with_it, key=lambda told: told.get(metric, 0.0)) if with_it else {}
     if isinstance(given, dict):
         return {str(name): _number(value) for name, value in given.items()}

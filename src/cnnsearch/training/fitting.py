@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from cnnsearch.core import metrics as computed_metrics
 from cnnsearch.core.errors import CnnsearchError, TrialFailure
 from cnnsearch.core.metrics import Measures
+from cnnsearch.study import config as study_config
 from cnnsearch.training import checkpoint, fit_results, heads, label_forms
 from cnnsearch.training.candidate import Candidate
 from cnnsearch.training.copies import too_many
@@ -114,12 +115,13 @@ def train(
     metric: str,
     report: Report,
     keep: CheckpointOptions | None = None,
+    maximize: bool | None = None,
 ) -> TrainingResult:
     """Train `candidate` for at most `epochs`. The weights of its best epoch are in `candidate.core` afterwards.
 
     Without a `trainer` the candidate's own `fit` is used, or else Keras'. Only with Keras' `fit` can a training be
     saved and resumed (`keep`). If no epoch of an own `fit` reports the metric, what it returns counts as its epochs,
-    and the weights are those at its end.
+    and the weights are those at its end. `maximize`: whether a larger metric is better; None: what its name says.
 
     Raises:
         TrialFailure: `nan` if the loss diverges; else the kind that `failure` gives the error.
@@ -127,7 +129,8 @@ def train(
     """
     started = time.perf_counter()
     own = trainer is None and candidate.fit is not None
-    reporter = EpochReporter(candidate.core, metric, report, lenient=own)
+    larger = study_config.maximize(metric) if maximize is None else maximize
+    reporter = EpochReporter(candidate.core, metric, report, larger, lenient=own)
     # for trainers that only call its `on_epoch_end`
     reporter.set_model(candidate.model)
     try:
@@ -137,11 +140,11 @@ def train(
     except Exception as error:
         raise failure(error, "plugin_error") from error
     if own and not reporter.failure and not reporter.result.weights:
-        reporter.take_returned(fit_results.epochs(returned, metric), epochs)
+        reporter.take_returned(fit_results.epochs(returned, metric, larger), epochs)
     result = _checked(reporter, own)
     if own and isinstance(returned, list | tuple) and len(returned) > 1:
         # the result of several trainings is their mean
-        result.score = fit_results.epochs(returned, metric)[0].get(metric, result.score)
+        result.score = fit_results.epochs(returned, metric, larger)[0].get(metric, result.score)
     candidate.core.set_weights(result.weights)
     result.seconds += time.perf_counter() - started
     return result

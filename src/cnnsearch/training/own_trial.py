@@ -7,6 +7,7 @@ from cnnsearch.core import messages
 from cnnsearch.core.messages import Decision
 from cnnsearch.spaces.distributions import Distribution, Value
 from cnnsearch.spaces.self_training import Report
+from cnnsearch.study.config import maximize
 from cnnsearch.training.limits import Limits
 from cnnsearch.training.worker_context import WorkerConfig
 
@@ -36,7 +37,7 @@ class SelfTrainedTrial:
     ) -> None:
         self.number, self.seed = assignment.trial, assignment.seed
         self.epochs, self.metric = config.epochs, metric
-        self.maximize, self.history = config.maximize, list[Report]()
+        self.maximize, self.history = maximize(metric, config.direction), list[Report]()
         self.names = (metric, *config.more)
         self.resumable = self.saved = False
         self.draw = draw

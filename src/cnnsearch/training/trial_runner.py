@@ -153,7 +153,15 @@ class TrialRunner:
             candidate.core.set_weights(saved.weights)
             return epoch_callback.TrainingResult(**saved.facts, weights=saved.weights, stopped=stopped), candidate
         result = fitting.train(
-            candidate, self._trainer, hp, data, proposal.epochs, context.metric, self._report_epoch, keep
+            candidate,
+            self._trainer,
+            hp,
+            data,
+            proposal.epochs,
+            context.metric,
+            self._report_epoch,
+            keep,
+            context.maximize,
         )
         return result, candidate
 
@@ -199,7 +207,9 @@ class TrialRunner:
         else:
             candidate, epochs = context.draw(hp), context.config.epochs
         data = training_data.for_candidate(candidate, split, context.classes)
-        result = fitting.train(candidate, trainer, hp, data, epochs, context.metric, self._report_epoch)
+        result = fitting.train(
+            candidate, trainer, hp, data, epochs, context.metric, self._report_epoch, maximize=context.maximize
+        )
         self._send(
             messages.Repeated(
                 trial=self._trial,

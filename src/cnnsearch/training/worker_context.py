@@ -15,6 +15,7 @@ from cnnsearch.spaces import space as spaces
 from cnnsearch.spaces.hyperparameters import HyperParameters
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.spaces.self_training import SelfTraining
+from cnnsearch.study.config import maximize
 from cnnsearch.training.dataset_loading import DRAWN, load_parts, loading_context, own_facts
 from cnnsearch.training.failures import with_kind
 from cnnsearch.training.keras_session import KerasSession
@@ -35,7 +36,7 @@ class WorkerConfig:
         plugins: folders with plugins.
         epochs: the number of epochs of a trial at full length.
         metric: the metric that is the score; empty if it is not known yet.
-        maximize: whether a larger value of the metric is better, as the user says.
+        direction: "minimize" or "maximize", as the user says; empty: what the metric's name says.
         compiled: whether plans may be trained by compiled epochs.
         runs: the folder with all studies.
         folder: the folder of this study.
@@ -57,7 +58,7 @@ class WorkerConfig:
     runs: str
     folder: str
     shared: str
-    maximize: bool = True
+    direction: str = ""
     more: tuple[str, ...] = ()
 
 
@@ -100,6 +101,11 @@ class WorkerContext:
         self.hypermodel = self._hypermodel()
         if self.hypermodel is None or any(map(is_imported_by, (self.hypermodel, self.trainer()))):
             self.keras.start(*self.shape[:2])
+
+    @property
+    def maximize(self) -> bool:
+        """Whether a larger value of the metric is better."""
+        return maximize(self.metric, self.config.direction)
 
     def _use_own_function(self) -> None:
         """Load a function that trains for itself, which has its own data."""

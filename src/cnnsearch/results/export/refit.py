@@ -48,7 +48,8 @@ def _train(origin: Origin) -> Any:
 
     data = training_data.for_candidate(candidate, origin.parts, len(origin.dataset.classes))
     hp, trainer = HyperParameters(replay(chosen.params)), space.trainer(origin.space, origin.known)
-    fitting.train(candidate, trainer, hp, data, origin.epochs, metric, keep_weights)
+    larger = origin.study.maximize
+    fitting.train(candidate, trainer, hp, data, origin.epochs, metric, keep_weights, maximize=larger)
     # a `fit` of an author's own may report no epochs; then the network has the weights of its end
     if weights:
         candidate.core.set_weights(weights)

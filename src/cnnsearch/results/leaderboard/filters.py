@@ -38,7 +38,9 @@ class Condition(NamedTuple):
         try:
             return compare(float(value), float(self.wanted))
         except (TypeError, ValueError):
-            return compare(str(value), self.wanted)
+            # as in TOML and in Python
+            wanted = self.wanted.capitalize() if isinstance(value, bool) else self.wanted
+            return compare(str(value), wanted)
 
 
 def filtered(board: list[Row], conditions: tuple[str, ...], sort: str, values: Hyperparameters) -> list[Row]:

@@ -132,7 +132,9 @@ def _curves(known: Facts, shown: Sequence[Trial]) -> dict[int, list[float | None
 
 
 def _history(record: Trial) -> dict[str, list[float | None]]:
-    return {name: [epoch.get(name) for epoch in record.history] for name in record.history[0]}
+    # a metric that was not finite in an epoch is missing there
+    names = dict.fromkeys(name for epoch in record.history for name in epoch)
+    return {name: [epoch.get(name) for epoch in record.history] for name in names}
 
 
 def _value(value: Any) -> Any:
