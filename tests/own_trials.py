@@ -30,7 +30,7 @@ def own_trial(metric: str = "value", **values: Value) -> tuple[SelfTrainedTrial,
         runs="",
         folder="",
         shared="",
-        maximize=False,
+        direction="minimize",
     )
     sent: list[Any] = []
 

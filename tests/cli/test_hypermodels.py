@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cnnsearch.spaces.hyperparameters import HyperParameters, by_chance, defaults, replay
+from cnnsearch.study import listing
 from cnnsearch.training.candidate import from_hypermodel
 from tests.conftest import Run
 
@@ -60,3 +61,42 @@ def test_keras_tuners_own_hypermodels_build(name: str, draw: object, monkeypatch
     if name == "HyperXception" and hp.values["num_residual_blocks"] == 2:
         pixels, labels = np.zeros((4, 32, 32, 3), "float32"), np.eye(10, dtype="float32")[:4]
         assert np.isfinite(candidate.model.train_on_batch(pixels, labels)).all()
+
+
+OWN_METRICS = """
+import keras
+
+
+class Undefined(keras.metrics.MeanSquaredError):
+    \"\"\"0/0, as an F1 without any positive answer.\"\"\"
+
+    def result(self):
+        return super().result() * float("nan")
+
+
+def build(hp):
+    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, sampling="log")), "categorical_crossentropy",
+                  metrics=["accuracy", keras.metrics.MeanSquaredError(name="distance"), Undefined(name="ratio")])
+    return model
+"""
+
+
+def test_a_metric_of_ones_own_has_a_direction_and_another_one_may_be_undefined(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN_METRICS)
+    line = ("run", "--space", "own.py:build", "--dataset", "digits", "--jobs", "1", "--trials", "3", "--epochs", "3")
+    named = ("--metric", "val_distance", "--direction", "minimize")
+    done = run(*line, *named, "--confirm", "1x1", "--scheduler", "none", "--pruner", "none")
+    assert done.returncode == 0 and "failed" not in done.stdout, done.stdout + done.stderr
+    study = listing.load(None, tmp_path / "runs")
+    for trial in study.trials():
+        found = [epoch["val_distance"] for epoch in trial.history]
+        assert trial.score == min(found) == found[trial.best_epoch - 1] and "val_ratio" not in trial.history[0]
+    rows = json.loads(run("leaderboard", "--format", "json").stdout)
+    scores = [row["score"] for row in rows]
+    assert not study.maximize and min(scores) == scores[0]
+    # the same file with other code
+    (tmp_path / "own.py").write_text(OWN_METRICS.replace("1e-3, 1e-1", "1e-3, 2e-1") + "\n# a remark\n")
+    again = run(*line[:-4], "--trials", "4", "--epochs", "3", *named, "--confirm", "0")
+    assert "own.py has changed since the last run of study 'own'" in " ".join(again.stdout.split()), again.stderr

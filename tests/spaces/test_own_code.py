@@ -156,10 +156,11 @@ def end(study: Study, state: str, told: TrialState) -> None:
     study.write()
 
 
-def test_a_changed_function_or_array_is_told_and_a_function_that_only_failed_may_be_mended(tmp_path: Path) -> None:
+def test_a_changed_function_or_array_is_told_and_a_study_that_only_failed_begins_again(tmp_path: Path) -> None:
     end(begin(asked(tmp_path, function={"build": "1"})), "failed", TrialState.FAIL)
-    assert len(begin(asked(tmp_path, function={"build": "1"})).trials()) == 1
-    mended = begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"}))
+    notes: list[str] = []
+    mended = begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"}), note=notes.append)
+    assert notes == ["Study 'build' begins again, because none of its trials completed (1 failed)."]
     assert not mended.trials()
     end(mended, "complete", TrialState.COMPLETE)
     assert len(begin(asked(tmp_path, function={"build": "2"}, data={"x": "1", "y": "1"})).trials()) == 1

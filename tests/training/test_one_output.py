@@ -51,5 +51,10 @@ def test_a_search_without_a_complete_trial_says_the_most_common_reason(run: Run,
         "No trial of Late completed (2 plugin_error). The most common reason is plugin_error: ValueError: too late."
         in (done.stderr)
     )
+    # the same command, when the cause is mended
+    (tmp_path / "late.py").write_text((tmp_path / "late.py").read_text().replace("    def fit", "    def unused"))
+    again = run(*line)
+    assert again.returncode == 0, again.stderr
+    assert "Study 'Late' begins again, because none of its trials completed (2 failed)." in again.stdout
     small = run(*line, "--memory", "1")
     assert small.returncode == 2 and "--memory 1: this is too little for a worker" in small.stderr

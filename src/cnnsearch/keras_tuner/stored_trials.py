@@ -80,10 +80,11 @@ def checkpoint(tuner: Any, trial: Any) -> Path:
     path = study.checkpoint(record)
     if path is None:
         kept = tuner.options.get("keep", 5)
-        raise StudyError(
-            f"The model of trial {trial.trial_id} is not on disk: the study keeps its {kept} best models. Give the "
-            "tuner a larger keep=, such as keep=20, before the search."
-        )
+        why = f"the study keeps its {kept} best models. Give the tuner a larger keep=, such as keep=20"
+        if record.state != "complete":
+            why = f"the trial was not trained to its end ({record.reason or record.state})"
+            why += '. Ask for fewer models, or give the tuner scheduler="none" and pruner="none"'
+        raise StudyError(f"The model of trial {trial.trial_id} is not on disk: {why}, before the search.")
     return path
 
 

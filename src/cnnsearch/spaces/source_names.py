@@ -1,6 +1,7 @@
 """The names that a Python file defines, read without running it."""
 
 import ast
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def parsed(path: Path) -> ast.Module | None:
         raise SpaceError(f"{path}: line {error.lineno} is not valid Python: {error.msg}.") from error
     except (OSError, ValueError):
         return None
+
+
+def digest(path: Path) -> str:
+    """A code of what a file says, without its comments and its form; empty if it cannot be read or is not Python."""
+    try:
+        source = parsed(path)
+    except SpaceError:
+        return ""
+    return hashlib.sha256(ast.dump(source).encode()).hexdigest()[:16] if source else ""
 
 
 def check_defined(source: ast.Module, path: Path, name: str, where: str) -> None:

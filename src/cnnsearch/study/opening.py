@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -14,6 +15,7 @@ from cnnsearch.core.checkpoint_address import redacted
 from cnnsearch.core.errors import StudyError
 from cnnsearch.core.version import VERSION
 from cnnsearch.data.pixel_values import BYTES
+from cnnsearch.spaces import source_names
 from cnnsearch.spaces.definition import Space
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import moved, samplers, unwritten
@@ -31,8 +33,12 @@ HINT = "If the data pipeline changes images at random, remove that step: every c
 MORE, LESS = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
 
 
-def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
+def begin(
+    config: SearchConfig, known: Catalog = samplers.NO_PLUGINS, note: Callable[[str], None] = lambda line: None
+) -> Study:
     """The study that `config` names, created or opened to be resumed. `known` has the samplers and pruners of plugins.
+
+    `note` is called with a line for the user.
 
     Raises:
         StudyError: if it began with another configuration, or its storage cannot be opened.
@@ -45,6 +51,10 @@ def begin(config: SearchConfig, known: Catalog = samplers.NO_PLUGINS) -> Study:
         unwritten.send(missed, study._study_id, study._storage)
         moved.adopt(config.study.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
         if _nothing_done(study, config.study):
+            if failed := sum(from_optuna(trial).state == "failed" for trial in study.get_trials(deepcopy=False)):
+                note(
+                    f"Study '{config.study.name}' begins again, because none of its trials completed ({failed} failed)."
+                )
             # a study without results may be started again with another configuration
             optuna.delete_study(
                 study_name=config.study.name, storage=open_storage(config.study.runs, config.study.storage)
@@ -122,17 +132,10 @@ def _directions(config: StudyConfig) -> list[Any]:
 def _nothing_done(study: optuna.Study, config: StudyConfig) -> bool:
     """Whether the study was started, but no trial of it ended, is running, or can be resumed.
 
-    Failed trials of a function that was changed since do not count: its author mended it.
+    Failed trials do not count: whoever gives the command again has mended the cause.
     """
-    function = study.user_attrs.get(ATTRIBUTE, {}).get("brought", {}).get("function")
-    mended = function is not None and config.brought.get("function", function) != function
-
-    def counts(t: FrozenTrial) -> bool:
-        ended = from_optuna(t)
-        return ended.state in COUNTED and not (mended and ended.state == "failed")
-
-    trials = study.get_trials(deepcopy=False)
-    busy = any(trial.state == TrialState.RUNNING or counts(trial) for trial in trials)
+    trials, done = study.get_trials(deepcopy=False), set(COUNTED) - {"failed"}
+    busy = any(trial.state == TrialState.RUNNING or from_optuna(trial).state in done for trial in trials)
     return ATTRIBUTE in study.user_attrs and not busy and not _resumable(study, trials, config)
 
 
@@ -163,6 +166,20 @@ def use_checkpoints(study: Study, given: str, note: Callable[[str], None]) -> No
     if fact != known:
         study.remember_fact(FACT, fact)
     study.training_checkpoints = TrainingCheckpoints(study.folder, fact, given)
+
+
+def note_changed_file(study: Study, space: Space, note: Callable[[str], None]) -> None:
+    """Call `note` with a line if the file with the model or the objective has changed since the study's last run."""
+    name, found, _ = space.model.rpartition(".py:")
+    now = source_names.digest(Path(f"{name}.py")) if found else ""
+    before = study.fact("file")
+    if now and now != before:
+        study.remember_fact("file", now)
+    if now and before and now != before and any(trial.state in COUNTED for trial in study.trials()):
+        note(
+            f"{name}.py has changed since the last run of study '{study.name}', so its trials are of different code. "
+            "'--study NAME' begins a new study."
+        )
 
 
 def check_same(study: Study, config: StudyConfig) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from cnnsearch.core import checkpoint_store
 from cnnsearch.core.metric_names import matching_metric
+from cnnsearch.core.metrics import ALSO_REPORTED
 from cnnsearch.spaces import plugins
 from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.study import lease, trial_queue
 from cnnsearch.study.config import SearchConfig
-from cnnsearch.study.opening import begin, use_checkpoints
+from cnnsearch.study.opening import begin, note_changed_file, use_checkpoints
 from cnnsearch.study.opening import begun as begun_study
 from cnnsearch.study.resumed_config import with_stored_training
 from cnnsearch.study.storage import lock_study, storage_errors
@@ -79,7 +80,7 @@ def _searched(
     line: str,
 ) -> tuple[Study, End]:
     """The search of `run`, within its lock."""
-    study = begin(config, known)
+    study = begin(config, known, callbacks.on_note)
     study.watch_outages(callbacks.on_note, lambda: stop.requested)
     if opening and opening.default:
         study.remember(default=opening.default)
@@ -87,6 +88,10 @@ def _searched(
         callbacks.on_note(opening.note)
     config = _with_number_of_trials(with_stored_training(study, config, callbacks.on_note), study, callbacks)
     lease.take(study)
+    note_changed_file(study, config.study.space, callbacks.on_note)
+    if config.study.metric in ALSO_REPORTED and not config.study.space.trains_itself:
+        metric = config.study.metric
+        callbacks.on_note(f"{metric} is of the training images, and val_{metric} of the validation images.")
     if not config.tuner.controlled:
         study.remember(command=line, trials=config.tuner.trials)
     callbacks.on_setup()

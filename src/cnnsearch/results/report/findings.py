@@ -203,7 +203,7 @@ def _advice(known: Facts) -> str:
     if best is None and not known.cost.trials:
         return "No trial has ended yet. Run the command of the search to begin or to resume it."
     if best is None:
-        return "Correct the causes of the failures, then run the same command again. It resumes the search."
+        return "Correct the causes of the failures, then run the same command again."
     sentences = []
     if known.best_mean is None and known.ties:
         sentences.append("Train the first few with new seeds before you trust their order.")
