@@ -172,3 +172,16 @@ def _first(folder: Path) -> str:
     import os
 
     return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+
+
+def test_a_mean_of_models_is_not_written_as_weights_alone(core: keras.Model) -> None:
+    class Own(keras.layers.Layer):
+        """Not registered with Keras."""
+
+    whole = formats.usable_formats((), core, lambda: core)
+    formats.check_whole(whole)
+    own = keras.Sequential([core, Own()])
+    forms = formats.usable_formats((), own, lambda: own)
+    assert [form.name for form in (*whole, *forms)] == ["keras", "weights.h5"]
+    with pytest.raises(CnnsearchError, match="Name other formats, such as --format saved_model,onnx"):
+        formats.check_whole(forms)

@@ -61,6 +61,8 @@ def export(
         model = exported_model.with_ensemble(model, origins[1:])
     if options.views:
         model = exported_model.with_views(model, options.views)
+    if not model.is_plain:
+        formats.check_whole(forms)
     if options.refit:
         model = exported_model.refitted(model)
     with replacing(out) as folder:

@@ -114,6 +114,21 @@ def usable_formats(names: tuple[str, ...], model: Any, blank: Callable[[], Any])
     return [known[name] for name in names or model_io.formats(model)]
 
 
+def check_whole(forms: list[Format]) -> None:
+    """Check that the formats hold a whole model, as a mean of models needs it.
+
+    Raises:
+        CnnsearchError: if one of them holds weights only.
+    """
+    from cnnsearch.training import model_io
+
+    if any(form.name == model_io.WEIGHTS for form in forms):
+        raise CnnsearchError(
+            f"A mean of several models or views cannot be exported as {model_io.WEIGHTS}, and this model cannot be "
+            "written as keras. Name other formats, such as --format saved_model,onnx."
+        )
+
+
 def _own_format(suffix: str, blank: Callable[[], Any]) -> Format:
     """A format that a classifier writes itself because it is no Keras model, or the weights of a Keras model."""
     from cnnsearch.training import model_io
