@@ -25,7 +25,7 @@ import click
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "few_images.jsonl"
 MACHINE = f"{platform.system()} {platform.machine()}, one core of {os.cpu_count()}"
-UPDATES = (250, 500, 1000, 2000, 4000)
+UPDATES = (100, 250, 500, 1000)
 HELD_OUT = 800
 """The first seed with which nothing was chosen."""
 
@@ -67,13 +67,16 @@ def main() -> None:
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--first", default=HELD_OUT - 100, show_default=True, help="The first of the seeds.")
 @click.option("--updates", multiple=True, type=int, default=(0, *UPDATES), help="0: the space's epochs.")
-def run(seeds: int, first: int, updates: tuple[int, ...]) -> None:
+@click.option("--space", "spaces", multiple=True, default=tuple(dict.fromkeys(task.space for task in TASKS)))
+@click.option("--most", default=5000, show_default=True, help="The most images.")
+def run(seeds: int, first: int, updates: tuple[int, ...], spaces: tuple[str, ...], most: int) -> None:
     """Train what is missing."""
     cores: SimpleQueue[int] = SimpleQueue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
     done = {(row["space"], row["images"], row["seed"], row["epochs"]) for row in rows()}
-    lengths = [(task, each) for task in TASKS for each in sorted({task.length(count) for count in updates})]
+    tasks = [task for task in TASKS if task.space in spaces and task.images <= most]
+    lengths = [(task, each) for task in tasks for each in sorted({task.length(count) for count in updates})]
     jobs = [(task, each, seed) for seed in range(first, first + seeds) for task, each in lengths]
     # more images need fewer epochs for as many updates; shorter trainings than the space's are left out
     missing = [
