@@ -11,6 +11,7 @@ from cnnsearch import Dataset, dataset
 from cnnsearch.core.errors import DataError, nearest
 from cnnsearch.data import array_files, loading
 from cnnsearch.data.arrays import expanded, make, pick, reason
+from cnnsearch.data.groups import overlaps
 from cnnsearch.data.image_decoding import DecodingRequest, decoded
 from cnnsearch.data.image_files import RESIZE, SUFFIXES
 
@@ -68,7 +69,7 @@ def folder(
         content |= {f"x{suffix}": found.images[part], f"y{suffix}": np.array([classes.index(name) for name in labels])}
     if group_by:
         content["groups"] = np.array([grouped["train"][at] for at in found.read["train"]])
-    notes = (*found.notes, *_overlaps(grouped))
+    notes = (*found.notes, *overlaps(grouped, "--group-by"))
     return make(str(root), name="folder", classes=classes, facts=found.facts, notes=notes, home=found.home, **content)
 
 
@@ -263,16 +264,3 @@ def _group(file, known):
             "Change the expression, or rename the file."
         )
     return name
-
-
-def _overlaps(grouped):
-    """A warning for each two parts of the user that share groups."""
-    parts = list(grouped)
-    for at, one in enumerate(parts):
-        for other in parts[at + 1 :]:
-            if shared := sorted(set(grouped[one]) & set(grouped[other])):
-                count = f"{len(shared):,} group{'s' * (len(shared) > 1)}"
-                yield (
-                    f"Warning: {count} of --group-by {'are' if len(shared) > 1 else 'is'} in both {one} and {other}, "
-                    f"the first is '{shared[0]}': scores on {other} are too optimistic."
-                )

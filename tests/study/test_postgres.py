@@ -33,6 +33,7 @@ from tests.servers import PASSWORD, Postgres, mlflow
         ("postgres://u:p@h/d", "postgresql+psycopg://u:p@h/d", "postgres://***@h/d"),
         ("postgresql+asyncpg://h/d", "postgresql+psycopg://h/d", "postgresql+asyncpg://h/d"),
         ("postgresql+psycopg2://u@h/d", "postgresql+psycopg://u@h/d", "postgresql+psycopg2://***@h/d"),
+        ("postgresql://u:p?s@h/d", "postgresql+psycopg://u:p?s@h/d", "postgresql://***@h/d"),
         ("postgresql://h/d?user=u&password=p", "postgresql+psycopg://h/d?user=u&password=p", None),
         ("postgresql+odd://h/d", "postgresql+odd://h/d", "postgresql+odd://h/d"),
         ("sqlite:///a@b.db", "sqlite:///a@b.db", "sqlite:///a@b.db"),

@@ -375,6 +375,8 @@ def test_only_servers_have_passwords_in_their_address() -> None:
         == "sqlite:////home/me@firm.com/mlflow.db"
     )
     assert mlflow_store.without_password("https://me:word@host/x@y") == "https://***@y"
+    options = "postgresql://db/mlflow?user=me&password="
+    assert mlflow_store.without_password(f"{options}secret") == f"{options}***"
 
 
 def test_a_study_is_not_deleted_if_a_run_began_meanwhile(tmp_path: Path) -> None:

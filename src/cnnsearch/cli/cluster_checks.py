@@ -135,18 +135,16 @@ def _checkpoints(folder: str, problem: str, where: str) -> Check:
 
 def _nodes_and_checkpoints(options: ClusterOptions) -> list[Check]:
     with _marked(options.checkpoints) as (folder, marker, problem):
+        here = [_checkpoints(folder, problem, "on this machine")] if folder or problem else []
         asked = (options.address, options.cpus or 1.0, options.gpus, *((folder, marker) if marker else ("", "")))
         try:
             cluster = importlib.import_module(NODES[options.cluster]).examine(*asked)
         except ModuleNotFoundError as error:
             if error.name != options.cluster:
                 raise
-            return [Check(False, options.cluster, f"it is not installed: {CLUSTERS[options.cluster]}")]
+            return [Check(False, options.cluster, f"it is not installed: {CLUSTERS[options.cluster]}"), *here]
         except CnnsearchError as error:
-            return [Check(False, options.cluster, error.message)]
-        finally:
-            # a cluster that cannot be reached leaves the check from this machine
-            here = [_checkpoints(folder, problem, "on this machine")] if folder or problem else []
+            return [Check(False, options.cluster, error.message), *here]
     found = [_cluster(options, cluster), _versions(cluster), *(_node(each, cluster) for each in cluster.nodes)]
     return [*found, _room(cluster), *(here if problem else _checkpoints_of_nodes(cluster, folder))]
 

@@ -13,6 +13,7 @@ from cnnsearch.core.errors import DataError, nearest
 from cnnsearch.data import image_cache, labels, pixel_values
 from cnnsearch.data.arrays import check_room, make, open_npz, reason, unpacked
 from cnnsearch.data.dataset import Dataset
+from cnnsearch.data.groups import overlaps
 
 PARTS = {"train": "", "val": "_val", "test": "_test"}
 """The parts of a dataset, with the suffix of their fields in Dataset."""
@@ -228,6 +229,8 @@ def _dataset(path: Path, name: str, roles: dict[Role, str], content: dict[str, A
         raise DataError(f"{path}: {error}") from error
     given: dict[str, Any] = {f"x{PARTS[part]}": compact[roles[Role("images", part)]] for part in parts}
     given |= {f"y{PARTS[part]}": coded.codes[roles[Role("labels", part)]] for part in parts}
-    if Role("groups", "train") in roles:
-        given["groups"] = content[roles[Role("groups", "train")]]
+    groups = {part: content[roles[Role("groups", part)]] for part in PARTS if Role("groups", part) in roles}
+    if "train" in groups:
+        given["groups"] = groups["train"]
+        given["notes"] = tuple(overlaps({part: own.ravel().tolist() for part, own in groups.items()}, "the array groups"))
     return make(str(path), name=name, classes=coded.classes, **given)

@@ -1,5 +1,7 @@
 """Splits a dataset by whole groups, such as patients, and keeps the shares of the classes."""
 
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,22 @@ def drawn_groups(
     _, counts = _counts(groups, y)
     chosen = _best(counts, fraction, np.random.default_rng(seed), left)
     return None if chosen is None else chosen[np.unique(groups, return_inverse=True)[1]]
+
+
+def overlaps(grouped: Mapping[str, Iterable[Any]], name: str) -> Iterator[str]:
+    """A warning for each two parts that the user brought and that share groups.
+
+    Args:
+        grouped: the groups of each part.
+        name: what named them, an option or an array.
+    """
+    for one, other in itertools.combinations(grouped, 2):
+        if shared := sorted(set(grouped[one]) & set(grouped[other])):
+            count = f"{len(shared):,} group{'s' * (len(shared) > 1)}"
+            yield (
+                f"Warning: {count} of {name} {'are' if len(shared) > 1 else 'is'} in both {one} and {other}, "
+                f"the first is '{shared[0]}': scores on {other} are too optimistic."
+            )
 
 
 def _counts(groups: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:

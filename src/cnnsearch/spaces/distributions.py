@@ -105,9 +105,9 @@ def integers(name: str, low: Any, high: Any, step: Any, sampling: Any, default: 
     low, high = _ordered(name, _whole(name, "min_value", low), _whole(name, "max_value", high))
     first = low if default is None else _whole(name, "default", default)
     sampling, step = _sampling(name, sampling), plain(step)
+    step = step and _whole(name, "step", step)
     if sampling == "log" and step:
         return Distribution("choice", first, tuple(map(int, _powers(low, high, step))))
-    step = step and _whole(name, "step", step)
     return _range("int", first, low, high, step or (None if sampling == "log" else 1), sampling)
 
 
@@ -157,6 +157,8 @@ def _range(kind: str, default: float, low: float, high: float, step: float | Non
     if sampling == "log" and low <= 0:
         raise ValueError(f"a logarithmic scale must begin above 0, got {low}")
     step = step or None
+    if step and step < 0:
+        raise ValueError(f"a step must be above 0, got {step}")
     if step:
         high = low + math.floor((high - low) / step + 1e-9) * step
         high = round(high) if kind == "int" else round(high, 12)

@@ -101,10 +101,11 @@ def load(path: Path) -> Any:
         head, _, content = path.read_bytes().partition(b"\n")
     except OSError as error:
         raise PluginError(f"{path} cannot be read: {error.strerror}; it belongs to the study's folder.") from error
+    if not head.startswith(HEAD):
+        raise PluginError(f"{path} was not written by search(). Restore it, or start a new study.")
     python = head.removeprefix(HEAD).decode("ascii", "replace")
-    if not head.startswith(HEAD) or python != _python():
-        expected = f"Python {_python()}, which runs here" if head.startswith(HEAD) else "a file that search() wrote"
-        raise PluginError(f"{path} was written by {'Python ' + python if python else 'others'}; expected {expected}.")
+    if python != _python():
+        raise PluginError(f"{path} was written by Python {python}; expected Python {_python()}, which runs here.")
     try:
         paths, _, pickled = content.partition(b"\n")
         # at the end, so that no module there hides an installed package

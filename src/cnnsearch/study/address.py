@@ -35,6 +35,9 @@ SERVERS = (
 OTHERS = ("asyncpg", "psycopg_async", "aiomysql", "asyncmy")
 """Drivers for programs that use asyncio. Another driver reaches the same database."""
 
+LOGIN = re.compile("^[^:/]*(?::[^@]*)?@")
+"""The user and the password before a host, as SQLAlchemy finds them."""
+
 SECRET = re.compile(r"([?&](?:password|passwd|sslpassword)=)[^&]*", re.IGNORECASE)
 """A password among the options of an address."""
 
@@ -67,9 +70,9 @@ def without_driver(address: str) -> str:
     kind = server(address)
     if kind is None:
         return address
-    place, question, options = address.partition("://")[2].partition("?")
+    _, place, options = _parts(address.partition("://")[2])
     kept = "&".join(word for word in options.split("&") if not re.match("(?i)user=|password=|passwd=", word))
-    return f"{kind.schemes[0]}://{place.rpartition('@')[2]}{question if kept else ''}{kept}"
+    return f"{kind.schemes[0]}://{place}{'?' if kept else ''}{kept}"
 
 
 def redacted(address: str) -> str:
@@ -77,11 +80,22 @@ def redacted(address: str) -> str:
     scheme, separator, rest = address.partition("://")
     if not separator:
         return address
-    place, question, options = rest.partition("?")
-    if "@" in place and not scheme.startswith("sqlite"):
-        place = f"***@{place.rpartition('@')[2]}"
-    hidden = SECRET.sub(r"\1***", question + options)
-    return f"{scheme}://{place}{hidden}"
+    if scheme.startswith(("sqlite", "file")):
+        return address
+    has_login, place, options = _parts(rest)
+    hidden = SECRET.sub(r"\1***", f"?{options}") if options else ""
+    return f"{scheme}://{'***@' if has_login else ''}{place}{hidden}"
+
+
+def _parts(rest: str) -> tuple[bool, str, str]:
+    """What follows `://`: whether it has a user, the host and the database, and the options.
+
+    A password ends at the first `@`, as in SQLAlchemy, so it may contain a question mark.
+    """
+    without = LOGIN.sub("", rest, count=1)
+    place, _, options = without.partition("?")
+    host = place.rpartition("@")[2]
+    return host != rest.partition("?")[0], host, options
 
 
 def redacted_in(text: str, address: str) -> str:

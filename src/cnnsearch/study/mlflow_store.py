@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError, error_line
-from cnnsearch.study import mlflow_artifacts, schema
+from cnnsearch.study import address, mlflow_artifacts, schema
 from cnnsearch.study.study import Study
 
 MOST_RUNS = 50_000
@@ -37,10 +37,7 @@ def tracking_uri() -> str:
 
 def without_password(uri: str) -> str:
     """`uri` without its password, to be shown and stored."""
-    scheme, separator, rest = uri.partition("://")
-    if "@" not in rest or scheme.startswith(("sqlite", "file")):
-        return uri
-    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}"
+    return address.redacted(uri)
 
 
 def is_server(uri: str) -> bool:
