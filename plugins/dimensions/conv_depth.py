@@ -20,10 +20,8 @@ def conv_depth(hp, plan, *, min=1, max=3, convs=(1, 2), padding=("same",), bias=
     """
     if not set(padding) <= {"same", "valid"}:
         raise ValueError(f"padding must be among same and valid, got {padding}")
-    if any(count < 1 for count in convs):
-        raise ValueError(f"convs must be numbers of at least 1, got {convs}")
-    if not all(0 <= count <= 64 for count in convs):
-        raise ValueError(f"convs must be numbers from 0 to 64, got {convs}")
+    if not all(1 <= count <= 64 for count in convs):
+        raise ValueError(f"convs must be numbers from 1 to 64, got {convs}")
     side = sorted(plan.input_shape[:2])[0]
     low, high = _limits(min, max, side)
     blocks = hp.Int("blocks", low, high, default=sorted((low, 2, high))[1])

@@ -135,7 +135,7 @@ class NoDecision(TrialScheduler):
 )
 def test_the_contracts_of_a_scheduler_find_what_is_wrong(scheduler: Any, broken: str) -> None:
     scheduler.__name__ = "halving" if scheduler is RungScheduler else scheduler.__name__
-    results = list(check_contracts(schedulers.subject(scheduler, {}, plugins.Catalog(()))))
+    results = list(check_contracts(schedulers.Scheduler(scheduler, {})))
     wrong = [result.why for result in results if result.mark != "ok"]
     assert (broken in wrong[0]) if broken else not wrong, wrong
 
@@ -143,6 +143,6 @@ def test_the_contracts_of_a_scheduler_find_what_is_wrong(scheduler: Any, broken:
 def test_the_contracts_of_a_callback_find_what_is_wrong(known: plugins.Catalog) -> None:
     function = known.get("callback", "Fails").function
     assert function is not None
-    results = list(check_contracts(callbacks.subject(function, {}, known)))
+    results = list(check_contracts(callbacks.Callback(function, {})))
     assert [result.mark for result in results] == ["ok", "ok", "!!"]
     assert "it raises ValueError: the disk of my own" in results[-1].why

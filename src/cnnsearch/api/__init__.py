@@ -25,11 +25,6 @@ OF_OPTUNA = {
 }
 """Keywords of Optuna's `optimize` that are none here, and what to do."""
 
-ENDS = {
-    "timeout": "The time is up. The same call resumes the study.",
-    "exhausted": "Every candidate of the space that the sampler can find was tried.",
-}
-
 
 @known_keywords
 def search(
@@ -227,6 +222,7 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     from cnnsearch.cli.live_process import LivePage
     from cnnsearch.results import leaderboard
     from cnnsearch.tuning import outcome, run
+    from cnnsearch.tuning.trial_source import EndReason
 
     inputs = SearchInputs(space, *data)
     given = parsed("run", {**inputs.named, **options})
@@ -237,11 +233,13 @@ def _search(space: Any, data: tuple[Any, Any, Any], options: dict[str, Any]) -> 
     with shown, inputs.in_folder(config):
         pages = (LivePage(config),) if with_page else ()
         opened, end = run.run(config, (shown, inputs.study, leaderboard.LeaderboardFiles(), *pages), line)
-    if end.reason == "interrupted":
+    if end.reason is EndReason.INTERRUPTED:
         raise KeyboardInterrupt(f"{outcome.stopped(opened)} The same call resumes it.")
     outcome.check_ended(opened, end)
-    if end.reason in ENDS:
-        shown.on_note(ENDS[end.reason])
+    if end.reason is EndReason.TIMEOUT:
+        shown.on_note("The time is up. The same call resumes the study.")
+    if end.reason is EndReason.EXHAUSTED:
+        shown.on_note("Every candidate of the space that the sampler can find was tried.")
     return Result(opened.name, given["runs"], given["storage"], given["plugins"])
 
 

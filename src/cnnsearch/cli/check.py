@@ -29,15 +29,15 @@ Lines = Iterator[tuple[str, str]]
 """The mark and the line of each contract."""
 
 SUBJECTS: dict[str, Callable[..., Subject]] = {
-    "dimension": dimensions.subject,
-    "space": hypermodels.subject,
-    "dataset": datasets.subject,
-    "trainer": trainers.subject,
-    "scheduler": schedulers.subject,
-    "callback": callbacks.subject,
-    "sampler": makers.sampler,
-    "pruner": makers.pruner,
-    "launcher": launchers.subject,
+    "dimension": dimensions.Dimension,
+    "space": hypermodels.Model,
+    "dataset": datasets.Data,
+    "trainer": trainers.Trainer,
+    "scheduler": schedulers.Scheduler,
+    "callback": callbacks.Callback,
+    "sampler": makers.Sampler,
+    "pruner": makers.Pruner,
+    "launcher": launchers.Launcher,
 }
 
 BUILT = ("dimension", "space", "trainer")
@@ -109,7 +109,7 @@ def _subject(entry: Entry, settings: tuple[str, ...], known: Catalog) -> Subject
     hosted = GIVEN_TO_TRAINERS if entry.kind == "trainer" else ()
     # without settings, the contract of the signature reports a wrong one
     checked = plugin_options.checked(entry.function, given, "--set", entry.name, hosted) if given else {}
-    return SUBJECTS[entry.kind](entry.function, checked, known)
+    return SUBJECTS[entry.kind](entry.function, checked)
 
 
 def _import_keras() -> None:

@@ -75,7 +75,8 @@ class LiveDisplay(Plain):
     def _line(self, done: Trial, progress: TuningStatus) -> Text:
         """A trial that ended, in one line of the terminal: green if it is the best now, red if it failed."""
         best = progress.statistics.best
-        colour = "red" if done.state == "failed" else "green" if best and best.number == done.number else ""
+        colour = "green" if best and best.number == done.number else ""
+        colour = "red" if done.state == "failed" else colour
         text = live_panel.fitting(
             lambda most: f"[{progress.counted}] {trial_line(done, progress, most)}", self.console.width
         )

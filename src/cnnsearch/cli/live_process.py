@@ -38,7 +38,7 @@ class LivePage(TunerCallback):
         try:
             self._server = self._started(log)
         except OSError as error:
-            self.note(f"The live report could not be started: {error.strerror}. The search goes on.")
+            self.note(f"The live report could not be started: {error.strerror}. The search continues.")
             return
         config = self._config.study
         then = f"cnnsearch report {shlex.quote(config.name)}{where(config.runs, config.storage)}"
@@ -76,7 +76,7 @@ class LivePage(TunerCallback):
         if address := server.stdout.readline().strip():
             self.note(f"Live report on {address} until the search ends. Afterwards: {then}")
         else:
-            self.note(f"The live report could not be started; {log} has the reason. The search goes on.")
+            self.note(f"The live report could not be started; {log} has the reason. The search continues.")
 
     def on_study_end(self, study: Study, end: End) -> None:
         if self._server is not None and self._server.stdin is not None:

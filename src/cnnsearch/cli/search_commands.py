@@ -26,6 +26,7 @@ def run(quiet: bool, json_lines: bool, ui: bool, **given: Any) -> None:
     from cnnsearch.results import leaderboard
     from cnnsearch.study import address
     from cnnsearch.tuning import run as tuning
+    from cnnsearch.tuning.trial_source import EndReason
 
     shown = display.choose(json_lines, quiet)
     words = [address.redacted_in(word, config.study.storage) for word in sys.argv[1:]]
@@ -37,7 +38,7 @@ def run(quiet: bool, json_lines: bool, ui: bool, **given: Any) -> None:
         summary.report(study, end, config, json_lines)
     except KeyboardInterrupt:
         interruption.stop("finished trial")
-    if end.reason == "interrupted":
+    if end.reason is EndReason.INTERRUPTED:
         sys.exit(interruption.EXIT_CODE)
 
 
@@ -69,6 +70,7 @@ def confirm(timeout: str, **given: Any) -> None:
     from cnnsearch.cli import plain_display, quantities, summary
     from cnnsearch.results import leaderboard
     from cnnsearch.tuning import confirm as confirming
+    from cnnsearch.tuning.trial_source import EndReason
 
     seconds = quantities.seconds(timeout)
     callbacks = (plain_display.Plain(), leaderboard.LeaderboardFiles())
@@ -76,6 +78,6 @@ def confirm(timeout: str, **given: Any) -> None:
         study, end = confirming.confirm(**given, timeout=seconds, callbacks=callbacks)
     except KeyboardInterrupt:
         interruption.stop("finished training")
-    if end.reason == "interrupted":
+    if end.reason is EndReason.INTERRUPTED:
         interruption.stop("finished training")
     summary.show_top(study, summary.where_else(given["runs"], given["storage"]))

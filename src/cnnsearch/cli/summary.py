@@ -89,11 +89,13 @@ def _confidence(opened: Study) -> list[str]:
     ]
 
 
-def _show_next_steps(opened: Study, ended: str, config: SearchConfig, board: list[leaderboard.Row], place: str) -> None:
-    if ended == "timeout":
+def _show_next_steps(
+    opened: Study, ended: EndReason, config: SearchConfig, board: list[leaderboard.Row], place: str
+) -> None:
+    if ended is EndReason.TIMEOUT:
         none_ended = " No trial ended: workers need some seconds to start. Choose a longer time." * (not board)
         click.echo(f"\nThe time limit is reached.{none_ended} The same command resumes the search.")
-    if ended == "exhausted":
+    if ended is EndReason.EXHAUSTED:
         click.echo("\nEvery plan of the space that the sampler can find was tried.")
     if not any(row["state"] == "complete" for row in board):
         return

@@ -6,7 +6,7 @@ CnnsearchError          something that the user can correct: one line, exit code
 ├── DataError           a dataset that cannot be read or used
 ├── StudyError          a study that is missing, locked by another run, or begun with another space
 ├── PluginError         a plugin that does not import or breaks its contract
-└── TrialFailure        one candidate that failed, with its kind; the search goes on
+└── TrialFailure        one candidate that failed, with its kind; the search continues
 """
 
 import difflib

@@ -407,7 +407,7 @@ class Keep(Answer):
 
 
 def answer_without_trial(question: Question) -> Answer | None:
-    """The answer to a question about a trial that the worker does not have: the worker ends that trial and goes on.
+    """The answer to a question about a trial that the worker does not have: the worker ends that trial and continues.
 
     None if there is no such answer, so that the worker has to be replaced.
     """

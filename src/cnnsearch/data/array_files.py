@@ -232,5 +232,7 @@ def _dataset(path: Path, name: str, roles: dict[Role, str], content: dict[str, A
     groups = {part: content[roles[Role("groups", part)]] for part in PARTS if Role("groups", part) in roles}
     if "train" in groups:
         given["groups"] = groups["train"]
-        given["notes"] = tuple(overlaps({part: own.ravel().tolist() for part, own in groups.items()}, "the array groups"))
+        given["notes"] = tuple(
+            overlaps({part: own.ravel().tolist() for part, own in groups.items()}, "the array groups")
+        )
     return make(str(path), name=name, classes=coded.classes, **given)

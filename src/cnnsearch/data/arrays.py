@@ -224,7 +224,7 @@ def _from_keras(name: str, places: list[Path]) -> dict[str, Any]:
     import keras
 
     try:
-        with quickly_and_quietly():
+        with short_silent_download():
             train, test = getattr(keras.datasets, name).load_data()
     # Keras raises a bare Exception if a download fails
     except Exception as error:
@@ -240,7 +240,7 @@ def _from_keras(name: str, places: list[Path]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def quickly_and_quietly() -> Iterator[None]:
+def short_silent_download() -> Iterator[None]:
     """Inside, downloads print nothing, and fail after PATIENCE seconds without an answer."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)

@@ -155,7 +155,7 @@ def _blocks(images: NDArray[Any], rows: NDArray[np.intp]) -> Iterator[NDArray[np
 
 
 def joined(first: NDArray[Any], second: NDArray[Any], folder: Path | None = None) -> NDArray[Any]:
-    """Both one after the other; those that are mapped are written to a file in `folder`, which nobody sees.
+    """Both one after the other; those that are mapped are written to a temporary file in `folder`.
 
     Raises:
         OSError: if the disk is full.

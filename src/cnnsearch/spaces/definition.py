@@ -84,9 +84,11 @@ class Space:
         """The space that `to_dict` wrote, also after JSON, which turns tuples into lists."""
         dataset = _use(fields["dataset"]) if fields["dataset"] else None
         dimensions = tuple(_use(use) for use in fields["dimensions"])
-        # older studies have only the name of a trainer
-        given = fields["trainer"] or None
-        trainer = Use(given, {}) if isinstance(given, str) else _use(given) if given else None
+        given = fields["trainer"]
+        if given and isinstance(given, str):
+            # older studies have only the name of a trainer
+            given = (given, {})
+        trainer = _use(given) if given else None
         shape, size = tuple(fields.get("input_shape", ())), tuple(fields.get("image_size", ()))
         changed = {"dataset": dataset, "dimensions": dimensions, "trainer": trainer, "input_shape": shape}
         changed["image_size"] = size

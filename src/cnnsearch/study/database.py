@@ -46,14 +46,14 @@ class Database(RDBStorage):
         found: dict[Any, Any] = super().__getstate__()
         return found
 
-    def _read(self, from_file: Callable[[SqliteFile], Found], plainly: Callable[[], Found]) -> Found:
+    def _read(self, from_file: Callable[[SqliteFile], Found], by_optuna: Callable[[], Found]) -> Found:
         """What is in the file; if there is none, or it cannot be read any more, Optuna's answer, or its error."""
         if self._file is not None:
             try:
                 return from_file(self._file)
             except sqlite3.Error:
                 self._connect()
-        return plainly()
+        return by_optuna()
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """All studies."""
@@ -65,8 +65,8 @@ class Database(RDBStorage):
         Raises:
             KeyError: if there is no such study.
         """
-        plainly = super().get_study_id_from_name
-        return self._read(lambda file: sqlite_file.study_id(file, study_name), lambda: plainly(study_name))
+        by_optuna = super().get_study_id_from_name
+        return self._read(lambda file: sqlite_file.study_id(file, study_name), lambda: by_optuna(study_name))
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """The name of a study.
@@ -74,8 +74,8 @@ class Database(RDBStorage):
         Raises:
             KeyError: if there is no such study.
         """
-        plainly = super().get_study_name_from_id
-        return self._read(lambda file: sqlite_file.study(file, study_id).study_name, lambda: plainly(study_id))
+        by_optuna = super().get_study_name_from_id
+        return self._read(lambda file: sqlite_file.study(file, study_id).study_name, lambda: by_optuna(study_id))
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """The directions of a study.
@@ -83,8 +83,8 @@ class Database(RDBStorage):
         Raises:
             KeyError: if there is no such study.
         """
-        plainly = super().get_study_directions
-        return self._read(lambda file: sqlite_file.study(file, study_id).directions, lambda: plainly(study_id))
+        by_optuna = super().get_study_directions
+        return self._read(lambda file: sqlite_file.study(file, study_id).directions, lambda: by_optuna(study_id))
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """The facts that are stored with a study.
@@ -92,8 +92,8 @@ class Database(RDBStorage):
         Raises:
             KeyError: if there is no such study.
         """
-        plainly = super().get_study_user_attrs
-        return self._read(lambda file: sqlite_file.study(file, study_id).user_attrs, lambda: plainly(study_id))
+        by_optuna = super().get_study_user_attrs
+        return self._read(lambda file: sqlite_file.study(file, study_id).user_attrs, lambda: by_optuna(study_id))
 
     def latest(self) -> list[Any]:
         """The id of each study that has trials, and when one last ended or, if it runs, began, in UTC."""
@@ -108,7 +108,7 @@ class Database(RDBStorage):
             found = bulk_read.made(sqlite_file.Trials(file, study_id, trial_id_greater_than, also))
             return [each for each in found if states is None or each.state in states]
 
-        def plainly() -> list[FrozenTrial]:
+        def by_optuna() -> list[FrozenTrial]:
             # Optuna asks so for all trials of a study that it has not read yet
             if states is None and not included_trial_ids:
                 return bulk_read.trials(self, study_id, trial_id_greater_than)
@@ -117,4 +117,4 @@ class Database(RDBStorage):
             )
             return found
 
-        return self._read(from_file, plainly)
+        return self._read(from_file, by_optuna)

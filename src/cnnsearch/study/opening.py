@@ -51,15 +51,7 @@ def begin(
         unwritten.send(missed, study._study_id, study._storage)
         moved.adopt(config.study.folder.resolve(), study.user_attrs.get(ATTRIBUTE, {}))
         if _nothing_done(study, config.study):
-            if failed := sum(from_optuna(trial).state == "failed" for trial in study.get_trials(deepcopy=False)):
-                note(
-                    f"Study '{config.study.name}' begins again, because none of its trials completed ({failed} failed)."
-                )
-            # a study without results may be started again with another configuration
-            optuna.delete_study(
-                study_name=config.study.name, storage=open_storage(config.study.runs, config.study.storage)
-            )
-            study = _create(config, known)
+            study = _begun_again(study, config, known, note)
     # it depends on the number of trials: the same seed would draw the same first points again
     seed = config.study.seed + 7919 * len(study.get_trials(deepcopy=False))
     sampler = samplers.sampler(config.tuner.sampler, seed, known, config.tuner.prior.weights)
@@ -76,6 +68,16 @@ def begin(
             created=now(),
         )
     return opened
+
+
+def _begun_again(
+    study: optuna.Study, config: SearchConfig, known: Catalog, note: Callable[[str], None]
+) -> optuna.Study:
+    """A new study in place of one without results, which may have had another configuration."""
+    if failed := sum(from_optuna(trial).state == "failed" for trial in study.get_trials(deepcopy=False)):
+        note(f"Study '{config.study.name}' begins again, because none of its trials completed ({failed} failed).")
+    optuna.delete_study(study_name=config.study.name, storage=open_storage(config.study.runs, config.study.storage))
+    return _create(config, known)
 
 
 def behind_writes(study: optuna.Study, config: StudyConfig, sampler: Any = None) -> Study:
@@ -304,4 +306,6 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str,
 
 
 def _brief(value: Any) -> str:
-    return "its default" if value is None else value if isinstance(value, str) else json.dumps(value)
+    if value is None:
+        return "its default"
+    return value if isinstance(value, str) else json.dumps(value)

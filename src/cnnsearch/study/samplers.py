@@ -26,12 +26,6 @@ def _random(seed: int, weights: Weights) -> Any:
     return WeightedRandomSampler(seed, weights)
 
 
-def _gp(seed: int) -> Any:
-    from optuna.samplers import GPSampler
-
-    return GPSampler(seed=seed, deterministic_objective=False)
-
-
 def _simple(name: str, **options: Any) -> Callable[[int], Any]:
     def make(seed: int) -> Any:
         import optuna
@@ -64,7 +58,7 @@ def _grid(seed: int) -> Any:
 SAMPLERS: dict[str, tuple[Callable[[int], Any], tuple[str, ...]]] = {
     "tpe": (_tpe, ()),
     "random": (_simple("RandomSampler"), ()),
-    "gp": (_gp, ("torch", "scipy")),
+    "gp": (_simple("GPSampler", deterministic_objective=False), ("torch", "scipy")),
     "cmaes": (_simple("CmaEsSampler", warn_independent_sampling=False), ("cmaes",)),
     "qmc": (_simple("QMCSampler", warn_independent_sampling=False), ()),
     "grid": (_grid, ()),

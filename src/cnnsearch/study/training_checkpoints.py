@@ -88,10 +88,6 @@ class TrainingCheckpoints:
         folder = addresses.split(self.stored(address))[0]
         return folder in (FOLDER, *self.folders)
 
-    def exists(self, address: str) -> bool:
-        """Whether there is such a checkpoint; False if the store does not say."""
-        return bool(self.existing([address]))
-
     def existing(self, wanted: Iterable[str], if_unknown: bool = False) -> set[str]:
         """The addresses at which there is a checkpoint. `if_unknown`: whether one is, if its store does not say."""
         every = set(wanted)

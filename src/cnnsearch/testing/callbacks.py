@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing.contracts import Contract, Subject, contract, has_a_summary
 from cnnsearch.tuning.callbacks.base import TunerCallback
 
@@ -25,11 +24,6 @@ class Callback(Subject):
     def made(self) -> Any:
         """What the function makes."""
         return self.function()
-
-
-def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Callback:
-    """The callback of a catalog's entry."""
-    return Callback(function, given)
 
 
 @contract(CONTRACTS, basis=True)

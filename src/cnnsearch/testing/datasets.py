@@ -11,7 +11,6 @@ from cnnsearch.data import dataset, splits
 from cnnsearch.data.dataset import Dataset, Images
 from cnnsearch.data.splits import split
 from cnnsearch.spaces.decorators import READS
-from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import contracts
 from cnnsearch.testing.contracts import NotChecked, Subject, contract
 
@@ -44,11 +43,6 @@ class Data(Subject):
             reason = error.message if isinstance(error, DataError) else str(error)
             raise NotChecked(f"({reason})") from error
         return given
-
-
-def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Data:
-    """The dataset of a catalog's entry."""
-    return Data(function, given)
 
 
 @contract(CONTRACTS)

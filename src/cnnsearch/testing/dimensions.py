@@ -8,7 +8,6 @@ from cnnsearch.spaces.cost import cost
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
 from cnnsearch.spaces.plan import Block, Head, Plan
-from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import contracts, networks
 from cnnsearch.testing.contracts import Subject, contract
 from cnnsearch.testing.networks import Networks, build_networks, distinct_plans
@@ -88,11 +87,6 @@ class Dimension(Subject):
         """A point as text for a message."""
         drawn = ", ".join(f"{name} = {value!r}" for name, value in point.hp.values.items())
         return f"at {drawn}" if drawn else "without any draw"
-
-
-def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Dimension:
-    """The dimension of a catalog's entry."""
-    return Dimension(function, given)
 
 
 @contract(CONTRACTS, basis=True)

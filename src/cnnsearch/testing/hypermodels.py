@@ -11,7 +11,6 @@ import numpy as np
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces.distributions import Distribution
 from cnnsearch.spaces.hyperparameters import Draw, HyperParameters, by_chance, defaults, replay
-from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import contracts, networks
 from cnnsearch.testing.contracts import Subject, contract
 
@@ -44,11 +43,6 @@ class Model(Subject):
     def points(self) -> list[tuple[Any, HyperParameters]]:
         """Random points."""
         return [self.candidate(by_chance(seed)) for seed in range(POINTS)]
-
-
-def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Model:
-    """The space of a catalog's entry."""
-    return Model(function, given)
 
 
 @contract(CONTRACTS, basis=True)

@@ -26,7 +26,6 @@ from cnnsearch.core.messages import (
     Verdict,
 )
 from cnnsearch.spaces.distributions import Distribution
-from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.spaces.space import Space, Use
 from cnnsearch.study.config import SearchConfig
 from cnnsearch.testing.contracts import BrokenContract, Contract, Subject, contract, has_a_summary
@@ -70,11 +69,6 @@ class Launcher(Subject):
                 yield launcher, config.study.folder
             finally:
                 launcher.close()
-
-
-def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Launcher:
-    """The launcher of a catalog's entry."""
-    return Launcher(function, given)
 
 
 @contract(CONTRACTS, basis=True)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing.contracts import Contract, Subject, contract, has_a_summary
 
 SAMPLER_CONTRACTS = [Contract("has_a_summary", has_a_summary, False)]
@@ -15,21 +14,17 @@ class Sampler(Subject):
 
     contracts = SAMPLER_CONTRACTS
 
+    def __init__(self, function: Callable[..., Any], given: dict[str, Any]) -> None:
+        super().__init__(function, given, "sampler", ("seed",))
+
 
 class Pruner(Subject):
     """A function that makes a pruner."""
 
     contracts = PRUNER_CONTRACTS
 
-
-def sampler(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Sampler:
-    """The sampler of a catalog's entry."""
-    return Sampler(function, given, "sampler", ("seed",))
-
-
-def pruner(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Pruner:
-    """The pruner of a catalog's entry."""
-    return Pruner(function, given, "pruner", ("epochs",))
+    def __init__(self, function: Callable[..., Any], given: dict[str, Any]) -> None:
+        super().__init__(function, given, "pruner", ("epochs",))
 
 
 @contract(SAMPLER_CONTRACTS)

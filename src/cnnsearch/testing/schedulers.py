@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from cnnsearch.core.messages import Decision
-from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing.contracts import Contract, Subject, contract, has_a_summary
 from cnnsearch.tuning.schedulers.base import SchedulerContext, TrialScheduler
 
@@ -55,11 +54,6 @@ class Scheduler(Subject):
     def simulation(self) -> Simulation:
         """A search of TRIALS trials on WORKERS workers. The accuracy of trial n rises to n / TRIALS."""
         return _simulated(self.made)
-
-
-def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Scheduler:
-    """The scheduler of a catalog's entry."""
-    return Scheduler(function, given)
 
 
 @contract(CONTRACTS, basis=True)

@@ -10,7 +10,6 @@ from cnnsearch.core.errors import CnnsearchError
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces.hyperparameters import HyperParameters, defaults
 from cnnsearch.spaces.plan import Block, Head, Plan
-from cnnsearch.spaces.plugins import Catalog
 from cnnsearch.testing import contracts, networks
 from cnnsearch.testing.contracts import Subject, contract
 
@@ -72,11 +71,6 @@ class Trainer(Subject):
 
         outcome = fitting.train(candidate, trainer, hp, data, plan.epochs, "val_accuracy", continues)
         return Training(outcome, hp, before, plan)
-
-
-def subject(function: Callable[..., Any], given: dict[str, Any], catalog: Catalog) -> Trainer:
-    """The trainer of a catalog's entry."""
-    return Trainer(function, given)
 
 
 @contract(CONTRACTS, basis=True)

@@ -12,7 +12,7 @@ from cnnsearch.data.dataset import Dataset
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces import plugins
 from cnnsearch.spaces import space as spaces
-from cnnsearch.spaces.definition import NO_DATA
+from cnnsearch.spaces.definition import NO_DATA, tuples
 
 DRAWN = "drawn"
 """The fact `validation` of a dataset whose validation images are drawn at random; else it is `own`."""
@@ -50,7 +50,7 @@ def load_dataset(catalog: plugins.Catalog, use: spaces.Use) -> Dataset:
     function = catalog.get("dataset", use.name).function
     assert function is not None
     try:
-        data = function(**{k: tuple(v) if isinstance(v, list) else v for k, v in use.options.items()})
+        data = function(**tuples(use.options))
     except CnnsearchError:
         raise
     except (OSError, ValueError) as error:

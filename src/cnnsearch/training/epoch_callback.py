@@ -95,7 +95,7 @@ class EpochReporter(lazy_keras.Callback):
         # a `fit` of an author's own may begin to count anew, or validate every second epoch
         done = len(self.result.history)
         self._keep_best(done - 1, metrics[self._metric])
-        # a `fit` of an author's own may go on after it was told to stop
+        # a `fit` of an author's own may continue after it was told to stop
         if not self.result.stopped:
             self.result.ended = bool(getattr(self.model, "stop_training", False))
         if not self._report(done, metrics):

@@ -56,12 +56,12 @@ class Classifier(Protocol):
         """Load the weights from a file `path` that `save` wrote, in any format except `.onnx`."""
 
 
-PROMISES = tuple(name for name in (*Classifier.__annotations__, *vars(Classifier)) if not name.startswith("_"))
+ATTRIBUTES = tuple(name for name in (*Classifier.__annotations__, *vars(Classifier)) if not name.startswith("_"))
 
 
 def missing(model: Any) -> list[str]:
     """The names of Classifier's attributes that `model` does not have."""
-    return [name for name in PROMISES if not hasattr(model, name)]
+    return [name for name in ATTRIBUTES if not hasattr(model, name)]
 
 
 WEIGHTS = "weights.h5"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cnnsearch.core.errors import DataError, out_of_memory
-from cnnsearch.data.arrays import expanded, quickly_and_quietly, reason
+from cnnsearch.data.arrays import expanded, reason, short_silent_download
 from cnnsearch.spaces.pretrained import SMALLEST, known
 
 REASON = 300
@@ -87,7 +87,7 @@ def _from_network(name: str, make: Callable[..., Any], shape: tuple[int, ...]) -
     folder.mkdir(parents=True, exist_ok=True)
     try:
         # one worker at a time: Keras writes what it fetches straight to its place
-        with filelock.FileLock(folder / "cnnsearch.lock"), quickly_and_quietly():
+        with filelock.FileLock(folder / "cnnsearch.lock"), short_silent_download():
             return make(include_top=False, weights="imagenet", input_shape=shape)
     # Keras raises a bare Exception where a download fails
     except Exception as error:

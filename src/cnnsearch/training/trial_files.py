@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from cnnsearch.core import packed_bits, prediction_file
 from cnnsearch.core.errors import reason
+from cnnsearch.data.dataset import Images
 from cnnsearch.data.splits import Split
 from cnnsearch.spaces.plan import Plan
 from cnnsearch.training.worker_context import WorkerContext
@@ -38,14 +41,10 @@ def saved(save: Callable[[Path], None], path: str) -> tuple[str, str]:
 
 def right(candidate: Any, split: Split, classes: int) -> str:
     """Which validation images the candidate classifies right, packed; empty if they are too many, or it fails."""
-    from cnnsearch.training import heads, model_io
-
     if len(split.x_val) > packed_bits.MOST:
         return ""
     try:
-        answers = model_io.answers_at_once(candidate.core, split.x_val)
-        probabilities = heads.read(answers, "" if candidate.reads == "softmax" else candidate.reads, classes)
-        return packed_bits.packed(probabilities.argmax(1) == split.y_val)
+        return packed_bits.packed(_probabilities(candidate, split.x_val, classes).argmax(1) == split.y_val)
     except Exception:
         # an author's model may raise any error; its score is known nevertheless
         traceback.print_exc()
@@ -57,16 +56,21 @@ def save_predictions(candidate: Any, plan: str, context: WorkerContext, path: Pa
 
     A report shows them. Without this file it computes them itself, so errors are ignored.
     """
-    from cnnsearch.training import augmented_samples, heads, model_io
+    from cnnsearch.training import augmented_samples
 
     split = context.split
     try:
-        answers = model_io.answers_at_once(candidate.core, split.x_val)
-        probabilities = heads.read(answers, "" if candidate.reads == "softmax" else candidate.reads, context.classes)
-        found = prediction_file.of(probabilities, split.y_val)
+        found = prediction_file.of(_probabilities(candidate, split.x_val, context.classes), split.y_val)
         if plan and (drawn := Plan.from_json(plan)).augment:
             some = split.x[augmented_samples.samples(split.y, context.classes)]
             found = found._replace(augmented=augmented_samples.augmented(drawn, some))
         prediction_file.write(prediction_file.beside(path), found)
     except Exception:
         traceback.print_exc()
+
+
+def _probabilities(candidate: Any, x: Images, classes: int) -> NDArray[Any]:
+    """The candidate's probabilities for images, (n, classes)."""
+    from cnnsearch.training import heads, model_io
+
+    return heads.read(model_io.answers_at_once(candidate.core, x), candidate.reads, classes)

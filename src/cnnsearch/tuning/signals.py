@@ -42,7 +42,7 @@ class SignalHandler:
         here = threading.current_thread() is threading.main_thread()
         names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if here and hasattr(signal, name)]
         if "SIGHUP" in names and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-            # `nohup` ignores it, so that the search goes on after a logout
+            # `nohup` ignores it, so that the search continues after a logout
             names.remove("SIGHUP")
         before = {name: signal.signal(getattr(signal, name), self.signalled) for name in names}
         try:

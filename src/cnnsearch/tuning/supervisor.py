@@ -53,8 +53,11 @@ MACHINES = 10
 def failure_of_lost_worker(lost: LostWorker, allowed: int, retried: bool, moves: int = 0) -> tuple[str, str]:
     """The kind of failure and the reason of a trial whose worker ended; an empty kind: the trial is requeued.
 
-    `allowed` are the bytes of memory that the worker could hold, 0 for the machine's; `retried`: it had its chance;
-    `moves`: how often it has lost its machine before, since its last further epoch.
+    Args:
+        lost: the worker.
+        allowed: the bytes of memory that it could hold, 0 for the machine's.
+        retried: whether its trial was requeued once already.
+        moves: how often the trial has lost its machine before, since its last further epoch.
     """
     code = lost.code
     if lost.machine:

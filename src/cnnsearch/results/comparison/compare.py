@@ -21,6 +21,7 @@ from cnnsearch.study.config import SearchConfig
 from cnnsearch.study.study import Study
 from cnnsearch.tuning import run
 from cnnsearch.tuning.callbacks.base import TunerCallback
+from cnnsearch.tuning.trial_source import EndReason
 
 SHOWN = 10
 """How many trials with outlying scores are named."""
@@ -89,7 +90,7 @@ def compare_controlled(
 
 def _train(config: SearchConfig, display: TunerCallback) -> Study:
     study, end = run.run(config, (display, leaderboard.LeaderboardFiles()), "")
-    if end.reason == "interrupted":
+    if end.reason is EndReason.INTERRUPTED:
         raise KeyboardInterrupt
     if end.problem:
         raise StudyError(f"The training of the controlled trials stopped: {end.problem}")

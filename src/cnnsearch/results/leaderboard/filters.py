@@ -34,7 +34,7 @@ class Condition(NamedTuple):
         if value is None:
             return False
         if self.wanted == "failed" and value in FAILURES:
-            return compare(0, 0)
+            return self.sign == "="
         try:
             return compare(float(value), float(self.wanted))
         except (TypeError, ValueError):

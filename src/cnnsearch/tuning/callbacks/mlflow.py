@@ -198,7 +198,7 @@ class MlflowCallback(TunerCallback):
     def _later(self, write: Callable[..., None], *what: Any) -> Future[None]:
         def attempt() -> None:
             if self._away:
-                self._is_back()
+                self._try_again()
             if not self._runs.parent or self._away:
                 return
             try:
@@ -220,23 +220,22 @@ class MlflowCallback(TunerCallback):
             uri = store.without_password(store.tracking_uri())
             self.note(f"MLflow: {uri} does not answer. The search continues. The missing runs are sent later.")
 
-    def _is_back(self) -> bool:
+    def _try_again(self) -> None:
         """Try a store again that did not answer. If it answers now, write what is missing."""
         if time.monotonic() - self._asked < RETRY:
-            return False
+            return
         self._asked = time.monotonic()
         if store.unreachable(store.tracking_uri()):
-            return False
+            return
         try:
             self._runs.connect(store.tracking_uri())
         except Exception as error:
             if not store.is_outage(error):
                 self.problem(error_line(error))
-            return False
+            return
         self._away = False
         uri = store.without_password(store.tracking_uri())
         self.note(f"MLflow: {uri} answers again. The missing runs are sent.")
-        return True
 
     def _open(self) -> None:
         uri = store.tracking_uri()

@@ -160,7 +160,7 @@ class ForkServer:
             descriptor_messages.send(self._control, {"cancel": process.number}, [], wait=False)
 
     def close(self) -> None:
-        """End the server. Its workers go on until they are killed, or this process ends."""
+        """End the server. Its workers continue until they are killed, or this process ends."""
         if os.getpid() != self._owner:
             # this process was forked from the one that has the server
             return

@@ -110,7 +110,7 @@ def topk(count: int, first: bool, more_to_come: bool) -> int:
     return 0 if more_to_come else TOP_K
 
 
-SCHEDULERS: dict[str, Callable[[int, bool, bool], int]] = {"auto": halving, "halving": halving, "topk": topk}
+PROMOTED: dict[str, Callable[[int, bool, bool], int]] = {"auto": halving, "halving": halving, "topk": topk}
 """How many trials of a rung are promoted.
 
 The arguments: how many trials have reached the rung, whether it is the first rung, and whether new trials are still to
@@ -133,7 +133,7 @@ class Rungs:
         """Set the rungs.
 
         Args:
-            name: one of SCHEDULERS, or `none`, which has no rungs.
+            name: one of PROMOTED, or `none`, which has no rungs.
             epochs: the epochs of a trial at full length.
             updates: the updates of the weights in one epoch with the space's default batch size.
             maximize: whether a larger metric is better.
@@ -141,7 +141,7 @@ class Rungs:
             factor: as in `rungs`.
         """
         every = rungs(epochs, updates, low_fidelity, factor)
-        self._promoted = SCHEDULERS.get(name)
+        self._promoted = PROMOTED.get(name)
         if factor and self._promoted is halving:
             self._promoted = functools.partial(halving, first_share=Fraction(1, factor))
         self._rungs = {"none": (float(epochs),), "topk": (every[0], float(epochs))}.get(name, every)
