@@ -49,3 +49,35 @@ def test_fit_learns_and_judges_as_it_does_of_arrays(
     for name, values in told[0][0].items():
         assert told[1][0][name] == pytest.approx(values, rel=1e-3), name
     np.testing.assert_allclose(told[0][1], told[1][1], atol=1e-3)
+
+
+class Seen(keras.layers.Layer):
+    """Notes the first pixel of each image of a training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pixels: list[float] = []
+
+    def call(self, x: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        if training:
+            self.pixels += keras.ops.convert_to_numpy(x).reshape(len(x), -1)[:, 0].tolist()
+        return x
+
+
+def order_of_epochs(first_epoch: int) -> list[list[float]]:
+    """The order of the images in each epoch from `first_epoch` to the third one, with a seed."""
+    keras.utils.set_random_seed(1)
+    seen = Seen()
+    model = keras.Sequential([keras.Input((1,)), seen, keras.layers.Dense(2, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy", run_eagerly=True)
+    x, y = np.arange(20.0)[:, None], np.eye(2)[np.arange(20) % 2]
+    fitting.fit(None, model, TrainingData(x, y, x[:4], y[:4], 5), epochs=3, callbacks=[], first_epoch=first_epoch)
+    return [seen.pixels[start : start + 20] for start in range(0, len(seen.pixels), 20)]
+
+
+def test_each_epoch_has_another_order_although_a_seed_is_set_and_also_when_it_is_resumed() -> None:
+    first, second, third = order_of_epochs(0)
+    assert sorted(first) == sorted(second) == sorted(third) == list(range(20))
+    assert first != second != third != first
+    assert order_of_epochs(0) == [first, second, third]
+    assert order_of_epochs(1) == [second, third]

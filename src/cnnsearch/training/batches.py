@@ -1,4 +1,4 @@
-"""Batches of images for Keras' `fit`, so that it does not copy all images in memory."""
+"""Batches of images for Keras' `fit`: they are not copied as a whole, and each epoch has another order."""
 
 import math
 from typing import Any
@@ -8,13 +8,19 @@ import numpy as np
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of images and labels, and weights if there are any; with `shuffle` each epoch has another order."""
+    """Batches of images and labels, and weights if there are any; with `shuffle` each epoch has another order.
 
-    def __init__(self, x: Any, y: Any, batch_size: int, weights: Any = None, shuffle: bool = False) -> None:
+    If a seed is set, Keras' own shuffling of arrays gives every epoch the same order on TensorFlow (3.15).
+    `epoch`: how many epochs are trained already.
+    """
+
+    def __init__(
+        self, x: Any, y: Any, batch_size: int, weights: Any = None, shuffle: bool = False, epoch: int = 0
+    ) -> None:
         super().__init__()
         self._parts = [part for part in (x, y, weights) if part is not None]
         self._count, self._size, self._shuffle = len(x), batch_size, shuffle
-        self._seed, self._epoch = np.random.randint(2**31 - 1) if shuffle else 0, 0
+        self._seed, self._epoch = np.random.randint(2**31 - 1) if shuffle else 0, epoch
         self._order()
 
     def __len__(self) -> int:

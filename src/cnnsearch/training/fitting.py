@@ -76,9 +76,9 @@ def fit(
     rest = keywords(data, epochs, _with_measures(model, data, measures, callbacks))
     if too_many(data.x, data.x_val):
         rest["validation_data"] = Batches(data.x_val, data.y_val, rest.pop("validation_batch_size"))
-        some = Batches(data.x, data.y, data.batch_size, rest.pop("sample_weight", None), shuffle=True)
-        return model.fit(some, initial_epoch=first_epoch, shuffle=False, **rest)
-    return model.fit(data.x, data.y, batch_size=data.batch_size, initial_epoch=first_epoch, **rest)
+    weights = rest.pop("sample_weight", None)
+    some = Batches(data.x, data.y, data.batch_size, weights, shuffle=True, epoch=first_epoch)
+    return model.fit(some, initial_epoch=first_epoch, shuffle=False, **rest)
 
 
 def keywords(data: TrainingData, epochs: int, callbacks: list[Any]) -> dict[str, Any]:
