@@ -53,12 +53,11 @@ wide, because single searches differ much.
 
 * **Part of the lead comes from a trap of Keras**, found after these runs. The other arms set a seed with
   `keras.utils.set_random_seed`. Keras' `fit` (3.15, TensorFlow) then gives every epoch the same order of images;
-  cnnsearch's compiled epochs do not. On CIFAR-10 the default point reached 51.9% in validation with one order and 55.3%
-  with another order in each epoch (n = 5 seeds, on each seed the second was better or 0.1 points worse). The arms have to
-  be run again without the trap.
-* **The rest of the lead is in epochs a second.** cnnsearch has compiled epochs and two workers. In epochs needed a lead is
-  shown on CIFAR-10 only, over D, H and J, and the trap may explain it; all other 95% intervals of epochs begin at 1.0 or
-  below.
+  cnnsearch's compiled epochs do not. On CIFAR-10 the default point reached 51.9% in validation with one order and
+  55.3% with another order in each epoch (n = 5 seeds). The arms have to be run again without the trap.
+* **The rest of the lead is in epochs a second.** cnnsearch has compiled epochs and two workers. In epochs needed a lead
+  is shown on CIFAR-10 only, over D, H and J, and the trap may explain it; all other 95% intervals of epochs begin at 1.0
+  or below.
 * **Ten seeds are few.** In seconds, too, three intervals begin at 1.0 or below: D on digits, J and K on MNIST.
 * **A to E do not begin with the space's default point**; cnnsearch, H, I, J and K do. A good default point helps them.
 * **cnnsearch uses more memory**: two processes of one thread. The table has what each arm held.

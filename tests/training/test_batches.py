@@ -1,11 +1,13 @@
 """Images that Keras is not to copy: every one once an epoch, with its label and weight, and the same training."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 
 from cnnsearch.spaces.plan import Block, Plan
-from cnnsearch.training import copies, fitting, model_io
+from cnnsearch.training import batches, copies, fitting, model_io
 from cnnsearch.training.batches import Batches
 from cnnsearch.training.candidate import from_plan
 from cnnsearch.training.training_data import TrainingData
@@ -81,3 +83,30 @@ def test_each_epoch_has_another_order_although_a_seed_is_set_and_also_when_it_is
     assert first != second != third != first
     assert order_of_epochs(0) == [first, second, third]
     assert order_of_epochs(1) == [second, third]
+
+
+@pytest.mark.parametrize("options", [{}, {"validation_split": 0.5}, {"sample_weight": np.ones(40)}])
+def test_fits_of_arrays_by_an_author_give_each_epoch_another_order(options: dict[str, Any]) -> None:
+    x, y = np.arange(40.0)[:, None], np.eye(2)[np.arange(40) % 2]
+    own, orders = keras.Model.fit, []
+    for _ in range(2):
+        keras.utils.set_random_seed(1)
+        seen = Seen()
+        model = keras.Sequential([keras.Input((1,)), seen, keras.layers.Dense(2, activation="softmax")])
+        model.compile("sgd", "categorical_crossentropy", run_eagerly=True)
+        with batches.shuffled_each_epoch():
+            history = model.fit(x, y, 5, epochs=2, verbose=0, **options).history
+        assert ("val_loss" in history) == ("validation_split" in options)
+        half = len(seen.pixels) // 2
+        orders.append((seen.pixels[:half], seen.pixels[half:]))
+    assert keras.Model.fit is own
+    (first, second), again = orders
+    images = range(20 if "validation_split" in options else 40)
+    assert sorted(first) == sorted(second) == list(images) and first != second and again == (first, second)
+
+
+@pytest.mark.parametrize("options", [{"shuffle": False}, {"steps_per_epoch": 2}])
+def test_fits_that_choose_their_order_stay_as_they_are(options: dict[str, Any]) -> None:
+    given = {"x": np.arange(8.0)[:, None], "y": np.arange(8.0), **options}
+    assert batches._in_batches(given) is given
+    assert isinstance(batches._in_batches({"x": given["x"], "y": given["y"]})["x"], Batches)

@@ -1,10 +1,16 @@
 """Batches of images for Keras' `fit`: they are not copied as a whole, and each epoch has another order."""
 
+import contextlib
+import functools
+import inspect
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
+
+from cnnsearch.training.device import repeats_order
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -29,7 +35,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         # sorted, as the images may be on a disk
         rows = np.sort(self._rows[index * self._size : (index + 1) * self._size])
-        return tuple(part[rows] for part in self._parts)
+        return tuple(_as_keras_takes_it(part[rows]) for part in self._parts)
 
     def on_epoch_end(self) -> None:
         """Choose the order of the next epoch."""
@@ -40,3 +46,69 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._rows = np.arange(self._count)
         if self._shuffle:
             self._rows = np.random.default_rng((self._seed, self._epoch)).permutation(self._count)
+
+
+MARK = "another_order_each_epoch"
+"""The attribute of a `fit` that gives each epoch another order."""
+
+
+def shuffle_each_epoch() -> None:
+    """From now on Keras' `fit` gives each epoch of arrays another order, although a seed is set."""
+    if repeats_order() and not hasattr(keras.Model.fit, MARK):
+        keras.Model.fit = _in_another_order(keras.Model.fit)
+
+
+@contextlib.contextmanager
+def shuffled_each_epoch() -> Iterator[None]:
+    """The same inside of it: the process may be the user's own."""
+    before = keras.Model.fit
+    shuffle_each_epoch()
+    try:
+        yield
+    finally:
+        keras.Model.fit = before
+
+
+def _in_another_order(fit: Callable[..., Any]) -> Callable[..., Any]:
+    known = inspect.signature(fit)
+
+    @functools.wraps(fit)
+    def shuffled(model: Any, *args: Any, **named: Any) -> Any:
+        try:
+            given = dict(known.bind(model, *args, **named).arguments)
+        except TypeError:
+            # Keras says what is wrong
+            return fit(model, *args, **named)
+        del given["self"]
+        return fit(model, **_in_batches(given))
+
+    setattr(shuffled, MARK, True)
+    return shuffled
+
+
+def _in_batches(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `fit` with Batches in place of arrays that Keras would shuffle; others unchanged."""
+    parts = [given.get("x"), given.get("y"), *([given["sample_weight"]] if "sample_weight" in given else [])]
+    arrays = all(isinstance(part, np.ndarray) and part.ndim and part.dtype.kind in "biuf" for part in parts)
+    if not arrays or len({len(part) for part in parts}) > 1:
+        return given
+    if given.get("shuffle", True) is not True or given.get("steps_per_epoch"):
+        return given
+    found = {name: value for name, value in given.items() if name not in ("y", "sample_weight", "batch_size")}
+    size = given.get("batch_size") or 32
+    if split := found.pop("validation_split", 0):
+        # the last images, as Keras does
+        at = math.floor(len(parts[0]) * (1 - split))
+        if not 0 < at < len(parts[0]):
+            return given
+        if found.get("validation_data") is None:
+            found["validation_data"] = tuple(part[at:] for part in parts)
+            parts = [part[:at] for part in parts]
+    found["validation_batch_size"] = found.get("validation_batch_size") or size
+    found["x"] = Batches(parts[0], parts[1], size, *parts[2:], shuffle=True, epoch=given.get("initial_epoch", 0))
+    return {**found, "shuffle": False}
+
+
+def _as_keras_takes_it(part: Any) -> Any:
+    """Keras makes arrays of float64 its own type."""
+    return part.astype(keras.backend.floatx()) if part.dtype == np.float64 else part

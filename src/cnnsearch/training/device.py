@@ -65,6 +65,13 @@ def limit_gpu_memory() -> None:
             cuda.set_per_process_memory_fraction(share)
 
 
+def repeats_order() -> bool:
+    """Whether Keras' `fit` gives every epoch of arrays the same order if a seed is set: its shuffling begins anew."""
+    import keras
+
+    return bool(keras.backend.backend() == "tensorflow")
+
+
 def keep_compiled(runs: Path) -> None:
     """Let JAX save what it compiles for a GPU in the folder `runs`, for all workers and studies. Nothing for a CPU."""
     import keras

@@ -1,5 +1,6 @@
 """Trains one candidate: by a trainer, by its own `fit`, by compiled epochs, or by Keras' `fit`."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from cnnsearch.training.candidate import Candidate
 from cnnsearch.training.copies import too_many
 from cnnsearch.training.epoch_callback import EpochReporter, Measurer, Report, TrainingResult
 from cnnsearch.training.failures import failure
-from cnnsearch.training.lazy_keras import is_model
+from cnnsearch.training.lazy_keras import is_loaded, is_model
 from cnnsearch.training.training_data import TrainingData
 
 
@@ -134,7 +135,8 @@ def train(
     # for trainers that only call its `on_epoch_end`
     reporter.set_model(candidate.model)
     try:
-        returned = _call_fit(candidate, trainer, hp, data, epochs, metric, reporter, keep)
+        with _shuffled_each_epoch():
+            returned = _call_fit(candidate, trainer, hp, data, epochs, metric, reporter, keep)
     except CnnsearchError:
         raise
     except Exception as error:
@@ -148,6 +150,15 @@ def train(
     candidate.core.set_weights(result.weights)
     result.seconds += time.perf_counter() - started
     return result
+
+
+def _shuffled_each_epoch() -> contextlib.AbstractContextManager[None]:
+    """Inside, the author's calls of Keras' `fit` give each epoch another order; nothing if Keras is not loaded."""
+    if not is_loaded():
+        return contextlib.nullcontext()
+    from cnnsearch.training.batches import shuffled_each_epoch
+
+    return shuffled_each_epoch()
 
 
 def _call_fit(

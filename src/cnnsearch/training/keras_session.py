@@ -98,6 +98,10 @@ class KerasSession:
             self._precision = auto_precision(None)
         self._set_precision()
         keep_compiled(self._runs)
+        # for functions that train for themselves; the process is a worker
+        from cnnsearch.training.batches import shuffle_each_epoch
+
+        shuffle_each_epoch()
 
     def _set_precision(self) -> None:
         # with plans, `auto` is decided when the size of the images is known
