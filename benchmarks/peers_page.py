@@ -56,8 +56,8 @@ wide, because single searches differ much.
   cnnsearch's compiled epochs do not. On CIFAR-10 the default point reached 51.9% in validation with one order and
   55.3% with another order in each epoch (n = 5 seeds). The arms have to be run again without the trap.
 * **The rest of the lead is in epochs a second.** cnnsearch has compiled epochs and two workers. In epochs needed a lead
-  is shown on CIFAR-10 only, over D, H and J, and the trap may explain it; all other 95% intervals of epochs begin at 1.0
-  or below.
+  is shown on CIFAR-10 only, over D, H and J, and the trap may explain it; all other 95% intervals of epochs begin at
+  1.0 or below.
 * **Ten seeds are few.** In seconds, too, three intervals begin at 1.0 or below: D on digits, J and K on MNIST.
 * **A to E do not begin with the space's default point**; cnnsearch, H, I, J and K do. A good default point helps them.
 * **cnnsearch uses more memory**: two processes of one thread. The table has what each arm held.
