@@ -105,7 +105,8 @@ def _in_batches(given: dict[str, Any]) -> dict[str, Any]:
             found["validation_data"] = tuple(part[at:] for part in parts)
             parts = [part[:at] for part in parts]
     found["validation_batch_size"] = found.get("validation_batch_size") or size
-    found["x"] = Batches(parts[0], parts[1], size, *parts[2:], shuffle=True, epoch=given.get("initial_epoch", 0))
+    weights = parts[2] if len(parts) > 2 else None
+    found["x"] = Batches(parts[0], parts[1], size, weights, shuffle=True, epoch=given.get("initial_epoch", 0))
     return {**found, "shuffle": False}
 
 
