@@ -85,7 +85,9 @@ def test_each_epoch_has_another_order_although_a_seed_is_set_and_also_when_it_is
     assert order_of_epochs(1) == [second, third]
 
 
-@pytest.mark.parametrize("options", [{}, {"validation_split": 0.5}, {"sample_weight": np.ones(40)}])
+@pytest.mark.parametrize(
+    "options", [{"sample_weight": None}, {"validation_split": 0.5}, {"sample_weight": np.ones(40)}]
+)
 def test_fits_of_arrays_by_an_author_give_each_epoch_another_order(options: dict[str, Any]) -> None:
     x, y = np.arange(40.0)[:, None], np.eye(2)[np.arange(40) % 2]
     own, orders = keras.Model.fit, []

@@ -88,7 +88,8 @@ def _in_another_order(fit: Callable[..., Any]) -> Callable[..., Any]:
 
 def _in_batches(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `fit` with Batches in place of arrays that Keras would shuffle; others unchanged."""
-    parts = [given.get("x"), given.get("y"), *([given["sample_weight"]] if "sample_weight" in given else [])]
+    weights = given.get("sample_weight")
+    parts = [given.get("x"), given.get("y"), *([] if weights is None else [weights])]
     arrays = all(isinstance(part, np.ndarray) and part.ndim and part.dtype.kind in "biuf" for part in parts)
     if not arrays or len({len(part) for part in parts}) > 1:
         return given
@@ -105,7 +106,7 @@ def _in_batches(given: dict[str, Any]) -> dict[str, Any]:
             found["validation_data"] = tuple(part[at:] for part in parts)
             parts = [part[:at] for part in parts]
     found["validation_batch_size"] = found.get("validation_batch_size") or size
-    weights = parts[2] if len(parts) > 2 else None
+    weights = None if weights is None else parts[2]
     found["x"] = Batches(parts[0], parts[1], size, weights, shuffle=True, epoch=given.get("initial_epoch", 0))
     return {**found, "shuffle": False}
 
