@@ -31,21 +31,22 @@ HELD_OUT = 800
 
 
 class Task(NamedTuple):
-    """A space, its epochs and batch size, and so many images, of which four fifths are for training."""
+    """A space, its epochs and batch size, the share of its images that is for training, and so many images."""
 
     space: str
     epochs: int
     batch_size: int
+    share: float
     images: int
 
     def length(self, updates: int) -> int:
         """The epochs with at least so many updates of the weights; the space's own if `updates` is 0."""
-        return math.ceil(updates / math.ceil(0.8 * self.images / self.batch_size)) if updates else self.epochs
+        return math.ceil(updates / math.ceil(self.share * self.images / self.batch_size)) if updates else self.epochs
 
 
 TASKS = tuple(
     Task(*space, images)
-    for space in (("cifar10_cnn", 20, 128), ("mnist_cnn", 8, 128), ("digits_cnn", 12, 64))
+    for space in (("cifar10_cnn", 20, 128, 5 / 6), ("mnist_cnn", 8, 128, 5 / 6), ("digits_cnn", 12, 64, 2 / 3))
     for images in (150, 500, 1500, 5000)
     if space[0] != "digits_cnn" or images < 1500
 )

@@ -25,6 +25,7 @@ from cnnsearch.cli.main import main
 from cnnsearch.core.errors import CnnsearchError, StudyError
 from cnnsearch.study import deletion, disk, listing, mlflow_store
 from cnnsearch.study import study as studies
+from cnnsearch.study.address import redacted
 from cnnsearch.study.confirmation import Repeat
 from cnnsearch.study.trial import ATTRIBUTE, Trial
 from cnnsearch.tuning.callbacks import mlflow, mlflow_recovery
@@ -370,13 +371,10 @@ def invoke(*line: str, **given: str) -> str:
 
 
 def test_only_servers_have_passwords_in_their_address() -> None:
-    assert (
-        mlflow_store.without_password("sqlite:////home/me@firm.com/mlflow.db")
-        == "sqlite:////home/me@firm.com/mlflow.db"
-    )
-    assert mlflow_store.without_password("https://me:word@host/x@y") == "https://***@y"
+    assert redacted("sqlite:////home/me@firm.com/mlflow.db") == "sqlite:////home/me@firm.com/mlflow.db"
+    assert redacted("https://me:word@host/x@y") == "https://***@y"
     options = "postgresql://db/mlflow?user=me&password="
-    assert mlflow_store.without_password(f"{options}secret") == f"{options}***"
+    assert redacted(f"{options}secret") == f"{options}***"
 
 
 def test_a_study_is_not_deleted_if_a_run_began_meanwhile(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def _studies(url: str) -> str:
 
 def _mlflow() -> Check:
     uri = mlflow_store.tracking_uri()
-    shown = mlflow_store.without_password(uri)
+    shown = addresses.redacted(uri)
     if not mlflow_store.is_server(uri):
         return Check(True, "mlflow", f"{shown}, no server; only this machine writes to it")
     reason = mlflow_store.unreachable(uri)

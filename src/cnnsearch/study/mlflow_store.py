@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnsearch.core.errors import CnnsearchError, error_line
-from cnnsearch.study import address, mlflow_artifacts, schema
+from cnnsearch.study import mlflow_artifacts, schema
+from cnnsearch.study.address import redacted
 from cnnsearch.study.study import Study
 
 MOST_RUNS = 50_000
@@ -35,11 +36,6 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
-def without_password(uri: str) -> str:
-    """`uri` without its password, to be shown and stored."""
-    return address.redacted(uri)
-
-
 def is_server(uri: str) -> bool:
     """Whether the store is an HTTP server."""
     return uri.startswith(("http://", "https://"))
@@ -56,7 +52,7 @@ def check_usable(uri: str) -> None:
         raise CnnsearchError(problem)
     if reason := unreachable(uri):
         raise CnnsearchError(
-            f"MLflow's server {without_password(uri)} cannot be used: {reason}. "
+            f"MLflow's server {redacted(uri)} cannot be used: {reason}. "
             "Start it, or set MLFLOW_TRACKING_URI to another store, such as sqlite:///mlflow.db."
         )
 
@@ -239,12 +235,12 @@ def parent_run(study: Study) -> tuple[Any, str, str]:
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
             continue
         if reason := unreachable(uri):
-            raise CnnsearchError(f"MLflow's server {without_password(uri)} cannot be used: {reason}.")
+            raise CnnsearchError(f"MLflow's server {redacted(uri)} cannot be used: {reason}.")
         client = connect(uri)
         if run_id and _has(client, run_id):
             return client, uri, run_id
     raise CnnsearchError(
-        f"the study's run is not in {without_password(here)}. "
+        f"the study's run is not in {redacted(here)}. "
         "Run the study's command again, or `cnnsearch ui`, to write it there."
     )
 

@@ -36,9 +36,10 @@ HELP_SAMPLER = 3
 """After this many of them, candidates are drawn at random, because the sampler may repeat its best candidates."""
 
 FEW_UPDATES = 100
-"""With fewer updates of the weights a network on pictures hardly learns; benchmarks/few_images.py measured it."""
+"""A trial with fewer updates of its weights gets a note: docs/benchmarks/few-images.md."""
 
 ENOUGH_UPDATES = 250
+"""The updates of the number of epochs that the note suggests."""
 
 
 class SearchSource(TrialSource[ActiveTrial]):

@@ -8,6 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
+from cnnsearch.core.metrics import mean_ranks
 from cnnsearch.results.report import fanova
 from cnnsearch.study.ranking import some
 from cnnsearch.study.study import Study
@@ -47,7 +48,7 @@ def importances(study: Study) -> tuple[Importance, ...]:
     complete = some(complete, MOST)
     scores = {record.number: record.score or 0.0 for record in complete}
     trials = [trial for trial in study.optuna.get_trials(deepcopy=False) if trial.number in scores]
-    ranks = _mean_ranks([scores[trial.number] for trial in trials])
+    ranks = mean_ranks([scores[trial.number] for trial in trials]).tolist()
     space = {name: distribution for name, distribution in sorted(_shared(trials).items()) if not distribution.single()}
     varied = {name: d for name, d in space.items() if len({str(trial.params[name]) for trial in trials}) > 1}
     if not varied:
@@ -59,16 +60,6 @@ def importances(study: Study) -> tuple[Importance, ...]:
     }
     rows = [Importance(name, float(found[0]), float(found[1:].max())) for name, found in shares.items()]
     return tuple(sorted(rows, key=lambda row: (not row.above_chance, -row.share, row.name)))
-
-
-def _mean_ranks(scores: Sequence[float]) -> list[float]:
-    """The rank of each score, from 1; equal scores share the mean of their ranks.
-
-    scipy has this function, but takes about a second to import.
-    """
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    means = np.cumsum(counts) - (counts - 1) / 2
-    return [float(each) for each in means[places]]
 
 
 def _shared(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:

@@ -10,6 +10,7 @@ from typing import Any
 from cnnsearch.core.errors import CnnsearchError, StudyError, error_line, first_line
 from cnnsearch.study import confirmation, lease, listing, ranking, schema, trial_queue
 from cnnsearch.study import mlflow_store as store
+from cnnsearch.study.address import redacted
 from cnnsearch.study.storage import lock_study
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import COUNTED, Trial
@@ -188,7 +189,7 @@ class MlflowCallback(TunerCallback):
         known = bool(study.fact("unsent"))
         if missing:
             mlflow_recovery.write(study.folder, self._runs.repeats)
-            uri = store.without_password(store.tracking_uri())
+            uri = redacted(store.tracking_uri())
             self.note(f"MLflow: {uri} did not receive every run. The same command sends the missing ones.")
         if known != missing:
             study.remember_fact("unsent", missing)
@@ -217,7 +218,7 @@ class MlflowCallback(TunerCallback):
         self._asked = time.monotonic()
         if not self._away:
             self._away = True
-            uri = store.without_password(store.tracking_uri())
+            uri = redacted(store.tracking_uri())
             self.note(f"MLflow: {uri} does not answer. The search continues. The missing runs are sent later.")
 
     def _try_again(self) -> None:
@@ -234,7 +235,7 @@ class MlflowCallback(TunerCallback):
                 self.problem(error_line(error))
             return
         self._away = False
-        uri = store.without_password(store.tracking_uri())
+        uri = redacted(store.tracking_uri())
         self.note(f"MLflow: {uri} answers again. The missing runs are sent.")
 
     def _open(self) -> None:
@@ -249,9 +250,9 @@ class MlflowCallback(TunerCallback):
                 self._lose()
                 return
             if schema.MLFLOW in str(error):
-                raise CnnsearchError(schema.mlflow_problem(str(error), store.without_password(uri))) from error
+                raise CnnsearchError(schema.mlflow_problem(str(error), redacted(uri))) from error
             raise CnnsearchError(
-                f"MLflow's store {store.without_password(uri)} cannot be opened: {first_line(error)}. "
+                f"MLflow's store {redacted(uri)} cannot be opened: {first_line(error)}. "
                 "Set MLFLOW_TRACKING_URI to another store, such as sqlite:///other.db."
             ) from error
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cnnsearch.study import mlflow_store as store
 from cnnsearch.study import mlflow_values as values
 from cnnsearch.study import moved
+from cnnsearch.study.address import redacted
 from cnnsearch.study.study import Study
 from cnnsearch.study.trial import Trial, counts
 from cnnsearch.tuning.callbacks.mlflow_recovery import RepeatHistory
@@ -81,7 +82,7 @@ class StudyRuns:
         known = study.fact("mlflow")
         if not known:
             return ""
-        same_store = known["uri"] == store.without_password(uri)
+        same_store = known["uri"] == redacted(uri)
         began = str(known.get("folder", study.folder))
         if same_store and moved.is_copy(began, study.folder):
             return ""  # that run belongs to the original study
@@ -96,7 +97,7 @@ class StudyRuns:
         return str(known["run_id"])
 
     def _remember_parent(self, study: Study, uri: str, run_id: str) -> None:
-        place = {"uri": store.without_password(uri), "run_id": run_id, "folder": str(study.folder)}
+        place = {"uri": redacted(uri), "run_id": run_id, "folder": str(study.folder)}
         study.remember_fact("mlflow", place)
 
     def _new_parent(self, study: Study, uri: str) -> str:
